@@ -1,0 +1,107 @@
+"""Every error that istatd raises on purpose, each with the exit code of a command that ends by it.
+
+Two kinds of fault are kept apart: a peer's (`BadName`, `BadLine`, `BadQuery`: counted and answered, never
+a traceback) and the operator's or the machine's (settings, store, plugins: told in one sentence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class IstatError(Exception):
+    """Base of all of them. `exit_code` is distinct per class, so that scripts can branch on it."""
+
+    exit_code = 1
+
+
+class UsageError(IstatError):
+    """The command line asks for something that does not exist."""
+
+    exit_code = 2  # what shells and getopt use for it
+
+
+class SettingsError(IstatError):
+    """Settings that cannot be used. `problems` has one sentence for each of them, all at once."""
+
+    exit_code = 78  # EX_CONFIG of sysexits.h: a service manager can be told not to restart on it
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class BadName(IstatError):
+    """A counter name that cannot be used."""
+
+    exit_code = 80
+
+
+class BadLine(IstatError):
+    """A line of a peer that is no sample. `kind` is the name under which it is counted."""
+
+    exit_code = 81
+
+    def __init__(self, kind: str, message: str = "") -> None:
+        self.kind = kind
+        super().__init__(message or kind)
+
+
+class BadRetention(IstatError):
+    """A retention rule that cannot be read or cannot be kept."""
+
+    exit_code = 82
+
+
+class BadQuery(IstatError):
+    """A question that cannot be answered as asked. `status` is the HTTP status for it."""
+
+    exit_code = 83
+    default_status = 400
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = self.default_status if status is None else status
+        super().__init__(message)
+
+
+class UnknownCounter(BadQuery):
+    """There is no counter of that name."""
+
+    exit_code = 84
+    default_status = 404
+
+
+class ServerUnreachable(IstatError):
+    """The server did not answer, or not as a server of ours would."""
+
+    exit_code = 85
+
+
+class PluginError(IstatError):
+    """A plugin that cannot be loaded or does not fit its specification."""
+
+    exit_code = 86
+
+
+class StoreError(IstatError):
+    """The store cannot do what was asked."""
+
+    exit_code = 91
+
+
+class StoreCorrupt(StoreError):
+    """Bytes of the store are not what was written."""
+
+    exit_code = 90
+
+
+class StoreLocked(StoreError):
+    """Another process has the store open."""
+
+    exit_code = 92
+
+
+class StoreFull(StoreError):
+    """The disk, or the budget for counters, is used up."""
+
+    exit_code = 93

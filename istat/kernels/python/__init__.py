@@ -1,0 +1,1 @@
+"""The plain-Python kernels: the specification of every native one."""

@@ -1,0 +1,150 @@
+"""Retention: how long buckets of which interval are kept. Text such as "10s:10d,5m:1y9d,1h:6y12d".
+
+Knows the grammar and the arithmetic of levels; knows no files and no clock. Durations are whole seconds.
+
+    policy   = level *( "," level )
+    level    = interval ":" keep [ ":" name ]
+    interval = keep = 1*( 1*DIGIT unit )      ; units add up: "1h30m"
+    unit     = "s" / "m" / "h" / "d" / "y"    ; a year has 365 days
+
+istatd's fourth field (a weight, which makes a seasonal level) is recognised and refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from istat.errors import BadRetention
+
+DEFAULT_RETENTION = "10s:10d,5m:1y9d,1h:6y12d"
+MINUTE, HOUR, DAY = 60, 3600, 86400  # [s]
+YEAR = 365 * DAY  # [s]; istatd's year, so that its rules mean the same here
+UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "y": YEAR}
+# Buckets of one counter in one StatFile: a day of 10 s buckets, long enough to compress well.
+WINDOW_BUCKETS = 8640
+# A window is at most this share of what is kept: files expire whole, so this bounds what lingers.
+WINDOW_SHARE = 4
+MAX_LEVELS = 16
+# 64-bit times in nanoseconds end about here; no one keeps more. [s]
+MAX_KEEP = 200 * YEAR
+
+_DURATION = re.compile(r"(?:[0-9]{1,12}[smhdy])+")
+_PART = re.compile(r"([0-9]+)([smhdy])")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes the name of a folder
+
+
+def parse_duration(text: str) -> int:
+    """Seconds that "1h30m" stands for. BadRetention when it is no duration."""
+    if not _DURATION.fullmatch(text):
+        raise BadRetention(f"{text!r} is no duration: write numbers with s, m, h, d or y, such as 90s or 1h30m")
+    return sum(int(number) * UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def format_duration(seconds: int) -> str:
+    """Shortest text in the grammar: 90 is "1m30s", 0 is "0s". ValueError when negative."""
+    if seconds < 0:
+        raise ValueError("a duration is not negative")
+    parts = []
+    for unit, size in sorted(UNITS.items(), key=lambda item: -item[1]):
+        number, seconds = divmod(seconds, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts) or "0s"
+
+
+@dataclass(frozen=True)
+class Level:
+    """One retention level: buckets of `interval` seconds, kept for `keep` seconds, in a folder `name`."""
+
+    interval: int
+    keep: int
+    name: str
+
+    @property
+    def samples(self) -> int:
+        """Whole buckets that fit into what is kept."""
+        return self.keep // self.interval
+
+    @property
+    def text(self) -> str:
+        """The level as the grammar writes it."""
+        keep = format_duration(self.keep)
+        if _DURATION.fullmatch(self.name) and parse_duration(self.name) == self.interval:
+            return f"{self.name}:{keep}"
+        return f"{format_duration(self.interval)}:{keep}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Levels, finest first; each interval is a multiple of the one before. BadRetention when not."""
+
+    levels: tuple[Level, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(self.levels))
+        if not 1 <= len(self.levels) <= MAX_LEVELS:
+            raise BadRetention(f"a retention rule has 1 to {MAX_LEVELS} levels, not {len(self.levels)}")
+        names = [level.name for level in self.levels]
+        if len(set(names)) < len(names):
+            raise BadRetention(f"two retention levels have the same name: {', '.join(names)}")
+        for level in self.levels:
+            _check_level(level)
+        for finer, coarser in zip(self.levels, self.levels[1:]):
+            if coarser.interval <= finer.interval or coarser.interval % finer.interval:
+                raise BadRetention(
+                    f"the interval of {coarser.text} must be a multiple of that of {finer.text}, and longer"
+                )
+
+    @classmethod
+    def parse(cls, text: str = DEFAULT_RETENTION) -> Ladder:
+        """The ladder that a text describes. BadRetention says what is wrong with it."""
+        return cls(tuple(_parse_level(part.strip()) for part in text.split(",")))
+
+    @property
+    def text(self) -> str:
+        """The ladder as the grammar writes it; parse() of it gives an equal ladder."""
+        return ",".join(level.text for level in self.levels)
+
+    @property
+    def finest(self) -> Level:
+        """The level that samples arrive in."""
+        return self.levels[0]
+
+    @property
+    def coarsest(self) -> Level:
+        """The level with the longest interval. Its interval is a multiple of all others."""
+        return self.levels[-1]
+
+    def window(self, index: int) -> int:
+        """Seconds that one StatFile of level `index` covers, a multiple of every interval of the ladder.
+
+        About WINDOW_BUCKETS buckets, at most a WINDOW_SHARE-th of what is kept, so that whole files can
+        expire; at least the coarsest interval.
+        """
+        level, step = self.levels[index], self.coarsest.interval
+        wanted = min(WINDOW_BUCKETS * level.interval, level.keep // WINDOW_SHARE)
+        return max(wanted // step * step, step)
+
+
+def _check_level(level: Level) -> None:
+    if level.interval <= 0:
+        raise BadRetention(f"the interval of a retention level cannot be 0: {level.name}")
+    if level.keep > MAX_KEEP:
+        raise BadRetention(f"{level.text} is kept too long: at most {format_duration(MAX_KEEP)}")
+    if level.samples == 0:
+        raise BadRetention(f"{level.text} is kept for less than one interval")
+    if not _NAME.fullmatch(level.name):
+        raise BadRetention(f"{level.name!r} cannot name a retention level: letters, digits, - and _ only")
+
+
+def _parse_level(text: str) -> Level:
+    fields = text.split(":")
+    if len(fields) < 2:
+        raise BadRetention(f"a retention level is interval:keep, such as 10s:10d, not {text!r}")
+    if len(fields) > 4:
+        raise BadRetention(f"a retention level has at most a name after interval:keep: {text!r}")
+    if len(fields) == 4:
+        raise BadRetention(f"seasonal levels come later: {text!r}")
+    name = fields[2] if len(fields) == 3 and fields[2] else fields[0]
+    return Level(parse_duration(fields[0]), parse_duration(fields[1]), name)
