@@ -28,7 +28,7 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
 }
-NO_KERNELS = "istatd: the native kernels were not built ({}); the plain-Python ones will be used, which are slower."
+NO_KERNELS = "istatd: native kernels were not built ({}); the plain-Python ones will be used, slower."
 
 
 def kernels() -> list[Extension]:

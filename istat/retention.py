@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes the name of 
 def parse_duration(text: str) -> int:
     """Seconds that "1h30m" stands for. BadRetention when it is no duration."""
     if not _DURATION.fullmatch(text):
-        raise BadRetention(f"{text!r} is no duration: write numbers with s, m, h, d or y, such as 90s or 1h30m")
+        raise BadRetention(f"{text!r} is no duration: write numbers with s, m, h, d or y, as in 1h30m")
     return sum(int(number) * UNITS[unit] for number, unit in _PART.findall(text))
 
 

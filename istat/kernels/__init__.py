@@ -37,7 +37,7 @@ class Implementation:
 
     def __init__(self, name: str) -> None:
         if name not in BUILDS:
-            raise ImportError(f"there are no kernels called {name!r}: {VARIABLE} is one of {', '.join(BUILDS)}")
+            raise ImportError(f"no kernels are called {name!r}: {VARIABLE} is one of {', '.join(BUILDS)}")
         self.name = name
 
     def __getattr__(self, kernel: str) -> ModuleType:
@@ -69,7 +69,7 @@ def _choose() -> Implementation:
     wish = os.environ.get(VARIABLE, "")
     missing = native_missing() if wish in ("", "native") else []
     if wish == "native" and missing:
-        raise ImportError(f"{VARIABLE}=native, but these kernels are not built: {', '.join(missing)}; {HOW_TO_BUILD}")
+        raise ImportError(f"{VARIABLE}=native, but not built: {', '.join(missing)}; {HOW_TO_BUILD}")
     return Implementation(wish or ("python" if missing else "native"))
 
 

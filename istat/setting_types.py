@@ -1,0 +1,374 @@
+"""The types that a setting can have: each reads text, checks it, and writes itself as TOML.
+
+`parse(text)` serves flags and environment variables, `from_toml(value)` a file's value; both raise
+ValueError with a sentence that says what would be right. Knows nothing of programs and files.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from istat.errors import BadRetention
+from istat.retention import Ladder, format_duration, parse_duration
+
+SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}  # [bytes]
+_SIZE = re.compile(r"([0-9]+)([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+_MILLISECONDS = re.compile(r"([0-9]+)ms")
+
+
+class HostPort(NamedTuple):
+    """A network address: host (a name or an IPv4 or IPv6 address without brackets; may be empty) and port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Type:
+    """Base of the types. `word` stands for the value in --help."""
+
+    word = "VALUE"
+
+    def parse(self, text: str) -> Any:
+        """The value that a text stands for; ValueError says what would be right."""
+        raise NotImplementedError
+
+    def from_toml(self, value: Any) -> Any:
+        """The value that a TOML value stands for: text, or a number where that has a meaning."""
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise ValueError(f"wants {self.expects()}, not {json.dumps(value, default=str)}")
+        return self.parse(str(value))
+
+    def to_toml(self, value: Any) -> str:
+        """A value as TOML writes it."""
+        return json.dumps(str(value), ensure_ascii=False)
+
+    def expects(self) -> str:
+        """What is right, in words, with the bounds."""
+        raise NotImplementedError
+
+    def wrong(self, text: str) -> ValueError:
+        """The error for a text that does not fit."""
+        return ValueError(f"wants {self.expects()}, not {text!r}")
+
+
+@dataclass(frozen=True)
+class Integer(Type):
+    """A whole number from `lo` to `hi` (either may be open)."""
+
+    lo: int | None = None
+    hi: int | None = None
+    word = "N"
+
+    def parse(self, text: str) -> int:
+        """See Type.parse."""
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
+            raise self.wrong(text)
+        value = int(text)
+        if (self.lo is not None and value < self.lo) or (self.hi is not None and value > self.hi):
+            raise self.wrong(text)
+        return value
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        return str(value)
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "a whole number" + _bounds(self.lo, self.hi)
+
+
+@dataclass(frozen=True)
+class Number(Type):
+    """A finite number from `lo` to `hi`."""
+
+    lo: float | None = None
+    hi: float | None = None
+    word = "N"
+
+    def parse(self, text: str) -> float:
+        """See Type.parse."""
+        try:
+            value = float(text)
+        except ValueError:
+            raise self.wrong(text) from None
+        low, high = self.lo is not None and value < self.lo, self.hi is not None and value > self.hi
+        if low or high or value != value or value in (float("inf"), float("-inf")):
+            raise self.wrong(text)
+        return value
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        return repr(float(value))
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "a number" + _bounds(self.lo, self.hi)
+
+
+@dataclass(frozen=True)
+class Text(Type):
+    """Any text on one line."""
+
+    word = "TEXT"
+
+    def parse(self, text: str) -> str:
+        """See Type.parse."""
+        if "\n" in text or "\0" in text:
+            raise self.wrong(text)
+        return text
+
+    def from_toml(self, value: Any) -> str:
+        """See Type.from_toml; a number is not taken for text."""
+        if not isinstance(value, str):
+            raise ValueError(f"wants {self.expects()}, not {json.dumps(value, default=str)}")
+        return self.parse(value)
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "text on one line"
+
+
+@dataclass(frozen=True)
+class Path(Text):
+    """A path of a file or folder; empty means none (None)."""
+
+    word = "PATH"
+
+    def parse(self, text: str) -> pathlib.Path | None:  # type: ignore[override]
+        """See Type.parse."""
+        return pathlib.Path(super().parse(text)) if text else None
+
+    def from_toml(self, value: Any) -> pathlib.Path | None:  # type: ignore[override]
+        """See Type.from_toml."""
+        return self.parse(_text(self, value))
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "a path"
+
+
+@dataclass(frozen=True)
+class Flag(Type):
+    """Yes or no. On the command line it takes no value and means yes (`--no-NAME` means no)."""
+
+    word = ""
+
+    def parse(self, text: str) -> bool:
+        """See Type.parse."""
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off", ""):
+            return False
+        raise self.wrong(text)
+
+    def from_toml(self, value: Any) -> bool:
+        """See Type.from_toml; only true and false."""
+        if not isinstance(value, bool):
+            raise ValueError(f"wants true or false, not {json.dumps(value, default=str)}")
+        return value
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        return "true" if value else "false"
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "yes or no"
+
+
+@dataclass(frozen=True)
+class Duration(Type):
+    """A length of time, in seconds (float): "1h30m", "250ms", or a plain number of seconds."""
+
+    lo: float = 0.0
+    hi: float | None = None
+    word = "TIME"
+
+    def parse(self, text: str) -> float:
+        """See Type.parse."""
+        if _SECONDS.fullmatch(text):
+            value = float(text)
+        elif match := _MILLISECONDS.fullmatch(text):
+            value = int(match[1]) / 1000
+        else:
+            try:
+                value = float(parse_duration(text))
+            except BadRetention:
+                raise self.wrong(text) from None
+        if value < self.lo or (self.hi is not None and value > self.hi):
+            raise self.wrong(text)
+        return value
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        whole = float(value).is_integer()
+        return f'"{format_duration(int(value))}"' if whole else f'"{round(value * 1000)}ms"'
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        bounds = _bounds(f"{self.lo:g}s" if self.lo else None, None if self.hi is None else f"{self.hi:g}s")
+        return "a time such as 10s, 5m or 250ms" + bounds
+
+
+@dataclass(frozen=True)
+class Size(Type):
+    """A number of bytes (int): "8M" is 8 x 1024 x 1024."""
+
+    lo: int = 0
+    hi: int | None = None
+    word = "SIZE"
+
+    def parse(self, text: str) -> int:
+        """See Type.parse."""
+        match = _SIZE.fullmatch(text.strip())
+        if not match or len(match[1]) > 18:
+            raise self.wrong(text)
+        value = int(match[1]) * SIZE_UNITS[match[2].lower()]
+        if value < self.lo or (self.hi is not None and value > self.hi):
+            raise self.wrong(text)
+        return value
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        return f'"{_size_text(value)}"'
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        low = _size_text(self.lo) if self.lo else None
+        high = None if self.hi is None else _size_text(self.hi)
+        return "a number of bytes such as 4096, 64k or 8M" + _bounds(low, high)
+
+
+@dataclass(frozen=True)
+class Choice(Type):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def __init__(self, *words: str) -> None:
+        object.__setattr__(self, "words", words)
+
+    @property
+    def word(self) -> str:  # type: ignore[override]
+        """The words, for --help."""
+        return "|".join(self.words)
+
+    def parse(self, text: str) -> str:
+        """See Type.parse."""
+        if text not in self.words:
+            raise self.wrong(text)
+        return text
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "one of " + ", ".join(self.words)
+
+
+@dataclass(frozen=True)
+class Address(Type):
+    """An address "host:port" or "[::1]:port"; a host alone where there is a `port` to assume.
+
+    Its value is a HostPort; empty means none (None).
+    """
+
+    port: int | None = None
+    word = "HOST:PORT"
+
+    def parse(self, text: str) -> HostPort | None:
+        """See Type.parse."""
+        if not text:
+            return None
+        match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]\s]*))(?::([0-9]{1,5}))?", text)
+        if not match:
+            raise self.wrong(text)
+        port = int(match[3]) if match[3] else self.port
+        if port is None or port > 65535:
+            raise self.wrong(text)
+        return HostPort(match[1] or match[2] or "", port)
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "an address such as stats.example.net:8111 or [::1]:8111"
+
+
+@dataclass(frozen=True)
+class Retention(Type):
+    """A retention rule such as "10s:10d,5m:1y9d"; its value is a Ladder."""
+
+    word = "RULE"
+
+    def parse(self, text: str) -> Ladder:
+        """See Type.parse."""
+        try:
+            return Ladder.parse(text)
+        except BadRetention as error:
+            raise ValueError(f"wants {self.expects()}: {error}") from None
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        return f'"{value.text}"'
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "a retention rule such as 10s:10d,5m:1y9d"
+
+
+@dataclass(frozen=True)
+class Many(Type):
+    """Several values of one type (a tuple): separated by commas, or an array in TOML. Empty means none."""
+
+    of: Type = Text()
+
+    @property
+    def word(self) -> str:  # type: ignore[override]
+        """The inner type's word, for --help."""
+        return f"{self.of.word},..."
+
+    def parse(self, text: str) -> tuple[Any, ...]:
+        """See Type.parse."""
+        return tuple(self.of.parse(part.strip()) for part in text.split(",") if part.strip())
+
+    def from_toml(self, value: Any) -> tuple[Any, ...]:
+        """See Type.from_toml."""
+        if isinstance(value, list):
+            return tuple(self.of.from_toml(item) for item in value)
+        return self.parse(_text(self, value))
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        return "[" + ", ".join(self.of.to_toml(item) for item in value) + "]"
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return f"several, separated by commas: {self.of.expects()}"
+
+
+def _text(wanted: Type, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"wants {wanted.expects()}, not {json.dumps(value, default=str)}")
+    return value
+
+
+def _size_text(value: int) -> str:
+    for unit, size in (("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10)):
+        if value and value % size == 0:
+            return f"{value // size}{unit}"
+    return str(value)
+
+
+def _bounds(lo: object, hi: object) -> str:
+    if lo is not None and hi is not None:
+        return f" from {lo} to {hi}"
+    if lo is not None:
+        return f" of at least {lo}"
+    return f" of at most {hi}" if hi is not None else ""

@@ -1,0 +1,282 @@
+"""A program's settings, declared once: validation, --help, the sample file and the docs table come from that.
+
+A setting's value is taken from the command line (`--stat-port 8111`), else the environment
+(`ISTAT_SERVER_STAT_PORT`), else the TOML file named by `--config`, else its default. All problems are
+reported at once, in one SettingsError. Knows no particular program.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import textwrap
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from istat import __version__
+from istat.errors import SettingsError
+from istat.setting_types import (
+    Address,
+    Choice,
+    Duration,
+    Flag,
+    HostPort,
+    Integer,
+    Many,
+    Number,
+    Path,
+    Retention,
+    Size,
+    Text,
+    Type,
+)
+
+__all__ = [
+    "Address", "Choice", "Declaration", "Duration", "Flag", "HostPort", "Integer", "Many", "Number", "Path",
+    "Retention", "Setting", "Size", "Text", "Type", "Values",
+]  # fmt: skip
+
+HELP_WIDTH = 100  # columns of --help and of comments in the sample file
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting. `default` is a value or its text; None means there is none (the value is then None).
+
+    `help` is a sentence or two; `unit` is told beside it; a `secret` is never printed; `example` goes
+    into the sample file where the default says too little.
+    """
+
+    name: str
+    type: Type
+    default: Any
+    help: str
+    unit: str = ""
+    secret: bool = False
+    example: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.type, type):  # Setting("store", Path, ...) means Path()
+            object.__setattr__(self, "type", self.type())
+        if isinstance(self.default, str):
+            object.__setattr__(self, "default", self.type.parse(self.default))
+
+    @property
+    def explanation(self) -> str:
+        """Help with unit and default, on one line."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.help}{unit}{self._default_note()}"
+
+    def _default_note(self) -> str:
+        if self.secret or self.default in (None, "", (), False):
+            return ""
+        return f" (default {self.type.to_toml(self.default).strip(chr(34))})"
+
+    def toml(self, value: Any) -> str:
+        """A value as TOML writes it; a missing one is the empty text."""
+        return '""' if value is None else self.type.to_toml(value)
+
+
+@dataclass(frozen=True)
+class Values(Mapping[str, Any]):
+    """Settings as loaded: `values["stat-port"]`. `tables` has the file's free tables (plugins' settings)."""
+
+    found: dict[str, Any]
+    sources: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def source(self, name: str) -> str:
+        """Where a value comes from: "flag", "environment", "file" or "default"."""
+        return self.sources.get(name, "default")
+
+
+class Declaration:
+    """All settings of one program.
+
+    `env_prefix` is that of its environment variables ("ISTAT_SERVER"); `file` is where its TOML file
+    usually lies: told in --help, read only when `--config` names it. `tables` are the top-level tables
+    which the file may hold besides settings; their contents are the caller's to check.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        env_prefix: str,
+        file: str,
+        settings: Sequence[Setting],
+        about: str = "",
+        tables: Sequence[str] = (),
+    ) -> None:
+        self.program, self.file, self.about, self.tables = program, file, about, tuple(tables)
+        self.env_prefix = env_prefix.rstrip("_") + "_"
+        self.settings = {setting.name: setting for setting in settings}
+        if len(self.settings) != len(settings) or "config" in self.settings:
+            raise ValueError(f"a setting of {program} is declared twice")
+
+    def load(self, argv: Sequence[str], environ: Mapping[str, str]) -> Values:
+        """The values for these arguments (without the program's name) and this environment.
+
+        SettingsError lists every problem. SystemExit(0) after --help, --version, --check-config
+        and --sample-config, which print.
+        """
+        flags, asked, problems = _read_flags(self, argv)
+        for name in ("help", "version", "sample-config"):
+            if name in asked:
+                self._answer(name)
+        variables = {name: self.variable(name) for name in self.settings}
+        texts = {name: environ[variable] for name, variable in variables.items() if variable in environ}
+        path = flags.pop("config", None) or environ.get(self.variable("config"), "")
+        file = _read_file(path, problems) if path else {}
+        values = self._combine(flags, texts, file, path, problems)
+        if problems:
+            raise SettingsError(problems)
+        if "check-config" in asked:
+            print(f"{self.program}: the settings are fine")
+            raise SystemExit(0)
+        return values
+
+    def variable(self, name: str) -> str:
+        """The environment variable of a setting. Unknown ones of our prefix are no error: container
+        managers make variables of that form for a service that is called like the program."""
+        return self.env_prefix + name.upper().replace("-", "_")
+
+    def _answer(self, asked: str) -> NoReturn:
+        answers = {"help": self.help, "sample-config": self.sample}
+        text = answers[asked]() if asked in answers else f"{self.program} {__version__}\n"
+        sys.stdout.write(text)
+        raise SystemExit(0)
+
+    def _combine(
+        self,
+        flags: dict[str, str],
+        texts: dict[str, str],
+        file: dict[str, Any],
+        path: str,
+        problems: list[str],
+    ) -> Values:
+        """Each setting's value from its strongest source; problems of weaker sources are told as well."""
+        tables = {name: file.pop(name) for name in self.tables if isinstance(file.get(name), dict)}
+        for name in file.keys() - self.settings.keys():
+            problems.append(f"{path}: {name!r} is no setting of {self.program}{self.suggestion(name)}")
+        values = {name: setting.default for name, setting in self.settings.items()}
+        sources: dict[str, str] = {}
+        for name, setting in self.settings.items():
+            attempts = (
+                ("file", f"{path}: {name}", file, setting.type.from_toml),
+                ("environment", self.variable(name), texts, setting.type.parse),
+                ("flag", f"--{name}", flags, setting.type.parse),
+            )
+            for source, where, given, read in attempts:
+                if name not in given:
+                    continue
+                try:
+                    values[name], sources[name] = read(given[name]), source
+                except ValueError as error:
+                    problems.append(f"{where} " + ("has a wrong value" if setting.secret else str(error)))
+        return Values(values, sources, tables)
+
+    def suggestion(self, name: str) -> str:
+        """The words " (did you mean ...?)" for a misspelt name, or nothing."""
+        known = [*self.settings, *self.tables]
+        close = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
+        return f" (did you mean {close[0]!r}?)" if close else ""
+
+    def help(self) -> str:
+        """The text of --help."""
+        lines = [f"usage: {self.program} [--config FILE] [--NAME VALUE ...]", ""]
+        lines += [*textwrap.wrap(self.about, HELP_WIDTH), ""] if self.about else []
+        entries = [(f"--{s.name} {s.type.word}".rstrip(), s.explanation) for s in self.settings.values()]
+        entries += [
+            ("--config FILE", f"read settings from a TOML file, usually {self.file}"),
+            ("--check-config", "report all problems of the settings, and end"),
+            ("--sample-config", "print a commented sample of the file, and end"),
+            ("--version", "print the version, and end"),
+            ("--help", "print this, and end"),
+        ]
+        for flag, text in entries:
+            lines.append(f"  {flag}")
+            lines += textwrap.wrap(text, HELP_WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines += ["", "Each can also be given as an environment variable, such as"]
+        first = next(iter(self.settings))
+        lines += [f"{self.variable(first)} for --{first}. Flags win over those, and those over the file."]
+        return "\n".join(lines) + "\n"
+
+    def sample(self) -> str:
+        """A TOML file with every setting commented out at its default (or its example)."""
+        lines = [f"# Settings of {self.program}, usually {self.file}.", "# What is commented out is the default.", ""]
+        for setting in self.settings.values():
+            text = f"{setting.help}" + (f" [{setting.unit}]" if setting.unit else "")
+            lines += textwrap.wrap(text, HELP_WIDTH, initial_indent="# ", subsequent_indent="# ")
+            value = setting.example or (setting.toml(setting.default) if not setting.secret else '""')
+            lines += [f"#{setting.name} = {value}", ""]
+        return "\n".join(lines)
+
+    def table(self) -> str:
+        """The settings as a Markdown table, for the docs."""
+        rows = ["| setting | value | default | meaning |", "|---|---|---|---|"]
+        for s in self.settings.values():
+            default = "" if s.secret or s.default in (None, "", ()) else f"`{s.type.to_toml(s.default)}`"
+            meaning = (s.help + (f" [{s.unit}]" if s.unit else "")).replace("|", "\\|")
+            rows.append(f"| `{s.name}` | {s.type.expects()} | {default} | {meaning} |")
+        return "\n".join(rows) + "\n"
+
+
+ANSWERS = ("help", "version", "check-config", "sample-config")
+
+
+def _read_flags(declaration: Declaration, argv: Sequence[str]) -> tuple[dict[str, str], set[str], list[str]]:
+    """(texts by setting, questions such as "help", problems) of a command line."""
+    flags: dict[str, str] = {}
+    asked: set[str] = set()
+    problems: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        name, equals, text = word.removeprefix("--").partition("=")
+        setting = declaration.settings.get(name)
+        if word == "-h":
+            asked.add("help")
+        elif not word.startswith("--"):
+            problems.append(f"{word!r} is no flag: write --NAME VALUE")
+        elif name in ANSWERS:
+            asked.add(name)
+        elif setting and isinstance(setting.type, Flag):
+            flags[name] = text if equals else "yes"
+        elif _negated(declaration, name) and not equals:
+            flags[name.removeprefix("no-")] = "no"
+        elif setting or name == "config":
+            if not equals and (not rest or rest[0].startswith("--")):
+                problems.append(f"--{name} wants a value")
+            else:
+                flags[name] = text if equals else rest.pop(0)
+        else:
+            problems.append(f"--{name} is no setting of {declaration.program}{declaration.suggestion(name)}")
+    return flags, asked, problems
+
+
+def _negated(declaration: Declaration, name: str) -> bool:
+    setting = declaration.settings.get(name.removeprefix("no-"))
+    return name.startswith("no-") and setting is not None and isinstance(setting.type, Flag)
+
+
+def _read_file(path: str, problems: list[str]) -> dict[str, Any]:
+    """What a TOML file holds; nothing, and a problem, when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        problems.append(f"cannot read the settings file {path}: {error.strerror}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{path} is no TOML: {error}")
+    return {}
