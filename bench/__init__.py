@@ -1,0 +1,1 @@
+"""Load generator and measurements: our server beside a peer on the same generated work, in one session."""
