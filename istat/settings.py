@@ -214,7 +214,8 @@ class Declaration:
 
     def sample(self) -> str:
         """A TOML file with every setting commented out at its default (or its example)."""
-        lines = [f"# Settings of {self.program}, usually {self.file}.", "# What is commented out is the default.", ""]
+        lines = [f"# Settings of {self.program}, usually {self.file}."]
+        lines += ["# What is commented out is the default.", ""]
         for setting in self.settings.values():
             text = f"{setting.help}" + (f" [{setting.unit}]" if setting.unit else "")
             lines += textwrap.wrap(text, HELP_WIDTH, initial_indent="# ", subsequent_indent="# ")

@@ -1,0 +1,275 @@
+"""Clients for programs: `StatClient` sends samples to a server or agent, `QueryClient` asks a server.
+
+    with StatClient("127.0.0.1", 8111) as stats:
+        stats.gauge("queue.length", 17)
+        stats.event("mail.sent")
+    QueryClient("http://127.0.0.1:8000").series(["mail.sent"], columns=["avg", "max"])
+
+Sending never raises because of the network: what cannot be sent is dropped and counted. Asking raises
+typed errors. Neither knows anything of the store.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import socket
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from istat.clock import Clock, SystemClock
+from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter
+
+DEFAULT_STAT_PORT = 8111
+DEFAULT_URL = "http://127.0.0.1:8000"
+# Bytes of samples in one datagram: below the Ethernet MTU less IP and UDP headers, so never fragmented.
+BATCH_BYTES = 1400
+CAPACITY_BYTES = 1 << 20  # what a TCP client holds while the server is away
+RETRY_SECONDS = 1.0  # between two attempts to connect
+SEND_TIMEOUT = 5.0  # [s]; a server that does not read for so long counts as away
+LINGER_SECONDS = 1.0  # a batch is sent at the latest by the first sample after this
+
+_BAD_IN_NAME = re.compile(r"[\s\x00-\x20\x7f]")
+_RESERVED_FIRST = "#@$%&;:"  # lines that begin so are not samples
+
+
+def sample_line(name: str, value: float, time: float | None = None) -> bytes:
+    """One line of the protocol, for a gauge, or for an event when the name begins with "*".
+
+    `time` in Unix seconds; without it the server takes the moment of arrival. BadName and BadLine for what
+    the server would refuse.
+    """
+    if not name.strip("*") or _BAD_IN_NAME.search(name) or name[0] in _RESERVED_FIRST:
+        raise BadName(f"{name!r} cannot be the name of a counter: no spaces, and none of {_RESERVED_FIRST} first")
+    if not math.isfinite(value):
+        raise BadLine("value", f"the value of {name} is not finite: {value}")
+    stamp = "" if time is None else f" {int(time)}"
+    return f"{name}{stamp} {value!r}\n".encode()
+
+
+class StatClient:
+    """Sends samples in batches over UDP or TCP. Not for use by several threads at once.
+
+    A batch goes out when it is full, LINGER_SECONDS old at the next sample, or at flush(). `sent` and
+    `dropped` count lines; a TCP connection that breaks drops the batches in flight.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_STAT_PORT,
+        transport: str = "udp",
+        clock: Clock | None = None,
+        batch_bytes: int = BATCH_BYTES,
+        capacity: int = CAPACITY_BYTES,
+    ) -> None:
+        if transport not in ("udp", "tcp"):
+            raise ValueError(f"a transport is udp or tcp, not {transport!r}")
+        self.sent = self.dropped = 0
+        self._address, self._transport = (host, port), transport
+        self._clock = clock or SystemClock()
+        self._batch_bytes, self._capacity = batch_bytes, capacity
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._opened_at = self._next_try = -math.inf
+        self._socket: socket.socket | None = None
+
+    def gauge(self, name: str, value: float, time: float | None = None) -> None:
+        """A value that is what it is, such as a temperature. BadName, BadLine for what cannot be sent."""
+        if name.startswith("*"):
+            raise BadName(f"{name!r} is the name of an event counter: use event()")
+        self.send(sample_line(name, value, time))
+
+    def event(self, name: str, value: float = 1, time: float | None = None) -> None:
+        """Something that happened `value` times; the server keeps the rate per second."""
+        self.send(sample_line("*" + name.removeprefix("*"), value, time))
+
+    def send(self, line: bytes) -> None:
+        """Add a line that is complete with its newline."""
+        if self._lines and self._size + len(line) > self._batch_bytes:
+            self.flush()
+        if self._size + len(line) > self._capacity:
+            self.dropped += 1
+            return
+        now = self._clock.monotonic()
+        if not self._lines:
+            self._opened_at = now
+        self._lines.append(line)
+        self._size += len(line)
+        if now - self._opened_at >= LINGER_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is there. Over TCP, lines stay (up to the capacity) while the server is away."""
+        if not self._lines or not self._connect():
+            return
+        lines, data = len(self._lines), b"".join(self._lines)
+        assert self._socket is not None
+        try:
+            if self._transport == "tcp":
+                self._socket.sendall(data)
+            else:
+                self._send_datagrams()
+            self.sent += lines
+        except OSError:
+            # How much of it arrived is unknown: sending it again could count it twice.
+            self.dropped += lines
+            self._disconnect()
+        self._lines, self._size = [], 0
+
+    def _send_datagrams(self) -> None:
+        """Whole lines in datagrams of at most the batch size (lines that waited may be more than one)."""
+        assert self._socket is not None
+        batch: list[bytes] = []
+        size = 0
+        for line in self._lines:
+            if batch and size + len(line) > self._batch_bytes:
+                self._socket.send(b"".join(batch))
+                batch, size = [], 0
+            batch.append(line)
+            size += len(line)
+        self._socket.send(b"".join(batch))
+
+    def _connect(self) -> bool:
+        """Have a socket; False while the server is away (tried again after RETRY_SECONDS)."""
+        if self._socket is not None:
+            return True
+        if self._clock.monotonic() < self._next_try:
+            return False
+        self._next_try = self._clock.monotonic() + RETRY_SECONDS
+        try:
+            if self._transport == "tcp":
+                self._socket = socket.create_connection(self._address, timeout=SEND_TIMEOUT)
+            else:
+                family, kind, protocol, _, address = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)[0]
+                self._socket = socket.socket(family, kind, protocol)
+                self._socket.connect(address)
+        except OSError:
+            self._disconnect()
+            return False
+        return True
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+    def close(self) -> None:
+        """Send what is there and close; what cannot be sent now is dropped and counted."""
+        self.flush()
+        self.dropped += len(self._lines)
+        self._lines, self._size = [], 0
+        self._disconnect()
+
+    def __enter__(self) -> StatClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class QueryClient:
+    """Asks a server over HTTP. Answers are what the JSON says: dictionaries and lists.
+
+    Raises ServerUnreachable, UnknownCounter (404), BadQuery (other refusals) with the server's words.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, timeout: float = 10.0, session: requests.Session | None = None
+    ) -> None:
+        self.url, self.timeout = url.rstrip("/"), timeout
+        self._session = session or requests.Session()
+
+    def series(
+        self,
+        names: Sequence[str],
+        start: float | None = None,
+        end: float | None = None,
+        points: int | None = None,
+        columns: Sequence[str] = ("avg",),
+    ) -> dict[str, Any]:
+        """Columns of several counters on one grid of times; without `start`, the last hour. Gaps are None."""
+        question: dict[str, Any] = {"names": list(names), "columns": ",".join(columns)}
+        for key, value in (("from", start), ("to", end), ("points", points)):
+            if value is not None:
+                question[key] = int(value)
+        return self._object("POST", "/api/v1/series", json=question)
+
+    def names(self, match: str = "*", limit: int = 1000, offset: int = 0) -> dict[str, Any]:
+        """Counters whose names match a pattern with * : {"names": [{"name", "kind"}], "truncated"}."""
+        question = {"match": match, "limit": limit, "offset": offset}
+        return self._object("GET", "/api/v1/names", params=question)
+
+    def children(self, prefix: str = "") -> dict[str, Any]:
+        """The next components below a dotted prefix, for a tree."""
+        return self._object("GET", "/api/v1/children", params={"prefix": prefix})
+
+    def search(self, words: str, limit: int = 50) -> dict[str, Any]:
+        """Counters whose names hold all the words, shorter names first."""
+        return self._object("GET", "/api/v1/search", params={"q": words, "limit": limit})
+
+    def agents(self) -> list[dict[str, Any]]:
+        """Who sent what: name, address, version, when last seen."""
+        agents: list[dict[str, Any]] = self._object("GET", "/api/v1/agents")["agents"]
+        return agents
+
+    def status(self) -> dict[str, Any]:
+        """The server's version, figures and refusals."""
+        return self._object("GET", "/api/v1/status")
+
+    def healthy(self) -> bool:
+        """Whether the server answers and its store is open."""
+        try:
+            return self._object("GET", "/health").get("status") == "ok"
+        except (ServerUnreachable, BadQuery):
+            return False
+
+    def buckets(
+        self, counter: str, start: float | None = None, end: float | None = None, samples: int = 1000
+    ) -> dict[str, Any]:
+        """One counter as istatd answers it: {"buckets": [{"time", "data"}], "start", "end", "interval"}."""
+        question: dict[str, Any] = {"samples": samples}
+        if start is not None:
+            question["start"] = int(start)
+        if end is not None:
+            question["end"] = int(end)
+        return self._object("GET", "/" + quote(counter), params=question)
+
+    def _object(self, method: str, path: str, **question: Any) -> dict[str, Any]:
+        """The JSON object that a route answers."""
+        try:
+            answer = self._session.request(method, self.url + path, timeout=self.timeout, **question)
+        except requests.RequestException as error:
+            raise ServerUnreachable(f"no answer from {self.url}: {_reason(error)}") from error
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if answer.status_code >= 400:
+            raise _refusal(answer.status_code, body, path)
+        if not isinstance(body, dict):
+            raise ServerUnreachable(f"{self.url} does not answer as an istat-server would")
+        return body
+
+
+def _refusal(status: int, body: object, path: str) -> Exception:
+    """The error for an HTTP status: the server's fault, an unknown counter, or a bad question."""
+    said = str(body["error"]) if isinstance(body, dict) and "error" in body else f"status {status} for {path}"
+    if status >= 500:
+        return ServerUnreachable(said)
+    return UnknownCounter(said) if status == 404 else BadQuery(said, status)
+
+
+def _reason(error: requests.RequestException) -> str:
+    """A few words for a failed request; the library's own text is a page long."""
+    if isinstance(error, requests.Timeout):
+        return "it took too long"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot connect (is istat-server running there?)"
+    return str(error)
