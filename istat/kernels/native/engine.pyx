@@ -1,0 +1,737 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Lines to buckets: routes, kinds, heads and the journal buffer. Knows no sockets, files or clock.
+
+A wire name found in the route table leads straight to the counters it feeds. What the loop cannot settle (new
+names, metadata, bad lines) is left over for Python as (code, line). Journal records are described in
+docs/formats/journal.md. The specification is the Python twin.
+"""
+from libc.math cimport fabs, isfinite
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memchr, memcmp, memcpy, memset
+
+from istat.kernels.native.columns cimport Columns
+from istat.kernels.native.head cimport Frozen, Head, HeadState, head_add, head_places
+from istat.kernels.native.lines cimport (
+    BAD_FIELDS, BAD_NUMBER, EMPTY, META, NOT_FINITE, RESERVED, SAMPLE, UNKNOWN, Sample, is_digit, is_space, parse_line)
+from istat.kernels.native.names cimport NameTable
+
+cdef extern from *:
+    """
+    #include <string.h>
+    static void *istat_last_lf(const char *text, size_t size) {
+        while (size) if (text[--size] == 10) return (void *) (text + size);
+        return 0;
+    }
+    /* 10**0 .. 10**18 are exact doubles; a mantissa up to 2**53 divided by one is correctly rounded (Clinger 1990). */
+    static const double istat_pow10[19] = {1e0,1e1,1e2,1e3,1e4,1e5,1e6,1e7,1e8,1e9,1e10,1e11,1e12,1e13,1e14,
+        1e15,1e16,1e17,1e18};
+    """
+    const double istat_pow10[19]
+    void *istat_last_lf(const char *text, size_t size) noexcept nogil
+
+cdef enum:
+    MAX_LEVELS = 8
+    MANY = 0x80000000u         # a target with this bit is an index into `many`
+    RECORD_ROOM = 96           # [bytes] more than any sample record takes
+    FORM_SAME = 0              # record forms: value at the record time before,
+    FORM_TIME = 1              # value at a new time,
+    FORM_WIDE = 2              # pre-aggregated at a new time,
+    FORM_NAMES = 3             # a counter or a route
+
+# Refusals and totals, in the order of `tally`.
+TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved", "metadata", "unknown",
+         "from_future", "from_past", "rejected", "journalled")
+
+cdef enum:
+    T_SAMPLES
+    T_LINES
+    T_BAD_FIELDS
+    T_BAD_NUMBER
+    T_NOT_FINITE
+    T_RESERVED
+    T_META
+    T_UNKNOWN
+    T_FUTURE
+    T_PAST
+    T_REJECTED
+    T_JOURNALLED
+    T_COUNT
+
+# Bad lines kept with their text between two calls of take_leftovers; the rest is only counted.
+cdef enum:
+    BAD_KEPT = 32
+
+
+cdef inline uint8_t *put_varint(uint8_t *to, uint64_t value) noexcept nogil:
+    while value >= 128:
+        to[0] = <uint8_t> (value | 128)
+        to += 1
+        value >>= 7
+    to[0] = <uint8_t> value
+    return to + 1
+
+
+cdef inline const uint8_t *get_varint(const uint8_t *at, const uint8_t *end, uint64_t *out) noexcept nogil:
+    """The byte after the number, or NULL when it is cut off or too long."""
+    cdef uint64_t value = 0
+    cdef int shift = 0
+    while at < end and shift < 64:
+        value |= <uint64_t> (at[0] & 127) << shift
+        if at[0] < 128:
+            out[0] = value
+            return at + 1
+        at += 1
+        shift += 7
+    return NULL
+
+
+cdef inline uint64_t zigzag(int64_t value) noexcept nogil:
+    return (<uint64_t> value << 1) ^ <uint64_t> (value >> 63)
+
+
+cdef inline int64_t unzigzag(uint64_t value) noexcept nogil:
+    return <int64_t> (value >> 1) ^ -<int64_t> (value & 1)
+
+
+cdef inline const char *fast_number(const char *at, double *out, bint *whole) noexcept nogil:
+    """A plain decimal of at most 15 digits: the byte after it, or NULL for the slow path.
+
+    `whole` tells that it had no point. The text ends with white space or LF at the latest.
+    """
+    cdef bint negative = at[0] == 45
+    cdef uint64_t mantissa = 0
+    cdef const char *first
+    cdef const char *point = NULL
+    cdef Py_ssize_t digits
+    cdef double value
+    if negative:
+        at += 1
+    first = at
+    while is_digit(at[0]):
+        mantissa = mantissa * 10 + <uint64_t> (at[0] - 48)
+        at += 1
+    digits = at - first
+    whole[0] = True
+    value = 1.0
+    if at[0] == 46:
+        whole[0] = False
+        at += 1
+        point = at
+        while is_digit(at[0]):
+            mantissa = mantissa * 10 + <uint64_t> (at[0] - 48)
+            at += 1
+        digits += at - point
+    if digits == 0 or digits > 15 or not (is_space(at[0]) or at[0] == 10):
+        return NULL
+    value = <double> <int64_t> mantissa
+    if point != NULL:
+        value /= istat_pow10[at - point]
+    out[0] = -value + 0.0 if negative else value
+    return at
+
+
+cdef class Engine:
+    """Counters, routes, heads and the journal buffer of one store. Levels finest first."""
+
+    cdef readonly NameTable counters
+    cdef readonly NameTable routes
+    cdef readonly list heads
+    cdef HeadState *head[MAX_LEVELS]
+    cdef int64_t interval[MAX_LEVELS]
+    cdef int64_t oldest[MAX_LEVELS]
+    cdef int levels
+    cdef int64_t now
+    cdef int64_t newest_gauge
+    cdef int64_t newest_event
+    cdef uint8_t *kind                 # of a counter: 1 event
+    cdef uint32_t kind_room
+    cdef uint32_t *target              # of a route: counter id, or MANY | index into many
+    cdef uint32_t *follow              # of a route: the route seen after it last time
+    cdef uint32_t target_room
+    cdef uint32_t *many                # count, then that many ids
+    cdef uint32_t many_size
+    cdef uint32_t many_room
+    cdef uint32_t last_route
+    cdef uint8_t *journal
+    cdef size_t journal_size_
+    cdef size_t journal_room
+    cdef int64_t journal_time
+    cdef uint64_t tally_[16]
+    cdef list leftovers
+    cdef int bad_kept
+
+    def __cinit__(self, intervals, uint64_t key=0):
+        if not 1 <= len(intervals) <= MAX_LEVELS:
+            raise ValueError(f"an engine has 1 to {MAX_LEVELS} levels, not {len(intervals)}")
+        self.counters = NameTable(key)
+        self.routes = NameTable(key ^ 0x5851F42D4C957F2D)
+        self.heads = [Head(interval) for interval in intervals]
+        self.levels = len(intervals)
+        for i in range(self.levels):
+            self.head[i] = &(<Head> self.heads[i]).state
+            self.interval[i] = intervals[i]
+        self.leftovers = []
+
+    def __dealloc__(self):
+        free(self.kind)
+        free(self.target)
+        free(self.follow)
+        free(self.many)
+        free(self.journal)
+
+    def set_limits(self, int64_t now, int64_t newest_gauge, int64_t newest_event, oldest):
+        """The time of samples without one, and the times accepted: `oldest` per level, finest first [s]."""
+        self.now = now
+        self.newest_gauge = newest_gauge
+        self.newest_event = newest_event
+        for i in range(self.levels):
+            self.oldest[i] = max(<int64_t> oldest[i], 0)
+
+    def tally(self):
+        """Totals since the start by kind."""
+        return {name: self.tally_[i] for i, name in enumerate(TALLY)}
+
+    def journal_size(self):
+        """Bytes of journal records not taken yet."""
+        return self.journal_size_
+
+    def memory(self):
+        """Bytes held by names, routes and rows."""
+        return (self.counters.memory() + self.routes.memory() + self.kind_room + 8 * <uint64_t> self.target_room
+                + 4 * <uint64_t> self.many_room + sum(head.bytes() for head in self.heads))
+
+    # -- names -----------------------------------------------------------------------------------------------------
+
+    def is_event(self, uint32_t id):
+        """Whether a counter is an event counter."""
+        if id >= self.counters.n:
+            raise IndexError(f"no counter has the id {id}")
+        return self.kind[id] == 1
+
+    def add_counter(self, bytes name not None, bint event):
+        """The id of a new counter; the journal gets its record. ValueError when it exists."""
+        id = self.make_counter(name, event)
+        self.put_names(0, event, (), name)
+        return id
+
+    cdef int64_t make_counter(self, bytes name, bint event) except -1:
+        cdef int64_t id
+        cdef int level
+        if self.counters.find_text(name, len(name)) >= 0:
+            raise ValueError(f"counter {name!r} exists")
+        id = self.counters.insert(name, len(name))
+        if id < 0:
+            raise MemoryError()
+        if <uint64_t> id >= self.kind_room:
+            self.grow_kinds()
+        self.kind[id] = event
+        for level in range(self.levels):
+            if (level == 0 or self.head[level].opens) and head_places(self.head[level], <uint32_t> id + 1) < 0:
+                raise MemoryError()
+        return id
+
+    cdef int grow_kinds(self) except -1:
+        cdef uint32_t room = self.kind_room + self.kind_room // 2 + 1024
+        cdef void *grown = realloc(self.kind, room)
+        if grown == NULL:
+            raise MemoryError()
+        self.kind = <uint8_t *> grown
+        self.kind_room = room
+        return 0
+
+    def add_route(self, bytes wire not None, ids):
+        """Lead a wire name to the counters it feeds; the journal gets its record. ValueError when it exists."""
+        ids = tuple(ids)
+        route = self.make_route(wire, ids)
+        self.put_names(1, 0, ids, wire)
+        return route
+
+    cdef int64_t make_route(self, bytes wire, tuple ids) except -1:
+        cdef int64_t route
+        cdef uint32_t target
+        if not ids or max(ids) >= self.counters.n or min(ids) < 0:
+            raise ValueError(f"a route leads to one known counter or more, not {ids!r}")
+        if self.routes.find_text(wire, len(wire)) >= 0:
+            raise ValueError(f"route {wire!r} exists")
+        target = ids[0] if len(ids) == 1 else self.put_many(ids)
+        route = self.routes.insert(wire, len(wire))
+        if route < 0:
+            raise MemoryError()
+        if <uint64_t> route >= self.target_room:
+            self.grow_targets()
+        self.target[route] = target
+        self.follow[route] = <uint32_t> route + 1
+        return route
+
+    cdef int grow_targets(self) except -1:
+        cdef uint32_t room = self.target_room + self.target_room // 2 + 1024
+        cdef void *grown = realloc(self.target, <size_t> room * 4)
+        if grown == NULL:
+            raise MemoryError()
+        self.target = <uint32_t *> grown
+        grown = realloc(self.follow, <size_t> room * 4)
+        if grown == NULL:
+            raise MemoryError()
+        self.follow = <uint32_t *> grown
+        self.target_room = room
+        return 0
+
+    cdef uint32_t put_many(self, tuple ids) except? 0:
+        cdef uint32_t wanted = self.many_size + <uint32_t> len(ids) + 1
+        cdef uint32_t at = self.many_size
+        cdef void *grown
+        if wanted > self.many_room:
+            grown = realloc(self.many, (<size_t> wanted + wanted // 2) * 4)
+            if grown == NULL:
+                raise MemoryError()
+            self.many = <uint32_t *> grown
+            self.many_room = wanted + wanted // 2
+        self.many[at] = <uint32_t> len(ids)
+        for i, id in enumerate(ids):
+            self.many[at + 1 + i] = id
+        self.many_size = wanted
+        return at | MANY
+
+    def route(self, bytes wire not None):
+        """The counter ids a wire name leads to, or None."""
+        cdef int64_t route = self.routes.find_text(wire, len(wire))
+        return None if route < 0 else self.targets(<uint32_t> route)
+
+    cdef tuple targets(self, uint32_t route):
+        cdef uint32_t target = self.target[route]
+        cdef uint32_t at
+        if target < MANY:
+            return (target,)
+        at = target & ~<uint32_t> MANY
+        return tuple([self.many[at + 1 + i] for i in range(self.many[at])])
+
+    def dump_names(self, uint32_t first_counter=0, uint32_t first_route=0):
+        """Name records of all counters and routes from these ids on: what `replay` reads back."""
+        out = bytearray()
+        for id in range(first_counter, self.counters.n):
+            out += name_record(0, self.kind[id], (), self.counters.name(id))
+        for route in range(first_route, self.routes.n):
+            out += name_record(1, 0, self.targets(route), self.routes.name(route))
+        return bytes(out)
+
+    # -- journal buffer --------------------------------------------------------------------------------------------
+
+    cdef int journal_reserve(self, size_t size) noexcept nogil:
+        cdef size_t room
+        cdef void *grown
+        if self.journal_size_ + size <= self.journal_room:
+            return 0
+        room = (self.journal_size_ + size) * 2
+        grown = realloc(self.journal, room)
+        if grown == NULL:
+            return -1
+        self.journal = <uint8_t *> grown
+        self.journal_room = room
+        return 0
+
+    cdef int put_names(self, int type, bint event, tuple ids, bytes name) except -1:
+        record = name_record(type, event, ids, name)
+        if self.journal_reserve(len(record)) < 0:
+            raise MemoryError()
+        memcpy(self.journal + self.journal_size_, <const char *> record, len(record))
+        self.journal_size_ += len(record)
+        return 0
+
+    cdef int put_sample(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
+                        double min, double max) noexcept nogil:
+        cdef uint8_t *to
+        cdef int form = FORM_SAME
+        if self.journal_reserve(RECORD_ROOM) < 0:
+            return -1
+        to = self.journal + self.journal_size_
+        if count != 1 or m2 != 0.0 or min != sum or max != sum:
+            form = FORM_WIDE
+        elif time != self.journal_time:
+            form = FORM_TIME
+        to = put_varint(to, <uint64_t> route << 2 | form)
+        if form != FORM_SAME:
+            to = put_varint(to, zigzag(time - self.journal_time))
+            self.journal_time = time
+        memcpy(to, &sum, 8)
+        to += 8
+        if form == FORM_WIDE:
+            to = put_varint(to, <uint64_t> count)
+            memcpy(to, &m2, 8)
+            memcpy(to + 8, &min, 8)
+            memcpy(to + 16, &max, 8)
+            to += 24
+        self.journal_size_ = to - self.journal
+        self.tally_[T_JOURNALLED] += 1
+        return 0
+
+    def take_journal(self):
+        """The records since the last call, as one frame's payload; times in it start from 0 again."""
+        payload = (<char *> self.journal)[:self.journal_size_] if self.journal_size_ else b""
+        self.journal_size_ = 0
+        self.journal_time = 0
+        return payload
+
+    # -- samples ---------------------------------------------------------------------------------------------------
+
+    cdef int apply_one(self, uint32_t id, int64_t time, int64_t count, double sum, double m2,
+                       double min, double max) noexcept nogil:
+        """One sample to one counter: 1 applied, 0 refused, -1 no memory."""
+        cdef int level = 0
+        cdef bint event = self.kind[id]
+        cdef double mean
+        if time > (self.newest_event if event else self.newest_gauge):
+            self.tally_[T_FUTURE] += 1
+            return 0
+        while time < self.oldest[level]:
+            level += 1
+            if level == self.levels:
+                self.tally_[T_PAST] += 1
+                return 0
+        if event:
+            count = 1
+            m2 = 0.0
+            min = sum
+            max = sum
+        elif count != 1 or min != sum or max != sum:
+            if count == 0:
+                self.tally_[T_REJECTED] += 1
+                return 0
+            mean = sum / <double> count
+            if (min > max + fabs(max) * 0.0001 or mean + fabs(mean) * 0.0001 < min
+                    or mean > max + fabs(max) * 0.0001):
+                self.tally_[T_REJECTED] += 1
+                return 0
+        if level and head_places(self.head[level], self.counters.n) < 0:
+            return -1
+        if head_add(self.head[level], id, event, <uint32_t> (time // self.interval[level]), count, sum, m2,
+                    min, max) < 0:
+            return -1
+        self.tally_[T_SAMPLES] += 1
+        return 1
+
+    cdef int apply(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
+                   double min, double max) noexcept nogil:
+        """One sample to all counters of a route: how many took it, or -1: no memory."""
+        cdef uint32_t target = self.target[route]
+        cdef uint32_t *ids
+        cdef uint32_t i
+        cdef int taken = 0
+        cdef int one
+        if target < MANY:
+            return self.apply_one(target, time, count, sum, m2, min, max)
+        ids = self.many + (target & ~<uint32_t> MANY)
+        for i in range(1, ids[0] + 1):
+            one = self.apply_one(ids[i], time, count, sum, m2, min, max)
+            if one < 0:
+                return -1
+            taken += one
+        return taken
+
+    cdef int take_sample(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
+                         double min, double max) noexcept nogil:
+        """Apply and, if any counter took it, journal."""
+        cdef int taken = self.apply(route, time, count, sum, m2, min, max)
+        if taken <= 0:
+            return taken
+        return self.put_sample(route, time, count, sum, m2, min, max)
+
+    cdef int64_t find_route(self, const char *name, Py_ssize_t size) noexcept nogil:
+        """The route of a wire name, or -1. Senders repeat their order, so the route that came next after the
+        last one is compared first, without hashing."""
+        cdef uint32_t guess
+        cdef int64_t route
+        if self.routes.n == 0:
+            return -1
+        guess = self.follow[self.last_route]
+        if (guess < self.routes.n and <Py_ssize_t> (self.routes.start[guess + 1] - self.routes.start[guess]) == size
+                and memcmp(self.routes.text + self.routes.start[guess], name, size) == 0):
+            self.last_route = guess
+            return guess
+        route = self.routes.find_text(name, size)
+        if route >= 0:
+            self.follow[self.last_route] = <uint32_t> route
+            self.last_route = <uint32_t> route
+        return route
+
+    cdef const char *fast_line(self, const char *line, const char *stop) noexcept nogil:
+        """Take a plain `name value` or `name time value` line: the byte after its LF, or NULL for the slow path.
+
+        The byte before `stop` is a LF and ends every loop here.
+        """
+        cdef const char *at = line
+        cdef const char *name
+        cdef Py_ssize_t size
+        cdef double value
+        cdef double first
+        cdef bint whole
+        cdef int64_t time = self.now
+        cdef int64_t route
+        cdef uint32_t guess
+        name = at
+        if self.routes.n == 0:
+            return NULL
+        guess = self.follow[self.last_route]
+        if guess >= self.routes.n:
+            guess = 0
+        size = <Py_ssize_t> (self.routes.start[guess + 1] - self.routes.start[guess])
+        if (size < stop - name and (name[size] == 32 or name[size] == 9)
+                and memcmp(self.routes.text + self.routes.start[guess], name, size) == 0):
+            route = guess
+            at = name + size
+        else:
+            while not is_space(at[0]) and at[0] != 10:
+                at += 1
+            size = at - name
+            if at[0] == 10 or size == 0 or name[0] == 35:
+                return NULL
+            route = self.routes.find_text(name, size)
+            if route < 0:
+                return NULL
+            self.follow[self.last_route] = <uint32_t> route
+        while is_space(at[0]):
+            at += 1
+        at = fast_number(at, &first, &whole)
+        if at == NULL:
+            return NULL
+        while is_space(at[0]):
+            at += 1
+        value = first
+        if at[0] != 10:
+            if not whole:
+                return NULL
+            time = <int64_t> first
+            at = fast_number(at, &value, &whole)
+            if at == NULL:
+                return NULL
+            while is_space(at[0]):
+                at += 1
+            if at[0] != 10:
+                return NULL
+        self.last_route = <uint32_t> route
+        if self.take_sample(<uint32_t> route, time, 1, value, 0.0, value, value) < 0:
+            return NULL
+        self.tally_[T_LINES] += 1
+        return at + 1
+
+    cdef int slow_line(self, const char *line, Py_ssize_t size) noexcept nogil:
+        """Any line without its LF: a LineCode, or -1: no memory."""
+        cdef Sample sample
+        cdef int64_t route
+        cdef double m2 = 0.0
+        cdef int code = parse_line(line, size, &sample)
+        if code != SAMPLE:
+            return code
+        route = self.find_route(sample.name, sample.name_size)
+        if route < 0:
+            return UNKNOWN
+        if sample.fields == 2:
+            sample.time = self.now
+        elif sample.fields == 7 and sample.count > 1:
+            m2 = sample.sumsq - sample.sum * sample.sum / <double> sample.count
+            if m2 < 0.0 or sample.min == sample.max:
+                m2 = 0.0
+            if not isfinite(m2):
+                return NOT_FINITE
+        if self.take_sample(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min, sample.max) < 0:
+            return -1
+        self.tally_[T_LINES] += 1
+        return SAMPLE
+
+    def feed(self, const unsigned char[::1] data, Py_ssize_t start, Py_ssize_t end):
+        """Take the whole lines of data[start:end]; returns how many bytes they are (up to the last LF)."""
+        cdef const char *at
+        cdef const char *stop
+        cdef const char *next
+        cdef const char *line_end
+        cdef const char *last
+        cdef Py_ssize_t longest
+        cdef int code
+        if not 0 <= start <= end <= data.shape[0]:
+            raise ValueError(f"{start}..{end} is not inside {data.shape[0]} bytes")
+        if start == end:
+            return 0
+        at = <const char *> &data[0] + start
+        last = <const char *> istat_last_lf(at, end - start)
+        if last == NULL:
+            return 0
+        stop = last + 1
+        with nogil:
+            while at < stop:
+                next = self.fast_line(at, stop)
+                if next != NULL:
+                    at = next
+                    continue
+                line_end = <const char *> memchr(at, 10, stop - at)
+                code = self.slow_line(at, line_end - at)
+                if code != SAMPLE and code != EMPTY:
+                    with gil:
+                        self.leave_over(code, at, line_end - at)
+                at = line_end + 1
+        return stop - (<const char *> &data[0] + start)
+
+    cdef int leave_over(self, int code, const char *line, Py_ssize_t size) except -1:
+        if code < 0:
+            raise MemoryError("no memory for another row")
+        if code == UNKNOWN or code == META:
+            self.leftovers.append((code, line[:size]))
+        elif self.bad_kept < BAD_KEPT:
+            self.bad_kept += 1
+            self.leftovers.append((code, line[:min(size, 200)]))
+        if code == BAD_FIELDS:
+            self.tally_[T_BAD_FIELDS] += 1
+        elif code == BAD_NUMBER:
+            self.tally_[T_BAD_NUMBER] += 1
+        elif code == NOT_FINITE:
+            self.tally_[T_NOT_FINITE] += 1
+        elif code == RESERVED:
+            self.tally_[T_RESERVED] += 1
+        elif code == META:
+            self.tally_[T_META] += 1
+        else:
+            self.tally_[T_UNKNOWN] += 1
+        return 0
+
+    def take_leftovers(self):
+        """[(code, line)] that Python has to settle, in order, since the last call; at most 32 of them bad lines,
+        which are cut at 200 bytes."""
+        if not self.leftovers:
+            return ()
+        left = self.leftovers
+        self.leftovers = []
+        self.bad_kept = 0
+        return left
+
+    def sample(self, bytes wire not None, time, double value):
+        """One sample of the daemon itself by its wire name, which must have a route; `time` None is now."""
+        cdef int64_t route = self.routes.find_text(wire, len(wire))
+        if route < 0:
+            raise ValueError(f"{wire!r} has no route")
+        if self.take_sample(<uint32_t> route, self.now if time is None else time, 1, value, 0.0, value, value) < 0:
+            raise MemoryError()
+
+    # -- cut, replay, answers --------------------------------------------------------------------------------------
+
+    def freeze(self):
+        """[Frozen head or None] per level; the heads are empty afterwards."""
+        return [head.freeze() for head in self.heads]
+
+    def collect(self, ids, int level, int64_t start, int64_t end):
+        """[Columns] per id: partial rows in memory with start <= time < end, in order of arrival."""
+        cdef Head head = self.heads[level]
+        found = []
+        for id in ids:
+            rows = Columns()
+            head.collect(id, start, end, rows)
+            found.append(rows)
+        return found
+
+    def replay(self, const unsigned char[::1] payload):
+        """Take the records of a frame or of `dump_names` again; nothing is journalled. Returns how many.
+
+        ValueError says where malformed records begin; those before it have been taken.
+        """
+        cdef const uint8_t *begin
+        cdef const uint8_t *at
+        cdef const uint8_t *end
+        cdef const uint8_t *next
+        cdef uint64_t tag
+        cdef uint64_t moved
+        cdef uint64_t count
+        cdef int64_t time = 0
+        cdef double sum
+        cdef double rest[3]
+        cdef Py_ssize_t records = 0
+        cdef Py_ssize_t used
+        if payload.shape[0] == 0:
+            return 0
+        begin = <const uint8_t *> &payload[0]
+        at = begin
+        end = begin + payload.shape[0]
+        while at < end:
+            next = get_varint(at, end, &tag)
+            if next == NULL:
+                break
+            if tag & 3 == FORM_NAMES:
+                used = self.replay_name(<int> (tag >> 2 & 1), <int> (tag >> 3 & 1), next, end)
+                if used < 0:
+                    break
+                at = next + used
+                records += 1
+                continue
+            if tag >> 2 >= self.routes.n:
+                break
+            if tag & 3 != FORM_SAME:
+                next = get_varint(next, end, &moved)
+                if next == NULL:
+                    break
+                time += unzigzag(moved)
+            if end - next < 8:
+                break
+            memcpy(&sum, next, 8)
+            next += 8
+            count = 1
+            rest[0] = 0.0
+            rest[1] = sum
+            rest[2] = sum
+            if tag & 3 == FORM_WIDE:
+                next = get_varint(next, end, &count)
+                if next == NULL or end - next < 24:
+                    break
+                memcpy(rest, next, 24)
+                next += 24
+            if not (isfinite(sum) and isfinite(rest[0]) and isfinite(rest[1]) and isfinite(rest[2])):
+                break
+            if count >> 62:
+                break
+            if self.apply(<uint32_t> (tag >> 2), time, <int64_t> count, sum, rest[0], rest[1], rest[2]) < 0:
+                raise MemoryError()
+            at = next
+            records += 1
+        if at < end:
+            raise ValueError(f"malformed record at byte {at - begin} of {payload.shape[0]}")
+        return records
+
+    cdef Py_ssize_t replay_name(self, int type, bint event, const uint8_t *at, const uint8_t *end) except? -1:
+        """One name record: bytes used after its tag, or -1 when it is malformed."""
+        cdef const uint8_t *begin = at
+        cdef uint64_t n = 0
+        cdef uint64_t id
+        cdef uint64_t size
+        cdef list ids = []
+        cdef bytes name
+        if type == 1:
+            at = get_varint(at, end, &n)
+            if at == NULL or n == 0 or n > <uint64_t> (end - at):
+                return -1
+            for _ in range(n):
+                at = get_varint(at, end, &id)
+                if at == NULL or id >= self.counters.n:
+                    return -1
+                ids.append(id)
+        at = get_varint(at, end, &size)
+        if at == NULL or size > <uint64_t> (end - at):
+            return -1
+        name = (<const char *> at)[:size]
+        try:
+            if type == 0:
+                self.make_counter(name, event)
+            else:
+                self.make_route(name, tuple(ids))
+        except ValueError:
+            return -1
+        return at + size - begin
+
+
+cdef bytes name_record(int type, bint event, tuple ids, bytes name):
+    """A counter (type 0) or a route (type 1) as a journal record."""
+    cdef uint8_t room[10]
+    out = bytearray()
+    numbers = [type << 2 | event << 3 | FORM_NAMES]
+    if type == 1:
+        numbers.append(len(ids))
+        numbers.extend(ids)
+    numbers.append(len(name))
+    for number in numbers:
+        out += (<char *> room)[:put_varint(room, number) - room]
+    return bytes(out) + name

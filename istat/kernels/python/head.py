@@ -1,0 +1,105 @@
+"""What is in memory of one level and not yet in a StatFile. Knows no names, no files, no clock.
+
+This module is the specification; `native/head.pyx` is the fast build of it and the same tests run on both.
+"""
+from __future__ import annotations
+
+from istat.kernels.python.blocks import BlockWriter
+from istat.kernels.python.columns import Columns
+
+Row = tuple[int, int, float, float, float, float]
+ROW_BYTES = 64      # [bytes] what a row counts for in bytes()
+
+
+class Head:
+    """Open and closed partial buckets of one level."""
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+        self._rows: dict[int, list[Row]] = {}
+        self._events: dict[int, bool] = {}
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def bytes(self) -> int:
+        """Bytes in use by rows."""
+        return self._length * ROW_BYTES
+
+    def add(self, id: int, event: bool, time: int, count: int, sum: float, m2: float,
+            min: float, max: float) -> None:
+        """Add one sample or partial bucket; `time` is any second of the bucket, not negative."""
+        time -= time % self.interval
+        rows = self._rows.setdefault(id, [])
+        self._events[id] = event
+        if rows and rows[-1][0] == time:
+            rows[-1] = _merge_event(rows[-1], sum) if event else merge(rows[-1], (time, count, sum, m2, min, max))
+        else:
+            rows.append((time, count, sum, m2, min, max))
+            self._length += 1
+
+    def collect(self, id: int, start: int, end: int, into: Columns) -> None:
+        """Append the partial rows of a counter with start <= time < end, in order of arrival."""
+        for row in self._rows.get(id, ()):
+            if start <= row[0] < end:
+                into.append(*row)
+
+    def freeze(self) -> Frozen | None:
+        """All of it as a Frozen head, or None when there is nothing; this head is empty afterwards."""
+        if not self._rows:
+            return None
+        frozen = Frozen(self.interval, self._rows, self._events)
+        self._rows, self._events, self._length = {}, {}, 0
+        return frozen
+
+
+class Frozen:
+    """A head cut off: it only answers and is written."""
+
+    def __init__(self, interval: int, rows: dict[int, list[Row]], events: dict[int, bool]) -> None:
+        self.interval = interval
+        self._rows = rows
+        self._events = events
+        self._length = sum(map(len, rows.values()))
+        self.first_time = self.last_time = 0
+
+    def find_times(self) -> None:
+        """Set first_time and last_time: bucket starts of the oldest and the newest row. Reads every row once."""
+        times = [row[0] for chain in self._rows.values() for row in chain]
+        self.first_time = min(times)
+        self.last_time = max(times)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def bytes(self) -> int:
+        """Bytes in use by rows."""
+        return self._length * ROW_BYTES
+
+    def collect(self, id: int, start: int, end: int, into: Columns) -> None:
+        """Append the partial rows of a counter with start <= time < end, in order of arrival."""
+        for row in self._rows.get(id, ()):
+            if start <= row[0] < end:
+                into.append(*row)
+
+    def write(self, writer: BlockWriter) -> None:
+        """Hand every counter's folded rows to the writer, ids ascending."""
+        for id in sorted(self._rows):
+            rows = Columns.from_rows(self._rows[id])
+            rows.fold(self._events[id])
+            writer.add_run(id, self._events[id], rows)
+
+
+def merge(a: Row, b: Row) -> Row:
+    """Gauge rows of one time, by Chan's formula (Chan, Golub, LeVeque 1979); 0 where min = max."""
+    n, k = float(a[1]), float(b[1])
+    gap = b[2] / k - a[2] / n
+    low, high = min(a[4], b[4]), max(a[5], b[5])
+    m2 = 0.0 if low == high else a[3] + b[3] + gap * gap * n * k / (n + k)
+    return (a[0], a[1] + b[1], a[2] + b[2], m2, low, high)
+
+
+def _merge_event(a: Row, value: float) -> Row:
+    total = a[2] + value
+    return (a[0], 1, total, 0.0, total, total)
