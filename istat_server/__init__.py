@@ -1,0 +1,1 @@
+"""The server: takes samples in, keeps them as buckets, answers questions about them."""
