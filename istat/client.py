@@ -44,7 +44,7 @@ def sample_line(name: str, value: float, time: float | None = None) -> bytes:
     the server would refuse.
     """
     if not name.strip("*") or _BAD_IN_NAME.search(name) or name[0] in _RESERVED_FIRST:
-        raise BadName(f"{name!r} cannot be the name of a counter: no spaces, and none of {_RESERVED_FIRST} first")
+        raise BadName(f"{name!r} cannot name a counter: no spaces, and none of {_RESERVED_FIRST} first")
     if not math.isfinite(value):
         raise BadLine("value", f"the value of {name} is not finite: {value}")
     stamp = "" if time is None else f" {int(time)}"
@@ -145,9 +145,9 @@ class StatClient:
             if self._transport == "tcp":
                 self._socket = socket.create_connection(self._address, timeout=SEND_TIMEOUT)
             else:
-                family, kind, protocol, _, address = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)[0]
-                self._socket = socket.socket(family, kind, protocol)
-                self._socket.connect(address)
+                found = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)[0]
+                self._socket = socket.socket(*found[:3])
+                self._socket.connect(found[4])
         except OSError:
             self._disconnect()
             return False

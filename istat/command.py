@@ -1,7 +1,7 @@
 """The command `istat`: look at a server, send a sample. Everything goes through istat.client.
 
-    istat ls 'cpu.*'            istat query cpu.user --last 6h
-    istat send queue.length 17  istat status
+istat ls 'cpu.*'            istat query cpu.user --last 6h
+istat send queue.length 17  istat status
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from istat import __version__
@@ -26,7 +26,7 @@ URL_VARIABLE = "ISTAT_URL"
 def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
     """Run one command; returns its exit status (that of the error, when it failed)."""
     arguments = _parser().parse_args(argv)
-    action: Callable[[argparse.Namespace, Clock], None] = arguments.action
+    action: Action = arguments.action
     try:
         action(arguments, clock or SystemClock())
     except IstatError as error:
@@ -39,12 +39,15 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
     return 0
 
 
+Action = Callable[[argparse.Namespace, Clock], None]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="istat", description="Look at an istat-server, or send it a sample.")
+    parser = argparse.ArgumentParser(prog="istat", description="Look at an istat-server, or send a sample.")
     parser.add_argument("--version", action="version", version=f"istat {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, action: Callable[[argparse.Namespace, Clock], None], text: str) -> argparse.ArgumentParser:
+    def add(name: str, action: Action, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="print JSON")
         command.set_defaults(action=action)
@@ -52,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
 
     def asks(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
         url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
-        command.add_argument("--server", default=url, metavar="URL", help=f"default {url}; also {URL_VARIABLE}")
+        note = f"default {url}; also from {URL_VARIABLE}"
+        command.add_argument("--server", default=url, metavar="URL", help=note)
         return command
 
     query = asks(add("query", _query, "Print what was recorded for counters."))
@@ -98,7 +102,7 @@ def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str
     for index in range(answer["points"]):
         values = [series[column][index] for column in columns]
         if any(value is not None for value in values):
-            when = datetime.fromtimestamp(answer["start"] + index * answer["interval"], timezone.utc)
+            when = datetime.fromtimestamp(answer["start"] + index * answer["interval"], UTC)
             numbers = ("-" if value is None else f"{value:.6g}" for value in values)
             lines.append(f"{when:%Y-%m-%dT%H:%M:%S} " + "".join(f"{number:>15}" for number in numbers))
     return lines

@@ -208,8 +208,6 @@ def _check_dropped(uid: int, gid: int, groups: list[int]) -> None:
     raise IstatError("giving up root did not hold: the process can become root again")
 
 
-
-
 class PidFile:
     """A file with our process id, held for as long as we run; a context manager.
 

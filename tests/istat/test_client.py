@@ -1,0 +1,169 @@
+"""Clients, against small real sockets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
+import pytest
+
+from istat.client import QueryClient, StatClient, sample_line
+from istat.clock import FakeClock
+from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter
+
+
+@pytest.fixture
+def udp() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        yield receiver
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_lines() -> None:
+    assert sample_line("cpu.user^host.a", 12.5) == b"cpu.user^host.a 12.5\n"
+    assert sample_line("*hits", 3, 1325395000.9) == b"*hits 1325395000 3\n"
+    assert sample_line("x", 1e-320) == b"x 1e-320\n"
+
+
+@pytest.mark.parametrize("name", ["", "*", "a b", "a\n", "#a", "@a", "a\x7f"])
+def test_names_that_the_server_would_refuse(name: str) -> None:
+    with pytest.raises(BadName):
+        sample_line(name, 1)
+
+
+def test_values_that_the_server_would_refuse() -> None:
+    with pytest.raises(BadLine, match="not finite"):
+        sample_line("a", float("nan"))
+
+
+def test_udp_batches_stay_below_the_size(udp: socket.socket) -> None:
+    with StatClient("127.0.0.1", udp.getsockname()[1], clock=FakeClock(), batch_bytes=30) as client:
+        for value in range(5):
+            client.gauge("queue", value, time=1000)  # 13 bytes each: two in a batch
+        client.event("mail", 2)
+    assert [udp.recv(100) for _ in range(3)] == [
+        b"queue 1000 0\nqueue 1000 1\n",
+        b"queue 1000 2\nqueue 1000 3\n",
+        b"queue 1000 4\n*mail 2\n",
+    ]
+    assert (client.sent, client.dropped) == (6, 0)
+
+
+def test_a_batch_does_not_linger(udp: socket.socket) -> None:
+    clock = FakeClock()
+    client = StatClient("127.0.0.1", udp.getsockname()[1], clock=clock)
+    client.gauge("a", 1)
+    clock.advance(1)
+    client.gauge("a", 2)
+    assert udp.recv(100) == b"a 1\na 2\n"
+    client.close()
+
+
+def test_a_gauge_is_no_event() -> None:
+    with pytest.raises(BadName, match="use event"):
+        StatClient().gauge("*a", 1)
+
+
+def test_tcp_holds_lines_while_the_server_is_away_up_to_its_capacity() -> None:
+    clock, port = FakeClock(), closed_port()
+    client = StatClient("127.0.0.1", port, "tcp", clock=clock, batch_bytes=8, capacity=20)
+    for value in range(8):
+        client.gauge("a", value)
+    assert (client.sent, client.dropped) == (0, 3)
+    with socket.create_server(("127.0.0.1", port)) as server:
+        client.flush()
+        assert client.sent == 0, "the next attempt waits for a second"
+        clock.advance(1)
+        client.close()
+        connection = server.accept()[0]
+        assert connection.recv(100) == b"a 0\na 1\na 2\na 3\na 4\n"
+        connection.close()
+    assert (client.sent, client.dropped) == (5, 3)
+
+
+def test_what_cannot_be_sent_before_the_end_is_counted() -> None:
+    with StatClient("127.0.0.1", closed_port(), "tcp") as client:
+        client.gauge("a", 1)
+    assert (client.sent, client.dropped) == (0, 1)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers by path from a table; notes what it was asked."""
+
+    table: ClassVar[dict[str, tuple[int, bytes]]] = {
+        "/health": (200, b'{"status":"ok"}'),
+        "/api/v1/series": (200, b'{"start":10,"interval":10,"points":1,"series":[],"missing":[]}'),
+        "/api/v1/agents": (200, b'{"agents":[{"name":"a"}]}'),
+        "/api/v1/search": (400, b'{"error":"say what to look for"}'),
+        "/api/v1/status": (500, b"oops"),
+        "/gone": (404, b'{"error":"No such counter gone"}'),
+        "/api/v1/names": (200, b"[1]"),
+    }
+    asked: ClassVar[list[tuple[str, bytes]]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.rfile.read(int(self.headers.get("Content-Length", 0)))))
+        status, body = self.table.get(self.path.partition("?")[0], (404, b""))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def client() -> Iterator[QueryClient]:
+    Answers.asked.clear()
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield QueryClient(f"http://127.0.0.1:{server.server_port}/", timeout=5)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_series_are_asked_for_by_post(client: QueryClient) -> None:
+    assert client.series(["a", "b"], 10.7, 20, columns=["avg", "max"])["interval"] == 10
+    assert Answers.asked == [
+        ("/api/v1/series", b'{"names": ["a", "b"], "columns": "avg,max", "from": 10, "to": 20}')
+    ]
+
+
+def test_other_answers(client: QueryClient) -> None:
+    assert client.healthy()
+    assert client.agents() == [{"name": "a"}]
+    with pytest.raises(UnknownCounter, match="No such counter gone"):
+        client.buckets("gone", 5)
+    assert Answers.asked[-1][0] == "/gone?samples=1000&start=5"
+
+
+def test_refusals_and_strangers(client: QueryClient) -> None:
+    with pytest.raises(BadQuery, match="say what to look for") as caught:
+        client.search("")
+    assert caught.value.status == 400
+    with pytest.raises(ServerUnreachable, match="status 500"):
+        client.status()
+    with pytest.raises(ServerUnreachable, match="does not answer as an istat-server"):
+        client.names()
+
+
+def test_nobody_there() -> None:
+    client = QueryClient(f"http://127.0.0.1:{closed_port()}", timeout=2)
+    assert not client.healthy()
+    with pytest.raises(ServerUnreachable, match="is istat-server running there"):
+        client.status()

@@ -1,0 +1,103 @@
+"""The command `istat`: what a person sees."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import pytest
+
+from istat import command
+from istat.clock import FakeClock
+from istat.errors import UnknownCounter
+
+
+class Server:
+    """Stands for QueryClient: answers from its own table."""
+
+    asked: list[tuple[Any, ...]] = []
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def series(self, *question: Any) -> dict[str, Any]:
+        self.asked.append(question)
+        series = [{"name": "cpu", "kind": "gauge", "avg": [1.5, None, 2], "max": [3, None, None]}]
+        return {
+            "start": 1325394000,
+            "interval": 10,
+            "points": 3,
+            "series": series,
+            "missing": ["b"][: len(question[0]) - 1],
+        }
+
+    def names(self, pattern: str, limit: int) -> dict[str, Any]:
+        return {
+            "names": [{"name": "cpu", "kind": "gauge"}, {"name": "hits", "kind": "event"}],
+            "truncated": True,
+        }
+
+    def status(self) -> dict[str, Any]:
+        return {"version": "1", "store": {"counters": 5}}
+
+
+@pytest.fixture(autouse=True)
+def server(monkeypatch: pytest.MonkeyPatch) -> None:
+    Server.asked.clear()
+    monkeypatch.setattr(command, "QueryClient", Server)
+
+
+def run(*arguments: str) -> int:
+    return command.main(arguments, FakeClock(1325395000))
+
+
+def test_query_prints_a_table_without_the_gaps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("query", "cpu", "--last", "30s", "--columns", "avg,max", "--points", "3") == 0
+    assert Server.asked == [(["cpu"], 1325394970, 1325395000, 3, ["avg", "max"])]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "# cpu (gauge), every 10 s"
+    assert [line.split() for line in lines[2:]] == [
+        ["2012-01-01T05:00:00", "1.5", "3"],
+        ["2012-01-01T05:00:20", "2", "-"],
+    ]
+
+
+def test_query_names_what_is_missing_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("query", "cpu", "b", "--json", "--columns", "avg,max") == UnknownCounter.exit_code
+    output = capsys.readouterr()
+    assert json.loads(output.out)["missing"] == ["b"]
+    assert output.err == "istat: there is no counter b\n"
+
+
+def test_ls_marks_events_and_says_when_there_are_more(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ls") == 0
+    output = capsys.readouterr()
+    assert output.out == "cpu\n*hits\n"
+    assert "there are more" in output.err
+
+
+def test_status_in_both_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("status") == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["version", "1"],
+        ["store.counters", "5"],
+    ]
+    assert run("status", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["store"] == {"counters": 5}
+
+
+def test_send() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert run("send", "*mail.sent", "3", "--to", f"127.0.0.1:{port}", "--time", "7") == 0
+        connection = listener.accept()[0]
+        assert connection.recv(100) == b"*mail.sent 7 3.0\n"
+        connection.close()
+    assert run("send", "a", "1", "--to", f"127.0.0.1:{port}") == 85
+
+
+def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("query", "a", "--last", "soon") == 2
+    assert run("send", "a b", "1") == 80
+    assert "istat: --last wants a time" in capsys.readouterr().err
