@@ -44,7 +44,7 @@ def lines_of(receiver: Any) -> list[tuple[bytes, bytes, int]]:
     return [(sender, bytes(receiver.buffer[start:end]), n) for start, end, sender, n in receiver.runs]
 
 
-def test_neighbouring_datagrams_of_one_sender_become_one_run(receiver_class: Any, bound: socket.socket) -> None:
+def test_neighbouring_datagrams_become_one_run(receiver_class: Any, bound: socket.socket) -> None:
     receiver = receiver_class(bound.fileno())
     with sender_to(bound) as a, sender_to(bound) as b:
         for sock, data in ((a, b"x 1\n"), (a, b"y 2\nz 3\n"), (b, b"q 4\n"), (a, b"w 5\n")):

@@ -1,0 +1,1 @@
+"""Listeners and the intake: how samples come in."""

@@ -1,0 +1,67 @@
+"""The server's settings, declared once: --help, the sample file, the docs table and validation follow.
+
+Names are istatd's where the meaning is the same.
+"""
+from __future__ import annotations
+
+from istat.retention import DEFAULT_RETENTION
+from istat.settings import Choice, Declaration, Duration, Integer, Path, Retention, Setting, Text
+
+# istatd's ports.
+STAT_PORT = 8111
+HTTP_PORT = 8000
+HIGHEST_PORT = 65535
+# Names of counters and routes cost some 200 bytes of memory each: ten million are 2 GB at worst.
+MAX_COUNTERS = 10_000_000
+
+SETTINGS = (
+    Setting("stat-port", Integer(0, HIGHEST_PORT), STAT_PORT,
+            "Port for samples, UDP and TCP. 0 takes a free one and tells it on standard output."),
+    Setting("http-port", Integer(0, HIGHEST_PORT), HTTP_PORT,
+            "Port for the page and all queries. 0 takes a free one and tells it on standard output."),
+    Setting("listen-address", Text(), "",
+            'Address to take samples on. Empty is this machine only (127.0.0.1 and ::1); "*" is everyone.'),
+    Setting("http-listen-address", Text(), "127.0.0.1",
+            "Address to serve HTTP on. Whoever reaches it can read every counter."),
+    Setting("store", Path(), "/var/lib/istatd/server", "Folder of the store; made when it is missing."),
+    Setting("retention", Retention(), DEFAULT_RETENTION,
+            "How long which buckets are kept: interval:time, finest first. The finest interval of an "
+            "existing store cannot change."),
+    Setting("flush", Duration(1.0, 3600.0), 120.0,
+            "Longest time between two cuts of the head into a file. Nothing is lost between cuts: samples "
+            "are in the journal."),
+    Setting("journal-sync", Duration(0.05, 60.0), 1.0,
+            "How often the journal is forced to the disk: what a power failure can lose. A crash of the "
+            "server alone loses at most 100 ms, whatever this says."),
+    Setting("max-counters", Integer(1), MAX_COUNTERS,
+            "How many counters there may be. Samples of further new names are refused and counted."),
+    Setting("max-line", Integer(256, 1 << 20), 65536,
+            "Longest line taken from a TCP connection; a longer one is counted and skipped.", "bytes"),
+    Setting("max-connections", Integer(1, 1_000_000), 10_000,
+            "How many TCP connections may send samples at once; more are closed at once and counted."),
+    Setting("udp-buffer-size", Integer(8, 1 << 20), 8192,
+            "Receive buffer of each UDP socket. 8 MiB hold 200 ms of 16,000 datagrams a second.", "KiB"),
+    Setting("num-files", Integer(64, 1 << 30), 65536,
+            "Open files that the process may have; the limit is raised to this if the system lets it."),
+    Setting("user", Text(), "",
+            "User to become once the ports are open, when started as root. Empty stays what it is."),
+    Setting("pid-file", Path(), "", "File to hold the process id while the server runs."),
+    Setting("files-dir", Path(), "", "Folder of the page's files, instead of those installed."),
+    Setting("log-file", Path(), "", "File to log to; SIGHUP opens it anew. Empty logs to standard error."),
+    Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "The least that is logged."),
+    Setting("admin-token", Text(), "",
+            "What changes or deletes must be sent with; empty refuses all such requests. Better put into "
+            "the environment or a file than on the command line.", secret=True),
+    Setting("fake-time", Integer(0), 0,
+            "Stop the clock at this Unix time, for tests; 0 is the real time.", "s"),
+)
+# What SIGHUP can change in a running server.
+RELOADABLE = frozenset({"log-level", "log-file", "max-connections", "max-counters", "flush", "journal-sync",
+                        "admin-token"})
+
+DECLARATION = Declaration(
+    "istat-server", "ISTAT_SERVER", "/etc/istatd/server.toml", SETTINGS,
+    about="Collects samples of named statistics, keeps them as buckets at several retention levels, and "
+          "answers queries about them over HTTP.",
+    tables=("plugins",),
+)

@@ -1,0 +1,93 @@
+"""UDP listener: datagrams over real sockets on loopback, with an intake that only remembers."""
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from istat_server.ingest.sockets import grow_receive_buffer, open_stat_sockets
+from istat_server.ingest.udp import UdpInput
+from tests.ingest.fakes import Bench, until
+
+
+@pytest.fixture
+def udp(bench: Bench) -> Iterator[UdpInput]:
+    sockets = open_stat_sockets("127.0.0.1", 0, 1024)
+    for sock in sockets.tcp:
+        sock.close()
+    listener = UdpInput(sockets.udp, bench.intake, bench.roster, bench.mistakes, bench.pump)
+    listener.address = sockets.udp[0].getsockname()     # type: ignore[attr-defined]
+    listener.start()
+    yield listener
+    listener.stop()
+
+
+@pytest.fixture
+def sender(udp: UdpInput) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(udp.address)       # type: ignore[attr-defined]
+        yield sock
+
+
+def test_lines_arrive_with_their_sender(bench: Bench, udp: UdpInput, sender: socket.socket) -> None:
+    sender.send(b"#hostname db1\na 1\n")
+    sender.send(b"b 2\n")
+    until(lambda: bench.intake.lines == [b"#hostname db1", b"a 1", b"b 2"])
+    assert {peer.address for peer in bench.intake.peers} == {f"127.0.0.1:{sender.getsockname()[1]}"}
+    assert bench.intake.peers[0].bytes == 22
+    assert udp.totals()["datagrams"] == 2
+    assert udp.totals()["bytes"] == 22
+
+
+def test_an_unterminated_datagram_is_counted_and_shown(bench: Bench, udp: UdpInput, sender: socket.socket,
+                                                       caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        for data in (b"a 1\n", b"b 2\nc \xff3", b"", b"d 4\n"):
+            sender.send(data)
+        until(lambda: bench.intake.lines == [b"a 1", b"d 4"])
+    assert bench.mistakes.counts["unterminated"] == 2
+    assert "b 2\\nc \\xff3" in caplog.text
+
+
+def test_many_datagrams_are_few_wakeups(bench: Bench, udp: UdpInput, sender: socket.socket) -> None:
+    for i in range(400):
+        sender.send(b"n %d\n" % i)
+    until(lambda: len(bench.intake.lines) == 400)
+    assert bench.intake.feeds <= 4
+    for i in range(50):
+        sender.send(b"n %d\n" % i)
+        gevent.sleep(0)
+    until(lambda: len(bench.intake.lines) == 450)
+    assert udp.totals()["drains"] < 40
+    assert udp.totals()["drops"] == 0
+
+
+def test_stop_takes_what_has_arrived(bench: Bench, udp: UdpInput, sender: socket.socket) -> None:
+    bench.pump.stop()
+    for i in range(300):
+        sender.send(b"n %d\n" % i)
+    udp.stop()
+    assert bench.intake.lines == [b"n %d" % i for i in range(300)]
+
+
+def test_a_fault_does_not_close_the_port(bench: Bench, udp: UdpInput, sender: socket.socket,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.intake, "feed", lambda *_: 1 / 0)
+        sender.send(b"a 1\n")
+        until(lambda: bench.errors != [])
+    sender.send(b"b 2\n")
+    until(lambda: bench.intake.lines == [b"b 2"])
+    bench.errors.clear()
+
+
+def test_a_small_receive_buffer_is_told_with_the_remedy(caplog: pytest.LogCaptureFixture,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("istat_server.ingest.sockets.SO_RCVBUFFORCE", -1)      # as without CAP_NET_ADMIN
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, caplog.at_level(logging.WARNING):
+        granted = grow_receive_buffer(sock, 1 << 30)
+    assert granted < 1 << 30
+    assert "sysctl -w net.core.rmem_max=1073741824" in caplog.text
