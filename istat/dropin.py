@@ -1,0 +1,43 @@
+"""Which files of a drop-in folder may be used: shared by the agent (`*.py`) and the plugin `exec` (scripts).
+
+It looks only at names and permissions, never into files.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+
+
+def python_files(folders: Sequence[str]) -> list[str]:
+    """The `*.py` files: each is loaded as a plugin."""
+    return [path for path in _files(folders) if path.endswith(".py")]
+
+
+def scripts(folders: Sequence[str]) -> list[str]:
+    """The executable files that are no `*.py`: each is run by `exec`."""
+    return [path for path in _files(folders) if not path.endswith(".py") and os.access(path, os.X_OK)]
+
+
+def unsafe(path: str) -> str | None:
+    """Why a file must not be run, or None. Whoever may write it could run code as the agent's user."""
+    for place in (path, os.path.dirname(path) or "."):
+        if os.stat(place).st_mode & stat.S_IWOTH:
+            return f"everybody may write {place} (chmod o-w {place})"
+    return None
+
+
+def _files(folders: Sequence[str]) -> list[str]:
+    """Plain files by folder and name, without hidden ones, `_helpers.py` and editors' copies.
+
+    A folder that is not there is an empty one; OSError when one cannot be read.
+    """
+    paths = []
+    for folder in folders:
+        try:
+            entries = sorted(os.listdir(folder))
+        except FileNotFoundError:
+            continue
+        paths += [os.path.join(folder, e) for e in entries if e[0] not in "._" and not e.endswith("~")]
+    return [path for path in paths if os.path.isfile(path)]

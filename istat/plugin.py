@@ -1,0 +1,360 @@
+"""What the author of a collector imports: `collector`, `Emit`, `Option`, `Metric`, `Job`, `Rates`, `hookimpl`.
+
+    from istat.plugin import collector
+
+    @collector(interval=10)
+    def collect(emit):
+        emit.gauge("queue.depth", 3)
+        emit.event("jobs.done", 5)
+
+It knows what a collector looks like and refuses at once what cannot work, in words for its author. It
+knows neither the agent's schedule nor the wire: a collector is tested by calling it with an `Emit`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pluggy
+
+from istat.errors import PluginError
+
+hookimpl = pluggy.HookimplMarker("istat_agent")  # marks a function that implements one of the agent's hooks
+
+OFFERED = ("emit", "config")  # what a collector function may ask for
+MAX_SAMPLES = 20_000  # samples of one reading: a runaway loop must not fill the memory; 1.2 MB of lines
+RESERVED = frozenset("*#@$%&;:")  # a sample line that starts with one of these means something else
+# Names go into TOML tables, file names and counter names.
+NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
+BLANK = re.compile(r"[\x00-\x20\x7f]")  # bytes that would end a name within its line
+OPTION_TYPES = (bool, int, float, str, list)
+COMMON_OPTIONS = ("interval", "timeout")  # every collector has them; the agent handles them
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting of a collector: key of its `[plugins.NAME]` table. The default's type is the option's type."""
+
+    name: str
+    default: bool | int | float | str | list[str]
+    help: str
+
+    def read(self, value: object) -> Any:
+        """`value` as the option's type. ValueError, in a sentence, when it is none."""
+        wanted = type(self.default)
+        if wanted is float and type(value) is int:
+            return float(value)
+        if type(value) is not wanted:
+            raise ValueError(f"must be {_TYPE_WORDS[wanted]}, not {value!r}")
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise ValueError(f"must be a list of strings, not {value!r}")
+        return value
+
+
+_TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", list: "a list"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One name that a collector reports, for the documentation; `<word>` stands for a part that varies."""
+
+    name: str
+    unit: str
+    help: str
+    event: bool = False
+
+    def matches(self, name: str) -> bool:
+        """Whether a reported name is one of these: used by tests, so that documentation cannot drift."""
+        pattern = "".join(".+" if part.startswith("<") else re.escape(part)
+                          for part in re.split(r"(<[^>]*>)", self.name))
+        return re.fullmatch(pattern, name) is not None
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a collector is told when it starts: its own options, and what it may need of the agent's."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    host: str = "localhost"
+    interval: int = 10  # seconds between two readings of this collector
+    plugin_dirs: tuple[str, ...] = ()
+
+    def __getitem__(self, option: str) -> Any:
+        """The value of an option that the collector declared; KeyError for any other."""
+        return self.options[option]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One value as a collector reported it. `time` is None for the reading's own time."""
+
+    name: str
+    value: float
+    event: bool
+    time: int | None
+
+
+class Emit:
+    """Takes the values of one reading. Also the tool to test a collector with: see `gauges` and `events`."""
+
+    def __init__(self, time: int = 0, monotonic: float = 0.0) -> None:
+        """`time`: Unix seconds that the values will carry, a multiple of the interval. `monotonic`: seconds
+        of a clock that never jumps, at which the reading really happens: what rates are computed with."""
+        self.time = time
+        self.monotonic = monotonic
+        self.readings: list[Reading] = []
+        self.closed = False  # set when the deadline is over: what comes later is not taken
+        self.refused = 0  # values that were not taken: too many, or too late
+
+    def gauge(self, name: str, value: float, time: int | None = None) -> None:
+        """Report that `name` now is `value`. PluginError when either cannot be sent."""
+        self._add(name, value, False, time)
+
+    def event(self, name: str, value: float = 1, time: int | None = None) -> None:
+        """Report that `name` happened `value` times since the last reading. PluginError as for `gauge`."""
+        self._add(name, value, True, time)
+
+    def gauges(self) -> dict[str, float]:
+        """Name -> last value of the gauges reported so far."""
+        return {r.name: r.value for r in self.readings if not r.event}
+
+    def events(self) -> dict[str, float]:
+        """Name -> total of the events reported so far."""
+        totals: dict[str, float] = {}
+        for r in self.readings:
+            if r.event:
+                totals[r.name] = totals.get(r.name, 0) + r.value
+        return totals
+
+    def _add(self, name: str, value: float, event: bool, time: int | None) -> None:
+        call = f"emit.{'event' if event else 'gauge'}({name!r}, {value!r})"
+        if not isinstance(name, str) or not name or name[0] in RESERVED:
+            hint = "; emit.event() adds the '*' itself" if isinstance(name, str) and name[:1] == "*" else ""
+            raise PluginError(f"{call}: not a counter name{hint}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise PluginError(f"{call}: the value must be a number, not {type(value).__name__}")
+        if not math.isfinite(value):
+            raise PluginError(f"{call}: the value must be finite; leave out what is not known")
+        if self.closed or len(self.readings) >= MAX_SAMPLES:
+            self.refused += 1
+            return
+        self.readings.append(Reading(BLANK.sub("_", name), value, event, time))
+
+
+class Rates:
+    """Turns totals that only grow (bytes since boot) into rates per second between two readings."""
+
+    def __init__(self) -> None:
+        self._before: Mapping[str, float] = {}
+        self._at = 0.0
+
+    def update(self, totals: Mapping[str, float], now: float) -> dict[str, float]:
+        """Rates of this reading: name -> units per second. `now` is `emit.monotonic`.
+
+        A name has no rate at its first reading, nor when its total fell (the device came back, or the
+        kernel's counter wrapped: by how much cannot be known). Absent, never zero.
+        """
+        before, seconds = self._before, now - self._at
+        self._before, self._at = dict(totals), now
+        if seconds <= 0:
+            return {}
+        return {
+            name: (total - before[name]) / seconds
+            for name, total in totals.items()
+            if name in before and total >= before[name]
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do again and again. Most collectors are one job; one that is several (as `exec`, a job
+    per script) has a method `jobs(self) -> list[Job]` in place of `collect`."""
+
+    name: str
+    collect: Callable[[Emit], None]
+    interval: int | None = None  # seconds; None: the collector's
+    timeout: float | None = None  # seconds; None: the collector's
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A collector as its author declared it."""
+
+    name: str
+    target: Callable[..., Any]  # the function, or the class
+    interval: int | None  # seconds; None: the agent's
+    timeout: float | None  # seconds; None: the interval
+    options: tuple[Option, ...]
+    metrics: tuple[Metric, ...]
+    help: str
+    default_on: bool
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What was decorated stays callable: `collect(emit)`, or `Cpu(source=fake)` for a class."""
+        return self.target(*args, **kwargs)
+
+    def configure(self, table: Mapping[str, object]) -> dict[str, Any]:
+        """Options from a `[plugins.NAME]` table, defaults filled in. ValueError with every problem, one a line."""
+        known = {option.name: option for option in self.options}
+        values = {option.name: option.default for option in self.options}
+        problems = []
+        for key, value in table.items():
+            if key in COMMON_OPTIONS:
+                continue
+            if key not in known:
+                offered = ", ".join([*COMMON_OPTIONS, *known])
+                problems.append(f"plugins.{self.name}.{key}: no such option; there are {offered}")
+                continue
+            try:
+                values[key] = known[key].read(value)
+            except ValueError as error:
+                problems.append(f"plugins.{self.name}.{key}: {error}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return values
+
+    def start(self, config: Config) -> list[Job]:
+        """The collector's jobs, ready to run. Calls `setup(config)` of a class; what that raises passes."""
+        if not inspect.isclass(self.target):
+            wants_config = "config" in inspect.signature(self.target).parameters
+            function = self.target
+            collect = (lambda emit: function(emit=emit, config=config)) if wants_config else function
+            return [Job(self.name, collect)]
+        instance = self.target()
+        if hasattr(instance, "setup"):
+            instance.setup(config)
+        if hasattr(instance, "jobs"):
+            return list(instance.jobs())
+        return [Job(self.name, instance.collect)]
+
+
+def collector(
+    name: str | None = None,
+    *,
+    interval: int | None = None,
+    timeout: float | None = None,
+    options: Sequence[Option] = (),
+    metrics: Sequence[Metric] = (),
+    help: str | None = None,
+    default_on: bool = True,
+) -> Callable[[T], Definition]:
+    """Declare a collector: a function `collect(emit)` or `collect(emit, config)`, or a class that needs no
+    arguments, with `collect(self, emit)` and, if it likes, `setup(self, config)`.
+
+    `name`: default the module's (or its folder's) name. `interval`, `timeout`: seconds. `help`: one
+    sentence; default the first line of the docstring. `default_on`: whether it runs without being named in
+    the setting `enable`. PluginError when what is declared cannot work.
+    """
+
+    def declare(target: T) -> Definition:
+        _check_target(target)
+        definition = Definition(
+            name=_default_name(target) if name is None else name,
+            target=target,
+            interval=interval,
+            timeout=timeout,
+            options=tuple(options),
+            metrics=tuple(metrics),
+            help=help or (inspect.getdoc(target) or "").partition("\n")[0],
+            default_on=default_on,
+        )
+        _check_definition(definition)
+        return definition
+
+    if callable(name):
+        raise PluginError(f"{_where(name)}: write @collector() with brackets")
+    return declare
+
+
+def source_of(target: object) -> str:
+    """The first lines of a definition, numbered as in its file, for messages to its author; "" if unknown."""
+    try:
+        lines, first = inspect.getsourcelines(target)  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return ""
+    ends = [i for i, line in enumerate(lines) if line.lstrip().startswith(("def ", "class ", "async def "))]
+    shown = lines[: ends[0] + 1] if ends else lines[:1]
+    return "\n".join(f"    {first + i} | {line.rstrip()}" for i, line in enumerate(shown))
+
+
+def _default_name(target: Callable[..., Any]) -> str:
+    """`redis` for redis.py, `cpu` for istat_plugins/cpu/collector.py and for cpu/__init__.py."""
+    parts = target.__module__.split(".")
+    return parts[-2] if parts[-1] == "collector" and len(parts) > 1 else parts[-1]
+
+
+def _where(target: object) -> str:
+    return str(getattr(target, "__qualname__", target))
+
+
+def _wrong(target: object, sentence: str) -> PluginError:
+    shown = source_of(target)
+    return PluginError(f"{sentence}\n{shown}" if shown else sentence)
+
+
+def _check_target(target: Callable[..., Any]) -> None:
+    if not callable(target):
+        raise PluginError(f"@collector goes before a function or a class, not {target!r}")
+    if inspect.iscoroutinefunction(target):
+        raise _wrong(target, f"{_where(target)} is async; a collector is a plain function: it has a thread of its own")
+    if inspect.isclass(target):
+        _check_class(target)
+    else:
+        _check_arguments(target, OFFERED, ("emit",), target)
+
+
+def _check_class(target: type[Any]) -> None:
+    if _required(inspect.signature(target).parameters.values()):
+        raise _wrong(target, f"{_where(target)}() needs arguments; the agent gives none, settings come to setup(self, config)")
+    for method, offered in (("collect", ("emit",)), ("setup", ("config",)), ("jobs", ())):
+        if hasattr(target, method):
+            _check_arguments(getattr(target, method), ("self", *offered), ("self", *offered), target)
+    if not hasattr(target, "collect") and not hasattr(target, "jobs"):
+        raise _wrong(target, f"{_where(target)} has neither collect(self, emit) nor jobs(self)")
+
+
+def _required(parameters: Iterable[inspect.Parameter]) -> list[str]:
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in variadic]
+
+
+def _check_arguments(
+    function: Callable[..., Any], offered: Sequence[str], needed: Sequence[str], shown: object
+) -> None:
+    parameters = list(inspect.signature(function).parameters.values())
+    names = [p.name for p in parameters]
+    extra = [name for name in _required(parameters) if name not in offered]
+    missing = [name for name in needed if name not in names]
+    definition = f"{_where(function)}({', '.join(names)})"
+    may = f"it can have ({', '.join(offered)})"
+    if extra:
+        raise _wrong(shown, f"{definition} asks for {', '.join(map(repr, extra))}; {may}")
+    if missing:
+        raise _wrong(shown, f"{definition} does not take {', '.join(map(repr, missing))}; {may}")
+
+
+def _check_definition(definition: Definition) -> None:
+    problems = []
+    if not isinstance(definition.name, str) or not NAME.match(definition.name):
+        problems.append(f"name={definition.name!r}: lower-case letters, digits, '-' and '_', a letter first")
+    if definition.interval is not None and (type(definition.interval) is not int or definition.interval < 1):
+        problems.append(f"interval={definition.interval!r}: whole seconds, at least 1")
+    if definition.timeout is not None and not definition.timeout > 0:
+        problems.append(f"timeout={definition.timeout!r}: seconds, more than 0")
+    for option in definition.options:
+        if not isinstance(option, Option):
+            problems.append(f"options: {option!r} is no Option(name, default, help)")
+        elif option.name in COMMON_OPTIONS:
+            problems.append(f"options: every collector has {option.name!r} already")
+        elif type(option.default) not in OPTION_TYPES:
+            problems.append(f"options: {option.name}: a default is true, false, a number, a string or a list")
+    problems += [f"metrics: {m!r} is no Metric(name, unit, help)" for m in definition.metrics if not isinstance(m, Metric)]
+    if problems:
+        raise _wrong(definition.target, f"@collector of {_where(definition.target)}: " + "; ".join(problems))

@@ -1,0 +1,167 @@
+"""Puts the agent together from its settings: collectors -> schedule -> names -> ship.
+
+`Plan` is what the settings and the plugins found come to, problems included; `Agent` runs a plan. It knows
+neither signals nor the service manager (`main.py` does).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
+
+from istat import __version__
+from istat.clock import Clock
+from istat.plugin import Config, Definition, Emit
+from istat.settings import Values
+from istat_agent import names, schedule, ship
+from istat_agent.counters import Counters, self_collector
+from istat_agent.plugins import Collection, Found, discover
+
+MAX_INTERVAL = 86400  # seconds; a longer one is a mistake
+
+
+@dataclass
+class Plan:
+    """What is to run. `problems` has a sentence for everything that cannot, the rest runs all the same."""
+
+    found: dict[str, Found]
+    tasks: list[schedule.Task] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    # Names of the collectors that run; their jobs may have other names.
+    enabled: list[str] = field(default_factory=list)
+
+
+def host_name(values: Values) -> str:
+    """The name this machine has in counters: the setting, or the host name up to the first dot."""
+    return names.host_label(values["host"] or socket.gethostname().partition(".")[0])
+
+
+def make_plan(values: Values, counters: Counters, collection: Collection | None = None) -> Plan:
+    """Find the collectors, check their options and start them. Never raises for a plugin's sake.
+
+    `collection`: what was found, for tests; default is to look for it.
+    """
+    folders = tuple(str(path) for path in values["plugin-dir"])
+    if collection is None:
+        collection = discover(folders)
+    own = self_collector(counters)
+    found = {**collection.found, own.name: Found(own, "the agent itself")}
+    plan = Plan(found, problems=list(collection.problems))
+    tables = _tables(values, found, plan.problems)
+    plan.problems += [f"tags: {tag!r} has a blank, a caret or a star" for tag in values["tags"] if not names.TAG.match(tag)]
+    plan.enabled = _enabled(values, found, plan.problems)
+    for name in plan.enabled:
+        _plan_one(plan, found[name], tables.get(name, {}), values, folders)
+    return plan
+
+
+def _plan_one(plan: Plan, found: Found, table: Mapping[str, Any], values: Values, folders: tuple[str, ...]) -> None:
+    definition = found.definition
+    try:
+        options = definition.configure(table)
+        interval = _interval(table, definition, values["interval"])
+        timeout = _timeout(table, definition)
+        jobs = definition.start(Config(options, host_name(values), interval, folders))
+    except Exception as error:  # noqa: BLE001 - a collector's set-up may raise anything
+        told = str(error) if isinstance(error, ValueError) else f"{found.origin}: {type(error).__name__}: {error}"
+        plan.problems.append(f"collector {definition.name} does not run: {told}")
+        return
+    for job in jobs:
+        every = job.interval or interval
+        deadline = job.timeout or timeout or float(every)
+        plan.tasks.append(schedule.Task(definition.name, job, every, min(deadline, float(every))))
+
+
+def _tables(values: Values, found: Mapping[str, Found], problems: list[str]) -> dict[str, dict[str, Any]]:
+    tables = values.tables.get("plugins", {})
+    for name, table in tables.items():
+        if name not in found:
+            problems.append(f"[plugins.{name}]: no such collector; there are {', '.join(sorted(found))}")
+        elif not isinstance(table, dict):
+            problems.append(f"plugins.{name} must be a table: [plugins.{name}]")
+    return {name: table for name, table in tables.items() if isinstance(table, dict)}
+
+
+def _enabled(values: Values, found: Mapping[str, Found], problems: list[str]) -> list[str]:
+    for setting in ("enable", "disable"):
+        problems += [
+            f"{setting}: there is no collector {name!r}; there are {', '.join(sorted(found))}"
+            for name in values[setting]
+            if name not in found
+        ]
+    wanted = set(values["enable"])
+    return [
+        name
+        for name, one in found.items()
+        if (name in wanted if wanted else one.definition.default_on) and name not in values["disable"]
+    ]
+
+
+def _interval(table: Mapping[str, Any], definition: Definition, default: int) -> int:
+    value = table.get("interval", definition.interval or default)
+    if type(value) is not int or not 1 <= value <= MAX_INTERVAL:
+        raise ValueError(f"plugins.{definition.name}.interval: must be whole seconds from 1 to {MAX_INTERVAL}, not {value!r}")
+    return value
+
+
+def _timeout(table: Mapping[str, Any], definition: Definition) -> float | None:
+    value = table.get("timeout", definition.timeout)
+    if value is not None and (type(value) not in (int, float) or value <= 0):
+        raise ValueError(f"plugins.{definition.name}.timeout: must be seconds, more than 0, not {value!r}")
+    return value
+
+
+class Agent:
+    """A running plan: greenlets for its tasks, and one that ships."""
+
+    def __init__(self, values: Values, plan: Plan, counters: Counters, clock: Clock) -> None:
+        self._plan, self._counters, self._clock = plan, counters, clock
+        self._suffix = names.suffix(host_name(values), values["tags"], values["aggregate"])
+        server = values["server"]
+        introduction = ship.identity(socket.gethostname(), host_name(values), __version__)
+        self._shipper = ship.Shipper(
+            ship.UdpLink(server.host, server.port, clock),
+            introduction,
+            values["max-datagram"],
+            counters,
+            clock,
+            str(server),
+        )
+        self._greenlets: list[gevent.Greenlet] = []
+
+    def start(self) -> None:
+        """Begin to collect and to ship."""
+        self._greenlets = schedule.start(self._plan.tasks, self._deliver, self._counters, self._clock)
+        self._greenlets.append(gevent.spawn(self._shipper.forever))
+
+    def stop(self) -> None:
+        """End collecting, then send what waits. Collectors that still run are not waited for."""
+        gevent.killall(self._greenlets, timeout=1.0)
+        self._shipper.flush()
+
+    def _deliver(self, emit: Emit) -> None:
+        self._shipper.offer(names.lines(emit.readings, self._suffix, emit.time))
+
+
+def once(values: Values, plan: Plan, clock: Clock, pause: float) -> list[str]:
+    """The lines that would be sent: one reading of everything, `pause` seconds after a first one, without
+    which there would be no rates. What fails goes to the log."""
+    suffix = names.suffix(host_name(values), values["tags"], values["aggregate"])
+    found: list[Emit] = []
+    threads = schedule.Threads(len(plan.tasks))
+    runners = [schedule.Runner(task, threads.call, found.append, Counters(), clock) for task in plan.tasks]
+    _read_all(runners, clock, values["interval"])
+    gevent.sleep(pause)
+    found.clear()
+    _read_all(runners, clock, values["interval"])
+    return [line.decode().rstrip("\n") for emit in found for line in names.lines(emit.readings, suffix, emit.time)]
+
+
+def _read_all(runners: Sequence[schedule.Runner], clock: Clock, interval: int) -> None:
+    time = schedule.next_due(clock.now(), interval) - interval
+    for runner in runners:
+        runner.run(time)

@@ -1,0 +1,145 @@
+"""The command istat-agent: settings, signals, the service manager; `agent.py` does the work.
+
+SIGTERM and SIGINT send what waits and end with status 0. SIGHUP reads settings and drop-in files again;
+when they are wrong, the agent goes on as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import gevent
+import gevent.queue
+
+from istat import service
+from istat.clock import SystemClock
+from istat.errors import IstatError, SettingsError
+from istat.settings import Values
+from istat_agent.agent import Agent, Plan, host_name, make_plan, once
+from istat_agent.counters import Counters
+from istat_agent.options import DECLARATION
+
+log = logging.getLogger("istat_agent")
+
+ACTIONS = ("--check-config", "--once", "--list-collectors")
+PAUSE = 1.0  # seconds between the two readings of --once
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    actions = [action for action in ACTIONS if action in arguments]
+    arguments = [argument for argument in arguments if argument not in ACTIONS]
+    try:
+        values = DECLARATION.load(arguments, os.environ)
+        set_up_logging(values["log-level"])
+        if actions:
+            return act(actions, values)
+        if values["user"]:
+            service.drop_privileges(values["user"])
+        with service.PidFile(values["pid-file"]) if values["pid-file"] else contextlib.nullcontext():
+            return serve(arguments, values)
+    except IstatError as error:
+        print(f"istat-agent: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def act(actions: Sequence[str], values: Values) -> int:
+    """Answer the questions that do not start a daemon. SettingsError for --check-config with problems."""
+    plan = make_plan(values, Counters())
+    if "--check-config" in actions:
+        if plan.problems:
+            raise SettingsError(plan.problems)
+        print("istat-agent: the settings are fine")
+    if "--list-collectors" in actions:
+        print(listing(plan), end="")
+    if "--once" in actions:
+        tell(plan)
+        for line in once(values, plan, SystemClock(), PAUSE):
+            print(line)
+    return 0
+
+
+def listing(plan: Plan) -> str:
+    """The collectors found, a line each, and below them what cannot run."""
+    rows = [("COLLECTOR", "EVERY", "FROM", "WHAT")]
+    every = {task.collector: f"{task.interval} s" for task in reversed(plan.tasks)}
+    for name, found in sorted(plan.found.items()):
+        interval = every.get(name, "no jobs" if name in plan.enabled else "off")
+        rows.append((name, interval, found.origin, found.definition.help))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]) for row in rows]
+    return "".join(f"{line}\n" for line in [*lines, *plan.problems])
+
+
+def serve(arguments: Sequence[str], values: Values) -> int:
+    """Run until SIGTERM or SIGINT."""
+    counters, clock = Counters(), SystemClock()
+    commands: gevent.queue.Queue[str] = gevent.queue.Queue()
+    for number, command in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
+        gevent.signal_handler(number, commands.put, command)
+    watchdog = service.watchdog_interval()
+    if watchdog is not None:
+        gevent.spawn(keep_alive, watchdog)
+    agent = launch(values, counters, clock)
+    service.ready(status(values))
+    while commands.get() == "reload":
+        service.reloading()
+        try:
+            values = DECLARATION.load(arguments, os.environ)
+        except SettingsError as error:
+            log.error("settings not read again, going on with the old ones: %s", error)
+        else:
+            set_up_logging(values["log-level"])
+            agent.stop()
+            agent = launch(values, counters, clock)
+            log.info("settings read again")
+        service.ready(status(values))
+    service.stopping()
+    agent.stop()
+    log.info("ended; %d samples sent in %d datagrams", counters.samples, counters.datagrams)
+    return 0
+
+
+def launch(values: Values, counters: Counters, clock: SystemClock) -> Agent:
+    """A running agent for these settings; problems of plugins go to the log."""
+    plan = make_plan(values, counters)
+    tell(plan)
+    agent = Agent(values, plan, counters, clock)
+    agent.start()
+    names = ", ".join(dict.fromkeys(task.collector for task in plan.tasks))
+    log.info("sending to %s as host %s: %s", values["server"], host_name(values), names or "nothing")
+    return agent
+
+
+def tell(plan: Plan) -> None:
+    """Log what cannot run."""
+    for problem in plan.problems:
+        log.error("%s", problem)
+
+
+def keep_alive(interval: float) -> None:
+    """Tell the service manager that the hub is not blocked, for ever."""
+    while True:
+        service.watchdog()
+        gevent.sleep(interval)
+
+
+def status(values: Values) -> str:
+    """The line for `systemctl status`."""
+    return f"sending to {values['server']} as {host_name(values)}"
+
+
+def set_up_logging(level: str) -> None:
+    """Log to standard error; without times where the service manager adds them."""
+    times = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+    logging.basicConfig(level=level.upper(), format=f"{times}%(levelname)s %(message)s", force=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

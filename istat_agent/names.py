@@ -1,0 +1,40 @@
+"""Turns what collectors report into lines for the server: caret names from host and tags, time, value.
+
+Grammar: a line is `name^host.H^TAG... TIME VALUE`, with a `*` before the name of an event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from istat.plugin import Reading
+
+# What may not stand in a tag: blanks end the name, a caret would make two tags of it.
+TAG = re.compile(r"[^\s^*]+\Z")
+EXACT = 1e10  # from here on ten digits are not enough for whole numbers such as bytes
+
+
+def host_label(host: str) -> str:
+    """A host name as one component of counter names: `web1_example_net` for Web1.example.net."""
+    return re.sub(r"[^a-z0-9_-]", "_", host.strip().lower()) or "localhost"
+
+
+def suffix(host: str, tags: Sequence[str], aggregate: bool) -> str:
+    """What is put behind every name: `^host.web1^class.web`, and a last `^` to feed the bare name as well."""
+    return "".join(f"^{piece}" for piece in (f"host.{host_label(host)}", *tags)) + ("^" if aggregate else "")
+
+
+def number(value: float) -> str:
+    """A value as text: whole numbers exactly, others with ten digits (more only for the very large)."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.10g}" if abs(value) < EXACT else f"{value:.15g}"
+
+
+def lines(readings: Iterable[Reading], suffix: str, time: int) -> list[bytes]:
+    """A line for each reading; `time` [Unix seconds] for those that have none of their own."""
+    return [
+        f"{'*' if r.event else ''}{r.name}{suffix} {time if r.time is None else r.time} {number(r.value)}\n".encode()
+        for r in readings
+    ]

@@ -1,0 +1,65 @@
+"""The agent's settings, declared once. What they do stands with each; collectors declare their own options.
+
+Collectors' options are the tables `[plugins.NAME]` of the settings file; `agent.py` checks them.
+"""
+
+from __future__ import annotations
+
+from istat.settings import (
+    Address,
+    Choice,
+    Declaration,
+    Flag,
+    Integer,
+    Many,
+    Path,
+    Setting,
+    Text,
+)
+
+STAT_PORT = 8111  # where a server takes samples unless told otherwise
+# An Ethernet frame carries 1,500 bytes; IPv6 and UDP headers take 48 of them, tunnels up to 50 more.
+MAX_DATAGRAM = 1400
+
+DECLARATION = Declaration(
+    program="istat-agent",
+    env_prefix="ISTAT_AGENT",
+    file="/etc/istatd/agent.toml",
+    about=(
+        "Runs collectors on this machine and sends what they report to a server. Besides the settings:"
+        " --once prints what would be sent, --list-collectors prints what there is. Options of a collector"
+        " stand in the table [plugins.NAME] of the settings file."
+    ),
+    tables=("plugins",),
+    settings=[
+        Setting("server", Address(STAT_PORT), f"127.0.0.1:{STAT_PORT}", "where samples are sent to, over UDP"),
+        Setting("interval", Integer(1, 3600), 10, "how often collectors run that do not say", unit="seconds"),
+        Setting("host", Text, "", "this machine's name in counter names; empty: the host name up to the first dot"),
+        Setting(
+            "tags",
+            Many(Text()),
+            "",
+            "more counters that each sample feeds: class.web makes cpu.user feed cpu.user.class.web too",
+            example='["class.web", "site.berlin"]',
+        ),
+        Setting("aggregate", Flag, False, "also feed the bare name (cpu.user), which then sums up all hosts"),
+        Setting(
+            "plugin-dir",
+            Many(Path()),
+            "/etc/istatd/plugins.d,/usr/lib/istatd/plugins.d",
+            "folders of drop-in collectors: *.py files, and executable files, which exec runs",
+        ),
+        Setting("enable", Many(Text()), "", "collectors to run; empty: all that are on by default"),
+        Setting("disable", Many(Text()), "", "collectors not to run"),
+        Setting(
+            "max-datagram",
+            Integer(200, 65000),
+            MAX_DATAGRAM,
+            "longest datagram; above the network's limit they are lost",
+            unit="bytes",
+        ),
+        Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "what goes to the log"),
+        Setting("user", Text, "", "user to become when started as root; empty: stay who we are"),
+        Setting("pid-file", Path, "", "file for our process id; empty: none"),
+    ],
+)

@@ -1,0 +1,221 @@
+"""Brings lines to the server: packs them into datagrams, queues them, sends them over UDP.
+
+A server that is away is no error: it is counted, and told once a minute. While its name does not resolve
+or its port is known to be closed, datagrams wait in the queue, the oldest dropped when it is full. Knows
+nothing of what the lines mean.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import gevent
+from gevent.event import Event
+
+from istat.clock import Clock
+from istat_agent.counters import Counters
+
+log = logging.getLogger(__name__)
+
+QUEUE = 1000  # datagrams; 1.4 MB, about ten minutes of 1,000 counters
+LINGER = 0.1  # seconds between the first waiting line and its datagram, so that collectors share datagrams
+RETRY = 5.0  # seconds between two tries while the server is away
+PROBE = 0.1  # seconds for a closed port to say so
+RESOLVE = 60.0  # seconds for which an address is believed
+IDENTITY = 60.0  # seconds between two introductions
+QUIET = 60.0  # seconds in which an absent server is told once
+
+
+def pack(lines: Iterable[bytes], limit: int) -> tuple[list[bytes], int]:
+    """(datagrams of whole lines, none longer than `limit` bytes; how many lines were too long for that)."""
+    datagrams: list[bytes] = []
+    waiting: list[bytes] = []
+    size = too_long = 0
+    for line in lines:
+        if len(line) > limit:
+            too_long += 1
+            continue
+        if size + len(line) > limit:
+            datagrams.append(b"".join(waiting))
+            waiting, size = [], 0
+        waiting.append(line)
+        size += len(line)
+    if waiting:
+        datagrams.append(b"".join(waiting))
+    return datagrams, too_long
+
+
+class Link(Protocol):
+    """A way to the server."""
+
+    def send(self, datagram: bytes) -> None:
+        """Hand a datagram to the kernel. OSError when the server cannot be reached, as far as is known."""
+
+    def check(self) -> None:
+        """OSError when what was sent before is known not to have been taken."""
+
+
+class UdpLink:
+    """A UDP socket connected to one of the addresses that a name stands for, IPv4 or IPv6.
+
+    Connected, so that a closed port is reported (ICMP) at the next call.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        clock: Clock,
+        resolve: Callable[[str, int], Sequence[Any]] | None = None,
+    ) -> None:
+        self._host, self._port, self._clock = host, port, clock
+        self._resolve = resolve or _getaddrinfo
+        self._socket: socket.socket | None = None
+        self._address: Any = None
+        self._resolved = 0.0
+        self._tries = 0
+
+    def send(self, datagram: bytes) -> None:
+        """See Link.send. A datagram that the kernel has no room for is sent a little later."""
+        connection = self._connected()
+        try:
+            try:
+                connection.send(datagram)
+            except BlockingIOError:
+                gevent.sleep(LINGER)
+                connection.send(datagram)
+        except OSError:
+            self.close()  # resolve again next time, and try the next address
+            self._tries += 1
+            raise
+
+    def check(self) -> None:
+        """See Link.check."""
+        if self._socket is None:
+            return
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.close()
+            self._tries += 1
+            raise OSError(code, "the server refuses")
+
+    def close(self) -> None:
+        """Give up the socket; the next send opens one."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+    def _connected(self) -> socket.socket:
+        now = self._clock.monotonic()
+        if self._socket is not None and now - self._resolved < RESOLVE:
+            return self._socket
+        addresses = self._resolve(self._host, self._port)
+        self._resolved = now
+        if self._socket is not None and any(a[4] == self._address for a in addresses):
+            return self._socket
+        self.close()
+        family, kind, protocol, _, self._address = addresses[self._tries % len(addresses)]
+        self._socket = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+        self._socket.connect(self._address)
+        return self._socket
+
+
+def _getaddrinfo(host: str, port: int) -> Sequence[Any]:
+    # In gevent's thread pool: a name server that does not answer must not stop the hub.
+    resolver = gevent.get_hub().resolver
+    return list(resolver.getaddrinfo(host, port, 0, socket.SOCK_DGRAM))
+
+
+class Shipper:
+    """The queue, and the greenlets that empty it."""
+
+    def __init__(
+        self, link: Link, identity: bytes, max_datagram: int, counters: Counters, clock: Clock, server: str = ""
+    ) -> None:
+        """`identity`: the datagram that introduces this agent. `server`: for messages."""
+        self._link, self._identity, self._limit = link, identity, max_datagram
+        self._counters, self._clock, self._server = counters, clock, server
+        self._lines: list[bytes] = []
+        self._queue: deque[bytes] = deque()
+        self._wake = Event()
+        self._away = False
+        self._introduced = float("-inf")
+        self._quiet_until = float("-inf")
+
+    def offer(self, lines: Sequence[bytes]) -> None:
+        """Take lines to be sent soon. Never blocks."""
+        if lines:
+            self._lines += lines
+            self._counters.samples += len(lines)
+            if len(self._lines) * len(lines[0]) > self._limit * QUEUE:
+                self._enqueue()  # keep the bound even when nobody empties the queue
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Send everything that waits, until the server turns out to be away."""
+        self._enqueue()
+        try:
+            if self._away:
+                self._probe()
+            self._introduce()
+            while self._queue:
+                self._link.send(self._queue[0])
+                self._queue.popleft()
+                self._counters.datagrams += 1
+        except OSError as error:
+            self._missing(error)
+
+    def forever(self) -> None:
+        """Introduce the agent, then send what is offered, for ever."""
+        while True:
+            self.flush()
+            self._wake.clear()
+            if self._away:
+                gevent.sleep(RETRY)
+            else:
+                self._wake.wait(IDENTITY)
+                gevent.sleep(LINGER)
+
+    def _enqueue(self) -> None:
+        lines, self._lines = self._lines, []
+        datagrams, too_long = pack(lines, self._limit)
+        self._counters.refused += too_long
+        self._counters.samples -= too_long
+        self._queue.extend(datagrams)
+        while len(self._queue) > QUEUE:
+            self._queue.popleft()
+            self._counters.dropped += 1
+
+    def _introduce(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._introduced >= IDENTITY:
+            self._link.send(self._identity)
+            self._introduced = now
+
+    def _probe(self) -> None:
+        """Send what can be spared, and wait whether the port is still closed: data would be lost."""
+        self._link.send(self._identity)
+        gevent.sleep(PROBE)
+        self._link.check()
+        self._introduced = self._clock.monotonic()
+        self._away = False
+        log.info("the server %s can be reached again", self._server)
+
+    def _missing(self, error: OSError) -> None:
+        self._away = True
+        self._counters.unreachable += 1
+        now = self._clock.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET
+            log.warning(
+                "cannot reach the server %s (%s); %d datagrams wait", self._server, error.strerror or error, len(self._queue)
+            )
+
+
+def identity(hostname: str, agent: str, version: str) -> bytes:
+    """The datagram that introduces an agent: `#key value` lines."""
+    return f"#hostname {hostname}\n#version {version}\n#proto istat 1\n#agent {agent}\n".encode()

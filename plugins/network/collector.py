@@ -1,0 +1,63 @@
+"""Traffic of network interfaces, as psutil reports it.
+
+Source: `psutil.net_io_counters`, on Linux /proc/net/dev
+(https://docs.kernel.org/networking/statistics.html).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psutil
+
+from istat.plugin import Config, Emit, Metric, Option, Rates, collector
+
+# psutil's field -> our name.
+FIELDS = {
+    "bytes_recv": ("rx_bytes", "bytes/s", "received"),
+    "bytes_sent": ("tx_bytes", "bytes/s", "sent"),
+    "packets_recv": ("rx_packets", "1/s", "packets received"),
+    "packets_sent": ("tx_packets", "1/s", "packets sent"),
+    "errin": ("rx_errors", "1/s", "packets that arrived damaged"),
+    "errout": ("tx_errors", "1/s", "packets that could not be sent"),
+    "dropin": ("rx_drops", "1/s", "packets received and thrown away"),
+    "dropout": ("tx_drops", "1/s", "packets thrown away before they were sent"),
+}
+SKIPPED = r"^veth"  # the host's ends of containers' cables: as many as containers, with random names
+
+
+@collector(
+    help="Traffic, errors and drops of each network interface, the loopback included.",
+    options=[Option("skip", SKIPPED, "regular expression: interfaces not to report; '^(veth|lo$)' drops lo too")],
+    metrics=[Metric(f"network.<interface>.{name}", unit, text) for name, unit, text in FIELDS.values()],
+)
+class Network:
+    """Keeps the last totals; an interface has no rates at its first reading."""
+
+    def __init__(self, source: Any = psutil) -> None:
+        self._source = source
+        self._skip = re.compile(SKIPPED)
+        self._rates = Rates()
+
+    def setup(self, config: Config) -> None:
+        """Take the options; re.error when the expression is none."""
+        self._skip = re.compile(config["skip"])
+
+    def collect(self, emit: Emit) -> None:
+        """One reading."""
+        # nowrap=False: as for disks, Rates sees wraps by itself.
+        interfaces = self._source.net_io_counters(pernic=True, nowrap=False) or {}
+        totals = {
+            f"network.{label(interface)}.{name}": getattr(counters, field)
+            for interface, counters in interfaces.items()
+            if not self._skip.search(interface)
+            for field, (name, _, _) in FIELDS.items()
+        }
+        for name, rate in self._rates.update(totals, emit.monotonic).items():
+            emit.gauge(name, rate)
+
+
+def label(interface: str) -> str:
+    """An interface as one component of a counter's name: the VLAN `eth0.5` is `eth0_5`."""
+    return interface.replace(".", "_")

@@ -1,0 +1,1 @@
+"""Built-in collector: see collector.py."""
