@@ -13,6 +13,7 @@ import glob
 import os
 import shutil
 import subprocess
+import sys
 
 from setuptools import Command, Extension, find_namespace_packages, find_packages, setup
 from setuptools.command.build_ext import build_ext
@@ -113,7 +114,7 @@ setup(
         "istat_server.ui": ["*.html", "*.js", "*.css", "*.svg", "*/*"],
         "": ["sample.toml", "README.md"],
     },
-    ext_modules=kernels(),
+    ext_modules=[] if "build_ui" in sys.argv else kernels(),
     cmdclass={"build_ext": BuildKernels, "build_ui": BuildPage},
     zip_safe=False,
 )

@@ -1,0 +1,95 @@
+# What quickstart.sh and runtests.sh share; sourced by them, in POSIX sh, from the top of the repository.
+# prepare_machine installs what the system lacks, prepare_python and prepare_page make .venv and the page.
+# Everything is quick when it was done before: stamps in .venv say from what it was made.
+
+VENV=.venv
+PYTHON=${PYTHON:-python3}
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# The Debian packages that are missing for: a virtual environment, the kernels, the page, and with the
+# argument "tests" the browser tests.
+missing_packages() {
+    "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || printf ' python3-venv'
+    if ! has gcc && ! has cc; then printf ' gcc libc6-dev'
+    elif ! [ -e /usr/include/stdlib.h ]; then printf ' libc6-dev'; fi
+    "$PYTHON" - <<'END' || printf ' python3-dev'
+import os.path, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))
+END
+    has npm || printf ' nodejs npm'
+    if [ "${1:-}" = tests ]; then
+        has chromium || has chromium-browser || has google-chrome || printf ' chromium'
+        [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || printf ' fonts-dejavu-core'
+    fi
+}
+
+# Run a command as root, or fail when that cannot be without a password.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+install_packages() {
+    has apt-get || return 1
+    [ "$(id -u)" = 0 ] || { has sudo && sudo -n true 2>/dev/null; } || return 1
+    say "Installing$* (Debian packages)"
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update || return 1
+    # shellcheck disable=SC2086  # the packages are words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        install -y --no-install-recommends $* >/dev/null
+}
+
+# Install what is missing. Without root only a missing python3-venv is fatal: kernels and page have fallbacks.
+prepare_machine() {
+    has "$PYTHON" || fail "Please install Python 3.11 or later (Debian: apt install python3)."
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "istatd needs Python 3.11 or later; set PYTHON to one (this is $("$PYTHON" -V 2>&1))."
+    missing=$(missing_packages "${1:-}")
+    [ -z "$missing" ] && return
+    install_packages "$missing" && missing=$(missing_packages "${1:-}")
+    [ -z "$missing" ] && return
+    say "Please install these packages, for instance by: sudo apt install$missing"
+    case "$missing" in *python3-venv*) exit 1 ;; esac
+    say "Going on without them; what needs them is slower or missing."
+}
+
+# A checksum of all that the virtual environment is made from: $1 is the extra ("" or "dev").
+python_stamp() {
+    {
+        say "$PWD ${1:-} $(has gcc && say gcc)"
+        "$PYTHON" -V
+        find setup.py pyproject.toml istat/kernels/native -name '*.p*' ! -name '*.pyc' -exec cksum {} +
+    } | sort | cksum
+}
+
+# Make .venv, and install istatd there from this folder, with the kernels built in place.
+prepare_python() {
+    stamp=$(python_stamp "${1:-}")
+    [ -x $VENV/bin/istat-server ] && [ "$(cat $VENV/istatd-stamp 2>/dev/null)" = "$stamp" ] && return
+    say "Building istatd in $VENV (a minute or so, the first time)"
+    if ! $VENV/bin/python -c 'import pip' 2>/dev/null; then
+        rm -rf $VENV
+        "$PYTHON" -m venv $VENV || fail "Could not make the virtual environment $VENV."
+    fi
+    # setuptools is for build_ui: a virtual environment of Python 3.12 has none.
+    $VENV/bin/python -m pip install --quiet --disable-pip-version-check "setuptools>=65" -e ".${1:+[$1]}" ||
+        fail "pip could not install istatd; its message stands above (no way to PyPI?)."
+    [ -z "$($VENV/bin/python -c 'from istat.kernels import native_missing; print(*native_missing())')" ] ||
+        say "The native kernels are not built (no C compiler?): the plain-Python ones are used, which are slower."
+    printf '%s\n' "$stamp" >$VENV/istatd-stamp
+}
+
+# Fetch the page's chart library. Without npm or a network the page says itself what is missing.
+prepare_page() {
+    stamp=$(cksum package-lock.json 2>/dev/null)
+    [ -e istat_server/ui/vendor/uPlot.esm.js ] && [ "$(cat $VENV/page-stamp 2>/dev/null)" = "$stamp" ] && return
+    $VENV/bin/python setup.py -q build_ui 2>$VENV/build_ui.log || {
+        cat $VENV/build_ui.log >&2
+        say "The page's chart library could not be fetched from npm: the page will show no charts."
+        return
+    }
+    [ ! -e istat_server/ui/vendor/uPlot.esm.js ] || printf '%s\n' "$stamp" >$VENV/page-stamp
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# All tests: style, types, units, and functional tests with real daemons and a browser.
+# Arguments go to pytest, for instance: sh runtests.sh --slow tests/istat
+set -u
+cd "$(dirname "$0")" || exit 1
+. packaging/setup-machine.sh
+
+prepare_machine tests
+prepare_python dev
+prepare_page
+
+failed=''
+check() {
+    name=$1
+    shift
+    say "== $name"
+    "$@" || failed="$failed $name"
+}
+
+PATH=$PWD/$VENV/bin:$PATH
+export PATH
+check ruff ruff check .
+check mypy mypy
+if has node && [ -e node_modules/typescript/bin/tsc ]; then
+    check page-types node node_modules/typescript/bin/tsc -p .
+fi
+if has node && [ -d tests/ui ]; then
+    check page-tests node --test tests/ui/
+fi
+[ -z "$failed" ] || say "== FAILED so far:$failed"
+say "== pytest"
+python -m pytest "$@"
+result=$?
+[ -z "$failed" ] || exit 1
+exit $result
