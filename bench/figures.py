@@ -85,16 +85,19 @@ def machine() -> str:
 
 
 def print_mode(mode: Mode) -> None:
-    """A table on standard output: a line per figure, a column per system, ratios where there are two."""
+    """A block on standard output: a line per figure, below it one per system, ratios where there are two."""
     labels = list(mode.runs)
-    keys = list(dict.fromkeys(key for runs in mode.runs.values() for run in runs for key in run))
     print(f"\n{mode.name}: {mode.work}")
-    for key in keys:
-        cells = "".join(f"  {label} {mode.spread(label, key):<28}" for label in labels)
-        ratio = ""
-        if len(labels) == 2 and mode.ratios(labels[0], labels[1], key):
-            ratio = f"  ratio {spread(mode.ratios(labels[0], labels[1], key))}"
-        print(f"  {key:<28}{cells}{ratio}", flush=True)
+    width = max(len(label) for label in labels) if labels else 0
+    for key in dict.fromkeys(key for runs in mode.runs.values() for run in runs for key in run):
+        held = [label for label in labels if mode.values(label, key)]
+        for label in held:
+            title = key if label == held[0] else ""
+            ratio = ""
+            same_system = label.split()[0] == labels[0].split()[0]
+            if not same_system and mode.ratios(labels[0], label, key):
+                ratio = f"   ratio {spread(mode.ratios(labels[0], label, key))}"
+            print(f"  {title:<24} {label:<{width}}  {mode.spread(label, key)}{ratio}", flush=True)
 
 
 def save(path: Path, modes: Sequence[Mode]) -> None:

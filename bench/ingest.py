@@ -32,7 +32,9 @@ def table(series: int, steps: int, seed: int = 1) -> tuple[Work, Table]:
     return work, list(work.steps(steps))
 
 
-def run_in_turn(mode: Mode, kinds: Sequence[type[System]], repeat: int, folder: Path, measure: Measure) -> Mode:
+def run_in_turn(
+    mode: Mode, kinds: Sequence[type[System]], repeat: int, folder: Path, measure: Measure
+) -> Mode:
     """`repeat` rounds; in every second one the order is turned round. Each run has a fresh store."""
     for turn in range(repeat):
         for kind in kinds if turn % 2 == 0 else reversed(kinds):
@@ -75,15 +77,6 @@ def lost(sent: int, stored: int) -> float:
     return (1 - stored / sent) * 100
 
 
-def tcp_mode(series: int, back_fill: bool, kinds: Sequence[type[System]], size: Size, repeat: int, at: Path) -> Mode:
-    steps = max(2, size.samples // series)
-    work, values = table(series, steps + 1)
-    kind = "backfill" if back_fill else "live"
-    text = f"{series:,} series x {steps:,} samples, " + ("ordered past times" if back_fill else "times are now")
-    mode = Mode(f"tcp-{kind}-{series}", text)
-    return run_in_turn(mode, kinds, repeat, at, lambda system: tcp_run(system, work.names, values, back_fill))
-
-
 def udp_run(system: System, names: Sequence[bytes], values: Table, size: Size) -> Run:
     steps = max(1, round(size.rate * size.seconds / len(names)))
     samples = steps * len(names)
@@ -93,10 +86,12 @@ def udp_run(system: System, names: Sequence[bytes], values: Table, size: Size) -
     before = system.process.quiet()
     prepared = time.perf_counter()
     writer.chunk(first, values[0])
-    lead = LEAD + steps * 2.5 * (time.perf_counter() - prepared)  # writing and cutting the rest takes about this long
+    write_and_cut = 2.5 * (time.perf_counter() - prepared)  # [s] for a step
+    lead = LEAD + steps * write_and_cut
     begin = time.time() + lead
     pieces = datagrams(
-        writer.chunk(int(begin + step * len(names) / size.rate), values[step % len(values)]) for step in range(steps)
+        writer.chunk(int(begin + step * len(names) / size.rate), values[step % len(values)])
+        for step in range(steps)
     )
     time.sleep(max(0.0, begin - time.time()))
     before = system.process.cpu()
@@ -116,8 +111,12 @@ def udp_run(system: System, names: Sequence[bytes], values: Table, size: Size) -
 
 def udp_mode(kinds: Sequence[type[System]], size: Size, repeat: int, at: Path) -> Mode:
     work, values = table(size.many, UDP_TABLE)
-    text = f"{size.rate:,.0f} samples/s of {size.many:,} series in 1,400-byte datagrams for {size.seconds:g} s"
-    return run_in_turn(Mode("udp", text), kinds, repeat, at, lambda system: udp_run(system, work.names, values, size))
+    text = (
+        f"{size.rate:,.0f} samples/s of {size.many:,} series in 1,400-byte datagrams for {size.seconds:g} s"
+    )
+    return run_in_turn(
+        Mode("udp", text), kinds, repeat, at, lambda system: udp_run(system, work.names, values, size)
+    )
 
 
 def new_run(system: System, names: Sequence[bytes], values: Table) -> Run:
@@ -170,18 +169,36 @@ def disk_mode(kinds: Sequence[type[System]], size: Size, repeat: int, at: Path) 
     return run_in_turn(mode, kinds, repeat, at, lambda system: disk_run(system, work.names, values))
 
 
+def _tcp(name: str, many: bool, back_fill: bool) -> Callable[[Sequence[type[System]], Size, int, Path], Mode]:
+    def run(kinds: Sequence[type[System]], size: Size, repeat: int, at: Path) -> Mode:
+        series = size.many if many else size.few
+        steps = max(2, size.samples // series)
+        work, values = table(series, steps + 1)
+        text = f"{series:,} series x {steps:,} samples, " + (
+            "ordered past times" if back_fill else "times are now"
+        )
+        mode = Mode(name, text)
+        return run_in_turn(
+            mode, kinds, repeat, at, lambda system: tcp_run(system, work.names, values, back_fill)
+        )
+
+    return run
+
+
 MODES: dict[str, Callable[[Sequence[type[System]], Size, int, Path], Mode]] = {
-    "tcp-live-few": lambda kinds, size, repeat, at: tcp_mode(size.few, False, kinds, size, repeat, at),
-    "tcp-live-many": lambda kinds, size, repeat, at: tcp_mode(size.many, False, kinds, size, repeat, at),
-    "tcp-backfill-few": lambda kinds, size, repeat, at: tcp_mode(size.few, True, kinds, size, repeat, at),
-    "tcp-backfill-many": lambda kinds, size, repeat, at: tcp_mode(size.many, True, kinds, size, repeat, at),
+    "tcp-live-few": _tcp("tcp-live-few", False, False),
+    "tcp-live-many": _tcp("tcp-live-many", True, False),
+    "tcp-backfill-few": _tcp("tcp-backfill-few", False, True),
+    "tcp-backfill-many": _tcp("tcp-backfill-many", True, True),
     "new-counters": new_mode,
     "udp": udp_mode,
     "disk": disk_mode,
 }
 
 
-def measure(modes: Sequence[str], kinds: Sequence[type[System]], size: Size, repeat: int, folder: Path) -> list[Mode]:
+def measure(
+    modes: Sequence[str], kinds: Sequence[type[System]], size: Size, repeat: int, folder: Path
+) -> list[Mode]:
     """Runs the named modes; one that cannot be measured is reported on standard output and left out."""
     done: list[Mode] = []
     for name in modes:

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.process import Process
+
+QUICK_QUIET = 0.2  # [s] a quick run's figures mean nothing, so it need not wait long
+
 
 @dataclass(frozen=True)
 class Size:
@@ -43,7 +47,9 @@ QUICK = Size(
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the shared options."""
-    made = argparse.ArgumentParser(description=description)
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument("--repeat", type=int, default=5, help="runs of each system in each mode (default 5)")
     made.add_argument("--peer", choices=["victoria", "none"], default="victoria")
     made.add_argument("--ours", choices=["istatd", "toy", "none"], default="istatd")
@@ -57,6 +63,7 @@ def size(options: argparse.Namespace) -> Size:
     """The sizes that the options ask for; a quick run also repeats nothing."""
     if options.quick:
         options.repeat = 1
+        Process.quiet_span = QUICK_QUIET
         return QUICK
     return FULL
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 TICK = os.sysconf("SC_CLK_TCK")  # [ticks per s] unit of the times in /proc/PID/stat
-QUIET_SPAN = 2.0  # [s] how long a process must stay below QUIET_SHARE to count as quiet
 QUIET_SHARE = 0.03  # of one core
 START_LIMIT = 60.0  # [s]
 STOP_LIMIT = 120.0  # [s]
@@ -34,6 +33,8 @@ def free_port() -> int:
 
 class Process:
     """One server process and its descendants."""
+
+    quiet_span = 2.0  # [s] how long it must stay below QUIET_SHARE to count as quiet
 
     def __init__(self, argv: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
         self._log: IO[bytes] = log.open("ab")
@@ -63,7 +64,9 @@ class Process:
     def alive(self) -> bool:
         return self._popen.poll() is None
 
-    def wait_for(self, ready: Callable[[], bool], what: str, limit: float = START_LIMIT, pause: float = 0.005) -> None:
+    def wait_for(
+        self, ready: Callable[[], bool], what: str, limit: float = START_LIMIT, pause: float = 0.005
+    ) -> None:
         """Polls `ready` until it holds; raises BenchError after `limit` seconds or when the process ends."""
         end = time.monotonic() + limit
         while not ready():
@@ -87,13 +90,13 @@ class Process:
         return total / TICK
 
     def quiet(self, limit: float = 180.0) -> float:
-        """Waits until the process has been below 3 % of a core for 2 s; returns the CPU seconds so far."""
+        """Waits until it has been below 3 % of a core for `quiet_span`; returns the CPU seconds so far."""
         end = time.monotonic() + limit
         window: list[tuple[float, float]] = []
         while True:
             now, cpu = time.monotonic(), self.cpu()
             window.append((now, cpu))
-            old = [point for point in window if point[0] <= now - QUIET_SPAN]
+            old = [point for point in window if point[0] <= now - self.quiet_span]
             if old:
                 window = window[len(old) - 1 :]
                 if cpu - old[-1][1] < QUIET_SHARE * (now - old[-1][0]):

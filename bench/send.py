@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 TCP_PATIENCE = 120.0  # [s] for the server to read the rest and close
 BURST_PERIOD = 0.001  # [s] between two bursts of datagrams
-CATCH_UP = 3  # a burst after a delay is at most this many times the usual one: no flood that no agent would send
+CATCH_UP = 3  # a burst after a delay is at most this many times the usual one: no flood
 UDP_SEND_BUFFER = 4 << 20  # [bytes]
 
 

@@ -5,6 +5,7 @@ Our server is asked through its own HTTP API only; of its code, `compact_store` 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -83,10 +84,19 @@ class Istatd(System):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         if "istat_server.main" in self.command and importlib.util.find_spec("istat_server") is None:
-            raise BenchError("istat_server cannot be imported: run from the repository's root, after building")
+            raise BenchError(
+                "istat_server cannot be imported: run from the repository's root, after building"
+            )
 
     def start(self) -> None:
-        options = ["--stat-port", str(free_port()), "--http-port", str(free_port()), "--store", str(self.store)]
+        options = [
+            "--stat-port",
+            str(free_port()),
+            "--http-port",
+            str(free_port()),
+            "--store",
+            str(self.store),
+        ]
         argv = [*self.command, *options, "--listen-address", "127.0.0.1"]
         self._process = Process(argv, self.folder / "server.log")
         line = self._process.line()
@@ -182,7 +192,9 @@ class Victoria(System):
 
     def metric(self, name: str) -> float:
         """The sum of one of its own metrics over all labels."""
-        found = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)$", self._get("/metrics"), re.MULTILINE)
+        found = re.findall(
+            rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)$", self._get("/metrics"), re.MULTILINE
+        )
         return sum(float(value) for value in found)
 
     def stored(self, names: Sequence[bytes], start: int, end: int) -> int:
@@ -217,7 +229,7 @@ class Victoria(System):
 def compact_store(folder: Path) -> None:
     """Compacts a store that no server holds, as far as it ever would; raises BenchError when that is not built."""
     try:
-        from istat_server.store import statstore
+        statstore = importlib.import_module("istat_server.store.statstore")
     except ImportError as error:
         raise BenchError(f"cannot compact: istat_server.store.statstore is missing ({error})") from error
     compact = getattr(statstore, "compact", None)
@@ -231,7 +243,9 @@ def need_victoria() -> None:
     if shutil.which(VICTORIA):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise BenchError(f"{VICTORIA} is missing; as root: apt-get install {VICTORIA} (or run with --peer none)")
+        raise BenchError(
+            f"{VICTORIA} is missing; as root: apt-get install {VICTORIA} (or run with --peer none)"
+        )
     command = ["apt-get", "install", "-y", "--no-install-recommends", VICTORIA]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""A keep-alive HTTP/1.1 client small enough not to show in a latency. Knows lengths and chunks, nothing else."""
+"""A keep-alive HTTP/1.1 client, small enough not to show in a latency. Knows lengths and chunks only."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Client:
         return whole[:length]
 
     def _chunks(self) -> bytes:
-        parts = []
+        parts: list[bytes] = []
         while True:
             while b"\r\n" not in self._buffer:
                 self._more()
@@ -89,5 +89,5 @@ def get(path: str, **arguments: object) -> bytes:
 def post(path: str, body: object) -> bytes:
     """The bytes of a POST request with a JSON body."""
     data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
-    return head.encode() + b"\r\n\r\n" + data
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return head.encode() + f"Content-Length: {len(data)}\r\n\r\n".encode() + data

@@ -24,7 +24,14 @@ GAUGES = (
     "cpu.user", "cpu.system", "cpu.idle", "cpu.iowait", "memory.used", "memory.cached",
     "load.one", "load.five", "disk.busy", "disk.wait",
 )  # fmt: skip
-COUNTERS = ("net.rx_bytes", "net.tx_bytes", "net.rx_packets", "disk.read_bytes", "disk.write_bytes", "cpu.switches")
+COUNTERS = (
+    "net.rx_bytes",
+    "net.tx_bytes",
+    "net.rx_packets",
+    "disk.read_bytes",
+    "disk.write_bytes",
+    "cpu.switches",
+)
 INTEGERS = ("process.running", "process.blocked", "http.queue")
 CONSTANTS = ("memory.total",)
 METRICS = GAUGES + COUNTERS + INTEGERS + CONSTANTS
@@ -61,7 +68,9 @@ class _Metric:
     """All hosts' series of one metric; `step` gives their next values as text."""
 
     def __init__(self, index: int, hosts: int, rng: random.Random) -> None:
-        self.kind = "gauge" if index < 10 else "counter" if index < 16 else "integer" if index < 19 else "constant"
+        self.kind = (
+            "gauge" if index < 10 else "counter" if index < 16 else "integer" if index < 19 else "constant"
+        )
         self.base = [rng.randrange(3000, 7000) for _ in range(hosts)]
         self.value = list(self.base)
         if self.kind == "counter":
@@ -72,7 +81,8 @@ class _Metric:
     def step(self, draws: Sequence[int]) -> list[bytes]:
         if self.kind == "gauge":  # pulled back to its mean, so that it stays within 0 and 100
             self.value = [
-                a - ((a - m) >> 3) + _Tables.gauge[r] for a, m, r in zip(self.value, self.base, draws, strict=True)
+                a - ((a - m) >> 3) + _Tables.gauge[r]
+                for a, m, r in zip(self.value, self.base, draws, strict=True)
             ]
             return [_Tables.hundredths[a] for a in self.value]
         if self.kind == "counter":
@@ -107,7 +117,7 @@ class Work:
         self._hosts = hosts
 
     def steps(self, count: int) -> Iterator[list[bytes]]:
-        """The value texts of the next `count` steps, in the order of `names`. State moves on: call it once."""
+        """The value texts of the next `count` steps, in the order of `names`. Each call goes on."""
         for _ in range(count):
             draws = memoryview(self._rng.randbytes(2 * self.series)).cast("H")
             values: list[bytes] = [b""] * self.series
