@@ -22,6 +22,9 @@ BACKLOG = 4096
 # A free port of the first socket may be taken on another address: how often to try again.
 FREE_PORT_ATTEMPTS = 16
 
+# Linux, include/uapi/asm-generic/socket.h; Python has no name for it.
+SO_RCVBUFFORCE = 33
+
 
 class PortInUse(IstatError):
     """Another process listens on the port."""
@@ -109,8 +112,16 @@ def grow_receive_buffer(sock: socket.socket, wanted: int) -> int:
     return granted
 
 
-# Linux, include/uapi/asm-generic/socket.h; Python has no name for it.
-SO_RCVBUFFORCE = 33
+def listen_error(error: OSError, host: str, port: int) -> IstatError:
+    """The sentence for an OSError of bind(2)."""
+    where = f"port {port} of {host}"
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(f"{where} is in use by another process; choose another, or 0 for a free one")
+    if error.errno == errno.EACCES:
+        return CannotListen(f"no permission for {where}; choose a port from 1024 up")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return CannotListen(f"listen-address {host} is not an address of this machine")
+    return CannotListen(f"cannot listen on {where}: {error.strerror}")
 
 
 def _has_ipv6(host: str) -> bool:
@@ -134,16 +145,5 @@ def _bind(family: int, kind: int, host: str, port: int) -> socket.socket:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        raise _reason(error, host, port) from error
+        raise listen_error(error, host, port) from error
     return sock
-
-
-def _reason(error: OSError, host: str, port: int) -> IstatError:
-    if error.errno == errno.EADDRINUSE:
-        return PortInUse(f"port {port} of {host} is in use by another process; choose another, or 0 "
-                         f"for a free one")
-    if error.errno == errno.EACCES:
-        return CannotListen(f"no permission for port {port} of {host}; choose one from 1024 up")
-    if error.errno == errno.EADDRNOTAVAIL:
-        return CannotListen(f"listen-address {host} is not an address of this machine")
-    return CannotListen(f"cannot listen on port {port} of {host}: {error.strerror}")

@@ -1,0 +1,38 @@
+"""The server's own parts, brought in through the same doors as anyone's plugins."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gevent
+
+from istat.clock import Clock
+from istat.settings import Values
+from istat_server.hookspecs import ServerContext, Service, hookimpl
+from istat_server.ingest.tcp import TcpInput
+from istat_server.ingest.udp import UdpInput
+
+
+@hookimpl(trylast=True)
+def istat_open_store(settings: Values, clock: Clock) -> Any:
+    """The StatFile store in the folder that `store` names."""
+    from istat_server.store.statstore import StatStore
+    return StatStore.open(settings["store"], settings["retention"], clock, gevent.get_hub().threadpool, settings)
+
+
+@hookimpl
+def istat_inputs(server: ServerContext) -> Sequence[Service]:
+    """istatd's line protocol by UDP and TCP."""
+    udp = UdpInput(server.sockets.udp, server.intake, server.roster, server.mistakes, server.pump)
+    tcp = TcpInput(server.sockets.tcp, server.intake, server.roster, server.mistakes, server.pump,
+                   server.settings["max-line"], server.settings["max-connections"])
+
+    def totals() -> Mapping[str, float]:
+        by_udp, by_tcp = udp.totals(), tcp.totals()
+        return {"statserver.udp.datagrams": by_udp["datagrams"], "statserver.udp.bytes": by_udp["bytes"],
+                "statserver.udp.drops": by_udp["drops"], "statserver.tcp.bytes": by_tcp["bytes"],
+                "statserver.connects": by_tcp["connects"], "statserver.drops": by_tcp["disconnects"],
+                "statserver.connected": by_tcp["connected"]}
+
+    server.metrics.source(totals)
+    return [udp, tcp]

@@ -1,0 +1,114 @@
+"""The server's doors for plugins: inputs, stores, outputs, HTTP routes. Each hook is a function here.
+
+A plugin is a module (or object) with functions of these names, marked with `hookimpl`, and an entry point
+in the group `istat_server`:
+
+    from istat_server.hookspecs import hookimpl
+
+    @hookimpl
+    def istat_inputs(server):
+        return [MyListener(server.intake, server.tables.get("mine", {}))]
+
+The built-in parts come through the same doors (`istat_server/builtin.py`). `docs/operating.md` lists the
+hooks; a test compares.
+"""
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pluggy
+
+from istat.clock import Clock
+from istat.errors import PluginError
+from istat.settings import Values
+
+if TYPE_CHECKING:
+    from istat_server.ingest.pump import Pump
+    from istat_server.ingest.sockets import StatSockets
+    from istat_server.mistakes import Mistakes
+    from istat_server.roster import Roster
+    from istat_server.selfmetrics import SelfMetrics
+
+PROJECT = "istat_server"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Service(Protocol):
+    """Something that runs while the server does. `name` is for the log."""
+
+    name: str
+
+    def start(self) -> None:
+        """Begin; must return at once (greenlets, watchers and threads do the work)."""
+
+    def stop(self) -> None:
+        """End: an input takes what has arrived, an output gives what it holds. Called once."""
+
+
+@dataclass(frozen=True)
+class ServerContext:
+    """What plugins may use of the server.
+
+    `tables` are the `[plugins.NAME]` tables of the settings file, `store` keeps `store.interface.Store`,
+    `intake.feed(view, start, end, peer)` takes whole lines (peers come from `roster`), `pump` gives
+    readable sources their turns.
+    """
+
+    settings: Values
+    clock: Clock
+    store: Any
+    intake: Any
+    roster: Roster
+    mistakes: Mistakes
+    metrics: SelfMetrics
+    pump: Pump
+    sockets: StatSockets
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """The settings file's `[plugins.NAME]` tables by name."""
+        return self.settings.tables.get("plugins", {})
+
+
+@hookspec(firstresult=True)
+def istat_open_store(settings: Values, clock: Clock) -> Any:
+    """Open the store that these settings mean, or return None to leave it to others."""
+
+
+@hookspec
+def istat_inputs(server: ServerContext) -> Sequence[Service]:      # type: ignore[empty-body]
+    """Services that bring samples in."""
+
+
+@hookspec
+def istat_outputs(server: ServerContext) -> Sequence[Service]:     # type: ignore[empty-body]
+    """Services that carry out what the store holds."""
+
+
+@hookspec
+def istat_routes(server: ServerContext) -> Sequence[tuple[str, Any]]:      # type: ignore[empty-body]
+    """HTTP routes: (path, falcon resource). Paths begin with `/api/`, so that they hide no counter."""
+
+
+HOOKS = ("istat_open_store", "istat_inputs", "istat_outputs", "istat_routes")
+
+
+def plugin_manager(builtin: Sequence[object] = (), *, installed: bool = True) -> pluggy.PluginManager:
+    """A manager with these plugins, then the installed ones. PluginError says which does not fit."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(sys.modules[__name__])
+    try:
+        for plugin in builtin:
+            manager.register(plugin)
+        if installed:
+            manager.load_setuptools_entrypoints(PROJECT)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"a plugin does not fit: {error}; the hooks are {', '.join(HOOKS)}") from error
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"a plugin cannot be loaded: {error}") from error
+    return manager
