@@ -15,7 +15,7 @@ from pathlib import Path
 from bench import options, send
 from bench.figures import Mode, Run, print_mode, save
 from bench.options import Size
-from bench.process import BenchError, fresh, udp_drops
+from bench.process import FAILURES, BenchError, fresh, udp_drops
 from bench.systems import System, systems
 from bench.work import STEP, Work, Writer, back_fill_times, datagrams
 
@@ -204,8 +204,8 @@ def measure(
     for name in modes:
         try:
             done.append(MODES[name](kinds, size, repeat, folder))
-        except (BenchError, OSError) as error:
-            print(f"\n{name}: not measured: {error}", flush=True)
+        except FAILURES as error:
+            print(f"\n{name}: not measured: {error!r}", flush=True)
     return done
 
 

@@ -22,6 +22,10 @@ class BenchError(Exception):
     """A measurement that cannot be made; the text says what is missing and what to do."""
 
 
+# What one mode may meet when a server is missing, dies or answers otherwise than expected; the others go on.
+FAILURES = (BenchError, OSError, LookupError, ValueError, TypeError)
+
+
 def free_port() -> int:
     """A TCP port of the loopback address that was free a moment ago, also as UDP port."""
     with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:

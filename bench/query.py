@@ -19,7 +19,7 @@ from pathlib import Path
 from bench import options, send, wire
 from bench.figures import Mode, percentile, print_mode, save
 from bench.options import Size
-from bench.process import BenchError, fresh
+from bench.process import FAILURES, BenchError, fresh
 from bench.systems import System, Victoria, systems
 from bench.work import METRICS, STEP, Work, Writer
 
@@ -262,8 +262,8 @@ def stall_mode(running: Sequence[System], to: Asked, seconds: float) -> Mode:
             other.start()
             gaps = list(longest_gap(system.http_port, other.is_alive))
             other.join()
-            run[f"{name}_longest_ms"] = max(gaps) * 1e3
-            run[f"{name}_p99_ms"] = percentile(gaps, 0.99) * 1e3
+            run[f"{name}_longest_ms"] = max(gaps, default=0.0) * 1e3
+            run[f"{name}_p99_ms"] = percentile(gaps or [0.0], 0.99) * 1e3
         mode.add(system.label, run)
     print_mode(mode)
     return mode
@@ -286,15 +286,15 @@ def measure(kinds: Sequence[type[System]], size: Size, repeat: int, folder: Path
             try:
                 system.start()
                 fill(system, size, end)
-            except (BenchError, OSError) as error:
-                print(f"{system.label}: left out: {error}", flush=True)
+            except FAILURES as error:
+                print(f"{system.label}: left out: {error!r}", flush=True)
                 system.stop()
                 running.remove(system)
         for name, step in steps if running else []:
             try:
                 done.append(step())
-            except (BenchError, OSError) as error:
-                print(f"\n{name}: not measured: {error}", flush=True)
+            except FAILURES as error:
+                print(f"\n{name}: not measured: {error!r}", flush=True)
     finally:
         for system in running:
             system.stop()

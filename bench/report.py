@@ -117,7 +117,7 @@ class Row:
 
 
 def peer_label(mode: Mode, key: str) -> str | None:
-    """The peer's runs to compare with: of several forms the fastest one that computes its answer (no cache)."""
+    """The peer's runs to compare with: of several forms the fastest that computes its answer."""
     forms = [label for label in mode.runs if label.startswith(PEER) and not label.endswith(" cached")]
     found = [(value, label) for label in forms if (value := mode.median(label, key)) is not None]
     return min(found)[1] if found else None
@@ -144,13 +144,12 @@ def row(goal: Goal, modes: Sequence[Mode]) -> Row:
     return Row(goal.title, measured, peer + form, figures.spread(ratios), wanted, reached)
 
 
-def agent_mode(repeat: int) -> Mode | None:
+def agent_mode(seconds: float) -> Mode | None:
     """What `bench.agent` measures, as a mode of one system; a line on standard output when it cannot."""
-    mode = Mode("agent", f"all collectors every {AGENT_INTERVAL} s, watched for {AGENT_SECONDS:g} s")
+    mode = Mode("agent", f"all collectors every {AGENT_INTERVAL} s, watched for {seconds:g} s")
     try:
         agent = importlib.import_module("bench.agent")
-        for _ in range(repeat):
-            mode.add("istatd", agent.measure(AGENT_SECONDS, AGENT_INTERVAL))
+        mode.add("istatd", agent.measure(seconds, AGENT_INTERVAL))
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         print(f"\nagent: not measured: {error}")
         return None
@@ -168,7 +167,7 @@ def measure(chosen: argparse.Namespace) -> list[Mode]:
             raise SystemExit(f"bench: {error}") from error
         modes = ingest.measure(list(ingest.MODES), kinds, size, chosen.repeat, folder)
         modes += query.measure(kinds, size, chosen.repeat, folder)
-    agent = None if chosen.ours != "istatd" else agent_mode(1)
+    agent = None if chosen.ours != "istatd" else agent_mode(12.0 if chosen.quick else AGENT_SECONDS)
     return modes + ([agent] if agent else [])
 
 
@@ -208,6 +207,8 @@ def main() -> None:
         figures.save(chosen.json, modes)
     rows = [row(goal, modes) for goal in GOALS]
     print_table(rows)
+    if chosen.quick or chosen.ours == "toy":
+        print("\nA quick run or the toy server: these figures only show that all of it runs.")
     if chosen.markdown:
         repeat = max((len(runs) for mode in modes for runs in mode.runs.values()), default=0)
         print_markdown(rows, date, machine, repeat)

@@ -227,7 +227,7 @@ class Victoria(System):
 
 
 def compact_store(folder: Path) -> None:
-    """Compacts a store that no server holds, as far as it ever would; raises BenchError when that is not built."""
+    """Compacts a store that no server holds; raises BenchError when our server lacks the means."""
     try:
         statstore = importlib.import_module("istat_server.store.statstore")
     except ImportError as error:

@@ -1,6 +1,6 @@
 """A toy of our server for smoke tests of the benchmarks: the line protocol and the few routes they use.
 
-It keeps 10 s buckets in dictionaries, forgets them when it ends, and is slow. Never measured, never published.
+It keeps 10 s buckets in dictionaries, forgets them when it ends, and is slow. Never published.
 """
 
 from __future__ import annotations
