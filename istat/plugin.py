@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -138,9 +139,14 @@ class Emit:
         if not isinstance(name, str) or not name or name[0] in RESERVED:
             hint = "; emit.event() adds the '*' itself" if isinstance(name, str) and name[:1] == "*" else ""
             raise PluginError(f"{call}: not a counter name{hint}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise PluginError(f"{call}: the value must be a number, not {type(value).__name__}")
-        if not math.isfinite(value):
+        try:
+            value = int(value) if isinstance(value, numbers.Integral) else float(value)
+            finite = math.isfinite(value)
+        except OverflowError:  # a whole number beyond what a double can hold
+            finite = False
+        if not finite:
             raise PluginError(f"{call}: the value must be finite; leave out what is not known")
         if self.closed or len(self.readings) >= MAX_SAMPLES:
             self.refused += 1

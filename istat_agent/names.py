@@ -29,7 +29,9 @@ def number(value: float) -> str:
     """A value as text: whole numbers exactly, others with ten digits (more only for the very large)."""
     if isinstance(value, int):
         return str(value)
-    return f"{value:.10g}" if abs(value) < EXACT else f"{value:.15g}"
+    if abs(value) < EXACT:
+        return f"{value:.10g}"
+    return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
 
 
 def lines(readings: Iterable[Reading], suffix: str, time: int) -> list[bytes]:

@@ -1,0 +1,212 @@
+"""When collectors run, and what becomes of slow and broken ones. No test sleeps but the one of real threads."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import gevent
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from istat.clock import FakeClock
+from istat.errors import PluginError
+from istat.plugin import Emit, Job
+from istat_agent.counters import Counters, self_collector
+from istat_agent.schedule import LONGEST_BACK_OFF, QUIET, Late, Runner, Task, Threads, next_due
+
+
+class Bench:
+    """A runner with everything around it fake: the collector is called at once, or is late when told so."""
+
+    def __init__(self, collect: Callable[[Emit], None], interval: int = 10) -> None:
+        self.counters, self.clock = Counters(), FakeClock(1000.0)
+        self.delivered: list[Emit] = []
+        self.late: Late | None = None
+        task = Task("it", Job("it", collect), interval, float(interval))
+        self.runner = Runner(task, self._call, self.delivered.append, self.counters, self.clock)
+
+    def _call(self, function: Callable[[], None], timeout: float) -> None:
+        if self.late is not None:
+            raise self.late
+        function()
+
+
+@given(st.floats(0, 1e10), st.integers(1, 86400))
+def test_due_times_are_the_next_multiples(now: float, interval: int) -> None:
+    due = next_due(now, interval)
+    assert due % interval == 0
+    assert now < due <= now + interval
+
+
+def test_values_carry_the_due_time() -> None:
+    bench = Bench(lambda emit: emit.gauge("a", 1))
+    bench.clock.advance(0.3)
+    bench.runner.run(1000)
+    (emit,) = bench.delivered
+    assert (emit.time, emit.monotonic, emit.gauges()) == (1000, 0.3, {"a": 1})
+    assert emit.closed
+
+
+def test_error_is_counted_told_once_and_what_came_before_it_is_delivered(caplog: pytest.LogCaptureFixture) -> None:
+    def collect(emit: Emit) -> None:
+        emit.gauge("a", 1)
+        raise ValueError("odd answer")
+
+    bench = Bench(collect)
+    with caplog.at_level(logging.WARNING):
+        bench.runner.run(1000)
+        bench.runner.run(1010)
+    assert bench.counters.errors == 2
+    assert [emit.gauges() for emit in bench.delivered] == [{"a": 1}, {"a": 1}]
+    (record,) = caplog.records
+    assert "collector it: ValueError: odd answer (test_schedule.py:" in record.getMessage()
+    bench.clock.advance(QUIET)
+    with caplog.at_level(logging.WARNING):
+        bench.runner.run(1020)
+    assert len(caplog.records) == 2
+
+
+def test_broken_collector_is_tried_less_often_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    broken = True
+    tried: list[int] = []
+
+    def collect(emit: Emit) -> None:
+        tried.append(emit.time)
+        if broken:
+            raise PluginError("down")
+
+    bench = Bench(collect)
+    for time in range(1000, 3000, 10):
+        bench.runner.run(time)
+    gaps = [b - a for a, b in zip(tried, tried[1:])]
+    assert gaps[:6] == [10, 10, 20, 40, 80, 160]
+    assert max(gaps) == LONGEST_BACK_OFF
+    broken = False
+    with caplog.at_level(logging.INFO):
+        for time in range(3000, 3400, 10):
+            bench.runner.run(time)
+    assert "works again" in caplog.text
+    assert tried[-3:] == [3370, 3380, 3390]
+
+
+def test_clock_set_back_does_not_prolong_the_pause() -> None:
+    tried: list[int] = []
+
+    def collect(emit: Emit) -> None:
+        tried.append(emit.time)
+        raise PluginError("down")
+
+    bench = Bench(collect)
+    for time in range(100_000, 100_100, 10):
+        bench.runner.run(time)
+    bench.runner.run(1000)
+    assert tried[-1] == 1000
+
+
+def test_stuck_collector_is_left_out_and_counted_not_piled_up() -> None:
+    class Running:
+        over = False
+
+        def ready(self) -> bool:
+            return self.over
+
+    running = Running()
+    bench = Bench(lambda emit: emit.gauge("a", 1))
+    bench.late = Late(running)
+    bench.runner.run(1000)
+    bench.late = None
+    bench.runner.run(1010)
+    bench.runner.run(1020)
+    assert bench.counters.late == 3
+    assert [emit.gauges() for emit in bench.delivered] == [{}]
+    running.over = True
+    bench.runner.run(1030)
+    assert bench.delivered[-1].gauges() == {"a": 1}
+
+
+def test_values_beyond_the_bound_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("istat.plugin.MAX_SAMPLES", 2)
+    bench = Bench(lambda emit: [emit.gauge("a", i) for i in range(5)] and None)
+    bench.runner.run(1000)
+    assert bench.counters.refused == 3
+
+
+def test_threads_keep_the_hub_alive_and_give_up_at_the_deadline() -> None:
+    threads, release, turns = Threads(2), threading.Event(), 0
+
+    def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            gevent.sleep(0.005)
+
+    counting = gevent.spawn(count)
+    with pytest.raises(Late) as caught:
+        threads.call(release.wait, 0.1)  # type: ignore[arg-type]
+    assert turns > 3
+    running = caught.value.running
+    assert running is not None and not running.ready()
+    release.set()
+    gevent.sleep(0.05)
+    assert running.ready()
+    counting.kill()
+
+
+def test_threads_hand_errors_back(capfd: pytest.CaptureFixture[str]) -> None:
+    def leave() -> None:
+        raise SystemExit(4)
+
+    threads = Threads(1)
+    with pytest.raises(ZeroDivisionError):
+        threads.call(lambda: [1 // 0] and None, 5.0)
+    with pytest.raises(PluginError, match=r"called sys\.exit\(4\)"):
+        threads.call(leave, 5.0)
+    assert capfd.readouterr().err == ""
+
+
+def test_full_pool_is_late_as_well() -> None:
+    threads, release = Threads(1), threading.Event()
+    with pytest.raises(Late):
+        threads.call(release.wait, 0.05)  # type: ignore[arg-type]
+    with pytest.raises(Late) as caught:
+        threads.call(lambda: None, 0.05)
+    release.set()
+    assert caught.value.running is None or not caught.value.running.ready()
+
+
+def test_forever_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(lambda emit: emit.gauge("a", 1), interval=10)
+    bench.clock.set(1003.4)
+
+    class Enough(Exception):
+        pass
+
+    def sleep(seconds: float) -> None:
+        if len(bench.delivered) == 4:
+            raise Enough
+        # Timers are never exact: a little early, then a little late.
+        bench.clock.advance(max(0.001, seconds - 0.002) if seconds > 0.01 else seconds + 0.004)
+
+    monkeypatch.setattr(gevent, "sleep", sleep)
+    with pytest.raises(Enough):
+        bench.runner.forever()
+    assert [emit.time for emit in bench.delivered] == [1000, 1010, 1020, 1030]
+    assert [round(emit.monotonic, 1) for emit in bench.delivered] == [0.0, 6.6, 16.6, 26.6]
+
+
+def test_self_metrics_are_what_was_added() -> None:
+    counters = Counters(samples=5)
+    definition = self_collector(counters)
+    first, second = Emit(), Emit()
+    definition(first)
+    counters.samples += 7
+    counters.late += 1
+    definition(second)
+    assert first.events()["agent.samples"] == 5
+    assert second.events()["agent.samples"] == 7
+    assert second.events()["agent.late"] == 1
+    assert 1e6 < second.gauges()["agent.rss_bytes"] < 1e9
+    for emit in (first, second):
+        for reading in emit.readings:
+            assert [m for m in definition.metrics if m.event == reading.event and m.matches(reading.name)]
