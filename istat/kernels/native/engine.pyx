@@ -158,6 +158,7 @@ cdef class Engine:
     cdef size_t journal_room
     cdef int64_t journal_time
     cdef uint64_t tally_[16]
+    cdef bytearray names_log           # name records since the last take_names
     cdef list leftovers
     cdef int bad_kept
 
@@ -171,6 +172,7 @@ cdef class Engine:
         for i in range(self.levels):
             self.head[i] = &(<Head> self.heads[i]).state
             self.interval[i] = intervals[i]
+        self.names_log = bytearray()
         self.leftovers = []
 
     def __dealloc__(self):
@@ -336,7 +338,14 @@ cdef class Engine:
             raise MemoryError()
         memcpy(self.journal + self.journal_size_, <const char *> record, len(record))
         self.journal_size_ += len(record)
+        self.names_log += record
         return 0
+
+    def take_names(self):
+        """The records of the counters and routes that came since the last call."""
+        records = bytes(self.names_log)
+        self.names_log = bytearray()
+        return records
 
     cdef int put_sample(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
                         double min, double max) noexcept nogil:
@@ -626,9 +635,10 @@ cdef class Engine:
             found.append(rows)
         return found
 
-    def replay(self, const unsigned char[::1] payload):
+    def replay(self, const unsigned char[::1] payload, bint saved=False):
         """Take the records of a frame or of `dump_names` again; nothing is journalled. Returns how many.
 
+        `saved` tells that these names are in a names file, so that `take_names` need not give them again.
         ValueError says where malformed records begin; those before it have been taken.
         """
         cdef const uint8_t *begin
@@ -656,6 +666,8 @@ cdef class Engine:
                 used = self.replay_name(<int> (tag >> 2 & 1), <int> (tag >> 3 & 1), next, end)
                 if used < 0:
                     break
+                if not saved:
+                    self.names_log += (<const char *> at)[:next + used - at]
                 at = next + used
                 records += 1
                 continue

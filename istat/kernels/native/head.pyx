@@ -207,19 +207,33 @@ cdef class Frozen:
         """Bytes in use by rows."""
         return head_bytes(&self.state)
 
-    def find_times(self):
-        """Set first_time and last_time: bucket starts of the oldest and the newest row. Reads every row once."""
+    def spans(self, int64_t span):
+        """Starts of the spans of `span` seconds (a multiple of the interval) that rows lie in, ascending.
+
+        Reads every row once, without the GIL, and sets first_time and last_time on the way.
+        """
+        cdef uint32_t width = <uint32_t> (span // self.state.interval)
         cdef uint32_t first = 0xFFFFFFFFu
         cdef uint32_t last = 0
-        cdef uint32_t i
-        for i in range(self.state.opens):
-            first = min(first, self.state.open[i].slot)
-            last = max(last, self.state.open[i].slot)
-        for i in range(self.state.closeds):
-            first = min(first, self.state.closed[i].slot)
-            last = max(last, self.state.closed[i].slot)
+        cdef uint32_t latest = 0xFFFFFFFFu
+        cdef uint32_t slot
+        cdef uint64_t i
+        found = set()
+        with nogil:
+            for i in range(<uint64_t> self.state.opens + self.state.closeds):
+                if i < self.state.opens:
+                    slot = self.state.open[i].slot
+                else:
+                    slot = self.state.closed[i - self.state.opens].slot
+                first = min(first, slot)
+                last = max(last, slot)
+                if slot // width != latest:
+                    latest = slot // width
+                    with gil:
+                        found.add(<int64_t> latest * span)
         self.first_time = first * self.state.interval
         self.last_time = last * self.state.interval
+        return sorted(found)
 
     def collect(self, uint32_t id, int64_t start, int64_t end, Columns into not None):
         """Append the partial rows of a counter with start <= time < end, in order of arrival."""

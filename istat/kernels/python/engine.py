@@ -52,6 +52,7 @@ class Engine:
         self._now = self._newest_gauge = self._newest_event = 0
         self._journal = bytearray()
         self._journal_time = 0
+        self._names_log = bytearray()
         self._tally = dict.fromkeys(TALLY, 0)
         self._leftovers: list[tuple[int, bytes]] = []
         self._bad_kept = 0
@@ -82,7 +83,7 @@ class Engine:
     def add_counter(self, name: bytes, event: bool) -> int:
         """The id of a new counter; the journal gets its record. ValueError when it exists."""
         id = self._make_counter(name, event)
-        self._journal += _name_record(0, event, (), name)
+        self._put_names(_name_record(0, event, (), name))
         return id
 
     def _make_counter(self, name: bytes, event: bool) -> int:
@@ -95,7 +96,7 @@ class Engine:
         """Lead a wire name to the counters it feeds; the journal gets its record. ValueError when it exists."""
         targets = tuple(ids)
         route = self._make_route(wire, targets)
-        self._journal += _name_record(1, False, targets, wire)
+        self._put_names(_name_record(1, False, targets, wire))
         return route
 
     def _make_route(self, wire: bytes, ids: tuple[int, ...]) -> int:
@@ -121,6 +122,16 @@ class Engine:
         return bytes(out)
 
     # -- journal buffer
+
+    def _put_names(self, record: bytes) -> None:
+        self._journal += record
+        self._names_log += record
+
+    def take_names(self) -> bytes:
+        """The records of the counters and routes that came since the last call."""
+        records = bytes(self._names_log)
+        self._names_log.clear()
+        return records
 
     def _put_sample(self, route: int, fields: Fields) -> None:
         time, count, total, m2, low, high = fields
@@ -239,17 +250,21 @@ class Engine:
             found.append(rows)
         return found
 
-    def replay(self, payload: bytes | bytearray | memoryview) -> int:
+    def replay(self, payload: bytes | bytearray | memoryview, saved: bool = False) -> int:
         """Take the records of a frame or of `dump_names` again; nothing is journalled. Returns how many.
 
+        `saved` tells that these names are in a names file, so that `take_names` need not give them again.
         ValueError says where malformed records begin; those before it have been taken.
         """
         data, at, time, records = bytes(payload), 0, 0, 0
         while at < len(data):
             try:
-                at, time = self._replay_one(data, at, time)
+                end, time = self._replay_one(data, at, time)
             except (IndexError, struct.error, ValueError) as error:
                 raise ValueError(f"malformed record at byte {at} of {len(data)}") from error
+            if data[at] & 3 == FORM_NAMES and not saved:
+                self._names_log += data[at:end]
+            at = end
             records += 1
         return records
 

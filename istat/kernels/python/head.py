@@ -34,7 +34,8 @@ class Head:
         rows = self._rows.setdefault(id, [])
         self._events[id] = event
         if rows and rows[-1][0] == time:
-            rows[-1] = _merge_event(rows[-1], sum) if event else merge(rows[-1], (time, count, sum, m2, min, max))
+            row = (time, count, sum, m2, min, max)
+            rows[-1] = _merge_event(rows[-1], sum) if event else merge(rows[-1], row)
         else:
             rows.append((time, count, sum, m2, min, max))
             self._length += 1
@@ -64,11 +65,14 @@ class Frozen:
         self._length = sum(map(len, rows.values()))
         self.first_time = self.last_time = 0
 
-    def find_times(self) -> None:
-        """Set first_time and last_time: bucket starts of the oldest and the newest row. Reads every row once."""
+    def spans(self, span: int) -> list[int]:
+        """Starts of the spans of `span` seconds (a multiple of the interval) that rows lie in, ascending.
+
+        Reads every row once and sets first_time and last_time on the way.
+        """
         times = [row[0] for chain in self._rows.values() for row in chain]
-        self.first_time = min(times)
-        self.last_time = max(times)
+        self.first_time, self.last_time = min(times), max(times)
+        return sorted({time - time % span for time in times})
 
     def __len__(self) -> int:
         return self._length

@@ -1,0 +1,119 @@
+"""The MANIFEST: what is live in a store. One small text file, replaced whole. Format: docs/formats/manifest.md.
+
+Knows file names, spans and numbers; opens no StatFile and decides nothing.
+"""
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from istat.errors import StoreCorrupt
+from istat_server.store.journal import sync_folder
+
+VERSION = 1
+NAME, PREVIOUS = "MANIFEST", "MANIFEST.previous"
+FINE, DIRECT, DERIVED = "fine", "direct", "derived"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One live StatFile. `path` is relative to the store; times in Unix seconds, `start` <= rows < `end`."""
+
+    path: str
+    level: int
+    kind: str                   # FINE, DIRECT or DERIVED
+    start: int
+    end: int
+    seq_lo: int                 # the cuts (or derivations) that are in it
+    seq_hi: int
+    rows: int
+    size: int                   # [bytes]
+    whole: bool                 # lies inside one window of its level; False: as a cut left it
+    made: int                   # Unix seconds
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is live. Immutable: a change makes a new one."""
+
+    uuid: str
+    retention: str
+    next_seq: int = 1
+    replay_from: int = 1        # first journal segment that is not wholly in StatFiles
+    names: tuple[int, ...] = ()         # numbers of the names files, in order
+    next_names: int = 1
+    files: tuple[FileEntry, ...] = ()   # by level, then seq_lo
+    derived: frozenset[int] = field(default_factory=frozenset)  # starts of spans whose coarse levels are complete
+    saved: int = 0              # Unix seconds
+
+    def with_files(self, add: Iterable[FileEntry] = (), drop: Iterable[str] = (), **changes: Any) -> Manifest:
+        """This manifest with files added and dropped (by path)."""
+        gone = set(drop)
+        files = [entry for entry in self.files if entry.path not in gone] + list(add)
+        files.sort(key=lambda entry: (entry.level, entry.seq_lo, entry.start))
+        return replace(self, files=tuple(files), **changes)
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The bytes of a MANIFEST: a line `istat-manifest VERSION CRC32 LENGTH`, then JSON of that length."""
+    fields = asdict(manifest)
+    fields["derived"] = sorted(manifest.derived)
+    body = json.dumps(fields, indent=1).encode() + b"\n"
+    return b"istat-manifest %d %08x %d\n" % (VERSION, zlib.crc32(body), len(body)) + body
+
+
+def decode(data: bytes, where: str) -> Manifest:
+    """The manifest that bytes describe. StoreCorrupt when they do not."""
+    head, _, body = data.partition(b"\n")
+    words = head.split()
+    if len(words) != 4 or words[0] != b"istat-manifest" or not all(word.isalnum() for word in words[1:]):
+        raise StoreCorrupt(f"{where}: this is no MANIFEST")
+    if words[1] != b"%d" % VERSION:
+        raise StoreCorrupt(f"{where}: version {words[1].decode()} was written by a newer istatd")
+    if words[3] != b"%d" % len(body) or words[2] != b"%08x" % zlib.crc32(body):
+        raise StoreCorrupt(f"{where}: the checksum is wrong")
+    fields = json.loads(body)
+    fields["files"] = tuple(FileEntry(**entry) for entry in fields["files"])
+    fields["names"] = tuple(fields["names"])
+    fields["derived"] = frozenset(fields["derived"])
+    return Manifest(**fields)
+
+
+def save(folder: Path, manifest: Manifest) -> None:
+    """Replace the MANIFEST; the one before stays as MANIFEST.previous."""
+    aside = folder / (NAME + ".tmp")
+    with open(aside, "wb") as file:
+        file.write(encode(manifest))
+        file.flush()
+        os.fdatasync(file.fileno())
+    if (folder / NAME).exists():
+        keep = folder / (PREVIOUS + ".tmp")
+        keep.unlink(missing_ok=True)
+        os.link(folder / NAME, keep)
+        os.rename(keep, folder / PREVIOUS)
+    os.rename(aside, folder / NAME)
+    sync_folder(folder)
+
+
+def load(folder: Path) -> tuple[Manifest | None, str]:
+    """(manifest, what went wrong with it): the MANIFEST, else the previous one, else None for a new store.
+
+    StoreCorrupt when there are manifests but none can be read.
+    """
+    problem = ""
+    for name in (NAME, PREVIOUS):
+        path = folder / name
+        try:
+            return decode(path.read_bytes(), str(path)), problem
+        except FileNotFoundError:
+            continue
+        except StoreCorrupt as error:
+            problem = str(error)
+    if problem:
+        raise StoreCorrupt(f"{problem}; there is no older MANIFEST that can be read either")
+    return None, ""

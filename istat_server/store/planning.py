@@ -1,0 +1,133 @@
+"""What a store should do next about its files: pure decisions over a manifest. Opens and writes nothing.
+
+Files of the finest level come from cuts, go whole into windows (as long as a window is open in a few sizes, so
+that each row is written again only a few times), are derived into the coarser levels one span at a time once
+the span is over, and expire as whole files. Late rows make a span underived again; it is derived anew.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from istat.retention import Ladder
+from istat_server.store.manifest import DERIVED, DIRECT, FINE, FileEntry, Manifest
+
+# Files from cuts that wait before they are merged: 16 minutes of them at one cut in two minutes.
+CUT_FILES = 8
+CUT_FILES_AT_ONCE = 32
+# ... or this old, so that a store that hears little ends up with few files too [s].
+CUT_AGE = 1800
+# Files of one window of about one size before they become one of the next size.
+TIER_FILES = 8
+TIER_RATIO = 2
+# A window is finished up when it has been over, and quiet, for this long [s].
+SETTLE_OVER = 600
+SETTLE_QUIET = 120
+# Files derived into one coarse window before they become one.
+DERIVED_FILES = 8
+# Files outlive their retention by this, so that no accepted sample can meet an expired window [s].
+EXPIRE_GRACE = 3600
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Write the rows of neighbours in sequence into one file per window."""
+
+    inputs: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True)
+class Derive:
+    """Write the coarser levels of one span from all files of the finest level that have rows in it."""
+
+    start: int
+    end: int
+    inputs: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True)
+class Expire:
+    """Drop files all of whose rows are past their level's retention."""
+
+    inputs: tuple[FileEntry, ...]
+
+
+Job = Merge | Derive | Expire
+
+
+def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False) -> Job | None:
+    """The most urgent thing to do, or None. `force`: as if every file had been quiet for long."""
+    expired = tuple(entry for entry in manifest.files if _expired(entry, manifest, ladder, now))
+    if expired:
+        return Expire(expired)
+    for level in range(len(ladder.levels)):
+        for kind in (FINE, DIRECT, DERIVED):
+            entries = [entry for entry in manifest.files if entry.level == level and entry.kind == kind]
+            merge = _merge(entries, kind, ladder.window(level), now, force)
+            if merge:
+                return Merge(tuple(merge))
+    return _derive(manifest, ladder, now, force)
+
+
+def overlapping(files: Iterable[FileEntry], start: int, end: int) -> tuple[FileEntry, ...]:
+    """Files of the finest level with rows that may lie in start..end."""
+    return tuple(entry for entry in files if entry.kind == FINE and entry.start < end and entry.end > start)
+
+
+def _expired(entry: FileEntry, manifest: Manifest, ladder: Ladder, now: int) -> bool:
+    if entry.end > now - ladder.levels[entry.level].keep - EXPIRE_GRACE:
+        return False
+    if entry.kind != FINE or len(ladder.levels) == 1:
+        return True
+    span = ladder.window(0)
+    return all(start in manifest.derived for start in range(entry.start - entry.start % span, entry.end, span))
+
+
+def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bool) -> list[FileEntry]:
+    cuts = [entry for entry in entries if not entry.whole]
+    if cuts and (force or len(cuts) >= CUT_FILES or cuts[0].made <= now - CUT_AGE):
+        return cuts[:CUT_FILES_AT_ONCE]
+    windows: dict[int, list[FileEntry]] = {}
+    for entry in entries:
+        if entry.whole:
+            windows.setdefault(entry.start - entry.start % window, []).append(entry)
+    choose: Callable[[list[FileEntry], int, int, bool], list[FileEntry]]
+    choose = _derived_group if kind == DERIVED else _window_group
+    for start in sorted(windows, reverse=True):
+        group = choose(windows[start], start + window, now, force)
+        if len(group) > 1:
+            return group
+    return []
+
+
+def _window_group(files: list[FileEntry], end: int, now: int, force: bool) -> list[FileEntry]:
+    """Files of one window that should become one: all when it is over and quiet, else the newest of a size."""
+    settled = end + SETTLE_OVER <= now and all(entry.made + SETTLE_QUIET <= now for entry in files)
+    if settled or force:
+        return files
+    group: list[FileEntry] = []
+    size = 0
+    for entry in reversed(files):
+        if group and entry.size > TIER_RATIO * size:
+            break
+        group.insert(0, entry)
+        size += entry.size
+    return group if len(group) >= TIER_FILES else []
+
+
+def _derived_group(files: list[FileEntry], _end: int, _now: int, force: bool) -> list[FileEntry]:
+    return files if force or len(files) > DERIVED_FILES else []
+
+
+def _derive(manifest: Manifest, ladder: Ladder, now: int, force: bool) -> Derive | None:
+    if len(ladder.levels) == 1:
+        return None
+    span = ladder.window(0)
+    fine = [entry for entry in manifest.files if entry.kind == FINE]
+    starts = {start for entry in fine for start in range(entry.start - entry.start % span, entry.end, span)}
+    for start in sorted(starts - manifest.derived):
+        inputs = overlapping(fine, start, start + span)
+        quiet = force or all(entry.whole and entry.made + SETTLE_QUIET <= now for entry in inputs)
+        if quiet and start + span + SETTLE_OVER <= now:
+            return Derive(start, start + span, inputs)
+    return None

@@ -1,0 +1,207 @@
+"""Answering: partial rows of files and heads to final buckets. Knows no names, no policy, no threads.
+
+A `View` is one consistent moment of a store; `select` gathers what it needs of the live head in the hub and
+returns a function that does the rest, which may run in any thread.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istat.errors import StoreCorrupt
+from istat.kernels import columns
+from istat_server.store.manifest import DERIVED, DIRECT, FINE, FileEntry
+from istat_server.store.statfile import StatFile
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.head import Frozen
+
+
+@dataclass(frozen=True)
+class LiveFile:
+    """A file of the manifest and the open StatFile behind it."""
+
+    entry: FileEntry
+    file: StatFile
+
+
+@dataclass(frozen=True)
+class View:
+    """What a store consists of at one moment, but for the live head.
+
+    `files` are in sequence order per level; `frozen` is the head being written, per level; `derived` are the
+    starts of the spans (`span` seconds each) whose coarse levels are complete.
+    """
+
+    intervals: tuple[int, ...]
+    span: int
+    files: tuple[LiveFile, ...]
+    frozen: tuple[Frozen | None, ...]
+    derived: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Buckets of which counters, of which level, with start <= time < end (multiples of its interval)."""
+
+    ids: tuple[int, ...]
+    events: tuple[bool, ...]
+    level: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of time to be read from one derived file, or from the files of the finest level."""
+
+    start: int
+    end: int
+    derived: LiveFile | None
+    fine: list[LiveFile]
+
+
+def select(engine: Engine, view: View, question: Question,
+           damaged: Callable[[StoreCorrupt], None]) -> Callable[[], list[Columns]]:
+    """Copy the live head's rows now; the function returned reads the rest. One Columns per id.
+
+    `damaged` is told of blocks that cannot be read; the answer is then without them.
+    """
+    live = {level: engine.collect(question.ids, level, question.start, question.end)
+            for level in range(question.level + 1)}
+    reader = _Reader(view, question, live, damaged)
+    return reader.answer
+
+
+class _Reader:
+    """One question being answered."""
+
+    def __init__(self, view: View, question: Question, live: dict[int, list[Columns]],
+                 damaged: Callable[[StoreCorrupt], None]) -> None:
+        self._view, self._question, self._live, self._damaged = view, question, live, damaged
+        self._interval = view.intervals[question.level]
+        self._fine = view.intervals[0]
+
+    def answer(self) -> list[Columns]:
+        """Final buckets per id."""
+        asked = self._question
+        if asked.level == 0:
+            files = self._files(0, FINE, asked.start, asked.end)
+            return [self._finest(at, files, asked.start, asked.end) for at in range(len(asked.ids))]
+        direct = self._files(asked.level, DIRECT, asked.start, asked.end)
+        plans = {frozenset[int](): self._plan(frozenset())}
+        answers = []
+        for at in range(len(asked.ids)):
+            late = self._late_spans(at)
+            if late not in plans:
+                plans[late] = self._plan(late)
+            answers.append(self._coarse(at, plans[late], direct))
+        return answers
+
+    def _files(self, level: int, kind: str, start: int, end: int) -> list[LiveFile]:
+        return [live for live in self._view.files
+                if live.entry.level == level and live.entry.kind == kind
+                and live.entry.start < end and live.entry.end > start]
+
+    def _read(self, live: LiveFile, id: int, start: int, end: int, into: Columns) -> None:
+        try:
+            live.file.read(id, start, end, into)
+        except StoreCorrupt as error:
+            self._damaged(error)
+
+    def _finest(self, at: int, files: list[LiveFile], start: int, end: int) -> Columns:
+        """Level 0 buckets of one counter: all partial rows folded in order of arrival, events as rates."""
+        id, event = self._question.ids[at], self._question.events[at]
+        rows: Columns = columns.Columns()
+        for live in files:
+            self._read(live, id, start, end, rows)
+        frozen = self._view.frozen[0]
+        if frozen is not None:
+            frozen.collect(id, start, end, rows)
+        rows.extend(self._live[0][at].slice(start, end))
+        rows.fold(event)
+        if event:
+            rows.rates(self._fine)
+        return rows
+
+    def _coarse(self, at: int, plan: list[Piece], direct: list[LiveFile]) -> Columns:
+        """Buckets of a coarser level: derived files where spans are complete, the finest level elsewhere,
+        and on top the rows that came too late for the finest level."""
+        id, event = self._question.ids[at], self._question.events[at]
+        rows: Columns = columns.Columns()
+        for piece in plan:
+            if piece.derived is not None:
+                self._read(piece.derived, id, piece.start, piece.end, rows)
+            else:
+                fine = self._finest(at, piece.fine, piece.start, piece.end)
+                rows.extend(fine.reduce(piece.start, self._interval, self._interval // self._fine if event else 0))
+        self._add_direct(at, rows, direct)
+        return rows
+
+    def _late_spans(self, at: int) -> frozenset[int]:
+        """Starts of derived spans in which this counter has finest rows that are not in a file yet."""
+        asked, view = self._question, self._view
+        rows: Columns = columns.Columns()
+        if view.frozen[0] is not None:
+            view.frozen[0].collect(asked.ids[at], asked.start, asked.end, rows)
+        rows.extend(self._live[0][at])
+        return frozenset(row[0] - row[0] % view.span for row in rows.rows()) & view.derived
+
+    def _plan(self, late: frozenset[int]) -> list[Piece]:
+        """What to read where, in order of time. Neighbouring spans that one file holds are one piece."""
+        asked, span = self._question, self._view.span
+        done = sorted(start for start in self._view.derived - late
+                      if start < asked.end and start + span > asked.start)
+        derived = sorted(self._files(asked.level, DERIVED, asked.start, asked.end),
+                         key=lambda live: -live.entry.seq_hi)
+        plan: list[Piece] = []
+        at = asked.start
+        for begin in done:
+            start, end = max(begin, asked.start), min(begin + span, asked.end)
+            if start > at:
+                plan.append(Piece(at, start, None, self._files(0, FINE, at, start)))
+            at = end
+            newest = next((live for live in derived if live.entry.start <= begin and live.entry.end >= begin + span), None)
+            if newest is None:
+                continue            # a complete span without any rows
+            if plan and plan[-1].derived is newest and plan[-1].end == start:
+                plan[-1] = Piece(plan[-1].start, end, newest, [])
+            else:
+                plan.append(Piece(start, end, newest, []))
+        if at < asked.end:
+            plan.append(Piece(at, asked.end, None, self._files(0, FINE, at, asked.end)))
+        return plan
+
+    def _add_direct(self, at: int, rows: Columns, files: list[LiveFile]) -> None:
+        """Add rows that were too old for the finest level when they came."""
+        asked = self._question
+        id, event = asked.ids[at], asked.events[at]
+        direct: Columns = columns.Columns()
+        for live in files:
+            self._read(live, id, asked.start, asked.end, direct)
+        for level in range(1, asked.level + 1):
+            waiting: Columns = columns.Columns()
+            frozen = self._view.frozen[level]
+            if frozen is not None:
+                frozen.collect(id, asked.start, asked.end, waiting)
+            waiting.extend(self._live[level][at])
+            direct.extend(regroup(waiting, self._interval, event))
+        if not len(direct):
+            return
+        direct.fold(event)
+        if event:
+            rows.add_direct(direct, self._interval, self._fine)
+        else:
+            rows.extend(direct)
+            rows.fold(False)
+
+
+def regroup(rows: Columns, interval: int, event: bool) -> Columns:
+    """Partial rows moved to the buckets of a coarser interval: they just add."""
+    moved: Columns = columns.Columns.from_rows(
+        [(time - time % interval, count, *rest) for time, count, *rest in rows.rows()])
+    moved.fold(event)
+    return moved
