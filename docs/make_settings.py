@@ -15,9 +15,9 @@ from istat_server.options import DECLARATION as SERVER  # noqa: E402
 TARGET = ROOT / "docs/settings.md"
 HEAD = """# Settings
 
-Each can be given as a flag (`--stat-port 8111`), as an environment variable (`ISTAT_SERVER_STAT_PORT`), or in
-the TOML file that `--config` names; the first of these that has it wins. `--check-config` reports all problems
-at once, `--sample-config` prints a commented file. This page is made by `docs/make_settings.py`.
+Each can be given as a flag (`--stat-port 8111`), as an environment variable (`ISTAT_SERVER_STAT_PORT`), or
+in the TOML file that `--config` names; the first of these that has it wins. `--check-config` reports all
+problems at once, `--sample-config` prints a commented file. This page is made by `docs/make_settings.py`.
 """
 
 
