@@ -46,6 +46,19 @@ cdef int head_open(HeadState *head, uint32_t id, bint event, uint32_t slot) noex
 cdef int head_close(HeadState *head, Open *bucket) noexcept nogil
 cdef int head_places(HeadState *head, uint32_t ids) noexcept nogil
 
+cdef extern from *:
+    """
+    static const double istat_max_double = 1.7976931348623157e308;
+    """
+    const double MAX_DOUBLE "istat_max_double"
+
+cdef enum:
+    MAX_COUNT = 0x7FFFFFFFFFFFFFFF
+
+cdef inline double bounded(double value) noexcept nogil:
+    """Sums that would overflow stop at the largest double."""
+    return MAX_DOUBLE if value > MAX_DOUBLE else -MAX_DOUBLE if value < -MAX_DOUBLE else value
+
 cdef inline int head_add(HeadState *head, uint32_t id, bint event, uint32_t slot, int64_t count,
                          double sum, double m2, double min, double max) noexcept nogil:
     """Add one sample (or partial bucket) to its bucket. 0, or -1: no memory. `id` is below head.places."""
@@ -62,7 +75,7 @@ cdef inline int head_add(HeadState *head, uint32_t id, bint event, uint32_t slot
         bucket = &head.open[place - 1]
         if bucket.slot == slot:
             if event:
-                bucket.sum += sum
+                bucket.sum = bounded(bucket.sum + sum)
                 bucket.min = bucket.sum
                 bucket.max = bucket.sum
                 return 0
@@ -70,8 +83,10 @@ cdef inline int head_add(HeadState *head, uint32_t id, bint event, uint32_t slot
             k = <double> count
             gap = sum / k - bucket.sum / n
             bucket.m2 = bucket.m2 + m2 + gap * gap * n * k / (n + k)
-            bucket.sum += sum
-            bucket.count += count
+            if not bucket.m2 <= MAX_DOUBLE:
+                bucket.m2 = MAX_DOUBLE
+            bucket.sum = bounded(bucket.sum + sum)
+            bucket.count = bucket.count + count if bucket.count <= MAX_COUNT - count else MAX_COUNT
             if min < bucket.min:
                 bucket.min = min
             if max > bucket.max:

@@ -4,8 +4,12 @@ This module is the specification; `native/head.pyx` is the fast build of it and 
 """
 from __future__ import annotations
 
-from istat.kernels.python.blocks import BlockWriter
-from istat.kernels.python.columns import Columns
+from typing import TYPE_CHECKING
+
+from istat.kernels.python.columns import Columns, merge_events, merge_gauges
+
+if TYPE_CHECKING:
+    from istat.kernels.python.blocks import BlockWriter
 
 Row = tuple[int, int, float, float, float, float]
 ROW_BYTES = 64      # [bytes] what a row counts for in bytes()
@@ -35,7 +39,7 @@ class Head:
         self._events[id] = event
         if rows and rows[-1][0] == time:
             row = (time, count, sum, m2, min, max)
-            rows[-1] = _merge_event(rows[-1], sum) if event else merge(rows[-1], row)
+            rows[-1] = merge_events(rows[-1], row) if event else merge_gauges(rows[-1], row)
         else:
             rows.append((time, count, sum, m2, min, max))
             self._length += 1
@@ -93,17 +97,3 @@ class Frozen:
             rows = Columns.from_rows(self._rows[id])
             rows.fold(self._events[id])
             writer.add_run(id, self._events[id], rows)
-
-
-def merge(a: Row, b: Row) -> Row:
-    """Gauge rows of one time, by Chan's formula (Chan, Golub, LeVeque 1979); 0 where min = max."""
-    n, k = float(a[1]), float(b[1])
-    gap = b[2] / k - a[2] / n
-    low, high = min(a[4], b[4]), max(a[5], b[5])
-    m2 = 0.0 if low == high else a[3] + b[3] + gap * gap * n * k / (n + k)
-    return (a[0], a[1] + b[1], a[2] + b[2], m2, low, high)
-
-
-def _merge_event(a: Row, value: float) -> Row:
-    total = a[2] + value
-    return (a[0], 1, total, 0.0, total, total)

@@ -1,0 +1,140 @@
+"""Lines to rows: worked examples, and kernel = twin on arbitrary bytes split at arbitrary points."""
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from istat.kernels import implementation
+
+TWIN = implementation("python")
+NOW = 1325395000
+ALL = (0, 1 << 40)
+
+
+def engine_of(build, routes=((b"foo.bar", (0,)), (b"*ev", (1,)), (b"c^x^y", (2, 3)), (b"agg.x", (4,)))):
+    engine = build.engine.Engine([10, 300], 7)
+    for name, event in ((b"foo.bar", False), (b"ev", True), (b"c.x", False), (b"c.y", True), (b"agg.x", False)):
+        engine.add_counter(name, event)
+    for wire, ids in routes:
+        engine.add_route(wire, ids)
+    engine.set_limits(NOW, NOW + 60, NOW + 10, [NOW - 864000, NOW - 32313600])
+    return engine
+
+
+def feed(engine, text):
+    assert engine.feed(text, 0, len(text)) == text.rfind(b"\n") + 1
+
+
+def rows(engine, id, level=0):
+    (found,) = engine.collect([id], level, *ALL)
+    return found.rows()
+
+
+def test_worked_example_of_the_specification(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar 1325394000 5\r\nfoo.bar 1325394000 7.25\nfoo.bar 1325394030 1e3\n"
+                 b"agg.x 1325394000 10 34 2 5 3\nq 1 2 3\nbad abc\nunfinished 1")
+    assert rows(engine, 0) == [(1325394000, 2, 12.25, 2.53125, 5.0, 7.25), (1325394030, 1, 1000.0, 0.0, 1000.0, 1000.0)]
+    assert rows(engine, 4) == [(1325394000, 3, 10.0, 34 - 100 / 3, 2.0, 5.0)]
+    tally = engine.tally()
+    assert (tally["bad_fields"], tally["bad_number"], tally["samples"]) == (1, 1, 4)
+    assert [line for _code, line in engine.take_leftovers()] == [b"q 1 2 3", b"bad abc"]
+    assert not engine.take_leftovers()
+
+
+def test_events_add_and_a_caret_name_feeds_each_counter_by_its_own_kind(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"*ev 1325394000 10\n*ev 1325394005 20\nc^x^y 1325394000 3\nc^x^y 1325394000 4\n")
+    assert rows(engine, 1) == [(1325394000, 1, 30.0, 0.0, 30.0, 30.0)]
+    assert rows(engine, 2) == [(1325394000, 2, 7.0, 0.5, 3.0, 4.0)]
+    assert rows(engine, 3) == [(1325394000, 1, 7.0, 0.0, 7.0, 7.0)]
+
+
+def test_limits_of_time_by_kind_and_level(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar %d 1\nfoo.bar %d 1\n*ev %d 1\n*ev %d 1\n" % (NOW + 60, NOW + 61, NOW + 10, NOW + 11))
+    assert engine.tally()["from_future"] == 2
+    feed(engine, b"foo.bar %d 2\nfoo.bar 0 1\nfoo.bar -5 1\n" % (NOW - 864001))
+    assert engine.tally()["from_past"] == 2
+    assert rows(engine, 0, level=1) == [(1324530900, 1, 2.0, 0.0, 2.0, 2.0)]
+
+
+def test_invalid_pre_aggregated_gauges_are_rejected(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"agg.x 1325394000 10 34 5 2 3\nagg.x 1325394000 10 34 2 5 0\nagg.x 1325394000 100 34 2 5 3\n")
+    assert engine.tally()["rejected"] == 3
+    assert rows(engine, 4) == []
+
+
+def test_new_names_are_left_over_in_order(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"new 1\n#key value\nnew2 2\n@ reserved\n")
+    codes = TWIN.lines.CODES
+    assert list(engine.take_leftovers()) == [
+        (codes["UNKNOWN"], b"new 1"), (codes["META"], b"#key value"), (codes["UNKNOWN"], b"new2 2"),
+        (codes["RESERVED"], b"@ reserved")]
+
+
+def test_routes_need_known_counters(kernels):
+    engine = engine_of(kernels)
+    with pytest.raises(ValueError, match="known counter"):
+        engine.add_route(b"x", (99,))
+    with pytest.raises(ValueError, match="exists"):
+        engine.add_counter(b"ev", True)
+    assert engine.route(b"c^x^y") == (2, 3)
+    assert engine.route(b"nothing") is None
+
+
+def test_replay_of_names_and_journal_gives_the_same_engine(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar 1325394000 5\nagg.x 1325394000 10 34 2 5 3\n*ev 1325394000 10\nfoo.bar 1325394001 6\n")
+    payload = engine.take_journal()
+    again = kernels.engine.Engine([10, 300], 7)
+    again.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
+    assert again.replay(payload) == 5 + 4 + 4
+    assert [rows(again, id) for id in range(5)] == [rows(engine, id) for id in range(5)]
+    assert again.take_names() == engine.take_names() == engine.dump_names()
+    assert again.take_journal() == b""
+
+
+LINES = st.sampled_from([
+    b"foo.bar 5\n", b"foo.bar 1325394000 5.25\n", b"foo.bar 1325394011 -1e-3\n", b"*ev 3\n", b"*ev 1325394000 4\n",
+    b"c^x^y 1325394990 0.1\n", b"agg.x 1325394000 10 34 2 5 3\n", b"agg.x 7 7 7 7 7 7\n", b"new.one 1\n", b"\n", b"\r\n",
+    b"# a b\n", b"@\n", b"x\n", b" foo.bar  1 \n", b"foo.bar\t1325394000\t2\t\r\n", b"foo.bar 1325390000 nan\n",
+    b"foo.bar 1325300000 123456789012345678\n", b"foo.bar 9999999999 1\n", b"foo.bar 1e3 1\n", b"foo.bar 1.\n",
+    b"foo.bar 1320000000 8\n", b"foo.bar 1325394000 0.30000000000000004\n", b"foo.bar  -.5e1\n"])
+
+
+@given(st.lists(st.one_of(LINES, st.binary(max_size=30)), max_size=30).map(b"".join), st.lists(st.integers(0, 900)))
+def test_kernel_is_twin_however_the_bytes_are_split(native, text, cuts):
+    ours, twin = engine_of(native), engine_of(TWIN)
+    feed(twin, text)
+    bounds = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    begin = 0
+    for end in bounds:                       # a reader keeps what is no whole line yet, as listeners do
+        begin += ours.feed(text, begin, end)
+    assert begin == text.rfind(b"\n") + 1
+    assert ours.tally() == twin.tally()
+    assert [rows(ours, id, level) for level in (0, 1) for id in range(5)] == [
+        rows(twin, id, level) for level in (0, 1) for id in range(5)]
+    assert ours.take_journal() == twin.take_journal()
+    assert list(ours.take_leftovers()) == list(twin.take_leftovers())
+
+
+@given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 255))
+def test_replay_of_damaged_bytes_is_an_error_and_the_same_one(native, noise, at, flip):
+    source = engine_of(TWIN)
+    feed(source, b"foo.bar 1325394000 5\nagg.x 1325394000 10 34 2 5 3\n*ev 1325394000 10\nfoo.bar 1325394001 6\n")
+    payload = bytearray(source.take_journal() + noise)
+    payload[at % len(payload)] ^= flip
+    results = []
+    for build in (native, TWIN):
+        engine = build.engine.Engine([10, 300], 7)
+        engine.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
+        try:
+            result = engine.replay(bytes(payload))
+        except ValueError as error:
+            result = str(error)
+        results.append((result, engine.dump_names(), [rows(engine, id) for id in range(len(engine.counters))]))
+    assert results[0] == results[1]

@@ -1,0 +1,66 @@
+"""Names to ids, patterns, search, children: values of the specification, and kernel = twin."""
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from istat.kernels import implementation
+
+TWIN = implementation("python").names
+NAME = st.text("ab.", max_size=7).map(str.encode)
+PATTERN = st.text("ab.*?", max_size=8).map(str.encode)
+
+
+def table_of(module, names):
+    table = module.NameTable(42)
+    for name in names:
+        table.add(name)
+    return table
+
+
+def test_ids_are_dense_and_stay(kernels):
+    names = [b"n%d" % i for i in range(5000)]
+    table = table_of(kernels.names, names)
+    assert [table.add(name) for name in names] == list(range(5000))
+    assert [table.name(i) for i in range(5000)] == names
+    assert table.find(b"absent") == -1
+    assert len(table) == 5000
+    with pytest.raises(IndexError):
+        table.name(5000)
+
+
+@pytest.mark.parametrize(("pattern", "name", "fits"), [
+    (b"foo.b?.baz", b"foo.bar.baz", True), (b"f*a*bar", b"foo.bar", False),
+    (b"istatd.*.http", b"istatd.http.errors.http", True), (b"?.baz", b"foo.bar.baz", False),
+    (b"tep.?", b"tep.x", True), (b"tep.?", b"tep.x.y", False), (b"a??b", b"axxb", True), (b"?*", b"any.thing", True),
+    (b"*", b"", True), (b"", b"a", False), (b"*?a", b"fa", True), (b"*?a", b"faa", True), (b"*", b"a.b", True),
+    (b"FOO", b"foo", False), (b"?", b"a.b", False), (b"a?", b"a", True),
+])
+def test_patterns(kernels, pattern, name, fits):
+    assert table_of(kernels.names, [name]).match(pattern) == ([0] if fits else [])
+
+
+def test_search_wants_every_word(kernels):
+    table = table_of(kernels.names, [b"cpu.user.host.web1", b"cpu.idle.host.web1", b"cpu.user.host.web2"])
+    assert table.search([b"user", b"web1"]) == [0]
+    assert table.search([b"cpu"], limit=2) == [0, 1]
+    assert table.search([b"cpu"], first=1, names=1) == [1]
+
+
+def test_children_say_what_is_a_counter_and_what_goes_on(kernels):
+    table = table_of(kernels.names, [b"a", b"a.b", b"a.b.c", b"a.d.e", b"ab"])
+    assert table.children(b"") == [(b"a", 0, True), (b"ab", 4, False)]
+    assert table.children(b"a") == [(b"b", 1, True), (b"d", -1, True)]
+    assert table.children(b"none") == []
+    assert len(table.children(b"", limit=1)) == 1
+
+
+@given(st.lists(NAME, max_size=40), PATTERN, st.integers(0, 50), st.integers(0, 50), st.integers(-1, 5))
+def test_kernel_is_twin(native, names, pattern, first, count, limit):
+    ours, twin = table_of(native.names, names), table_of(TWIN, names)
+    limit = limit or -1
+    assert ours.match(pattern, first, count, limit) == twin.match(pattern, first, count, limit)
+    words = [word for word in pattern.split(b"*") if word]
+    assert ours.search(words, first, count, limit) == twin.search(words, first, count, limit)
+    assert ours.children(pattern, limit) == twin.children(pattern, limit)
