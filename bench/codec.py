@@ -1,0 +1,109 @@
+"""How small and how fast the run codec is, beside zlib and zstd of the raw doubles.
+
+    python -m bench.codec [--series 400] [--rows 2160]
+
+Prints, for each mix of series: bytes a value, and nanoseconds a value to code and to decode. The whole
+mix is the generated work of every other benchmark (bench/work.py); "multi" rows hold 30 samples each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import struct
+import time
+import zlib
+from collections.abc import Callable
+
+import zstandard
+
+from bench.work import Work
+from istat import kernels
+from istat.kernels import blocks, columns
+
+STEP = 10  # [s]
+START = 1_700_000_000 // STEP * STEP
+
+
+def mixes(series: int, rows: int) -> dict[str, list[list[float]]]:
+    """Series of values by the name of their mix."""
+    texts = list(zip(*Work(series).steps(rows), strict=True))
+    whole = [[float(text) for text in each] for each in texts]
+    draw = random.Random(7)
+    return {
+        "work, all": whole,
+        "work, gauges": [v for i, v in enumerate(whole) if i % 20 < 10],
+        "work, counters": [v for i, v in enumerate(whole) if 10 <= i % 20 < 16],
+        "work, integers": [v for i, v in enumerate(whole) if 16 <= i % 20 < 19],
+        "constants": [v for i, v in enumerate(whole) if i % 20 == 19],
+        "mostly 0": [[float(draw.random() < 0.02) for _ in range(rows)] for _ in range(series // 10)],
+        "float sums": [[sum(round(draw.gauss(50, 3), 2) for _ in range(6)) for _ in range(rows)] for _ in range(20)],
+        "random doubles": [[draw.random() for _ in range(rows)] for _ in range(series // 10)],
+    }
+
+
+def clock(call: Callable[[], object], values: int) -> tuple[float, object]:
+    """Best of three, in CPU nanoseconds a value, and the answer."""
+    best, answer = float("inf"), None
+    for _ in range(3):
+        begin = time.process_time_ns()
+        answer = call()
+        best = min(best, (time.process_time_ns() - begin) / values)
+    return best, answer
+
+
+def code(runs: list[object]) -> list[blocks.Block]:
+    """The blocks of all runs."""
+    writer = blocks.BlockWriter(interval=STEP)
+    for id, run in enumerate(runs):
+        writer.add_run(id, False, run)
+    return writer.finish()
+
+
+def decode(coded: list[blocks.Block]) -> None:
+    """Decode every run of the blocks."""
+    for block in coded:
+        reader = blocks.BlockReader(block.data, STEP)
+        for id, _, _ in reader.runs():
+            reader.read(id, 0, 1 << 62, columns.Columns())
+
+
+def measure(name: str, runs: list[object], raw: bytes, values: int) -> None:
+    """Print one line of figures."""
+    encode_ns, coded = clock(lambda: code(runs), values)
+    decode_ns, _ = clock(lambda: decode(coded), values)  # type: ignore[arg-type]
+    size = sum(len(block.data) for block in coded)  # type: ignore[attr-defined]
+    packer = zstandard.ZstdCompressor(level=1)
+    again = sum(len(packer.compress(block.data)) for block in coded)  # type: ignore[attr-defined]
+    print(
+        f"{name:18} {size / values:7.3f} {again / values:10.3f} {encode_ns:8.1f} {decode_ns:8.1f}"
+        f" {len(zlib.compress(raw, 1)) / values:8.3f} {len(packer.compress(raw)) / values:8.3f}"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--series", type=int, default=400)
+    parser.add_argument("--rows", type=int, default=2160)
+    options = parser.parse_args()
+    print(f"kernels: {kernels.IMPLEMENTATION}; {options.series} series x {options.rows} rows; bytes a value")
+    print(f"{'mix':18} {'codec':>7} {'and zstd-1':>10} {'code ns':>8} {'read ns':>8} {'zlib-1':>8} {'zstd-1':>8}")
+    for name, series in mixes(options.series, options.rows).items():
+        values = sum(map(len, series))
+        raw = b"".join(struct.pack(f"<{len(v)}d", *v) for v in series)
+        made = [
+            columns.Columns.from_rows((START + STEP * i, 1, v, 0.0, v, v) for i, v in enumerate(each))
+            for each in series
+        ]
+        measure(name, made, raw, values)
+        if name == "work, all":
+            short = [each.slice(START, START + 12 * STEP) for each in made]
+            measure("the same, 12 rows", short, raw[: 96 * len(series)], 12 * len(series))
+            multi = [each.reduce(START, 300) for each in made]
+            raw_multi = b"".join(struct.pack("<q4d", *row[1:]) for each in multi for row in each.rows())
+            measure("the same, 5 m", multi, raw_multi, sum(map(len, multi)))
+
+
+if __name__ == "__main__":
+    main()
