@@ -1,4 +1,4 @@
-"""What the agent costs: runs the real agent with all collectors and prints its share of a core and its memory.
+"""What the agent costs: runs the real one with all collectors, prints its share of a core and its memory.
 
     python -m bench.agent [--seconds 60] [--interval 10]
 
@@ -41,7 +41,9 @@ def measure(seconds: float, interval: int) -> dict[str, float]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
         sink.bind(("127.0.0.1", 0))
         command = [sys.executable, "-m", "istat_agent.main", "--server", f"127.0.0.1:{sink.getsockname()[1]}"]
-        agent = subprocess.Popen([*command, "--interval", str(interval), "--plugin-dir", "", "--log-level", "warning"])
+        agent = subprocess.Popen(
+            [*command, "--interval", str(interval), "--plugin-dir", "", "--log-level", "warning"]
+        )
         try:
             time.sleep(SETTLE)
             before, began = cpu_seconds(agent.pid), time.monotonic()
@@ -65,7 +67,9 @@ def measure(seconds: float, interval: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print, beside the goals."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--interval", type=int, default=10)
     parser.add_argument("--json", action="store_true")

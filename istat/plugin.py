@@ -1,4 +1,4 @@
-"""What the author of a collector imports: `collector`, `Emit`, `Option`, `Metric`, `Job`, `Rates`, `hookimpl`.
+"""What a collector imports: `collector`, `Emit`, `Option`, `Metric`, `Job`, `Rates`, `hookimpl`.
 
     from istat.plugin import collector
 
@@ -41,7 +41,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Option:
-    """One setting of a collector: key of its `[plugins.NAME]` table. The default's type is the option's type."""
+    """A setting of a collector: a key of its `[plugins.NAME]` table. Its type is the default's."""
 
     name: str
     default: bool | int | float | str | list[str]
@@ -59,7 +59,13 @@ class Option:
         return value
 
 
-_TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", list: "a list"}
+_TYPE_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,9 @@ class Metric:
 
     def matches(self, name: str) -> bool:
         """Whether a reported name is one of these: used by tests, so that documentation cannot drift."""
-        pattern = "".join(".+" if part.startswith("<") else re.escape(part)
-                          for part in re.split(r"(<[^>]*>)", self.name))
+        pattern = "".join(
+            ".+" if part.startswith("<") else re.escape(part) for part in re.split(r"(<[^>]*>)", self.name)
+        )
         return re.fullmatch(pattern, name) is not None
 
 
@@ -207,7 +214,7 @@ class Definition:
         return self.target(*args, **kwargs)
 
     def configure(self, table: Mapping[str, object]) -> dict[str, Any]:
-        """Options from a `[plugins.NAME]` table, defaults filled in. ValueError with every problem, one a line."""
+        """Options from a `[plugins.NAME]` table, or defaults. ValueError has every problem, one a line."""
         known = {option.name: option for option in self.options}
         values = {option.name: option.default for option in self.options}
         problems = []
@@ -233,7 +240,7 @@ class Definition:
             function = self.target
             collect = (lambda emit: function(emit=emit, config=config)) if wants_config else function
             return [Job(self.name, collect)]
-        instance = self.target()
+        instance: Any = self.target()
         if hasattr(instance, "setup"):
             instance.setup(config)
         if hasattr(instance, "jobs"):
@@ -309,7 +316,9 @@ def _check_target(target: Callable[..., Any]) -> None:
     if not callable(target):
         raise PluginError(f"@collector goes before a function or a class, not {target!r}")
     if inspect.iscoroutinefunction(target):
-        raise _wrong(target, f"{_where(target)} is async; a collector is a plain function: it has a thread of its own")
+        raise _wrong(
+            target, f"{_where(target)} is async; a collector is a plain function: it has a thread of its own"
+        )
     if inspect.isclass(target):
         _check_class(target)
     else:
@@ -318,7 +327,10 @@ def _check_target(target: Callable[..., Any]) -> None:
 
 def _check_class(target: type[Any]) -> None:
     if _required(inspect.signature(target).parameters.values()):
-        raise _wrong(target, f"{_where(target)}() needs arguments; the agent gives none, settings come to setup(self, config)")
+        raise _wrong(
+            target,
+            f"{_where(target)}() needs arguments; the agent gives none, settings come to setup(self, config)",
+        )
     for method, offered in (("collect", ("emit",)), ("setup", ("config",)), ("jobs", ())):
         if hasattr(target, method):
             _check_arguments(getattr(target, method), ("self", *offered), ("self", *offered), target)
@@ -361,6 +373,10 @@ def _check_definition(definition: Definition) -> None:
             problems.append(f"options: every collector has {option.name!r} already")
         elif type(option.default) not in OPTION_TYPES:
             problems.append(f"options: {option.name}: a default is true, false, a number, a string or a list")
-    problems += [f"metrics: {m!r} is no Metric(name, unit, help)" for m in definition.metrics if not isinstance(m, Metric)]
+    problems += [
+        f"metrics: {m!r} is no Metric(name, unit, help)"
+        for m in definition.metrics
+        if not isinstance(m, Metric)
+    ]
     if problems:
         raise _wrong(definition.target, f"@collector of {_where(definition.target)}: " + "; ".join(problems))

@@ -52,14 +52,18 @@ def make_plan(values: Values, counters: Counters, collection: Collection | None 
     found = {**collection.found, own.name: Found(own, "the agent itself")}
     plan = Plan(found, problems=list(collection.problems))
     tables = _tables(values, found, plan.problems)
-    plan.problems += [f"tags: {tag!r} has a blank, a caret or a star" for tag in values["tags"] if not names.TAG.match(tag)]
+    plan.problems += [
+        f"tags: {tag!r} has a blank, a caret or a star" for tag in values["tags"] if not names.TAG.match(tag)
+    ]
     plan.enabled = _enabled(values, found, plan.problems)
     for name in plan.enabled:
         _plan_one(plan, found[name], tables.get(name, {}), values, folders)
     return plan
 
 
-def _plan_one(plan: Plan, found: Found, table: Mapping[str, Any], values: Values, folders: tuple[str, ...]) -> None:
+def _plan_one(
+    plan: Plan, found: Found, table: Mapping[str, Any], values: Values, folders: tuple[str, ...]
+) -> None:
     definition = found.definition
     try:
         options = definition.configure(table)
@@ -67,7 +71,11 @@ def _plan_one(plan: Plan, found: Found, table: Mapping[str, Any], values: Values
         timeout = _timeout(table, definition)
         jobs = definition.start(Config(options, host_name(values), interval, folders))
     except Exception as error:  # noqa: BLE001 - a collector's set-up may raise anything
-        told = str(error) if isinstance(error, ValueError) else f"{found.origin}: {type(error).__name__}: {error}"
+        told = (
+            str(error)
+            if isinstance(error, ValueError)
+            else f"{found.origin}: {type(error).__name__}: {error}"
+        )
         plan.problems.append(f"collector {definition.name} does not run: {told}")
         return
     for job in jobs:
@@ -104,15 +112,20 @@ def _enabled(values: Values, found: Mapping[str, Found], problems: list[str]) ->
 def _interval(table: Mapping[str, Any], definition: Definition, default: int) -> int:
     value = table.get("interval", definition.interval or default)
     if type(value) is not int or not 1 <= value <= MAX_INTERVAL:
-        raise ValueError(f"plugins.{definition.name}.interval: must be whole seconds from 1 to {MAX_INTERVAL}, not {value!r}")
+        raise ValueError(
+            f"plugins.{definition.name}.interval: must be whole seconds from 1 to {MAX_INTERVAL},"
+            f" not {value!r}"
+        )
     return value
 
 
 def _timeout(table: Mapping[str, Any], definition: Definition) -> float | None:
-    value = table.get("timeout", definition.timeout)
-    if value is not None and (type(value) not in (int, float) or value <= 0):
+    value: object = table.get("timeout", definition.timeout)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         raise ValueError(f"plugins.{definition.name}.timeout: must be seconds, more than 0, not {value!r}")
-    return value
+    return float(value)
 
 
 class Agent:
@@ -158,7 +171,9 @@ def once(values: Values, plan: Plan, clock: Clock, pause: float) -> list[str]:
     gevent.sleep(pause)
     found.clear()
     _read_all(runners, clock, values["interval"])
-    return [line.decode().rstrip("\n") for emit in found for line in names.lines(emit.readings, suffix, emit.time)]
+    return [
+        line.decode().rstrip("\n") for emit in found for line in names.lines(emit.readings, suffix, emit.time)
+    ]
 
 
 def _read_all(runners: Sequence[schedule.Runner], clock: Clock, interval: int) -> None:

@@ -36,7 +36,10 @@ def number(value: float) -> str:
 
 def lines(readings: Iterable[Reading], suffix: str, time: int) -> list[bytes]:
     """A line for each reading; `time` [Unix seconds] for those that have none of their own."""
-    return [
-        f"{'*' if r.event else ''}{r.name}{suffix} {time if r.time is None else r.time} {number(r.value)}\n".encode()
-        for r in readings
-    ]
+    return [_line(reading, suffix, time) for reading in readings]
+
+
+def _line(reading: Reading, suffix: str, time: int) -> bytes:
+    star = "*" if reading.event else ""
+    own = time if reading.time is None else reading.time
+    return f"{star}{reading.name}{suffix} {own} {number(reading.value)}\n".encode()

@@ -32,9 +32,16 @@ DECLARATION = Declaration(
     ),
     tables=("plugins",),
     settings=[
-        Setting("server", Address(STAT_PORT), f"127.0.0.1:{STAT_PORT}", "where samples are sent to, over UDP"),
+        Setting(
+            "server", Address(STAT_PORT), f"127.0.0.1:{STAT_PORT}", "where samples are sent to, over UDP"
+        ),
         Setting("interval", Integer(1, 3600), 10, "how often collectors run that do not say", unit="seconds"),
-        Setting("host", Text, "", "this machine's name in counter names; empty: the host name up to the first dot"),
+        Setting(
+            "host",
+            Text(),
+            "",
+            "this machine's name in counter names; empty: the host name up to the first dot",
+        ),
         Setting(
             "tags",
             Many(Text()),
@@ -42,7 +49,9 @@ DECLARATION = Declaration(
             "more counters that each sample feeds: class.web makes cpu.user feed cpu.user.class.web too",
             example='["class.web", "site.berlin"]',
         ),
-        Setting("aggregate", Flag, False, "also feed the bare name (cpu.user), which then sums up all hosts"),
+        Setting(
+            "aggregate", Flag(), False, "also feed the bare name (cpu.user), which then sums up all hosts"
+        ),
         Setting(
             "plugin-dir",
             Many(Path()),
@@ -59,7 +68,7 @@ DECLARATION = Declaration(
             unit="bytes",
         ),
         Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "what goes to the log"),
-        Setting("user", Text, "", "user to become when started as root; empty: stay who we are"),
-        Setting("pid-file", Path, "", "file for our process id; empty: none"),
+        Setting("user", Text(), "", "user to become when started as root; empty: stay who we are"),
+        Setting("pid-file", Path(), "", "file for our process id; empty: none"),
     ],
 )

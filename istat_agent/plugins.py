@@ -103,7 +103,9 @@ def definitions_of(origin: str, plugin: object) -> list[Definition]:
 
 def _checked(answer: object) -> list[Definition]:
     if not isinstance(answer, (list, tuple)) or not all(isinstance(d, Definition) for d in answer):
-        raise PluginError(f"istat_collectors() must return a list of what @collector returned, not {answer!r}")
+        raise PluginError(
+            f"istat_collectors() must return a list of what @collector returned, not {answer!r}"
+        )
     return list(answer)
 
 
@@ -175,8 +177,9 @@ def _explain(plugin: object, error: Exception) -> str:
 
 
 def _last_lines(error: BaseException) -> str:
-    """What a plugin's own code raised, with the place in its file."""
+    """What a plugin's own code raised, in a line, with the place in its file."""
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} (line {error.lineno} of {error.filename})"
     frames = traceback.extract_tb(error.__traceback__)
-    told = "".join(traceback.format_exception_only(type(error), error)).strip()
-    return f"{told} (line {frames[-1].lineno} of {frames[-1].filename})" if frames else told
-
+    place = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

@@ -134,7 +134,13 @@ class Shipper:
     """The queue, and the greenlets that empty it."""
 
     def __init__(
-        self, link: Link, identity: bytes, max_datagram: int, counters: Counters, clock: Clock, server: str = ""
+        self,
+        link: Link,
+        identity: bytes,
+        max_datagram: int,
+        counters: Counters,
+        clock: Clock,
+        server: str = "",
     ) -> None:
         """`identity`: the datagram that introduces this agent. `server`: for messages."""
         self._link, self._identity, self._limit = link, identity, max_datagram
@@ -212,7 +218,10 @@ class Shipper:
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET
             log.warning(
-                "cannot reach the server %s (%s); %d datagrams wait", self._server, error.strerror or error, len(self._queue)
+                "cannot reach the server %s (%s); %d datagrams wait",
+                self._server,
+                error.strerror or error,
+                len(self._queue),
             )
 
 

@@ -1,4 +1,4 @@
-"""For the tests of all built-in collectors: a fake /proc for psutil, and a check against the documentation."""
+"""For the tests of all built-in collectors: a fake /proc for psutil, and a check of documentation."""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ def percents(before: Mapping[str, float], after: Mapping[str, float]) -> dict[st
     help="Share of CPU time per state, over all CPUs and, if asked for, per CPU.",
     options=[Option("per-core", False, "report each CPU as well, as cpu.core0.user and so on")],
     metrics=[
-        Metric("cpu.<state>", "%", "share of all CPUs' time since the last reading; states: " + ", ".join(STATES)),
+        Metric(
+            "cpu.<state>", "%", "share of all CPUs' time since the last reading; states: " + ", ".join(STATES)
+        ),
         Metric("cpu.busy", "%", "all states but idle and iowait"),
         Metric("cpu.count", "CPUs", "logical CPUs in use by the system"),
         Metric("cpu.core<n>.<state>", "%", "the same of one CPU (option `per-core`)"),

@@ -20,7 +20,9 @@ def read(cpu: object, monotonic: float = 0.0) -> Emit:
 
 
 def test_shares_of_all_cpus_since_the_last_reading(
-    fake_proc: Callable[[Path], None], documented: Callable[[Definition, Emit], None], monkeypatch: pytest.MonkeyPatch
+    fake_proc: Callable[[Path], None],
+    documented: Callable[[Definition, Emit], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(psutil, "cpu_count", lambda: 2)
     cpu = Cpu()
@@ -41,7 +43,9 @@ def test_shares_of_all_cpus_since_the_last_reading(
     assert sum(states) == pytest.approx(100)
 
 
-def test_each_cpu_when_asked_for(fake_proc: Callable[[Path], None], documented: Callable[[Definition, Emit], None]) -> None:
+def test_each_cpu_when_asked_for(
+    fake_proc: Callable[[Path], None], documented: Callable[[Definition, Emit], None]
+) -> None:
     cpu = Cpu()
     cpu.setup(Config({"per-core": True}))
     fake_proc(FIXTURES / "first")

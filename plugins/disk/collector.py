@@ -87,7 +87,9 @@ class Disk:
         Metric("disk.space.<mount>.used_bytes", "bytes", "in use; `root` is /, `var_lib` is /var/lib"),
         Metric("disk.space.<mount>.free_bytes", "bytes", "free for ordinary users"),
         Metric("disk.space.<mount>.used_percent", "%", "used of what ordinary users can use, as df shows it"),
-        Metric("disk.space.<mount>.inodes_used", "inodes", "in use; absent where the file system has no limit"),
+        Metric(
+            "disk.space.<mount>.inodes_used", "inodes", "in use; absent where the file system has no limit"
+        ),
         Metric("disk.space.<mount>.inodes_free", "inodes", "free; absent where the file system has no limit"),
     ],
 )
@@ -121,7 +123,9 @@ class Space:
 
         `/` always: in a container it lies on no device, and psutil leaves it out.
         """
-        partitions = sorted(self._source.disk_partitions(all=False), key=lambda p: (len(p.mountpoint), p.mountpoint))
+        partitions = sorted(
+            self._source.disk_partitions(all=False), key=lambda p: (len(p.mountpoint), p.mountpoint)
+        )
         by_device: dict[str, str] = {}
         for partition in partitions:
             if not self._skip.search(partition.mountpoint):

@@ -116,6 +116,8 @@ def test_root_is_reported_even_where_it_is_on_no_device() -> None:
     assert emit.gauges()["disk.space.root.used_bytes"] > 0
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/", "root"), ("/var/lib", "var_lib"), ("/mnt/My Disk.1", "mnt_my_disk_1")])
+@pytest.mark.parametrize(
+    ("path", "expected"), [("/", "root"), ("/var/lib", "var_lib"), ("/mnt/My Disk.1", "mnt_my_disk_1")]
+)
 def test_mounts_as_labels(path: str, expected: str) -> None:
     assert label(path) == expected

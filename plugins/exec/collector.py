@@ -1,4 +1,4 @@
-"""Runs scripts and takes the `name value` lines that they print: see README.md for what a script may count on.
+"""Runs scripts and takes the `name value` lines that they print. README.md: what scripts may count on.
 
 Scripts are the executable files of the agent's drop-in folders and of `folders`, and the command lines in
 `commands`. Each is a job of its own, with an interval and a deadline of its own.
@@ -48,7 +48,12 @@ class Script:
     ],
     metrics=[
         Metric("exec.<script>.seconds", "s", "how long it ran"),
-        Metric("exec.<script>.failures", "", "ended badly: not 0, by a signal, too late, too much output", event=True),
+        Metric(
+            "exec.<script>.failures",
+            "",
+            "ended badly: not 0, by a signal, too late, too much output",
+            event=True,
+        ),
         Metric("exec.<script>.bad_lines", "", "lines that are no `name value`", event=True),
         Metric("<name>", "", "whatever a script prints"),
     ],
@@ -77,7 +82,12 @@ class Exec:
         """See istat.plugin.Job."""
         return [
             # A second more than the script has, so that it is this plugin that ends it, and says so.
-            Job(f"exec:{s.label}", functools.partial(collect, s, self._config.host), s.interval, s.timeout + 1.0)
+            Job(
+                f"exec:{s.label}",
+                functools.partial(collect, s, self._config.host),
+                s.interval,
+                s.timeout + 1.0,
+            )
             for s in self._scripts.values()
         ]
 
@@ -95,7 +105,9 @@ def collect(script: Script, host: str, emit: Emit) -> None:
         emit.event(f"{name}.failures")
         raise PluginError(f"{script.command[0]}: {failure}{_said(outcome)}")
     if bad:
-        raise PluginError(f"{script.command[0]}: no `name value` line: {bad[0][:80]!r} (and {len(bad) - 1} more)")
+        raise PluginError(
+            f"{script.command[0]}: no `name value` line: {bad[0][:80]!r} (and {len(bad) - 1} more)"
+        )
 
 
 def report(output: bytes, emit: Emit) -> list[str]:
@@ -162,4 +174,3 @@ def _header(path: str, interval: int, timeout: float) -> tuple[int, float]:
 def _said(outcome: Outcome) -> str:
     text = outcome.errors.decode("utf-8", "replace").strip()
     return f"; it said: {text[-SHOWN_ERROR:]}" if text else ""
-

@@ -36,7 +36,9 @@ def jobs(*folders: Path, commands: tuple[str, ...] = (), interval: int = 10) -> 
 
 
 def test_lines_of_all_three_forms(tmp_path: Path) -> None:
-    script(tmp_path, "queue.sh", "echo '# a comment'; echo queue.depth 3; echo '*jobs.done 5'; echo old 990 1.5")
+    script(
+        tmp_path, "queue.sh", "echo '# a comment'; echo queue.depth 3; echo '*jobs.done 5'; echo old 990 1.5"
+    )
     (job,) = jobs(tmp_path)
     emit = Emit(1000)
     job.collect(emit)
@@ -48,14 +50,18 @@ def test_lines_of_all_three_forms(tmp_path: Path) -> None:
 
 def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/secret")
-    script(tmp_path, "env", 'echo "host.$ISTAT_HOST $ISTAT_TIME"; echo interval $ISTAT_INTERVAL; echo "s${NOTIFY_SOCKET}" 1; pwd >&2; echo "dir$PWD" 1')
+    script(
+        tmp_path,
+        "env",
+        'echo "host.$ISTAT_HOST $ISTAT_TIME"; echo interval $ISTAT_INTERVAL; echo "s$NOTIFY_SOCKET" 1; echo "d$PWD" 1',
+    )
     emit = Emit(1000)
     jobs(tmp_path)[0].collect(emit)
     gauges = emit.gauges()
     assert gauges["host.web1"] == 1000
     assert gauges["interval"] == 10
     assert gauges["s"] == 1
-    assert gauges["dir/"] == 1
+    assert gauges["d/"] == 1
 
 
 def test_failure_is_counted_and_what_was_printed_before_counts(tmp_path: Path) -> None:

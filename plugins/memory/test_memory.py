@@ -14,7 +14,9 @@ FIXTURES = Path(__file__).parent / "fixtures"
 KB = 1024
 
 
-def test_bytes_and_swap_traffic(fake_proc: Callable[[Path], None], documented: Callable[[Definition, Emit], None]) -> None:
+def test_bytes_and_swap_traffic(
+    fake_proc: Callable[[Path], None], documented: Callable[[Definition, Emit], None]
+) -> None:
     fake_proc(FIXTURES / "first")
     memory = Memory()
     memory.setup(Config())
@@ -34,7 +36,9 @@ def test_bytes_and_swap_traffic(fake_proc: Callable[[Path], None], documented: C
     second = Emit(1010, 110.0)
     memory.collect(second)
     documented(Memory, second)
-    assert second.gauges()["swap.in_bytes"] == pytest.approx(100 * 4 * KB / 10)  # pages of 4 kB (psutil's figure)
+    assert second.gauges()["swap.in_bytes"] == pytest.approx(
+        100 * 4 * KB / 10
+    )  # pages of 4 kB (psutil's figure)
     assert second.gauges()["swap.out_bytes"] == 0
 
 

@@ -29,7 +29,9 @@ SKIPPED = r"^veth"  # the host's ends of containers' cables: as many as containe
 
 @collector(
     help="Traffic, errors and drops of each network interface, the loopback included.",
-    options=[Option("skip", SKIPPED, "regular expression: interfaces not to report; '^(veth|lo$)' drops lo too")],
+    options=[
+        Option("skip", SKIPPED, "regular expression: interfaces not to report; '^(veth|lo$)' drops lo too")
+    ],
     metrics=[Metric(f"network.<interface>.{name}", unit, text) for name, unit, text in FIELDS.values()],
 )
 class Network:

@@ -18,7 +18,9 @@ def two_readings(network: object, fake_proc: Callable[[Path], None]) -> Emit:
     return emit
 
 
-def test_rates_per_interface(fake_proc: Callable[[Path], None], documented: Callable[[Definition, Emit], None]) -> None:
+def test_rates_per_interface(
+    fake_proc: Callable[[Path], None], documented: Callable[[Definition, Emit], None]
+) -> None:
     emit = two_readings(Network(), fake_proc)
     gauges = emit.gauges()
     documented(Network, emit)

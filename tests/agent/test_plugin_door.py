@@ -60,7 +60,10 @@ def test_class_with_several_jobs() -> None:
     @collector(name="many")
     class Many:
         def jobs(self) -> list[Job]:
-            return [Job("a", lambda emit: emit.gauge("a", 1)), Job("b", lambda emit: emit.gauge("b", 2), interval=60)]
+            return [
+                Job("a", lambda emit: emit.gauge("a", 1)),
+                Job("b", lambda emit: emit.gauge("b", 2), interval=60),
+            ]
 
     assert [(job.name, job.interval) for job in Many.start(Config())] == [("a", None), ("b", 60)]
 
@@ -121,12 +124,16 @@ def test_other_mistakes_of_a_declaration() -> None:
     assert "is async" in refused(lambda: collector()(waits))
     assert "interval=0: whole seconds" in refused(lambda: collector(interval=0)(collect))
     assert "name='Bad Name'" in refused(lambda: collector(name="Bad Name")(collect))
-    assert "has 'interval' already" in refused(lambda: collector(options=[Option("interval", 1, "")])(collect))
+    assert "has 'interval' already" in refused(
+        lambda: collector(options=[Option("interval", 1, "")])(collect)
+    )
     assert "is no Metric" in refused(lambda: collector(metrics=["a"])(collect))  # type: ignore[list-item]
 
 
 def test_wrong_options_are_all_told() -> None:
-    @collector(name="redis", options=[Option("port", 6379, ""), Option("tls", False, ""), Option("keys", [], "")])
+    @collector(
+        name="redis", options=[Option("port", 6379, ""), Option("tls", False, ""), Option("keys", [], "")]
+    )
     def collect(emit: Emit) -> None:
         pass
 

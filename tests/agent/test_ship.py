@@ -75,7 +75,9 @@ def test_lines_too_long_for_a_datagram_are_counted() -> None:
     assert (bench.counters.samples, bench.counters.refused) == (1, 1)
 
 
-def test_absent_server_is_told_once_a_minute_and_gets_everything_later(caplog: pytest.LogCaptureFixture) -> None:
+def test_absent_server_is_told_once_a_minute_and_gets_everything_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     bench = Bench()
     bench.link.error = ConnectionRefusedError(111, "Connection refused")
     with caplog.at_level(logging.WARNING):

@@ -1,0 +1,108 @@
+"""Writes what the built-in collectors say of themselves: docs/collectors.md and each plugin's sample.toml.
+
+python -m istat_agent.reference        # from the root of a checkout; a test fails when they are not fresh
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+from istat.plugin import Definition
+from istat_agent.counters import Counters, self_collector
+from istat_agent.plugins import discover
+
+PAGE = Path("docs/collectors.md")
+WIDTH = 100  # columns of comments
+INTRODUCTION = """\
+# Collectors
+
+<!-- Written by `python -m istat_agent.reference` from the collectors' own declarations: change those. -->
+
+What the agent's built-in collectors report. On the wire every name carries the host and the tags:
+`cpu.user^host.web1^class.web` feeds the counters `cpu.user.host.web1` and `cpu.user.class.web`. An *event*
+(its name has a `*` on the wire) is a number of things that happened, stored as a rate per second; all
+others are gauges. A part in `<...>` varies. What cannot be known is absent, never zero; rates are absent
+at the first reading of a device.
+
+Every collector can have `interval` (whole seconds; default the agent's `interval`) and `timeout` (seconds;
+default its interval) in its table `[plugins.NAME]` of `agent.toml`, besides the options below. `enable` and
+`disable` in `agent.toml` choose collectors by name. `istat-agent --once` prints what would be sent.
+How to write one: [adding a collector](adding-a-collector.md).
+"""
+
+
+def definitions() -> dict[str, tuple[str, Definition]]:
+    """Name -> (folder below plugins/, definition) of the built-in collectors, and the agent's own ("")."""
+    own = self_collector(Counters())
+    found = {own.name: ("", own)}
+    for name, one in discover([]).found.items():
+        if one.origin.startswith("built-in "):
+            found[name] = (one.origin.removeprefix("built-in "), one.definition)
+    return found
+
+
+def page() -> str:
+    """docs/collectors.md."""
+    return "\n".join([INTRODUCTION, *(_section(*one) for _, one in sorted(definitions().items()))])
+
+
+def _section(folder: str, definition: Definition) -> str:
+    lines = [f"## {definition.name}", "", definition.help, ""]
+    if folder:
+        lines += [f"Source: [plugins/{folder}](../plugins/{folder}/README.md). {_every(definition)}", ""]
+    lines += ["| name | unit | what it is |", "|---|---|---|"]
+    for metric in definition.metrics:
+        event = ", event" if metric.event else ""
+        lines.append(f"| `{metric.name}` | {(metric.unit + event).removeprefix(', ')} | {metric.help} |")
+    if definition.options:
+        lines += ["", "| option | default | what it does |", "|---|---|---|"]
+        for option in definition.options:
+            default = json.dumps(option.default).replace("|", "\\|")
+            lines.append(f"| `{option.name}` | `{default}` | {option.help.replace('|', chr(92) + '|')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _every(definition: Definition) -> str:
+    if definition.interval is None:
+        return "Runs at the agent's interval."
+    return f"Runs every {definition.interval} s unless told otherwise."
+
+
+def sample(definition: Definition) -> str:
+    """A table for agent.toml with everything commented out at its default."""
+    lines = [f"# {definition.help}", f"[plugins.{definition.name}]"]
+    every = definition.interval or 10
+    entries: list[tuple[str, object, str]] = [
+        ("interval", every, "seconds between two readings; default the agent's interval")
+    ]
+    if definition.interval is not None:
+        entries = [("interval", every, "seconds between two readings")]
+    entries.append(
+        ("timeout", definition.timeout or every, "seconds that one may take; default its interval")
+    )
+    for name, default, text in [*entries, *((o.name, o.default, o.help) for o in definition.options)]:
+        lines += ["", *textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")]
+        lines.append(f"#{name} = {json.dumps(default)}")
+    return "\n".join(lines) + "\n"
+
+
+def samples() -> dict[str, str]:
+    """Folder below plugins/ -> its sample.toml."""
+    texts: dict[str, list[str]] = {}
+    for folder, definition in definitions().values():
+        if folder:
+            texts.setdefault(folder, []).append(sample(definition))
+    return {folder: "\n".join(parts) for folder, parts in texts.items()}
+
+
+def main() -> None:
+    """Write all of them."""
+    PAGE.write_text(page())
+    for folder, text in samples().items():
+        Path("plugins", folder, "sample.toml").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

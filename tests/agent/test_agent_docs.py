@@ -1,0 +1,54 @@
+"""Documentation and plugins' folders cannot drift from the code."""
+
+import inspect
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from istat_agent import hookspecs, reference
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").exists())
+FRESH = "run: python -m istat_agent.reference"
+
+
+def test_collectors_page_is_fresh() -> None:
+    assert (ROOT / reference.PAGE).read_text() == reference.page(), FRESH
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_plugin_folder_is_complete(folder: str) -> None:
+    path = ROOT / "plugins" / folder
+    assert (path / "sample.toml").read_text() == reference.samples()[folder], FRESH
+    assert (path / f"test_{folder}.py").exists()
+    assert (path / "README.md").read_text().startswith(f"# {folder}\n")
+
+
+def test_samples_are_valid_and_complete() -> None:
+    for _, definition in reference.definitions().values():
+        text = reference.sample(definition)
+        table = tomllib.loads(text.replace("\n#interval", "\ninterval").replace("\n#timeout", "\ntimeout"))
+        live = "\n".join(
+            line[1:] if line.startswith("#") and line[1:2] != " " else line for line in text.splitlines()
+        )
+        options = tomllib.loads(live)["plugins"][definition.name]
+        assert table["plugins"][definition.name].keys() <= options.keys()
+        assert definition.configure(options) == {o.name: o.default for o in definition.options}
+
+
+def test_every_metric_and_option_is_explained() -> None:
+    for name, (_, definition) in reference.definitions().items():
+        assert definition.help, name
+        assert definition.metrics, name
+        for part in (*definition.metrics, *definition.options):
+            assert part.help, f"{name}: {part.name}"
+
+
+def test_every_hook_is_documented() -> None:
+    text = (ROOT / "docs/adding-a-collector.md").read_text()
+    hooks = [f for name, f in vars(hookspecs).items() if name.startswith("istat_")]
+    assert hooks
+    for hook in hooks:
+        arguments = ", ".join(inspect.signature(hook).parameters)
+        assert f"### `{hook.__name__}({arguments})`" in text

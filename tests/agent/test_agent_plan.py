@@ -1,0 +1,139 @@
+"""From settings and plugins to what runs; and the command's answers that start no daemon."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from istat.clock import SystemClock
+from istat.plugin import Config, Emit, Option, collector
+from istat.settings import Values
+from istat_agent import main
+from istat_agent.agent import Plan, make_plan, once
+from istat_agent.counters import Counters
+from istat_agent.options import DECLARATION
+from istat_agent.plugins import Collection, Found
+
+
+@collector(name="queue", interval=30, options=[Option("depth", 3, "how deep")])
+def queue(emit: Emit, config: Config) -> None:
+    emit.gauge("queue.depth", config["depth"])
+
+
+@collector(name="extra", default_on=False)
+def extra(emit: Emit) -> None:
+    emit.event("extra")
+
+
+@collector(name="picky")
+class Picky:
+    def setup(self, config: Config) -> None:
+        raise RuntimeError("no such device")
+
+    def collect(self, emit: Emit) -> None:
+        pass
+
+
+def values(folder: Path, *argv: str, toml: str = "") -> Values:
+    path = folder / "agent.toml"
+    path.write_text(toml)
+    return DECLARATION.load(["--host", "web1", "--config", str(path), *argv], {})
+
+
+def plan(settings: Values) -> Plan:
+    found = {d.name: Found(d, "test") for d in (queue, extra, picky())}
+    return make_plan(settings, Counters(), Collection(found))
+
+
+def picky():  # type: ignore[no-untyped-def]
+    return Picky
+
+
+def tasks(made: Plan) -> dict[str, tuple[int, float]]:
+    return {task.job.name: (task.interval, task.timeout) for task in made.tasks}
+
+
+def test_defaults(tmp_path: Path) -> None:
+    made = plan(values(tmp_path))
+    assert tasks(made) == {"queue": (30, 30.0), "agent": (10, 10.0)}
+    assert made.problems == ["collector picky does not run: test: RuntimeError: no such device"]
+
+
+def test_enable_disable_and_tables(tmp_path: Path) -> None:
+    toml = 'enable = ["queue", "extra"]\n[plugins.queue]\ninterval = 5\ntimeout = 2\ndepth = 9\n'
+    made = plan(values(tmp_path, toml=toml))
+    assert tasks(made) == {"queue": (5, 2.0), "extra": (10, 10.0)}
+    emit = Emit()
+    made.tasks[0].job.collect(emit)
+    assert emit.gauges() == {"queue.depth": 9}
+    assert tasks(plan(values(tmp_path, "--disable", "queue,picky"))) == {"agent": (10, 10.0)}
+
+
+def test_all_problems_at_once_and_the_rest_runs(tmp_path: Path) -> None:
+    toml = 'disable = ["picky", "cpuu"]\ntags = ["a b"]\n'
+    toml += '[plugins.queue]\ndepht = 1\ninterval = 0.5\n[plugins.redis]\n'
+    made = plan(values(tmp_path, toml=toml))
+    assert tasks(made) == {"agent": (10, 10.0)}
+    assert made.problems == [
+        "[plugins.redis]: no such collector; there are agent, extra, picky, queue",
+        "tags: 'a b' has a blank, a caret or a star",
+        "disable: there is no collector 'cpuu'; there are agent, extra, picky, queue",
+        "collector queue does not run: plugins.queue.depht: no such option;"
+        " there are interval, timeout, depth",
+    ]
+
+
+def test_wrong_intervals(tmp_path: Path) -> None:
+    made = plan(values(tmp_path, "--disable", "picky", toml="[plugins.queue]\ninterval = 0.5\n"))
+    assert made.problems == [
+        "collector queue does not run: plugins.queue.interval: must be whole seconds from 1 to 86400, not 0.5"
+    ]
+
+
+def test_once_gives_the_lines_that_would_be_sent(tmp_path: Path) -> None:
+    settings = values(tmp_path, "--enable", "queue", "--tags", "class.web")
+    (line,) = once(settings, plan(settings), SystemClock(), 0.0)
+    name, time, value = line.split()
+    assert (name, value) == ("queue.depth^host.web1^class.web", "3")
+    assert int(time) % 10 == 0
+
+
+def drop_in(folder: Path, text: str) -> None:
+    folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+    (folder / "queue.py").write_text(text)
+
+
+def test_command_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "PAUSE", 0)
+    drop_in(
+        tmp_path / "d",
+        "from istat.plugin import collector\n@collector()\ndef collect(emit):\n    emit.event('a b', 2)\n",
+    )
+    status = main.main(["--once", "--host", "web1", "--plugin-dir", str(tmp_path / "d"), "--enable", "queue"])
+    assert status == 0
+    assert capsys.readouterr().out.startswith("*a_b^host.web1 ")
+
+
+def test_command_check_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drop_in(tmp_path / "d", "def (")
+    status = main.main(["--check-config", "--plugin-dir", str(tmp_path / "d"), "--enable", "cpu,nothing"])
+    told = capsys.readouterr().err
+    assert status == 78
+    assert "queue.py: SyntaxError" in told
+    assert "enable: there is no collector 'nothing'" in told
+    assert main.main(["--check-config", "--plugin-dir", ""]) == 0
+
+
+def test_command_list_collectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["--list-collectors", "--plugin-dir", "", "--disable", "load"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "10 s" in lines["cpu"] and "built-in cpu" in lines["cpu"]
+    assert " off " in lines["load"]
+    assert "60 s" in lines["space"]
+
+
+def test_wrong_settings_end_with_the_status_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["--server", "no port:x"]) == 78
+    assert "--server wants an address" in capsys.readouterr().err
