@@ -32,6 +32,7 @@ _CRC = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size + _CRC.size
 # salt, length of the payload, the clock of its samples, CRC of length + clock + payload.
 _FRAME = struct.Struct("<IIqI")
+FRAME_BYTES = _FRAME.size
 _SUMMED = struct.Struct("<Iq")
 KIND_JOURNAL, KIND_NAMES = 0, 1
 # A length above this is damage, not a frame: the engine's buffer is handed over long before [bytes].
