@@ -53,7 +53,8 @@ def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(
         tmp_path,
         "env",
-        'echo "host.$ISTAT_HOST $ISTAT_TIME"; echo interval $ISTAT_INTERVAL; echo "s$NOTIFY_SOCKET" 1; echo "d$PWD" 1',
+        'echo "host.$ISTAT_HOST $ISTAT_TIME"; echo interval $ISTAT_INTERVAL;'
+        'echo "s$NOTIFY_SOCKET" 1; echo "d$PWD" 1',
     )
     emit = Emit(1000)
     jobs(tmp_path)[0].collect(emit)
