@@ -5,19 +5,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gevent
+from gevent.threadpool import ThreadPool
 
 from istat.clock import Clock
 from istat.settings import Values
 from istat_server.hookspecs import ServerContext, Service, hookimpl
 from istat_server.ingest.tcp import TcpInput
 from istat_server.ingest.udp import UdpInput
+from istat_server.store.statstore import Options, StatStore
+
+# Threads that write: one for a frozen head, one for merging and deriving.
+WRITERS = 2
 
 
 @hookimpl(trylast=True)
 def istat_open_store(settings: Values, clock: Clock) -> Any:
     """The StatFile store in the folder that `store` names."""
-    from istat_server.store.statstore import StatStore
-    return StatStore.open(settings["store"], settings["retention"], clock, gevent.get_hub().threadpool, settings)
+    options = Options(cut_seconds=settings["flush"], journal_sync=settings["journal-sync"],
+                      max_counters=settings["max-counters"])
+    # Two pools, so that a question never waits behind a merge.
+    return StatStore.open(settings["store"], settings["retention"], clock, pool=gevent.get_hub().threadpool,
+                          background=ThreadPool(WRITERS), options=options)
 
 
 @hookimpl

@@ -27,11 +27,10 @@ FORGET_SECONDS = 90_000.0
 class Peer:
     """One sender of samples.
 
-    `address` is `host:port` (an IPv6 host in brackets), times are Unix seconds. `samples` is raised by
-    whoever parses the peer's lines, `bytes` and `last_seen` by the listener.
+    `address` is `host:port` (an IPv6 host in brackets), times are Unix seconds.
     """
 
-    __slots__ = ("transport", "address", "metadata", "first_seen", "last_seen", "samples", "bytes",
+    __slots__ = ("transport", "address", "metadata", "first_seen", "last_seen", "bytes",
                  "connected", "metadata_refused")
 
     def __init__(self, transport: str, address: str, now: float) -> None:
@@ -40,7 +39,6 @@ class Peer:
         self.metadata: dict[str, str] = {}
         self.first_seen = now
         self.last_seen = now
-        self.samples = 0
         self.bytes = 0
         self.connected = True
         self.metadata_refused = 0
@@ -134,7 +132,7 @@ class Roster:
         now = self._clock.now()
         return [{"name": peer.name, "address": peer.address, "version": peer.metadata.get("version"),
                  "last_seen": peer.last_seen, "online": peer.online(now), "transport": peer.transport,
-                 "samples": peer.samples, "metadata": dict(peer.metadata)} for peer in self._shown(now)]
+                 "bytes": peer.bytes, "metadata": dict(peer.metadata)} for peer in self._shown(now)]
 
     def istatd_agents(self) -> list[dict[str, object]]:
         """The rows of istatd's `/?a=*`, without its wrapping: metadata, and keys that begin with `_`."""

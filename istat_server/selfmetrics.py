@@ -65,16 +65,26 @@ METRICS: tuple[Metric, ...] = (
         ("refused.<kind>", "mistakes", "what was refused, by kind of mistake"),
         ("journal.bytes", "bytes", "journal records handed over for writing"),
         ("store.cuts", "cuts", "times the head was swapped for an empty one"),
+        ("store.jobs", "jobs", "merges, derivations and removals carried out"),
+        ("store.written.files", "files", "StatFiles written"),
+        ("store.written.bytes", "bytes", "of StatFiles written"),
+        ("store.damaged_blocks", "blocks", "blocks of StatFiles that a question met damaged, and left out"),
+        ("store.flush_errors", "errors", "attempts to write a frozen head that failed and were repeated"),
         ("http.requests", "requests", "HTTP requests accepted"),
         ("http.errors.http", "requests", "HTTP requests answered with a status of 400 or above"),
         ("exceptions", "exceptions", "faults of our own: exceptions that nothing expected"),
     ),
     *_gauges(
         ("counters", "counters", "counters in the catalogue"),
+        ("journal.pending", "bytes", "journal records not written yet"),
+        ("store.files", "files", "live StatFiles"),
+        ("store.bytes", "bytes", "of live StatFiles"),
+        ("store.rows_in_memory", "rows", "rows of the head that are in no StatFile yet"),
+        ("store.memory", "bytes", "held by names, routes and the head"),
         ("statserver.connected", "connections", "TCP connections for samples open now"),
         ("statserver.agents", "peers", "peers online now, TCP and UDP"),
         ("http.current", "requests", "HTTP requests in progress"),
-        ("hub.lag", "seconds", "longest time the event loop kept a due task waiting, since the last reading"),
+        ("hub.lag", "seconds", "longest time the event loop kept a due task waiting, in the last 10 to 20 s"),
         ("app.memory.vmsize", "bytes", "virtual memory of the process"),
         ("app.memory.vmrss", "bytes", "resident memory of the process"),
         ("app.cpu", "seconds", "CPU time of the process since its start, user and system"),
@@ -162,9 +172,9 @@ class SelfMetrics:
 def document(metrics: tuple[Metric, ...] = METRICS) -> str:
     """The page `docs/self-metrics.md`."""
     lines = ["# What the server tells about itself", "",
-             f"Made from `istat_server/selfmetrics.py`; do not edit. Every {INTERVAL:.0f} s each of these becomes",
-             f"a sample of a counter below `{PREFIX}`. `/metrics` tells them to Prometheus as",
-             f"`{PREFIX.rstrip('.')}_...`: dots become underscores, events end with `_total`.", "",
+             "Made from `istat_server/selfmetrics.py`; do not edit.",
+             f"Every {INTERVAL:.0f} s each of these becomes a sample of a counter below `{PREFIX}`.",
+             "`/metrics` tells them to Prometheus: dots become underscores, events end with `_total`.", "",
              "| counter | kind | unit | meaning |", "|---|---|---|---|"]
     lines += [f"| `{PREFIX}{m.name}` | {m.kind.value} | {m.unit} | {m.help} |" for m in metrics]
     return "\n".join(lines) + "\n"

@@ -25,7 +25,7 @@ def test_an_agent_is_shown_by_what_it_says_about_itself() -> None:
     clock.advance(20)
     assert roster.agents() == [{
         "name": "db1", "address": "10.0.0.7:8111", "version": "0.1", "last_seen": 1_700_000_000.0,
-        "online": True, "transport": "udp", "samples": 0, "metadata": {"hostname": "db1", "version": "0.1"}}]
+        "online": True, "transport": "udp", "bytes": 100, "metadata": {"hostname": "db1", "version": "0.1"}}]
     assert roster.istatd_agents() == [{
         "hostname": "db1", "version": "0.1", "_peer": "10.0.0.7:8111", "_online": True,
         "_connected": "2023-11-14T22:13:20Z", "_idle": 20}]

@@ -76,17 +76,18 @@ class Pump:
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Stop working. What is readable stays in the sockets."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
+        """Stop after the present step. What is readable stays in the sockets."""
+        greenlet, self._greenlet = self._greenlet, None
+        if greenlet is not None:
+            self._wake.set()
+            greenlet.join()
 
     def work_slice(self) -> None:
         """Work on ready sources until none is left or the slice is over; at least one step."""
         end = self._monotonic() + SLICE_SECONDS
         while self._ready:
             self._step(self._ready.popleft())
-            if self._monotonic() >= end:
+            if self._monotonic() >= end or self._greenlet is None:
                 return
 
     def wake_resting(self) -> None:
@@ -118,7 +119,7 @@ class Pump:
             self._timer.start(self.wake_resting)
 
     def _run(self) -> None:
-        while True:
+        while self._greenlet is not None:
             self._wake.wait()
             self.work_slice()
             if not self._ready:

@@ -1,0 +1,220 @@
+"""`istat-server`: settings, log, limits, sockets, user; then a `Server` until a signal ends it.
+
+Start order: what can be refused at once comes first (settings, ports), privileges are dropped before any
+thread and any file of the store, and READY is told when samples are taken and queries answered.
+"""
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import logging.handlers
+import os
+import pwd
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+
+import gevent
+from gevent.event import Event
+
+from istat import service
+from istat.clock import Clock, SystemClock
+from istat.errors import IstatError, SettingsError
+from istat.settings import Values
+from istat_server import builtin
+from istat_server.faults import Faults
+from istat_server.front import Front
+from istat_server.hookspecs import plugin_manager
+from istat_server.http.server import HttpServer
+from istat_server.ingest.sockets import StatSockets, listen_error, open_stat_sockets
+from istat_server.options import DECLARATION, RELOADABLE
+from istat_server.server import Server, prepare_folder
+
+log = logging.getLogger("istat_server")
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+# How often a start or an end that takes long asks the service manager for more time, and for how much [s].
+EXTEND_EVERY, EXTEND_BY = 10.0, 30.0
+
+
+class LogFileError(IstatError):
+    """The log file cannot be written."""
+
+    exit_code = 89
+
+
+class StoppedClock:
+    """`fake-time`: the wall clock stands still, durations stay real."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._real = SystemClock()
+
+    def now(self) -> float:
+        """See Clock.now."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """See Clock.monotonic."""
+        return self._real.monotonic()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code: 0 after SIGTERM or SIGINT, else the error's (istat/errors.py)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        settings = DECLARATION.load(arguments, os.environ)
+        configure_log(settings)
+        run(settings, arguments)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"istat-server: {problem}", file=sys.stderr)
+        return error.exit_code
+    except IstatError as error:
+        print(f"istat-server: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run(settings: Values, arguments: Sequence[str]) -> None:
+    """Start, serve until told to end, end. IstatError in a sentence when it cannot start."""
+    ending = Event()
+    faults = Faults()
+    faults.watch(gevent.get_hub())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, ending.set)
+    limit = service.raise_file_limit(settings["num-files"])
+    if limit < settings["num-files"]:
+        log.warning("at most %d files can be open instead of %d; raise the limit of the service", limit,
+                    settings["num-files"])
+    plugins = plugin_manager([builtin])
+    front = Front()
+    with contextlib.ExitStack() as held:
+        sockets = open_stat_sockets(settings["listen-address"], settings["stat-port"],
+                                    settings["udp-buffer-size"])
+        http = open_http(front, settings)
+        held.callback(http.stop)
+        if settings["pid-file"] is not None:
+            held.enter_context(service.PidFile(settings["pid-file"]))
+        become_user(settings)
+        server = Server(settings, clock_of(settings), plugins, sockets, front, faults)
+        with more_time():
+            server.open()
+        server.start()
+        gevent.signal_handler(signal.SIGHUP, reload, server, arguments)
+        tell_ready(settings, sockets, http)
+        watchdog = gevent.spawn(keep_watchdog)
+        ending.wait()
+        log.info("ending: taking what has arrived, writing what is held")
+        service.stopping()
+        watchdog.kill()
+        with more_time():
+            server.stop()
+    log.info("ended")
+
+
+def open_http(front: Front, settings: Values) -> HttpServer:
+    """The HTTP server, listening; it says "starting" until the store is open. PortInUse, CannotListen."""
+    host, port = settings["http-listen-address"], settings["http-port"]
+    http = HttpServer(front, host, port)
+    try:
+        http.start()
+    except OSError as error:
+        raise listen_error(error, host, port) from error
+    return http
+
+
+def tell_ready(settings: Values, sockets: StatSockets, http: HttpServer) -> None:
+    """Say on standard output, in the log and to the service manager that all is up."""
+    # What was made so far stays: the collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
+    print(f"istat-server ready stat-port={sockets.port} http-port={http.port}", flush=True)
+    log.info("ready: samples on port %d of %s, HTTP on http://%s:%d/", sockets.port,
+             settings["listen-address"] or "this machine", settings["http-listen-address"], http.port)
+    service.ready(f"samples on port {sockets.port}, HTTP on port {http.port}")
+
+
+def clock_of(settings: Values) -> Clock:
+    """The machine's clock, or one that stands at `fake-time`."""
+    return StoppedClock(float(settings["fake-time"])) if settings["fake-time"] else SystemClock()
+
+
+def become_user(settings: Values) -> None:
+    """Make the store's folder, and give up root for `user` if that is set."""
+    user = settings["user"]
+    owner = None
+    if user and os.geteuid() == 0:
+        try:
+            entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        except KeyError:
+            raise IstatError(f"there is no user called {user!r}; name another with --user") from None
+        owner = (entry.pw_uid, entry.pw_gid)
+    prepare_folder(settings["store"], owner)
+    if user:
+        service.drop_privileges(user)
+
+
+def configure_log(settings: Values) -> None:
+    """(Re)open the log as the settings say. LogFileError when the file cannot be written."""
+    handler: logging.Handler = logging.StreamHandler()
+    if settings["log-file"] is not None:
+        try:
+            handler = logging.handlers.WatchedFileHandler(settings["log-file"])
+        except OSError as error:
+            file = settings["log-file"]
+            raise LogFileError(f"cannot write the log file {file}: {error.strerror}") from error
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(settings["log-level"].upper())
+
+
+def reload(server: Server, arguments: Sequence[str]) -> None:
+    """SIGHUP: read the settings again, reopen the log, take over what can change; the rest is named."""
+    service.reloading()
+    try:
+        settings = DECLARATION.load(arguments, os.environ)
+        configure_log(settings)
+    except (SettingsError, LogFileError) as error:
+        log.error("not reloaded, all stays as it was: %s", error)
+    else:
+        changed = [name for name in settings if settings[name] != server.settings[name]]
+        waiting = [name for name in changed if name not in RELOADABLE]
+        if waiting:
+            log.warning("these settings change with a restart only: %s", ", ".join(waiting))
+        server.reload(settings)
+        log.info("reloaded; changed: %s", ", ".join(n for n in changed if n in RELOADABLE) or "nothing")
+    service.ready()
+
+
+def keep_watchdog() -> None:
+    """Tell the service manager that the event loop turns, for as long as it does."""
+    interval = service.watchdog_interval()
+    while interval:
+        service.watchdog()
+        gevent.sleep(interval)
+
+
+@contextlib.contextmanager
+def more_time() -> Iterator[None]:
+    """While inside: keep telling the service manager that a long start or end goes on."""
+    def extend() -> None:
+        while True:
+            service.extend_timeout(EXTEND_BY)
+            service.watchdog()
+            gevent.sleep(EXTEND_EVERY)
+
+    greenlet = gevent.spawn(extend)
+    try:
+        yield
+    finally:
+        greenlet.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

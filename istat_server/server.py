@@ -1,0 +1,216 @@
+"""A server, assembled: store, intake, inputs and outputs, the ticks that drive them, and how they end.
+
+It knows no command line, no signals and no service manager: that is `main`.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import resource
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+import pluggy
+from gevent.event import Event
+
+from istat import __version__
+from istat.clock import Clock, SystemClock
+from istat.errors import StoreError
+from istat.kernels import IMPLEMENTATION
+from istat.settings import Values
+from istat_server.faults import Faults
+from istat_server.front import Front
+from istat_server.hookspecs import ServerContext, Service
+from istat_server.http.app import make_app
+from istat_server.ingest.intake import Intake
+from istat_server.ingest.pump import Pump
+from istat_server.ingest.sockets import StatSockets
+from istat_server.mistakes import Mistakes
+from istat_server.roster import Peer, Roster
+from istat_server.selfmetrics import INTERVAL, SelfMetrics
+
+log = logging.getLogger(__name__)
+
+# How often the store gets its tick [s]: it hands the journal over, so this is half of the 100 ms within
+# which a sample that was read is safe from the end of the process.
+TICK_SECONDS = 0.05
+PAGE_BYTES = resource.getpagesize()
+# The engine's tally: what it refuses (kinds of mistakes, under which it counts every one).
+REFUSALS = ("bad_fields", "bad_number", "not_finite", "reserved", "from_future", "from_past", "rejected")
+# Metric <- key of the store's status.
+STORE_METRICS = {
+    "counters": "counters", "journal.bytes": "journal_bytes", "journal.pending": "journal_pending",
+    "store.cuts": "cuts", "store.jobs": "jobs", "store.files": "files", "store.bytes": "file_bytes",
+    "store.written.files": "files_written", "store.written.bytes": "bytes_written",
+    "store.damaged_blocks": "damaged_blocks", "store.flush_errors": "flush_errors",
+    "store.rows_in_memory": "rows_in_memory", "store.memory": "memory_bytes",
+}
+
+
+class Server:
+    """All parts of one running server. `open`, `start`, and in the end `stop`."""
+
+    def __init__(self, settings: Values, clock: Clock, plugins: pluggy.PluginManager, sockets: StatSockets,
+                 front: Front, faults: Faults) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.faults = faults
+        self.metrics = SelfMetrics()
+        self.mistakes = Mistakes(SystemClock())
+        self.roster = Roster(SystemClock())
+        self.pump = Pump(faults.note)
+        self.store: Any = None
+        self.intake: Any = None
+        self._plugins = plugins
+        self._sockets = sockets
+        self._front = front
+        self._services: list[Service] = []
+        self._loops: list[gevent.Greenlet] = []
+        self._ending = Event()
+        self._started = clock.monotonic()
+        self._counters_at_start = 0
+        self._lag = self._lag_before = 0.0      # longest in this and in the last interval of self-metrics [s]
+        self._self = Peer("self", "istatd", clock.now())
+
+    def open(self) -> None:
+        """Open the store and build what hangs on it. StoreError and its kinds say what is wrong."""
+        folder = self.settings["store"]
+        try:
+            self.store = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
+        except OSError as error:
+            raise StoreError(f"the store {folder} cannot be opened: {error.strerror or error}") from error
+        if self.store is None:
+            raise StoreError("no plugin opens the store that the settings name")
+        self.intake = Intake(self.store, self.mistakes)
+        self._counters_at_start = self.store.count()
+        self.metrics.source(self._measure)
+        context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
+                                self.mistakes, self.metrics, self.pump, self._sockets)
+        for found in self._plugins.hook.istat_inputs(server=context):
+            self._services += found
+        for found in self._plugins.hook.istat_outputs(server=context):
+            self._services += found
+        routes = [route for found in self._plugins.hook.istat_routes(server=context) for route in found]
+        self._front.serve(make_app(self.store, self.status, self.roster, self.metrics, self.clock,
+                                 files=self.settings["files-dir"], routes=routes))
+
+    def start(self) -> None:
+        """Take samples and answer queries from now on."""
+        self._started = self.clock.monotonic()
+        self._loops = [gevent.spawn(self._tick_store), gevent.spawn(self._tick_metrics)]
+        self.pump.start()
+        for service in self._services:
+            service.start()
+
+    def stop(self) -> None:
+        """Take what has arrived, write what is held, close everything; nothing that was read is lost."""
+        self.pump.stop()
+        for service in self._services:
+            self._end(service.name, service.stop)
+        self._ending.set()
+        gevent.joinall(self._loops)
+        if self.store is not None:
+            self.store.close()
+
+    def reload(self, settings: Values) -> None:
+        """Take over what can change while the server runs."""
+        self.settings = settings
+        for service in self._services:
+            take_over = getattr(service, "reload", None)
+            if take_over is not None:
+                take_over(settings)
+
+    def refusals(self) -> dict[str, int]:
+        """What was refused, by kind of mistake: the engine counts some kinds, the rest are noted."""
+        tally = self.store.engine.tally()
+        return {**self.mistakes.counts, **{kind: tally[kind] for kind in REFUSALS}}
+
+    def status(self) -> dict[str, object]:
+        """What `/api/v1/status` says."""
+        tally = self.store.engine.tally()
+        values = self.metrics.values()
+        ingest: dict[str, object] = {"samples": tally["samples"], "lines": tally["lines"]}
+        ingest.update({name.removeprefix("statserver."): value for name, value in values.items()
+                       if name.startswith(("statserver.udp", "statserver.tcp", "statserver.connect"))})
+        return {"version": __version__, "kernels": IMPLEMENTATION,
+                "uptime": self.clock.monotonic() - self._started, "counters": self.store.count(),
+                "store": self.store.status(), "ingest": ingest, "refused": self.refusals()}
+
+    def _end(self, name: str, stop: Callable[[], None]) -> None:
+        try:
+            stop()
+        except Exception as error:  # noqa: BLE001 - the store must be closed whatever a plugin does
+            self.faults.note(f"the end of {name}", error)
+
+    def _tick_store(self) -> None:
+        """Give the store its ticks; how late one comes is how long the hub was busy."""
+        due = self.clock.monotonic() + TICK_SECONDS
+        while not self._ending.wait(max(0.0, due - self.clock.monotonic())):
+            now = self.clock.monotonic()
+            self._lag = max(self._lag, now - due)
+            try:
+                self.store.tick()
+            except Exception as error:  # noqa: BLE001 - a store that fails once may recover
+                self.faults.note("the store's tick", error)
+            due = now + TICK_SECONDS
+
+    def _tick_metrics(self) -> None:
+        while not self._ending.wait(INTERVAL):
+            self.feed_metrics()
+
+    def feed_metrics(self) -> None:
+        """Put the self-metrics into the store, as samples of now."""
+        text = memoryview(self.metrics.lines(int(self.clock.now())))
+        self._lag_before, self._lag = self._lag, 0.0
+        self.intake.feed(text, 0, len(text), self._self)
+
+    def _measure(self) -> Mapping[str, float]:
+        tally = self.store.engine.tally()
+        size, resident = _memory()
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        values: dict[str, float] = {f"refused.{kind}": count for kind, count in self.refusals().items()}
+        values.update(self._measure_store())
+        values.update({
+            "counter.dequeue": tally["samples"], "counter.from_future": tally["from_future"],
+            "counter.from_past": tally["from_past"], "counter.rejected": tally["rejected"],
+            "statserver.lines": tally["lines"], "statserver.commands.reserved": tally["reserved"],
+            "statserver.commands.bad": tally["bad_fields"] + tally["bad_number"] + tally["not_finite"],
+            "statserver.agents": self.roster.online(),
+            "hub.lag": max(self._lag, self._lag_before),
+            "http.requests": self._front.requests, "http.errors.http": self._front.errors,
+            "http.current": self._front.current, "exceptions": self.faults.count,
+            "app.memory.vmsize": size, "app.memory.vmrss": resident,
+            "app.cpu": used.ru_utime + used.ru_stime,
+            "app.uptime": self.clock.monotonic() - self._started,
+        })
+        return values
+
+    def _measure_store(self) -> Mapping[str, float]:
+        status = self.store.status()
+        found = {name: status[key] for name, key in STORE_METRICS.items() if key in status}
+        return {**found, "counter.created": self.store.count() - self._counters_at_start}
+
+
+def prepare_folder(folder: os.PathLike[str], owner: tuple[int, int] | None) -> None:
+    """Make the store's folder; `owner` (uid, gid) gets it when it is new. StoreError in a sentence."""
+    try:
+        if os.path.isdir(folder):
+            return
+        os.makedirs(folder, mode=0o750)
+        if owner is not None:
+            os.chown(folder, *owner)
+    except FileExistsError as error:
+        raise StoreError(f"the store {folder} is no folder; name another with --store") from error
+    except OSError as error:
+        raise StoreError(f"the folder {folder} of the store cannot be made: {error.strerror}; "
+                         "name another with --store") from error
+
+
+def _memory() -> tuple[int, int]:
+    """Virtual and resident size [bytes], as proc(5) tells them in statm."""
+    with open("/proc/self/statm") as file:
+        size, resident = file.read().split()[:2]
+    return int(size) * PAGE_BYTES, int(resident) * PAGE_BYTES
+
+
