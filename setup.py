@@ -50,13 +50,15 @@ def kernels() -> list[Extension]:
             [path],
             extra_compile_args=compile_args,
             extra_link_args=link_args,
-            optional=True,
         )
         for path in sorted(glob.glob("istat/kernels/native/*.pyx"))
     ]
     if not extensions:
         return []
-    return list(cythonize(extensions, compiler_directives=DIRECTIVES))
+    made = list(cythonize(extensions, compiler_directives=DIRECTIVES))
+    for extension in made:
+        extension.optional = True  # set here: cythonize() drops it
+    return made
 
 
 class BuildKernels(build_ext):
