@@ -37,7 +37,9 @@ def mixes(series: int, rows: int) -> dict[str, list[list[float]]]:
         "work, integers": [v for i, v in enumerate(whole) if 16 <= i % 20 < 19],
         "constants": [v for i, v in enumerate(whole) if i % 20 == 19],
         "mostly 0": [[float(draw.random() < 0.02) for _ in range(rows)] for _ in range(series // 10)],
-        "float sums": [[sum(round(draw.gauss(50, 3), 2) for _ in range(6)) for _ in range(rows)] for _ in range(20)],
+        "float sums": [
+            [sum(round(draw.gauss(50, 3), 2) for _ in range(6)) for _ in range(rows)] for _ in range(20)
+        ],
         "random doubles": [[draw.random() for _ in range(rows)] for _ in range(series // 10)],
     }
 
@@ -88,7 +90,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2160)
     options = parser.parse_args()
     print(f"kernels: {kernels.IMPLEMENTATION}; {options.series} series x {options.rows} rows; bytes a value")
-    print(f"{'mix':18} {'codec':>7} {'and zstd-1':>10} {'code ns':>8} {'read ns':>8} {'zlib-1':>8} {'zstd-1':>8}")
+    print(
+        f"{'mix':18} {'codec':>7} {'and zstd-1':>10} {'code ns':>8} {'read ns':>8} {'zlib':>8} {'zstd':>8}"
+    )
     for name, series in mixes(options.series, options.rows).items():
         values = sum(map(len, series))
         raw = b"".join(struct.pack(f"<{len(v)}d", *v) for v in series)

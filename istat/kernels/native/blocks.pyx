@@ -184,7 +184,7 @@ cdef class BlockWriter:
         return 0
 
     def add_run(self, uint32_t id, bint event, Columns columns not None):
-        """Add the rows of one counter, in time order and unique; ids must not descend. ValueError if not so."""
+        """Add one counter's rows, in time order and unique; ids must not descend. ValueError if not so."""
         with nogil:
             self.put_run(id, event, columns)
 

@@ -474,7 +474,8 @@ def decode_run(data: bytes, flags: int, n: int, time: int, unit: int) -> list[Ro
     reader = BitReader(data)
     times = _times(reader, flags, n, time, unit)
     if flags & SINGLE:
-        return [(at, 1, value, 0.0, value, value) for at, value in zip(times, reader.get_doubles(n), strict=True)]
+        values = reader.get_doubles(n)
+        return [(at, 1, value, 0.0, value, value) for at, value in zip(times, values, strict=True)]
     lows, highs = reader.get_doubles(n), reader.get_doubles(n)
     sums, squares = reader.get_doubles(n), reader.get_doubles(n)
     counts = reader.get_integers(n)

@@ -1,0 +1,291 @@
+"""Blocks of coded runs, written, read, merged and reduced: the specification.
+
+A block is a directory and the coded runs (runs.py) of many counters, ids ascending; a long run comes in
+several parts. The native build of the same name gives the same bytes. Knows neither files nor checksums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from istat.kernels.python import runs
+from istat.kernels.python.columns import Columns, Row
+
+VERSION = 1
+MOST_ROWS = 1 << 20  # rows of one block: bounds what hostile bytes can make a reader allocate
+MOST_ID = (1 << 32) - 1
+MOST_OUTPUTS = 64
+VALUES_OF_ROW = 5
+
+
+class Block(NamedTuple):
+    """One finished block; first_time and last_time are of the first and the last bucket in it."""
+
+    first_id: int
+    last_id: int
+    rows: int
+    first_time: int
+    last_time: int
+    data: bytes
+
+
+class _Entry(NamedTuple):
+    """One run in the directory of a block."""
+
+    id: int
+    rows: int
+    flags: int
+    time: int
+    last: int
+    data: bytes
+
+
+def _varint(value: int) -> bytes:
+    made = bytearray()
+    while value >= 128:
+        made.append(value & 127 | 128)
+        value >>= 7
+    made.append(value)
+    return bytes(made)
+
+
+class BlockWriter:
+    """Collects runs of rows into blocks. interval: seconds that all times are multiples of."""
+
+    def __init__(self, max_values: int = 16000, interval: int = 1) -> None:
+        if not VALUES_OF_ROW <= max_values <= MOST_ROWS:
+            raise ValueError("max_values must be from 5 to 2**20")
+        if not 1 <= interval <= runs.LAST_TIME:
+            raise ValueError("interval must be positive")
+        self._max_values = max_values
+        self._unit = interval
+        self._last_id = -1
+        self._entries: list[_Entry] = []
+        self._values = 0
+        self._finished: list[Block] = []
+
+    def add_run(self, id: int, event: bool, columns: Columns) -> None:
+        """Add one counter's rows, in time order and unique; ids must not descend. ValueError if not so."""
+        rows = columns.rows()
+        if not rows:
+            return
+        if not 0 <= id <= MOST_ID:
+            raise OverflowError("an id has 32 bits")
+        if id < self._last_id:
+            raise ValueError("runs must come by ascending id")
+        before = -1
+        for row in rows:
+            if row[0] % self._unit or not before < row[0] <= runs.LAST_TIME or row[1] < 1:
+                raise ValueError("rows need ascending times >= 0 on the interval, and counts >= 1")
+            before = row[0]
+        width = 1 if runs.is_single(rows) else VALUES_OF_ROW
+        part = self._max_values // width
+        for first in range(0, len(rows), part):
+            self._put_part(id, event, rows[first : first + part], width)
+        self._last_id = id
+
+    def _put_part(self, id: int, event: bool, rows: list[Row], width: int) -> None:
+        values = len(rows) * width
+        if self._entries and self._values + values > self._max_values:
+            self._close()
+        flags, data = runs.encode_run(rows, self._unit, event)
+        self._entries.append(_Entry(id, len(rows), flags, rows[0][0], rows[-1][0], data))
+        self._values += values
+
+    def _close(self) -> None:
+        """Put directory and runs together as a finished block."""
+        entries = self._entries
+        if not entries:
+            return
+        first_time = min(entry.time for entry in entries)
+        head = (self._unit, first_time // self._unit, len(entries))
+        parts = [bytes([VERSION]), *map(_varint, head)]
+        before = 0
+        for entry in entries:
+            parts.append(_varint(entry.id - before))
+            parts.append(_varint(entry.rows << 3 | entry.flags))
+            parts.append(_varint((entry.time - first_time) // self._unit))
+            parts.append(_varint(len(entry.data)))
+            before = entry.id
+        parts += [entry.data for entry in entries]
+        rows, last = sum(entry.rows for entry in entries), max(entry.last for entry in entries)
+        self._finished.append(Block(entries[0].id, before, rows, first_time, last, b"".join(parts)))
+        self._entries = []
+        self._values = 0
+
+    def take(self) -> list[Block]:
+        """Give the finished blocks, and forget them."""
+        blocks, self._finished = self._finished, []
+        return blocks
+
+    def finish(self) -> list[Block]:
+        """Close the open block and give all finished blocks; ids may begin anew after it."""
+        self._close()
+        self._last_id = -1
+        return self.take()
+
+
+class _Cursor:
+    """Numbers in groups of seven bits, read from untrusted bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def varint(self, most: int) -> int:
+        """Read a number; ValueError if it is over most or not all there."""
+        value, shift = 0, 0
+        while self.at < len(self.data) and shift < 64:
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                if value > most:
+                    break
+                return value
+            shift += 7
+        raise ValueError("malformed block")
+
+
+class BlockReader:
+    """The runs of one block, decoded one by one. Safe for reading by many threads at once.
+
+    ValueError: the bytes are no block, or a run in it is damaged.
+    """
+
+    def __init__(self, data: bytes, interval: int) -> None:
+        data = bytes(data)
+        if len(data) < 4 or interval < 1:
+            raise ValueError("no block")
+        if data[0] != VERSION:
+            raise ValueError("malformed block")
+        cursor = _Cursor(data)
+        cursor.at = 1
+        self._unit = cursor.varint(runs.LAST_TIME)
+        if self._unit < 1 or interval % self._unit:
+            raise ValueError("malformed block")
+        self.entries = self._directory(cursor)
+
+    def _directory(self, cursor: _Cursor) -> list[_Entry]:
+        most, length = runs.LAST_TIME // self._unit, len(cursor.data)
+        base = cursor.varint(most)
+        count = cursor.varint(MOST_ROWS)
+        if count * 4 > length:
+            raise ValueError("malformed block")
+        found: list[tuple[int, int, int, int]] = []
+        id = rows = 0
+        for _ in range(count):
+            id += cursor.varint(MOST_ID)
+            packed = cursor.varint(MOST_ROWS << 3 | 7)
+            start = base + cursor.varint(most)
+            size = cursor.varint(length)
+            rows += packed >> 3
+            if id > MOST_ID or packed < 8 or rows > MOST_ROWS or start > most:
+                raise ValueError("malformed block")
+            found.append((id, packed, start * self._unit, size))
+        if sum(size for *_, size in found) != length - cursor.at:
+            raise ValueError("malformed block")
+        entries = []
+        for id, packed, time, size in found:
+            data = cursor.data[cursor.at : cursor.at + size]
+            entries.append(_Entry(id, packed >> 3, packed & 7, time, time, data))
+            cursor.at += size
+        return entries
+
+    def decode(self, entry: _Entry) -> list[Row]:
+        """Give the rows of one run."""
+        return runs.decode_run(entry.data, entry.flags, entry.rows, entry.time, self._unit)
+
+    def runs(self) -> list[tuple[int, bool, int]]:
+        """List ``(id, event, rows)`` of every run, in order; a long run may come in several parts."""
+        return [(entry.id, bool(entry.flags & runs.EVENT), entry.rows) for entry in self.entries]
+
+    def read(self, id: int, start: int, end: int, into: Columns) -> int:
+        """Append the rows of id with start <= time < end to into; give how many. ValueError if damaged."""
+        kept: list[Row] = []
+        for entry in self.entries:
+            if entry.id == id and entry.time < end:
+                kept += [row for row in self.decode(entry) if start <= row[0] < end]
+        for row in kept:
+            into.append(*row)
+        return len(kept)
+
+
+# --- merging ------------------------------------------------------------------------------------------
+
+
+def _gather(
+    inputs: Sequence[Sequence[BlockReader]], first_id: int, last_id: int, drop_ids: Collection[int]
+) -> Iterator[tuple[int, bool, Columns]]:
+    """Give, by ascending id, the kind and the folded rows of all inputs."""
+    entries: dict[int, list[tuple[BlockReader, _Entry]]] = {}
+    for readers in inputs:
+        for reader in readers:
+            for entry in reader.entries:
+                if first_id <= entry.id <= last_id:
+                    entries.setdefault(entry.id, []).append((reader, entry))
+    for id in sorted(entries):
+        kinds = {entry.flags & runs.EVENT for _, entry in entries[id]}
+        if len(kinds) > 1:
+            raise ValueError(f"counter {id} is gauge here and event there")
+        event = bool(kinds.pop())
+        rows = Columns()
+        for reader, entry in entries[id]:
+            rows.extend(Columns.from_rows(reader.decode(entry)))
+        rows.fold(event)
+        if id not in drop_ids:
+            yield id, event, rows
+
+
+def merge_runs(
+    inputs: Sequence[Sequence[BlockReader]],
+    first_id: int,
+    last_id: int,
+    outputs: Sequence[tuple[int, int, BlockWriter]],
+    drop_ids: Collection[int] = (),
+) -> int:
+    """Merge runs of partial rows, inputs in sequence order, over ids first_id..last_id inclusive.
+
+    outputs: ``(from, to, BlockWriter)``; rows outside all of them are left out, as are drop_ids.
+    Gives the rows written. ValueError: an input is damaged.
+    """
+    if len(outputs) > MOST_OUTPUTS:
+        raise ValueError("at most 64 outputs")
+    written = 0
+    for id, event, rows in _gather(inputs, first_id, last_id, drop_ids):
+        for start, end, writer in outputs:
+            part = rows.slice(start, end)
+            writer.add_run(id, event, part)
+            written += len(part)
+    return written
+
+
+def derive_runs(
+    inputs: Sequence[Sequence[BlockReader]],
+    first_id: int,
+    last_id: int,
+    start: int,
+    end: int,
+    fine_interval: int,
+    outputs: Sequence[tuple[int, BlockWriter]],
+    drop_ids: Collection[int] = (),
+) -> int:
+    """Merge fine runs as merge_runs does and reduce start <= time < end to coarser intervals.
+
+    outputs: ``(interval, BlockWriter)``; event totals become rates per second first. Gives the rows written.
+    """
+    if len(outputs) > MOST_OUTPUTS:
+        raise ValueError("at most 64 outputs")
+    if fine_interval < 1 or any(interval < fine_interval for interval, _ in outputs):
+        raise ValueError("a coarser interval is a multiple of the fine one")
+    written = 0
+    for id, event, rows in _gather(inputs, first_id, last_id, drop_ids):
+        span = rows.slice(start, end)
+        if event:
+            span.rates(fine_interval)
+        for interval, writer in outputs:
+            part = span.reduce(start, interval, interval // fine_interval if event else 0)
+            writer.add_run(id, event, part)
+            written += len(part)
+    return written
