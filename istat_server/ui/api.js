@@ -1,0 +1,118 @@
+/**
+ * The server's /api/v1, as functions. Knows addresses, status codes and the server's clock; shows nothing.
+ */
+
+/** @import {Grid} from "./grid.js" */
+
+/**
+ * @typedef {{name: string, kind: "gauge" | "event"}} Name
+ * @typedef {{label: string, name: string, kind: "gauge" | "event" | null, branches: boolean}} Child
+ * @typedef {{name: string, address: string, version: string, last_seen: number, online: boolean, transport: string}} Agent
+ */
+
+/** Longest wait for an answer [ms]; a year of 1,000 counters takes the server a few seconds. */
+const TIMEOUT = 20000;
+/** Most names in one series request; the server takes 1,000. */
+const NAMES_PER_REQUEST = 1000;
+/** Most numbers wanted in one answer; the server gives 2,000,000. */
+const NUMBERS_PER_REQUEST = 1500000;
+const COLUMNS = ["avg", "min", "max"];
+
+/** The server is not there, or answers nonsense: worth another try. */
+export class ServerAway extends Error {}
+
+/** The server said no, with a reason. */
+export class Refused extends Error {
+  /** @param {number} status @param {string} message */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export class Api {
+  /** Seconds that the server's clock is ahead of ours; small differences are latency and rounding. */
+  skew = 0;
+
+  /** @param {URL} base  ends in /api/v1/ @param {() => number} clock  [s] */
+  constructor(base, clock = () => Date.now() / 1000) {
+    this.base = base;
+    this.clock = clock;
+  }
+
+  /** The server's time [s]. */
+  now() {
+    return this.clock() + this.skew;
+  }
+
+  /** @param {Record<string, string | number>} query @param {string} path @param {RequestInit} [init] */
+  async request(path, query = {}, init = {}) {
+    const url = new URL(path, this.base);
+    for (const [key, value] of Object.entries(query)) url.searchParams.set(key, String(value));
+    const limit = AbortSignal.timeout(TIMEOUT);
+    const signal = init.signal ? AbortSignal.any([init.signal, limit]) : limit;
+    let response;
+    let body;
+    try {
+      response = await fetch(url, { cache: "no-store", ...init, signal });
+      body = await response.json();
+    } catch (error) {
+      if (init.signal?.aborted) throw error;
+      throw new ServerAway(error instanceof SyntaxError ? "the answer is not JSON" : String(error));
+    }
+    if (response.status >= 500) throw new ServerAway(body?.error ?? `status ${response.status}`);
+    if (!response.ok) throw new Refused(response.status, body?.error ?? `status ${response.status}`);
+    this.#compareClocks(response.headers.get("date"));
+    return body;
+  }
+
+  /** @param {string | null} date  the Date header */
+  #compareClocks(date) {
+    const theirs = date ? Date.parse(date) / 1000 : NaN;
+    if (Number.isNaN(theirs)) return;
+    const skew = theirs + 0.5 - this.clock();
+    this.skew = Math.abs(skew) > 3 ? skew : 0;
+  }
+
+  /** Average, minimum and maximum of each counter over one grid; at least one name.
+   * @param {string[]} names @param {number} from @param {number} to @param {number} points @param {AbortSignal} [signal]
+   * @returns {Promise<Grid>} */
+  async series(names, from, to, points, signal) {
+    /** @type {Grid[]} */
+    const parts = [];
+    const each = Math.max(1, Math.min(NAMES_PER_REQUEST, Math.floor(NUMBERS_PER_REQUEST / (COLUMNS.length * points))));
+    for (let at = 0; at < names.length; at += each) {
+      const body = { names: names.slice(at, at + each), from, to, points, columns: COLUMNS };
+      parts.push(await this.request("series", {}, {
+        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal,
+      }));
+    }
+    return { ...parts[0], series: parts.flatMap((part) => part.series), missing: parts.flatMap((part) => part.missing) };
+  }
+
+  /** @param {string} match  a pattern: * is any run of characters @param {number} limit @returns {Promise<{names: Name[], truncated: boolean}>} */
+  names(match, limit) {
+    return this.request("names", { match, limit });
+  }
+
+  /** @param {string} words @param {number} limit @param {AbortSignal} signal
+   * @returns {Promise<{names: Name[], truncated: boolean}>} */
+  search(words, limit, signal) {
+    return this.request("search", { q: words, limit }, { signal });
+  }
+
+  /** @param {string} prefix @returns {Promise<Child[]>} */
+  async children(prefix) {
+    return (await this.request("children", { prefix })).children;
+  }
+
+  /** @returns {Promise<Agent[]>} */
+  async agents() {
+    return (await this.request("agents")).agents;
+  }
+
+  /** @returns {Promise<any>} */
+  status() {
+    return this.request("status");
+  }
+}

@@ -1,0 +1,392 @@
+/**
+ * The page: joins state, loader, tree, search, charts and panels. What is shown follows from the state, the
+ * state from the URL; every wish of the reader becomes a new state.
+ */
+
+/** @import {Grid} from "./grid.js" */
+/** @import {State} from "./state.js" */
+import { ServerPanel } from "./agents.js";
+import { Api, ServerAway } from "./api.js";
+import { ChartCard, loadLibrary } from "./chart.js";
+import { byId, el } from "./dom.js";
+import { formatRange } from "./format.js";
+import { firstSample } from "./grid.js";
+import { Loader } from "./loader.js";
+import { hostLabel } from "./overview.js";
+import { OverviewSource } from "./overview_source.js";
+import { RangeControl } from "./range.js";
+import { Search } from "./search.js";
+import { defaults, formatFragment, isLive, parseFragment, pointsFor, toggleCounter, zoomTo } from "./state.js";
+import { Tree } from "./tree.js";
+
+/** How often an empty page looks whether something has come [ms]. */
+const EMPTY_PERIOD = 3000;
+/** How often an overview looks for new counters [ms]. */
+const OVERVIEW_PERIOD = 60000;
+/** Below this the side panel lies over the charts, as in style.css [px]. */
+const NARROW = 820;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+class App {
+  /** @type {State} */
+  state = parseFragment(location.hash);
+  /** @type {string[][]} */
+  charts = [];
+  /** @type {Map<string, ChartCard>} */
+  cards = new Map();
+  selected = 0;
+  points = 0;
+  /** @type {"loading" | "data" | "empty"} */
+  found = "loading";
+  #countdown = 0;
+  #poll = 0;
+
+  constructor() {
+    this.api = new Api(new URL("../api/v1/", import.meta.url));
+    this.source = new OverviewSource(this.api);
+    this.loader = new Loader(this.api, {
+      grid: (grid, window) => this.#onGrid(grid, window),
+      away: (seconds, why) => this.#away(seconds, why),
+      back: () => this.#back(),
+      refused: (why) => this.#banner(`The server refused: ${why}`, 0),
+    });
+    /** @param {unknown} error */
+    const failed = (error) => this.#failed(error);
+    this.panel = new ServerPanel(this.api, { host: (name) => this.#showHost(name), error: failed });
+    this.tree = new Tree(byId("tree"), (prefix) => this.api.children(prefix).catch((error) => { failed(error); throw error; }),
+      (name) => this.pick(name));
+    this.search = new Search(
+      { input: byId("search"), list: byId("results"), note: byId("search-note"), all: byId("search-all") },
+      (words, limit, signal) => this.api.search(words, limit, signal),
+      {
+        onPick: (name) => this.pick(name),
+        onAll: (names) => this.change({ charts: [names, ...this.charts] }),
+        onActive: (active) => { byId("search-pane").hidden = !active; byId("tree").hidden = active; },
+        onError: failed,
+      });
+    this.range = new RangeControl({ now: () => this.api.now(), change: (range) => this.change({ range }) });
+    this.#bind();
+  }
+
+  #bind() {
+    addEventListener("popstate", () => { this.state = parseFragment(location.hash); this.render(); });
+    dark.addEventListener("change", () => this.#theme());
+    byId("live").addEventListener("click", () => this.#toggleLive());
+    byId("theme").addEventListener("click", () => this.#toggleTheme());
+    byId("into-new").addEventListener("click", () => this.change({ overlay: false }, false));
+    byId("into-selected").addEventListener("click", () => this.change({ overlay: true }, false));
+    byId("banner-button").addEventListener("click", () => this.#retry());
+    byId("hosts").addEventListener("change", () => this.#showHost(byId("hosts").value));
+    for (const id of ["overview", "no-charts-overview", "home"]) {
+      byId(id).addEventListener("click", (/** @type {Event} */ event) => {
+        event.preventDefault();
+        this.change({ charts: null, host: "" });
+      });
+    }
+    const narrow = innerWidth <= NARROW;
+    this.#side(!narrow);
+    byId("drawer-button").addEventListener("click", () => this.#side(document.body.dataset.side === "closed"));
+    byId("shade").addEventListener("click", () => this.#side(false));
+    addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("resize", () => this.#measure());
+    new ResizeObserver(() => this.#measure()).observe(byId("charts"));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.key === "/" && !target.closest("input, select, dialog") && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      this.#side(true);
+      byId("search").focus();
+    } else if (event.key === "Escape" && innerWidth <= NARROW && !target.closest("dialog")) this.#side(false);
+  }
+
+  /** Show or hide the counters. @param {boolean} open */
+  #side(open) {
+    document.body.dataset.side = open ? "open" : "closed";
+    byId("drawer-button").setAttribute("aria-expanded", String(open));
+  }
+
+  async start() {
+    this.#theme();
+    this.#controls();
+    const library = await loadLibrary();
+    byId("no-library").hidden = library;
+    this.panel.poll();
+    this.tree.load().then((count) => { byId("tree-empty").hidden = count > 0; }, () => {});
+    await this.render();
+  }
+
+  /** A new view. @param {Partial<State>} patch @param {boolean} [step]  whether "back" should undo it */
+  change(patch, step = true) {
+    this.state = { ...this.state, ...patch };
+    const url = location.pathname + location.search + formatFragment(this.state);
+    if (step) history.pushState({ inside: true }, "", url);
+    else history.replaceState(history.state, "", url);
+    return this.render();
+  }
+
+  /** Bring the page in line with the state. */
+  async render() {
+    this.#theme();
+    this.#controls();
+    const state = this.state;
+    if (state.charts !== null) [this.charts, this.found] = [state.charts, "data"];
+    else {
+      try {
+        this.charts = await this.source.charts(state.host);
+        this.found = this.charts.length ? "data" : "empty";
+      } catch (error) {
+        this.#failed(error);
+        this.#ready();
+        return;
+      }
+      if (this.state !== state) return;
+    }
+    this.#cards();
+    this.#controls();
+    this.#watchForMore();
+    await this.#load();
+    this.#ready();
+  }
+
+  #load() {
+    const names = [...new Set(this.charts.flat())];
+    this.#measure(false);
+    return this.loader.show({ names, range: this.state.range, points: this.points, live: isLive(this.state) });
+  }
+
+  /** Points wanted for the widest chart; asks again when that has grown much. */
+  #measure(reload = true) {
+    const widths = [...this.cards.values()].map((card) => card.area.clientWidth);
+    const points = pointsFor(Math.max(300, ...widths));
+    if (Math.abs(points - this.points) < this.points * 0.25) return;
+    const first = this.points === 0;
+    this.points = points;
+    if (reload && !first) this.#load();
+  }
+
+  /** Keep cards whose counters stay, make and remove the others. */
+  #cards() {
+    const before = this.cards;
+    this.cards = new Map();
+    this.charts.forEach((names, index) => {
+      const key = names.join("\n");
+      const card = before.get(key) ?? this.#card(names);
+      before.delete(key);
+      this.cards.set(key, card);
+      card.mergeButton.hidden = index === 0;
+      const place = byId("charts").children[index];
+      if (place !== card.element) byId("charts").insertBefore(card.element, place ?? null);
+    });
+    for (const card of before.values()) card.destroy();
+    this.#select(Math.min(this.selected, Math.max(0, this.charts.length - 1)));
+    const shown = new Set(this.charts.flat());
+    this.tree.mark(shown);
+    this.search.mark(shown);
+    if (this.loader.grid) this.#fillNew(this.loader.grid);
+  }
+
+  /** New cards with counters that are already loaded need not wait. @param {Grid} grid */
+  #fillNew(grid) {
+    const have = new Set(grid.series.map((one) => one.name));
+    for (const card of this.cards.values()) {
+      if (!card.grid && card.names.every((name) => have.has(name))) card.update(grid, this.window);
+    }
+  }
+
+  window = { from: 0, to: 1 };
+
+  /** @param {string[]} names */
+  #card(names) {
+    const here = () => this.charts.findIndex((other) => other.join("\n") === names.join("\n"));
+    /** @param {number} count @param {...string[]} put */
+    const replace = (count, ...put) => {
+      const charts = [...this.charts];
+      charts.splice(here(), count, ...put);
+      this.change({ charts });
+    };
+    return new ChartCard(names, {
+      zoom: (from, to) => this.change({ range: zoomTo(from, to) }),
+      back: () => this.#zoomBack(),
+      close: () => replace(1),
+      split: () => replace(1, ...names.map((name) => [name])),
+      drop: (name) => replace(1, names.filter((other) => other !== name)),
+      merge: () => {
+        const at = here();
+        const charts = [...this.charts];
+        charts.splice(at - 1, 2, [...new Set([...charts[at - 1], ...names])]);
+        this.change({ charts });
+      },
+      select: () => this.#select(here()),
+    });
+  }
+
+  /** @param {number} index */
+  #select(index) {
+    this.selected = index;
+    [...this.cards.values()].forEach((card, at) => {
+      if (at === index) card.element.dataset.selected = "1";
+      else delete card.element.dataset.selected;
+    });
+  }
+
+  /** Show a counter, or hide it. @param {string} name */
+  pick(name) {
+    const charts = toggleCounter(this.charts, name, this.state.overlay ? this.selected : -1);
+    const added = charts.flat().length > this.charts.flat().length;
+    byId("said").textContent = `${added ? "Added" : "Removed"} ${name}`;
+    if (added && innerWidth <= NARROW) this.#side(false);
+    if (added && !this.state.overlay) scrollTo({ top: 0 });
+    this.change({ charts });
+  }
+
+  #zoomBack() {
+    if (history.state?.inside && !("preset" in this.state.range)) history.back();
+    else if (!("preset" in this.state.range)) this.change({ range: defaults().range });
+  }
+
+  /** @param {Grid} grid @param {{from: number, to: number}} window */
+  #onGrid(grid, window) {
+    if (this.#tooWide(grid, window)) return;
+    this.window = window;
+    for (const card of this.cards.values()) card.update(grid, window);
+    byId("span").textContent = `${formatRange(window.from, window.to)} · ${interval(grid.interval)} buckets`;
+  }
+
+  /** A store that was started minutes ago would be a sliver in an hour: begin with the finest range then.
+   * Only when the URL names no range. @param {Grid} grid @param {{from: number, to: number}} window */
+  #tooWide(grid, window) {
+    if (/[#&]r=/.test(location.hash) || document.body.dataset.ready) return false;
+    const first = firstSample(grid);
+    if (first === null || window.to - first > 840) return false;
+    this.change({ range: { preset: "15m" } }, false);
+    return true;
+  }
+
+  /** While there is nothing to show, or an overview that may grow, look again now and then. */
+  #watchForMore() {
+    clearTimeout(this.#poll);
+    if (this.state.charts !== null) return;
+    const period = this.found === "empty" ? EMPTY_PERIOD : OVERVIEW_PERIOD;
+    this.#poll = window.setTimeout(async () => {
+      if (document.hidden) return this.#watchForMore();
+      const before = JSON.stringify(this.charts);
+      const charts = await this.source.charts(this.state.host).catch(() => this.charts);
+      if (this.state.charts === null && JSON.stringify(charts) !== before) {
+        this.tree.load().then((count) => { byId("tree-empty").hidden = count > 0; }, () => {});
+        this.render();
+      } else this.#watchForMore();
+    }, period);
+  }
+
+  #controls() {
+    const { state } = this;
+    const overview = state.charts === null;
+    const host = this.source.host;
+    byId("title").textContent = !overview ? (this.charts.length === 1 ? "1 chart" : `${this.charts.length} charts`)
+      : host || (this.found === "empty" ? "Welcome" : "Overview");
+    document.title = (overview ? host || "" : this.charts.flat().slice(0, 2).join(", ")) + (host || !overview ? " · istatd" : "istatd");
+    byId("overview").hidden = overview;
+    byId("hosts-label").hidden = !overview || this.source.hosts.length < 2;
+    byId("title").hidden = !byId("hosts-label").hidden;
+    const listed = [...byId("hosts").options].map((/** @type {HTMLOptionElement} */ option) => option.value).join("\n");
+    if (listed !== this.source.hosts.join("\n")) {
+      byId("hosts").replaceChildren(...this.source.hosts.map((name) => el("option", { value: name }, name)));
+    }
+    byId("hosts").value = host;
+    byId("no-charts").hidden = overview || this.charts.length > 0;
+    byId("no-data").hidden = this.found !== "empty" || !overview;
+    byId("span").hidden = !this.charts.length;
+    byId("hint-agent").textContent = `istat-agent --server ${location.hostname || "localhost"}:8111`;
+    byId("hint-line").textContent = `echo "my.first.counter $(date +%s) 42" > /dev/udp/${location.hostname || "localhost"}/8111`;
+    byId("live").setAttribute("aria-pressed", String(isLive(state)));
+    byId("live-text").textContent = isLive(state) ? "Live" : "Paused";
+    byId("live").title = isLive(state) ? "Following the clock; click to pause" : "Click to follow the clock";
+    byId("into-new").setAttribute("aria-checked", String(!state.overlay));
+    byId("into-selected").setAttribute("aria-checked", String(state.overlay));
+    document.body.dataset.overlay = state.overlay ? "1" : "0";
+    this.range.show(state.range);
+  }
+
+  #toggleLive() {
+    if (isLive(this.state)) this.change({ live: false }, false);
+    else this.change({ live: true, range: "preset" in this.state.range ? this.state.range : defaults().range });
+  }
+
+  #toggleTheme() {
+    const now = document.documentElement.dataset.theme;
+    const wanted = now === "dark" ? "light" : "dark";
+    const system = dark.matches ? "dark" : "light";
+    this.change({ theme: wanted === system ? "auto" : wanted }, false);
+  }
+
+  #theme() {
+    const theme = this.state.theme === "auto" ? (dark.matches ? "dark" : "light") : this.state.theme;
+    byId("theme").title = `Switch to ${theme === "dark" ? "light" : "dark"}`;
+    byId("theme").setAttribute("aria-label", byId("theme").title);
+    if (document.documentElement.dataset.theme === theme) return;
+    document.documentElement.dataset.theme = theme;
+    for (const card of this.cards.values()) card.recolour();
+  }
+
+  /** The overview of a host, or of the host that an agent runs on. @param {string} name */
+  #showHost(name) {
+    this.change({ charts: null, host: hostLabel(name, this.source.hosts) });
+  }
+
+  /** @param {unknown} error */
+  #failed(error) {
+    if (error instanceof ServerAway) {
+      if (!this.loader.failures) this.loader.failed(error);
+    } else this.#banner(error instanceof Error ? error.message : String(error), 0);
+  }
+
+  /** @param {number} seconds @param {string} why */
+  #away(seconds, why) {
+    let left = seconds;
+    clearInterval(this.#countdown);
+    const tell = () => this.#banner(`The server does not answer (${why}). Next try in ${left} s.`, left);
+    tell();
+    this.#countdown = window.setInterval(() => { if (left > 1) { left--; tell(); } }, 1000);
+  }
+
+  /** The server answers again. */
+  #back() {
+    clearInterval(this.#countdown);
+    byId("banner").hidden = true;
+    this.panel.poll();
+    if (!byId("tree").children.length) this.tree.load().then((count) => { byId("tree-empty").hidden = count > 0; }, () => {});
+  }
+
+  #retry() {
+    clearInterval(this.#countdown);
+    byId("banner").hidden = true;
+    this.loader.reload();
+  }
+
+  /** @param {string} text @param {number} again  whether a retry is planned [s] */
+  #banner(text, again) {
+    byId("banner-text").textContent = text;
+    byId("banner-button").textContent = again ? "Try now" : "Try again";
+    byId("banner").hidden = false;
+  }
+
+  /** The tests' sign that the first view is painted. */
+  #ready() {
+    requestAnimationFrame(() => requestAnimationFrame(() => { document.body.dataset.ready = "1"; }));
+  }
+}
+
+/** @param {number} seconds */
+function interval(seconds) {
+  if (seconds % 86400 === 0) return `${seconds / 86400} d`;
+  if (seconds % 3600 === 0) return `${seconds / 3600} h`;
+  return seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`;
+}
+
+const app = new App();
+/** For tests and for the curious: the running page. */
+Object.assign(globalThis, { __istat: app });
+app.start();

@@ -1,0 +1,327 @@
+/**
+ * One card: heading, plot (min-max band behind the average line) and legend. Knows uPlot and the page's
+ * colours; asks nobody for data, and tells its owner what the reader wants.
+ */
+
+/** @import {Grid, Series} from "./grid.js" */
+/** @import {Unit} from "./format.js" */
+import { el, iconButton } from "./dom.js";
+import { TIME_STEPS, axisSteps, formatDateTime, formatRange, formatValue, shortLabels, timeLabels, titleOf, unitOf } from "./format.js";
+import { bridged, isolated, summary, times, usualStep } from "./grid.js";
+
+const VENDOR = "./vendor/uPlot.esm.js";
+const HEIGHT = 200; // of the plot with its axes [px]
+const COLOURS = 8; // --series-1 ... of style.css
+/** A drag shorter than this is a click [px]. */
+const SHORTEST_DRAG = 5;
+/** Series per counter in the plot: average, maximum, minimum (the order that a band wants). */
+const PER_COUNTER = 3;
+
+/** @typedef {import("uplot")} Plot */
+/**
+ * @typedef {{
+ *   zoom: (from: number, to: number) => void, back: () => void, close: () => void, select: () => void,
+ *   split: () => void, merge: () => void, drop: (name: string) => void,
+ * }} Wishes
+ */
+
+/** @type {any} */
+let uPlot = null;
+
+/** Fetch the chart library. @returns {Promise<boolean>} false when it was not part of the build */
+export async function loadLibrary() {
+  try {
+    uPlot = (await import(VENDOR)).default;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The value of a colour variable as the browser resolves it, with an opacity. @param {string} name @param {number} alpha */
+function colour(name, alpha = 1) {
+  const probe = el("span");
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const [r, g, b] = getComputedStyle(probe).color.match(/[\d.]+/g) ?? ["0", "0", "0"];
+  probe.remove();
+  return `rgba(${r}, ${g}, ${b}, ${alpha})`;
+}
+
+/** Room for a value axis: from zero, unless all values are far from it and move.
+ * @param {number | null} low @param {number | null} high @param {Unit} unit @returns {[number, number]} */
+export function valueRange(low, high, unit) {
+  if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
+  const span = high - low;
+  const fromZero = low >= 0 && (unit.symbol === "%" || low < high / 2 || span < high * 0.02);
+  const bottom = fromZero ? 0 : low >= 0 ? Math.max(0, low - span * 0.1) : low - span * 0.1;
+  let top = high > 0 || !fromZero ? high + (high - bottom) * 0.08 : 1;
+  if (unit.symbol === "%" && !unit.perSecond) top = high <= 100 ? Math.min(100, Math.max(top, 1)) : top;
+  return [bottom, top > bottom ? top : bottom + 1];
+}
+
+export class ChartCard {
+  /** @type {Plot | null} */
+  plot = null;
+  /** @type {Grid | null} */
+  grid = null;
+  window = { from: 0, to: 1 };
+  /** @type {Unit} */
+  unit;
+  /** @type {Set<string>} */
+  #hidden = new Set();
+  /** @type {Record<string, HTMLElement[]>} */
+  #cells = {};
+
+  /** @param {string[]} names @param {Wishes} wishes */
+  constructor(names, wishes) {
+    this.names = names;
+    this.wishes = wishes;
+    this.unit = unitOf(names[0], "gauge");
+    this.labels = shortLabels(names);
+    const { title, detail } = titleOf(names);
+    this.title = title + (detail ? ` ${detail}` : "");
+    this.area = el("div", {
+      class: "plot", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": this.title,
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
+      ontouchmove: (/** @type {TouchEvent} */ event) => this.#touch(event),
+    });
+    this.note = el("p", { class: "plot-note" }, "Loading …");
+    this.when = el("th", { scope: "col" });
+    this.valueHead = el("th", { scope: "col" }, "last");
+    this.body = el("tbody", {}, ...this.names.map((name, index) => this.#legendRow(name, index)));
+    const several = this.names.length > 1;
+    this.mergeButton = iconButton("layers", `Lay ${this.title} over the chart before it`, this.wishes.merge);
+    this.element = el("article", { class: "card", "aria-label": this.title, "data-state": "loading" },
+      el("header", { onclick: this.wishes.select },
+        el("h2", { title: this.names.join("\n") }, title, detail ? el("small", {}, detail) : null),
+        el("div", { class: "card-tools" },
+          several ? iconButton("split", `Split ${this.title} into single charts`, this.wishes.split) : null,
+          this.mergeButton, iconButton("close", `Close ${this.title}`, this.wishes.close))),
+      el("div", { class: "plot-box" }, this.area, this.note),
+      el("table", { class: "legend" },
+        el("thead", {}, el("tr", {}, this.when, this.valueHead, el("th", { scope: "col" }, "min"), el("th", { scope: "col" }, "max"))),
+        this.body));
+    this.resizer = new ResizeObserver(() => this.#resize());
+    this.resizer.observe(this.area);
+  }
+
+  /** @param {string} name @param {number} index */
+  #legendRow(name, index) {
+    const label = this.labels[index];
+    const cells = [el("td"), el("td"), el("td")];
+    this.#cells[name] = cells;
+    const several = this.names.length > 1;
+    return el("tr", { "data-name": name },
+      el("th", { scope: "row" }, el("div", { class: "legend-name" },
+        el("button", {
+          type: "button", class: `legend-toggle series-${(index % COLOURS) + 1}`, "aria-pressed": "true",
+          title: several ? `${name}\nClick to hide or show` : name,
+          onclick: (/** @type {Event} */ event) => this.#toggle(name, /** @type {HTMLElement} */ (event.currentTarget)),
+        }, el("span", { class: "swatch", "aria-hidden": "true" }), el("span", { class: "legend-label" }, label)),
+        several ? iconButton("close", `Remove ${name}`, () => this.wishes.drop(name)) : null)),
+      ...cells);
+  }
+
+  /** Show new data. @param {Grid} whole  may hold other charts' counters too @param {{from: number, to: number}} window */
+  update(whole, window) {
+    const byName = new Map(whole.series.map((one) => [one.name, one]));
+    const series = this.names.map((name) => byName.get(name) ?? this.#nothing(name, whole.points));
+    const kinds = this.grid?.series.map((one) => one.kind).join();
+    this.grid = { ...whole, series, missing: whole.missing.filter((name) => this.names.includes(name)) };
+    this.window = window;
+    this.unit = unitOf(this.names[0], series[0].kind);
+    this.#say(series);
+    if (this.plot && kinds !== series.map((one) => one.kind).join()) this.#destroyPlot();
+    if (this.plot) this.plot.setData(this.#columns(), true);
+    else this.#draw();
+    this.#legend();
+  }
+
+  /** A counter that the server does not know. @param {string} name @param {number} points @returns {Series} */
+  #nothing(name, points) {
+    const none = new Array(points).fill(null);
+    return { name, kind: "gauge", avg: none, min: none, max: none };
+  }
+
+  /** What stands in the plot's place, if anything. @param {Series[]} series */
+  #say(series) {
+    const missing = this.grid?.missing.length ?? 0;
+    const empty = series.every((one) => one.avg.every((value) => value === null));
+    const [state, text] = missing === this.names.length
+      ? ["missing", missing === 1 ? "The server has no counter of this name." : "The server has none of these counters."]
+      : empty ? ["empty", "No samples in this time range."] : ["data", ""];
+    this.element.dataset.state = state;
+    this.note.textContent = text;
+  }
+
+  /** Times, then average, maximum and minimum of each counter. */
+  #columns() {
+    const grid = /** @type {Grid} */ (this.grid);
+    /** @type {any[]} */
+    const columns = [times(grid)];
+    for (const one of grid.series) {
+      const step = usualStep(one.avg);
+      columns.push(bridged(one.avg, step), bridged(one.max, step), bridged(one.min, step));
+    }
+    return columns;
+  }
+
+  #draw() {
+    if (!uPlot || !this.area.clientWidth) return;
+    this.plot = new uPlot(this.#options(), this.#columns(), this.area);
+    this.#applyHidden();
+  }
+
+  /** @returns {any} */
+  #options() {
+    const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+    const axis = { stroke: colour("dim"), font, grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
+    return {
+      width: this.area.clientWidth, height: HEIGHT, legend: { show: false }, padding: [10, 8, 0, 0],
+      scales: {
+        x: { time: true, range: () => [this.window.from, this.window.to] },
+        y: { range: (/** @type {Plot} */ _, /** @type {number} */ low, /** @type {number} */ high) => valueRange(low, high, this.unit) },
+      },
+      axes: [
+        { ...axis, size: 38, space: 72, incrs: TIME_STEPS, gap: 6, lineGap: 1.3,
+          values: (/** @type {Plot} */ _, /** @type {number[]} */ at, /** @type {number} */ __, /** @type {number} */ ___, /** @type {number} */ step) => timeLabels(at, step) },
+        { ...axis, size: this.#axisWidth, space: 34, incrs: axisSteps(this.unit),
+          values: (/** @type {Plot} */ _, /** @type {number[]} */ at) => this.#valueLabels(at) },
+      ],
+      series: [{}, ...this.names.flatMap((_, index) => this.#seriesOptions(index))],
+      bands: this.names.map((_, index) => ({
+        series: [index * PER_COUNTER + 2, index * PER_COUNTER + 3],
+        fill: colour(`series-${(index % COLOURS) + 1}`, this.names.length > 2 ? 0.14 : 0.22),
+      })),
+      cursor: {
+        drag: { x: true, y: false, setScale: false },
+        sync: { key: "istat", setSeries: false, filters: { pub: (/** @type {string} */ type) => type !== "mousedown" && type !== "mouseup" } },
+        points: { size: 7, width: 2 },
+        bind: { dblclick: () => () => { this.wishes.back(); return null; } },
+      },
+      hooks: {
+        setCursor: [() => this.#legend()],
+        setSelect: [(/** @type {Plot} */ plot) => this.#selected(plot)],
+      },
+    };
+  }
+
+  /** @param {number} index */
+  #seriesOptions(index) {
+    const stroke = colour(`series-${(index % COLOURS) + 1}`);
+    const edge = { width: 0, points: { show: false }, pxAlign: 0 };
+    return [
+      { label: this.labels[index], stroke, width: 1.5, pxAlign: 0,
+        points: { size: 4, fill: stroke, width: 0, show: () => false,
+          filter: (/** @type {Plot} */ plot, /** @type {number} */ at) => isolated(/** @type {any} */ (plot.data[at])) } },
+      edge, edge,
+    ];
+  }
+
+  /** @param {number[]} at  values of the axis' marks */
+  #valueLabels(at) {
+    const step = at.length > 1 ? Math.abs(at[1] - at[0]) : 1;
+    const most = Math.max(...at.map(Math.abs), step);
+    const digits = Math.max(3, Math.ceil(Math.log10(most / step)) + 1);
+    return at.map((value) => (value === 0 ? "0" : formatValue(value, this.unit, digits)));
+  }
+
+  /** @param {Plot} _ @param {string[] | null} labels */
+  #axisWidth(_, labels) {
+    return Math.max(44, 14 + 6.2 * Math.max(0, ...(labels ?? []).map((label) => label.length)));
+  }
+
+  /** @param {Plot} plot */
+  #selected(plot) {
+    const { left, width } = plot.select;
+    if (width < SHORTEST_DRAG) return;
+    const [from, to] = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.wishes.zoom(from, to);
+  }
+
+  /** Values at the cursor, or those of the whole range. */
+  #legend() {
+    if (!this.grid) return;
+    const at = this.plot?.cursor.idx ?? null;
+    const inside = at !== null && at < this.grid.points && (this.plot?.cursor.left ?? -1) >= 0;
+    this.when.textContent = inside ? formatDateTime(this.grid.start + at * this.grid.interval)
+      : formatRange(this.window.from, this.window.to);
+    this.valueHead.textContent = inside ? "avg" : "last";
+    for (const one of this.grid.series) {
+      const { last, min, max } = inside ? { last: one.avg[at], min: one.min[at], max: one.max[at] } : summary(one);
+      const unit = unitOf(one.name, one.kind);
+      [last, min, max].forEach((value, column) => {
+        this.#cells[one.name][column].textContent = value === null || value === undefined ? "–" : formatValue(value, unit);
+      });
+    }
+  }
+
+  /** @param {string} name @param {HTMLElement} button */
+  #toggle(name, button) {
+    if (this.names.length < 2) return;
+    if (!this.#hidden.delete(name)) this.#hidden.add(name);
+    button.setAttribute("aria-pressed", String(!this.#hidden.has(name)));
+    this.#applyHidden();
+  }
+
+  #applyHidden() {
+    const plot = this.plot;
+    if (!plot) return;
+    plot.batch(() => this.names.forEach((name, index) => {
+      for (let k = 1; k <= PER_COUNTER; k++) {
+        const show = !this.#hidden.has(name);
+        if (plot.series[index * PER_COUNTER + k].show !== show) plot.setSeries(index * PER_COUNTER + k, { show });
+      }
+    }));
+  }
+
+  /** Arrows move the cursor, Escape takes it away, Backspace goes back. @param {KeyboardEvent} event */
+  #key(event) {
+    if (!this.plot || !this.grid) return;
+    const step = event.shiftKey ? 10 : 1;
+    const by = event.key === "ArrowRight" ? step : event.key === "ArrowLeft" ? -step : 0;
+    if (by) {
+      const at = this.plot.cursor.idx ?? this.grid.points - 1;
+      const index = Math.max(0, Math.min(this.grid.points - 1, at + by));
+      const left = this.plot.valToPos(this.grid.start + index * this.grid.interval, "x");
+      this.plot.setCursor({ left, top: this.plot.over.clientHeight / 2 }, true);
+    } else if (event.key === "Escape") this.plot.setCursor({ left: -10, top: -10 }, true);
+    else if (event.key === "Backspace") this.wishes.back();
+    else return;
+    event.preventDefault();
+  }
+
+  /** A finger moved sideways reads values; up and down still scrolls the page (style.css: touch-action).
+   * @param {TouchEvent} event */
+  #touch(event) {
+    if (!this.plot || event.touches.length !== 1) return;
+    const box = this.plot.over.getBoundingClientRect();
+    this.plot.setCursor({ left: event.touches[0].clientX - box.left, top: event.touches[0].clientY - box.top }, true);
+  }
+
+  #resize() {
+    const width = this.area.clientWidth;
+    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
+    else if (!this.plot && this.grid) this.#draw();
+  }
+
+  #destroyPlot() {
+    this.plot?.destroy();
+    this.plot = null;
+  }
+
+  /** Draw anew, in the colours of the theme that is now in force. */
+  recolour() {
+    if (!this.plot) return;
+    this.#destroyPlot();
+    this.#draw();
+  }
+
+  destroy() {
+    this.resizer.disconnect();
+    this.#destroyPlot();
+    this.element.remove();
+  }
+}
