@@ -21,6 +21,7 @@ from istat_agent import names, schedule, ship
 from istat_agent.counters import Counters, self_collector
 from istat_agent.plugins import Collection, Found, discover
 
+LAST_FLUSH = 5.0  # seconds
 MAX_INTERVAL = 86400  # seconds; a longer one is a mistake
 
 
@@ -38,6 +39,12 @@ class Plan:
 def host_name(values: Values) -> str:
     """The name this machine has in counters: the setting, or the host name up to the first dot."""
     return names.host_label(values["host"] or socket.gethostname().partition(".")[0])
+
+
+def suffix(values: Values) -> str:
+    """What follows every name. Tags that cannot be used are left out: the plan has told of them."""
+    tags = [tag for tag in values["tags"] if names.TAG.match(tag)]
+    return names.suffix(host_name(values), tags, values["aggregate"])
 
 
 def make_plan(values: Values, counters: Counters, collection: Collection | None = None) -> Plan:
@@ -80,8 +87,8 @@ def _plan_one(
         return
     for job in jobs:
         every = job.interval or interval
-        deadline = job.timeout or timeout or float(every)
-        plan.tasks.append(schedule.Task(definition.name, job, every, min(deadline, float(every))))
+        deadline = job.timeout or min(timeout or every, every)
+        plan.tasks.append(schedule.Task(definition.name, job, every, float(deadline)))
 
 
 def _tables(values: Values, found: Mapping[str, Found], problems: list[str]) -> dict[str, dict[str, Any]]:
@@ -131,9 +138,12 @@ def _timeout(table: Mapping[str, Any], definition: Definition) -> float | None:
 class Agent:
     """A running plan: greenlets for its tasks, and one that ships."""
 
-    def __init__(self, values: Values, plan: Plan, counters: Counters, clock: Clock) -> None:
-        self._plan, self._counters, self._clock = plan, counters, clock
-        self._suffix = names.suffix(host_name(values), values["tags"], values["aggregate"])
+    def __init__(
+        self, values: Values, plan: Plan, counters: Counters, clock: Clock, threads: schedule.Threads
+    ) -> None:
+        """`counters` and `threads` outlive a reload, and so are handed in."""
+        self._plan, self._counters, self._clock, self._threads = plan, counters, clock, threads
+        self._suffix = suffix(values)
         server = values["server"]
         introduction = ship.identity(socket.gethostname(), host_name(values), __version__)
         self._shipper = ship.Shipper(
@@ -148,13 +158,16 @@ class Agent:
 
     def start(self) -> None:
         """Begin to collect and to ship."""
-        self._greenlets = schedule.start(self._plan.tasks, self._deliver, self._counters, self._clock)
+        self._greenlets = schedule.start(
+            self._plan.tasks, self._threads, self._deliver, self._counters, self._clock
+        )
         self._greenlets.append(gevent.spawn(self._shipper.forever))
 
     def stop(self) -> None:
         """End collecting, then send what waits. Collectors that still run are not waited for."""
         gevent.killall(self._greenlets, timeout=1.0)
-        self._shipper.flush()
+        with gevent.Timeout(LAST_FLUSH, False):  # a name server that does not answer must not hold up the end
+            self._shipper.flush()
 
     def _deliver(self, emit: Emit) -> None:
         self._shipper.offer(names.lines(emit.readings, self._suffix, emit.time))
@@ -163,16 +176,18 @@ class Agent:
 def once(values: Values, plan: Plan, clock: Clock, pause: float) -> list[str]:
     """The lines that would be sent: one reading of everything, `pause` seconds after a first one, without
     which there would be no rates. What fails goes to the log."""
-    suffix = names.suffix(host_name(values), values["tags"], values["aggregate"])
+    every_name = suffix(values)
     found: list[Emit] = []
-    threads = schedule.Threads(len(plan.tasks))
+    threads = schedule.Threads()
     runners = [schedule.Runner(task, threads.call, found.append, Counters(), clock) for task in plan.tasks]
     _read_all(runners, clock, values["interval"])
     gevent.sleep(pause)
     found.clear()
     _read_all(runners, clock, values["interval"])
     return [
-        line.decode().rstrip("\n") for emit in found for line in names.lines(emit.readings, suffix, emit.time)
+        line.decode().rstrip("\n")
+        for emit in found
+        for line in names.lines(emit.readings, every_name, emit.time)
     ]
 
 

@@ -23,6 +23,7 @@ from istat.settings import Values
 from istat_agent.agent import Agent, Plan, host_name, make_plan, once
 from istat_agent.counters import Counters
 from istat_agent.options import DECLARATION
+from istat_agent.schedule import Threads
 
 log = logging.getLogger("istat_agent")
 
@@ -38,12 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         values = DECLARATION.load(arguments, os.environ)
         set_up_logging(values["log-level"])
-        if actions:
-            return act(actions, values)
-        if values["user"]:
-            service.drop_privileges(values["user"])
-        with service.PidFile(values["pid-file"]) if values["pid-file"] else contextlib.nullcontext():
-            return serve(arguments, values)
+        held = values["pid-file"] and not actions  # written before we give up the right to do so
+        with service.PidFile(values["pid-file"]) if held else contextlib.nullcontext():
+            if values["user"]:
+                service.drop_privileges(values["user"])
+            return act(actions, values) if actions else serve(arguments, values)
     except IstatError as error:
         print(f"istat-agent: {error}", file=sys.stderr)
         return error.exit_code
@@ -79,14 +79,14 @@ def listing(plan: Plan) -> str:
 
 def serve(arguments: Sequence[str], values: Values) -> int:
     """Run until SIGTERM or SIGINT."""
-    counters, clock = Counters(), SystemClock()
+    counters, clock, threads = Counters(), SystemClock(), Threads()
     commands: gevent.queue.Queue[str] = gevent.queue.Queue()
     for number, command in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
         gevent.signal_handler(number, commands.put, command)
     watchdog = service.watchdog_interval()
     if watchdog is not None:
         gevent.spawn(keep_alive, watchdog)
-    agent = launch(values, counters, clock)
+    agent = launch(values, counters, clock, threads)
     service.ready(status(values))
     while commands.get() == "reload":
         service.reloading()
@@ -97,7 +97,7 @@ def serve(arguments: Sequence[str], values: Values) -> int:
         else:
             set_up_logging(values["log-level"])
             agent.stop()
-            agent = launch(values, counters, clock)
+            agent = launch(values, counters, clock, threads)
             log.info("settings read again")
         service.ready(status(values))
     service.stopping()
@@ -106,11 +106,11 @@ def serve(arguments: Sequence[str], values: Values) -> int:
     return 0
 
 
-def launch(values: Values, counters: Counters, clock: SystemClock) -> Agent:
+def launch(values: Values, counters: Counters, clock: SystemClock, threads: Threads) -> Agent:
     """A running agent for these settings; problems of plugins go to the log."""
     plan = make_plan(values, counters)
     tell(plan)
-    agent = Agent(values, plan, counters, clock)
+    agent = Agent(values, plan, counters, clock, threads)
     agent.start()
     names = ", ".join(dict.fromkeys(task.collector for task in plan.tasks))
     log.info("sending to %s as host %s: %s", values["server"], host_name(values), names or "nothing")

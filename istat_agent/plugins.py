@@ -26,8 +26,9 @@ from istat.plugin import Definition, source_of
 from istat_agent import hookspecs
 
 ENTRY_POINTS = "istat_agent.plugins"
-# Installed, the built-in plugins are `istat_plugins`; in a checkout they lie beside this package.
-BUILT_IN = ("istat_plugins", "plugins")
+# In a checkout the built-in plugins lie in plugins/ beside this package; installed they have another name.
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILT_IN = ("plugins", "istat_plugins") if os.path.exists(f"{CHECKOUT}/setup.py") else ("istat_plugins",)
 # Modules of drop-in files are named under this prefix, so that redis.py does not hide the library `redis`.
 DROP_IN_PREFIX = "istat_drop_in."
 

@@ -26,6 +26,7 @@ from istat_agent.counters import Counters
 
 log = logging.getLogger(__name__)
 
+FIRST_ALIGNMENT = 10  # seconds: the reading at start must not look older than this
 LONGEST_NAP = 30.0  # seconds: how soon a changed wall clock is noticed
 FAILURES_BEFORE_BACK_OFF = 3  # a single failure says nothing
 LONGEST_BACK_OFF = 300  # seconds between two tries of a collector that always fails
@@ -51,9 +52,9 @@ class Late(Exception):
 class Threads:
     """Calls functions in native threads, so that none can block the hub."""
 
-    def __init__(self, size: int) -> None:
-        """At most `size` threads at once; each is started when first needed."""
-        self._pool = ThreadPool(max(1, min(size, MAX_THREADS)))
+    def __init__(self, size: int = MAX_THREADS) -> None:
+        """At most `size` threads at once; each is started when first needed, and kept."""
+        self._pool = ThreadPool(size)
 
     def call(self, function: Callable[[], None], timeout: float) -> None:
         """Wait for `function()` for `timeout` seconds. Raises what it raises, or Late."""
@@ -147,16 +148,14 @@ class Runner:
         self.run(math.floor(now) - math.floor(now) % min(self.task.interval, FIRST_ALIGNMENT))
         while True:
             due = next_due(self._clock.now(), self.task.interval)
-            self._wait_until(due)
-            self.run(due)
+            if self._wait_until(due):
+                self.run(due)
 
-    def _wait_until(self, due: int) -> None:
-        """Sleep until the wall clock says `due`, or says something quite different than expected."""
-        while True:
-            left = due - self._clock.now()
-            if left <= 0 or left > self.task.interval:
-                return
+    def _wait_until(self, due: int) -> bool:
+        """Sleep until the wall clock says `due`. False when it was set meanwhile, or the machine slept."""
+        while 0 < (left := due - self._clock.now()) <= self.task.interval:
             gevent.sleep(min(left, LONGEST_NAP))
+        return -self.task.interval < left <= 0
 
     def _failed(self, time: int, error: Exception) -> None:
         self._failures += 1
@@ -178,9 +177,6 @@ class Runner:
             log.warning("collector %s: %s (not told again for %d s)", self.task.job.name, words, QUIET)
 
 
-FIRST_ALIGNMENT = 10  # seconds: the reading at start must not look older than this
-
-
 def _told(error: Exception) -> str:
     """An error in a line, with the place in the plugin's file unless it speaks for itself."""
     if isinstance(error, PluginError):
@@ -191,9 +187,12 @@ def _told(error: Exception) -> str:
 
 
 def start(
-    tasks: Sequence[Task], deliver: Callable[[Emit], None], counters: Counters, clock: Clock
+    tasks: Sequence[Task],
+    threads: Threads,
+    deliver: Callable[[Emit], None],
+    counters: Counters,
+    clock: Clock,
 ) -> list[gevent.Greenlet]:
-    """A greenlet for each task, on one pool of threads."""
-    threads = Threads(len(tasks))
+    """A greenlet for each task."""
     runners = [Runner(task, threads.call, deliver, counters, clock) for task in tasks]
     return [gevent.spawn(runner.forever) for runner in runners]

@@ -7,6 +7,7 @@ nothing of what the lines mean.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections import deque
@@ -169,9 +170,7 @@ class Shipper:
                 self._probe()
             self._introduce()
             while self._queue:
-                self._link.send(self._queue[0])
-                self._queue.popleft()
-                self._counters.datagrams += 1
+                self._send(self._queue[0])
         except OSError as error:
             self._missing(error)
 
@@ -185,6 +184,18 @@ class Shipper:
             else:
                 self._wake.wait(IDENTITY)
                 gevent.sleep(LINGER)
+
+    def _send(self, datagram: bytes) -> None:
+        """Send the first of the queue and take it out. OSError leaves it there, to be sent later."""
+        try:
+            self._link.send(datagram)
+            self._counters.datagrams += 1
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            self._counters.refused += datagram.count(b"\n")  # it would never fit, and hold up the others
+        if self._queue and self._queue[0] is datagram:  # it may have been dropped while we waited
+            self._queue.popleft()
 
     def _enqueue(self) -> None:
         lines, self._lines = self._lines, []

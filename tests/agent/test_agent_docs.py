@@ -1,12 +1,16 @@
 """Documentation and plugins' folders cannot drift from the code."""
 
 import inspect
+import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from istat.plugin import Config, Emit
 from istat_agent import hookspecs, reference
+from istat_agent.plugins import definitions_of
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").exists())
@@ -43,6 +47,21 @@ def test_every_metric_and_option_is_explained() -> None:
         assert definition.metrics, name
         for part in (*definition.metrics, *definition.options):
             assert part.help, f"{name}: {part.name}"
+
+
+def test_examples_of_the_page_are_collectors(tmp_path: Path) -> None:
+    text = (ROOT / "docs/adding-a-collector.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    examples = [block for block in blocks if "@collector" in block]
+    assert len(examples) == 2
+    (tmp_path / "totals").write_text("mail 100\nnews 5\n")
+    for i, block in enumerate(examples):
+        module = ModuleType(f"example{i}")
+        exec(compile(block, f"example {i}", "exec"), vars(module))  # noqa: S102 - our own documentation
+        (definition,) = definitions_of("docs", module)
+        options = {"path": str(tmp_path / "totals")} if definition.options else {}
+        (job,) = definition.start(Config(options))
+        job.collect(Emit(1000, 5.0))
 
 
 def test_every_hook_is_documented() -> None:

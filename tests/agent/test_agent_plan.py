@@ -71,7 +71,7 @@ def test_enable_disable_and_tables(tmp_path: Path) -> None:
 
 def test_all_problems_at_once_and_the_rest_runs(tmp_path: Path) -> None:
     toml = 'disable = ["picky", "cpuu"]\ntags = ["a b"]\n'
-    toml += '[plugins.queue]\ndepht = 1\ninterval = 0.5\n[plugins.redis]\n'
+    toml += "[plugins.queue]\ndepht = 1\ninterval = 0.5\n[plugins.redis]\n"
     made = plan(values(tmp_path, toml=toml))
     assert tasks(made) == {"agent": (10, 10.0)}
     assert made.problems == [

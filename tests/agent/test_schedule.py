@@ -200,6 +200,32 @@ def test_forever_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [round(emit.monotonic, 1) for emit in bench.delivered] == [0.0, 6.6, 16.6, 26.6]
 
 
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_clock_that_is_set_gives_no_reading_of_a_wrong_time(
+    monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    bench = Bench(lambda emit: emit.gauge("a", 1), interval=10)
+    bench.clock.set(10_003.0)
+    naps = 0
+
+    class Enough(Exception):
+        pass
+
+    def sleep(seconds: float) -> None:
+        nonlocal naps
+        naps += 1
+        if naps == 4:
+            raise Enough
+        bench.clock.advance(seconds)
+        if naps == 2:
+            bench.clock.set(bench.clock.now() + jump - 2)
+
+    monkeypatch.setattr(gevent, "sleep", sleep)
+    with pytest.raises(Enough):
+        bench.runner.forever()
+    assert [emit.time for emit in bench.delivered] == [10_000, 10_010, 10_020 + jump]
+
+
 def test_self_metrics_are_what_was_added() -> None:
     counters = Counters(samples=5)
     definition = self_collector(counters)

@@ -1,5 +1,6 @@
 """Packing, queueing and sending, on a fake link; and the real one on the loopback."""
 
+import errno
 import logging
 import socket
 from collections.abc import Sequence
@@ -128,6 +129,22 @@ def test_lines_are_bounded_too_when_nobody_sends(monkeypatch: pytest.MonkeyPatch
     for i in range(1000):
         bench.shipper.offer([b"a %03d 1\n" % i])
     assert bench.counters.dropped >= 990
+
+
+def test_datagram_that_never_fits_does_not_hold_up_the_others() -> None:
+    bench = Bench(limit=10)
+    send, bench.link.send = bench.link.send, None  # type: ignore[method-assign, assignment]
+
+    def picky(datagram: bytes) -> None:
+        if datagram == b"b 1 1\n":
+            raise OSError(errno.EMSGSIZE, "Message too long")
+        send(datagram)
+
+    bench.link.send = picky  # type: ignore[method-assign]
+    bench.shipper.offer([b"a 1 1\n", b"b 1 1\n", b"c 1 1\n"])
+    bench.shipper.flush()
+    assert bench.link.sent[1:] == [b"a 1 1\n", b"c 1 1\n"]
+    assert bench.counters.refused == 1
 
 
 def receiver(family: socket.AddressFamily, address: str) -> socket.socket:
