@@ -1,0 +1,65 @@
+"""Every refusal and every fault as JSON: `{"error": "<what and what to do>"}`. Never a traceback.
+
+A fault of our own gets an incident number: the client sees the number, the log has the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from typing import Any
+
+import falcon
+
+from istat.errors import BadQuery, StoreError
+from istat_server.http.reply import JSON
+
+log = logging.getLogger(__name__)
+
+# Refusals of falcon's own, in our words.
+WORDS = {
+    400: "the request cannot be understood",
+    404: "there is nothing at this address",
+    405: "Bad method",
+    411: "the length of the body is missing",
+    413: "the body is too large",
+    414: "the address is too long",
+}
+
+
+def add_handlers(app: falcon.App[Any, Any]) -> None:
+    """Make an application answer all errors in our way."""
+    app.add_error_handler(Exception, _fault)
+    app.add_error_handler(falcon.HTTPError, _falcon)
+    app.add_error_handler(StoreError, _store)
+    app.add_error_handler(BadQuery, _refusal)
+
+
+def refuse(resp: falcon.Response, status: int, text: str) -> None:
+    """Answer with a status and a sentence."""
+    resp.status = falcon.code_to_http_status(status)
+    resp.content_type = JSON
+    resp.data = json.dumps({"error": text}).encode() + b"\n"
+
+
+def _refusal(req: falcon.Request, resp: falcon.Response, error: BadQuery, params: dict[str, Any]) -> None:
+    refuse(resp, error.status, str(error))
+
+
+def _falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]) -> None:
+    status = int(str(error.status)[:3])
+    for name, value in error.headers or {}:
+        resp.set_header(name, value)
+    refuse(resp, status, WORDS.get(status) or error.title or "the request was refused")
+
+
+def _store(req: falcon.Request, resp: falcon.Response, error: StoreError, params: dict[str, Any]) -> None:
+    log.warning("%s %s: %s", req.method, req.path, error)
+    refuse(resp, 503, str(error))
+
+
+def _fault(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
+    incident = uuid.uuid4().hex[:12]
+    log.error("incident %s: %s %s", incident, req.method, req.path[:200], exc_info=error)
+    refuse(resp, 500, f"a fault in the server; its log tells more about incident {incident}")

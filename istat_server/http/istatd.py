@@ -1,0 +1,230 @@
+"""istatd's own HTTP interface: counter data (GET and multi-get), listing, agents.
+
+Source: part 7 of istatd's behaviour specification; docs/formats/http-api.md says where we differ. Error
+texts are istatd's, since its clients show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import falcon
+
+from istat.clock import Clock
+from istat.errors import BadQuery, UnknownCounter
+from istat.kernels import render
+from istat.names import stored
+from istat_server.http.errors import refuse
+from istat_server.http.limits import HttpLimits
+from istat_server.http.reply import Turns, parameter, quoted, read_object, send, send_json, strings, turn
+from istat_server.query.patterns import listing
+from istat_server.query.select import DEFAULT_SPAN, Buckets, buckets, buckets_at_most
+from istat_server.store.interface import Counter, Store
+
+DEFAULT_SAMPLES = 1000  # of GET
+DEFAULT_MAX_SAMPLES = 100  # of POST
+MULTI_GET = b"/*"
+CSV = "text/csv"
+CSV_HEAD = (
+    b"ISO Time,Unix Timestamp,Sample Count,Minimum,Maximum,Sum,Sum Squared,Average,Standard Deviation\r\n"
+)
+CSV_FIELDS = ("iso", "time", "count", "min", "max", "sum", "sumsq", "avg", "sdev")
+CSV_PARTS = (b"", *[b","] * 8, b"\r\n")
+GET_FIELDS = ("avg", "count", "max", "min", "sdev", "sum", "sumsq", "time")
+GET_PARTS = (
+    b'{"data":{"avg":', b',"count":', b',"max":', b',"min":', b',"sdev":', b',"sum":', b',"sumsq":',
+    b'},"time":', b"}",
+)  # fmt: skip
+POST_FIELDS = ("time", "count", "min", "max", "sum", "sumsq", "avg", "sdev")
+POST_PARTS = (
+    b'{"time":', b',"count":', b',"min":', b',"max":', b',"sum":', b',"sumsq":', b',"avg":', b',"sdev":', b"}",
+)  # fmt: skip
+COMPACT_PARTS = (b"[", *[b","] * 7, b"]")
+TYPE_MAPPING = b'{"type_mapping":{"0":"gauge","1":"counter","2":"aggregate"},"pattern":'
+# Any page may ask these, since nothing private comes back with a visitor's cookies: there are none.
+OPEN_ORIGIN = ("Access-Control-Allow-Origin", "*")
+
+Rows = Callable[[], list[dict[str, object]]]
+
+
+class Istatd:
+    """The handlers, by the names that the table of routes uses."""
+
+    def __init__(self, store: Store, agents: Rows, clock: Clock, limits: HttpLimits) -> None:
+        self._store = store
+        self._agents = agents
+        self._clock = clock
+        self._limits = limits
+
+    def counter(self, req: falcon.Request, resp: falcon.Response, **_: Any) -> None:
+        """Everything below / that is no other route: GET /<counter>, POST /*."""
+        path = raw_path(req)
+        if req.method == "OPTIONS":
+            self.options(req, resp)
+        elif req.method == "POST":
+            if path != MULTI_GET:
+                raise BadQuery("No such POST target", 404)
+            self.post_counters(req, resp)
+        elif req.method in ("GET", "HEAD"):
+            self.get_counter(req, resp, path[1:])
+        else:
+            refuse(resp, 405, "Bad method")
+
+    def options(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """OPTIONS of any address."""
+        resp.status = falcon.HTTP_204
+        resp.set_header(*OPEN_ORIGIN)
+
+    def get_counter(self, req: falcon.Request, resp: falcon.Response, name: bytes) -> None:
+        """GET /<counter>?start=&end=&samples=&format=&trailing=."""
+        start, end = self._get_range(_integer(req, "start", 0), _integer(req, "end", 0))
+        samples = _integer(req, "samples", DEFAULT_SAMPLES)
+        form = parameter(req, "format", "json")
+        if form not in ("json", "csv"):
+            raise BadQuery("HTTP exception: unrecognized format. must be 'json' or 'csv'.")
+        trailing = _integer(req, "trailing", 0, -1 << 63)
+        counter = self._store.find(name)
+        if counter is None:
+            raise UnknownCounter(f"No such counter {stored(name).decode()}")
+        answer = self._buckets([counter], start, end, samples)[0]
+        if trailing:
+            answer = _nothing(answer)
+        if form == "csv":
+            send(req, resp, CSV_HEAD + render.rows(answer.rows, CSV_PARTS, CSV_FIELDS, b""), CSV)
+            return
+        rows = render.rows(answer.rows, GET_PARTS, GET_FIELDS, b",")
+        range_text = b'],"end":%d,"interval":%d,"start":%d}\n' % (answer.end, answer.interval, answer.start)
+        send(req, resp, b'{"buckets":[' + rows + range_text)
+
+    def _get_range(self, start: int, end: int) -> tuple[int, int]:
+        """What a GET means by its start and end, where 0 is unset."""
+        if not start:
+            end = end or int(self._clock.now())
+            return max(0, end - DEFAULT_SPAN), end
+        end = end or start + DEFAULT_SPAN
+        if end <= start:
+            raise BadQuery("HTTP exception: end must be greater than start!")
+        return start, end
+
+    def post_counters(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """POST /*: several counters at once."""
+        resp.set_header(*OPEN_ORIGIN)
+        question = read_object(req, self._limits.body)
+        if "keys" not in question:
+            raise BadQuery("Missing 'key' array of keys")
+        keys = strings(question["keys"], "keys")
+        if len(keys) > self._limits.names:
+            raise BadQuery(f"at most {self._limits.names} keys at once", 413)
+        start, stop = self._post_range(_post_integer(question, "start"), _post_integer(question, "stop"))
+        most = _post_integer(question, "maxSamples", negative=True) or DEFAULT_MAX_SAMPLES
+        found, missing = self._find(keys)
+        answers = self._buckets(list(found), start, stop, max(0, most))
+        if _post_integer(question, "trailing", negative=True):
+            answers = [_nothing(answer) for answer in answers]
+        compact = question.get("compact") is True
+        send(req, resp, _multi_get_json(list(found.values()), missing, answers, compact))
+
+    def _post_range(self, start: int, stop: int) -> tuple[int, int]:
+        """What a POST means by its start and stop, where 0 is unset; unlike GET, start cannot stand alone."""
+        if not start:
+            stop = stop or int(self._clock.now())
+            return max(0, stop - DEFAULT_SPAN), stop
+        if stop < start:
+            raise BadQuery("Start must be before stop")
+        return start, stop
+
+    def _find(self, keys: list[str]) -> tuple[dict[Counter, str], list[str]]:
+        """Counters with the spelling they are answered under (the last one), and keys that no counter has."""
+        found: dict[Counter, str] = {}
+        missing: dict[str, None] = {}
+        for key in keys:
+            counter = self._store.find(key.encode("utf-8", "surrogatepass"))
+            if counter is None:
+                missing[key] = None
+            else:
+                found[counter] = key
+        return found, list(missing)
+
+    def _buckets(self, counters: list[Counter], start: int, end: int, most: int) -> list[Buckets]:
+        now = int(self._clock.now())
+        if buckets_at_most(self._store, counters, start, end, most, now) > self._limits.buckets:
+            raise BadQuery("too many buckets at once: ask fewer keys, a shorter range or fewer samples", 413)
+        return buckets(self._store, counters, start, end, most, now, turn)
+
+    def get_listing(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /?q=PATTERN: names that fit, with their dotted prefixes."""
+        pattern = parameter(req, "q")
+        turns = Turns()
+        rows = []
+        for listed in listing(self._store, pattern.encode(), self._limits.listing):
+            leaf = "true" if listed.is_leaf else "false"
+            rows.append(f'{{"is_leaf":{leaf},"type":{listed.type},"name":{quoted(listed.name)}}}')
+            turns.worked(10)
+        body = TYPE_MAPPING + b'%s,"matching_names":[%s]}' % (quoted(pattern).encode(), ",".join(rows).encode())
+        send(req, resp, body)
+
+    def get_agents(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /?a=*: who sent what, in istatd's words."""
+        agents = self._agents()
+        send_json(req, resp, {"count": len(agents), "agents": agents})
+
+
+def raw_path(req: falcon.Request) -> bytes:
+    """The path's bytes, percent signs decoded (WSGI hands them over as Latin-1)."""
+    path: bytes = req.env["PATH_INFO"].encode("latin-1", "replace")
+    return path
+
+
+def _integer(req: falcon.Request, key: str, default: int, least: int = 0) -> int:
+    """A parameter of GET. BadQuery in istatd's words."""
+    text = parameter(req, key)
+    if not text:
+        return default
+    try:
+        number = int(text)
+    except ValueError:
+        raise BadQuery(f"HTTP exception: Bad integer argument {key}: {text[:100]}") from None
+    if number < least:
+        raise BadQuery(f"HTTP exception: Invalid {key} parameter")
+    return number
+
+
+def _post_integer(question: dict[str, Any], key: str, negative: bool = False) -> int:
+    """A number of a multi-get, 0 when absent. BadQuery in istatd's words."""
+    value = question.get(key, 0)
+    if isinstance(value, bool) or not isinstance(value, int):
+        if key == "trailing":
+            return 0  # istatd takes only integers for true here
+        raise BadQuery(f"exception: '{key}' must be an integer")
+    if value < 0 and not negative:
+        raise BadQuery(f"Invalid '{key}' parameter")
+    return value
+
+
+def _nothing(answer: Buckets) -> Buckets:
+    """The same range without buckets: there are no seasonal levels."""
+    return Buckets(answer.start, answer.end, answer.interval, answer.rows.slice(0, 0))
+
+
+def _multi_get_json(keys: list[str], missing: list[str], answers: list[Buckets], compact: bool) -> bytes:
+    turns = Turns()
+    members = [f'{quoted(key)}:"Not found."'.encode() for key in missing]
+    for key, answer in zip(keys, answers):
+        members.append(
+            b'%s:{"start":%d,"end":%d,"interval":%d,"data":[%s]}'
+            % (
+                quoted(key).encode(),
+                answer.start,
+                answer.end,
+                answer.interval,
+                render.rows(answer.rows, COMPACT_PARTS if compact else POST_PARTS, POST_FIELDS, b","),
+            )
+        )
+        turns.worked(len(answer.rows) * len(POST_FIELDS))
+    if answers:
+        last = answers[-1]
+        members.append(b'"start":%d,"stop":%d,"interval":%d' % (last.start, last.end, last.interval))
+    return b"{" + b",".join(members) + b"}"
+
+

@@ -1,0 +1,162 @@
+"""Our own API under /api/v1, and /health. Formats: docs/formats/http-api.md.
+
+Knows the query package, JSON and what the rest of the server tells about itself; no sockets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import falcon
+
+from istat.clock import Clock
+from istat.errors import BadQuery
+from istat.kernels import render
+from istat.names import stored
+from istat_server.http.limits import HttpLimits
+from istat_server.http.reply import (
+    Turns,
+    parameter,
+    parameters,
+    quoted,
+    read_object,
+    send,
+    send_json,
+    strings,
+    turn,
+    whole_number,
+)
+from istat_server.query.patterns import check_pattern
+from istat_server.query.select import LATEST, Series, check_range, series
+from istat_server.store.interface import Counter, Store
+
+COLUMNS = ("count", "sum", "avg", "min", "max", "sdev")
+DEFAULT_SPAN = 3600  # [s]
+DEFAULT_POINTS = 1000
+DEFAULT_LISTED = 1000
+DEFAULT_FOUND = 50
+
+Agents = Callable[[], list[dict[str, object]]]
+Status = Callable[[], dict[str, object]]
+
+
+class Native:
+    """The handlers, by the names that the table of routes uses."""
+
+    def __init__(self, store: Store, status: Status, agents: Agents, clock: Clock, limits: HttpLimits) -> None:
+        self._store = store
+        self._status = status
+        self._agents = agents
+        self._clock = clock
+        self._limits = limits
+
+    def get_series(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/v1/series."""
+        params = req.params
+        self._series(req, resp, parameters(req, "name"), ",".join(parameters(req, "columns")), params)
+
+    def post_series(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """POST /api/v1/series: the same as a JSON object."""
+        question = read_object(req, self._limits.body)
+        columns = question.get("columns") or ""
+        if not isinstance(columns, str):
+            columns = ",".join(strings(columns, "columns"))
+        self._series(req, resp, strings(question.get("names"), "names"), columns, question)
+
+    def _series(
+        self, req: falcon.Request, resp: falcon.Response, names: list[str], columns: str, question: Any
+    ) -> None:
+        now = int(self._clock.now())
+        if not names:
+            raise BadQuery("name at least one counter")
+        if len(names) > self._limits.names:
+            raise BadQuery(f"at most {self._limits.names} names at once", 413)
+        wanted = _columns(columns)
+        end = whole_number(question.get("to"), "to", now, 0, LATEST)
+        start = whole_number(question.get("from"), "from", max(0, end - DEFAULT_SPAN), 0, LATEST)
+        points = whole_number(question.get("points"), "points", DEFAULT_POINTS, 1, self._limits.points)
+        check_range(start, end)
+        if len(names) * min(points, end - start) * len(wanted) > self._limits.values:
+            raise BadQuery(f"at most {self._limits.values} numbers at once: ask fewer names or points", 413)
+        answer = series(self._store, names, start, end, points, now, turn)
+        send(req, resp, _series_json(answer, wanted))
+
+    def get_names(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/v1/names: counters by pattern, in pages."""
+        pattern = check_pattern(parameter(req, "match", "*").encode())
+        limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_LISTED, 1, self._limits.listed)
+        offset = whole_number(parameter(req, "offset"), "offset", 0, 0, self._limits.offset)
+        found = self._store.match(pattern, offset + limit + 1)[offset:]
+        _send_names(req, resp, found, limit)
+
+    def get_search(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/v1/search: counters whose names hold all the words."""
+        words = [stored(word) for word in check_pattern(parameter(req, "q").encode()).split()]
+        limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_FOUND, 1, self._limits.listed)
+        found = self._store.search([word for word in words if word], limit + 1) if words else []
+        _send_names(req, resp, found, limit)
+
+    def get_children(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/v1/children: what follows a dotted prefix."""
+        prefix = stored(check_pattern(parameter(req, "prefix").encode()).rstrip(b"."))
+        children = [
+            {
+                "label": child.label,
+                "name": child.name,
+                "kind": child.counter.kind.value if child.counter else None,
+                "branches": child.branches,
+            }
+            for child in self._store.children(prefix)
+        ]
+        send_json(req, resp, {"prefix": prefix.decode(), "children": children})
+
+    def get_agents(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/v1/agents: who sent what."""
+        send_json(req, resp, {"agents": self._agents()})
+
+    def get_status(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/v1/status: the server's figures."""
+        send_json(req, resp, self._status())
+
+    def get_health(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /health: the store is open, or this application would not be here."""
+        send(req, resp, b'{"status":"ok"}')
+
+
+def _columns(text: str) -> Sequence[str]:
+    """The columns wanted, each once. BadQuery for one that does not exist."""
+    wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip())) or ("avg",)
+    for column in wanted:
+        if column not in COLUMNS:
+            raise BadQuery(f"no column is called {column!r}; there are {', '.join(COLUMNS)}")
+    return wanted
+
+
+def _series_json(answer: Series, wanted: Sequence[str]) -> bytes:
+    """The answer's text. The kernel writes the numbers; this only puts the pieces together."""
+    start, interval, points = answer.grid.start, answer.grid.interval, answer.grid.points
+    heads = [b',"' + column.encode() + b'":' for column in wanted]
+    turns = Turns()
+    pieces = [b'{"start":%d,"interval":%d,"points":%d,"series":[' % (start, interval, points)]
+    comma = b""
+    for counter, rows in zip(answer.found, answer.rows):
+        pieces.append(b'%s{"name":%s,"kind":"%s"' % (comma, quoted(counter.name).encode(), _kind(counter)))
+        for column, head in zip(wanted, heads):
+            pieces += (head, render.column(rows, column, start, interval, points))
+        pieces.append(b"}")
+        comma = b","
+        turns.worked(points * len(wanted))
+    pieces.append(b'],"missing":%s}' % json.dumps(answer.missing).encode())
+    return b"".join(pieces)
+
+
+def _kind(counter: Counter) -> bytes:
+    return counter.kind.value.encode()
+
+
+def _send_names(req: falcon.Request, resp: falcon.Response, found: list[Counter], limit: int) -> None:
+    rows = ",".join(f'{{"name":{quoted(c.name)},"kind":"{c.kind.value}"}}' for c in found[:limit])
+    truncated = "true" if len(found) > limit else "false"
+    send(req, resp, f'{{"names":[{rows}],"truncated":{truncated}}}'.encode())

@@ -1,0 +1,120 @@
+"""From the range that was asked to a grid of buckets, and from a level's buckets to that grid.
+
+Two ways: istatd's (`normalise`, after parts 7.4 A and B of its behaviour specification) and our own (`fit`).
+Plain arithmetic: knows no store and no HTTP. Times are Unix seconds, intervals seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istat.errors import BadQuery
+from istat.retention import DAY, Ladder
+from istat_server.store.interface import Kind
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+
+# istatd's intervals for reduced answers [s], as in its specification.
+ISTATD_STEPS = (
+    10, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 28800, 43200, 86400,
+)  # fmt: skip
+# Our own steps divide a day, so that a grid begins at midnight and stays where it is when one scrolls.
+DAY_PARTS = tuple(step for step in range(1, DAY + 1) if DAY % step == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Cells [start + k * interval, + interval) for k < points, filled from one level of the ladder."""
+
+    level: int
+    start: int
+    interval: int
+    points: int
+
+    @property
+    def end(self) -> int:
+        """The first moment after the grid."""
+        return self.start + self.points * self.interval
+
+
+def covering_level(ladder: Ladder, start: int, now: int) -> int:
+    """The finest level whose retention still covers `start`; the coarsest when none does."""
+    for index, level in enumerate(ladder.levels):
+        if start >= now - level.keep:
+            return index
+    return len(ladder.levels) - 1
+
+
+def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int, int]:
+    """(start, end, interval) of istatd's answer with at most `most` buckets (0: as they are stored).
+
+    The fit is tested before the range is widened to whole intervals, so `most` + 1 can come out.
+    BadQuery for an empty range that is to become one bucket.
+    """
+    if most == 1:
+        span = end - start
+        if span < 1:
+            raise BadQuery("an empty range cannot be reduced to one bucket")
+        start, end = start - start % span, _up(end, span)
+        return start, end, end - start
+    start, end = start - start % interval, _up(end, interval)
+    if most <= 0 or (end - start) // interval <= most:
+        return start, end, interval
+    target = 0
+    for step in ISTATD_STEPS:
+        if step > interval and step % interval == 0:
+            target = step
+            if (end - start) // step <= most:
+                break
+    if not target:
+        target = (end - start) // most
+        if target < 2 * interval:
+            return start, end, interval
+    return start - start % target, _up(end, target), target
+
+
+def fit(ladder: Ladder, start: int, end: int, points: int, now: int) -> Grid:
+    """Our grid for [start, end): at most `points` cells, one more where the range is not aligned.
+
+    The interval is a multiple of a level's that divides a day, or whole days. The level is the coarsest that
+    serves it (the least to read); when all that cover `start` are coarser than asked, the finest of those.
+    """
+    wanted = max(1, -(-(end - start) // points))
+    level = covering_level(ladder, start, now)
+    while level + 1 < len(ladder.levels) and ladder.levels[level + 1].interval <= wanted:
+        level += 1
+    interval = _nice(ladder.levels[level].interval, wanted)
+    first = start - start % interval
+    return Grid(level, first, interval, (_up(end, interval) - first) // interval)
+
+
+def to_grid(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, known_until: int) -> Columns:
+    """A level's buckets on a grid. Events have no gaps: where nothing came before `known_until`, a zero."""
+    own, fine = ladder.levels[grid.level].interval, ladder.finest.interval
+    event = kind is Kind.EVENT
+    # Parts 4.4 and 7.4 D: an event bucket's count is that of the finest buckets in it, present or not.
+    count = max(1, grid.interval // own) * (own // fine) if event else 0
+    if grid.interval != own:
+        rows = rows.reduce(grid.start, grid.interval, count)
+    if event:
+        end = min(grid.end, _up(max(known_until, grid.start), grid.interval, grid.start))
+        filled = rows.fill_zero(grid.start, end, grid.interval, count)
+        if end < grid.end:
+            filled.extend(rows.slice(end, grid.end))
+        rows = filled
+    return rows
+
+
+def _nice(own: int, wanted: int) -> int:
+    """The least interval of at least `wanted` that is a multiple of a level's own and nice."""
+    for step in DAY_PARTS:
+        if step >= wanted and step % own == 0:
+            return step
+    step = own if own % DAY == 0 or DAY % own else DAY
+    return _up(wanted, step)
+
+
+def _up(value: int, step: int, origin: int = 0) -> int:
+    return origin - (origin - value) // step * step

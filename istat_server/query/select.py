@@ -1,0 +1,127 @@
+"""Answers made of buckets: several counters on one grid (ours), or one after the other as istatd gives them.
+
+Knows a store's interface and the reductions, no HTTP and no JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istat.errors import BadQuery
+from istat_server.query.reduce import Grid, covering_level, fit, normalise, to_grid
+from istat_server.store.interface import Counter, Store
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+
+DEFAULT_SPAN = 900  # [s] what istatd answers when no range is asked
+# Stored buckets in memory for one question at a time (48 bytes each); more are read in turns, which also
+# bounds how long reducing them keeps the caller's thread.
+ROWS_AT_ONCE = 500_000
+# The year 5138: later times are typing mistakes, or milliseconds. [s]
+LATEST = 10**11
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Counters and their buckets on one grid; `missing` are the names that no counter has."""
+
+    grid: Grid
+    found: list[Counter]
+    rows: list[Columns]
+    missing: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """One counter's buckets as istatd answers them, with the range and interval that they cover."""
+
+    start: int
+    end: int
+    interval: int
+    rows: Columns
+
+
+def _go_on() -> None:
+    """What is done between two turns when the caller does not say."""
+
+
+def check_range(start: int, end: int) -> None:
+    """BadQuery unless 0 <= start < end and both are believable Unix seconds."""
+    if not 0 <= start < end:
+        raise BadQuery("the range is empty: from must be at least 0 and less than to")
+    if end > LATEST:
+        raise BadQuery("times are Unix seconds; this looks like milliseconds")
+
+
+def series(
+    store: Store, names: Sequence[str], start: int, end: int, points: int, now: int,
+    between: Callable[[], None] = _go_on,
+) -> Series:  # fmt: skip
+    """Buckets of several counters over [start, end) on one grid of about `points` cells.
+
+    `between` is called between turns of a long question. BadQuery for an impossible range. Each counter is answered once, under its stored name.
+    """
+    check_range(start, end)
+    found: dict[int, Counter] = {}
+    missing: list[str] = []
+    for name in names:
+        counter = store.find(name.encode())
+        if counter is None:
+            missing.append(name)
+        else:
+            found[counter.id] = counter
+    grid = fit(store.ladder, start, end, points, now)
+    counters = list(found.values())
+    return Series(grid, counters, _read(store, counters, grid, now + 1, between), missing)
+
+
+def _read(
+    store: Store, counters: Sequence[Counter], grid: Grid, known_until: int, between: Callable[[], None]
+) -> list[Columns]:
+    """The counters' buckets on a grid, read in turns of about ROWS_AT_ONCE stored buckets."""
+    stored_each = max(1, (grid.end - grid.start) // store.ladder.levels[grid.level].interval)
+    turn = max(1, ROWS_AT_ONCE // stored_each)
+    read: list[Columns] = []
+    for first in range(0, len(counters), turn):
+        if first:
+            between()
+        now_read = counters[first : first + turn]
+        selected = store.select([counter.id for counter in now_read], grid.level, grid.start, grid.end)
+        read += [
+            to_grid(rows, counter.kind, grid, store.ladder, known_until)
+            for counter, rows in zip(now_read, selected)
+        ]
+    return read
+
+
+def buckets(
+    store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int,
+    between: Callable[[], None] = _go_on,
+) -> list[Buckets]:  # fmt: skip
+    """istatd's answer (parts 7.4 A to D) for each counter: all share one level and one range.
+
+    `most` is the number of buckets wanted; 0 is all. Empty ranges still read one bucket. BadQuery for a
+    range that cannot be.
+    """
+    if not 0 <= start <= end:
+        raise BadQuery("Start must be before stop")
+    if end > LATEST:
+        raise BadQuery("times are Unix seconds; this looks like milliseconds")
+    index = covering_level(store.ladder, start, now)
+    level = store.ladder.levels[index]
+    start, end, interval = normalise(start, end, level.interval, most)
+    # At most what the level can hold: a range of years must not become a million zeros.
+    points = min(max(1, (end - start) // interval), level.samples)
+    grid = Grid(index, start, interval, points)
+    read = _read(store, counters, grid, grid.end, between)
+    return [Buckets(start, end, interval, rows) for rows in read]
+
+
+def buckets_at_most(store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int) -> int:
+    """How many buckets `buckets` may give in all, so that a caller can refuse too much beforehand."""
+    level = store.ladder.levels[covering_level(store.ladder, start, now)]
+    start, end, interval = normalise(start, end, level.interval, most)
+    return len(counters) * min(max(1, (end - start) // interval), level.samples)

@@ -1,0 +1,79 @@
+"""What any store must do for queries: the contract that `query` and `http` are written against.
+
+Knows no files, no sockets and no engine. `tests/store/test_contract.py` runs against every implementation.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from istat.retention import Ladder
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+
+
+class Kind(enum.Enum):
+    """How a counter's samples are to be read; fixed when the counter is first seen."""
+
+    GAUGE = "gauge"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One counter. `name` is the stored (munged) name, ASCII; `id` is dense and never reused."""
+
+    id: int
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One component below a prefix: its full name, its counter if it has data, whether names go on below."""
+
+    label: str
+    name: str
+    counter: Counter | None
+    branches: bool
+
+
+class Store(Protocol):
+    """A store as queries see it. Names are bytes on the way in; limits are at least 1."""
+
+    @property
+    def ladder(self) -> Ladder:
+        """The retention levels, finest first."""
+
+    def find(self, name: bytes) -> Counter | None:
+        """The counter of this name in any spelling (a leading `*` is dropped, the rest munged)."""
+
+    def counter(self, id: int) -> Counter:
+        """The counter of an id. IndexError or KeyError when there is none."""
+
+    def count(self) -> int:
+        """How many counters there are."""
+
+    def match(self, pattern: bytes, limit: int) -> list[Counter]:
+        """At most `limit` counters whose whole name fits: `*` any run, `?` any run of non-dots. Stable order."""
+
+    def search(self, words: list[bytes], limit: int) -> list[Counter]:
+        """At most `limit` counters whose name holds all the words, shorter names first, then by name."""
+
+    def children(self, prefix: bytes) -> list[Child]:
+        """The components that follow a dotted prefix, by label; the empty prefix gives the first ones."""
+
+    def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
+        """Per id the final buckets of a level with start <= time < end, in order of time.
+
+        Gaps are absent. Event rows are rates per second: count 1 at the finest level, interval / finest
+        interval above. What was acknowledged is included. Blocks the greenlet, not the hub. The result is
+        the caller's: no one else changes it.
+        """
+
+    def status(self) -> dict[str, object]:
+        """Figures about the store, for `/api/v1/status`: whatever JSON can hold."""

@@ -1,0 +1,158 @@
+"""The store's model: the whole contract in plain Python, in memory, nothing clever.
+
+It says what the real stores must answer, so tests compare them with it; it also serves tests of queries and
+HTTP. Every sample is kept as it came; buckets are worked out at each question. It knows no files, keeps
+nothing after the process, and gets slow beyond some thousand counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from istat.buckets import Bucket
+from istat.clock import Clock, SystemClock
+from istat.kernels import columns as kernel
+from istat.kernels import names as names_kernel
+from istat.names import expand, munge, stored
+from istat.retention import Ladder
+from istat_server.store.interface import Child, Counter, Kind
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+
+GAUGE_AHEAD = 60  # [s] a gauge may be this much newer than now (part 3.2 of the behaviour specification)
+
+
+class MemoryStore:
+    """A store without files. `refused` counts the samples not taken, by reason."""
+
+    def __init__(self, ladder: Ladder | None = None, clock: Clock | None = None) -> None:
+        self.ladder = ladder or Ladder.parse()
+        self.refused = {"from_future": 0, "from_past": 0, "rejected": 0}
+        self._clock = clock or SystemClock()
+        self._names = names_kernel.NameTable()
+        self._counters: list[Counter] = []
+        # What came, in order of arrival, per counter and level: level 0, and what was too old for it.
+        self._rows: list[list[list[tuple[int, int, float, float, float, float]]]] = []
+
+    # --- samples come in ---------------------------------------------------------------------------
+
+    def add(self, wire: str, time: float | None, value: float, *rest: float) -> int:
+        """Take one sample for all counters of a caret name; how many counters took it.
+
+        `time` is Unix seconds (None: now). After it one value, or sum, sum of squares, min, max, count.
+        """
+        expansion = expand(wire.encode())
+        when = int(self._clock.now() if time is None else time)
+        bucket = Bucket.from_sumsq(int(rest[3]), value, *rest[:3]) if rest else Bucket.of(value)
+        return sum(self._add_one(self.create(name, expansion.event), when, bucket) for name in expansion.names)
+
+    def create(self, name: bytes, event: bool) -> Counter:
+        """The counter of a stored name; the kind counts only when it is new."""
+        index = self._names.add(name)
+        if index == len(self._counters):
+            kind = Kind.EVENT if event else Kind.GAUGE
+            self._counters.append(Counter(index, name.decode(), kind))
+            self._rows.append([[] for _ in self.ladder.levels])
+        return self._counters[index]
+
+    def _add_one(self, counter: Counter, when: int, bucket: Bucket) -> bool:
+        event = counter.kind is Kind.EVENT
+        now = int(self._clock.now())
+        refusal = self._refusal(event, when, now, bucket)
+        if refusal:
+            self.refused[refusal] += 1
+            return False
+        level = self._level_for(when, now)
+        assert level is not None
+        if event:
+            bucket = Bucket(1, bucket.sum, 0.0, bucket.sum, bucket.sum)
+        start = when - when % self.ladder.levels[level].interval
+        self._rows[counter.id][level].append(bucket.row(start))
+        return True
+
+    def _refusal(self, event: bool, when: int, now: int, bucket: Bucket) -> str:
+        if when > now + (self.ladder.finest.interval if event else GAUGE_AHEAD):
+            return "from_future"
+        if self._level_for(when, now) is None:
+            return "from_past"
+        return "" if event or bucket.plausible else "rejected"
+
+    def _level_for(self, when: int, now: int) -> int | None:
+        """The finest level whose retention still holds a time."""
+        for index, level in enumerate(self.ladder.levels):
+            if when >= now - level.keep:
+                return index
+        return None
+
+    # --- questions -----------------------------------------------------------------------------------
+
+    def find(self, name: bytes) -> Counter | None:
+        """See Store.find."""
+        index = self._names.find(stored(name))
+        return self._counters[index] if index >= 0 else None
+
+    def counter(self, id: int) -> Counter:
+        """See Store.counter."""
+        return self._counters[id]
+
+    def count(self) -> int:
+        """See Store.count."""
+        return len(self._counters)
+
+    def match(self, pattern: bytes, limit: int) -> list[Counter]:
+        """See Store.match; in order of creation."""
+        return self._these(self._names.match(pattern))[:limit]
+
+    def search(self, words: list[bytes], limit: int) -> list[Counter]:
+        """See Store.search."""
+        found = self._these(self._names.search([munge(word) for word in words]))
+        return sorted(found, key=lambda counter: (len(counter.name), counter.name))[:limit]
+
+    def children(self, prefix: bytes) -> list[Child]:
+        """See Store.children."""
+        stem = prefix.decode() + "." if prefix else ""
+        return [
+            Child(text, stem + text, self._counters[index] if index >= 0 else None, branches)
+            for label, index, branches in sorted(self._names.children(prefix))
+            for text in [label.decode()]
+        ]
+
+    def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
+        """See Store.select."""
+        oldest = int(self._clock.now()) - self.ladder.levels[level].keep
+        first = max(start, oldest - oldest % self.ladder.levels[level].interval)
+        return [self._level(id, level).slice(first, end) for id in ids]
+
+    def status(self) -> dict[str, object]:
+        """See Store.status."""
+        return {"kind": "memory", "counters": self.count(), "refused": dict(self.refused)}
+
+    def _these(self, ids: Iterable[int]) -> list[Counter]:
+        return [self._counters[id] for id in ids]
+
+    def _level(self, id: int, level: int) -> Columns:
+        """All buckets of a counter at a level: those derived from the finest one, and what came directly."""
+        event = self._counters[id].kind is Kind.EVENT
+        fine, interval = self.ladder.finest.interval, self.ladder.levels[level].interval
+        rows = kernel.Columns.from_rows(self._rows[id][0])
+        rows.fold(event)
+        if event:
+            rows.rates(fine)
+        if level:
+            rows = rows.reduce(0, interval, interval // fine if event else 0)
+            self._add_direct(rows, id, level, event)
+        return rows
+
+    def _add_direct(self, rows: Columns, id: int, level: int, event: bool) -> None:
+        """Add what was too old for finer levels: it counts in its own level and in all coarser ones."""
+        interval = self.ladder.levels[level].interval
+        direct = kernel.Columns.from_rows(
+            (row[0] - row[0] % interval, *row[1:]) for below in self._rows[id][1 : level + 1] for row in below
+        )
+        if event:
+            rows.add_direct(direct, interval, self.ladder.finest.interval)
+        else:
+            rows.extend(direct)
+            rows.fold(False)
