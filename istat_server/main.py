@@ -110,7 +110,9 @@ def run(settings: Values, arguments: Sequence[str]) -> None:
         service.stopping()
         watchdog.kill()
         with more_time():
-            server.stop()
+            server.end_input()
+            http.stop()
+            server.close()
     log.info("ended")
 
 

@@ -56,8 +56,7 @@ SETTINGS = (
             "Stop the clock at this Unix time, for tests; 0 is the real time.", "s"),
 )
 # What SIGHUP can change in a running server.
-RELOADABLE = frozenset({"log-level", "log-file", "max-connections", "max-counters", "flush", "journal-sync",
-                        "admin-token"})
+RELOADABLE = frozenset({"log-level", "log-file", "max-connections"})
 
 DECLARATION = Declaration(
     "istat-server", "ISTAT_SERVER", "/etc/istatd/server.toml", SETTINGS,

@@ -49,7 +49,7 @@ STORE_METRICS = {
 
 
 class Server:
-    """All parts of one running server. `open`, `start`, and in the end `stop`."""
+    """All parts of one running server. `open`, `start`, and in the end `end_input` and `close`."""
 
     def __init__(self, settings: Values, clock: Clock, plugins: pluggy.PluginManager, sockets: StatSockets,
                  front: Front, faults: Faults) -> None:
@@ -103,13 +103,16 @@ class Server:
         for service in self._services:
             service.start()
 
-    def stop(self) -> None:
-        """Take what has arrived, write what is held, close everything; nothing that was read is lost."""
+    def end_input(self) -> None:
+        """Take what has arrived, then nothing more. Queries are still answered."""
         self.pump.stop()
         for service in self._services:
             self._end(service.name, service.stop)
         self._ending.set()
         gevent.joinall(self._loops)
+
+    def close(self) -> None:
+        """Write what is held and let go of the store; nothing that was read is lost."""
         if self.store is not None:
             self.store.close()
 

@@ -9,7 +9,7 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -81,6 +81,10 @@ class TcpInput:
             sock.close()
         for connection in list(self.connections):
             connection.finish()
+
+    def reload(self, settings: Mapping[str, Any]) -> None:
+        """Take over what may change while connections are open."""
+        self._max_connections = settings["max-connections"]
 
     def totals(self) -> dict[str, int]:
         """Since the start: connects, disconnects, bytes; and the connections open now."""
