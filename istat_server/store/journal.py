@@ -89,7 +89,7 @@ def read_segment(path: Path, damage: Damage) -> Iterator[tuple[int, bytes]]:
             at = data.find(marker, at + 1)
         if at < 0:
             damage.torn_bytes += len(data) - begin
-            damage.notes.append(f"{path.name}: {len(data) - begin} bytes after byte {begin} are no whole frame")
+            damage.notes.append(f"{path.name}: no whole frame in the {len(data) - begin} bytes after byte {begin}")
             return
         damage.skipped_bytes += at - begin
         damage.notes.append(f"{path.name}: bytes {begin} to {at} are damaged and were left out")
@@ -102,7 +102,7 @@ def _salt(path: Path, data: bytes) -> int:
     if magic != MAGIC:
         raise StoreCorrupt(f"{path}: this is no journal segment")
     if version != VERSION:
-        raise StoreCorrupt(f"{path}: version {version} was written by a newer istatd; this one reads {VERSION}")
+        raise StoreCorrupt(f"{path}: version {version} is a newer istatd's; this one reads {VERSION}")
     return int(salt)
 
 
@@ -220,7 +220,8 @@ class Journal:
 
     def _open(self, number: int) -> tuple[int, int]:
         salt = int.from_bytes(os.urandom(4), "little")
-        handle = os.open(segment_path(self._folder, number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        handle = os.open(segment_path(self._folder, number), flags, 0o640)
         os.write(handle, header_bytes(KIND_JOURNAL, salt, number, self._uuid))
         sync_folder(self._folder)
         return handle, salt
@@ -254,7 +255,7 @@ class Journal:
                 self._write(*item)
         except OSError as error:
             if self.error is None:
-                log.error("cannot write the journal in %s: %s; trying again every second", self._folder, error)
+                log.error("cannot write the journal in %s: %s; trying every second", self._folder, error)
             self.error = error
             return False
         if self.error is not None:
@@ -310,7 +311,7 @@ class Journal:
         try:
             os.fdatasync(handle)
         except OSError as error:
-            # What the kernel could not write it may have dropped; only new bytes in a new file can be trusted.
+            # What the kernel could not write it may have dropped; only a new file can be trusted.
             log.error("fdatasync of the journal failed: %s; starting a new segment", error)
             self.needs_cut = True
             return False

@@ -1,4 +1,4 @@
-"""The MANIFEST: what is live in a store. One small text file, replaced whole. Format: docs/formats/manifest.md.
+"""The MANIFEST: what is live in a store. One small text file, replaced whole: docs/formats/manifest.md.
 
 Knows file names, spans and numbers; opens no StatFile and decides nothing.
 """
@@ -48,7 +48,7 @@ class Manifest:
     names: tuple[int, ...] = ()         # numbers of the names files, in order
     next_names: int = 1
     files: tuple[FileEntry, ...] = ()   # by level, then seq_lo
-    derived: frozenset[int] = field(default_factory=frozenset)  # starts of spans whose coarse levels are complete
+    derived: frozenset[int] = field(default_factory=frozenset)  # starts of spans with complete coarse levels
     saved: int = 0              # Unix seconds
 
     def with_files(self, add: Iterable[FileEntry] = (), drop: Iterable[str] = (), **changes: Any) -> Manifest:

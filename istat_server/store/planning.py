@@ -1,8 +1,8 @@
 """What a store should do next about its files: pure decisions over a manifest. Opens and writes nothing.
 
-Files of the finest level come from cuts, go whole into windows (as long as a window is open in a few sizes, so
-that each row is written again only a few times), are derived into the coarser levels one span at a time once
-the span is over, and expire as whole files. Late rows make a span underived again; it is derived anew.
+Files of the finest level come from cuts, go whole into windows (as long as a window is open in a few sizes,
+so that each row is written again only a few times), are derived into the coarser levels one span at a time
+once the span is over, and expire as whole files. Late rows make a span underived again; it is derived anew.
 """
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def _expired(entry: FileEntry, manifest: Manifest, ladder: Ladder, now: int) -> 
     if entry.kind != FINE or len(ladder.levels) == 1:
         return True
     span = ladder.window(0)
-    return all(start in manifest.derived for start in range(entry.start - entry.start % span, entry.end, span))
+    first = entry.start - entry.start % span
+    return all(start in manifest.derived for start in range(first, entry.end, span))
 
 
 def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bool) -> list[FileEntry]:
@@ -101,7 +102,7 @@ def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bo
 
 
 def _window_group(files: list[FileEntry], end: int, now: int, force: bool) -> list[FileEntry]:
-    """Files of one window that should become one: all when it is over and quiet, else the newest of a size."""
+    """Files of a window that should become one: all when it is over and quiet, else the newest of a size."""
     settled = end + SETTLE_OVER <= now and all(entry.made + SETTLE_QUIET <= now for entry in files)
     if settled or force:
         return files

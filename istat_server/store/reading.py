@@ -84,6 +84,7 @@ class _Reader:
         self._view, self._question, self._live, self._damaged = view, question, live, damaged
         self._interval = view.intervals[question.level]
         self._fine = view.intervals[0]
+        self._rates_in_bucket = self._interval // self._fine
 
     def answer(self) -> list[Columns]:
         """Final buckets per id."""
@@ -137,7 +138,7 @@ class _Reader:
                 self._read(piece.derived, id, piece.start, piece.end, rows)
             else:
                 fine = self._finest(at, piece.fine, piece.start, piece.end)
-                rows.extend(fine.reduce(piece.start, self._interval, self._interval // self._fine if event else 0))
+                rows.extend(fine.reduce(piece.start, self._interval, self._rates_in_bucket if event else 0))
         self._add_direct(at, rows, direct)
         return rows
 
@@ -164,7 +165,8 @@ class _Reader:
             if start > at:
                 plan.append(Piece(at, start, None, self._files(0, FINE, at, start)))
             at = end
-            newest = next((live for live in derived if live.entry.start <= begin and live.entry.end >= begin + span), None)
+            covering = (f for f in derived if f.entry.start <= begin and f.entry.end >= begin + span)
+            newest = next(covering, None)
             if newest is None:
                 continue            # a complete span without any rows
             if plan and plan[-1].derived is newest and plan[-1].end == start:

@@ -6,7 +6,6 @@ threads and meet the hub at two places only: `_commit` (one at a time; replaces 
 """
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
@@ -14,16 +13,18 @@ import uuid as uuids
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from istat.clock import Clock
-from istat.errors import StoreCorrupt, StoreError, StoreLocked
+from istat.errors import StoreCorrupt, StoreError
 from istat.kernels import engine as engine_kernel
 from istat.retention import Ladder
-from istat_server.store import jobs, journal, manifest, planning
+from istat_server.store import journal, manifest, opening, planning
 from istat_server.store.catalogue import Catalogue, Learned
 from istat_server.store.interface import Child, Counter, Kind
-from istat_server.store.manifest import FINE, FileEntry, Manifest
+from istat_server.store.jobs import Workshop
+from istat_server.store.manifest import FileEntry, Manifest
+from istat_server.store.pool import InlinePool, Pool, Work
 from istat_server.store.reading import LiveFile, Question, View, select
 from istat_server.store.statfile import StatFile
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT_TEXT = "istatd store 1\n"
 # Samples may be this far ahead of the clock: gauges a minute (a wrong clock nearby), events one finest bucket [s].
 GAUGE_AHEAD = 60
 # Names files before they are written together at the next start.
@@ -49,49 +49,6 @@ class Options:
     journal_sync: float = 1.0
     max_counters: int = 10_000_000
     key: int | None = None              # of the name tables' hash; None: random
-
-
-class Work(Protocol):
-    """A call under way in a pool."""
-
-    def ready(self) -> bool:
-        """Whether it has ended."""
-
-    def get(self) -> Any:
-        """Its result, or raises what it raised; waits without stopping the hub."""
-
-
-class Pool(Protocol):
-    """Threads, as gevent.threadpool.ThreadPool has them."""
-
-    def spawn(self, function: Callable[..., Any], *args: Any) -> Work:
-        """Start a call."""
-
-    def apply(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Any:
-        """Call and wait without stopping the hub."""
-
-
-class _Done:
-    def __init__(self, result: Any) -> None:
-        self._result = result
-
-    def ready(self) -> bool:
-        return True
-
-    def get(self) -> Any:
-        return self._result
-
-
-class InlinePool:
-    """A pool without threads: calls happen at once. For tests and one-shot commands."""
-
-    def spawn(self, function: Callable[..., Any], *args: Any) -> Work:
-        """Call now."""
-        return _Done(function(*args))
-
-    def apply(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Any:
-        """Call now."""
-        return function(*args)
 
 
 class StatStore:
@@ -134,10 +91,10 @@ class StatStore:
         of another retention or a newer version.
         """
         folder = Path(folder)
-        _make_folders(folder, ladder)
-        lock = _take_lock(folder)
+        opening.make_folders(folder, ladder)
+        lock = opening.take_lock(folder)
         try:
-            _check_format(folder)
+            opening.check_format(folder)
             state, problem = manifest.load(folder)
             if problem:
                 log.error("%s; going on from the MANIFEST before it", problem)
@@ -159,27 +116,21 @@ class StatStore:
         """Names, files, journal. `careful`: an older MANIFEST is in use, so that nothing may be removed."""
         if fresh:
             manifest.save(self.folder, self._manifest)
-        for number in self._manifest.names:
-            self._load_names(number)
+        opening.load_names(self.folder, self._manifest, self.engine)
         live = tuple(LiveFile(entry, self._open_file(entry)) for entry in self._manifest.files)
         self._view = View(self._intervals, self.ladder.window(0), live, (None,) * len(self._intervals),
                           self._manifest.derived)
         if not careful:
-            self._remove_orphans()
-        last = self._replay()
+            opening.remove_orphans(self.folder, self._manifest, self.ladder)
+        damage = journal.Damage()
+        last = opening.replay(self.folder, self._manifest, self.engine, self._set_limits, damage)
+        self.totals["journal_skipped_bytes"] = damage.skipped_bytes
+        self.totals["journal_torn_bytes"] = damage.torn_bytes
         self._gather_names()
         self._set_limits(self._clock.now())
         self.engine.take_journal()
         uuid = bytes.fromhex(self._manifest.uuid)
         self._journal = journal.Journal(self.folder / "journal", last + 1, uuid, self._options.journal_sync)
-
-    def _load_names(self, number: int) -> None:
-        path = journal.segment_path(self.folder / "names", number, "names")
-        damage = journal.Damage()
-        for _clock, payload in journal.read_segment(path, damage):
-            self.engine.replay(payload, True)
-        if damage.notes:
-            raise StoreCorrupt(f"{path}: {'; '.join(damage.notes)}")
 
     def _gather_names(self) -> None:
         """Many names files become one with the next cut."""
@@ -187,46 +138,6 @@ class StatStore:
             self.engine.take_names()
             self._names_at_cut = self.engine.dump_names()
             self._manifest = replace(self._manifest, names=())
-
-    def _replay(self) -> int:
-        """Take the journal's samples again; the number of the last segment there is."""
-        numbers = sorted(int(path.stem) for path in (self.folder / "journal").glob("*.journal"))
-        damage = journal.Damage()
-        for number in numbers:
-            path = journal.segment_path(self.folder / "journal", number)
-            if number < self._manifest.replay_from:
-                path.unlink()
-                continue
-            self._replay_segment(path, damage)
-        for note in damage.notes:
-            log.warning("journal: %s", note)
-        self.totals["journal_skipped_bytes"] += damage.skipped_bytes
-        self.totals["journal_torn_bytes"] += damage.torn_bytes
-        return max([self._manifest.replay_from - 1, *numbers])
-
-    def _replay_segment(self, path: Path, damage: journal.Damage) -> None:
-        try:
-            for clock, payload in journal.read_segment(path, damage):
-                self._set_limits(clock)
-                try:
-                    self.engine.replay(payload)
-                except ValueError as error:
-                    damage.notes.append(f"{path.name}: {error}")
-        except StoreCorrupt as error:
-            size = path.stat().st_size
-            damage.torn_bytes += size
-            if size:        # an empty one is a segment that was about to begin
-                damage.notes.append(str(error))
-
-    def _remove_orphans(self) -> None:
-        """Files that no MANIFEST names: what a crash left between writing and committing."""
-        live = {self.folder / entry.path for entry in self._manifest.files}
-        live |= {journal.segment_path(self.folder / "names", number, "names") for number in self._manifest.names}
-        folders = [self.folder / level.name for level in self.ladder.levels] + [self.folder / "names"]
-        for path in (path for folder in folders for path in folder.iterdir()):
-            if path not in live and path.is_file():
-                log.info("removing %s: nothing refers to it", path)
-                path.unlink()
 
     def close(self) -> None:
         """Write everything that is in memory to StatFiles, then let go of the folder."""
@@ -271,9 +182,8 @@ class StatStore:
             return
         self._hand_over()
         if self._rows_bytes() >= self._options.cut_bytes:
-            if self._flushing is not None and self._rows_bytes() >= 2 * self._options.cut_bytes:
-                self._finish_flush()
-            elif self._flushing is not None and self._flushing.ready():
+            crowded = self._rows_bytes() >= 2 * self._options.cut_bytes
+            if self._flushing is not None and (crowded or self._flushing.ready()):
                 self._finish_flush()
             if self._flushing is None:
                 self._cut()
@@ -333,24 +243,23 @@ class StatStore:
             raise StoreError(f"the journal cannot be written: {self._journal.error}")
 
     def _flush(self, frozen: Sequence[Any], names: bytes, segment: int) -> None:
-        """In a thread: the frozen head becomes files. Tried until it succeeds; queries see the frozen head meanwhile."""
+        """In a thread: the frozen head becomes files. Tried until it succeeds; queries see the head meanwhile."""
         attempt = 0
         while True:
             try:
                 self._flush_once(frozen, names, segment)
                 return
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, these rows must not be forgotten
                 attempt += 1
                 self.totals["flush_errors"] += 1
-                log.error("cannot write the head to %s: %s; trying again", self.folder, error)
+                log.error("cannot write the head to %s: %r; trying again", self.folder, error,
+                          exc_info=not isinstance(error, OSError))
                 if self._closed and attempt >= 3:
-                    raise StoreError(f"cannot write the head to {self.folder}: {error}; it stays in the journal") from error
+                    raise StoreError(f"cannot write to {self.folder}: {error}; its samples stay in the journal") from error
                 threading.Event().wait(min(30.0, attempt))
 
     def _flush_once(self, frozen: Sequence[Any], names: bytes, segment: int) -> None:
-        made = int(self._clock.now())
-        sequence = self._number()
-        written, spans = jobs.write_frozen(self.folder, self.ladder, frozen, sequence, self._number, made, self._uuid)
+        written, spans = self._workshop().write_frozen(frozen)
         names_number: tuple[int, ...] = ()
         if names:
             number = self._manifest.next_names
@@ -366,6 +275,9 @@ class StatStore:
         self._commit(change, written, (), flushed=True)
         for number in range(before, segment):
             journal.segment_path(self.folder / "journal", number).unlink(missing_ok=True)
+
+    def _workshop(self) -> Workshop:
+        return Workshop(self.folder, self.ladder, self._number, int(self._clock.now()), self._uuid)
 
     @property
     def _uuid(self) -> bytes:
@@ -402,7 +314,7 @@ class StatStore:
         """In a thread: carry out one job and commit it."""
         try:
             live = {live.entry.path: live.file for live in self._view.files}
-            result = jobs.run(self.folder, self.ladder, job, live, self._number, int(self._clock.now()), self._uuid)
+            result = self._workshop().run(job, live)
             self._commit(lambda state: self._after_job(state, job, result), result, job.inputs, derive=job)
         except (OSError, StoreCorrupt) as error:
             log.error("background work on %s failed: %s", self.folder, error)
@@ -472,6 +384,7 @@ class StatStore:
     def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
         """Final buckets of a level per id with start <= time < end; gaps absent. Blocks the greenlet only."""
         interval = self._intervals[level]
+        start = max(start, int(self._clock.now()) - self.ladder.levels[level].keep)
         events = tuple(self.counter(id).kind is Kind.EVENT for id in ids)
         question = Question(tuple(ids), events, level, start - start % interval, -(-end // interval) * interval)
         answer = select(self.engine, self._view, question, self._damaged)
@@ -503,26 +416,3 @@ def compact(folder: Path, ladder: Ladder, clock: Clock) -> None:
         store.compact()
     finally:
         store.close()
-
-
-def _make_folders(folder: Path, ladder: Ladder) -> None:
-    for name in ("journal", "names", *(level.name for level in ladder.levels)):
-        (folder / name).mkdir(mode=0o750, parents=True, exist_ok=True)
-
-
-def _take_lock(folder: Path) -> int:
-    handle = os.open(folder / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StoreLocked(f"{folder} is in use by another istat-server; stop that one, or use another store") from error
-    return handle
-
-
-def _check_format(folder: Path) -> None:
-    path = folder / "FORMAT"
-    if not path.exists():
-        path.write_text(FORMAT_TEXT)
-    elif path.read_text() != FORMAT_TEXT:
-        raise StoreError(f"{folder} is of another format ({path.read_text().strip()!r}); a newer istatd wrote it")

@@ -43,7 +43,8 @@ def test_pre_aggregated_line_ignores_what_follows_the_seventh_token(kernels):
 
 
 PIECES = st.sampled_from([b"a", b"b.c", b" ", b"\t", b"\r", b"\x0b", b"1", b"-2.5", b"1e5", b"1e400", b"nan", b"Inf",
-                          b".", b"+", b"e", b"0" * 30, b"#", b"@", b"*", b"^", b"\x00", b"\x1c", b"\xff", b"1325394000"])
+                          b".", b"+", b"e", b"0" * 30, b"#", b"@", b"*", b"^", b"\x00", b"\x1c", b"\xff",
+                          b"1325394000"])
 
 
 @given(st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=20).map(b"".join)))

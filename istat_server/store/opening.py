@@ -1,0 +1,102 @@
+"""Taking a store folder into use: folders, lock, format, names, journal replay, orphans.
+
+Runs once, before anything else is going on. Knows the engine and the files, and decides nothing later.
+"""
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istat.errors import StoreCorrupt, StoreError, StoreLocked
+from istat.retention import Ladder
+from istat_server.store import journal
+from istat_server.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from istat.kernels.python.engine import Engine
+
+log = logging.getLogger(__name__)
+
+FORMAT_TEXT = "istatd store 1\n"
+
+
+def make_folders(folder: Path, ladder: Ladder) -> None:
+    """The folders of a store, where they are missing."""
+    for name in ("journal", "names", *(level.name for level in ladder.levels)):
+        (folder / name).mkdir(mode=0o750, parents=True, exist_ok=True)
+
+
+def take_lock(folder: Path) -> int:
+    """The descriptor that holds the store's lock. StoreLocked when another process has it."""
+    handle = os.open(folder / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise StoreLocked(f"{folder} is in use by another istat-server; stop that one, or use another store") from error
+    return handle
+
+
+def check_format(folder: Path) -> None:
+    """StoreError when the folder holds a store of another format; a new folder gets its FORMAT."""
+    path = folder / "FORMAT"
+    if not path.exists():
+        path.write_text(FORMAT_TEXT)
+    elif path.read_text() != FORMAT_TEXT:
+        raise StoreError(f"{folder} is of another format ({path.read_text().strip()!r}); a newer istatd wrote it")
+
+
+def load_names(folder: Path, state: Manifest, engine: Engine) -> None:
+    """Read the names files into the engine. StoreCorrupt when one is damaged: ids would shift."""
+    for number in state.names:
+        path = journal.segment_path(folder / "names", number, "names")
+        damage = journal.Damage()
+        for _clock, payload in journal.read_segment(path, damage):
+            engine.replay(payload, True)
+        if damage.notes:
+            raise StoreCorrupt(f"{path}: {'; '.join(damage.notes)}")
+
+
+def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[float], None],
+           damage: journal.Damage) -> int:
+    """Take the journal's samples again, drop segments that are no longer needed; the last number there is."""
+    numbers = sorted(int(path.stem) for path in (folder / "journal").glob("*.journal"))
+    for number in numbers:
+        path = journal.segment_path(folder / "journal", number)
+        if number < state.replay_from:
+            path.unlink()
+        else:
+            _replay_segment(path, engine, set_limits, damage)
+    for note in damage.notes:
+        log.warning("journal: %s", note)
+    return max([state.replay_from - 1, *numbers])
+
+
+def _replay_segment(path: Path, engine: Engine, set_limits: Callable[[float], None], damage: journal.Damage) -> None:
+    try:
+        for clock, payload in journal.read_segment(path, damage):
+            set_limits(clock)
+            try:
+                engine.replay(payload)
+            except ValueError as error:
+                damage.notes.append(f"{path.name}: {error}")
+    except StoreCorrupt as error:
+        size = path.stat().st_size
+        damage.torn_bytes += size
+        if size:        # an empty one is a segment that was about to begin
+            damage.notes.append(str(error))
+
+
+def remove_orphans(folder: Path, state: Manifest, ladder: Ladder) -> None:
+    """Remove files that no MANIFEST names: what a crash left between writing and committing."""
+    live = {folder / entry.path for entry in state.files}
+    live |= {journal.segment_path(folder / "names", number, "names") for number in state.names}
+    folders = [folder / level.name for level in ladder.levels] + [folder / "names"]
+    for path in (path for place in folders for path in place.iterdir()):
+        if path not in live and path.is_file():
+            log.info("removing %s: nothing refers to it", path)
+            path.unlink()

@@ -1,0 +1,48 @@
+"""What the store needs of threads: start a call, wait for it without stopping the hub. Knows no store."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Work(Protocol):
+    """A call under way in a pool."""
+
+    def ready(self) -> bool:
+        """Whether it has ended."""
+
+    def get(self) -> Any:
+        """Its result, or raises what it raised; waits without stopping the hub."""
+
+
+class Pool(Protocol):
+    """Threads, as gevent.threadpool.ThreadPool has them."""
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Work:
+        """Start a call."""
+
+    def apply(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Any:
+        """Call and wait without stopping the hub."""
+
+
+class _Done:
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def ready(self) -> bool:
+        return True
+
+    def get(self) -> Any:
+        return self._result
+
+
+class InlinePool:
+    """A pool without threads: calls happen at once. For tests and one-shot commands."""
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Work:
+        """Call now."""
+        return _Done(function(*args))
+
+    def apply(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Any:
+        """Call now."""
+        return function(*args)
