@@ -47,10 +47,12 @@ def _refusal(req: falcon.Request, resp: falcon.Response, error: BadQuery, params
     refuse(resp, error.status, str(error))
 
 
-def _falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]) -> None:
+def _falcon(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]
+) -> None:
     status = int(str(error.status)[:3])
-    for name, value in error.headers or {}:
-        resp.set_header(name, value)
+    if error.headers:
+        resp.set_headers(error.headers)
     refuse(resp, status, WORDS.get(status) or error.title or "the request was refused")
 
 

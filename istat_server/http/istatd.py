@@ -38,7 +38,8 @@ GET_PARTS = (
 )  # fmt: skip
 POST_FIELDS = ("time", "count", "min", "max", "sum", "sumsq", "avg", "sdev")
 POST_PARTS = (
-    b'{"time":', b',"count":', b',"min":', b',"max":', b',"sum":', b',"sumsq":', b',"avg":', b',"sdev":', b"}",
+    b'{"time":', b',"count":', b',"min":', b',"max":', b',"sum":', b',"sumsq":', b',"avg":', b',"sdev":',
+    b"}",
 )  # fmt: skip
 COMPACT_PARTS = (b"[", *[b","] * 7, b"]")
 TYPE_MAPPING = b'{"type_mapping":{"0":"gauge","1":"counter","2":"aggregate"},"pattern":'
@@ -161,7 +162,8 @@ class Istatd:
             leaf = "true" if listed.is_leaf else "false"
             rows.append(f'{{"is_leaf":{leaf},"type":{listed.type},"name":{quoted(listed.name)}}}')
             turns.worked(10)
-        body = TYPE_MAPPING + b'%s,"matching_names":[%s]}' % (quoted(pattern).encode(), ",".join(rows).encode())
+        names = ",".join(rows).encode()
+        body = TYPE_MAPPING + b'%s,"matching_names":[%s]}' % (quoted(pattern).encode(), names)
         send(req, resp, body)
 
     def get_agents(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -45,7 +45,9 @@ Status = Callable[[], dict[str, object]]
 class Native:
     """The handlers, by the names that the table of routes uses."""
 
-    def __init__(self, store: Store, status: Status, agents: Agents, clock: Clock, limits: HttpLimits) -> None:
+    def __init__(
+        self, store: Store, status: Status, agents: Agents, clock: Clock, limits: HttpLimits
+    ) -> None:
         self._store = store
         self._status = status
         self._agents = agents

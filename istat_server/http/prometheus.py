@@ -1,4 +1,4 @@
-"""The server's own metrics for Prometheus. Knows the content type; the text is made where metrics are declared."""
+"""The server's own metrics for Prometheus. The text is made where metrics are declared."""
 
 from __future__ import annotations
 

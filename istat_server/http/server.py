@@ -36,8 +36,13 @@ LINE_BYTES = 8192
 JOINED_BYTES = 64 * 1024
 ENDING_SECONDS = 2.0  # that requests in progress get when the server stops
 
-REASONS = {400: "Bad Request", 408: "Request Timeout", 411: "Length Required", 413: "Content Too Large",
-           414: "URI Too Long", 431: "Request Header Fields Too Large", 500: "Internal Server Error"}  # fmt: skip
+REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    411: "Length Required",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+}
 
 
 class Refused(ValueError):
@@ -94,7 +99,7 @@ class Headers:
         return self._values.get("content-type")
 
 
-class Handler(WSGIHandler):
+class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     """One connection."""
 
     def MessageClass(self, file: Any, *_: Any) -> Headers:  # noqa: N802 - gevent's name
@@ -160,7 +165,7 @@ class Handler(WSGIHandler):
         self._sendall(b"".join(parts))
 
 
-class _Server(WSGIServer):
+class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
     """gevent's server; every connection gets a limit on idleness and does not wait to fill packets."""
 
     ending = False

@@ -128,7 +128,8 @@ def _send(req: falcon.Request, resp: falcon.Response, file: PageFile) -> None:
     if file.packed is not None:
         resp.set_header("Vary", "Accept-Encoding")
     asked = req.env.get("HTTP_IF_NONE_MATCH", "")
-    if asked and (asked.strip() == "*" or file.etag in (tag.strip().removeprefix("W/") for tag in asked.split(","))):
+    known = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
+    if file.etag in known or known == ["*"]:
         resp.status = falcon.HTTP_304
         return
     resp.content_type = file.content_type

@@ -62,7 +62,8 @@ def series(
 ) -> Series:  # fmt: skip
     """Buckets of several counters over [start, end) on one grid of about `points` cells.
 
-    `between` is called between turns of a long question. BadQuery for an impossible range. Each counter is answered once, under its stored name.
+    Each counter is answered once, under its stored name. `between` is called between the turns of a long
+    question. BadQuery for an impossible range.
     """
     check_range(start, end)
     found: dict[int, Counter] = {}
@@ -120,7 +121,9 @@ def buckets(
     return [Buckets(start, end, interval, rows) for rows in read]
 
 
-def buckets_at_most(store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int) -> int:
+def buckets_at_most(
+    store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int
+) -> int:
     """How many buckets `buckets` may give in all, so that a caller can refuse too much beforehand."""
     level = store.ladder.levels[covering_level(store.ladder, start, now)]
     start, end, interval = normalise(start, end, level.interval, most)

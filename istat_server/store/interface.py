@@ -59,7 +59,10 @@ class Store(Protocol):
         """How many counters there are."""
 
     def match(self, pattern: bytes, limit: int) -> list[Counter]:
-        """At most `limit` counters whose whole name fits: `*` any run, `?` any run of non-dots. Stable order."""
+        """At most `limit` counters whose whole name fits, in a stable order.
+
+        `*` is any run of characters, `?` any run of characters but dots.
+        """
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """At most `limit` counters whose name holds all the words, shorter names first, then by name."""

@@ -46,7 +46,8 @@ class MemoryStore:
         expansion = expand(wire.encode())
         when = int(self._clock.now() if time is None else time)
         bucket = Bucket.from_sumsq(int(rest[3]), value, *rest[:3]) if rest else Bucket.of(value)
-        return sum(self._add_one(self.create(name, expansion.event), when, bucket) for name in expansion.names)
+        counters = [self.create(name, expansion.event) for name in expansion.names]
+        return sum(self._add_one(counter, when, bucket) for counter in counters)
 
     def create(self, name: bytes, event: bool) -> Counter:
         """The counter of a stored name; the kind counts only when it is new."""
