@@ -77,7 +77,7 @@ def _plan_one(
         interval = _interval(table, definition, values["interval"])
         timeout = _timeout(table, definition)
         jobs = definition.start(Config(options, host_name(values), interval, folders))
-    except Exception as error:  # noqa: BLE001 - a collector's set-up may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a collector's set-up may raise anything
         told = (
             str(error)
             if isinstance(error, ValueError)

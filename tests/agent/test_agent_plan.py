@@ -9,7 +9,7 @@ from istat.clock import SystemClock
 from istat.plugin import Config, Emit, Option, collector
 from istat.settings import Values
 from istat_agent import main
-from istat_agent.agent import Plan, make_plan, once
+from istat_agent.agent import Plan, make_plan, once, suffix
 from istat_agent.counters import Counters
 from istat_agent.options import DECLARATION
 from istat_agent.plugins import Collection, Found
@@ -57,6 +57,24 @@ def test_defaults(tmp_path: Path) -> None:
     made = plan(values(tmp_path))
     assert tasks(made) == {"queue": (30, 30.0), "agent": (10, 10.0)}
     assert made.problems == ["collector picky does not run: test: RuntimeError: no such device"]
+
+
+def test_set_up_that_wants_to_end_the_agent_does_not(tmp_path: Path) -> None:
+    @collector(name="rude")
+    class Rude:
+        def setup(self, config: Config) -> None:
+            raise SystemExit(1)
+
+        def collect(self, emit: Emit) -> None:
+            pass
+
+    made = make_plan(values(tmp_path), Counters(), Collection({"rude": Found(Rude, "test")}))
+    assert tasks(made) == {"agent": (10, 10.0)}
+    assert made.problems == ["collector rude does not run: test: SystemExit: 1"]
+
+
+def test_tags_that_cannot_be_used_are_left_out(tmp_path: Path) -> None:
+    assert suffix(values(tmp_path, "--tags", "class.web,a b,x^y")) == "^host.web1^class.web"
 
 
 def test_enable_disable_and_tables(tmp_path: Path) -> None:
