@@ -132,6 +132,7 @@ class App {
     this.#theme();
     this.#controls();
     const state = this.state;
+    if (state.charts === null && !state.host) this.source.host = "";
     if (state.charts !== null) [this.charts, this.found] = [state.charts, "data"];
     else {
       try {

@@ -6,8 +6,8 @@
 /** @import {Grid, Series} from "./grid.js" */
 /** @import {Unit} from "./format.js" */
 import { el, iconButton } from "./dom.js";
-import { TIME_STEPS, axisSteps, formatDateTime, formatRange, formatValue, shortLabels, timeLabels, titleOf, unitOf } from "./format.js";
-import { bridged, isolated, summary, times, usualStep } from "./grid.js";
+import { TIME_STEPS, axisSteps, formatDateTime, formatTime, formatValue, shortLabels, timeLabels, titleOf, unitOf } from "./format.js";
+import { bridged, isolated, nearest, summary, times, usualStep } from "./grid.js";
 
 const VENDOR = "./vendor/uPlot.esm.js";
 const HEIGHT = 200; // of the plot with its axes [px]
@@ -72,6 +72,9 @@ export class ChartCard {
   #hidden = new Set();
   /** @type {Record<string, HTMLElement[]>} */
   #cells = {};
+  /** Usual distance of samples, by counter [buckets].
+   * @type {Record<string, number>} */
+  #steps = {};
 
   /** @param {string[]} names @param {Wishes} wishes */
   constructor(names, wishes) {
@@ -161,7 +164,7 @@ export class ChartCard {
     /** @type {any[]} */
     const columns = [times(grid)];
     for (const one of grid.series) {
-      const step = usualStep(one.avg);
+      const step = this.#steps[one.name] = usualStep(one.avg);
       columns.push(bridged(one.avg, step), bridged(one.max, step), bridged(one.min, step));
     }
     return columns;
@@ -197,7 +200,8 @@ export class ChartCard {
       cursor: {
         drag: { x: true, y: false, setScale: false },
         sync: { key: "istat", setSeries: false, filters: { pub: (/** @type {string} */ type) => type !== "mousedown" && type !== "mouseup" } },
-        points: { size: 7, width: 2 },
+        // Only the average gets a point: the band's edges are drawn as series, but are none to the reader.
+        points: { size: (/** @type {Plot} */ _, /** @type {number} */ at) => (at % PER_COUNTER === 1 ? 7 : 0), width: 0 },
         bind: { dblclick: () => () => { this.wishes.back(); return null; } },
       },
       hooks: {
@@ -246,11 +250,13 @@ export class ChartCard {
     if (!this.grid) return;
     const at = this.plot?.cursor.idx ?? null;
     const inside = at !== null && at < this.grid.points && (this.plot?.cursor.left ?? -1) >= 0;
-    this.when.textContent = inside ? formatDateTime(this.grid.start + at * this.grid.interval)
-      : formatRange(this.window.from, this.window.to);
+    const time = this.grid.start + (at ?? 0) * this.grid.interval;
+    const withinDay = this.window.to - this.window.from <= 86400;
+    this.when.textContent = !inside ? "" : withinDay ? formatTime(time) : formatDateTime(time);
     this.valueHead.textContent = inside ? "avg" : "last";
     for (const one of this.grid.series) {
-      const { last, min, max } = inside ? { last: one.avg[at], min: one.min[at], max: one.max[at] } : summary(one);
+      const near = inside ? nearest(one.avg, at, this.#steps[one.name] - 1) : 0;
+      const { last, min, max } = inside ? { last: one.avg[near], min: one.min[near], max: one.max[near] } : summary(one);
       const unit = unitOf(one.name, one.kind);
       [last, min, max].forEach((value, column) => {
         this.#cells[one.name][column].textContent = value === null || value === undefined ? "–" : formatValue(value, unit);

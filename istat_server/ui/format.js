@@ -66,8 +66,8 @@ export function formatValue(value, unit, digits = 3) {
   let step = 0;
   if (!fixed) {
     while (size >= unit.base * 0.9995 && step < SI.length - 1) [size, step] = [size / unit.base, step + 1];
-    if (step === 0 && unit.symbol === "" && size > 0) {
-      while (size < 0.001 && step > 1 - SI_SMALL.length) [size, step] = [size * 1000, step - 1];
+    if (unit.symbol === "" && size > 0 && size < 0.001) {
+      while (size < 0.9995 && step > 1 - SI_SMALL.length) [size, step] = [size * 1000, step - 1];
     }
   }
   const prefix = step < 0 ? SI_SMALL[-step] : unit.base === 1024 ? IEC[step] : SI[step];
@@ -163,7 +163,15 @@ export function shortLabels(names) {
   const shortest = Math.min(...parts.map((list) => list.length));
   const head = Math.min(shared(parts), shortest - 1);
   const foot = Math.min(shared(parts.map((list) => [...list].reverse())), shortest - head - 1);
-  return parts.map((list) => list.slice(head, list.length - foot).join("."));
+  return withoutSharedEnd(parts.map((list) => list.slice(head, list.length - foot).join(".")));
+}
+
+/** `rx_bytes`, `tx_bytes` -> `rx`, `tx`: the axis says that they are bytes. @param {string[]} labels */
+function withoutSharedEnd(labels) {
+  const words = labels.map((label) => label.split("_"));
+  const foot = Math.min(shared(words.map((list) => [...list].reverse())), Math.min(...words.map((list) => list.length)) - 1);
+  const short = words.map((list) => list.slice(0, list.length - foot).join("_"));
+  return short.some((label) => label === "" || label.endsWith(".")) ? labels : short;
 }
 
 /** Heading of a chart, and the smaller print beside it (the host, if there is one).
@@ -181,5 +189,5 @@ export function titleOf(names) {
   // "disk.space" over mounts, "disk" over devices: what they share at the end says what it is about.
   const foot = shared(parts.map((list) => list.slice(common.length).reverse()));
   if (foot && foot < parts[0].length - common.length) common.push(...parts[0].slice(-foot));
-  return { title: known ? [known, ...common.slice(1)].join(" ") : common.join("."), detail };
+  return { title: known ? [known, ...common.slice(1)].join(" ").replaceAll("_", " ") : common.join("."), detail };
 }

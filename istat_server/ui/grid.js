@@ -101,6 +101,16 @@ export function isolated(values) {
   return out;
 }
 
+/** The index of the sample nearest to `at`, at most `reach` buckets away; `at` itself when there is none.
+ * @param {Values} values @param {number} at @param {number} reach */
+export function nearest(values, at, reach) {
+  for (let far = 0; far <= reach; far++) {
+    if ((values[at - far] ?? null) !== null) return at - far;
+    if ((values[at + far] ?? null) !== null) return at + far;
+  }
+  return at;
+}
+
 /** Last value, extremes and mean of what is shown; all null when there is nothing.
  * @param {Series} series */
 export function summary(series) {

@@ -129,10 +129,10 @@ export function isLive(state) {
   return state.live && "preset" in state.range;
 }
 
-/** Points to ask for: one per CSS pixel, within [50, 2000]; the server may give fewer.
+/** Points to ask for: three on two CSS pixels, within [50, 3000]; the server may give fewer.
  * @param {number} width [px] */
 export function pointsFor(width) {
-  return Math.max(50, Math.min(2000, Math.floor(width)));
+  return Math.max(50, Math.min(3000, Math.floor(width * 1.5)));
 }
 
 /** Put a counter in, or take it out if it is shown. New charts come first so that they are seen.
