@@ -40,7 +40,8 @@ class ServerProcess:
         self.log_path = self.folder / "server.log"
         self.options: dict[str, object] = {"stat-port": 0, "http-port": 0, "store": self.store}
         self.options.update({name.replace("_", "-"): value for name, value in options.items()})
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self.environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.stat_port = 0
         self.http_port = 0

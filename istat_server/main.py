@@ -84,10 +84,7 @@ def run(settings: Values, arguments: Sequence[str]) -> None:
     faults.watch(gevent.get_hub())
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, ending.set)
-    limit = service.raise_file_limit(settings["num-files"])
-    if limit < settings["num-files"]:
-        log.warning("at most %d files can be open instead of %d; raise the limit of the service", limit,
-                    settings["num-files"])
+    raise_file_limit(settings)
     plugins = plugin_manager([builtin])
     front = Front()
     with contextlib.ExitStack() as held:
@@ -114,6 +111,15 @@ def run(settings: Values, arguments: Sequence[str]) -> None:
             http.stop()
             server.close()
     log.info("ended")
+
+
+def raise_file_limit(settings: Values) -> None:
+    """Let the process open `num-files`; a warning where that was asked for, or is needed, and does not hold."""
+    wanted = settings["num-files"]
+    limit = service.raise_file_limit(wanted)
+    needed = limit <= settings["max-connections"] or settings.source("num-files") != "default"
+    if limit < wanted and needed:
+        log.warning("at most %d files can be open instead of %d; raise the limit of the service", limit, wanted)
 
 
 def open_http(front: Front, settings: Values) -> HttpServer:

@@ -21,9 +21,9 @@ from gevent.event import Event
 
 log = logging.getLogger(__name__)
 
-# How long sources are worked on before the hub gets its turn [s]. A query's greenlet waits at most this
-# much longer per turn of the hub, plus one step of one source.
-SLICE_SECONDS = 0.005
+# How long sources are worked on before the hub gets its turn [s]. A query needs some six turns (accept, read,
+# hand to a thread, take back, write, close) and waits this much, plus one step of one source, at each.
+SLICE_SECONDS = 0.002
 # How long an emptied busy source is left alone [s]: well below the 100 ms within which samples must be in
 # the journal, and 8 MB of socket buffer hold 200 ms of 16,000 datagrams/s.
 REST_SECONDS = 0.005
@@ -124,4 +124,14 @@ class Pump:
             self.work_slice()
             if not self._ready:
                 self._wake.clear()
-            gevent.sleep(0)
+            _turn_of_the_hub()
+
+
+def _turn_of_the_hub() -> None:
+    """Let the hub poll all sockets once and run what is due.
+
+    gevent.sleep(0) would not: callbacks that come back at once are run up to 50 times before sockets are looked
+    at (measured: 140 ms for a request, instead of some 10). A timer of 0 s fires in the next iteration.
+    """
+    hub = gevent.get_hub()
+    hub.wait(hub.loop.timer(0))
