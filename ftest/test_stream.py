@@ -29,7 +29,8 @@ M2_BOUND = 1e-6         # M2 is kept with 24 bits of mantissa, and coarse levels
 
 # How long ago samples are: now, earlier today, late by days, and too old for the first levels.
 AGES = [lambda r: r.randrange(600), lambda r: r.randrange(4 * 3600), lambda r: DAY + r.randrange(2 * DAY),
-        lambda r: 9 * DAY, lambda r: 12 * DAY + r.randrange(DAY), lambda r: 400 * DAY + r.randrange(7200), lambda r: -60]
+        lambda r: 9 * DAY, lambda r: 12 * DAY + r.randrange(DAY), lambda r: 400 * DAY + r.randrange(7200),
+        lambda r: -60]
 
 
 def stream(seed, samples):
@@ -114,8 +115,8 @@ def compare(counter, level, expected, found):
 def compact(server):
     """Stop the server, bring its files into their final form, start it again."""
     assert server.terminate() == 0, server.log()
-    code = ("import sys; from pathlib import Path; from istat.clock import FakeClock; from istat.retention import Ladder;"
-            "from istat_server.store.statstore import compact;"
+    code = ("import sys; from pathlib import Path; from istat.clock import FakeClock;"
+            "from istat.retention import Ladder; from istat_server.store.statstore import compact;"
             f"compact(Path(sys.argv[1]), Ladder.parse(), FakeClock({NOW}))")
     subprocess.run([sys.executable, "-c", code, str(server.store)], check=True, cwd=ROOT)
     server.start()

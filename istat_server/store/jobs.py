@@ -4,7 +4,8 @@ Knows paths and headers, not why or when. Nothing here changes what is live: tha
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ from istat.kernels import blocks
 from istat.retention import Ladder
 from istat_server.store import compaction
 from istat_server.store.manifest import DERIVED, DIRECT, FINE, FileEntry
-from istat_server.store.planning import Derive, Expire, Job, Merge
+from istat_server.store.planning import Derive, Job, Merge
 from istat_server.store.statfile import Header, StatFile, StatFileInfo, StatFileWriter
 
-Number = Callable[[], int]
+POLICY = "0"        # the one ladder there is; rules per name pattern will have families of files of their own
 
 
 class Workshop:
     """Where new files of one store come from."""
 
-    def __init__(self, folder: Path, ladder: Ladder, number: Number, made: int, uuid: bytes) -> None:
+    def __init__(self, folder: Path, ladder: Ladder, number: Callable[[], int], made: int, uuid: str) -> None:
         """number: gives the next sequence number; made: Unix seconds now."""
         self._folder, self._ladder, self._number, self._made, self._uuid = folder, ladder, number, made, uuid
 
@@ -37,41 +38,86 @@ class Workshop:
         for level, head in enumerate(frozen):
             if head is None:
                 continue
-            found = head.spans(self._ladder.window(0))
+            found = head.spans(self._ladder.window(0) if level == 0 else self._ladder.levels[level].interval)
             if level == 0:
                 spans = frozenset(found)
-            entries += self._write_head(level, head, sequence)
+            info = self._write_head(level, head, sequence)
+            entries.append(self._entry(info, whole=False))
+            if level:
+                entries += self._regroup(level, info, sequence)
         return entries, spans
 
-    def _write_head(self, level: int, head: Any, sequence: int) -> list[FileEntry]:
+    def _write_head(self, level: int, head: Any, sequence: int) -> StatFileInfo:
         interval = self._ladder.levels[level].interval
-        span = (head.first_time, head.last_time + interval)
         writer = blocks.BlockWriter(interval=interval)
         head.write(writer)
-        file = self._writer(level, DIRECT if level else FINE, span, (sequence, sequence))
-        try:
-            file.add(writer.finish(), False)
-            info = file.finish()
-        except BaseException:
-            file.abort()
-            raise
-        entries = [self._entry(info, whole=False)]
-        for coarser in range(level + 1, len(self._ladder.levels)) if level else ():
-            step = self._ladder.levels[coarser].interval
-            wide = (span[0] - span[0] % step, -(-span[1] // step) * step)
-            with StatFile.open(info.path) as source:
-                regrouped = compaction.reduce_direct(
-                    [source], self._header(coarser, DIRECT, wide, (sequence, sequence)),
-                    self._folder_of(coarser))
-            entries += [self._entry(one, whole=False) for one in regrouped]
+        header = self._header(level, DIRECT if level else FINE, head.first_time, head.last_time + interval,
+                              (sequence, sequence))
+        with StatFileWriter(self._folder_of(level), header) as file:
+            file.add(writer.finish())
+            return file.finish()
+
+    def _regroup(self, level: int, info: StatFileInfo, sequence: int) -> list[FileEntry]:
+        entries: list[FileEntry] = []
+        with StatFile.open(info.path) as source:
+            for coarser in range(level + 1, len(self._ladder.levels)):
+                step = self._ladder.levels[coarser].interval
+                start, end = info.header.start, info.header.end
+                header = self._header(coarser, DIRECT, start - start % step, -(-end // step) * step,
+                                      (sequence, sequence))
+                made = compaction.reduce_direct([source], header, self._folder_of(coarser))
+                entries += [self._entry(one, whole=False) for one in made]
         return entries
 
     def run(self, job: Job, open_files: Mapping[str, StatFile]) -> list[FileEntry]:
         """Write what a job asks for; `open_files` are its inputs by path."""
-        inputs = [open_files[entry.path] for entry in job.inputs]
         if isinstance(job, Merge):
-            return self._merge(job, inputs)
+            return self._merge(job, [open_files[entry.path] for entry in job.inputs])
         if isinstance(job, Derive):
-            return self._derive(job, inputs)
-        assert isinstance(job, Expire)
+            return self._derive(job, [open_files[entry.path] for entry in job.inputs])
         return []
+
+    def _merge(self, job: Merge, inputs: list[StatFile]) -> list[FileEntry]:
+        first = job.inputs[0]
+        level, kind = first.level, first.kind
+        sequences = (min(entry.seq_lo for entry in job.inputs), max(entry.seq_hi for entry in job.inputs))
+        if kind == DERIVED:
+            start, end = min(entry.start for entry in job.inputs), max(entry.end for entry in job.inputs)
+            header = self._header(level, kind, start, end, sequences)
+            inputs.sort(key=lambda file: file.header.seq_hi)        # where two hold a span, the newest counts
+            made = compaction.merge_derived(inputs, start, end, header, self._folder_of(level))
+            return [self._entry(info, whole=True) for info in made]
+        window = self._ladder.window(level)
+        starts = range(min(entry.start for entry in job.inputs) // window * window,
+                       max(entry.end for entry in job.inputs), window)
+        made = compaction.merge(
+            inputs, [(start, start + window) for start in starts],
+            lambda span: self._header(level, kind, *span, sequences), self._folder_of(level))
+        return [self._entry(info, whole=True) for info in made]
+
+    def _derive(self, job: Derive, inputs: list[StatFile]) -> list[FileEntry]:
+        sequence = self._number()
+        coarse = [(self._ladder.levels[level].interval,
+                   self._header(level, DERIVED, job.start, job.end, (sequence, sequence)), self._folder_of(level))
+                  for level in range(1, len(self._ladder.levels))]
+        made = compaction.derive(inputs, job.start, job.end, self._ladder.levels[0].interval, coarse)
+        return [self._entry(info, whole=True) for info in made]
+
+    def discard(self, entries: Iterable[FileEntry]) -> None:
+        """Remove files that were written but are not wanted."""
+        for entry in entries:
+            (self._folder / entry.path).unlink(missing_ok=True)
+
+    def _header(self, level: int, kind: str, start: int, end: int, sequences: tuple[int, int]) -> Header:
+        """`part` is a number of its own for every file, so that no new file can have the name of a live one."""
+        return Header(store=self._uuid, policy=POLICY, level=level, kind=kind,
+                      interval=self._ladder.levels[level].interval, start=start, end=end,
+                      seq_lo=sequences[0], seq_hi=sequences[1], part=self._number())
+
+    def _folder_of(self, level: int) -> str:
+        return str(self._folder / self._ladder.levels[level].name)
+
+    def _entry(self, info: StatFileInfo, whole: bool) -> FileEntry:
+        header = info.header
+        return FileEntry(os.path.relpath(info.path, self._folder), header.level, header.kind, header.start,
+                         header.end, header.seq_lo, header.seq_hi, info.rows, info.size, whole, self._made)

@@ -255,7 +255,7 @@ class StatStore:
                 log.error("cannot write the head to %s: %r; trying again", self.folder, error,
                           exc_info=not isinstance(error, OSError))
                 if self._closed and attempt >= 3:
-                    raise StoreError(f"cannot write to {self.folder}: {error}; its samples stay in the journal") from error
+                    raise StoreError(f"cannot write to {self.folder}: {error}; the journal keeps it") from error
                 threading.Event().wait(min(30.0, attempt))
 
     def _flush_once(self, frozen: Sequence[Any], names: bytes, segment: int) -> None:
@@ -277,7 +277,7 @@ class StatStore:
             journal.segment_path(self.folder / "journal", number).unlink(missing_ok=True)
 
     def _workshop(self) -> Workshop:
-        return Workshop(self.folder, self.ladder, self._number, int(self._clock.now()), self._uuid)
+        return Workshop(self.folder, self.ladder, self._number, int(self._clock.now()), self._manifest.uuid)
 
     @property
     def _uuid(self) -> bytes:
@@ -316,7 +316,7 @@ class StatStore:
             live = {live.entry.path: live.file for live in self._view.files}
             result = self._workshop().run(job, live)
             self._commit(lambda state: self._after_job(state, job, result), result, job.inputs, derive=job)
-        except (OSError, StoreCorrupt) as error:
+        except (OSError, StoreError) as error:
             log.error("background work on %s failed: %s", self.folder, error)
             threading.Event().wait(1.0)
         self.totals["jobs"] += 1
@@ -353,7 +353,7 @@ class StatStore:
             self.totals["bytes_written"] += entry.size
 
     def _open_file(self, entry: FileEntry) -> StatFile:
-        return StatFile.open(self.folder / entry.path)
+        return StatFile.open(str(self.folder / entry.path))
 
     # -- the store's interface
 

@@ -1,0 +1,210 @@
+"""The StatFile store against the plain-Python model: any mix of samples, flushes, compaction, restarts, crashes."""
+from __future__ import annotations
+
+import math
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from istat.clock import FakeClock
+from istat.errors import StoreError, StoreLocked
+from istat.retention import Ladder
+from istat_server.store.catalogue import Learned
+from istat_server.store.interface import Kind
+from istat_server.store.memory import MemoryStore
+from istat_server.store.statstore import Options, StatStore
+
+NOW = 1325395000
+LADDER = Ladder.parse("10s:1h,1m:6h,10m:2d")
+NAMES = ["g.one", "g.two^x^y^", "*ev", "*ev2^x^", "g.one^x"]
+
+
+def open_store(folder, clock, **options):
+    return StatStore.open(folder, LADDER, clock, options=Options(key=1, **options))
+
+
+def put(store, *lines):
+    """As an intake does it."""
+    text = b"".join(line.encode() + b"\n" for line in lines)
+    store.engine.feed(text, 0, len(text))
+    for _code, line in store.engine.take_leftovers():
+        assert store.learn(line.split()[0]) is Learned.KNOWN
+        store.engine.feed(line + b"\n", 0, len(line) + 1)
+    store.after_feed()
+
+
+def crash(store):
+    """What kill -9 leaves: the journal as far as it was handed over."""
+    store._hand_over()
+    store._journal.close()
+    os.close(store._lock)
+
+
+def rows(store, name, level, start=0, end=NOW + 10 ** 6):
+    counter = store.find(name.encode())
+    (found,) = store.select([counter.id], level, start, end)
+    return found.rows()
+
+
+def same(store, model, exact=True):
+    """Every bucket of every counter at every level."""
+    assert store.count() == model.count()
+    for id in range(model.count()):
+        counter = model.counter(id)
+        assert store.find(counter.name.encode()).kind is counter.kind
+        for level in range(len(LADDER.levels)):
+            (expected,) = model.select([id], level, 0, NOW + 10 ** 7)
+            found = rows(store, counter.name, level, 0, NOW + 10 ** 7)
+            where = f"{counter.name} level {level}"
+            assert [row[:2] for row in found] == [row[:2] for row in expected.rows()], where
+            for ours, theirs in zip(found, expected.rows()):
+                size = theirs[1] * max(abs(theirs[4]), abs(theirs[5]), 1e-300)
+                assert math.isclose(ours[2], theirs[2], rel_tol=1e-12, abs_tol=1e-12 * size), where
+                if counter.kind is Kind.EVENT and level:
+                    continue            # exact only where no events came too late for the finest level
+                assert ours[4:] == theirs[4:], where
+                assert math.isclose(ours[3], theirs[3], rel_tol=1e-6, abs_tol=1e-9 * size * size), where
+
+
+ONE = st.tuples(st.sampled_from(NAMES), st.sampled_from([0, 3, 12, 40, 700, 3000, 3599, 4000, 9000, 20000, 90000, -30]),
+                st.sampled_from([1.0, 2.5, -3.0, 0.1, 1e9, 12345.678]))
+STEP = st.one_of(st.lists(ONE, min_size=1, max_size=8),
+                 st.sampled_from(["tick", "flush", "compact", "reopen", "crash"]),
+                 st.sampled_from([5, 60, 700, 3600, 7200, 40000]))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEP, max_size=14))
+def test_it_answers_as_the_model_whatever_happens(tmp_path_factory, steps):
+    folder = tmp_path_factory.mktemp("store")
+    clock = FakeClock(NOW)
+    model, store = MemoryStore(LADDER, clock), open_store(folder, clock)
+    for step in steps:
+        if isinstance(step, list):
+            for name, age, value in step:
+                model.add(name, clock.now() - age, value)
+                put(store, f"{name} {int(clock.now()) - age} {value!r}")
+        elif isinstance(step, int):
+            clock.advance(step)
+            store.tick()
+        elif step in ("reopen", "crash"):
+            store.close() if step == "reopen" else crash(store)
+            store = open_store(folder, clock)
+        else:
+            getattr(store, step)()
+        same(store, model)
+    store.close()
+    store = open_store(folder, clock)
+    same(store, model)
+    store.close()
+
+
+@pytest.fixture
+def store(tmp_path, clock):
+    opened = open_store(tmp_path / "s", clock)
+    yield opened
+    opened.close()
+
+
+def test_what_was_fed_is_visible_at_once_and_after_everything_else(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    put(store, f"foo.bar {NOW - 1000} 5", f"foo.bar {NOW - 1000} 7.25", f"foo.bar {NOW - 970} 1000")
+    expected = [(NOW - 1000, 2, 12.25, 2.53125, 5.0, 7.25), (NOW - 970, 1, 1000.0, 0.0, 1000.0, 1000.0)]
+    assert rows(store, "foo.bar", 0) == expected
+    store.flush()
+    assert rows(store, "foo.bar", 0) == expected
+    store.close()
+    store = open_store(tmp_path, clock)
+    assert rows(store, "foo.bar", 0) == expected
+    assert rows(store, "FOO.bar", 1)[0][:3] == (NOW - 1000, 3, 1012.25)
+    store.close()
+
+
+def test_a_second_server_on_one_store_is_refused(store, clock):
+    with pytest.raises(StoreLocked, match="in use by another istat-server"):
+        open_store(store.folder, clock)
+
+
+def test_another_retention_is_refused_in_a_sentence(tmp_path, clock):
+    open_store(tmp_path, clock).close()
+    with pytest.raises(StoreError, match="was made with retention 10s:1h,1m:6h,10m:2d"):
+        StatStore.open(tmp_path, Ladder.parse("10s:1d"), clock)
+
+
+def test_a_cut_comes_by_age_and_by_bytes(tmp_path, clock):
+    store = open_store(tmp_path, clock, cut_seconds=100, cut_bytes=4096)
+    put(store, "a 1")
+    store.tick()
+    assert store.totals["cuts"] == 0
+    clock.advance(100)
+    store.tick()
+    store.tick()
+    assert (store.totals["cuts"], store.status()["rows_in_memory"]) == (1, 0)
+    put(store, *(f"a {NOW - 10 * at} 1" for at in range(400)))
+    store.tick()
+    assert store.totals["cuts"] == 2
+    store.close()
+
+
+def test_the_journal_shrinks_with_each_flush(store):
+    put(store, "a 1")
+    store.flush()
+    put(store, "a 2")
+    store.flush()
+    assert len(list((store.folder / "journal").iterdir())) == 1
+
+
+def test_files_of_a_crash_are_removed_at_the_next_start(tmp_path, clock):
+    open_store(tmp_path, clock).close()
+    orphans = [tmp_path / "10s" / "1-2-3.statfile", tmp_path / "names" / "00000099.names"]
+    for path in orphans:
+        path.write_bytes(b"half")
+    open_store(tmp_path, clock).close()
+    assert not any(path.exists() for path in orphans)
+
+
+def test_the_previous_manifest_serves_when_the_newest_is_damaged(tmp_path, clock, caplog):
+    store = open_store(tmp_path, clock)
+    put(store, "a 1")
+    store.flush()
+    put(store, "a 2")
+    crash(store)
+    (tmp_path / "MANIFEST").write_bytes(b"nonsense")
+    store = open_store(tmp_path, clock)
+    assert "going on from the MANIFEST before it" in caplog.text
+    assert store.find(b"a") is None or rows(store, "a", 0)
+    store.close()
+
+
+def test_compaction_leaves_one_file_per_window_and_expiry_removes_old_ones(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    for at in range(5):
+        put(store, *(f"c{k} {NOW - 100 * at} {k}" for k in range(20)))
+        store.flush()
+    clock.advance(7200)
+    store.tick()
+    store.compact()
+    kinds = [(entry.level, entry.kind) for entry in store._manifest.files]
+    assert kinds.count((0, "fine")) <= 2
+    assert kinds.count((1, "derived")) == kinds.count((2, "derived")) == 1
+    before = rows(store, "c7", 1, NOW - 3600)
+    clock.advance(3600)
+    store.tick()
+    store.compact()
+    assert [entry for entry in store._manifest.files if entry.level == 0] == []
+    assert rows(store, "c7", 1, NOW - 3600) == before != []
+    clock.advance(5 * 86400)
+    store.tick()
+    store.compact()
+    assert store._manifest.files == ()
+    store.close()
+
+
+def test_the_name_budget_is_kept_and_a_lone_star_is_nothing(tmp_path, clock):
+    store = open_store(tmp_path, clock, max_counters=2)
+    assert [store.learn(name) for name in (b"a", b"b^x", b"c", b"A", b"*", b"^", b"n" * 2000)] == [
+        Learned.KNOWN, Learned.KNOWN, Learned.FULL, Learned.KNOWN, Learned.NOTHING, Learned.NOTHING, Learned.TOO_LONG]
+    assert [counter.name for counter in store.match(b"*", 10)] == ["a", "b.x"]
+    store.close()
