@@ -83,14 +83,20 @@ def _read(
     store: Store, counters: Sequence[Counter], grid: Grid, known_until: int, between: Callable[[], None]
 ) -> list[Columns]:
     """The counters' buckets on a grid, read in turns of about ROWS_AT_ONCE stored buckets."""
-    stored_each = max(1, (grid.end - grid.start) // store.ladder.levels[grid.level].interval)
+    interval = store.ladder.levels[grid.level].interval
+    # istatd's rule for a single bucket can give a range that is not aligned to the level.
+    start, end = grid.start - grid.start % interval, grid.end + -grid.end % interval
+    aligned = (start, end) == (grid.start, grid.end)
+    stored_each = max(1, (end - start) // interval)
     turn = max(1, ROWS_AT_ONCE // stored_each)
     read: list[Columns] = []
     for first in range(0, len(counters), turn):
         if first:
             between()
         now_read = counters[first : first + turn]
-        selected = store.select([counter.id for counter in now_read], grid.level, grid.start, grid.end)
+        selected = store.select([counter.id for counter in now_read], grid.level, start, end)
+        if not aligned:
+            selected = [rows.slice(grid.start, grid.end) for rows in selected]
         read += [
             to_grid(rows, counter.kind, grid, store.ladder, known_until)
             for counter, rows in zip(now_read, selected)

@@ -73,6 +73,7 @@ class Store(Protocol):
     def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
         """Per id the final buckets of a level with start <= time < end, in order of time.
 
+        `start` and `end` are multiples of the level's interval.
         Gaps are absent. Event rows are rates per second: count 1 at the finest level, interval / finest
         interval above. What was acknowledged is included. Blocks the greenlet, not the hub. The result is
         the caller's: no one else changes it.

@@ -142,3 +142,14 @@ def test_long_questions_are_read_in_turns(store: MemoryStore, monkeypatch: pytes
 def test_impossible_ranges(store: MemoryStore, start: int, end: int) -> None:
     with pytest.raises(BadQuery):
         series(store, ["a"], start, end, 100, T)
+
+
+def test_one_bucket_of_an_unaligned_range(store: MemoryStore) -> None:
+    for k in range(6):
+        store.add("g", T + 10 * k, k)
+        store.add("*e", T + 10 * k, 10)
+    answer = ask(store, "g", T + 12, T + 49, 1)
+    inside = [k for k in range(6) if answer.start <= T + 10 * k < answer.end]
+    assert answer.interval == answer.end - answer.start
+    assert short(answer) == [(answer.start, len(inside), sum(inside), inside[0], inside[-1])]
+    assert len(ask(store, "e", T + 12, T + 49, 1).rows) == 1
