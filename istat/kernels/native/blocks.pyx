@@ -325,6 +325,8 @@ cdef struct Input:
     Py_ssize_t count
     Py_ssize_t reader
     Py_ssize_t entry
+    int64_t start           # only rows with start <= time < end count
+    int64_t end
 
 
 cdef class Inputs:
@@ -335,11 +337,15 @@ cdef class Inputs:
     cdef object keep
     cdef uint32_t *dropped
     cdef Py_ssize_t dropped_count
+    cdef int64_t regroup
 
-    def __cinit__(self, inputs, uint32_t first_id, drop_ids):
+    def __cinit__(self, inputs, uint32_t first_id, drop_ids, clips=None, int64_t regroup=0):
         cdef Py_ssize_t i, j
         cdef Input *each
         self.keep = [list(readers) for readers in inputs]
+        self.regroup = regroup
+        if clips is not None and len(clips) != len(self.keep):
+            raise ValueError("every input needs its clip")
         ids = sorted(drop_ids)
         self.inputs = <Input *>malloc((len(self.keep) + 1) * sizeof(Input))
         self.dropped = <uint32_t *>malloc((len(ids) + 1) * sizeof(uint32_t))
@@ -360,6 +366,7 @@ cdef class Inputs:
                     raise TypeError("inputs are lists of BlockReader")
                 each.readers[j] = <void *>reader
             each.count = len(readers)
+            each.start, each.end = (0, LAST_TIME + 1) if clips is None else clips[i]
             self._skip(each, first_id)
 
     def __dealloc__(self):
@@ -396,6 +403,19 @@ cdef class Inputs:
                     least = id
         return least
 
+    cdef void _adapt(self, Input *each, Columns rows, Py_ssize_t first) noexcept nogil:
+        """Clip the rows from first on and move their times down to the coarser interval."""
+        cdef Py_ssize_t i, kept = first
+        if each.start > 0 or each.end <= LAST_TIME:
+            for i in range(first, rows.n):
+                if each.start <= rows.time[i] < each.end:
+                    rows.move_row(kept, i)
+                    kept += 1
+            rows.n = kept
+        if self.regroup > 0:
+            for i in range(first, rows.n):
+                rows.time[i] -= rows.time[i] % self.regroup
+
     cdef bint is_dropped(self, uint32_t id) noexcept nogil:
         cdef Py_ssize_t low = 0, high = self.dropped_count, middle
         while low < high:
@@ -411,6 +431,7 @@ cdef class Inputs:
         cdef Py_ssize_t i
         cdef Input *each
         cdef int kind = -1, failed
+        cdef Py_ssize_t before
         for i in range(self.count):
             each = &self.inputs[i]
             while each.reader < each.count:
@@ -424,9 +445,11 @@ cdef class Inputs:
                     kind = entry_of(each).flags & EVENT
                 elif kind != entry_of(each).flags & EVENT:
                     return WRONG_KIND
+                before = rows.n
                 failed = decode_here(each, rows)
                 if failed:
                     return failed
+                self._adapt(each, rows, before)
                 each.entry += 1
         event[0] = kind == EVENT
         return NO_MEMORY if rows.fold_rows(event[0]) else 0
@@ -458,13 +481,14 @@ cdef struct Output:
     void *writer            # borrowed BlockWriter
 
 
-def merge_runs(inputs, uint32_t first_id, uint32_t last_id, outputs, drop_ids=()):
+def merge_runs(inputs, uint32_t first_id, uint32_t last_id, outputs, drop_ids=(), clips=None, int64_t regroup=0):
     """Merge runs of partial rows, inputs in sequence order, over ids first_id..last_id inclusive.
 
-    outputs: ``(from, to, BlockWriter)``; rows outside all of them are left out, as are drop_ids.
+    outputs: ``(from, to, BlockWriter)``; rows outside all of them are left out, as are drop_ids. clips: for
+    each input the ``(from, to)`` of which its rows count. regroup: a coarser interval to move times down to.
     Gives the rows written. ValueError: an input is damaged.
     """
-    cdef Inputs all = Inputs(inputs, first_id, drop_ids)
+    cdef Inputs all = Inputs(inputs, first_id, drop_ids, clips, regroup)
     cdef Columns rows = Columns(), part = Columns()
     cdef Output[64] out
     cdef int count = 0, i, failed = 0

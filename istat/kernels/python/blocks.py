@@ -215,24 +215,37 @@ class BlockReader:
 # --- merging ------------------------------------------------------------------------------------------
 
 
+Clip = tuple[int, int]
+
+
 def _gather(
-    inputs: Sequence[Sequence[BlockReader]], first_id: int, last_id: int, drop_ids: Collection[int]
+    inputs: Sequence[Sequence[BlockReader]],
+    first_id: int,
+    last_id: int,
+    drop_ids: Collection[int],
+    clips: Sequence[Clip] | None = None,
+    regroup: int = 0,
 ) -> Iterator[tuple[int, bool, Columns]]:
     """Give, by ascending id, the kind and the folded rows of all inputs."""
-    entries: dict[int, list[tuple[BlockReader, _Entry]]] = {}
-    for readers in inputs:
+    if clips is not None and len(clips) != len(inputs):
+        raise ValueError("every input needs its clip")
+    entries: dict[int, list[tuple[BlockReader, _Entry, Clip]]] = {}
+    for number, readers in enumerate(inputs):
+        clip = (0, runs.LAST_TIME + 1) if clips is None else clips[number]
         for reader in readers:
             for entry in reader.entries:
                 if first_id <= entry.id <= last_id:
-                    entries.setdefault(entry.id, []).append((reader, entry))
+                    entries.setdefault(entry.id, []).append((reader, entry, clip))
     for id in sorted(entries):
-        kinds = {entry.flags & runs.EVENT for _, entry in entries[id]}
+        kinds = {entry.flags & runs.EVENT for _, entry, _ in entries[id]}
         if len(kinds) > 1:
             raise ValueError(f"counter {id} is gauge here and event there")
         event = bool(kinds.pop())
         rows = Columns()
-        for reader, entry in entries[id]:
-            rows.extend(Columns.from_rows(reader.decode(entry)))
+        for reader, entry, (start, end) in entries[id]:
+            for row in reader.decode(entry):
+                if start <= row[0] < end:
+                    rows.append(row[0] - row[0] % regroup if regroup else row[0], *row[1:])
         rows.fold(event)
         if id not in drop_ids:
             yield id, event, rows
@@ -244,16 +257,19 @@ def merge_runs(
     last_id: int,
     outputs: Sequence[tuple[int, int, BlockWriter]],
     drop_ids: Collection[int] = (),
+    clips: Sequence[Clip] | None = None,
+    regroup: int = 0,
 ) -> int:
     """Merge runs of partial rows, inputs in sequence order, over ids first_id..last_id inclusive.
 
-    outputs: ``(from, to, BlockWriter)``; rows outside all of them are left out, as are drop_ids.
+    outputs: ``(from, to, BlockWriter)``; rows outside all of them are left out, as are drop_ids. clips: for
+    each input the ``(from, to)`` of which its rows count. regroup: a coarser interval to move times down to.
     Gives the rows written. ValueError: an input is damaged.
     """
     if len(outputs) > MOST_OUTPUTS:
         raise ValueError("at most 64 outputs")
     written = 0
-    for id, event, rows in _gather(inputs, first_id, last_id, drop_ids):
+    for id, event, rows in _gather(inputs, first_id, last_id, drop_ids, clips, regroup):
         for start, end, writer in outputs:
             part = rows.slice(start, end)
             writer.add_run(id, event, part)
