@@ -97,13 +97,13 @@ export function windowOf(range, now, step = 10) {
   return { from: to - PRESETS[range.preset], to };
 }
 
-/** Move by a share of the span; a move that reaches now goes back to the moving range of that span, if it is a preset.
+/** Move by a share of the span; a move that reaches now, or nearly (a tenth of the span), goes back to the moving range of that span, if it is a preset.
  * @param {Range} range @param {number} share  -0.5: half a span back @param {number} now @returns {Range} */
 export function shift(range, share, now) {
   const { from, to } = windowOf(range, now);
   const span = to - from;
   const by = Math.round(span * share);
-  if (to + by >= now) {
+  if (by > 0 && to + by >= now - span / 10) {
     const preset = Object.keys(PRESETS).find((key) => PRESETS[key] === span);
     if (preset) return { preset };
     const end = Math.floor(now);

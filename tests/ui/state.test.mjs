@@ -39,6 +39,7 @@ test("earlier stops the clock, later finds it again", () => {
   const back = shift({ preset: "1h" }, -0.5, now);
   assert.deepEqual(back, { from: now - 5400, to: now - 1800 });
   assert.deepEqual(shift(back, 0.5, now), { preset: "1h" });
+  assert.deepEqual(shift(back, 0.5, now + 100), { preset: "1h" }, "a moment later, too");
   assert.deepEqual(shift({ from: now - 110, to: now - 10 }, 0.5, now), { from: now - 100, to: now });
 });
 
