@@ -83,6 +83,8 @@ class Headers:
                 raise Refused(400, "a header line cannot be read")
             self.headers.append(text)
             key, value = key.lower(), value.strip()
+            if key == "transfer-encoding":
+                raise Refused(411, "HTTP exception: Can't read body without content-length")
             if key == "content-length" and self._values.get(key, value) != value:
                 raise Refused(400, "two lengths of the body")
             self._values[key] = value
@@ -131,8 +133,6 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         finally:
             if self._deadline is not None:
                 self._deadline.close()
-        if self.headers.get("transfer-encoding"):
-            raise Refused(411, "HTTP exception: Can't read body without content-length")
         if self.content_length and self.content_length > LIMITS.body:
             raise Refused(413, f"the body has at most {LIMITS.body} bytes")
         return bool(understood)

@@ -84,7 +84,8 @@ def test_numbers_come_back_exactly(value: float) -> None:
 @needs_native
 @given(st.lists(st.tuples(st.integers(0, 400), anything | decimals | near_powers, st.integers(0, 9)), max_size=20))
 def test_both_builds_write_the_same_bytes(samples: list[tuple[int, float, int]]) -> None:
-    rows = [(time, count, value, abs(value), value, value) for time, value, count in sorted(samples, key=lambda s: s[0])]
+    ordered = sorted(samples, key=lambda sample: sample[0])
+    rows = [(time, count, value, abs(value), value, value) for time, value, count in ordered]
     texts = []
     for build in (implementation("python"), implementation("native")):
         columns = build.columns.Columns.from_rows(rows)
