@@ -4,7 +4,7 @@
  */
 
 /** Devices that say little about a machine: loop-back, RAM disks, containers' ends of cables. */
-const DULL_DEVICE = /^(lo\d*|loop\d+|ram\d+|zram\d+|sr\d+|fd\d+|dummy\d*|veth.*|docker\d*|br-.*|virbr.*|tun\d+|tap\d+)$/;
+const DULL_DEVICE = /^(lo\d*|loop\d+|ram\d+|zram\d+|sr\d+|fd\d+|dummy\d*|ifb\d+|sit\d+|gre.*|erspan.*|veth.*|docker\d*|br-.*|virbr.*|tun\d+|tap\d+)$/;
 /** Most devices of one sort in the overview; the tree has the others. */
 const MOST_DEVICES = 2;
 /** Most lines in one chart of the overview. */

@@ -28,14 +28,18 @@ def need(found: object, what: str) -> None:
 
 def test_page_logic() -> None:
     need(shutil.which("node"), "node")
-    done = subprocess.run(["node", "--test", "tests/ui/"], cwd=ROOT, capture_output=True, text=True, timeout=NODE_SECONDS)
+    done = subprocess.run(
+        ["node", "--test", "tests/ui/"], cwd=ROOT, capture_output=True, text=True, timeout=NODE_SECONDS
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_page_types() -> None:
     compiler = ROOT / "node_modules" / "typescript" / "bin" / "tsc"
     need(shutil.which("node") and compiler.exists(), "the type checker (npm ci)")
-    done = subprocess.run(["node", str(compiler), "-p", "."], cwd=ROOT, capture_output=True, text=True, timeout=NODE_SECONDS)
+    done = subprocess.run(
+        ["node", str(compiler), "-p", "."], cwd=ROOT, capture_output=True, text=True, timeout=NODE_SECONDS
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -57,7 +61,9 @@ def test_no_inline_script_or_style() -> None:
 def test_addresses_are_relative() -> None:
     """The page works under any prefix of a reverse proxy."""
     for path in [PAGE / "index.html", *PAGE.glob("*.js"), PAGE / "style.css"]:
-        found = re.findall(r"""(?:href|src)="(/[^"]*)"|["'`](/(?:api|ui)/[^"'`]*)|https?://(?!www\.w3\.org)\S+""", path.read_text())
+        found = re.findall(
+            r"""(?:href|src)="(/[^"]*)"|["'`](/(?:api|ui)/[^"'`]*)|https?://(?!www\.w3\.org)\S+""", path.read_text()
+        )
         assert not found, f"{path.name}: {found}"
 
 
