@@ -7,14 +7,14 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import gevent
 
 from istat.kernels import udp
-from istat_server.ingest.pump import Outcome, Pump
+from istat_server.ingest.pump import Feeder, Outcome, Pump
 from istat_server.mistakes import Mistakes
-from istat_server.roster import Peer, Roster
+from istat_server.roster import Roster
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +24,6 @@ BATCH = 256
 LONGEST = 65536
 # Steps of a socket that is drained one last time at shutdown; a flood must not keep the server from ending.
 LAST_STEPS = 1000
-
-
-class Feeder(Protocol):
-    """What a listener wants of the intake."""
-
-    def feed(self, view: memoryview, start: int, end: int, peer: Peer) -> int:
-        """Take the whole lines of view[start:end]; how many bytes those were."""
 
 
 class UdpInput:
@@ -86,7 +79,8 @@ class UdpReader:
         self.drains += 1
         taken = receiver.drain()
         for start, end, sender, _ in receiver.runs:
-            self._intake.feed(receiver.buffer, start, end, self._roster.sender(sender, end - start))
+            peer = self._roster.sender(sender, end - start)
+            self._pump.feed(self._intake, receiver.buffer, start, end, peer)
         if receiver.refused:
             self._note_refused(receiver.truncated - truncated, receiver.unterminated - unterminated)
         if taken == BATCH:
