@@ -108,6 +108,12 @@ class ServerProcess:
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}\n{self.log()}"
         return answer.json()
 
+    def post(self, path: str, body: object) -> Any:
+        """The JSON that a path answers to a JSON body; AssertionError for any status but 200."""
+        answer = requests.post(self.url + path, json=body, timeout=10)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}\n{self.log()}"
+        return answer.json()
+
     def connect(self) -> socket.socket:
         """A TCP connection to the stat port."""
         return socket.create_connection(("127.0.0.1", self.stat_port), timeout=10)
