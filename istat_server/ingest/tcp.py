@@ -150,11 +150,14 @@ class Connection:
         self._read_at = float("-inf")
 
     def watch(self) -> None:
-        """See pump.Source.watch."""
-        self._watcher.start(self._readable)
+        """See pump.Source.watch. A connection may have been closed while it rested."""
+        if self._watcher is not None:
+            self._watcher.start(self._readable)
 
     def work(self) -> Outcome:
         """See pump.Source.work: one read."""
+        if self._watcher is None:
+            return Outcome.CLOSED
         held = len(self._tail)
         try:
             size = self._socket.recv_into(self._input.view[held:held + READ_BYTES])

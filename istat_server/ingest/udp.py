@@ -67,10 +67,12 @@ class UdpReader:
         self._watcher: Any = gevent.get_hub().loop.io(sock.fileno(), 1)
         self.receiver = udp.Receiver(sock.fileno(), BATCH, LONGEST)
         self.drains = 0
+        self._closed = False
 
     def watch(self) -> None:
         """See pump.Source.watch."""
-        self._watcher.start(self._readable)
+        if not self._closed:
+            self._watcher.start(self._readable)
 
     def work(self) -> Outcome:
         """See pump.Source.work: one batch of datagrams."""
@@ -89,6 +91,7 @@ class UdpReader:
 
     def finish(self) -> None:
         """Take what has arrived, and close."""
+        self._closed = True
         self._watcher.stop()
         for _ in range(LAST_STEPS):
             if self.work() is Outcome.EMPTY:

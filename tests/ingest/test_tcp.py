@@ -122,6 +122,17 @@ def test_a_reset_is_an_ordinary_end(bench: Bench, tcp: TcpInput, connect: Connec
     until(lambda: tcp.totals()["connected"] == 0)
 
 
+def test_stop_while_connections_rest_or_wait(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+    clients = [connect() for _ in range(10)]
+    for _ in range(3):
+        for client in clients:
+            client.sendall(b"a 1\n")
+        gevent.sleep(0.002)
+    tcp.stop()
+    gevent.sleep(0.02)
+    assert bench.errors == []
+
+
 def test_stop_takes_what_has_arrived(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
     client = connect()
     until(lambda: len(tcp.connections) == 1)
