@@ -34,6 +34,7 @@ cdef class BlockWriter:
     cdef int _put_part(self, uint32_t id, bint event, Columns rows, Py_ssize_t first, Py_ssize_t n,
                        Py_ssize_t values) noexcept nogil
     cdef int _close(self) noexcept nogil
+    cdef bint _sound(self, Columns rows) noexcept nogil
 
 cdef class BlockReader:
     cdef uint8_t *data

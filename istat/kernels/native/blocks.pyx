@@ -86,11 +86,9 @@ cdef class BlockWriter:
         if <int64_t>id < self.last_id:
             with gil:
                 raise ValueError("runs must come by ascending id")
-        for i in range(rows.n):
-            if (rows.time[i] % self.unit != 0 or rows.time[i] < 0 or rows.time[i] > LAST_TIME
-                    or (i > 0 and rows.time[i] <= rows.time[i - 1]) or rows.count[i] < 1):
-                with gil:
-                    raise ValueError("rows need ascending times >= 0 on the interval, and counts >= 1")
+        if not self._sound(rows):
+            with gil:
+                raise ValueError("rows need ascending times >= 0 on the interval, and counts >= 1")
         width = 1 if is_single(rows, 0, rows.n) else VALUES_OF_ROW
         part = self.max_values // width
         while first < rows.n:
@@ -102,6 +100,22 @@ cdef class BlockWriter:
             first += part
         self.last_id = id
         return 0
+
+    cdef bint _sound(self, Columns rows) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef int64_t gap
+        if rows.time[0] % self.unit != 0 or rows.time[0] < 0 or rows.time[rows.n - 1] > LAST_TIME:
+            return False
+        for i in range(rows.n):
+            if rows.count[i] < 1:
+                return False
+            if i > 0:
+                if rows.time[i] <= rows.time[i - 1]:
+                    return False
+                gap = rows.time[i] - rows.time[i - 1]
+                if gap != self.unit and gap % self.unit != 0:
+                    return False
+        return True
 
     cdef int _put_part(self, uint32_t id, bint event, Columns rows, Py_ssize_t first, Py_ssize_t n,
                        Py_ssize_t values) noexcept nogil:
@@ -123,7 +137,8 @@ cdef class BlockWriter:
         entry.time = rows.time[first]
         entry.last = rows.time[first + n - 1]
         entry.offset = self.coder.used
-        entry.flags = encode_run(&self.coder, rows, first, n, self.unit, EVENT if event else 0)
+        entry.flags = encode_run(&self.coder, rows, first, n, self.unit,
+                                 (EVENT if event else 0) | (SINGLE if values == n else 0))
         if entry.flags < 0:
             return NO_MEMORY
         entry.length = self.coder.used - entry.offset

@@ -8,7 +8,7 @@ MALFORMED where the bits cannot have come from the encoder.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from istat.kernels.native.columns cimport Columns
 
 cdef extern from *:
@@ -24,6 +24,7 @@ cdef enum:
     ALL_ZERO = 63       # in place of a Rice parameter: every residual of the mini-block is 0
     MOST_ZEROS = 24     # unary part at most; that many zeros announce a residual written out
     MOST_SCALE = 9      # decimals at most
+    SAMPLES = 256       # values that the choice of a predictor looks at, at least half as many
     NO_SCALE = 15
     CONSTANT = 0        # kinds of a column of doubles
     SCALED = 1
@@ -38,6 +39,7 @@ cdef double EXACT = 2251799813685248.0          # 2**51: scaled integers stay be
 cdef double ROUNDER = 6755399441055744.0        # 1.5 x 2**52: adding and subtracting it rounds to integer
 cdef uint64_t SIGN = <uint64_t>1 << 63
 cdef uint64_t LOW_HALF = (<uint64_t>1 << 32) - 1
+cdef uint64_t MUCH = <uint64_t>1 << 56          # residuals count as no more than this in a mean
 cdef int64_t LAST_TIME = <int64_t>1 << 62
 cdef double[10] POWER = [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
 
@@ -164,67 +166,99 @@ cdef void put_number(Coder *coder, uint64_t value) noexcept nogil:
     put_wide(coder, value, 4 * nibbles)
 
 
-cdef uint64_t rice_cost(const uint64_t *values, int n, int k) noexcept nogil:
-    cdef uint64_t total = 0, quotient
+cdef inline void rice_costs(const uint64_t *values, int n, int k, uint64_t *cost, uint64_t *next) noexcept nogil:
+    """Estimate the bits at k and at k + 1."""
+    cdef uint64_t total = 0, other = 0, quotient
     cdef int i
     for i in range(n):
         quotient = values[i] >> k
         total += quotient if quotient < 64 else 64
-    return total + <uint64_t>n * (k + 1)
+        quotient >>= 1
+        other += quotient if quotient < 64 else 64
+    cost[0] = total + <uint64_t>n * (k + 1)
+    next[0] = other + <uint64_t>n * (k + 2)
 
 
 cdef int rice_parameter(const uint64_t *values, int n) noexcept nogil:
-    """The k with the least cost near the mean bit length; ALL_ZERO if there is nothing to code."""
-    cdef int i, k, lengths = 0
-    cdef uint64_t cost, other
+    """The k with the least cost, sought from the mean; ALL_ZERO if there is nothing to code."""
+    cdef int i, k
+    cdef uint64_t sum = 0, cost = 0, other = 0
     for i in range(n):
-        lengths += bit_length(values[i])
-    if lengths == 0:
+        sum += values[i] if values[i] < MUCH else MUCH
+    if sum == 0:
         return ALL_ZERO
-    k = lengths // n
-    k = 0 if k == 0 else k - 1 if k < ALL_ZERO else ALL_ZERO - 2
-    cost = rice_cost(values, n, k)
-    other = rice_cost(values, n, k + 1)
+    k = bit_length(sum // <uint64_t>n) - 2
+    if k < 0:
+        k = 0
+    rice_costs(values, n, k, &cost, &other)
     if other < cost:
         while other < cost and k < ALL_ZERO - 2:
             k += 1
-            cost = other
-            other = rice_cost(values, n, k + 1)
+            rice_costs(values, n, k, &cost, &other)
         return k
     while k > 0:
-        other = rice_cost(values, n, k - 1)
-        if other >= cost:
+        other = cost
+        rice_costs(values, n, k - 1, &cost, &other)
+        if cost >= other:
             break
-        cost = other
         k -= 1
     return k
+
+
+cdef void put_escape(Coder *coder, uint64_t value) noexcept nogil:
+    """Append a residual written out: MOST_ZEROS zeros, its length less 1, its bits."""
+    cdef int length = bit_length(value)
+    put(coder, <uint64_t>(length - 1) << MOST_ZEROS, MOST_ZEROS + 6)
+    put_wide(coder, value, length)
+
+
+cdef void put_large(Coder *coder, const uint64_t *values, int n, int k) noexcept nogil:
+    """Append residuals with k > 32, which do not fit one word."""
+    cdef int i
+    cdef uint64_t quotient, mask = (<uint64_t>1 << k) - 1
+    for i in range(n):
+        quotient = values[i] >> k
+        if quotient >= MOST_ZEROS:
+            put_escape(coder, values[i])
+        else:
+            put(coder, <uint64_t>1 << quotient, <int>quotient + 1)
+            put_wide(coder, values[i] & mask, k)
+
+
+cdef void put_small(Coder *coder, const uint64_t *values, int n, int k) noexcept nogil:
+    """Append residuals with k <= 32; put() written out, so that its state stays in registers."""
+    cdef int i, filled = coder.filled
+    cdef uint64_t quotient, word, bits = coder.bits, mask = (<uint64_t>1 << k) - 1
+    cdef uint8_t *at = coder.data + coder.used
+    for i in range(n):
+        quotient = values[i] >> k
+        if quotient >= MOST_ZEROS:
+            coder.bits, coder.filled, coder.used = bits, filled, at - coder.data
+            put_escape(coder, values[i])
+            bits, filled, at = coder.bits, coder.filled, coder.data + coder.used
+            continue
+        bits |= (((values[i] & mask) << 1 | 1) << quotient) << filled
+        filled += <int>quotient + 1 + k
+        word = htole64(bits)
+        memcpy(at, &word, 8)
+        at += filled >> 3
+        bits >>= filled & 56
+        filled &= 7
+    coder.bits, coder.filled, coder.used = bits, filled, at - coder.data
 
 
 cdef void put_residuals(Coder *coder, const uint64_t *values, Py_ssize_t n) noexcept nogil:
     """Append zigzagged residuals in mini-blocks."""
     cdef Py_ssize_t at = 0
-    cdef int size, k, i, length
-    cdef uint64_t value, quotient, mask
+    cdef int size, k
     while at < n:
         size = <int>(n - at) if n - at < MINI_BLOCK else MINI_BLOCK
         k = rice_parameter(values + at, size)
         put(coder, k, 6)
-        if k == ALL_ZERO:
-            at += size
-            continue
-        mask = (<uint64_t>1 << k) - 1
-        for i in range(size):
-            value = values[at + i]
-            quotient = value >> k
-            if quotient >= MOST_ZEROS:
-                length = bit_length(value)
-                put(coder, <uint64_t>(length - 1) << MOST_ZEROS, MOST_ZEROS + 6)
-                put_wide(coder, value, length)
-            elif k <= 32:
-                put(coder, ((value & mask) << (quotient + 1)) | (<uint64_t>1 << quotient), <int>quotient + 1 + k)
-            else:
-                put(coder, <uint64_t>1 << quotient, <int>quotient + 1)
-                put_wide(coder, value & mask, k)
+        if k <= 32:
+            put_small(coder, values + at, size, k)
+        elif k != ALL_ZERO:
+            put_large(coder, values + at, size, k)
         at += size
 
 
@@ -254,22 +288,28 @@ cdef int64_t mean_step(const int64_t *values, Py_ssize_t n) noexcept nogil:
 
 
 cdef uint64_t stream_cost(const int64_t *v, Py_ssize_t n, int *predictor) noexcept nogil:
-    """Estimate the bits of the best predictor, and say which one that is. n >= 2."""
+    """Estimate the bits of the best predictor from some hundred of n >= 2 values, and say which one that is."""
     cdef int64_t base = frame_base(v, n), step = mean_step(v, n), delta, before
-    cdef uint64_t frame, first, second
-    cdef Py_ssize_t i
-    before = minus(v[1], v[0])
-    frame = 4 + 4 * number_width(zigzag(base)) + bit_length(zigzag(minus(v[0], base)))
-    frame += bit_length(zigzag(minus(v[1], base)))
-    first = 8 + 4 * (number_width(zigzag(v[0])) + number_width(zigzag(step)))
-    first += bit_length(zigzag(minus(before, step)))
-    second = 8 + 4 * (number_width(zigzag(v[0])) + number_width(zigzag(before)))
-    for i in range(2, n):
+    cdef uint64_t frame = 0, first = 0, second = 0
+    cdef Py_ssize_t i = 2, stride = 1 + n // SAMPLES, samples = 0
+    while i < n:
         delta = minus(v[i], v[i - 1])
+        before = minus(v[i - 1], v[i - 2])
         frame += bit_length(zigzag(minus(v[i], base)))
         first += bit_length(zigzag(minus(delta, step)))
         second += bit_length(zigzag(minus(delta, before)))
-        before = delta
+        samples += 1
+        i += stride
+    if samples > 0:
+        frame = frame * (n - 2) // samples
+        first = first * (n - 2) // samples
+        second = second * (n - 2) // samples
+    before = minus(v[1], v[0])
+    frame += 4 + 4 * number_width(zigzag(base)) + bit_length(zigzag(minus(v[0], base)))
+    frame += bit_length(zigzag(minus(v[1], base)))
+    first += 8 + 4 * (number_width(zigzag(v[0])) + number_width(zigzag(step)))
+    first += bit_length(zigzag(minus(before, step)))
+    second += 8 + 4 * (number_width(zigzag(v[0])) + number_width(zigzag(before)))
     predictor[0] = FRAME
     if first < frame:
         predictor[0] = DELTA
@@ -483,20 +523,27 @@ cdef bint is_single(Columns rows, Py_ssize_t first, Py_ssize_t n) noexcept nogil
     return True
 
 
+cdef bint is_regular(Columns rows, Py_ssize_t first, Py_ssize_t n, int64_t unit) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first + 1, first + n):
+        if rows.time[i] - rows.time[i - 1] != unit:
+            return False
+    return True
+
+
 cdef int encode_run(Coder *coder, Columns rows, Py_ssize_t first, Py_ssize_t n, int64_t unit,
                     int flags) noexcept nogil:
     cdef Py_ssize_t i
     cdef int scale, other
     if make_room(coder, n):
         return NO_MEMORY
-    flags |= REGULAR
-    for i in range(1, n):
-        coder.integers[i - 1] = (rows.time[first + i] - rows.time[first + i - 1]) // unit - 1
-        if coder.integers[i - 1] != 0:
-            flags &= ~REGULAR
-    if not flags & REGULAR:
+    if is_regular(rows, first, n, unit):
+        flags |= REGULAR
+    else:
+        for i in range(1, n):
+            coder.integers[i - 1] = (rows.time[first + i] - rows.time[first + i - 1]) // unit - 1
         put_integers(coder, coder.integers, n - 1)
-    if is_single(rows, first, n):
+    if flags & SINGLE or is_single(rows, first, n):
         put_doubles(coder, rows.sum + first, n, NO_SCALE)
         flush(coder)
         return flags | SINGLE
@@ -553,41 +600,54 @@ cdef uint64_t get_number(Source *source) noexcept nogil:
     return get_wide(source, 64 if nibbles == 15 else 4 * nibbles)
 
 
+cdef void get_large(Source *source, int64_t *values, int n, int k) noexcept nogil:
+    """Read residuals with any k."""
+    cdef int i, zeros
+    for i in range(n):
+        zeros = trailing_zeros(peek(source) | (<uint64_t>1 << MOST_ZEROS))
+        if zeros < MOST_ZEROS:
+            source.at += zeros + 1
+            values[i] = unzigzag(((<uint64_t>zeros) << k) | get_wide(source, k))
+        else:
+            source.at += MOST_ZEROS
+            zeros = <int>get(source, 6) + 1
+            values[i] = unzigzag(get_wide(source, zeros))
+
+
+cdef void get_small(Source *source, int64_t *values, int n, int k) noexcept nogil:
+    """Read residuals with k <= 32: each but an escape lies in one word."""
+    cdef int i, zeros
+    cdef uint64_t word, mask = (<uint64_t>1 << k) - 1, position = source.at
+    cdef const uint8_t *data = source.data
+    for i in range(n):
+        memcpy(&word, data + (position >> 3), 8)
+        word = le64toh(word) >> (position & 7)
+        zeros = trailing_zeros(word | (<uint64_t>1 << MOST_ZEROS))
+        if zeros == MOST_ZEROS:
+            source.at = position
+            get_large(source, values + i, 1, k)
+            position = source.at
+            continue
+        values[i] = unzigzag(((<uint64_t>zeros) << k) | ((word >> (zeros + 1)) & mask))
+        position += zeros + 1 + k
+    source.at = position
+
+
 cdef int get_residuals(Source *source, int64_t *values, Py_ssize_t n) noexcept nogil:
     """Read residuals, no longer zigzagged."""
     cdef Py_ssize_t at = 0
-    cdef int size, k, i, zeros
-    cdef uint64_t word, mask, position
+    cdef int size, k
     while at < n:
         if over(source):
             return MALFORMED
         size = <int>(n - at) if n - at < MINI_BLOCK else MINI_BLOCK
         k = <int>get(source, 6)
         if k == ALL_ZERO:
-            for i in range(size):
-                values[at + i] = 0
-            at += size
-            continue
-        mask = (<uint64_t>1 << k) - 1
-        position = source.at
-        for i in range(size):
-            memcpy(&word, source.data + (position >> 3), 8)
-            word = le64toh(word) >> (position & 7)
-            zeros = trailing_zeros(word | (<uint64_t>1 << MOST_ZEROS))
-            if zeros < MOST_ZEROS and k <= 32:
-                values[at + i] = unzigzag(((<uint64_t>zeros) << k) | ((word >> (zeros + 1)) & mask))
-                position += zeros + 1 + k
-                continue
-            source.at = position
-            if zeros < MOST_ZEROS:
-                source.at += zeros + 1
-                values[at + i] = unzigzag(((<uint64_t>zeros) << k) | get_wide(source, k))
-            else:
-                source.at += MOST_ZEROS
-                zeros = <int>get(source, 6) + 1
-                values[at + i] = unzigzag(get_wide(source, zeros))
-            position = source.at
-        source.at = position
+            memset(values + at, 0, size * sizeof(int64_t))
+        elif k <= 32:
+            get_small(source, values + at, size, k)
+        else:
+            get_large(source, values + at, size, k)
         at += size
     return MALFORMED if over(source) else 0
 
@@ -668,8 +728,12 @@ cdef int get_doubles(Source *source, double *values, int64_t *scratch, Py_ssize_
     if scale > MOST_SCALE or n < 2 or get_stream(source, integers, n):
         return MALFORMED
     power = POWER[scale]
-    for i in range(n):
-        values[i] = <double>integers[i] / power
+    if scale == 0:
+        for i in range(n):
+            values[i] = <double>integers[i]
+    else:
+        for i in range(n):
+            values[i] = <double>integers[i] / power
     if kind == CORRECTED:
         if get_residuals(source, scratch, n):
             return MALFORMED

@@ -19,11 +19,13 @@ MINI_BLOCK = 128  # residuals that share one Rice parameter
 ALL_ZERO = 63  # in place of a Rice parameter: every residual of the mini-block is 0
 MOST_ZEROS = 24  # unary part at most; that many zeros announce a residual written out
 MOST_SCALE = 9  # decimals at most
+SAMPLES = 256  # values that the choice of a predictor looks at, at least half as many
 NO_SCALE = 15
 CONSTANT, SCALED, CORRECTED, PATTERN = range(4)  # kinds of a column of doubles
 FRAME, DELTA, DELTA_OF_DELTA = range(3)  # predictors of a column of integers
 EXACT = 2.0**51  # scaled integers stay below
 ROUNDER = 1.5 * 2.0**52  # adding and subtracting it rounds to integer, half to even
+MUCH = 1 << 56  # residuals count as no more than this in a mean
 LAST_TIME = 2**62
 SIGN = 1 << 63
 ALL_BITS = (1 << 64) - 1
@@ -211,24 +213,17 @@ def _rice_cost(values: Sequence[int], k: int) -> int:
 
 
 def _rice_parameter(values: Sequence[int]) -> int:
-    """The k with the least cost near the mean bit length; ALL_ZERO if there is nothing to code."""
-    lengths = sum(value.bit_length() for value in values)
-    if lengths == 0:
+    """The k with the least cost, sought from the mean; ALL_ZERO if there is nothing to code."""
+    total = sum(min(value, MUCH) for value in values)
+    if total == 0:
         return ALL_ZERO
-    k = min(max(lengths // len(values) - 1, 0), ALL_ZERO - 2)
-    cost = _rice_cost(values, k)
-    other = _rice_cost(values, k + 1)
-    if other < cost:
-        while other < cost and k < ALL_ZERO - 2:
+    k = max((total // len(values)).bit_length() - 2, 0)
+    if _rice_cost(values, k + 1) < _rice_cost(values, k):
+        k += 1
+        while k < ALL_ZERO - 2 and _rice_cost(values, k + 1) < _rice_cost(values, k):
             k += 1
-            cost = other
-            other = _rice_cost(values, k + 1)
         return k
-    while k > 0:
-        other = _rice_cost(values, k - 1)
-        if other >= cost:
-            break
-        cost = other
+    while k > 0 and _rice_cost(values, k - 1) < _rice_cost(values, k):
         k -= 1
     return k
 
@@ -253,21 +248,29 @@ def _mean_step(values: Sequence[int]) -> int:
 
 
 def stream_cost(values: Sequence[int]) -> tuple[int, int]:
-    """Estimate the bits of the best predictor of two integers or more, and say which one that is."""
-    base, step = _frame_base(values), _mean_step(values)
-    deltas = [wrap(b - a) for a, b in zip(values, values[1:], strict=False)]
-    turns = [b - a for a, b in zip(deltas, deltas[1:], strict=False)]
-    frame = 4 + 4 * _nibbles(zigzag(base)) + sum(zigzag(value - base).bit_length() for value in values)
-    first = 8 + 4 * (_nibbles(zigzag(values[0])) + _nibbles(zigzag(step)))
-    first += sum(zigzag(delta - step).bit_length() for delta in deltas)
-    second = 8 + 4 * (_nibbles(zigzag(values[0])) + _nibbles(zigzag(deltas[0])))
-    second += sum(zigzag(turn).bit_length() for turn in turns)
+    """Estimate the bits of the best predictor from some hundred of two values or more; say which that is."""
+    n, base, step = len(values), _frame_base(values), _mean_step(values)
+    first_delta = wrap(values[1] - values[0])
+    frame = first = second = 0
+    sampled = range(2, n, 1 + n // SAMPLES)
+    for i in sampled:
+        delta, before = wrap(values[i] - values[i - 1]), wrap(values[i - 1] - values[i - 2])
+        frame += zigzag(values[i] - base).bit_length()
+        first += zigzag(delta - step).bit_length()
+        second += zigzag(delta - before).bit_length()
+    if sampled:
+        frame, first, second = (cost * (n - 2) // len(sampled) for cost in (frame, first, second))
+    frame += 4 + 4 * _nibbles(zigzag(base))
+    frame += sum(zigzag(value - base).bit_length() for value in values[:2])
+    first += 8 + 4 * (_nibbles(zigzag(values[0])) + _nibbles(zigzag(step)))
+    first += zigzag(first_delta - step).bit_length()
+    second += 8 + 4 * (_nibbles(zigzag(values[0])) + _nibbles(zigzag(first_delta)))
     best, predictor = frame, FRAME
     if first < best:
         best, predictor = first, DELTA
     if second < best:
         best, predictor = second, DELTA_OF_DELTA
-    return best + len(values), predictor
+    return best + n, predictor
 
 
 def scaled_integer(value: float, scale: int) -> int | None:
