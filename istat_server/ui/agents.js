@@ -60,14 +60,15 @@ export class ServerPanel {
     const at = performance.now() / 1000;
     const rate = this.#last && at > this.#last.at ? Math.max(0, now.samples - this.#last.samples) / (at - this.#last.at) : null;
     if (!this.#last || at - this.#last.at > 1) this.#last = { at, samples: now.samples };
-    const online = this.agents.filter((agent) => agent.online).length;
+    // An agent that was started anew has another port: two entries for a while, one agent.
+    const online = new Set(this.agents.filter((agent) => agent.online).map((agent) => agent.name)).size;
     byId("status-counters").textContent = `${now.counters.toLocaleString("en")} counters`;
     if (rate !== null) byId("status-rate").textContent = `${formatValue(rate, COUNT)} samples/s`;
     byId("status-refused").textContent = `${now.refused.toLocaleString("en")} refused`;
     byId("status-refused").classList.toggle("bad", now.refused > 0);
     byId("status-version").textContent = now.version ? `istatd ${now.version}` : "";
     byId("agents-count").textContent = String(online);
-    byId("agents-button").setAttribute("aria-label", `Agents: ${online} online of ${this.agents.length}`);
+    byId("agents-button").setAttribute("aria-label", `Agents: ${online} online`);
   }
 
   open() {

@@ -181,7 +181,7 @@ export class ChartCard {
     const font = `11px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { stroke: colour("dim"), font, grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
     return {
-      width: this.area.clientWidth, height: HEIGHT, legend: { show: false }, padding: [10, 8, 0, 0],
+      width: this.area.clientWidth, height: HEIGHT, legend: { show: false }, padding: [10, 18, 0, 0],
       scales: {
         x: { time: true, range: () => [this.window.from, this.window.to] },
         y: { range: (/** @type {Plot} */ _, /** @type {number} */ low, /** @type {number} */ high) => valueRange(low, high, this.unit) },

@@ -28,11 +28,17 @@ function cut(grid, k0, k1) {
   return { ...grid, start: grid.start + k0 * grid.interval, points: Math.max(0, k1 - k0), series };
 }
 
-/** Without the buckets that are still open at `now`: their rates would seem to fall. Keeps at least one bucket.
+/** Without the buckets that are still open at `now`: their rates would seem to fall. They stay when they are all
+ * that a counter has: its first minutes in a view of a week.
  * @param {Grid} grid @param {number} now @returns {Grid} */
 export function closedOnly(grid, now) {
   const closed = Math.floor((now - grid.start) / grid.interval);
-  return closed >= grid.points || closed < 1 ? grid : cut(grid, 0, closed);
+  if (closed >= grid.points || closed < 1) return grid;
+  const young = grid.series.some(({ avg }) => {
+    const first = avg.findIndex((value) => value !== null);
+    return first >= closed;
+  });
+  return young ? grid : cut(grid, 0, closed);
 }
 
 /** Lay `tail` over the end of `grid` and let go of what is before `from`.

@@ -26,7 +26,8 @@ test("pieces of other grids do not fit", () => {
   assert.equal(append(old, grid(1030, [1]), 9000), null, "all is too old");
 });
 
-test("open buckets are left out, but never all", () => {
+test("open buckets are left out, unless a counter has no other", () => {
+  assert.deepEqual(closedOnly(grid(1000, [null, null, 3]), 1029).series[0].avg, [null, null, 3]);
   assert.deepEqual(closedOnly(grid(1000, [1, 2, 3]), 1029).series[0].avg, [1, 2]);
   assert.equal(closedOnly(grid(1000, [1, 2, 3]), 1030).points, 3);
   assert.equal(closedOnly(grid(1000, [1]), 1001).points, 1);
