@@ -95,7 +95,7 @@ def open_page(browser: Any, server: ServerProcess) -> Iterator[Open]:
     unless it holds a text that was put into `open_page.expected`."""
     contexts, errors = [], []
 
-    def open_it(fragment: str = "", width: int = 1100, dark: bool = False, base: str = "") -> Any:
+    def open_it(fragment: str = "", width: int = 1100, dark: bool = False, base: str = "", away: bool = False) -> Any:
         context = browser.new_context(
             viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"
         )
@@ -103,6 +103,8 @@ def open_page(browser: Any, server: ServerProcess) -> Iterator[Open]:
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        if away:
+            page.route("**/api/v1/**", lambda route: route.abort())
         page.goto((base or server.url + "/") + fragment)
         page.wait_for_selector(READY, timeout=20_000)
         return page
@@ -369,6 +371,17 @@ def test_server_goes_and_comes_back(open_page: Open, tmp_path: Path) -> None:
         page.click("#banner-button")
         page.wait_for_selector("#banner", state="hidden", timeout=15_000)
         until(page, "__istat.loader.failures === 0")
+
+
+def test_page_without_a_server_fills_itself_later(open_page: Open) -> None:
+    open_page.expected += ["Failed to load resource", "ERR_"]  # type: ignore[attr-defined]
+    page = open_page(away=True)
+    assert "does not answer" in page.inner_text("#banner")
+    page.unroute("**/api/v1/**")
+    page.wait_for_selector(".u-wrap canvas", timeout=20_000)
+    page.wait_for_selector("#banner", state="hidden")
+    page.wait_for_selector('[role="treeitem"]')
+    assert charts(page)[0][0] == f"cpu.user.host.{HOST}"
 
 
 def test_ready_soon_with_many_points(open_page: Open) -> None:

@@ -357,6 +357,7 @@ class App {
   #back() {
     clearInterval(this.#countdown);
     byId("banner").hidden = true;
+    if (this.found === "loading") this.render();
     this.panel.poll();
     if (!byId("tree").children.length) this.tree.load().then((count) => { byId("tree-empty").hidden = count > 0; }, () => {});
   }

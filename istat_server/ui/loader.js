@@ -71,6 +71,7 @@ export class Loader {
     const running = this.#running = new AbortController();
     try {
       if (this.want.names.length) await this.#fetch(running.signal);
+      else if (this.failures) await this.api.status(); // nothing to draw yet: is it there again?
       if (running.signal.aborted) return;
       if (this.failures) this.on.back();
       this.failures = 0;
