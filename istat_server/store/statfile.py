@@ -52,6 +52,7 @@ __all__ = [
 
 ZSTD_LEVEL = 1  # higher levels gain under 1 % on coded runs
 WORTH_PACKING = 0.97  # a block is stored packed only when that saves more than 3 %
+UNTRIED_BLOCKS = 7  # packing costs as much as coding; blocks of one file are much alike
 PAGE_ENTRIES = 256  # blocks in an index page: 13 KB, one read
 CACHED_PAGES = 4  # index pages kept for each open file
 RWF_DONTCACHE = 0x80  # preadv2: leave nothing in the page cache (Linux 6.14; refused before)
@@ -84,6 +85,7 @@ class StatFileWriter:
         self._entries: list[BlockEntry] = []
         self._packer = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
         self._offset = 0
+        self._untried = 0
         self._fd = open_advised(self._aside, writing=True)
         self._head = header.encode()
         self._write(self._head)
@@ -107,9 +109,7 @@ class StatFileWriter:
         for block in finished:
             if self._entries and block.first_id < self._entries[-1].last_id:
                 raise ValueError("blocks must come by ascending id")
-            packed = self._packer.compress(block.data) if compress else block.data
-            codec = ZSTD if len(packed) < WORTH_PACKING * len(block.data) else PLAIN
-            data = packed if codec else block.data
+            data, codec = self._packed(block.data) if compress else (block.data, PLAIN)
             self._entries.append(
                 BlockEntry(
                     block.first_id, block.last_id, self._offset, len(data), len(block.data),
@@ -117,6 +117,17 @@ class StatFileWriter:
                 )
             )  # fmt: skip
             self._write(data)
+
+    def _packed(self, data: bytes) -> tuple[bytes, int]:
+        """Pack a block if that pays; after one where it did not, some blocks are not even tried."""
+        if self._untried > 0:
+            self._untried -= 1
+            return data, PLAIN
+        packed = self._packer.compress(data)
+        if len(packed) < WORTH_PACKING * len(data):
+            return packed, ZSTD
+        self._untried = UNTRIED_BLOCKS
+        return data, PLAIN
 
     def finish(self) -> StatFileInfo:
         """Write index and footer, sync, give the file its name, sync the folder."""
