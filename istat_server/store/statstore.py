@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from istat.clock import Clock
+from istat.clock import Clock, SystemClock
 from istat.errors import StoreCorrupt, StoreError
 from istat.kernels import engine as engine_kernel
 from istat.retention import Ladder
@@ -409,9 +409,12 @@ class StatStore:
         }
 
 
-def compact(folder: Path, ladder: Ladder, clock: Clock) -> None:
+def compact(folder: Path, clock: Clock | None = None) -> None:
     """Bring the files of a store that no server has open into their final form."""
-    store = StatStore.open(folder, ladder, clock)
+    state, _problem = manifest.load(Path(folder))
+    if state is None:
+        raise StoreError(f"{folder} holds no store")
+    store = StatStore.open(folder, Ladder.parse(state.retention), clock or SystemClock())
     try:
         store.compact()
     finally:
