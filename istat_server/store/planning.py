@@ -6,7 +6,7 @@ once the span is over, and expire as whole files. Late rows make a span underive
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from istat.retention import Ladder
@@ -55,18 +55,23 @@ class Expire:
 Job = Merge | Derive | Expire
 
 
-def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False) -> Job | None:
-    """The most urgent thing to do, or None. `force`: as if every file had been quiet for long."""
+def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False,
+             avoid: Collection[str] = ()) -> Job | None:
+    """The most urgent thing to do, or None.
+
+    `force`: as if every file had been quiet for long; `avoid`: paths of files that cannot be read whole.
+    """
     expired = tuple(entry for entry in manifest.files if _expired(entry, manifest, ladder, now))
     if expired:
         return Expire(expired)
     for level in range(len(ladder.levels)):
         for kind in (FINE, DIRECT, DERIVED):
-            entries = [entry for entry in manifest.files if entry.level == level and entry.kind == kind]
+            entries = [entry for entry in manifest.files
+                       if entry.level == level and entry.kind == kind and entry.path not in avoid]
             merge = _merge(entries, kind, ladder.window(level), now, force)
             if merge:
                 return Merge(tuple(merge))
-    return _derive(manifest, ladder, now, force)
+    return _derive(manifest, ladder, now, force, avoid)
 
 
 def overlapping(files: Iterable[FileEntry], start: int, end: int) -> tuple[FileEntry, ...]:
@@ -120,7 +125,7 @@ def _derived_group(files: list[FileEntry], _end: int, _now: int, force: bool) ->
     return files if force or len(files) > DERIVED_FILES else []
 
 
-def _derive(manifest: Manifest, ladder: Ladder, now: int, force: bool) -> Derive | None:
+def _derive(manifest: Manifest, ladder: Ladder, now: int, force: bool, avoid: Collection[str]) -> Derive | None:
     if len(ladder.levels) == 1:
         return None
     span = ladder.window(0)
@@ -129,6 +134,7 @@ def _derive(manifest: Manifest, ladder: Ladder, now: int, force: bool) -> Derive
     for start in sorted(starts - manifest.derived):
         inputs = overlapping(fine, start, start + span)
         quiet = force or all(entry.whole and entry.made + SETTLE_QUIET <= now for entry in inputs)
-        if quiet and start + span + SETTLE_OVER <= now:
+        damaged = any(entry.path in avoid for entry in inputs)
+        if quiet and not damaged and start + span + SETTLE_OVER <= now:
             return Derive(start, start + span, inputs)
     return None

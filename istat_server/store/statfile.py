@@ -20,6 +20,7 @@ import zstandard
 
 from istat.errors import StoreCorrupt, StoreError, StoreFull
 from istat.kernels import blocks, columns
+from istat_server.store.blockcache import BlockCache
 from istat_server.store.statformat import (
     COLUMNS,
     CRC,
@@ -54,7 +55,7 @@ ZSTD_LEVEL = 1  # higher levels gain under 1 % on coded runs
 WORTH_PACKING = 0.97  # a block is stored packed only when that saves more than 3 %
 UNTRIED_BLOCKS = 7  # packing costs as much as coding; blocks of one file are much alike
 PAGE_ENTRIES = 256  # blocks in an index page: 13 KB, one read
-CACHED_PAGES = 4  # index pages kept for each open file
+CACHED_PAGES = 32  # index pages kept for each open file, 14 KB each
 RWF_DONTCACHE = 0x80  # preadv2: leave nothing in the page cache (Linux 6.14; refused before)
 
 
@@ -194,19 +195,35 @@ def _full(error: OSError, path: str) -> StoreError:
     return StoreError(f"{path}: {error.strerror}")
 
 
+class IndexPage:
+    """The entries of some hundred blocks, as they stand in the file; unpacked when asked for."""
+
+    __slots__ = ("_data", "_last_ids")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._last_ids = array("L", (fields[1] for fields in ENTRY.iter_unpack(data)))
+
+    def from_id(self, id: int) -> Iterator[BlockEntry]:
+        """The entries from the first block on that may hold `id`."""
+        for at in range(bisect_left(self._last_ids, id), len(self._last_ids)):
+            yield BlockEntry(*ENTRY.unpack_from(self._data, at * ENTRY.size))
+
+
 class StatFile:
     """One finished file, open for reading; many threads may read at once.
 
     StoreCorrupt: what was read is not what was written; the message names the file and the part.
     """
 
-    def __init__(self, path: str, fd: int) -> None:
+    def __init__(self, path: str, fd: int, cache: BlockCache | None = None) -> None:
         self.path = path
         self._fd = fd
+        self._cache = cache
         self._lock = threading.Lock()
         self._readers = 0
         self._closed = False
-        self._pages: OrderedDict[int, list[BlockEntry]] = OrderedDict()
+        self._pages: OrderedDict[int, IndexPage] = OrderedDict()
         self.size = os.fstat(fd).st_size
         footer = self._read_footer()
         self.rows, self.block_count = footer.rows, footer.blocks
@@ -217,14 +234,9 @@ class StatFile:
         self._last_ids = array("L", (page.last_id for page in self._top))
 
     @staticmethod
-    def open(path: str | os.PathLike[str]) -> StatFile:
-        """Open and check header, footer and top index."""
-        fd = open_advised(os.fspath(path))
-        try:
-            return StatFile(os.fspath(path), fd)
-        except BaseException:
-            os.close(fd)
-            raise
+    def open(path: str | os.PathLike[str], cache: BlockCache | None = None) -> StatFile:
+        """Open and check header, footer and top index. `cache` keeps blocks that `read` unpacks."""
+        return StatFile(os.fspath(path), open_advised(os.fspath(path)), cache)
 
     def _read_footer(self) -> Footer:
         if self.size < FOOTER_SIZE:
@@ -285,7 +297,7 @@ class StatFile:
             raise self._damage(part)
         return data
 
-    def _page(self, number: int) -> list[BlockEntry]:
+    def _page(self, number: int) -> IndexPage:
         with self._lock:
             if number in self._pages:
                 self._pages.move_to_end(number)
@@ -294,7 +306,7 @@ class StatFile:
         data = self._checked(page.offset, page.length, page.crc, f"index page {number}")
         if page.length % ENTRY.size:
             raise self._damage(f"index page {number}")
-        entries = [BlockEntry(*fields) for fields in ENTRY.iter_unpack(data)]
+        entries = IndexPage(data)
         with self._lock:
             self._pages[number] = entries
             while len(self._pages) > CACHED_PAGES:
@@ -306,9 +318,10 @@ class StatFile:
         for number in range(bisect_left(self._last_ids, first_id), len(self._top)):
             if self._top[number].first_id > last_id:
                 return
-            for entry in self._page(number):
-                if entry.first_id <= last_id and entry.last_id >= first_id:
-                    yield entry
+            for entry in self._page(number).from_id(first_id):
+                if entry.first_id > last_id:
+                    return
+                yield entry
 
     def blocks_for(self, first_id: int, last_id: int) -> list[BlockEntry]:
         """Entries of the blocks that may hold ids first_id..last_id, in the order of the file."""
@@ -323,6 +336,16 @@ class StatFile:
         except (ValueError, zstandard.ZstdError) as error:
             raise self._damage(part) from error
 
+    def _cached(self, entry: BlockEntry) -> blocks.BlockReader:
+        if self._cache is None:
+            return self.reader(entry)
+        key = (self.path, entry.offset)
+        found = self._cache.get(key)
+        if found is None:
+            found = self.reader(entry)
+            self._cache.put(key, found, entry.raw_length)
+        return found
+
     def read(self, id: int, start: int, end: int, into: columns.Columns) -> int:
         """Append the rows of one id with start <= time < end, in time order; give how many.
 
@@ -333,7 +356,7 @@ class StatFile:
         for entry in self.entries(id, id):
             if entry.first_time < end and entry.last_time >= start:
                 try:
-                    added += self.reader(entry).read(id, start, end, into)
+                    added += self._cached(entry).read(id, start, end, into)
                 except StoreCorrupt as error:
                     damage = error
                 except ValueError:
@@ -355,7 +378,7 @@ class StatFile:
         for number in range(len(self._top)):
             try:
                 self._pages.pop(number, None)
-                entries = self._page(number)
+                entries = self._page(number).from_id(0)
             except StoreError as error:
                 return [*problems, str(error)]
             for entry in entries:
@@ -379,6 +402,12 @@ class StatFile:
         if entry.offset != at or (rows, found[0][0], found[-1][0]) != (entry.rows, entry.first_id, entry.last_id):
             return [f"{self.path}: block at {entry.offset} is not what the index says"]
         return []
+
+    def __del__(self) -> None:
+        # A file that left the MANIFEST closes when the last question that still uses it is answered.
+        if getattr(self, "_fd", -1) >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def close(self) -> None:
         """Close the file once no thread reads it; reading after that is a StoreError."""

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from istat.clock import Clock, SystemClock
-from istat.errors import StoreCorrupt, StoreError
+from istat.errors import StoreCorrupt, StoreError, StoreFull
 from istat.kernels import engine as engine_kernel
 from istat.retention import Ladder
 from istat_server.store import journal, manifest, opening, planning
+from istat_server.store.blockcache import BlockCache
 from istat_server.store.catalogue import Catalogue, Learned
 from istat_server.store.interface import Child, Counter, Kind
 from istat_server.store.jobs import Workshop
@@ -35,8 +36,12 @@ log = logging.getLogger(__name__)
 
 # Samples may be this far ahead of the clock: gauges a minute (a wrong clock nearby), events one finest bucket [s].
 GAUGE_AHEAD = 60
+RETRY_SECONDS = 5.0         # between attempts to write files where the last one failed
 # Names files before they are written together at the next start.
 NAMES_FILES = 16
+# Questions of at most this many rows are answered in the hub: a tenth of a millisecond's work, and a thread would
+# cost as much again; also what one read from a slow disk costs stays well below what the hub may be held up.
+ROWS_AT_ONCE = 4000
 FEED_BYTES = 64 << 10       # journal records handed over at once rather than at the next tick [bytes]
 
 
@@ -48,6 +53,7 @@ class Options:
     cut_bytes: int = 32 << 20           # ... and how many of them
     journal_sync: float = 1.0
     max_counters: int = 10_000_000
+    cache_bytes: int = 16 << 20         # unpacked blocks kept for the next question
     key: int | None = None              # of the name tables' hash; None: random
 
 
@@ -65,6 +71,7 @@ class StatStore:
         self.catalogue = Catalogue(self.engine, options.max_counters)
         self.learn: Callable[[bytes], Learned] = self.catalogue.learn
         self._manifest = state
+        self._blocks = BlockCache(options.cache_bytes)
         self._commit_lock = threading.Lock()
         self._view_lock = threading.Lock()
         self._numbers_lock = threading.Lock()
@@ -79,6 +86,7 @@ class StatStore:
         self.totals = {"cuts": 0, "files_written": 0, "bytes_written": 0, "jobs": 0, "damaged_blocks": 0,
                        "journal_skipped_bytes": 0, "journal_torn_bytes": 0, "flush_errors": 0}
         self._problem = ""
+        self._unreadable: set[str] = set()      # inputs of merges that failed: not tried again in this life
 
     # -- opening and closing
 
@@ -297,17 +305,20 @@ class StatStore:
                 return
             work, self._working = self._working, None
             work.get()
-        job = planning.next_job(self._manifest, self.ladder, int(self._clock.now()))
+        job = self._next_job()
         if job is not None:
             self._plan_at = self._clock.monotonic()
             self._working = self._background.spawn(self._work, job)
+
+    def _next_job(self, force: bool = False) -> planning.Job | None:
+        return planning.next_job(self._manifest, self.ladder, int(self._clock.now()), force, self._unreadable)
 
     def compact(self) -> None:
         """Write the head and bring all files into their final form now. Waits for it."""
         self.flush()
         self._finish(self._working)
         self._working = None
-        while job := planning.next_job(self._manifest, self.ladder, int(self._clock.now()), force=True):
+        while job := self._next_job(force=True):
             self._background.apply(self._work, (job,))
 
     def _work(self, job: planning.Job) -> None:
@@ -316,9 +327,12 @@ class StatStore:
             live = {live.entry.path: live.file for live in self._view.files}
             result = self._workshop().run(job, live)
             self._commit(lambda state: self._after_job(state, job, result), result, job.inputs, derive=job)
-        except (OSError, StoreError) as error:
-            log.error("background work on %s failed: %s", self.folder, error)
-            threading.Event().wait(1.0)
+        except (OSError, StoreFull) as error:
+            log.error("background work on %s failed, to be tried again: %s", self.folder, error)
+            threading.Event().wait(RETRY_SECONDS)
+        except StoreError as error:
+            log.error("files of %s are left as they are: %s", self.folder, error)
+            self._unreadable |= {entry.path for entry in job.inputs}
         self.totals["jobs"] += 1
 
     @staticmethod
@@ -353,7 +367,7 @@ class StatStore:
             self.totals["bytes_written"] += entry.size
 
     def _open_file(self, entry: FileEntry) -> StatFile:
-        return StatFile.open(str(self.folder / entry.path))
+        return StatFile.open(self.folder / entry.path, self._blocks)
 
     # -- the store's interface
 
@@ -388,7 +402,8 @@ class StatStore:
         events = tuple(self.counter(id).kind is Kind.EVENT for id in ids)
         question = Question(tuple(ids), events, level, start - start % interval, -(-end // interval) * interval)
         answer = select(self.engine, self._view, question, self._damaged)
-        result: list[Columns] = self._pool.apply(answer)
+        rows = len(ids) * (question.end - question.start) // interval
+        result: list[Columns] = answer() if rows <= ROWS_AT_ONCE else self._pool.apply(answer)
         return result
 
     def _damaged(self, error: StoreCorrupt) -> None:
@@ -405,6 +420,7 @@ class StatStore:
             "file_bytes": sum(live.entry.size for live in files), "rows_in_files": sum(f.entry.rows for f in files),
             "journal_segment": self._journal.number, "replay_from": state.replay_from,
             "journal_bytes": self._journal.written, "journal_pending": self._journal.pending,
+            "cache_hits": self._blocks.hits, "cache_misses": self._blocks.misses,
             "refusing": self._problem, **self.totals,
         }
 
