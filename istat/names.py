@@ -4,7 +4,7 @@ Source: the behaviour specification of istatd, parts 1.1 and 1.3.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 WIRE_NAME_ROOM = 1000       # [bytes] longest name taken from a peer, carets and tags included
 CARETS_ROOM = 64            # most pieces of one caret name: bounds what a single line can fan out to
@@ -13,8 +13,7 @@ _CHANGED = {*range(33), *range(127, 256), *b"/:\\\"'"}
 _MUNGE = bytes(0x5F if c in _CHANGED else c + 32 if 0x41 <= c <= 0x5A else c for c in range(256))
 
 
-@dataclass(frozen=True)
-class Expansion:
+class Expansion(NamedTuple):
     """What one wire name means: the kind, and the stored names it feeds (each once, in the order written)."""
 
     event: bool
@@ -40,7 +39,7 @@ def expand(wire: bytes) -> Expansion:
     event = wire[:1] == b"*"
     text = munge(wire[1:] if event else wire)
     if b"^" not in text:
-        return Expansion(event, (text,) if text else ())
+        return Expansion(event, (text,) if text else ())        # the common case, and a quick one
     base, *pieces = text.split(b"^")
     stem = base + b"." if base else b""
     names = [stem + piece for piece in pieces if piece]

@@ -4,7 +4,7 @@ Knows no sockets. Every listener of the line protocol feeds one Intake, in the h
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from istat.kernels import lines
@@ -61,11 +61,11 @@ class Intake:
 
     def _settle(self, left: Sequence[tuple[int, bytes]], peer: Peer) -> None:
         again: list[bytes] = []
-        settle = {UNKNOWN: lambda line: self._name(line, again, peer), META: lambda line: self._meta(line, peer)}
         for code, line in left:
-            known: Callable[[bytes], None] | None = settle.get(code)
-            if known is not None:
-                known(line)
+            if code == UNKNOWN:
+                self._name(line, again, peer)
+            elif code == META:
+                self._meta(line, peer)
             else:
                 self._mistakes.show(KIND_OF[code], line, peer)
         if again:

@@ -158,7 +158,9 @@ cdef class Engine:
     cdef size_t journal_room
     cdef int64_t journal_time
     cdef uint64_t tally_[16]
-    cdef bytearray names_log           # name records since the last take_names
+    cdef uint8_t *names_log            # name records since the last take_names
+    cdef size_t names_size
+    cdef size_t names_room
     cdef list leftovers
     cdef int bad_kept
 
@@ -172,7 +174,6 @@ cdef class Engine:
         for i in range(self.levels):
             self.head[i] = &(<Head> self.heads[i]).state
             self.interval[i] = intervals[i]
-        self.names_log = bytearray()
         self.leftovers = []
 
     def __dealloc__(self):
@@ -181,6 +182,7 @@ cdef class Engine:
         free(self.follow)
         free(self.many)
         free(self.journal)
+        free(self.names_log)
 
     def set_limits(self, int64_t now, int64_t newest_gauge, int64_t newest_event, oldest):
         """The time of samples without one, and the times accepted: `oldest` per level, finest first [s]."""
@@ -310,12 +312,14 @@ cdef class Engine:
 
     def dump_names(self, uint32_t first_counter=0, uint32_t first_route=0):
         """Name records of all counters and routes from these ids on: what `replay` reads back."""
-        out = bytearray()
+        cdef size_t before = self.names_size
         for id in range(first_counter, self.counters.n):
-            out += name_record(0, self.kind[id], (), self.counters.name(id))
+            self.log_name(0, self.kind[id], (), self.counters.name(id))
         for route in range(first_route, self.routes.n):
-            out += name_record(1, 0, self.targets(route), self.routes.name(route))
-        return bytes(out)
+            self.log_name(1, 0, self.targets(route), self.routes.name(route))
+        records = (<char *> self.names_log)[before:self.names_size]
+        self.names_size = before
+        return records
 
     # -- journal buffer --------------------------------------------------------------------------------------------
 
@@ -333,18 +337,43 @@ cdef class Engine:
         return 0
 
     cdef int put_names(self, int type, bint event, tuple ids, bytes name) except -1:
-        record = name_record(type, event, ids, name)
-        if self.journal_reserve(len(record)) < 0:
+        cdef size_t before = self.names_size
+        self.log_name(type, event, ids, name)
+        if self.journal_reserve(self.names_size - before) < 0:
             raise MemoryError()
-        memcpy(self.journal + self.journal_size_, <const char *> record, len(record))
-        self.journal_size_ += len(record)
-        self.names_log += record
+        memcpy(self.journal + self.journal_size_, self.names_log + before, self.names_size - before)
+        self.journal_size_ += self.names_size - before
+        return 0
+
+    cdef int names_reserve(self, size_t size) except -1:
+        cdef size_t room = (self.names_size + size) * 2
+        cdef void *grown
+        if self.names_size + size > self.names_room:
+            grown = realloc(self.names_log, room)
+            if grown == NULL:
+                raise MemoryError()
+            self.names_log = <uint8_t *> grown
+            self.names_room = room
+        return 0
+
+    cdef int log_name(self, int type, bint event, tuple ids, bytes name) except -1:
+        """Append a counter (type 0) or a route (type 1) to the log of names, as a journal record."""
+        cdef uint8_t *to
+        self.names_reserve(10 * (3 + <size_t> len(ids)) + <size_t> len(name))
+        to = put_varint(self.names_log + self.names_size, <uint64_t> (type << 2 | event << 3 | FORM_NAMES))
+        if type == 1:
+            to = put_varint(to, <uint64_t> len(ids))
+            for id in ids:
+                to = put_varint(to, <uint64_t> id)
+        to = put_varint(to, <uint64_t> len(name))
+        memcpy(to, <const char *> name, len(name))
+        self.names_size = <size_t> (to - self.names_log) + <size_t> len(name)
         return 0
 
     def take_names(self):
         """The records of the counters and routes that came since the last call."""
-        records = bytes(self.names_log)
-        self.names_log = bytearray()
+        records = (<char *> self.names_log)[:self.names_size] if self.names_size else b""
+        self.names_size = 0
         return records
 
     cdef int put_sample(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
@@ -667,7 +696,9 @@ cdef class Engine:
                 if used < 0:
                     break
                 if not saved:
-                    self.names_log += (<const char *> at)[:next + used - at]
+                    self.names_reserve(next + used - at)
+                    memcpy(self.names_log + self.names_size, at, next + used - at)
+                    self.names_size += next + used - at
                 at = next + used
                 records += 1
                 continue
@@ -733,17 +764,3 @@ cdef class Engine:
         except ValueError:
             return -1
         return at + size - begin
-
-
-cdef bytes name_record(int type, bint event, tuple ids, bytes name):
-    """A counter (type 0) or a route (type 1) as a journal record."""
-    cdef uint8_t room[10]
-    out = bytearray()
-    numbers = [type << 2 | event << 3 | FORM_NAMES]
-    if type == 1:
-        numbers.append(len(ids))
-        numbers.extend(ids)
-    numbers.append(len(name))
-    for number in numbers:
-        out += (<char *> room)[:put_varint(room, number) - room]
-    return bytes(out) + name
