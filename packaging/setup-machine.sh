@@ -68,7 +68,7 @@ python_stamp() {
 # Make .venv, and install istatd there from this folder, with the kernels built in place.
 prepare_python() {
     stamp=$(python_stamp "${1:-}")
-    made=$(cat $VENV/istatd-stamp 2>/dev/null)
+    made=$(cat $VENV/istatd-stamp 2>/dev/null) || : # none yet; quickstart.sh runs under set -e
     # What was made for the tests has all that the rest needs.
     [ -x $VENV/bin/istat-server ] && { [ "$made" = "$stamp" ] || [ "$made" = "$(python_stamp dev)" ]; } && return
     say "Building istatd in $VENV (a minute or so, the first time)"
@@ -86,7 +86,7 @@ prepare_python() {
 
 # Fetch the page's chart library. Without npm or a network the page says itself what is missing.
 prepare_page() {
-    stamp=$(cksum package-lock.json 2>/dev/null)
+    stamp=$(cksum package-lock.json 2>/dev/null) || :
     [ -e istat_server/ui/vendor/uPlot.esm.js ] && [ "$(cat $VENV/page-stamp 2>/dev/null)" = "$stamp" ] && return
     $VENV/bin/python setup.py -q build_ui 2>$VENV/build_ui.log || {
         cat $VENV/build_ui.log >&2

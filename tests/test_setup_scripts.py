@@ -1,0 +1,28 @@
+"""What quickstart.sh and runtests.sh share, in a folder where nothing was made yet."""
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+SHARED = Path(__file__).parent.parent / "packaging/setup-machine.sh"
+
+
+def test_first_start_is_not_silent(tmp_path: Path) -> None:
+    """Under `set -e`, as quickstart.sh has it, a stamp that is not there yet must not end the script."""
+    (tmp_path / "setup.py").touch()
+    python = tmp_path / "no-python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    script = f"set -eu; PYTHON={python}; . {SHARED}; python_stamp() {{ echo 1; }}; prepare_python"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert "Building istatd in .venv" in done.stdout
+    assert "Could not make the virtual environment" in done.stderr
+    assert done.returncode == 1
+
+
+def test_missing_package_lock_is_not_the_end(tmp_path: Path) -> None:
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    script = f"set -eu; . {SHARED}; prepare_page; echo went on"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert "will show no charts" in done.stdout
+    assert done.stdout.endswith("went on\n")
