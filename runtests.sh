@@ -7,7 +7,7 @@ cd "$(dirname "$0")" || exit 1
 
 prepare_machine tests
 prepare_python dev
-prepare_page
+prepare_page dev
 
 failed=''
 check() {

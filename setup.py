@@ -76,20 +76,23 @@ class BuildPage(Command):
     """Fetch the page's chart library from npm into istat_server/ui/vendor/."""
 
     description = "fetch the third-party files of the web page (needs npm)"
-    user_options: list[tuple[str, str | None, str]] = []
+    user_options = [("dev", None, "also fetch what the page is checked with")]
+    boolean_options = ["dev"]
 
     def initialize_options(self) -> None:
-        """No options."""
+        """Only what the page loads, unless asked for more."""
+        self.dev = False
 
     def finalize_options(self) -> None:
-        """No options."""
+        """Nothing to work out."""
 
     def run(self) -> None:
         """Run npm as package-lock.json says and copy the few files that the page loads."""
         if shutil.which("npm") is None:
             print("istatd: npm is missing, so the page's chart library was not fetched; all else works.")
             return
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], check=True)
+        extent = [] if self.dev else ["--omit=dev"]
+        subprocess.run(["npm", "ci", *extent, "--ignore-scripts", "--no-audit", "--no-fund"], check=True)
         os.makedirs(VENDOR, exist_ok=True)
         for name in VENDOR_FILES:
             shutil.copy(os.path.join("node_modules/uplot", name), VENDOR)

@@ -88,7 +88,7 @@ def over_http(server, counter, level, times):
         return {bucket["time"]: bucket["data"] for bucket in found["buckets"]}
     keys = {"names": [counter.name], "columns": ["sum", "count", "min", "max", "sdev"]}
     buckets = {}
-    for start in sorted({time - time % (500 * of.interval) for time in times}):
+    for start in sorted({at - at % (500 * of.interval) for at in times}):
         asked = {**keys, "from": max(start, first), "to": start + 500 * of.interval, "points": 501}
         found = server.post("/api/v1/series", asked)
         assert found["interval"] == of.interval
@@ -107,7 +107,8 @@ def check(server, model):
     for counter in names:
         for level, of in enumerate(model.ladder.levels):
             (expected,) = model.select([counter.id], level, NOW - of.keep + MARGIN, NOW + 3600)
-            compare(counter, level, expected.rows(), over_http(server, counter, level, [row[0] for row in expected.rows()]))
+            rows = expected.rows()
+            compare(counter, level, rows, over_http(server, counter, level, [row[0] for row in rows]))
 
 
 def compare(counter, level, expected, found):

@@ -84,11 +84,13 @@ prepare_python() {
     printf '%s\n' "$stamp" >$VENV/istatd-stamp
 }
 
-# Fetch the page's chart library. Without npm or a network the page says itself what is missing.
+# Fetch the page's chart library, and with the argument "dev" what the page is checked with. Without npm or a
+# network the page says itself what is missing.
 prepare_page() {
-    stamp=$(cksum package-lock.json 2>/dev/null) || :
-    [ -e istat_server/ui/vendor/uPlot.esm.js ] && [ "$(cat $VENV/page-stamp 2>/dev/null)" = "$stamp" ] && return
-    $VENV/bin/python setup.py -q build_ui 2>$VENV/build_ui.log || {
+    stamp="$(cksum package-lock.json) ${1:-}"
+    made=$(cat $VENV/page-stamp 2>/dev/null) || :
+    [ -e istat_server/ui/vendor/uPlot.esm.js ] && case "$made" in "$stamp"*) return ;; esac
+    $VENV/bin/python setup.py -q build_ui ${1:+--$1} 2>$VENV/build_ui.log || {
         cat $VENV/build_ui.log >&2
         say "The page's chart library could not be fetched from npm: the page will show no charts."
         return
