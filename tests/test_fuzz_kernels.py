@@ -1,0 +1,16 @@
+"""The targets of the fuzz run hold: a smoke run without AddressSanitizer."""
+from __future__ import annotations
+
+import pytest
+
+from istat.kernels import native_missing
+from tests import fuzz_kernels
+
+SECONDS = 2.0
+
+
+@pytest.mark.skipif(bool(native_missing()), reason="the native kernels are not built")
+def test_damaged_bytes_are_refused_and_sound_ones_read() -> None:
+    reached = fuzz_kernels.run(SECONDS, seed=1)
+    for what in ("samples", "replay", "replay refused", "read", "read refused", "merge_runs", "derive_runs", "rows"):
+        assert reached[what] > 10, what
