@@ -87,7 +87,7 @@ prepare_python() {
 # Fetch the page's chart library, and with the argument "dev" what the page is checked with. Without npm or a
 # network the page says itself what is missing.
 prepare_page() {
-    stamp="$(cksum package-lock.json) ${1:-}"
+    stamp="$(cksum package-lock.json 2>/dev/null || :) ${1:-}" # none: the build says what is missing
     made=$(cat $VENV/page-stamp 2>/dev/null) || :
     [ -e istat_server/ui/vendor/uPlot.esm.js ] && case "$made" in "$stamp"*) return ;; esac
     $VENV/bin/python setup.py -q build_ui ${1:+--$1} 2>$VENV/build_ui.log || {
