@@ -166,7 +166,7 @@ class Victoria(System):
             f"-graphiteListenAddr=127.0.0.1:{self.stat_port}",
             f"-httpListenAddr=127.0.0.1:{self.http_port}",
             f"-storageDataPath={self.store}",
-            "-retentionPeriod=2",  # months
+            "-http.connTimeout=2h", "-retentionPeriod=2",  # months
             "-search.latencyOffset=0s",  # fresh samples are to be seen at once, as with us
             "-search.maxUniqueTimeseries=2000000",
             "-search.maxSeries=2000000",

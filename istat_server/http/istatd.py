@@ -158,7 +158,7 @@ class Istatd:
         pattern = parameter(req, "q")
         turns = Turns()
         rows = []
-        for listed in listing(self._store, pattern.encode(), self._limits.listing):
+        for listed in listing(self._store, pattern.encode(), self._limits.listing, turn):
             leaf = "true" if listed.is_leaf else "false"
             rows.append(f'{{"is_leaf":{leaf},"type":{listed.type},"name":{quoted(listed.name)}}}')
             turns.worked(10)

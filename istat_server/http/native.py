@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import falcon
@@ -28,7 +29,7 @@ from istat_server.http.reply import (
     turn,
     whole_number,
 )
-from istat_server.query.patterns import check_pattern
+from istat_server.query.patterns import check_pattern, in_pages
 from istat_server.query.select import LATEST, Series, check_range, series
 from istat_server.store.interface import Counter, Store
 
@@ -90,7 +91,7 @@ class Native:
         pattern = check_pattern(parameter(req, "match", "*").encode())
         limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_LISTED, 1, self._limits.listed)
         offset = whole_number(parameter(req, "offset"), "offset", 0, 0, self._limits.offset)
-        found = self._store.match(pattern, offset + limit + 1)[offset:]
+        found = list(islice(in_pages(self._store, pattern, offset + limit + 1, turn), offset, None))
         _send_names(req, resp, found, limit)
 
     def get_search(self, req: falcon.Request, resp: falcon.Response) -> None:

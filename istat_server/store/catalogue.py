@@ -63,9 +63,9 @@ class Catalogue:
         kind = Kind.EVENT if self._engine.is_event(id) else Kind.GAUGE
         return Counter(id, self._engine.counters.name(id).decode("ascii"), kind)
 
-    def match(self, pattern: bytes, limit: int) -> list[Counter]:
-        """Counters whose whole name fits a pattern, at most `limit`, in order of creation."""
-        return [self.counter(id) for id in self._engine.counters.match(pattern, limit=limit)]
+    def match(self, pattern: bytes, limit: int, after: int) -> list[Counter]:
+        """Counters with ids above `after` whose whole name fits a pattern, at most `limit`, by id."""
+        return [self.counter(id) for id in self._engine.counters.match(pattern, first=after + 1, limit=limit)]
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """Counters whose name has every word in it, shorter names first, at most `limit`."""

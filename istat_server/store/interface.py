@@ -58,10 +58,10 @@ class Store(Protocol):
     def count(self) -> int:
         """How many counters there are."""
 
-    def match(self, pattern: bytes, limit: int) -> list[Counter]:
-        """At most `limit` counters whose whole name fits, in a stable order.
+    def match(self, pattern: bytes, limit: int, after: int = -1) -> list[Counter]:
+        """At most `limit` counters with ids above `after` whose whole name fits, by id.
 
-        `*` is any run of characters, `?` any run of characters but dots.
+        `*` is any run of characters, `?` any run of characters but dots. Long lists are asked for in pages.
         """
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:

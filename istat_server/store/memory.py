@@ -102,9 +102,9 @@ class MemoryStore:
         """See Store.count."""
         return len(self._counters)
 
-    def match(self, pattern: bytes, limit: int) -> list[Counter]:
-        """See Store.match; in order of creation."""
-        return self._these(self._names.match(pattern))[:limit]
+    def match(self, pattern: bytes, limit: int, after: int = -1) -> list[Counter]:
+        """See Store.match."""
+        return self._these(id for id in self._names.match(pattern) if id > after)[:limit]
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """See Store.search."""

@@ -383,9 +383,9 @@ class StatStore:
         """How many counters there are."""
         return len(self.catalogue)
 
-    def match(self, pattern: bytes, limit: int) -> list[Counter]:
-        """Counters whose whole name fits an istatd pattern."""
-        return self.catalogue.match(pattern, limit)
+    def match(self, pattern: bytes, limit: int, after: int = -1) -> list[Counter]:
+        """Counters with ids above `after` whose whole name fits an istatd pattern."""
+        return self.catalogue.match(pattern, limit, after)
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """Counters whose name has all the words in it."""
