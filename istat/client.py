@@ -12,7 +12,6 @@ typed errors. Neither knows anything of the store.
 from __future__ import annotations
 
 import math
-import re
 import socket
 from collections.abc import Sequence
 from types import TracebackType
@@ -22,7 +21,8 @@ from urllib.parse import quote
 import requests
 
 from istat.clock import Clock, SystemClock
-from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter
+from istat.errors import BadName, BadQuery, ServerUnreachable, UnknownCounter
+from istat.lines import sample_line
 
 DEFAULT_STAT_PORT = 8111
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -32,23 +32,6 @@ CAPACITY_BYTES = 1 << 20  # what a TCP client holds while the server is away
 RETRY_SECONDS = 1.0  # between two attempts to connect
 SEND_TIMEOUT = 5.0  # [s]; a server that does not read for so long counts as away
 LINGER_SECONDS = 1.0  # a batch is sent at the latest by the first sample after this
-
-_BAD_IN_NAME = re.compile(r"[\s\x00-\x20\x7f]")
-_RESERVED_FIRST = "#@$%&;:"  # lines that begin so are not samples
-
-
-def sample_line(name: str, value: float, time: float | None = None) -> bytes:
-    """One line of the protocol, for a gauge, or for an event when the name begins with "*".
-
-    `time` in Unix seconds; without it the server takes the moment of arrival. BadName and BadLine for what
-    the server would refuse.
-    """
-    if not name.strip("*") or _BAD_IN_NAME.search(name) or name[0] in _RESERVED_FIRST:
-        raise BadName(f"{name!r} cannot name a counter: no spaces, and none of {_RESERVED_FIRST} first")
-    if not math.isfinite(value):
-        raise BadLine("value", f"the value of {name} is not finite: {value}")
-    stamp = "" if time is None else f" {int(time)}"
-    return f"{name}{stamp} {value!r}\n".encode()
 
 
 class StatClient:

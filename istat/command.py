@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from istat import __version__
-from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient, sample_line
+from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
+from istat.lines import sample_line
 from istat.setting_types import Address, Duration
 
 URL_VARIABLE = "ISTAT_URL"

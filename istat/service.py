@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import importlib
 import os
 import pwd
 import resource
@@ -18,11 +19,12 @@ import time
 from collections.abc import MutableMapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from istat.errors import IstatError
 
 try:
-    from systemd import daemon as _systemd
+    _systemd: Any = importlib.import_module("systemd.daemon")
 except ImportError:  # systemd-python is optional: the protocol is one datagram
     _systemd = None
 

@@ -204,6 +204,6 @@ class _Reader:
 def regroup(rows: Columns, interval: int, event: bool) -> Columns:
     """Partial rows moved to the buckets of a coarser interval: they just add."""
     moved: Columns = columns.Columns.from_rows(
-        [(time - time % interval, count, *rest) for time, count, *rest in rows.rows()])
+        [(row[0] - row[0] % interval, *row[1:]) for row in rows.rows()])
     moved.fold(event)
     return moved

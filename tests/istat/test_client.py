@@ -10,9 +10,10 @@ from typing import ClassVar
 
 import pytest
 
-from istat.client import QueryClient, StatClient, sample_line
+from istat.client import QueryClient, StatClient
 from istat.clock import FakeClock
 from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter
+from istat.lines import sample_line
 
 
 @pytest.fixture

@@ -81,4 +81,5 @@ def _sample(tokens: list[bytes]) -> Parsed:
     code, count = integer(tokens[6])
     if code != SAMPLE or count < 0:
         return (BAD_NUMBER,)
-    return (code, name, 7, time, *values, count)
+    total, sumsq, low, high = values
+    return (code, name, 7, time, total, sumsq, low, high, count)

@@ -1,0 +1,36 @@
+"""Lines as programs write and read them."""
+from __future__ import annotations
+
+import pytest
+
+from istat.errors import BadLine, BadName
+from istat.lines import Meta, Sample, parse_line, sample_line
+
+
+@pytest.mark.parametrize(("line", "meaning"), [
+    (b"a.b 5\n", Sample(b"a.b", None, 5.0, 25.0, 5.0, 5.0, 1)),
+    (b"*hits 1325394000 3\r\n", Sample(b"*hits", 1325394000, 3.0, 9.0, 3.0, 3.0, 1)),
+    (b"agg.x 1325394000 10 34 2 5 3", Sample(b"agg.x", 1325394000, 10.0, 34.0, 2.0, 5.0, 3)),
+    (b"#hostname  db1 \n", Meta(b"hostname", b"db1")), (b"\n", None),
+])
+def test_what_a_line_means(line, meaning):
+    assert parse_line(line) == meaning
+
+
+@pytest.mark.parametrize(("line", "kind"), [
+    (b"a\n", "bad_fields"), (b"a b\n", "bad_number"), (b"a inf\n", "not_finite"), (b"@x\n", "reserved"),
+    (b"#alone\n", "bad_metadata"),
+])
+def test_what_is_wrong_with_a_line(line, kind):
+    with pytest.raises(BadLine) as caught:
+        parse_line(line)
+    assert caught.value.kind == kind
+
+
+def test_what_is_written_is_read_back():
+    assert parse_line(sample_line("*a^host.x", 0.1, 1325394000.9)) == Sample(
+        b"*a^host.x", 1325394000, 0.1, 0.1 * 0.1, 0.1, 0.1, 1)
+    with pytest.raises(BadName):
+        sample_line("a b", 1)
+    with pytest.raises(BadLine):
+        sample_line("a", float("inf"))
