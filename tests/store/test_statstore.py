@@ -1,8 +1,11 @@
 """The StatFile store against the plain-Python model: any mix of samples, flushes, compaction, restarts, crashes."""
 from __future__ import annotations
 
+import json
 import math
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +21,7 @@ from istat_server.store.statstore import Options, StatStore
 
 NOW = 1325395000
 LADDER = Ladder.parse("10s:1h,1m:6h,10m:2d")
+FIXTURES = Path(__file__).parents[1] / "fixtures/store/v1"
 NAMES = ["g.one", "g.two^x^y^", "*ev", "*ev2^x^", "g.one^x"]
 
 
@@ -207,4 +211,16 @@ def test_the_name_budget_is_kept_and_a_lone_star_is_nothing(tmp_path, clock):
     assert [store.learn(name) for name in (b"a", b"b^x", b"c", b"A", b"*", b"^", b"n" * 2000)] == [
         Learned.KNOWN, Learned.KNOWN, Learned.FULL, Learned.KNOWN, Learned.NOTHING, Learned.NOTHING, Learned.TOO_LONG]
     assert [counter.name for counter in store.match(b"*", 10)] == ["a", "b.x"]
+    store.close()
+
+
+def test_a_store_of_version_1_reads_as_ever(tmp_path):
+    """Bytes kept for ever: journal not yet flushed, names, all three kinds of files, a MANIFEST."""
+    shutil.copytree(FIXTURES / "store", tmp_path / "s")
+    expected = json.loads((FIXTURES / "store.json").read_text())
+    store = StatStore.open(tmp_path / "s", Ladder.parse(), FakeClock(NOW))
+    assert {counter.name for counter in store.match(b"*", 100)} == set(expected)
+    for name, kept in expected.items():
+        assert store.find(name.encode()).kind.value == kept["kind"]
+        assert [[list(row) for row in rows(store, name, level)] for level in range(3)] == kept["levels"], name
     store.close()
