@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,14 +10,9 @@ from typing import Any
 
 import pytest
 
+from ftest.browser import CHROMIUM, PIXELS, READY, VENDOR, need, until
 from ftest.serverprocess import ServerProcess
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = Path("/usr/bin/chromium")
-VENDOR = Path(__file__).parents[1] / "istat_server" / "ui" / "vendor" / "uPlot.esm.js"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-READY = 'body[data-ready="1"]'
 HOST = "web1"
 BASES = (
     "cpu.user", "cpu.system", "cpu.iowait", "load.min1", "load.min5", "load.min15", "memory.used_bytes",
@@ -26,29 +20,12 @@ BASES = (
     "disk.sda.read_bytes", "disk.sda.write_bytes", "disk.sda.busy_ms", "disk.space.root.used_percent",
     "processes.running", "processes.total",
 )  # fmt: skip
-# Coloured pixels of a chart with a line; axes, grid and text are grey.
+# Coloured pixels of a chart with a line.
 PAINTED = 500
-PIXELS = """() => [...document.querySelectorAll(".u-wrap canvas")].map((canvas) => {
-  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-  let count = 0;
-  for (let k = 0; k < data.length; k += 4) {
-    const rgb = [data[k], data[k + 1], data[k + 2]];
-    if (data[k + 3] && Math.max(...rgb) - Math.min(...rgb) > 60) count++;
-  }
-  return count;
-})"""
 SPANS = "[...__istat.cards.values()].map(({ plot: { scales: { x } } }) => x.max - x.min)"
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
-
-
-def _need(there: bool, what: str) -> None:
-    """Skip without `what`; in CI its absence is a failure."""
-    if not there and os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing")
-    if not there:
-        pytest.skip(f"{what} is missing")
 
 
 def samples(now: int, span: int = 3600) -> bytes:
@@ -69,24 +46,14 @@ def samples(now: int, span: int = 3600) -> bytes:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that holds `samples`."""
-    _need(CHROMIUM.exists(), "Chromium")
-    _need(VENDOR.exists(), "the page's chart library (python setup.py build_ui)")
+    need(CHROMIUM.exists(), "Chromium")
+    need(VENDOR.exists(), "the page's chart library (python setup.py build_ui)")
     with ServerProcess(tmp_path_factory.mktemp("page")) as running:
         data = samples(int(time.time()) // 10 * 10)
         running.send_tcp(data)
         wanted = data.count(b"\n")
         running.wait_until(lambda: running.ingest()["samples"] >= wanted, "all samples are in", 30)
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One Chromium for all tests here."""
-    _need(CHROMIUM.exists(), "Chromium")
-    with playwright.sync_playwright() as start:
-        chromium = start.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -120,14 +87,6 @@ def open_page(browser: Any, server: ServerProcess) -> Iterator[Open]:
 def charts(page: Any) -> list[list[str]]:
     """The counters of each chart on the page."""
     return page.evaluate("__istat.charts")  # type: ignore[no-any-return]
-
-
-def until(page: Any, condition: str, seconds: float = 15) -> None:
-    """Wait for a condition in JavaScript. Playwright's own wait_for_function needs eval, which the page forbids."""
-    end = time.monotonic() + seconds
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, f"not within {seconds:g} s: {condition}"
-        page.wait_for_timeout(50)
 
 
 def fragment(page: Any) -> str:

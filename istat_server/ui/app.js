@@ -21,7 +21,8 @@ import { Tree } from "./tree.js";
 
 /** How often an empty page looks whether something has come [ms]. */
 const EMPTY_PERIOD = 3000;
-/** How often an overview looks for new counters [ms]. */
+/** How often an overview looks for new counters [ms], once this long has passed since it opened or grew; until then
+ * it looks as often as an empty page, for an agent that has just started sends its rates one reading later. */
 const OVERVIEW_PERIOD = 60000;
 /** Below this the side panel lies over the charts, as in style.css [px]. */
 const NARROW = 820;
@@ -40,6 +41,7 @@ class App {
   found = "loading";
   #countdown = 0;
   #poll = 0;
+  #grown = performance.now();
 
   constructor() {
     this.api = new Api(new URL("../api/v1/", import.meta.url));
@@ -270,12 +272,14 @@ class App {
   #watchForMore() {
     clearTimeout(this.#poll);
     if (this.state.charts !== null) return;
-    const period = this.found === "empty" ? EMPTY_PERIOD : OVERVIEW_PERIOD;
+    const young = performance.now() - this.#grown < OVERVIEW_PERIOD;
+    const period = this.found === "empty" || young ? EMPTY_PERIOD : OVERVIEW_PERIOD;
     this.#poll = window.setTimeout(async () => {
       if (document.hidden) return this.#watchForMore();
       const before = JSON.stringify(this.charts);
       const charts = await this.source.charts(this.state.host).catch(() => this.charts);
       if (this.state.charts === null && JSON.stringify(charts) !== before) {
+        this.#grown = performance.now();
         this.tree.load().then((count) => { byId("tree-empty").hidden = count > 0; }, () => {});
         this.render();
       } else this.#watchForMore();

@@ -1,0 +1,20 @@
+"""Fixtures that more than one functional test uses."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ftest.browser import ARGUMENTS, CHROMIUM, need
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests of a module."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    need(CHROMIUM.exists(), "Chromium")
+    with playwright.sync_playwright() as start:
+        chromium = start.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
