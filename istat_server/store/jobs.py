@@ -35,16 +35,20 @@ class Workshop:
         sequence = self._number()
         entries: list[FileEntry] = []
         spans: frozenset[int] = frozenset()
-        for level, head in enumerate(frozen):
-            if head is None:
-                continue
-            found = head.spans(self._ladder.window(0) if level == 0 else self._ladder.levels[level].interval)
-            if level == 0:
-                spans = frozenset(found)
-            info = self._write_head(level, head, sequence)
-            entries.append(self._entry(info, whole=False))
-            if level:
-                entries += self._regroup(level, info, sequence)
+        try:
+            for level, head in enumerate(frozen):
+                if head is None:
+                    continue
+                found = head.spans(self._ladder.window(0) if level == 0 else self._ladder.levels[level].interval)
+                if level == 0:
+                    spans = frozenset(found)
+                info = self._write_head(level, head, sequence)
+                entries.append(self._entry(info, whole=False))
+                if level:
+                    self._regroup(level, info, sequence, entries)
+        except BaseException:
+            self.discard(entries)
+            raise
         return entries, spans
 
     def _write_head(self, level: int, head: Any, sequence: int) -> StatFileInfo:
@@ -57,8 +61,7 @@ class Workshop:
             file.add(writer.finish())
             return file.finish()
 
-    def _regroup(self, level: int, info: StatFileInfo, sequence: int) -> list[FileEntry]:
-        entries: list[FileEntry] = []
+    def _regroup(self, level: int, info: StatFileInfo, sequence: int, entries: list[FileEntry]) -> None:
         with StatFile.open(info.path) as source:
             for coarser in range(level + 1, len(self._ladder.levels)):
                 step = self._ladder.levels[coarser].interval
@@ -67,7 +70,6 @@ class Workshop:
                                       (sequence, sequence))
                 made = compaction.reduce_direct([source], header, self._folder_of(coarser))
                 entries += [self._entry(one, whole=False) for one in made]
-        return entries
 
     def run(self, job: Job, open_files: Mapping[str, StatFile]) -> list[FileEntry]:
         """Write what a job asks for; `open_files` are its inputs by path."""

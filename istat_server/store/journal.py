@@ -9,6 +9,7 @@ fdatasync follows every `sync_seconds`. A failed write is tried again every seco
 """
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import struct
@@ -123,7 +124,7 @@ def write_names(path: Path, number: int, uuid: bytes, records: bytes) -> None:
     """A names file: one frame of name records, written aside, synced and renamed."""
     salt = int.from_bytes(os.urandom(4), "little")
     aside = path.with_suffix(".tmp")
-    with open(aside, "wb") as file:
+    with open(aside, "wb", opener=private) as file:
         file.write(header_bytes(KIND_NAMES, salt, number, uuid))
         for at in range(0, len(records), MAX_PAYLOAD):
             part = records[at:at + MAX_PAYLOAD]
@@ -132,6 +133,11 @@ def write_names(path: Path, number: int, uuid: bytes, records: bytes) -> None:
         os.fdatasync(file.fileno())
     os.rename(aside, path)
     sync_folder(path.parent)
+
+
+def private(path: str, flags: int) -> int:
+    """An opener of files that others may not read: names can tell a lot."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o640)
 
 
 def sync_folder(folder: Path) -> None:
@@ -221,9 +227,17 @@ class Journal:
     def _open(self, number: int) -> tuple[int, int]:
         salt = int.from_bytes(os.urandom(4), "little")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        handle = os.open(segment_path(self._folder, number), flags, 0o640)
-        os.write(handle, header_bytes(KIND_JOURNAL, salt, number, self._uuid))
-        sync_folder(self._folder)
+        path = segment_path(self._folder, number)
+        handle = os.open(path, flags, 0o640)
+        try:
+            head = header_bytes(KIND_JOURNAL, salt, number, self._uuid)
+            if os.write(handle, head) < len(head):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            sync_folder(self._folder)
+        except OSError:     # it is tried again, and the file must be new then
+            os.close(handle)
+            path.unlink()
+            raise
         return handle, salt
 
     def _write_loop(self) -> None:

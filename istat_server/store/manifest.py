@@ -5,6 +5,7 @@ Knows file names, spans and numbers; opens no StatFile and decides nothing.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zlib
 from collections.abc import Iterable
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from istat.errors import StoreCorrupt
-from istat_server.store.journal import sync_folder
+from istat_server.store.journal import private, sync_folder
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 NAME, PREVIOUS = "MANIFEST", "MANIFEST.previous"
@@ -85,9 +88,9 @@ def decode(data: bytes, where: str) -> Manifest:
 
 
 def save(folder: Path, manifest: Manifest) -> None:
-    """Replace the MANIFEST; the one before stays as MANIFEST.previous."""
+    """Replace the MANIFEST; the one before stays as MANIFEST.previous. OSError: all is as it was before."""
     aside = folder / (NAME + ".tmp")
-    with open(aside, "wb") as file:
+    with open(aside, "wb", opener=private) as file:
         file.write(encode(manifest))
         file.flush()
         os.fdatasync(file.fileno())
@@ -97,7 +100,10 @@ def save(folder: Path, manifest: Manifest) -> None:
         os.link(folder / NAME, keep)
         os.rename(keep, folder / PREVIOUS)
     os.rename(aside, folder / NAME)
-    sync_folder(folder)
+    try:
+        sync_folder(folder)
+    except OSError as error:    # it counts from here on; the next one brings it to the disk with it
+        log.error("%s cannot be synced: %s", folder, error)
 
 
 def load(folder: Path) -> tuple[Manifest | None, str]:
@@ -111,9 +117,17 @@ def load(folder: Path) -> tuple[Manifest | None, str]:
         try:
             return decode(path.read_bytes(), str(path)), problem
         except FileNotFoundError:
-            continue
+            problem = problem or f"{path}: is missing"
         except StoreCorrupt as error:
             problem = str(error)
-    if problem:
+    if any((folder / name).exists() for name in (NAME, PREVIOUS)):
         raise StoreCorrupt(f"{problem}; there is no older MANIFEST that can be read either")
     return None, ""
+
+
+def load_previous(folder: Path) -> Manifest | None:
+    """The MANIFEST before the one in use, or None when there is none that can be read."""
+    try:
+        return decode((folder / PREVIOUS).read_bytes(), PREVIOUS)
+    except (FileNotFoundError, StoreCorrupt):
+        return None

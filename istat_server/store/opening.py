@@ -7,13 +7,13 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
 from istat.retention import Ladder
-from istat_server.store import journal
+from istat_server.store import journal, namefiles
 from istat_server.store.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ FORMAT_TEXT = "istatd store 1\n"
 
 def make_folders(folder: Path, ladder: Ladder) -> None:
     """The folders of a store, where they are missing."""
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     for name in ("journal", "names", *(level.name for level in ladder.levels)):
         (folder / name).mkdir(mode=0o750, parents=True, exist_ok=True)
 
@@ -45,7 +46,9 @@ def check_format(folder: Path) -> None:
     """StoreError when the folder holds a store of another format; a new folder gets its FORMAT."""
     path = folder / "FORMAT"
     if not path.exists():
-        path.write_text(FORMAT_TEXT)
+        aside = path.with_suffix(".tmp")
+        aside.write_text(FORMAT_TEXT)
+        os.rename(aside, path)
     elif path.read_text() != FORMAT_TEXT:
         raise StoreError(f"{folder} is of another format ({path.read_text().strip()!r}); a newer istatd wrote it")
 
@@ -53,24 +56,29 @@ def check_format(folder: Path) -> None:
 def load_names(folder: Path, state: Manifest, engine: Engine) -> None:
     """Read the names files into the engine. StoreCorrupt when one is damaged: ids would shift."""
     for number in state.names:
-        path = journal.segment_path(folder / "names", number, "names")
-        damage = journal.Damage()
-        for _clock, payload in journal.read_segment(path, damage):
-            engine.replay(payload, True)
-        if damage.notes:
-            raise StoreCorrupt(f"{path}: {'; '.join(damage.notes)}")
+        path = namefiles.path_of(folder, number)
+        try:
+            engine.replay(namefiles.read(path), True)
+        except ValueError as error:
+            raise StoreCorrupt(f"{path}: {error}") from error
 
 
 def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[float], None],
-           damage: journal.Damage) -> int:
-    """Take the journal's samples again, drop segments that are no longer needed; the last number there is."""
+           damage: journal.Damage, keep_from: int) -> int:
+    """Take the journal's samples again, drop segments before `keep_from`; the last number there is.
+
+    StoreCorrupt when a segment is missing: names in it would shift the ids of all that follow.
+    """
     numbers = sorted(int(path.stem) for path in (folder / "journal").glob("*.journal"))
+    wanted = [number for number in numbers if number >= state.replay_from]
+    for number, expected in zip(wanted, range(state.replay_from, state.replay_from + len(wanted)), strict=True):
+        if number != expected:
+            raise StoreCorrupt(f"{journal.segment_path(folder / 'journal', expected)}: is missing; put it back, or "
+                               f"move the segments after it away to go on without their samples")
+        _replay_segment(journal.segment_path(folder / "journal", number), engine, set_limits, damage)
     for number in numbers:
-        path = journal.segment_path(folder / "journal", number)
-        if number < state.replay_from:
-            path.unlink()
-        else:
-            _replay_segment(path, engine, set_limits, damage)
+        if number < keep_from:
+            journal.segment_path(folder / "journal", number).unlink()
     for note in damage.notes:
         log.warning("journal: %s", note)
     return max([state.replay_from - 1, *numbers])
@@ -91,10 +99,15 @@ def _replay_segment(path: Path, engine: Engine, set_limits: Callable[[float], No
             damage.notes.append(str(error))
 
 
-def remove_orphans(folder: Path, state: Manifest, ladder: Ladder) -> None:
-    """Remove files that no MANIFEST names: what a crash left between writing and committing."""
-    live = {folder / entry.path for entry in state.files}
-    live |= {journal.segment_path(folder / "names", number, "names") for number in state.names}
+def references(state: Manifest) -> set[str]:
+    """The files, but for the journal's, that a MANIFEST needs; relative to the store."""
+    named = {entry.path for entry in state.files}
+    return named | {str(namefiles.path_of(Path(), number)) for number in state.names}
+
+
+def remove_orphans(folder: Path, states: Sequence[Manifest], ladder: Ladder) -> None:
+    """Remove files that none of these MANIFESTs names: what a crash left between writing and committing."""
+    live = {folder / path for state in states for path in references(state)}
     folders = [folder / level.name for level in ladder.levels] + [folder / "names"]
     for path in (path for place in folders for path in place.iterdir()):
         if path not in live and path.is_file():

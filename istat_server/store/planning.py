@@ -74,6 +74,22 @@ def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False,
     return _derive(manifest, ladder, now, force, avoid)
 
 
+def bare_until(manifest: Manifest, ladder: Ladder) -> int:
+    """The end of the newest span that has coarse levels but no rows of the finest one any more [Unix s]; 0: none.
+
+    Nothing older may go to the finest level: the span would be derived anew from what is left of it.
+    """
+    span = ladder.window(0)
+    held = {start for entry in manifest.files if entry.kind == FINE
+            for start in range(entry.start - entry.start % span, entry.end, span)}
+    return max((start + span for start in manifest.derived - held), default=0)
+
+
+def _aged(entry: FileEntry, age: int, now: int) -> bool:
+    """Made at least `age` seconds ago. A time to come is one of a clock that was wrong."""
+    return not now - age < entry.made <= now
+
+
 def overlapping(files: Iterable[FileEntry], start: int, end: int) -> tuple[FileEntry, ...]:
     """Files of the finest level with rows that may lie in start..end."""
     return tuple(entry for entry in files if entry.kind == FINE and entry.start < end and entry.end > start)
@@ -91,7 +107,7 @@ def _expired(entry: FileEntry, manifest: Manifest, ladder: Ladder, now: int) -> 
 
 def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bool) -> list[FileEntry]:
     cuts = [entry for entry in entries if not entry.whole]
-    if cuts and (force or len(cuts) >= CUT_FILES or cuts[0].made <= now - CUT_AGE):
+    if cuts and (force or len(cuts) >= CUT_FILES or _aged(cuts[0], CUT_AGE, now)):
         return cuts[:CUT_FILES_AT_ONCE]
     windows: dict[int, list[FileEntry]] = {}
     for entry in entries:
@@ -108,7 +124,7 @@ def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bo
 
 def _window_group(files: list[FileEntry], end: int, now: int, force: bool) -> list[FileEntry]:
     """Files of a window that should become one: all when it is over and quiet, else the newest of a size."""
-    settled = end + SETTLE_OVER <= now and all(entry.made + SETTLE_QUIET <= now for entry in files)
+    settled = end + SETTLE_OVER <= now and all(_aged(entry, SETTLE_QUIET, now) for entry in files)
     if settled or force:
         return files
     group: list[FileEntry] = []
@@ -133,7 +149,7 @@ def _derive(manifest: Manifest, ladder: Ladder, now: int, force: bool, avoid: Co
     starts = {start for entry in fine for start in range(entry.start - entry.start % span, entry.end, span)}
     for start in sorted(starts - manifest.derived):
         inputs = overlapping(fine, start, start + span)
-        quiet = force or all(entry.whole and entry.made + SETTLE_QUIET <= now for entry in inputs)
+        quiet = force or all(entry.whole and _aged(entry, SETTLE_QUIET, now) for entry in inputs)
         damaged = any(entry.path in avoid for entry in inputs)
         if quiet and not damaged and start + span + SETTLE_OVER <= now:
             return Derive(start, start + span, inputs)

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import uuid as uuids
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from istat.clock import Clock, SystemClock
 from istat.errors import StoreCorrupt, StoreError, StoreFull
 from istat.kernels import engine as engine_kernel
 from istat.retention import Ladder
-from istat_server.store import journal, manifest, opening, planning
+from istat_server.store import journal, manifest, namefiles, opening, planning
 from istat_server.store.blockcache import BlockCache
 from istat_server.store.catalogue import Catalogue, Learned
 from istat_server.store.interface import Child, Counter, Kind
@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 # Samples may be this far ahead of the clock: gauges a minute (a wrong clock nearby), events one finest bucket [s].
 GAUGE_AHEAD = 60
 RETRY_SECONDS = 5.0         # between attempts to write files where the last one failed
-# Names files before they are written together at the next start.
-NAMES_FILES = 16
+FLUSH_ATTEMPTS = 3          # before the end, or one who asked for a flush, is told that it cannot be done
+# Merges wait while less than this would be left: what is left is the journal's and the head's [bytes].
+KEEP_FREE = 32 << 20
 # Questions of at most this many rows are answered in the hub: a tenth of a millisecond's work, and a thread would
 # cost as much again; also what one read from a slow disk costs stays well below what the hub may be held up.
 ROWS_AT_ONCE = 4000
@@ -55,6 +56,21 @@ class Options:
     max_counters: int = 10_000_000
     cache_bytes: int = 16 << 20         # unpacked blocks kept for the next question
     key: int | None = None              # of the name tables' hash; None: random
+
+
+@dataclass(frozen=True)
+class Held:
+    """A head that was cut and is not in files yet. `segment` is the journal's first one that begins after it."""
+
+    frozen: tuple[Any, ...]
+    names: bytes
+    segment: int
+
+
+def free_bytes(folder: Path) -> int:
+    """What may still be written to the disk that a folder is on."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 class StatStore:
@@ -76,14 +92,19 @@ class StatStore:
         self._view_lock = threading.Lock()
         self._numbers_lock = threading.Lock()
         self._next_number = state.next_seq
-        self._names_at_cut = b""
-        self._flushing: Work | None = None
+        self._held: Held | None = None
+        self._flushing: Work | None = None      # the attempt to write it that is under way
+        self._retry_at = 0.0
+        self._flush_problem = self._work_problem = ""
+        self._leaving: set[str] = set()         # files that only the previous MANIFEST needs
+        self._bare_until = 0
         self._working: Work | None = None
         self._cut_at = clock.monotonic()
         self._plan_at = clock.monotonic()
         self._frame_clock = int(clock.now())
         self._closed = False
         self.totals = {"cuts": 0, "files_written": 0, "bytes_written": 0, "jobs": 0, "damaged_blocks": 0,
+                       "damaged_files": 0,
                        "journal_skipped_bytes": 0, "journal_torn_bytes": 0, "flush_errors": 0}
         self._problem = ""
         self._unreadable: set[str] = set()      # inputs of merges that failed: not tried again in this life
@@ -121,31 +142,40 @@ class StatStore:
         return store
 
     def _start(self, fresh: bool, careful: bool) -> None:
-        """Names, files, journal. `careful`: an older MANIFEST is in use, so that nothing may be removed."""
-        if fresh:
+        """Names, files, journal. `careful`: the previous MANIFEST is in use, so that nothing is removed."""
+        if careful and (self.folder / manifest.NAME).exists():
+            os.rename(self.folder / manifest.NAME, self.folder / (manifest.NAME + ".damaged"))
+        if fresh or careful:
             manifest.save(self.folder, self._manifest)
+        previous = manifest.load_previous(self.folder) or self._manifest
         opening.load_names(self.folder, self._manifest, self.engine)
-        live = tuple(LiveFile(entry, self._open_file(entry)) for entry in self._manifest.files)
-        self._view = View(self._intervals, self.ladder.window(0), live, (None,) * len(self._intervals),
-                          self._manifest.derived)
+        self._view = View(self._intervals, self.ladder.window(0), tuple(self._open_files()),
+                          (None,) * len(self._intervals), self._manifest.derived)
+        self._bare_until = planning.bare_until(self._manifest, self.ladder)
         if not careful:
-            opening.remove_orphans(self.folder, self._manifest, self.ladder)
+            opening.remove_orphans(self.folder, (self._manifest, previous), self.ladder)
+            self._leaving = opening.references(previous) - opening.references(self._manifest)
         damage = journal.Damage()
-        last = opening.replay(self.folder, self._manifest, self.engine, self._set_limits, damage)
+        keep_from = 0 if careful else min(previous.replay_from, self._manifest.replay_from)
+        last = opening.replay(self.folder, self._manifest, self.engine, self._set_limits, damage, keep_from)
         self.totals["journal_skipped_bytes"] = damage.skipped_bytes
         self.totals["journal_torn_bytes"] = damage.torn_bytes
-        self._gather_names()
         self._set_limits(self._clock.now())
         self.engine.take_journal()
         uuid = bytes.fromhex(self._manifest.uuid)
         self._journal = journal.Journal(self.folder / "journal", last + 1, uuid, self._options.journal_sync)
 
-    def _gather_names(self) -> None:
-        """Many names files become one with the next cut."""
-        if len(self._manifest.names) > NAMES_FILES:
-            self.engine.take_names()
-            self._names_at_cut = self.engine.dump_names()
-            self._manifest = replace(self._manifest, names=())
+    def _open_files(self) -> Iterator[LiveFile]:
+        """The live files. One that is damaged or gone is told of and left alone; the others are served."""
+        for entry in self._manifest.files:
+            try:
+                file = self._open_file(entry)
+            except (StoreCorrupt, FileNotFoundError) as error:
+                log.error("%s; answers are without it", error)
+                self._unreadable.add(entry.path)
+                self.totals["damaged_files"] += 1
+            else:
+                yield LiveFile(entry, file)
 
     def close(self) -> None:
         """Write everything that is in memory to StatFiles, then let go of the folder."""
@@ -173,16 +203,26 @@ class StatStore:
         now = self._clock.now()
         self._hand_over()
         self._set_limits(now)
-        self._problem = "" if self._journal.error is None else f"the journal cannot be written: {self._journal.error}"
         elapsed = self._clock.monotonic() - self._cut_at
         if self._flushing is not None and self._flushing.ready():
             self._finish_flush()
-        if self._flushing is None and (elapsed >= self._options.cut_seconds or self._journal.needs_cut
-                                       or self._rows_bytes() >= self._options.cut_bytes):
+        if self._held is not None:
+            if self._flushing is None and self._clock.monotonic() >= self._retry_at:
+                self._write_held()
+        elif (elapsed >= self._options.cut_seconds or self._journal.needs_cut
+              or self._rows_bytes() >= self._options.cut_bytes):
             self._cut()
+        self._problem = self._why_refuse()
         if self._clock.monotonic() >= self._plan_at:
             self._plan_at = self._clock.monotonic() + 1.0
             self._start_work()
+
+    def _why_refuse(self) -> str:
+        if self._journal.error is not None:
+            return f"the journal cannot be written: {self._journal.error}; it goes on by itself once it can be"
+        if self._flush_problem and self._rows_bytes() >= self._options.cut_bytes:
+            return f"memory is full and cannot be written: {self._flush_problem}"
+        return ""
 
     def after_feed(self) -> None:
         """After a portion of samples: keep the journal and the head within bounds, waiting if need be."""
@@ -193,8 +233,9 @@ class StatStore:
             crowded = self._rows_bytes() >= 2 * self._options.cut_bytes
             if self._flushing is not None and (crowded or self._flushing.ready()):
                 self._finish_flush()
-            if self._flushing is None:
+            if self._held is None:
                 self._cut()
+            self._problem = self._why_refuse()
         if self._journal.crowded and self._journal.error is None:
             self._pool.apply(self._journal.drain, (10.0,))
 
@@ -211,6 +252,7 @@ class StatStore:
         clock = int(now)
         self._frame_clock = clock
         oldest = [clock - level.keep for level in self.ladder.levels]
+        oldest[0] = max(oldest[0], self._bare_until)
         self.engine.set_limits(clock, clock + GAUGE_AHEAD, clock + self._intervals[0], oldest)
 
     # -- cut and flush
@@ -220,8 +262,7 @@ class StatStore:
         self._hand_over()
         self._cut_at = self._clock.monotonic()
         frozen = tuple(self.engine.freeze())
-        names = self._names_at_cut + self.engine.take_names()
-        self._names_at_cut = names
+        names = self.engine.take_names()
         if not names and not any(frozen):
             if self._journal.needs_cut:
                 self._journal.cut()
@@ -229,13 +270,27 @@ class StatStore:
         segment = self._journal.cut()
         with self._view_lock:
             self._view = replace(self._view, frozen=frozen)
-        self._names_at_cut = b""
         self.totals["cuts"] += 1
-        self._flushing = self._background.spawn(self._flush, frozen, names, segment)
+        self._held = Held(frozen, names, segment)
+        self._write_held()
+
+    def _write_held(self) -> None:
+        assert self._held is not None and self._flushing is None
+        self._flushing = self._background.spawn(self._flush, self._held)
 
     def _finish_flush(self) -> None:
-        work, self._flushing = self._flushing, None
-        self._finish(work)
+        """Wait for the attempt under way, if there is one. Others may wait for the same: the first one back notes
+        what came of it, and only then may the next head be cut."""
+        work = self._flushing
+        if work is None:
+            return
+        written = work.get()
+        if self._flushing is work:
+            self._flushing = None
+            if written:
+                self._held = None
+            else:
+                self._retry_at = self._clock.monotonic() + RETRY_SECONDS
 
     @staticmethod
     def _finish(work: Work | None) -> None:
@@ -244,45 +299,58 @@ class StatStore:
 
     def flush(self) -> None:
         """Write all that is in memory to StatFiles and wait for it. Raises what went wrong."""
-        self._finish_flush()
+        self._settle()
         self._cut()
-        self._finish_flush()
+        self._settle()
         if self._journal.error is not None:
             raise StoreError(f"the journal cannot be written: {self._journal.error}")
 
-    def _flush(self, frozen: Sequence[Any], names: bytes, segment: int) -> None:
-        """In a thread: the frozen head becomes files. Tried until it succeeds; queries see the head meanwhile."""
-        attempt = 0
-        while True:
-            try:
-                self._flush_once(frozen, names, segment)
-                return
-            except Exception as error:  # noqa: BLE001 - whatever it was, these rows must not be forgotten
-                attempt += 1
-                self.totals["flush_errors"] += 1
-                log.error("cannot write the head to %s: %r; trying again", self.folder, error,
-                          exc_info=not isinstance(error, OSError))
-                if self._closed and attempt >= 3:
-                    raise StoreError(f"cannot write to {self.folder}: {error}; the journal keeps it") from error
-                threading.Event().wait(min(30.0, attempt))
+    def _settle(self) -> None:
+        """Wait until no head is held any more."""
+        self._finish_flush()
+        for _attempt in range(FLUSH_ATTEMPTS):
+            if self._held is not None:
+                self._write_held()
+                self._finish_flush()
+        if self._held is not None:
+            raise StoreError(f"cannot write to {self.folder}: {self._flush_problem}; the journal keeps it")
 
-    def _flush_once(self, frozen: Sequence[Any], names: bytes, segment: int) -> None:
-        written, spans = self._workshop().write_frozen(frozen)
-        names_number: tuple[int, ...] = ()
-        if names:
-            number = self._manifest.next_names
-            journal.write_names(journal.segment_path(self.folder / "names", number, "names"), number, self._uuid, names)
-            names_number = (number,)
+    def _flush(self, held: Held) -> bool:
+        """In a thread: the frozen head becomes files; whether it did. It is tried until it does, and queries see
+        the head meanwhile."""
+        try:
+            self._flush_once(held)
+        except Exception as error:  # noqa: BLE001 - whatever it was, these rows must not be forgotten
+            self.totals["flush_errors"] += 1
+            if str(error) != self._flush_problem:
+                log.error("cannot write the head to %s: %r; trying every %g s", self.folder, error, RETRY_SECONDS,
+                          exc_info=not isinstance(error, (OSError, StoreError)))
+            self._flush_problem = str(error) or repr(error)
+            return False
+        if self._flush_problem:
+            log.info("the head can be written again")
+        self._flush_problem = ""
+        return True
+
+    def _flush_once(self, held: Held) -> None:
+        workshop = self._workshop()
+        written, spans = workshop.write_frozen(held.frozen)
+        names, next_names = self._manifest.names, self._manifest.next_names
+        try:
+            if held.names:
+                names = namefiles.write(self.folder, self._uuid, next_names, names, held.names)
+                next_names += 1
+        except BaseException:
+            workshop.discard(written)
+            raise
 
         def change(state: Manifest) -> Manifest:
-            return state.with_files(
-                written, derived=state.derived - spans, replay_from=segment, names=state.names + names_number,
-                next_names=state.next_names + len(names_number))
+            # Late rows make a span underived, but for one whose other rows of the finest level are gone.
+            late = {start for start in spans if start >= planning.bare_until(state, self.ladder)}
+            return state.with_files(written, derived=state.derived - late, replay_from=held.segment, names=names,
+                                    next_names=next_names)
 
-        before = self._manifest.replay_from
-        self._commit(change, written, (), flushed=True)
-        for number in range(before, segment):
-            journal.segment_path(self.folder / "journal", number).unlink(missing_ok=True)
+        self._commit(change, written, flushed=True)
 
     def _workshop(self) -> Workshop:
         return Workshop(self.folder, self.ladder, self._number, int(self._clock.now()), self._manifest.uuid)
@@ -307,8 +375,18 @@ class StatStore:
             work.get()
         job = self._next_job()
         if job is not None:
-            self._plan_at = self._clock.monotonic()
-            self._working = self._background.spawn(self._work, job)
+            self._work_problem = self._why_wait(job)
+            if not self._work_problem:
+                self._plan_at = self._clock.monotonic()
+                self._working = self._background.spawn(self._work, job)
+
+    def _why_wait(self, job: planning.Job) -> str:
+        """Nothing, or that there is too little space to write files anew."""
+        if isinstance(job, planning.Expire):
+            return ""
+        needed = KEEP_FREE + sum(entry.size for entry in job.inputs)
+        free = free_bytes(self.folder)
+        return "" if free >= needed else f"merging waits for {needed >> 20} MiB of free space; {free >> 20} are there"
 
     def _next_job(self, force: bool = False) -> planning.Job | None:
         return planning.next_job(self._manifest, self.ladder, int(self._clock.now()), force, self._unreadable)
@@ -326,7 +404,9 @@ class StatStore:
         try:
             live = {live.entry.path: live.file for live in self._view.files}
             result = self._workshop().run(job, live)
-            self._commit(lambda state: self._after_job(state, job, result), result, job.inputs, derive=job)
+            self._commit(lambda state: self._after_job(state, job, result), result)
+            if isinstance(job, planning.Expire):        # room is wanted now, perhaps for the very next MANIFEST
+                self._remove(entry.path for entry in job.inputs)
         except (OSError, StoreFull) as error:
             log.error("background work on %s failed, to be tried again: %s", self.folder, error)
             threading.Event().wait(RETRY_SECONDS)
@@ -343,28 +423,48 @@ class StatStore:
             return state.with_files(result, derived=state.derived | {job.start})
         return state.with_files(result, (entry.path for entry in job.inputs))
 
-    def _commit(self, change: Callable[[Manifest], Manifest], add: Iterable[FileEntry], drop: Iterable[FileEntry],
-                flushed: bool = False, derive: planning.Job | None = None) -> None:
-        """Replace the MANIFEST, then what queries see, then remove files that are live no more."""
-        opened = {entry.path: self._open_file(entry) for entry in add}
+    def _commit(self, change: Callable[[Manifest], Manifest], add: Sequence[FileEntry], flushed: bool = False) -> None:
+        """Replace the MANIFEST, then what queries see, then remove files that no MANIFEST needs any more.
+
+        An exception means that nothing has changed, and the files in `add` are gone again.
+        """
         with self._commit_lock:
-            state = change(self._manifest)
-            state = replace(state, next_seq=self._next_number, saved=int(self._clock.now()))
-            manifest.save(self.folder, state)
-            self._manifest = state
+            before = self._manifest
+            try:
+                opened = {entry.path: self._open_file(entry) for entry in add}
+                state = change(before)
+                state = replace(state, next_seq=self._next_number, saved=int(self._clock.now()))
+                bare_until = planning.bare_until(state, self.ladder)
+                manifest.save(self.folder, state)
+            except BaseException:
+                self._remove(entry.path for entry in add)
+                raise
+            self._manifest, self._bare_until = state, bare_until
             with self._view_lock:
                 opened.update((live.entry.path, live.file) for live in self._view.files)
-                live = tuple(LiveFile(entry, opened[entry.path]) for entry in state.files)
+                live = tuple(LiveFile(entry, opened[entry.path]) for entry in state.files if entry.path in opened)
                 empty = (None,) * len(self._intervals)
                 frozen = empty if flushed else self._view.frozen
                 self._view = View(self._intervals, self._view.span, live, frozen, state.derived)
-        kept = {entry.path for entry in state.files}
-        for path in [entry.path for entry in (*add, *drop)]:
-            if path not in kept:
-                (self.folder / path).unlink(missing_ok=True)
+            # What this one dropped is the previous MANIFEST's now; what that one had dropped can go.
+            needed = opening.references(state)
+            self._remove(self._leaving | {entry.path for entry in add if entry.path not in needed})
+            journal_of = (str(journal.segment_path(Path("journal"), number))
+                          for number in range(before.replay_from, state.replay_from))
+            self._leaving = (opening.references(before) - needed) | set(journal_of)
         for entry in add:
             self.totals["files_written"] += 1
             self.totals["bytes_written"] += entry.size
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        """Remove files of this store; one that cannot be is left for the next start."""
+        for path in paths:
+            if path in self._unreadable:
+                continue                    # someone may want to look at it
+            try:
+                (self.folder / path).unlink(missing_ok=True)
+            except OSError as error:
+                log.error("%s cannot be removed: %s", self.folder / path, error.strerror)
 
     def _open_file(self, entry: FileEntry) -> StatFile:
         return StatFile.open(self.folder / entry.path, self._blocks)
@@ -421,7 +521,8 @@ class StatStore:
             "journal_segment": self._journal.number, "replay_from": state.replay_from,
             "journal_bytes": self._journal.written, "journal_pending": self._journal.pending,
             "cache_hits": self._blocks.hits, "cache_misses": self._blocks.misses,
-            "refusing": self._problem, **self.totals,
+            "refusing": self._problem, "flush_problem": self._flush_problem, "work_problem": self._work_problem,
+            **self.totals,
         }
 
 

@@ -145,3 +145,21 @@ def test_names_files_are_the_same_format(tmp_path):
     journal.write_names(tmp_path / "00000001.names", 1, UUID, b"records")
     assert frames(tmp_path / "00000001.names")[0] == [(0, b"records")]
     assert [path.name for path in tmp_path.iterdir()] == ["00000001.names"]
+
+
+def test_a_segment_that_cannot_be_begun_on_a_full_disk_is_begun_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
+    written = Journal(tmp_path, 1, UUID, 0.02)
+    keep = os.write
+
+    def full(handle, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    written.cut()
+    written.append(5, b"after")
+    wait_for(lambda: written.error is not None)
+    monkeypatch.setattr(os, "write", keep)
+    wait_for(lambda: written.error is None and not written.pending)
+    written.close()
+    assert frames(tmp_path / "00000002.journal")[0] == [(5, b"after")]

@@ -1,0 +1,58 @@
+"""Names files: the counters and routes that became known up to a cut. Format: docs/formats/journal.md.
+
+Each cut that met new names writes one; a cut also takes in small ones before it, so that they stay few and
+each name is written again only a few times. Knows files, not what a name means.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from istat.errors import StoreCorrupt
+from istat_server.store import journal
+
+# Files of about one size before they become one of the next size.
+TIER_FILES = 8
+TIER_RATIO = 2
+SMALL_FILE = 64 << 10      # all below are of one size [bytes]
+
+
+def path_of(folder: Path, number: int) -> Path:
+    """Where a names file of the store in `folder` lies."""
+    return journal.segment_path(folder / "names", number, "names")
+
+
+def read(path: Path) -> bytes:
+    """The records of a names file. StoreCorrupt when any of it is missing: ids would shift."""
+    damage = journal.Damage()
+    try:
+        records = b"".join(payload for _clock, payload in journal.read_segment(path, damage))
+    except FileNotFoundError as error:
+        raise StoreCorrupt(f"{path}: is missing; without it counters would get the samples of others") from error
+    if damage.notes:
+        raise StoreCorrupt(f"{path}: {'; '.join(damage.notes)}")
+    return records
+
+
+def write(folder: Path, uuid: bytes, number: int, before: Sequence[int], records: bytes) -> tuple[int, ...]:
+    """Write `records`, and those of the files before it that it takes in, as file `number`.
+
+    The numbers that hold all names afterwards. OSError when it cannot be written.
+    """
+    taken = _group(folder, before, len(records))
+    text = b"".join([read(path_of(folder, one)) for one in taken] + [records])
+    journal.write_names(path_of(folder, number), number, uuid, text)
+    return (*before[:len(before) - len(taken)], number)
+
+
+def _group(folder: Path, before: Sequence[int], size: int) -> list[int]:
+    """The newest files of one size, when there are enough of them."""
+    group: list[int] = []
+    size = max(size, SMALL_FILE)
+    for number in reversed(before):
+        one = path_of(folder, number).stat().st_size
+        if one > TIER_RATIO * size:
+            break
+        group.insert(0, number)
+        size += one
+    return group if len(group) >= TIER_FILES else []
