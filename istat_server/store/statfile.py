@@ -89,7 +89,11 @@ class StatFileWriter:
         self._untried = 0
         self._fd = open_advised(self._aside, writing=True)
         self._head = header.encode()
-        self._write(self._head)
+        try:
+            self._write(self._head)
+        except StoreError:
+            self.abort()
+            raise
 
     @property
     def size(self) -> int:

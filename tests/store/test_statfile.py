@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from istat.errors import StoreCorrupt, StoreError
+from istat.errors import StoreCorrupt, StoreError, StoreFull
 from istat.kernels import blocks, columns
 from istat_server.store import statfile
 from istat_server.store.statfile import Header, StatFile, StatFileInfo, StatFileWriter
@@ -214,3 +215,15 @@ def test_many_threads_read_and_a_closed_file_says_so(tmp_path: Path) -> None:
     file.close()
     with pytest.raises(StoreError, match="closed"):
         rows_of(file, 1)
+
+
+def test_a_file_that_does_not_even_fit_its_header_leaves_nothing(tmp_path, monkeypatch):
+    def full(_handle, _data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreFull):
+        StatFileWriter(tmp_path, HEADER)
+    monkeypatch.undo()
+    assert (os.listdir(tmp_path), len(os.listdir("/proc/self/fd"))) == ([], before)
