@@ -5,6 +5,7 @@ Knows no samples and no files. Belongs to the hub, as the engine does.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from istat import names
@@ -12,6 +13,10 @@ from istat_server.store.interface import Child, Counter, Kind
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
+
+
+# Names looked through before others have their turn: 10 ms of the slowest pattern.
+NAMES_AT_ONCE = 50_000
 
 
 class Learned(enum.Enum):
@@ -26,8 +31,10 @@ class Learned(enum.Enum):
 class Catalogue:
     """Names of one store's counters. Ids are the engine's."""
 
-    def __init__(self, engine: Engine, max_counters: int) -> None:
+    def __init__(self, engine: Engine, max_counters: int, breathe: Callable[[], None]) -> None:
+        """breathe: lets others have their turn in a long search."""
         self._engine = engine
+        self._breathe = breathe
         self._max = max_counters
 
     def __len__(self) -> int:
@@ -65,19 +72,39 @@ class Catalogue:
 
     def match(self, pattern: bytes, limit: int, after: int) -> list[Counter]:
         """Counters with ids above `after` whose whole name fits a pattern, at most `limit`, by id."""
-        return [self.counter(id) for id in self._engine.counters.match(pattern, first=after + 1, limit=limit)]
+        found: list[int] = []
+        for first in self._portions(after + 1):
+            found += self._engine.counters.match(pattern, first, NAMES_AT_ONCE, limit - len(found))
+            if len(found) >= limit:
+                break
+        return [self.counter(id) for id in found]
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """Counters whose name has every word in it, shorter names first, at most `limit`."""
         lowered = [names.munge(word) for word in words]
-        found = [self.counter(id) for id in self._engine.counters.search(lowered, limit=limit * 20)]
-        return sorted(found, key=lambda counter: (len(counter.name), counter.name))[:limit]
+        counters = self._engine.counters
+        found: list[tuple[int, bytes, int]] = []
+        for first in self._portions(0):
+            names_found = ((counters.name(id), id) for id in counters.search(lowered, first, NAMES_AT_ONCE, limit * 20))
+            found = sorted([*found, *((len(name), name, id) for name, id in names_found)])[:limit]
+        return [self.counter(id) for _length, _name, id in found]
 
     def children(self, prefix: bytes, limit: int) -> list[Child]:
         """What follows a dotted prefix, by label."""
         stem = prefix.decode("ascii") + "." if prefix else ""
-        found = []
-        for label, id, branches in self._engine.counters.children(prefix, limit=limit):
-            text = label.decode("ascii")
-            found.append(Child(text, stem + text, self.counter(id) if id >= 0 else None, branches))
-        return sorted(found, key=lambda child: child.label)
+        found: dict[bytes, tuple[int, bool]] = {}
+        for first in self._portions(0):
+            for label, id, branches in self._engine.counters.children(prefix, limit, first, NAMES_AT_ONCE):
+                before = found.get(label, (-1, False))
+                if label in found or len(found) < limit:
+                    found[label] = (max(id, before[0]), branches or before[1])
+        return [Child(label.decode("ascii"), stem + label.decode("ascii"), self.counter(id) if id >= 0 else None,
+                      branches) for label, (id, branches) in sorted(found.items())]
+
+    def _portions(self, first: int) -> Iterator[int]:
+        """Ids where portions of names begin. Others have their turn in between, and may add names."""
+        while first < len(self):
+            yield first
+            first += NAMES_AT_ONCE
+            if first < len(self):
+                self._breathe()

@@ -56,13 +56,14 @@ Job = Merge | Derive | Expire
 
 
 def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False,
-             avoid: Collection[str] = ()) -> Job | None:
+             avoid: Collection[str] = (), expire: bool = True) -> Job | None:
     """The most urgent thing to do, or None.
 
-    `force`: as if every file had been quiet for long; `avoid`: paths of files that cannot be read whole.
+    `force`: as if every file had been quiet for long; `avoid`: paths of files that cannot be read whole;
+    `expire`: whether the clock may be believed that files are old.
     """
     expired = tuple(entry for entry in manifest.files if _expired(entry, manifest, ladder, now))
-    if expired:
+    if expired and expire:
         return Expire(expired)
     for level in range(len(ladder.levels)):
         for kind in (FINE, DIRECT, DERIVED):

@@ -22,6 +22,7 @@ from istat.retention import Ladder
 from istat_server.store import journal, manifest, namefiles, opening, planning
 from istat_server.store.blockcache import BlockCache
 from istat_server.store.catalogue import Catalogue, Learned
+from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.interface import Child, Counter, Kind
 from istat_server.store.jobs import Workshop
 from istat_server.store.manifest import FileEntry, Manifest
@@ -40,9 +41,10 @@ RETRY_SECONDS = 5.0         # between attempts to write files where the last one
 FLUSH_ATTEMPTS = 3          # before the end, or one who asked for a flush, is told that it cannot be done
 # Merges wait while less than this would be left: what is left is the journal's and the head's [bytes].
 KEEP_FREE = 32 << 20
-# Questions of at most this many rows are answered in the hub: a tenth of a millisecond's work, and a thread would
-# cost as much again; also what one read from a slow disk costs stays well below what the hub may be held up.
+# Questions of at most this many rows of the finest level, and counters, are answered in the hub: some tenths of a
+# millisecond's work, and a thread would cost as much again; each counter is a read in each file at worst.
 ROWS_AT_ONCE = 4000
+IDS_AT_ONCE = 4
 FEED_BYTES = 64 << 10       # journal records handed over at once rather than at the next tick [bytes]
 
 
@@ -67,6 +69,10 @@ class Held:
     segment: int
 
 
+def _nothing() -> None:
+    """What a greenlet waits for to let others have their turn."""
+
+
 def free_bytes(folder: Path) -> int:
     """What may still be written to the disk that a folder is on."""
     disk = os.statvfs(folder)
@@ -84,7 +90,7 @@ class StatStore:
         self._intervals = tuple(level.interval for level in ladder.levels)
         key = options.key if options.key is not None else int.from_bytes(os.urandom(8), "little")
         self.engine = engine_kernel.Engine(self._intervals, key)
-        self.catalogue = Catalogue(self.engine, options.max_counters)
+        self.catalogue = Catalogue(self.engine, options.max_counters, lambda: pool.apply(_nothing))
         self.learn: Callable[[bytes], Learned] = self.catalogue.learn
         self._manifest = state
         self._blocks = BlockCache(options.cache_bytes)
@@ -98,6 +104,8 @@ class StatStore:
         self._flush_problem = self._work_problem = ""
         self._leaving: set[str] = set()         # files that only the previous MANIFEST needs
         self._bare_until = 0
+        self._watch = ClockWatch(clock, state.saved)
+        self._expiry_problem = ""
         self._working: Work | None = None
         self._cut_at = clock.monotonic()
         self._plan_at = clock.monotonic()
@@ -389,7 +397,12 @@ class StatStore:
         return "" if free >= needed else f"merging waits for {needed >> 20} MiB of free space; {free >> 20} are there"
 
     def _next_job(self, force: bool = False) -> planning.Job | None:
-        return planning.next_job(self._manifest, self.ladder, int(self._clock.now()), force, self._unreadable)
+        doubt = self._watch.doubt()
+        if bool(doubt) != bool(self._expiry_problem):
+            log.warning("expiry: %s", doubt or "the clock has gone on steadily for a day; old data are removed again")
+        self._expiry_problem = doubt
+        return planning.next_job(self._manifest, self.ladder, int(self._clock.now()), force, self._unreadable,
+                                 not doubt)
 
     def compact(self) -> None:
         """Write the head and bring all files into their final form now. Waits for it."""
@@ -502,8 +515,10 @@ class StatStore:
         events = tuple(self.counter(id).kind is Kind.EVENT for id in ids)
         question = Question(tuple(ids), events, level, start - start % interval, -(-end // interval) * interval)
         answer = select(self.engine, self._view, question, self._damaged)
-        rows = len(ids) * (question.end - question.start) // interval
-        result: list[Columns] = answer() if rows <= ROWS_AT_ONCE else self._pool.apply(answer)
+        # Of a coarser level, what is not derived yet is read from the finest one.
+        rows = len(ids) * (question.end - question.start) // self._intervals[0]
+        small = rows <= ROWS_AT_ONCE and len(ids) <= IDS_AT_ONCE
+        result: list[Columns] = answer() if small else self._pool.apply(answer)
         return result
 
     def _damaged(self, error: StoreCorrupt) -> None:
@@ -522,6 +537,7 @@ class StatStore:
             "journal_bytes": self._journal.written, "journal_pending": self._journal.pending,
             "cache_hits": self._blocks.hits, "cache_misses": self._blocks.misses,
             "refusing": self._problem, "flush_problem": self._flush_problem, "work_problem": self._work_problem,
+            "expiry_problem": self._expiry_problem,
             **self.totals,
         }
 

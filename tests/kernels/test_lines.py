@@ -57,3 +57,9 @@ def test_kernel_is_twin(native, line):
 def test_any_double_written_with_repr_comes_back(native, value):
     line = b"a " + repr(value).encode()
     assert native.lines.parse(line)[4] == TWIN.parse(line)[4] == value
+
+
+def test_a_name_cannot_begin_with_a_reserved_byte_behind_spaces_either(kernels):
+    codes = kernels.lines.CODES
+    for line in (b" #x 1", b"\t@x 1", b" :x 5 1"):
+        assert kernels.lines.parse(line) == (codes["RESERVED"],)

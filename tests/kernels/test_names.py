@@ -64,3 +64,13 @@ def test_kernel_is_twin(native, names, pattern, first, count, limit):
     words = [word for word in pattern.split(b"*") if word]
     assert ours.search(words, first, count, limit) == twin.search(words, first, count, limit)
     assert ours.children(pattern, limit) == twin.children(pattern, limit)
+
+
+def test_children_in_portions_are_those_of_all(kernels):
+    table = kernels.names.NameTable()
+    for name in (b"a.b", b"a.c.d", b"b", b"a.b.e", b"a"):
+        table.add(name)
+    assert table.children(b"a", -1, 0, 2) == [(b"b", 0, False), (b"c", -1, True)]
+    assert table.children(b"a", -1, 2, 10) == [(b"b", -1, True)]
+    assert table.children(b"", -1, 4, 1) == [(b"a", 4, False)]
+    assert table.children(b"a", -1, 5, 10) == []

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import StoreError, StoreLocked
 from istat.retention import Ladder
+from istat_server.store import catalogue
 from istat_server.store.catalogue import Learned
 from istat_server.store.interface import Kind
 from istat_server.store.memory import MemoryStore
+from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import Options, StatStore
 
 NOW = 1325395000
@@ -225,4 +227,42 @@ def test_a_store_of_version_1_reads_as_ever(tmp_path):
     for name, kept in expected.items():
         assert store.find(name.encode()).kind.value == kept["kind"]
         assert [[list(row) for row in rows(store, name, level)] for level in range(3)] == kept["levels"], name
+    store.close()
+
+
+class CountingPool(InlinePool):
+    """How often others had their turn."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def apply(self, function, args=()):
+        self.calls += 1
+        return function(*args)
+
+
+def test_long_searches_let_others_have_their_turn_and_find_the_same(tmp_path, clock, monkeypatch):
+    pool = CountingPool()
+    store = StatStore.open(tmp_path, LADDER, clock, pool=pool, options=Options(key=1))
+    for at in range(25):
+        store.learn(b"a%d.b^x.%d" % (at % 3, at))
+    few = [store.match(b"*.x.*", 7), store.search([b"x"], 9), store.search([b".x.1"], 5), store.children(b"a1.b.x"),
+           store.children(b""), store.match(b"a2*", 100, 5)]
+    assert pool.calls == 0
+    monkeypatch.setattr(catalogue, "NAMES_AT_ONCE", 4)
+    assert few == [store.match(b"*.x.*", 7), store.search([b"x"], 9), store.search([b".x.1"], 5),
+                   store.children(b"a1.b.x"), store.children(b""), store.match(b"a2*", 100, 5)]
+    assert pool.calls > 20
+    store.close()
+
+
+def test_only_small_questions_are_answered_in_the_hub(tmp_path, clock):
+    pool = CountingPool()
+    store = StatStore.open(tmp_path, LADDER, clock, pool=pool, options=Options(key=1))
+    put(store, *(f"a{at} 1" for at in range(50)))
+    store.select([0], 0, NOW - 3600, NOW)
+    assert pool.calls == 0
+    store.select(range(50), 0, NOW - 100, NOW)          # few rows, but a read per counter and file
+    store.select([0], 2, NOW - 86400, NOW)              # few rows, but of many finest ones
+    assert pool.calls == 2
     store.close()

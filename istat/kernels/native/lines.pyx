@@ -99,6 +99,11 @@ cdef int parse_integer(const char *text, Py_ssize_t size, int64_t *out) noexcept
     return SAMPLE
 
 
+cdef inline bint is_reserved(char c) noexcept nogil:
+    """# $ % & : ; @ begin no name."""
+    return 35 <= c <= 38 or c == 58 or c == 59 or c == 64
+
+
 cdef int parse_line(const char *line, Py_ssize_t size, Sample *out) noexcept nogil:
     """One line without its LF. Returns a LineCode; out is whole only for SAMPLE."""
     cdef const char *token[8]
@@ -112,7 +117,7 @@ cdef int parse_line(const char *line, Py_ssize_t size, Sample *out) noexcept nog
         return EMPTY
     if line[0] == 35:
         return META
-    if line[0] == 64 or line[0] == 36 or line[0] == 37 or line[0] == 38 or line[0] == 59 or line[0] == 58:
+    if is_reserved(line[0]):
         return RESERVED
     while n < 8:
         while i < size and is_space(line[i]):
@@ -125,6 +130,8 @@ cdef int parse_line(const char *line, Py_ssize_t size, Sample *out) noexcept nog
         token[n] = line + begin
         length[n] = i - begin
         n += 1
+    if n and is_reserved(token[0][0]):      # only behind white space; no name may begin so
+        return RESERVED
     if n < 2 or 4 <= n <= 6:
         return BAD_FIELDS
     out.name = token[0]

@@ -158,9 +158,10 @@ cdef class NameTable:
                     break
         return found
 
-    def children(self, bytes prefix not None, Py_ssize_t limit=-1):
+    def children(self, bytes prefix not None, Py_ssize_t limit=-1, uint32_t first=0, uint32_t names=0xFFFFFFFF):
         """[(label, id of the name that ends there or -1, whether longer names follow)] below a dotted prefix.
 
+        Of the names from id `first`, at most `names` of them.
         The empty prefix gives the first labels of all names. In order of first appearance.
         """
         cdef bytes stem = prefix + b"." if prefix else b""
@@ -175,7 +176,7 @@ cdef class NameTable:
         cdef uint64_t i
         ids = []
         deeper = []
-        for i in range(self.n):
+        for i in range(first, min(<uint64_t> first + names, <uint64_t> self.n)):
             size = <Py_ssize_t> (self.start[i + 1] - self.start[i])
             name = self.text + self.start[i]
             if size < stem_size or memcmp(name, stem_text, stem_size) != 0:

@@ -56,6 +56,8 @@ def parse(line: bytes) -> Parsed:
     if line[0] in RESERVED_BYTES:
         return (RESERVED,)
     tokens = [token for token in _SPACE.split(line) if token]
+    if tokens and tokens[0][0] in b"#" + RESERVED_BYTES:        # only behind white space; no name may begin so
+        return (RESERVED,)
     if len(tokens) < 2 or 4 <= len(tokens) <= 6:
         return (BAD_FIELDS,)
     return _sample(tokens)

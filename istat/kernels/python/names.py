@@ -5,8 +5,39 @@ This module is the specification; `native/names.pyx` is the fast build of it and
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 _ALL = 0xFFFFFFFF
+
+
+# Wildcards that the backtracking of `re` may have to try against each other: time is length ** FEW_RUNS.
+FEW_RUNS = 2
+_RUNS = re.compile(rb"[*?]+")
+
+
+def _one_sign_a_run(pattern: bytes) -> bytes:
+    """The pattern with `*` or `?` in place of several in a row, which means the same."""
+    return _RUNS.sub(lambda run: b"*" if b"*" in run[0] else b"?", pattern)
+
+
+def _many_runs(pattern: bytes) -> Callable[[bytes], bool]:
+    """A matcher whose time is the name's length, whatever the pattern: bit k is the place before sign k."""
+    stays = {b"*"[0]: 0, b"?"[0]: 0}
+    literals: dict[int, int] = {}
+    pattern = _one_sign_a_run(pattern)
+    for place, sign in enumerate(pattern):
+        signs = stays if sign in stays else literals
+        signs[sign] = signs.get(sign, 0) | 1 << place
+    stars, runs = stays[b"*"[0]], stays[b"*"[0]] | stays[b"?"[0]]
+
+    def fits(name: bytes) -> bool:
+        places = 1 | (1 & runs) << 1
+        for sign in name:
+            places = places & (stars if sign == b"."[0] else runs) | (places & literals.get(sign, 0)) << 1
+            places |= (places & runs) << 1
+        return bool(places >> len(pattern))
+
+    return fits
 
 
 class NameTable:
@@ -47,9 +78,12 @@ class NameTable:
         """
         if not pattern:
             return []
+        if len(_RUNS.findall(pattern)) > FEW_RUNS:
+            fits = _many_runs(pattern)
+            return self._where(lambda name: fits(name), first, names, limit)
         parts = {b"*": b".*", b"?": b"[^.]*"}
         regex = re.compile(
-            b"".join(parts.get(bytes([c]), re.escape(bytes([c]))) for c in pattern), re.DOTALL)
+            b"".join(parts.get(bytes([c]), re.escape(bytes([c]))) for c in _one_sign_a_run(pattern)), re.DOTALL)
         return self._where(lambda name: regex.fullmatch(name) is not None, first, names, limit)
 
     def search(self, words: list[bytes], first: int = 0, names: int = _ALL, limit: int = -1) -> list[int]:
@@ -65,14 +99,17 @@ class NameTable:
                     break
         return found
 
-    def children(self, prefix: bytes, limit: int = -1) -> list[tuple[bytes, int, bool]]:
+    def children(self, prefix: bytes, limit: int = -1, first: int = 0,
+                 names: int = _ALL) -> list[tuple[bytes, int, bool]]:
         """[(label, id of the name that ends there or -1, whether longer names follow)] below a dotted prefix.
 
+        Of the names from id `first`, at most `names` of them.
         The empty prefix gives the first labels of all names. In order of first appearance.
         """
         stem = prefix + b"." if prefix else b""
         labels: dict[bytes, tuple[int, bool]] = {}
-        for index, name in enumerate(self._names):
+        for index in range(first, min(first + names, len(self._names))):
+            name = self._names[index]
             if not name.startswith(stem):
                 continue
             label, dot, _ = name[len(stem):].partition(b".")
