@@ -61,7 +61,7 @@ def _and_behind_runs(pattern: bytes, places: set[int]) -> set[int]:
     """The places, and those reached from them by empty runs."""
     reached = set(places)
     for place in places:
-        while place < len(pattern) and pattern[place] in b"*?":
+        while place < len(pattern) and pattern[place] in b"*?" and place + 1 not in reached:
             place += 1
             reached.add(place)
     return reached

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from istat.clock import FakeClock
 from istat.errors import BadQuery
-from istat.kernels import Implementation
+from istat.kernels import BUILDS, Implementation, implementation, native_missing
 from istat_server.query.patterns import Listed, listing, matches
 from istat_server.store.memory import MemoryStore
 
@@ -60,8 +61,29 @@ def test_the_kernels_agree_with_the_table(kernels: Implementation) -> None:
             assert (table.match(pattern.encode()) == [0]) is fits, (pattern, name)
 
 
-def test_no_pattern_takes_long() -> None:
-    assert not matches(b"*a" * 200, b"a" * 199)
+HARD = [b"*a" * 200, b"*" * 998 + b"x", b"?*" * 499 + b"x", b"?" * 998 + b"x", b"*.*" * 300]
+
+
+@pytest.mark.parametrize("pattern", HARD, ids=lambda pattern: pattern[:4].decode())
+def test_no_pattern_takes_long(kernels: Implementation, pattern: bytes) -> None:
+    """Time tells by ten thousands and more: what backtracks here does so for longer than anyone waits."""
+    began = time.monotonic()
+    assert not matches(pattern, b"a" * 199)
+    table = kernels.names.NameTable()
+    for number in range(50):
+        table.add(b"cpu.user.host.%d.a.b" % number + b"a" * 100)
+    assert not table.match(pattern)
+    assert time.monotonic() - began < 5
+
+
+@given(pattern=st.text("a.*?", min_size=1, max_size=12), name=st.text("a.b", min_size=1, max_size=12))
+def test_kernels_agree_with_the_reference(pattern: str, name: str) -> None:
+    for build in BUILDS:
+        if build == "native" and native_missing():
+            continue
+        table = implementation(build).names.NameTable()
+        table.add(name.encode())
+        assert (table.match(pattern.encode()) == [0]) is matches(pattern.encode(), name.encode())
 
 
 @pytest.fixture
