@@ -139,3 +139,9 @@ def test_replay_of_damaged_bytes_is_an_error_and_the_same_one(native, noise, at,
             result = str(error)
         results.append((result, engine.dump_names(), [rows(engine, id) for id in range(len(engine.counters))]))
     assert results[0] == results[1]
+
+
+def test_the_greatest_id_is_refused_not_wrapped_to_0(native):
+    head = native.head.Head(10)
+    with pytest.raises(MemoryError):
+        head.add(0xFFFFFFFF, False, 10, 1, 1.0, 0.0, 1.0, 1.0)

@@ -285,6 +285,8 @@ cdef class Engine:
         cdef uint32_t wanted = self.many_size + <uint32_t> len(ids) + 1
         cdef uint32_t at = self.many_size
         cdef void *grown
+        if wanted >= MANY - (1 << 20):      # beyond, an index would be taken for something else
+            raise MemoryError("no room for another name that feeds several counters")
         if wanted > self.many_room:
             grown = realloc(self.many, (<size_t> wanted + wanted // 2) * 4)
             if grown == NULL:

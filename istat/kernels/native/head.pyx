@@ -170,7 +170,7 @@ cdef class Head:
     def add(self, uint32_t id, bint event, int64_t time, int64_t count, double sum, double m2,
             double min, double max):
         """Add one sample or partial bucket; `time` is any second of the bucket, not negative."""
-        if head_places(&self.state, id + 1) < 0 or head_add(
+        if id == 0xFFFFFFFFu or head_places(&self.state, id + 1) < 0 or head_add(
                 &self.state, id, event, <uint32_t> (time // self.state.interval), count, sum, m2, min, max) < 0:
             raise MemoryError()
 
