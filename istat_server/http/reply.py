@@ -134,13 +134,16 @@ def to_int(value: object) -> int | None:
 
 
 def read_body(req: falcon.Request, limit: int) -> bytes:
-    """The request's body. BadQuery (413) beyond the limit, (411) without a length."""
+    """The request's body. BadQuery (413) beyond the limit, (411) without a length, (400) when it is cut off."""
     length = req.content_length
     if length is None:
         raise BadQuery("HTTP exception: Can't read body without content-length", 411)
     if length > limit:
         raise BadQuery(f"the body has at most {limit} bytes", 413)
-    return bytes(req.bounded_stream.read(length))
+    try:
+        return bytes(req.bounded_stream.read(length))
+    except OSError:
+        raise BadQuery(f"the body ended before its {length} bytes") from None
 
 
 def read_object(req: falcon.Request, limit: int) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def series(
     found: dict[int, Counter] = {}
     missing: list[str] = []
     for name in names:
-        counter = store.find(name.encode())
+        # JSON can name half of a surrogate pair, which UTF-8 cannot: such a name is simply not known.
+        counter = store.find(name.encode("utf-8", "surrogatepass"))
         if counter is None:
             missing.append(name)
         else:

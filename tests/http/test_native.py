@@ -190,3 +190,9 @@ def test_every_route_is_documented(route: Any) -> None:
     text = DOCUMENT.read_text()
     for method in route.handlers:
         assert f"`{method} {route.path}`" in text, f"docs/formats/http-api.md lacks {method} {route.path}"
+
+
+def test_half_a_surrogate_pair_is_an_unknown_name(client: TestClient) -> None:
+    answer = client.simulate_post("/api/v1/series", body='{"names": ["\\ud800"]}')
+    assert answer.status_code == 200
+    assert answer.json["missing"] == ["\ud800"]

@@ -200,3 +200,13 @@ def test_long_answers_let_others_in(app: Any, server: HttpServer, store: MemoryS
     assert b'"series"' in talk(server, head + body)
     watcher.kill()
     assert longest < 0.5  # generous: catches accidents only
+
+
+def test_a_body_that_is_cut_off_is_refused(server: HttpServer) -> None:
+    with gevent.Timeout(5):
+        client = gevent.socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(b"POST /api/v1/series HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        client.shutdown(socket.SHUT_WR)
+        answer = client.recv(65536)
+        client.close()
+    assert answer.startswith(b"HTTP/1.1 400")
