@@ -47,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except IstatError as error:
         print(f"istat-agent: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        # The reader of --once, such as `head`, had enough. Keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def act(actions: Sequence[str], values: Values) -> int:

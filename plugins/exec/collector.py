@@ -65,7 +65,9 @@ class Exec:
         """Find the scripts; one that must not or cannot be run is told in the log and left out."""
         self._config = config
         commands = [tuple(shlex.split(line)) for line in config["commands"]]
-        commands += [(path,) for path in dropin.scripts([*config.plugin_dirs, *config["folders"]])]
+        # Scripts run in the folder /, so a folder given as "." must be told in full.
+        folders = [os.path.abspath(folder) for folder in (*config.plugin_dirs, *config["folders"])]
+        commands += [(path,) for path in dropin.scripts(folders)]
         self._scripts: dict[str, Script] = {}
         for command in filter(None, commands):
             try:

@@ -48,6 +48,15 @@ def test_lines_of_all_three_forms(tmp_path: Path) -> None:
     assert 0 < emit.gauges()["exec.queue.seconds"] < SOON
 
 
+def test_folder_relative_to_where_the_agent_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, "queue.sh", "echo queue.depth 3")
+    monkeypatch.chdir(tmp_path)
+    (job,) = jobs(Path("."))
+    emit = Emit(1000)
+    job.collect(emit)
+    assert emit.gauges()["queue.depth"] == 3
+
+
 def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/secret")
     script(
