@@ -27,6 +27,8 @@ fi
 if has node && [ -d tests/ui ]; then
     check page-tests node --test tests/ui/
 fi
+# The kernels' plain-Python twins carry the whole product too. Left out when only some tests are asked for.
+[ $# -gt 0 ] || check twins env ISTAT_KERNELS=python python -m pytest -q tests plugins --ignore=tests/ui
 [ -z "$failed" ] || say "== FAILED so far:$failed"
 say "== pytest"
 python -m pytest "$@"
