@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from istat.kernels import implementation
@@ -123,6 +123,7 @@ def test_kernel_is_twin_however_the_bytes_are_split(native, text, cuts):
     assert list(ours.take_leftovers()) == list(twin.take_leftovers())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 255))
 def test_replay_of_damaged_bytes_is_an_error_and_the_same_one(native, noise, at, flip):
     source = engine_of(TWIN)
@@ -145,3 +146,27 @@ def test_the_greatest_id_is_refused_not_wrapped_to_0(native):
     head = native.head.Head(10)
     with pytest.raises(MemoryError):
         head.add(0xFFFFFFFF, False, 10, 1, 1.0, 0.0, 1.0, 1.0)
+
+
+def test_lost_name_records_shift_no_later_id(kernels):
+    """A damaged frame takes its names along; what comes after still means the same counters."""
+    source = kernels.engine.Engine([10, 300], 7)
+    source.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
+    frames = []
+    for name in (b"first", b"second", b"third"):
+        source.add_route(name, [source.add_counter(name, False)])
+        feed(source, name + b" 1325394000 5\n")
+        frames.append(source.take_journal())
+    feed(source, b"second 1325394000 6\nthird 1325394000 7\n")
+    frames.append(source.take_journal())
+    again = kernels.engine.Engine([10, 300], 7)
+    again.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
+    for frame in (frames[0], frames[2], frames[3]):
+        again.replay(frame)
+    assert [again.counters.name(id) for id in range(3)] == [b"first", b"istatd.lost.counter.1", b"third"]
+    assert (rows(again, 1), rows(again, 2)[0][:3]) == ([], (1325394000, 2, 12.0))
+    assert again.route(b"second") is None
+    names = again.dump_names()
+    third = kernels.engine.Engine([10, 300], 7)
+    third.replay(names, True)
+    assert third.dump_names() == names

@@ -33,6 +33,7 @@ cdef extern from *:
 cdef enum:
     MAX_LEVELS = 8
     MANY = 0x80000000u         # a target with this bit is an index into `many`
+    MOST_LOST = 16384          # name records that one stretch of damage can have held
     RECORD_ROOM = 96           # [bytes] more than any sample record takes
     FORM_SAME = 0              # record forms: value at the record time before,
     FORM_TIME = 1              # value at a new time,
@@ -216,7 +217,7 @@ cdef class Engine:
     def add_counter(self, bytes name not None, bint event):
         """The id of a new counter; the journal gets its record. ValueError when it exists."""
         id = self.make_counter(name, event)
-        self.put_names(0, event, (), name)
+        self.put_names(0, event, <uint64_t> id, (), name)
         return id
 
     cdef int64_t make_counter(self, bytes name, bint event) except -1:
@@ -248,14 +249,17 @@ cdef class Engine:
         """Lead a wire name to the counters it feeds; the journal gets its record. ValueError when it exists."""
         ids = tuple(ids)
         route = self.make_route(wire, ids)
-        self.put_names(1, 0, ids, wire)
+        self.put_names(1, 0, <uint64_t> route, ids, wire)
         return route
 
     cdef int64_t make_route(self, bytes wire, tuple ids) except -1:
-        cdef int64_t route
-        cdef uint32_t target
         if not ids or max(ids) >= self.counters.n or min(ids) < 0:
             raise ValueError(f"a route leads to one known counter or more, not {ids!r}")
+        return self.place_route(wire, ids)
+
+    cdef int64_t place_route(self, bytes wire, tuple ids) except -1:
+        cdef int64_t route
+        cdef uint32_t target
         if self.routes.find_text(wire, len(wire)) >= 0:
             raise ValueError(f"route {wire!r} exists")
         target = ids[0] if len(ids) == 1 else self.put_many(ids)
@@ -316,9 +320,9 @@ cdef class Engine:
         """Name records of all counters and routes from these ids on: what `replay` reads back."""
         cdef size_t before = self.names_size
         for id in range(first_counter, self.counters.n):
-            self.log_name(0, self.kind[id], (), self.counters.name(id))
+            self.log_name(0, self.kind[id], id, (), self.counters.name(id))
         for route in range(first_route, self.routes.n):
-            self.log_name(1, 0, self.targets(route), self.routes.name(route))
+            self.log_name(1, 0, route, self.targets(route), self.routes.name(route))
         records = (<char *> self.names_log)[before:self.names_size]
         self.names_size = before
         return records
@@ -338,9 +342,9 @@ cdef class Engine:
         self.journal_room = room
         return 0
 
-    cdef int put_names(self, int type, bint event, tuple ids, bytes name) except -1:
+    cdef int put_names(self, int type, bint event, uint64_t number, tuple ids, bytes name) except -1:
         cdef size_t before = self.names_size
-        self.log_name(type, event, ids, name)
+        self.log_name(type, event, number, ids, name)
         if self.journal_reserve(self.names_size - before) < 0:
             raise MemoryError()
         memcpy(self.journal + self.journal_size_, self.names_log + before, self.names_size - before)
@@ -358,11 +362,11 @@ cdef class Engine:
             self.names_room = room
         return 0
 
-    cdef int log_name(self, int type, bint event, tuple ids, bytes name) except -1:
+    cdef int log_name(self, int type, bint event, uint64_t number, tuple ids, bytes name) except -1:
         """Append a counter (type 0) or a route (type 1) to the log of names, as a journal record."""
         cdef uint8_t *to
         self.names_reserve(10 * (3 + <size_t> len(ids)) + <size_t> len(name))
-        to = put_varint(self.names_log + self.names_size, <uint64_t> (type << 2 | event << 3 | FORM_NAMES))
+        to = put_varint(self.names_log + self.names_size, number << 4 | <uint64_t> (type << 2 | event << 3 | FORM_NAMES))
         if type == 1:
             to = put_varint(to, <uint64_t> len(ids))
             for id in ids:
@@ -694,7 +698,7 @@ cdef class Engine:
             if next == NULL:
                 break
             if tag & 3 == FORM_NAMES:
-                used = self.replay_name(<int> (tag >> 2 & 1), <int> (tag >> 3 & 1), next, end)
+                used = self.replay_name(<int> (tag >> 2 & 1), <int> (tag >> 3 & 1), tag >> 4, next, end)
                 if used < 0:
                     break
                 if not saved:
@@ -704,8 +708,6 @@ cdef class Engine:
                 at = next + used
                 records += 1
                 continue
-            if tag >> 2 >= self.routes.n:
-                break
             if tag & 3 != FORM_SAME:
                 next = get_varint(next, end, &moved)
                 if next == NULL:
@@ -729,7 +731,9 @@ cdef class Engine:
                 break
             if count >> 62:
                 break
-            if self.apply(<uint32_t> (tag >> 2), time, <int64_t> count, sum, rest[0], rest[1], rest[2]) < 0:
+            # A route whose record was in a damaged frame: whose samples these are is not known.
+            if tag >> 2 < self.routes.n and self.apply(
+                    <uint32_t> (tag >> 2), time, <int64_t> count, sum, rest[0], rest[1], rest[2]) < 0:
                 raise MemoryError()
             at = next
             records += 1
@@ -737,7 +741,23 @@ cdef class Engine:
             raise ValueError(f"malformed record at byte {at - begin} of {payload.shape[0]}")
         return records
 
-    cdef Py_ssize_t replay_name(self, int type, bint event, const uint8_t *at, const uint8_t *end) except? -1:
+    cdef bint fill_lost(self, int type, uint64_t until) except -1:
+        """Give the ids below `until` whose records are lost a name of ours, so that no later id is another's.
+
+        False when more are missing than damage can explain. A lost route leads nowhere.
+        """
+        cdef NameTable table = self.routes if type else self.counters
+        if until > table.n + <uint64_t> MOST_LOST:
+            return False
+        while table.n < until:
+            if type == 0:
+                self.make_counter(b"istatd.lost.counter.%d" % table.n, False)
+            else:
+                self.place_route(b"#lost.%d" % table.n, ())
+        return True
+
+    cdef Py_ssize_t replay_name(self, int type, bint event, uint64_t number, const uint8_t *at,
+                                const uint8_t *end) except? -1:
         """One name record: bytes used after its tag, or -1 when it is malformed."""
         cdef const uint8_t *begin = at
         cdef uint64_t n = 0
@@ -747,22 +767,24 @@ cdef class Engine:
         cdef bytes name
         if type == 1:
             at = get_varint(at, end, &n)
-            if at == NULL or n == 0 or n > <uint64_t> (end - at):
+            if at == NULL or n > <uint64_t> (end - at):
                 return -1
             for _ in range(n):
                 at = get_varint(at, end, &id)
-                if at == NULL or id >= self.counters.n:
+                if at == NULL or not self.fill_lost(0, id + 1):
                     return -1
                 ids.append(id)
         at = get_varint(at, end, &size)
         if at == NULL or size > <uint64_t> (end - at):
             return -1
         name = (<const char *> at)[:size]
+        if not self.fill_lost(type, number) or number != (self.routes.n if type else self.counters.n):
+            return -1
         try:
             if type == 0:
                 self.make_counter(name, event)
             else:
-                self.make_route(name, tuple(ids))
+                self.place_route(name, tuple(ids))
         except ValueError:
             return -1
         return at + size - begin

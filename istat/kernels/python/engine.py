@@ -27,6 +27,7 @@ from istat.kernels.python.names import NameTable
 
 TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved", "metadata", "unknown",
          "from_future", "from_past", "rejected", "journalled")
+MOST_LOST = 16384       # name records that one stretch of damage can have held
 BAD_KEPT = 32           # bad lines kept with their text between two calls of take_leftovers; the rest is counted
 BAD_ROOM = 200          # [bytes] of a bad line kept
 SLACK = 0.0001          # how far a pre-aggregated mean may leave [min, max], as a share (spec: gauge validity)
@@ -83,7 +84,7 @@ class Engine:
     def add_counter(self, name: bytes, event: bool) -> int:
         """The id of a new counter; the journal gets its record. ValueError when it exists."""
         id = self._make_counter(name, event)
-        self._put_names(_name_record(0, event, (), name))
+        self._put_names(_name_record(0, event, id, (), name))
         return id
 
     def _make_counter(self, name: bytes, event: bool) -> int:
@@ -96,12 +97,15 @@ class Engine:
         """Lead a wire name to the counters it feeds; the journal gets its record. ValueError when it exists."""
         targets = tuple(ids)
         route = self._make_route(wire, targets)
-        self._put_names(_name_record(1, False, targets, wire))
+        self._put_names(_name_record(1, False, route, targets, wire))
         return route
 
     def _make_route(self, wire: bytes, ids: tuple[int, ...]) -> int:
         if not ids or max(ids) >= len(self.counters) or min(ids) < 0:
             raise ValueError(f"a route leads to one known counter or more, not {ids!r}")
+        return self._place_route(wire, ids)
+
+    def _place_route(self, wire: bytes, ids: tuple[int, ...]) -> int:
         if self.routes.find(wire) >= 0:
             raise ValueError(f"route {wire!r} exists")
         self._targets.append(ids)
@@ -116,9 +120,9 @@ class Engine:
         """Name records of all counters and routes from these ids on: what `replay` reads back."""
         out = bytearray()
         for id in range(first_counter, len(self.counters)):
-            out += _name_record(0, self._events[id], (), self.counters.name(id))
+            out += _name_record(0, self._events[id], id, (), self.counters.name(id))
         for route in range(first_route, len(self.routes)):
-            out += _name_record(1, False, self._targets[route], self.routes.name(route))
+            out += _name_record(1, False, route, self._targets[route], self.routes.name(route))
         return bytes(out)
 
     # -- journal buffer
@@ -272,8 +276,6 @@ class Engine:
         tag, at = _get_varint(data, at)
         if tag & 3 == FORM_NAMES:
             return self._replay_name(data, at, tag), time
-        if tag >> 2 >= len(self.routes):
-            raise ValueError("no such route")
         if tag & 3 != FORM_SAME:
             moved, at = _get_varint(data, at)
             time += _unzigzag(moved)
@@ -286,23 +288,44 @@ class Engine:
             at += 24
         if not all(map(math.isfinite, (total, m2, low, high))) or count >> 62:
             raise ValueError("not finite")
-        for id in self._targets[tag >> 2]:
+        # A route whose record was in a damaged frame has no targets here: whose samples these are is not known.
+        for id in self._targets[tag >> 2] if tag >> 2 < len(self._targets) else ():
             self._apply_one(id, (time, count, total, m2, low, high))
         return at, time
+
+    def _fill_lost(self, type: int, until: int) -> None:
+        """Give the ids below `until` whose records are lost a name of ours, so that no later id is another's.
+
+        ValueError when more are missing than damage can explain. A lost route leads nowhere.
+        """
+        table = self.routes if type else self.counters
+        if until > len(table) + MOST_LOST:
+            raise ValueError("too many names are missing")
+        while len(table) < until:
+            if type == 0:
+                self._make_counter(b"istatd.lost.counter.%d" % len(table), False)
+            else:
+                self._place_route(b"#lost.%d" % len(table), ())
 
     def _replay_name(self, data: bytes, at: int, tag: int) -> int:
         ids = []
         if tag >> 2 & 1:
             n, at = _get_varint(data, at)
+            if n > len(data) - at:
+                raise ValueError("ids cut off")
             for _ in range(n):
                 id, at = _get_varint(data, at)
+                self._fill_lost(0, id + 1)
                 ids.append(id)
         size, at = _get_varint(data, at)
         if size > len(data) - at:
             raise ValueError("name cut off")
         name = data[at:at + size]
+        self._fill_lost(tag >> 2 & 1, tag >> 4)
+        if tag >> 4 != len(self.routes if tag >> 2 & 1 else self.counters):
+            raise ValueError("this id has a name")
         if tag >> 2 & 1:
-            self._make_route(name, tuple(ids))
+            self._place_route(name, tuple(ids))
         else:
             self._make_counter(name, bool(tag >> 3 & 1))
         return at + size
@@ -348,9 +371,9 @@ def _unzigzag(value: int) -> int:
     return (value >> 1) ^ -(value & 1)
 
 
-def _name_record(type: int, event: bool, ids: tuple[int, ...], name: bytes) -> bytes:
+def _name_record(type: int, event: bool, number: int, ids: tuple[int, ...], name: bytes) -> bytes:
     """A counter (type 0) or a route (type 1) as a journal record."""
-    numbers = [type << 2 | int(event) << 3 | FORM_NAMES]
+    numbers = [number << 4 | type << 2 | int(event) << 3 | FORM_NAMES]
     if type == 1:
         numbers += [len(ids), *ids]
     return b"".join(map(_varint, [*numbers, len(name)])) + name
