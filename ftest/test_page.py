@@ -140,8 +140,8 @@ def test_search_finds_and_click_adds_a_chart(open_page: Open) -> None:
     page.wait_for_selector("#no-charts:not([hidden])")
     page.keyboard.press("/")
     page.keyboard.type("RX net")
-    page.wait_for_selector(".result")
-    assert page.locator(".result-name").all_inner_texts() == ["network.eth0.rx_bytes.host.web1"]
+    shown = "[...document.querySelectorAll('.result-name')].map((node) => node.textContent).join()"
+    until(page, f"{shown} === 'network.eth0.rx_bytes.host.web1'")  # not what half of the words found
     page.click(".result")
     page.wait_for_selector(".u-wrap canvas")
     assert fragment(page) == "#c=network.eth0.rx_bytes.host.web1"

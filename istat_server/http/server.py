@@ -208,6 +208,8 @@ class HttpServer:
             log=LoggingLogAdapter(log, logging.DEBUG) if log.isEnabledFor(logging.DEBUG) else None,
             error_log=LoggingLogAdapter(log, logging.ERROR),
             handler_class=Handler,
+            # Else gevent asks the name service for our name before it serves: slow or an error where there is none.
+            environ={"SERVER_NAME": address},
         )
         self._server.family = family
 

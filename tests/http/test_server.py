@@ -49,6 +49,16 @@ def talk(server: HttpServer, sent: bytes, timeout: float = 5) -> bytes:
     return b"(timeout)"
 
 
+def test_no_name_service_is_asked_at_start(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object) -> None:
+        pytest.fail("asked the name service")
+
+    monkeypatch.setattr("gevent.pywsgi.socket.getfqdn", asked)
+    server = HttpServer(app, "127.0.0.1", 0)
+    server.start()
+    server.stop()
+
+
 def test_requests_over_one_connection(server: HttpServer) -> None:
     url = f"http://127.0.0.1:{server.port}"
 
