@@ -15,7 +15,11 @@ class Client:
 
     def __init__(self, port: int, timeout: float = 120.0) -> None:
         self._port = port
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self._timeout = timeout
+        self._connect()
+
+    def _connect(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=self._timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
 
@@ -23,8 +27,20 @@ class Client:
         self._socket.close()
 
     def fetch(self, request: bytes) -> tuple[int, bytes]:
-        """Sends one made-up request; returns the status code and the whole body."""
-        self._socket.sendall(request)
+        """Sends one made-up request; returns the status code and the whole body.
+
+        A server may close a kept connection before any request (VictoriaMetrics does, after some minutes):
+        then it is opened anew and the request sent again, once; the caller's clock sees it.
+        """
+        try:
+            self._socket.sendall(request)
+            self._more()
+        except (BenchError, OSError):
+            if self._buffer:
+                raise
+            self.close()
+            self._connect()
+            self._socket.sendall(request)
         while b"\r\n\r\n" not in self._buffer:
             self._more()
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
