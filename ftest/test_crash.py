@@ -14,7 +14,7 @@ NOW = 1325395000
 TIMES = (NOW - 60_000, NOW - 59_990, NOW - 110_000)
 NAMES = ("tick^host.a^", "other")
 COUNTERS = ("tick.host.a", "tick", "other")
-SAFE = 0.3      # [s] the store's 100 ms, and what a loaded machine may need to write
+SAFE = 0.15     # [s] the store's 100 ms, and what the write itself may need
 
 
 def portion(at):
