@@ -67,7 +67,13 @@ while alive $server && alive $agent; do
     sleep 1 &
     wait $! || :
 done
-alive $server || say "The server ended by itself; its messages stand above."
-alive $agent || say "The agent ended by itself; its messages stand above."
-stop
-exit 1
+# Either ends without an error only when it was asked to. Ctrl-C reaches them as it reaches this shell, and its trap may
+# come too late to run before they are gone.
+trap '' INT TERM HUP
+status=0
+for process in $agent $server; do
+    kill -TERM "$process" 2>/dev/null || :
+    wait "$process" || status=1
+done
+[ $status = 0 ] || say "The server or the agent failed; its messages stand above."
+exit $status

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
     from istat.kernels.python.head import Frozen
 
+    FrozenHeads = tuple[Frozen | None, ...]         # a head that was cut, per level
+
 
 @dataclass(frozen=True)
 class LiveFile:
@@ -39,7 +41,7 @@ class View:
     intervals: tuple[int, ...]
     span: int
     files: tuple[LiveFile, ...]
-    frozen: tuple[Frozen | None, ...]
+    frozen: FrozenHeads
     derived: frozenset[int]
 
 

@@ -73,7 +73,7 @@ def test_a_tick_while_a_feed_waits_for_a_flush_begins_no_second_one(tmp_path, cl
     clock.advance(1)
     seen = []
     pool.meanwhile = [lambda: (store.tick(), seen.append((store.totals["cuts"], count(store, "a"))))]
-    store._finish_flush()
+    store.flushing.finish()
     assert seen == [(1, 2)]                             # all visible, and no second cut
     store.close()
 
@@ -93,7 +93,7 @@ def test_a_flush_that_fails_late_leaves_no_files_behind_and_counts_nothing_twice
     store.tick()
     assert count(store, "a", 1) == 2
     assert store.status()["flush_problem"] == ""
-    assert files_on_disk(store) == {entry.path for entry in store._manifest.files}
+    assert files_on_disk(store) == {entry.path for entry in store.files.manifest.files}
     store.close()
 
 
@@ -132,7 +132,7 @@ def test_files_that_cannot_be_removed_do_not_make_a_flush_happen_again(tmp_path,
     store.flush()
     put(store, "a 1")
     store.flush()
-    assert (count(store, "a"), store.totals["flush_errors"]) == (3, 0)
+    assert (count(store, "a"), store.flushing.errors) == (3, 0)
     monkeypatch.undo()
     store.close()
 
@@ -177,7 +177,7 @@ def test_a_merge_before_the_first_cut_forgets_no_names(tmp_path, clock):
         store.flush()
     crash(store)
     store = open_store(tmp_path, clock)
-    store._background.apply(store._work, (store._next_job(force=True),))
+    store.housekeeping._background.apply(store.housekeeping.do, (store.housekeeping.next_job(force=True),))
     crash(store)
     store = open_store(tmp_path, clock)
     assert [count(store, f"name{at}") for at in range(20)] == [1] * 20
@@ -189,7 +189,7 @@ def test_names_files_stay_few_in_a_long_life(tmp_path, clock):
     for at in range(100):
         put(store, f"name{at}^host.x^class.y 1")
         store.flush()
-    assert len(store._manifest.names) <= 30
+    assert len(store.files.manifest.names) <= 30
     crash(store)
     store = open_store(tmp_path, clock)
     assert store.count() == 200
@@ -203,7 +203,7 @@ def test_a_file_that_cannot_be_opened_does_not_keep_the_server_from_starting(tmp
     store.flush()
     put(store, "a 3")
     store.flush()
-    first = tmp_path / store._manifest.files[0].path
+    first = tmp_path / store.files.manifest.files[0].path
     store.close()
     first.write_bytes(first.read_bytes()[:-1] + b"?")
     store = open_store(tmp_path, clock)
@@ -254,7 +254,7 @@ def test_missing_and_malformed_names_files_are_told(tmp_path, clock):
     put(store, "a 1")
     store.close()
     (path,) = (tmp_path / "names").iterdir()
-    journal.write_names(path, 1, bytes.fromhex(store._manifest.uuid), b"\x00\x01")
+    journal.write_names(path, 1, bytes.fromhex(store.files.manifest.uuid), b"\x00\x01")
     with pytest.raises(StoreCorrupt, match="malformed"):
         open_store(tmp_path, clock)
     path.unlink()
@@ -290,7 +290,7 @@ def test_a_clock_set_back_costs_no_rollups_whose_finest_rows_are_gone(tmp_path):
     clock.advance(3 * 3600)
     store.tick()
     store.compact()
-    assert not [entry for entry in store._manifest.files if entry.level == 0]
+    assert not [entry for entry in store.files.manifest.files if entry.level == 0]
     clock.set(NOW)
     store.tick()
     put(store, f"a {NOW - 100} 1")
@@ -318,7 +318,7 @@ def test_files_of_a_future_that_was_none_come_to_rest(tmp_path):
         store.tick()
         store.tick()
         store.tick()
-    assert any(entry.kind == "derived" for entry in store._manifest.files)
+    assert any(entry.kind == "derived" for entry in store.files.manifest.files)
     store.close()
 
 
@@ -328,17 +328,17 @@ def test_merges_wait_while_the_disk_is_nearly_full(tmp_path, clock, monkeypatch,
     for at in range(9):
         put(store, f"a {NOW - at} 1")
         store.flush()
-    from istat_server.store import statstore
-    monkeypatch.setattr(statstore, "free_bytes", lambda _folder: 1000)
+    from istat_server.store import housekeeping
+    monkeypatch.setattr(housekeeping, "free_bytes", lambda _folder: 1000)
     clock.advance(10)
     store.tick()
-    assert len(store._manifest.files) == 9
+    assert len(store.files.manifest.files) == 9
     assert "free space" in str(store.status()["work_problem"])
     monkeypatch.undo()
     clock.advance(10)
     store.tick()
     clock.advance(10)
     store.tick()
-    assert len(store._manifest.files) < 9
+    assert len(store.files.manifest.files) < 9
     assert (store.status()["work_problem"], count(store, "a")) == ("", 9)
     store.close()

@@ -1,0 +1,143 @@
+"""From a cut to files: the frozen head that is held until it is in StatFiles, and the attempts to write it.
+
+A head that cannot be written is tried again and again; questions see it meanwhile and the journal keeps it.
+Belongs to the hub, but for what `_attempt` calls. Knows no samples and decides no cuts.
+"""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istat.clock import Clock
+from istat.errors import StoreError
+from istat.retention import Ladder
+from istat_server.store import namefiles, planning
+from istat_server.store.jobs import Workshop
+from istat_server.store.livefiles import LiveFiles
+from istat_server.store.manifest import Manifest
+from istat_server.store.pool import Pool, Work
+
+if TYPE_CHECKING:
+    from istat_server.store.reading import FrozenHeads
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0         # between attempts to write files where the last one failed
+FLUSH_ATTEMPTS = 3          # before the end, or one who asked for a flush, is told that it cannot be done
+
+
+@dataclass(frozen=True)
+class Held:
+    """A head that was cut and is not in files yet. `segment` is the journal's first one that begins after it."""
+
+    frozen: FrozenHeads
+    names: bytes
+    segment: int
+
+
+class Flushing:
+    """At most one head on its way to files."""
+
+    def __init__(self, files: LiveFiles, ladder: Ladder, clock: Clock, background: Pool,
+                 workshop: Callable[[], Workshop]) -> None:
+        self.errors = 0
+        self.problem = ""                       # why the last attempt failed
+        self.seconds = 0.0                      # what the last successful one took
+        self._files, self._ladder, self._clock = files, ladder, clock
+        self._background, self._workshop = background, workshop
+        self._held: Held | None = None
+        self._work: Work | None = None          # the attempt that is under way
+        self._retry_at = 0.0
+
+    @property
+    def holding(self) -> bool:
+        """Whether a head is not in files yet; then no other may be cut."""
+        return self._held is not None
+
+    def ready(self) -> bool:
+        """Whether an attempt has ended of which nobody has heard yet."""
+        return self._work is not None and self._work.ready()
+
+    def hold(self, held: Held) -> None:
+        """Take a head and begin to write it."""
+        assert self._held is None
+        self._held = held
+        self._files.freeze(held.frozen)
+        self._begin()
+
+    def tick(self) -> None:
+        """Note what came of the last attempt; begin the next one when it is time."""
+        if self.ready():
+            self.finish()
+        if self._held is not None and self._work is None and self._clock.monotonic() >= self._retry_at:
+            self._begin()
+
+    def finish(self) -> None:
+        """Wait for the attempt under way, if there is one. Others may wait for the same: the first one back notes
+        what came of it, and only then may the next head be cut."""
+        work = self._work
+        if work is None:
+            return
+        written = work.get()
+        if self._work is work:
+            self._work = None
+            if written:
+                self._held = None
+            else:
+                self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+
+    def settle(self) -> None:
+        """Wait until no head is held any more. StoreError when it cannot be written."""
+        self.finish()
+        for _attempt in range(FLUSH_ATTEMPTS):
+            if self._held is not None:
+                self._begin()
+                self.finish()
+        if self._held is not None:
+            raise StoreError(f"cannot write to {self._files.folder}: {self.problem}; the journal keeps it")
+
+    def _begin(self) -> None:
+        assert self._held is not None and self._work is None
+        self._work = self._background.spawn(self._attempt, self._held)
+
+    # -- in a thread
+
+    def _attempt(self, held: Held) -> bool:
+        """The head becomes files; whether it did."""
+        began = self._clock.monotonic()
+        try:
+            self._write(held)
+        except Exception as error:  # noqa: BLE001 - whatever it was, these rows must not be forgotten
+            self.errors += 1
+            if str(error) != self.problem:
+                log.error("cannot write the head to %s: %r; trying every %g s", self._files.folder, error,
+                          RETRY_SECONDS, exc_info=not isinstance(error, (OSError, StoreError)))
+            self.problem = str(error) or repr(error)
+            return False
+        if self.problem:
+            log.info("the head can be written again")
+        self.problem = ""
+        self.seconds = self._clock.monotonic() - began
+        return True
+
+    def _write(self, held: Held) -> None:
+        files, workshop = self._files, self._workshop()
+        written, spans = workshop.write_frozen(held.frozen)
+        names, next_names = files.manifest.names, files.manifest.next_names
+        try:
+            if held.names:
+                names = namefiles.write(files.folder, files.uuid, next_names, names, held.names)
+                next_names += 1
+        except BaseException:
+            workshop.discard(written)
+            raise
+
+        def change(state: Manifest) -> Manifest:
+            # Late rows make a span underived, but for one whose other rows of the finest level are gone.
+            late = {start for start in spans if start >= planning.bare_until(state, self._ladder)}
+            return state.with_files(written, derived=state.derived - late, replay_from=held.segment, names=names,
+                                    next_names=next_names)
+
+        files.commit(change, written, flushed=True)

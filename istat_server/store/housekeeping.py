@@ -1,0 +1,120 @@
+"""The work that keeps the files in order: one job at a time, planned by the hub, carried out in a thread.
+
+Knows when work may be done and what becomes of its result; `planning` decides what, `jobs` does it.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from istat.clock import Clock
+from istat.errors import StoreError, StoreFull
+from istat.retention import Ladder
+from istat_server.store import planning
+from istat_server.store.clockwatch import ClockWatch
+from istat_server.store.jobs import Workshop
+from istat_server.store.livefiles import LiveFiles
+from istat_server.store.manifest import FileEntry, Manifest
+from istat_server.store.pool import Pool, Work
+
+log = logging.getLogger(__name__)
+
+PLAN_SECONDS = 1.0          # between two looks at what there is to do
+RETRY_SECONDS = 5.0         # after a job that the disk refused
+# Merges wait while less than this would be left: what is left is the journal's and the head's [bytes].
+KEEP_FREE = 32 << 20
+
+
+def free_bytes(folder: Path) -> int:
+    """What may still be written to the disk that a folder is on."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
+class Housekeeping:
+    """Merging, deriving and expiring."""
+
+    def __init__(self, files: LiveFiles, ladder: Ladder, clock: Clock, background: Pool,
+                 workshop: Callable[[], Workshop]) -> None:
+        self.jobs = 0                           # done
+        self.problem = ""                       # why work waits
+        self.expiry_problem = ""
+        self._files, self._ladder, self._clock = files, ladder, clock
+        self._background, self._workshop = background, workshop
+        self._watch = ClockWatch(clock, files.manifest.saved)
+        self._work: Work | None = None
+        self._plan_at = clock.monotonic()
+
+    def tick(self) -> None:
+        """Begin the next job when it is time."""
+        if self._clock.monotonic() < self._plan_at:
+            return
+        self._plan_at = self._clock.monotonic() + PLAN_SECONDS
+        if self._work is not None:
+            if not self._work.ready():
+                return
+            work, self._work = self._work, None
+            work.get()
+        job = self.next_job()
+        if job is not None:
+            self.problem = self._why_wait(job)
+            if not self.problem:
+                self._plan_at = self._clock.monotonic()
+                self._work = self._background.spawn(self.do, job)
+
+    def finish(self) -> None:
+        """Wait for the job under way."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.get()
+
+    def compact(self) -> None:
+        """Bring all files into their final form now, and wait for it."""
+        self.finish()
+        while job := self.next_job(force=True):
+            self._background.apply(self.do, (job,))
+
+    def next_job(self, force: bool = False) -> planning.Job | None:
+        """What to do next, if anything. `force`: as if every file had been quiet for long."""
+        doubt = self._watch.doubt()
+        if bool(doubt) != bool(self.expiry_problem):
+            log.warning("expiry: %s", doubt or "the clock has gone on steadily for a day; old data are removed again")
+        self.expiry_problem = doubt
+        return planning.next_job(self._files.manifest, self._ladder, int(self._clock.now()), force,
+                                 self._files.unreadable, not doubt)
+
+    def _why_wait(self, job: planning.Job) -> str:
+        """Nothing, or that there is too little space to write files anew."""
+        if isinstance(job, planning.Expire):
+            return ""
+        needed = KEEP_FREE + sum(entry.size for entry in job.inputs)
+        free = free_bytes(self._files.folder)
+        return "" if free >= needed else f"merging waits for {needed >> 20} MiB of free space; {free >> 20} are there"
+
+    def do(self, job: planning.Job) -> None:
+        """In a thread: carry out one job and commit it."""
+        files = self._files
+        try:
+            result = self._workshop().run(job, files.open_files())
+            files.commit(lambda state: _after(state, job, result), result)
+            if isinstance(job, planning.Expire):        # room is wanted now, perhaps for the very next MANIFEST
+                files.remove(entry.path for entry in job.inputs)
+        except (OSError, StoreFull) as error:
+            log.error("background work on %s failed, to be tried again: %s", files.folder, error)
+            threading.Event().wait(RETRY_SECONDS)
+        except StoreError as error:
+            log.error("files of %s are left as they are: %s", files.folder, error)
+            files.unreadable |= {entry.path for entry in job.inputs}
+        self.jobs += 1
+
+
+def _after(state: Manifest, job: planning.Job, result: Sequence[FileEntry]) -> Manifest:
+    """The MANIFEST with a job's result."""
+    if isinstance(job, planning.Derive):
+        if planning.overlapping(state.files, job.start, job.end) != job.inputs:
+            return state            # late rows came meanwhile: what was derived is not complete
+        return state.with_files(result, derived=state.derived | {job.start})
+    return state.with_files(result, (entry.path for entry in job.inputs))

@@ -1,0 +1,144 @@
+"""The live files of a store: which there are, and how that changes. The MANIFEST and the view that follows from it.
+
+Threads and the hub meet here: `commit` (one at a time; replaces the MANIFEST) and `view` (replaced whole under a
+lock that is never held over I/O). Knows neither why files change nor what is in them.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istat.clock import Clock
+from istat.errors import StoreCorrupt
+from istat.retention import Ladder
+from istat_server.store import journal, manifest, opening, planning
+from istat_server.store.blockcache import BlockCache
+from istat_server.store.manifest import FileEntry, Manifest
+from istat_server.store.reading import LiveFile, View
+from istat_server.store.statfile import StatFile
+
+if TYPE_CHECKING:
+    from istat_server.store.reading import FrozenHeads
+
+log = logging.getLogger(__name__)
+
+
+class LiveFiles:
+    """The files that the MANIFEST names, open; and the frozen head that is on its way to become some."""
+
+    def __init__(self, folder: Path, ladder: Ladder, clock: Clock, cache_bytes: int, state: Manifest) -> None:
+        self.folder = folder
+        self.manifest = state
+        self.blocks = BlockCache(cache_bytes)
+        self.unreadable: set[str] = set()   # damaged or gone, or inputs of merges that failed: left alone in this life
+        self.totals = {"files_written": 0, "bytes_written": 0, "damaged_files": 0}
+        self.bare_until = planning.bare_until(state, ladder)
+        self._ladder, self._clock = ladder, clock
+        self._intervals = tuple(level.interval for level in ladder.levels)
+        self._commit_lock = threading.Lock()
+        self._view_lock = threading.Lock()
+        self._numbers_lock = threading.Lock()
+        self._next_number = state.next_seq
+        self._leaving: set[str] = set()     # files that only the previous MANIFEST needs
+        self.view = View(self._intervals, ladder.window(0), tuple(self._open_all()), self._no_frozen, state.derived)
+
+    @property
+    def _no_frozen(self) -> FrozenHeads:
+        return (None,) * len(self._intervals)
+
+    def _open_all(self) -> Iterator[LiveFile]:
+        """The live files. One that is damaged or gone is told of and left alone; the others are served."""
+        for entry in self.manifest.files:
+            try:
+                file = self._open(entry)
+            except (StoreCorrupt, FileNotFoundError) as error:
+                log.error("%s; answers are without it", error)
+                self.unreadable.add(entry.path)
+                self.totals["damaged_files"] += 1
+            else:
+                yield LiveFile(entry, file)
+
+    def _open(self, entry: FileEntry) -> StatFile:
+        return StatFile.open(self.folder / entry.path, self.blocks)
+
+    def keep_for(self, previous: Manifest) -> None:
+        """Files that only `previous` names go with the next commit."""
+        self._leaving = opening.references(previous) - opening.references(self.manifest)
+
+    @property
+    def uuid(self) -> bytes:
+        """The store's."""
+        return bytes.fromhex(self.manifest.uuid)
+
+    def number(self) -> int:
+        """The next sequence number; never given twice."""
+        with self._numbers_lock:
+            self._next_number += 1
+            return self._next_number - 1
+
+    def freeze(self, frozen: FrozenHeads) -> None:
+        """Questions overlay this head until the commit that names its files."""
+        with self._view_lock:
+            self.view = replace(self.view, frozen=frozen)
+
+    def open_files(self) -> dict[str, StatFile]:
+        """The live files that can be read, by path."""
+        return {live.entry.path: live.file for live in self.view.files}
+
+    def commit(self, change: Callable[[Manifest], Manifest], add: Sequence[FileEntry], flushed: bool = False) -> None:
+        """Replace the MANIFEST, then what queries see, then remove files that no MANIFEST needs any more.
+
+        `flushed`: the frozen head is in the files now. An exception means that nothing has changed, and the
+        files in `add` are gone again.
+        """
+        with self._commit_lock:
+            before = self.manifest
+            try:
+                opened = {entry.path: self._open(entry) for entry in add}
+                state = change(before)
+                state = replace(state, next_seq=self._next_number, saved=int(self._clock.now()))
+                bare_until = planning.bare_until(state, self._ladder)
+                manifest.save(self.folder, state)
+            except BaseException:
+                self.remove(entry.path for entry in add)
+                raise
+            self.manifest, self.bare_until = state, bare_until
+            self._show(state, opened, flushed)
+            self._forget(before, state, add)
+        for entry in add:
+            self.totals["files_written"] += 1
+            self.totals["bytes_written"] += entry.size
+
+    def _show(self, state: Manifest, opened: dict[str, StatFile], flushed: bool) -> None:
+        with self._view_lock:
+            opened.update(self.open_files())
+            live = tuple(LiveFile(entry, opened[entry.path]) for entry in state.files if entry.path in opened)
+            frozen = self._no_frozen if flushed else self.view.frozen
+            self.view = View(self._intervals, self.view.span, live, frozen, state.derived)
+
+    def _forget(self, before: Manifest, state: Manifest, add: Sequence[FileEntry]) -> None:
+        """What this MANIFEST dropped is the previous one's now; what that one had dropped can go."""
+        needed = opening.references(state)
+        self.remove(self._leaving | {entry.path for entry in add if entry.path not in needed})
+        journal_of = (str(journal.segment_path(Path("journal"), number))
+                      for number in range(before.replay_from, state.replay_from))
+        self._leaving = (opening.references(before) - needed) | set(journal_of)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files of this store; one that cannot be is left for the next start."""
+        for path in paths:
+            if path in self.unreadable:
+                continue                    # someone may want to look at it
+            try:
+                (self.folder / path).unlink(missing_ok=True)
+            except OSError as error:
+                log.error("%s cannot be removed: %s", self.folder / path, error.strerror)
+
+    def close(self) -> None:
+        """Close all files; questions under way are answered first."""
+        for live in self.view.files:
+            live.file.close()
