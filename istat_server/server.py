@@ -93,7 +93,8 @@ class Server:
             self._services += found
         routes = [route for found in self._plugins.hook.istat_routes(server=context) for route in found]
         self._front.serve(make_app(self.store, self.status, self.roster, self.metrics, self.clock,
-                                 files=self.settings["files-dir"], routes=routes))
+                                 files=self.settings["files-dir"], routes=routes,
+                                 admin_token=self.settings["admin-token"]))
 
     def start(self) -> None:
         """Take samples and answer queries from now on."""

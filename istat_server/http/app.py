@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import falcon
 
 from istat.clock import Clock
+from istat_server.http.admin import Admin, AdminToken
 from istat_server.http.errors import add_handlers, refuse
 from istat_server.http.istatd import Istatd
 from istat_server.http.limits import LIMITS, HttpLimits
@@ -52,6 +53,7 @@ ROUTES = (
     Route("/api/v1/search", "native", {"GET": "get_search"}, "counters whose names hold all words"),
     Route("/api/v1/agents", "native", {"GET": "get_agents"}, "who sent what"),
     Route("/api/v1/status", "native", {"GET": "get_status"}, "the server's figures"),
+    Route("/api/v1/clock/confirm", "admin", {"POST": "confirm_clock"}, "the clock is right: old data may go (token)"),
 )
 # Prefixes, first match wins; the last takes what nothing else does.
 SINKS = (
@@ -106,14 +108,17 @@ def make_app(
     files: Path | None = None,
     limits: HttpLimits = LIMITS,
     routes: Iterable[tuple[str, Any]] = (),
+    admin_token: str = "",
 ) -> falcon.App[Any, Any]:
     """The WSGI application over a store.
 
-    `files` replaces the page's folder; `routes` are further (path, falcon resource) pairs.
+    `files` replaces the page's folder; `routes` are further (path, falcon resource) pairs. What changes
+    anything is refused without `admin_token`.
     """
     istatd = Istatd(store, agents.istatd_agents, clock, limits)
     page = Page(files)
     families = {
+        "admin": Admin(store, AdminToken(admin_token), clock),
         "native": Native(store, status, agents.agents, clock, limits),
         "prometheus": Prometheus(metrics.prometheus),
         "page": page,

@@ -1,8 +1,11 @@
 """Whether the wall clock can be believed by those who remove things because of their age.
 
-Knows no store: it compares the clock with where it should be by the monotonic one.
+Knows no store: it compares the clock with where it should be by the monotonic one. `believed` is what belongs into
+the MANIFEST: a time written down while the clock was wrong would make the next start believe it.
 """
 from __future__ import annotations
+
+import threading
 
 from istat.clock import Clock
 
@@ -13,27 +16,52 @@ STEADY = 86_400.0
 
 
 class ClockWatch:
-    """Doubts the clock for a day after every jump."""
+    """Doubts the clock for a day after every jump, unless it comes back or someone confirms it. Any thread may ask."""
 
     def __init__(self, clock: Clock, last_known: float) -> None:
-        """last_known: Unix seconds when it was last written down; 0: never."""
+        """last_known: what was believed when it was last written down, Unix seconds; 0: never."""
         self._clock = clock
-        self._wall = last_known or clock.now()
+        self._lock = threading.Lock()
         self._at = clock.monotonic()
+        self._believed = last_known or clock.now()      # where the clock should be at `_at`
+        self._seen = self._believed                     # where it was
         self._doubted_since: float | None = None
-        self._jump = 0.0
+
+    def believed(self) -> float:
+        """The time, Unix seconds: the clock's, or while that is in doubt the one that it left."""
+        with self._lock:
+            self._look()
+            return self._believed
 
     def doubt(self) -> str:
         """Why nothing should be removed because of its age now, or "". To be called at least every minute or so."""
-        now, at = self._clock.now(), self._clock.monotonic()
-        jump = now - (self._wall + at - self._at)
-        self._wall, self._at = now, at
-        if abs(jump) > JUMP:
-            self._doubted_since, self._jump = at, jump
-        if self._doubted_since is None or at - self._doubted_since >= STEADY:
+        with self._lock:
+            self._look()
+            if self._doubted_since is None:
+                return ""
+            left = STEADY - (self._at - self._doubted_since)
+            jump = self._seen - self._believed
+            way = "on" if jump > 0 else "back"
+            return (f"the clock went {way} by {abs(jump):.0f} s at once, or the machine was off; old data are not "
+                    f"removed for another {left / 3600:.0f} h, in case it is wrong; is it right? istat clock confirm")
+
+    def confirm(self) -> str:
+        """Believe the clock as it is now. What was doubted, or ""."""
+        doubted = self.doubt()
+        with self._lock:
+            self._believed = self._seen = self._clock.now()
             self._doubted_since = None
-            return ""
-        left = STEADY - (at - self._doubted_since)
-        way = "on" if self._jump > 0 else "back"
-        return (f"the clock went {way} by {abs(self._jump):.0f} s at once, or the machine was off; old data are not "
-                f"removed for another {left / 3600:.0f} h, in case it is wrong")
+        return doubted
+
+    def _look(self) -> None:
+        """Take note of both clocks."""
+        now, at = self._clock.now(), self._clock.monotonic()
+        passed, self._at = at - self._at, at
+        self._believed += passed
+        if abs(now - self._believed) <= JUMP:       # so it does after a jump back to where it belongs
+            self._believed, self._doubted_since = now, None
+        elif self._doubted_since is None or abs(now - (self._seen + passed)) > JUMP:
+            self._doubted_since = at
+        elif at - self._doubted_since >= STEADY:
+            self._believed, self._doubted_since = now, None
+        self._seen = now

@@ -14,7 +14,6 @@ from istat.clock import Clock
 from istat.errors import StoreError, StoreFull
 from istat.retention import Ladder
 from istat_server.store import planning
-from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.manifest import FileEntry, Manifest
@@ -44,7 +43,6 @@ class Housekeeping:
         self.expiry_problem = ""
         self._files, self._ladder, self._clock = files, ladder, clock
         self._background, self._workshop = background, workshop
-        self._watch = ClockWatch(clock, files.manifest.saved)
         self._work: Work | None = None
         self._plan_at = clock.monotonic()
 
@@ -79,9 +77,9 @@ class Housekeeping:
 
     def next_job(self, force: bool = False) -> planning.Job | None:
         """What to do next, if anything. `force`: as if every file had been quiet for long."""
-        doubt = self._watch.doubt()
+        doubt = self._files.watch.doubt()
         if bool(doubt) != bool(self.expiry_problem):
-            log.warning("expiry: %s", doubt or "the clock has gone on steadily for a day; old data are removed again")
+            log.warning("expiry: %s", doubt or "the clock is believed again; old data are removed")
         self.expiry_problem = doubt
         return planning.next_job(self._files.manifest, self._ladder, int(self._clock.now()), force,
                                  self._files.unreadable, not doubt)

@@ -79,5 +79,8 @@ class Store(Protocol):
         the caller's: no one else changes it.
         """
 
+    def confirm_clock(self) -> str:
+        """An operator's word that the clock is right: what is old by it may go. What was doubted, or ""."""
+
     def status(self) -> dict[str, object]:
         """Figures about the store, for `/api/v1/status`: whatever JSON can hold."""

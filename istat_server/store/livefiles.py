@@ -17,6 +17,7 @@ from istat.errors import StoreCorrupt
 from istat.retention import Ladder
 from istat_server.store import journal, manifest, opening, planning
 from istat_server.store.blockcache import BlockCache
+from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.manifest import FileEntry, Manifest
 from istat_server.store.reading import LiveFile, View
 from istat_server.store.statfile import StatFile
@@ -34,10 +35,11 @@ class LiveFiles:
         self.folder = folder
         self.manifest = state
         self.blocks = BlockCache(cache_bytes)
+        self.watch = ClockWatch(clock, state.saved)
         self.unreadable: set[str] = set()   # damaged or gone, or inputs of merges that failed: left alone in this life
         self.totals = {"files_written": 0, "bytes_written": 0, "damaged_files": 0}
         self.bare_until = planning.bare_until(state, ladder)
-        self._ladder, self._clock = ladder, clock
+        self._ladder = ladder
         self._intervals = tuple(level.interval for level in ladder.levels)
         self._commit_lock = threading.Lock()
         self._view_lock = threading.Lock()
@@ -100,7 +102,7 @@ class LiveFiles:
             try:
                 opened = {entry.path: self._open(entry) for entry in add}
                 state = change(before)
-                state = replace(state, next_seq=self._next_number, saved=int(self._clock.now()))
+                state = replace(state, next_seq=self._next_number, saved=int(self.watch.believed()))
                 bare_until = planning.bare_until(state, self._ladder)
                 manifest.save(self.folder, state)
             except BaseException:

@@ -238,6 +238,19 @@ class StatStore:
         state = self.files.manifest
         return Workshop(self.folder, self.ladder, self.files.number, int(self._clock.now()), state.uuid)
 
+    def confirm_clock(self) -> str:
+        """Believe the clock as it is: what is old by it may go. What was doubted, or "".
+
+        Blocks the greenlet: it is written down at once, so that the next start believes it too. StoreError if it
+        cannot be.
+        """
+        doubted = self.files.watch.confirm()
+        try:
+            self._pool.apply(self.files.commit, (lambda state: state, ()))
+        except OSError as error:
+            raise StoreError(f"the clock is believed, but a restart will doubt it again: {error}") from error
+        return doubted
+
     # -- the store's interface
 
     def find(self, name: bytes) -> Counter | None:
