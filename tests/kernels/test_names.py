@@ -74,3 +74,63 @@ def test_children_in_portions_are_those_of_all(kernels):
     assert table.children(b"a", -1, 2, 10) == [(b"b", -1, True)]
     assert table.children(b"", -1, 4, 1) == [(b"a", 4, False)]
     assert table.children(b"a", -1, 5, 10) == []
+
+
+def test_a_name_taken_away_is_found_no_more_and_its_id_still_tells_it(kernels):
+    table = table_of(kernels.names, [b"a.b", b"a.c", b"a.d.e"])
+    table.remove(1)
+    assert table.find(b"a.c") == -1
+    assert (table.name(1), table.has(1), table.has(0), len(table), table.count()) == (b"a.c", False, True, 3, 2)
+    assert table.match(b"a.*") == [0, 2]
+    assert table.search([b"c"]) == []
+    assert table.children(b"a") == [(b"b", 0, False), (b"d", -1, True)]
+    with pytest.raises(ValueError, match="no name here"):
+        table.remove(1)
+    with pytest.raises(ValueError, match="no name here"):
+        table.remove(3)
+
+
+def test_a_name_taken_away_comes_back_or_goes_to_another(kernels):
+    table = table_of(kernels.names, [b"a", b"b"])
+    table.remove(0)
+    table.put_back(0, b"a")
+    assert table.find(b"a") == 0
+    table.remove(0)
+    assert table.add(b"a") == 2
+    for id, name in ((0, b"a"), (1, b"c"), (0, b"b"), (9, b"x")):
+        with pytest.raises(ValueError, match="cannot be called"):
+            table.put_back(id, name)
+    table.put_back(0, b"longer.than.before")
+    assert [table.name(id) for id in range(3)] == [b"longer.than.before", b"b", b"a"]
+    assert table.match(b"*") == [0, 1, 2]
+
+
+def test_names_that_come_and_go_need_no_more_slots(kernels):
+    table = kernels.names.NameTable(3)
+    for id in range(20_000):
+        assert table.add(b"n%d" % id) == id
+        if id >= 100:
+            table.remove(id - 100)
+    assert table.count() == 100
+    assert [table.find(b"n%d" % id) for id in (0, 19_899, 19_900, 19_999)] == [-1, -1, 19_900, 19_999]
+
+
+MOVE = st.one_of(NAME.map(lambda name: ("add", name)), st.integers(0, 20).map(lambda id: ("remove", id)),
+                 st.tuples(st.integers(0, 20), NAME).map(lambda pair: ("put_back", *pair)))
+
+
+@given(st.lists(MOVE, max_size=60), PATTERN)
+def test_kernel_is_twin_when_names_come_and_go(native, moves, pattern):
+    ours, twin = table_of(native.names, []), table_of(TWIN, [])
+    for do, *what in moves:
+        results = []
+        for table in (ours, twin):
+            try:
+                results.append(getattr(table, do)(*what))
+            except ValueError as error:
+                results.append(str(error))
+        assert results[0] == results[1]
+    assert ours.match(pattern) == twin.match(pattern)
+    assert ours.children(pattern) == twin.children(pattern)
+    assert [ours.name(id) for id in range(len(ours))] == [twin.name(id) for id in range(len(twin))]
+    assert (ours.count(), len(ours)) == (twin.count(), len(twin))

@@ -488,8 +488,8 @@ cdef class Engine:
         if self.routes.n == 0:
             return -1
         guess = self.follow[self.last_route]
-        if (guess < self.routes.n and <Py_ssize_t> (self.routes.start[guess + 1] - self.routes.start[guess]) == size
-                and memcmp(self.routes.text + self.routes.start[guess], name, size) == 0):
+        if (guess < self.routes.n and self.routes.size_of(guess) == size and not self.routes.is_away(guess)
+                and memcmp(self.routes.text_of(guess), name, size) == 0):
             self.last_route = guess
             return guess
         route = self.routes.find_text(name, size)
@@ -518,9 +518,9 @@ cdef class Engine:
         guess = self.follow[self.last_route]
         if guess >= self.routes.n:
             guess = 0
-        size = <Py_ssize_t> (self.routes.start[guess + 1] - self.routes.start[guess])
+        size = self.routes.size_of(guess)
         if (size < stop - name and (name[size] == 32 or name[size] == 9)
-                and memcmp(self.routes.text + self.routes.start[guess], name, size) == 0):
+                and memcmp(self.routes.text_of(guess), name, size) == 0 and not self.routes.is_away(guess)):
             route = guess
             at = name + size
         else:

@@ -1,5 +1,5 @@
 # Names to dense ids and back; the engine looks names up without the GIL.
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -28,14 +28,24 @@ cdef extern from *:
 
 cdef class NameTable:
     cdef uint64_t key
-    cdef uint64_t *slots           # (upper half of the hash) << 32 | index + 1; 0 is free
+    cdef uint64_t *slots           # (upper half of the hash) << 32 | index + 1; 0 is free; GRAVE: a name was here
     cdef uint64_t mask
-    cdef char *text                # all names, one after the other
+    cdef uint32_t used             # slots that are not free, graves among them
+    cdef uint32_t here             # names in the table
+    cdef char *text                # all names
     cdef uint64_t text_size
     cdef uint64_t text_room
-    cdef uint64_t *start           # start[i] .. start[i + 1] is name i
+    cdef uint64_t *ref             # of an id: where its name begins << 24 | its length
+    cdef uint8_t *away             # of an id, a bit: its name was taken away
     cdef uint32_t room
-    cdef uint32_t n
+    cdef uint32_t n                # ids given
+    cdef const char *text_of(self, uint64_t index) noexcept nogil
+    cdef Py_ssize_t size_of(self, uint64_t index) noexcept nogil
+    cdef bint is_away(self, uint64_t index) noexcept nogil
     cdef int64_t find_text(self, const char *name, Py_ssize_t size) noexcept nogil      # index, or -1
     cdef int64_t insert(self, const char *name, Py_ssize_t size) noexcept nogil         # index, or -1: no memory
-    cdef int grow_slots(self) noexcept nogil
+    cdef int make_room(self) noexcept nogil
+    cdef int keep_text(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil
+    cdef void place(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil
+    cdef int renew_slots(self) noexcept nogil
+    cdef int take_away(self, uint32_t index) noexcept nogil

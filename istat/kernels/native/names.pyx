@@ -1,14 +1,19 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Names to dense ids and back, and search over them. Knows nothing of counters, routes or samples.
 
-All names lie in one buffer in the order of their ids; a table of 8-byte slots finds them. Memory: the
-name, 8 bytes for its start and 8 to 16 for its slot. The specification is the Python twin.
+All names lie in one buffer; a table of 8-byte slots finds them. Memory: the name, 8 bytes for its place and length,
+8 to 16 for its slot, a bit that tells whether it was taken away. The specification is the Python twin.
 """
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memchr, memcmp, memcpy
 
 cdef extern from "<string.h>" nogil:
     void *memmem(const void *text, size_t size, const void *word, size_t word_size)
+
+cdef enum:
+    LENGTH_BITS = 24               # of a `ref`: the rest is where the name begins
+    LONGEST = 0xFFFFFF
+    GRAVE = 0xFFFFFFFFu            # of a slot: a name was here
 
 
 cdef class NameTable:
@@ -17,15 +22,17 @@ cdef class NameTable:
         self.mask = 1023
         self.slots = <uint64_t *> calloc(1024, sizeof(uint64_t))
         self.room = 512
-        self.start = <uint64_t *> calloc(self.room + 1, sizeof(uint64_t))
+        self.ref = <uint64_t *> calloc(self.room, sizeof(uint64_t))
+        self.away = <uint8_t *> calloc(self.room // 8 + 1, 1)
         self.text_room = 16384
         self.text = <char *> realloc(NULL, self.text_room)
-        if self.slots == NULL or self.start == NULL or self.text == NULL:
+        if self.slots == NULL or self.ref == NULL or self.away == NULL or self.text == NULL:
             raise MemoryError()
 
     def __dealloc__(self):
         free(self.slots)
-        free(self.start)
+        free(self.ref)
+        free(self.away)
         free(self.text)
 
     def __len__(self):
@@ -41,21 +48,54 @@ cdef class NameTable:
             slot = self.slots[at]
             if slot == 0:
                 return -1
-            if slot >> 32 == tag:
+            if slot >> 32 == tag and slot & 0xFFFFFFFFu != GRAVE:
                 index = (slot & 0xFFFFFFFFu) - 1
-                if (<Py_ssize_t> (self.start[index + 1] - self.start[index]) == size
-                        and memcmp(self.text + self.start[index], name, size) == 0):
+                if self.size_of(index) == size and memcmp(self.text_of(index), name, size) == 0:
                     return <int64_t> index
             at = (at + 1) & self.mask
 
+    cdef const char *text_of(self, uint64_t index) noexcept nogil:
+        return self.text + (self.ref[index] >> LENGTH_BITS)
+
+    cdef Py_ssize_t size_of(self, uint64_t index) noexcept nogil:
+        return <Py_ssize_t> (self.ref[index] & LONGEST)
+
+    cdef bint is_away(self, uint64_t index) noexcept nogil:
+        return self.away[index >> 3] >> (index & 7) & 1
+
     cdef int64_t insert(self, const char *name, Py_ssize_t size) noexcept nogil:
-        cdef uint64_t tag
-        cdef uint64_t at
+        cdef uint32_t index = self.n
+        if self.n == 0xFFFFFFFEu or self.make_room() < 0 or self.keep_text(index, name, size) < 0:
+            return -1
+        self.away[index >> 3] &= <uint8_t> ~(1 << (index & 7))
+        self.n += 1
+        self.place(index, name, size)
+        return index
+
+    cdef int make_room(self) noexcept nogil:
+        """For one more slot and one more name. 0, or -1: no memory."""
+        cdef void *grown
+        cdef uint32_t room = <uint32_t> (<uint64_t> self.room * 3 // 2)
+        if (<uint64_t> self.used + 1) * 4 > (self.mask + 1) * 3 and self.renew_slots() < 0:
+            return -1
+        if self.n < self.room:
+            return 0
+        grown = realloc(self.ref, <size_t> room * sizeof(uint64_t))
+        if grown == NULL:
+            return -1
+        self.ref = <uint64_t *> grown
+        grown = realloc(self.away, room // 8 + 1)
+        if grown == NULL:
+            return -1
+        self.away = <uint8_t *> grown
+        self.room = room
+        return 0
+
+    cdef int keep_text(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil:
+        """Copy the name that an id has from now on. 0, or -1: no memory, or longer than any name."""
         cdef uint64_t room
         cdef void *grown
-        if self.n == 0xFFFFFFFEu:
-            return -1
-        if (<uint64_t> self.n + 1) * 4 > (self.mask + 1) * 3 and self.grow_slots() < 0:
+        if size > LONGEST:
             return -1
         if self.text_size + size > self.text_room:
             room = (self.text_size + size) + (self.text_size + size) // 2
@@ -64,34 +104,36 @@ cdef class NameTable:
                 return -1
             self.text = <char *> grown
             self.text_room = room
-        if self.n == self.room:
-            grown = realloc(self.start, (<uint64_t> self.room * 3 // 2 + 1) * sizeof(uint64_t))
-            if grown == NULL:
-                return -1
-            self.start = <uint64_t *> grown
-            self.room = <uint32_t> (<uint64_t> self.room * 3 // 2)
         memcpy(self.text + self.text_size, name, size)
+        self.ref[index] = self.text_size << LENGTH_BITS | <uint64_t> size
         self.text_size += size
-        tag = istat_hash(self.key, name, size) >> 32
-        at = tag & self.mask
-        while self.slots[at] != 0:
-            at = (at + 1) & self.mask
-        self.n += 1
-        self.slots[at] = tag << 32 | self.n
-        self.start[self.n] = self.text_size
-        return self.n - 1
+        return 0
 
-    cdef int grow_slots(self) noexcept nogil:
-        """Twice the slots. Places follow from the tag kept in each slot, so no name is read again."""
-        cdef uint64_t mask = self.mask * 2 + 1
+    cdef void place(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil:
+        """Into the first slot that is free or a grave."""
+        cdef uint64_t tag = istat_hash(self.key, name, size) >> 32
+        cdef uint64_t at = tag & self.mask
+        while self.slots[at] != 0 and self.slots[at] & 0xFFFFFFFFu != GRAVE:
+            at = (at + 1) & self.mask
+        if self.slots[at] == 0:
+            self.used += 1
+        self.slots[at] = tag << 32 | (<uint64_t> index + 1)
+        self.here += 1
+
+    cdef int renew_slots(self) noexcept nogil:
+        """Slots without graves, twice as many if the names here need them. Places follow from the tag kept in each
+        slot, so no name is read again."""
+        cdef uint64_t mask = self.mask
         cdef uint64_t *slots
         cdef uint64_t i
         cdef uint64_t at
+        if <uint64_t> self.here * 2 > mask:
+            mask = mask * 2 + 1
         slots = <uint64_t *> calloc(mask + 1, sizeof(uint64_t))
         if slots == NULL:
             return -1
         for i in range(self.mask + 1):
-            if self.slots[i] != 0:
+            if self.slots[i] != 0 and self.slots[i] & 0xFFFFFFFFu != GRAVE:
                 at = (self.slots[i] >> 32) & mask
                 while slots[at] != 0:
                     at = (at + 1) & mask
@@ -99,7 +141,47 @@ cdef class NameTable:
         free(self.slots)
         self.slots = slots
         self.mask = mask
+        self.used = self.here
         return 0
+
+    cdef int take_away(self, uint32_t index) noexcept nogil:
+        """Leave a grave in the slot, which probing passes. 0, or -1: the id has no name here."""
+        cdef uint64_t at
+        if index >= self.n or self.is_away(index):
+            return -1
+        at = (istat_hash(self.key, self.text_of(index), self.size_of(index)) >> 32) & self.mask
+        while self.slots[at] & 0xFFFFFFFFu != <uint64_t> index + 1:
+            at = (at + 1) & self.mask
+        self.slots[at] = GRAVE
+        self.away[index >> 3] |= <uint8_t> (1 << (index & 7))
+        self.here -= 1
+        return 0
+
+    def remove(self, uint32_t index):
+        """Take a name away: it is found no more, and may be given to another id; the id still tells it. ValueError
+        when the id has none here."""
+        if self.take_away(index) < 0:
+            raise ValueError(f"the id {index} has no name here")
+
+    def put_back(self, uint32_t index, bytes name not None):
+        """Give an id without a name this one. ValueError when it has one, or when another has it."""
+        if index >= self.n or not self.is_away(index) or self.find_text(name, len(name)) >= 0:
+            raise ValueError(f"the id {index} cannot be called {name!r}")
+        if self.make_room() < 0:
+            raise MemoryError("no memory for another name")
+        if self.size_of(index) != len(name) or memcmp(self.text_of(index), <const char *> name, len(name)) != 0:
+            if self.keep_text(index, name, len(name)) < 0:
+                raise MemoryError("no memory for another name")
+        self.away[index >> 3] &= <uint8_t> ~(1 << (index & 7))
+        self.place(index, name, len(name))
+
+    def has(self, uint32_t index):
+        """Whether an id has its name here: it was not taken away."""
+        return index < self.n and not self.is_away(index)
+
+    def count(self):
+        """How many names there are; `len` is how many ids were given."""
+        return self.here
 
     def find(self, bytes name not None):
         """The id of a name, or -1."""
@@ -118,11 +200,11 @@ cdef class NameTable:
         """The name of an id."""
         if index >= self.n:
             raise IndexError(f"no name has the id {index}")
-        return self.text[self.start[index]:self.start[index + 1]]
+        return self.text_of(index)[:self.size_of(index)]
 
     def memory(self):
         """Bytes held."""
-        return self.text_room + (<uint64_t> self.room + 1) * 8 + (self.mask + 1) * 8
+        return self.text_room + <uint64_t> self.room * 8 + self.room // 8 + (self.mask + 1) * 8
 
     def match(self, bytes pattern not None, uint32_t first=0, uint32_t names=0xFFFFFFFF, Py_ssize_t limit=-1):
         """Ids from `first`, over at most `names` names, whose whole name fits the pattern; at most `limit`.
@@ -135,7 +217,7 @@ cdef class NameTable:
         cdef uint64_t i
         found = []
         for i in range(first, stop):
-            if fits(glob, size, self.text + self.start[i], <Py_ssize_t> (self.start[i + 1] - self.start[i])):
+            if not self.is_away(i) and fits(glob, size, self.text_of(i), self.size_of(i)):
                 found.append(i)
                 if len(found) == limit:
                     break
@@ -148,9 +230,10 @@ cdef class NameTable:
         cdef bytes word
         found = []
         for i in range(first, stop):
+            if self.is_away(i):
+                continue
             for word in words:
-                if memmem(self.text + self.start[i], self.start[i + 1] - self.start[i],
-                          <const char *> word, len(word)) == NULL:
+                if memmem(self.text_of(i), self.size_of(i), <const char *> word, len(word)) == NULL:
                     break
             else:
                 found.append(i)
@@ -177,9 +260,9 @@ cdef class NameTable:
         ids = []
         deeper = []
         for i in range(first, min(<uint64_t> first + names, <uint64_t> self.n)):
-            size = <Py_ssize_t> (self.start[i + 1] - self.start[i])
-            name = self.text + self.start[i]
-            if size < stem_size or memcmp(name, stem_text, stem_size) != 0:
+            size = self.size_of(i)
+            name = self.text_of(i)
+            if self.is_away(i) or size < stem_size or memcmp(name, stem_text, stem_size) != 0:
                 continue
             dot = <const char *> memchr(name + stem_size, 46, size - stem_size)
             label_size = size - stem_size if dot == NULL else dot - name - stem_size

@@ -46,6 +46,7 @@ class NameTable:
     def __init__(self, key: int = 0) -> None:
         self._names: list[bytes] = []
         self._ids: dict[bytes, int] = {}
+        self._away: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._names)
@@ -66,6 +67,30 @@ class NameTable:
         if not 0 <= index < len(self._names):
             raise IndexError(f"no name has the id {index}")
         return self._names[index]
+
+    def remove(self, index: int) -> None:
+        """Take a name away: it is found no more, and may be given to another id; the id still tells it. ValueError
+        when the id has none here."""
+        if not self.has(index):
+            raise ValueError(f"the id {index} has no name here")
+        del self._ids[self._names[index]]
+        self._away.add(index)
+
+    def put_back(self, index: int, name: bytes) -> None:
+        """Give an id without a name this one. ValueError when it has one, or when another has it."""
+        if index not in self._away or name in self._ids:
+            raise ValueError(f"the id {index} cannot be called {name!r}")
+        self._away.remove(index)
+        self._names[index] = name
+        self._ids[name] = index
+
+    def has(self, index: int) -> bool:
+        """Whether an id has its name here: it was not taken away."""
+        return 0 <= index < len(self._names) and index not in self._away
+
+    def count(self) -> int:
+        """How many names there are; `len` is how many ids were given."""
+        return len(self._ids)
 
     def memory(self) -> int:
         """Bytes held, roughly: what CPython needs for a name in a list and a dict."""
@@ -93,7 +118,7 @@ class NameTable:
     def _where(self, wanted: object, first: int, names: int, limit: int) -> list[int]:
         found: list[int] = []
         for index in range(first, min(first + names, len(self._names))):
-            if wanted(self._names[index]):  # type: ignore[operator]
+            if index not in self._away and wanted(self._names[index]):  # type: ignore[operator]
                 found.append(index)
                 if len(found) == limit:
                     break
@@ -110,7 +135,7 @@ class NameTable:
         labels: dict[bytes, tuple[int, bool]] = {}
         for index in range(first, min(first + names, len(self._names))):
             name = self._names[index]
-            if not name.startswith(stem):
+            if index in self._away or not name.startswith(stem):
                 continue
             label, dot, _ = name[len(stem):].partition(b".")
             if label not in labels and len(labels) == limit:
