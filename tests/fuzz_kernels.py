@@ -144,7 +144,7 @@ def read_blocks(rng: random.Random, reached: Counter[str]) -> None:
     out = KERNELS.blocks.BlockWriter(16000, 10)
     regroup = rng.choice([0, 0, 300])
     tried(reached, KERNELS.blocks.merge_runs, [readers, readers[:1]], 0, 9, [(0, 1 << 30, out)], {rng.randrange(9)},
-          rng.choice([None, [(0, 1 << 22), (5, 1 << 40)]]), regroup)
+          rng.choice([None, [(0, 1 << 22), (5, 1 << 40)]]), regroup, rng.random() < 0.3)
     out.finish()
     coarse = KERNELS.blocks.BlockWriter(16000, 300)
     tried(reached, KERNELS.blocks.derive_runs, [readers], 0, 9, 0, 1 << 30, 10, [(300, coarse)])

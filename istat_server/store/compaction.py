@@ -41,11 +41,13 @@ def merge(
     drop_ids: Collection[int] = (),
     pause: Callable[[], None] = _nothing,
     compress: bool = True,
+    rates: bool = False,
 ) -> list[StatFileInfo]:
-    """Merge fine or direct files, in sequence order, into one file per window that got rows.
+    """Merge fine, direct or (rates) settled files, in sequence order, into one file per window that got rows.
 
     Rows of one counter and time add, folded left in the order of the inputs. Rows outside all windows and
     counters in drop_ids are left out. pause() is called between ranges of ids.
+    rates: rows of events are rates, which add with their min, max and M2.
     """
     interval = _interval(inputs)
     done: list[StatFileInfo] = []
@@ -55,7 +57,7 @@ def merge(
         triples = [(*window, output.blocks) for window, output in zip(some, outputs, strict=True)]
 
         def step(feeds: Readers, first_id: int, last_id: int, to: Triples = triples) -> None:
-            blocks.merge_runs(feeds, first_id, last_id, to, drop_ids)
+            blocks.merge_runs(feeds, first_id, last_id, to, drop_ids, rates=rates)
 
         span = min(start for start, _ in some), max(end for _, end in some)
         with _unlinked_on_failure(done):

@@ -12,7 +12,7 @@ from typing import Any
 from istat.kernels import blocks
 from istat.retention import Ladder
 from istat_server.store import compaction
-from istat_server.store.manifest import DERIVED, DIRECT, FINE, FileEntry
+from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry
 from istat_server.store.planning import Derive, Job, Merge
 from istat_server.store.statfile import Header, StatFile, StatFileInfo, StatFileWriter
 
@@ -94,7 +94,8 @@ class Workshop:
                        max(entry.end for entry in job.inputs), window)
         made = compaction.merge(
             inputs, [(start, start + window) for start in starts],
-            lambda span: self._header(level, kind, *span, sequences), self._folder_of(level))
+            lambda span: self._header(level, kind, *span, sequences), self._folder_of(level),
+            rates=kind == SETTLED)
         return [self._entry(info, whole=True) for info in made]
 
     def _derive(self, job: Derive, inputs: list[StatFile]) -> list[FileEntry]:

@@ -18,9 +18,10 @@ from istat_server.store.journal import private, sync_folder
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2         # 2 adds settled files, imports, and what a file entry says of ladders and deletes
+READABLE = (1, 2)
 NAME, PREVIOUS = "MANIFEST", "MANIFEST.previous"
-FINE, DIRECT, DERIVED = "fine", "direct", "derived"
+FINE, DIRECT, DERIVED, SETTLED = "fine", "direct", "derived", "settled"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class FileEntry:
 
     path: str
     level: int
-    kind: str                   # FINE, DIRECT or DERIVED
+    kind: str                   # FINE, DIRECT, DERIVED or SETTLED
     start: int
     end: int
     seq_lo: int                 # the cuts (or derivations) that are in it
@@ -38,6 +39,20 @@ class FileEntry:
     size: int                   # [bytes]
     whole: bool                 # lies inside one window of its level; False: as a cut left it
     made: int                   # Unix seconds
+    policy: int = 0             # the ladder whose family of files it belongs to
+    cleaned: int = 0            # deletes up to this one have no rows in it
+
+
+@dataclass(frozen=True)
+class Import:
+    """How far a source was imported: written by the very commit that makes its rows live."""
+
+    key: str                    # what was imported: format, place and range
+    digest: str                 # of the source, so that another one of the same key is noticed
+    mark: str                   # up to where its rows are in the store; the importer's own words
+    finished: bool
+    saved: int                  # Unix seconds
+    totals: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,7 @@ class Manifest:
     files: tuple[FileEntry, ...] = ()   # by level, then seq_lo
     derived: frozenset[int] = field(default_factory=frozenset)  # starts of spans with complete coarse levels
     saved: int = 0              # Unix seconds
+    imports: tuple[Import, ...] = ()    # one of a key
 
     def with_files(self, add: Iterable[FileEntry] = (), drop: Iterable[str] = (), **changes: Any) -> Manifest:
         """This manifest with files added and dropped (by path)."""
@@ -76,7 +92,7 @@ def decode(data: bytes, where: str) -> Manifest:
     words = head.split()
     if len(words) != 4 or words[0] != b"istat-manifest" or not all(word.isalnum() for word in words[1:]):
         raise StoreCorrupt(f"{where}: this is no MANIFEST")
-    if words[1] != b"%d" % VERSION:
+    if words[1] not in [b"%d" % version for version in READABLE]:
         raise StoreCorrupt(f"{where}: version {words[1].decode()} was written by a newer istatd")
     if words[3] != b"%d" % len(body) or words[2] != b"%08x" % zlib.crc32(body):
         raise StoreCorrupt(f"{where}: the checksum is wrong")
@@ -84,6 +100,7 @@ def decode(data: bytes, where: str) -> Manifest:
     fields["files"] = tuple(FileEntry(**entry) for entry in fields["files"])
     fields["names"] = tuple(fields["names"])
     fields["derived"] = frozenset(fields["derived"])
+    fields["imports"] = tuple(Import(**entry) for entry in fields.get("imports", ()))
     return Manifest(**fields)
 
 

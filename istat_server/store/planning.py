@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from istat.retention import Ladder
-from istat_server.store.manifest import DERIVED, DIRECT, FINE, FileEntry, Manifest
+from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry, Manifest
 
 # Files from cuts that wait before they are merged: 16 minutes of them at one cut in two minutes.
 CUT_FILES = 8
@@ -66,7 +66,7 @@ def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False,
     if expired and expire:
         return Expire(expired)
     for level in range(len(ladder.levels)):
-        for kind in (FINE, DIRECT, DERIVED):
+        for kind in (FINE, DIRECT, SETTLED, DERIVED):
             entries = [entry for entry in manifest.files
                        if entry.level == level and entry.kind == kind and entry.path not in avoid]
             merge = _merge(entries, kind, ladder.window(level), now, force)

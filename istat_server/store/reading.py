@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
 from istat.kernels import columns
-from istat_server.store.manifest import DERIVED, DIRECT, FINE, FileEntry
+from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry
 from istat_server.store.statfile import StatFile
 
 if TYPE_CHECKING:
@@ -95,13 +95,14 @@ class _Reader:
             files = self._files(0, FINE, asked.start, asked.end)
             return [self._finest(at, files, asked.start, asked.end) for at in range(len(asked.ids))]
         direct = self._files(asked.level, DIRECT, asked.start, asked.end)
+        settled = self._files(asked.level, SETTLED, asked.start, asked.end)
         plans = {frozenset[int](): self._plan(frozenset())}
         answers = []
         for at in range(len(asked.ids)):
             late = self._late_spans(at)
             if late not in plans:
                 plans[late] = self._plan(late)
-            answers.append(self._coarse(at, plans[late], direct))
+            answers.append(self._coarse(at, plans[late], direct, settled))
         return answers
 
     def _files(self, level: int, kind: str, start: int, end: int) -> list[LiveFile]:
@@ -130,9 +131,9 @@ class _Reader:
             rows.rates(self._fine)
         return rows
 
-    def _coarse(self, at: int, plan: list[Piece], direct: list[LiveFile]) -> Columns:
+    def _coarse(self, at: int, plan: list[Piece], direct: list[LiveFile], settled: list[LiveFile]) -> Columns:
         """Buckets of a coarser level: derived files where spans are complete, the finest level elsewhere,
-        and on top the rows that came too late for the finest level."""
+        and on top the rows that came too late for the finest level, and those that came from elsewhere."""
         id, event = self._question.ids[at], self._question.events[at]
         rows: Columns = columns.Columns()
         for piece in plan:
@@ -142,6 +143,7 @@ class _Reader:
                 fine = self._finest(at, piece.fine, piece.start, piece.end)
                 rows.extend(fine.reduce(piece.start, self._interval, self._rates_in_bucket if event else 0))
         self._add_direct(at, rows, direct)
+        self._add_settled(at, rows, settled)
         return rows
 
     def _late_spans(self, at: int) -> frozenset[int]:
@@ -200,6 +202,20 @@ class _Reader:
             rows.add_direct(direct, self._interval, self._fine)
         else:
             rows.extend(direct)
+            rows.fold(False)
+
+
+    def _add_settled(self, at: int, rows: Columns, files: list[LiveFile]) -> None:
+        """Add final rows that came from elsewhere (a leaving ladder, an import)."""
+        asked = self._question
+        before = len(rows)
+        for live in files:
+            self._read(live, asked.ids[at], asked.start, asked.end, rows)
+        if len(rows) == before:
+            return
+        if asked.events[at]:
+            rows.fold_rates()
+        else:
             rows.fold(False)
 
 

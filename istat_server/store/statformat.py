@@ -16,7 +16,7 @@ VERSION = 1
 SUFFIX = ".statfile"
 MAGIC = b"istat.sf"
 END_MAGIC = b"sf.istat"
-KINDS = ("fine", "direct", "derived")
+KINDS = ("fine", "direct", "derived", "settled")
 #: What a row is made of, in the order in which the kernels have it. A level may carry more one day.
 COLUMNS = ("time:int64", "count:int64", "sum:double", "m2:double24", "min:double", "max:double")
 
@@ -40,7 +40,7 @@ class Header:
     store: str
     policy: str
     level: int
-    kind: str  # fine, direct or derived
+    kind: str  # fine, direct, derived or settled
     interval: int
     start: int
     end: int

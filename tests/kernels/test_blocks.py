@@ -307,6 +307,21 @@ def test_derived_levels_hold_buckets_of_gauges_and_rates_of_events(build: Any) -
 
 
 @each_build
+def test_settled_rows_of_events_add_as_rates_and_gauges_merge(build: Any) -> None:
+    rates, more = (300, 30, 33.0, 4.0, 0.0, 10.0), (300, 30, 60.0, 0.5, 2.0, 2.0)
+    gauge, other = (300, 2, 12.0, 2.0, 5.0, 7.0), (300, 1, 9.0, 0.0, 9.0, 9.0)
+    inputs = [
+        [build.blocks.BlockReader(b.data, 300) for b in write(build, [(1, True, [e]), (2, False, [g])], 300)]
+        for e, g in ((rates, gauge), (more, other))
+    ]
+    out = build.blocks.BlockWriter(interval=300)
+    build.blocks.merge_runs(inputs, 0, 9, [(0, 900, out)], rates=True)
+    [(_, event, events), (_, _, gauges)] = read(build, out.finish(), 300)
+    assert event and events == [(300, 30, 93.0, 4.5, 2.0, 12.0)]
+    assert gauges == [(300, 3, 21.0, 8.0, 5.0, 9.0)]
+
+
+@each_build
 def test_a_counter_of_two_kinds_is_not_merged(build: Any) -> None:
     readers = [
         [build.blocks.BlockReader(block.data, 10) for block in write(build, [(1, event, [single(0, 1.0)])])]
@@ -329,7 +344,9 @@ def test_both_builds_merge_and_derive_to_the_same_bytes() -> None:
     for build in BUILDS:
         inputs = [[build.blocks.BlockReader(b.data, 10) for b in write(build, runs)] for runs in files]
         merged, derived = build.blocks.BlockWriter(interval=10), build.blocks.BlockWriter(interval=300)
+        settled = build.blocks.BlockWriter(interval=10)
         build.blocks.merge_runs(inputs, 0, 5, [(0, 900, merged)])
         build.blocks.derive_runs(inputs, 0, 5, 0, 900, 10, [(300, derived)])
-        results.append([tuple(block) for block in merged.finish() + derived.finish()])
+        build.blocks.merge_runs(inputs, 0, 5, [(0, 900, settled)], rates=True)
+        results.append([tuple(block) for block in merged.finish() + derived.finish() + settled.finish()])
     assert all(result == results[0] for result in results)

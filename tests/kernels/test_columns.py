@@ -129,6 +129,14 @@ def test_nothing_overflows_into_infinity(build: ModuleType) -> None:
 
 
 @each_build
+def test_rates_of_two_sources_add_and_the_count_stays(build: ModuleType) -> None:
+    columns = build.Columns.from_rows([(300, 30, 33.0, 4.0, 0.0, 10.0), (0, 30, 1.0, 0.0, 0.0, 1.0)])
+    columns.extend(build.Columns.from_rows([(300, 30, 60.0, 0.5, 2.0, 2.0)]))
+    columns.fold_rates()
+    assert columns.rows() == [(0, 30, 1.0, 0.0, 0.0, 1.0), (300, 30, 93.0, 4.5, 2.0, 12.0)]
+
+
+@each_build
 def test_mistakes_are_python_errors(build: ModuleType) -> None:
     columns = build.Columns()
     with pytest.raises(IndexError):
@@ -163,6 +171,9 @@ def test_both_builds_give_the_same_bits(
         seen.append(bits(columns.fill_zero(start, start + 200, interval, 3).rows()))
         columns.rates(interval)
         columns.add_direct(build.Columns.from_rows(other), interval * 3, interval)
+        seen.append(bits(columns.rows()))
+        columns.extend(build.Columns.from_rows(other))
+        columns.fold_rates()
         seen.append(bits(columns.rows()))
         results.append(seen)
     assert results[0] == results[1]

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from istat.kernels.native.columns cimport Columns
+from istat.kernels.native.columns cimport FOLD_GAUGES, FOLD_RATES, FOLD_TOTALS, Columns
 from istat.kernels.native.runs cimport (
     EVENT, MALFORMED, NO_MEMORY, PADDING, SINGLE, Coder, decode_run, encode_run, free_coder, is_single)
 
@@ -353,12 +353,14 @@ cdef class Inputs:
     cdef uint32_t *dropped
     cdef Py_ssize_t dropped_count
     cdef int64_t regroup
+    cdef int fold_events
 
-    def __cinit__(self, inputs, uint32_t first_id, drop_ids, clips=None, int64_t regroup=0):
+    def __cinit__(self, inputs, uint32_t first_id, drop_ids, clips=None, int64_t regroup=0, bint rates=False):
         cdef Py_ssize_t i, j
         cdef Input *each
         self.keep = [list(readers) for readers in inputs]
         self.regroup = regroup
+        self.fold_events = FOLD_RATES if rates else FOLD_TOTALS
         if clips is not None and len(clips) != len(self.keep):
             raise ValueError("every input needs its clip")
         ids = sorted(drop_ids)
@@ -467,7 +469,7 @@ cdef class Inputs:
                 self._adapt(each, rows, before)
                 each.entry += 1
         event[0] = kind == EVENT
-        return NO_MEMORY if rows.fold_rows(event[0]) else 0
+        return NO_MEMORY if rows.fold_rows(self.fold_events if event[0] else FOLD_GAUGES) else 0
 
 
 cdef inline Py_ssize_t reader_count(Input *each) noexcept nogil:
@@ -496,14 +498,16 @@ cdef struct Output:
     void *writer            # borrowed BlockWriter
 
 
-def merge_runs(inputs, uint32_t first_id, uint32_t last_id, outputs, drop_ids=(), clips=None, int64_t regroup=0):
+def merge_runs(inputs, uint32_t first_id, uint32_t last_id, outputs, drop_ids=(), clips=None, int64_t regroup=0,
+               bint rates=False):
     """Merge runs of partial rows, inputs in sequence order, over ids first_id..last_id inclusive.
 
     outputs: ``(from, to, BlockWriter)``; rows outside all of them are left out, as are drop_ids. clips: for
     each input the ``(from, to)`` of which its rows count. regroup: a coarser interval to move times down to.
+    rates: rows of events are rates per second (settled rows), which add with their min, max and M2.
     Gives the rows written. ValueError: an input is damaged.
     """
-    cdef Inputs all = Inputs(inputs, first_id, drop_ids, clips, regroup)
+    cdef Inputs all = Inputs(inputs, first_id, drop_ids, clips, regroup, rates)
     cdef Columns rows = Columns(), part = Columns()
     cdef Output[64] out
     cdef int count = 0, i, failed = 0

@@ -1,6 +1,11 @@
 # Rows of buckets as columns; other kernels push to and read from it without the GIL.
 from libc.stdint cimport int64_t
 
+cdef enum:
+    FOLD_GAUGES = 0     # Chan's formula
+    FOLD_TOTALS = 1     # event totals add
+    FOLD_RATES = 2      # event rates add, and so do their M2, min and max
+
 cdef class Columns:
     cdef Py_ssize_t n
     cdef Py_ssize_t room
@@ -17,7 +22,8 @@ cdef class Columns:
     cdef void _take(self, char *made, Py_ssize_t room) noexcept nogil
     cdef int _sort(self) noexcept nogil
     cdef int _permute(self, Py_ssize_t *order) noexcept nogil
-    cdef int fold_rows(self, bint event) noexcept nogil             # 0, or -1: no memory
+    cdef void add_rates(self, Py_ssize_t into, Py_ssize_t i) noexcept nogil
+    cdef int fold_rows(self, int how) noexcept nogil                # FOLD_...; 0, or -1: no memory
     cdef void set_row(self, Py_ssize_t index, int64_t time, int64_t count, double sum, double m2,
                       double min, double max) noexcept nogil
     cdef void move_row(self, Py_ssize_t to, Py_ssize_t index) noexcept nogil

@@ -201,7 +201,12 @@ cdef class Columns:
         self._take(made, room)
         return 0
 
-    cdef int fold_rows(self, bint event) noexcept nogil:
+    cdef void add_rates(self, Py_ssize_t into, Py_ssize_t i) noexcept nogil:
+        self.set_row(into, self.time[into], max(self.count[into], self.count[i]),
+                     bounded(self.sum[into] + self.sum[i]), bounded(self.m2[into] + self.m2[i]),
+                     bounded(self.min[into] + self.min[i]), bounded(self.max[into] + self.max[i]))
+
+    cdef int fold_rows(self, int how) noexcept nogil:
         cdef Py_ssize_t i, last
         cdef double total
         cdef bint sorted = True, unique = True
@@ -220,7 +225,9 @@ cdef class Columns:
             if self.time[i] != self.time[last]:
                 last += 1
                 self.move_row(last, i)
-            elif event:
+            elif how == FOLD_RATES:
+                self.add_rates(last, i)
+            elif how == FOLD_TOTALS:
                 total = bounded(self.sum[last] + self.sum[i])
                 self.set_row(last, self.time[last], 1, total, 0.0, total, total)
             else:
@@ -312,7 +319,15 @@ cdef class Columns:
         """Sort by time (stable) and merge rows of equal time from left to right, in place."""
         cdef int failed
         with nogil:
-            failed = self.fold_rows(event)
+            failed = self.fold_rows(FOLD_TOTALS if event else FOLD_GAUGES)
+        if failed:
+            raise MemoryError
+
+    def fold_rates(self):
+        """Sort by time (stable) and add event rates of equal time (`merge_rates`), in place."""
+        cdef int failed
+        with nogil:
+            failed = self.fold_rows(FOLD_RATES)
         if failed:
             raise MemoryError
 

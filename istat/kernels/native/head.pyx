@@ -9,7 +9,7 @@ all of it as a `Frozen` head in no time. The specification is the Python twin.
 from libc.string cimport memset
 
 from istat.kernels.native.blocks cimport BlockWriter
-from istat.kernels.native.columns cimport Columns
+from istat.kernels.native.columns cimport FOLD_GAUGES, FOLD_TOTALS, Columns
 
 
 cdef int grow(void **array, uint32_t *room, uint32_t wanted, size_t size) noexcept nogil:
@@ -280,7 +280,7 @@ cdef class Frozen:
                             with gil:
                                 raise MemoryError()
                         at += 1
-                    if push_open(head, bucket, rows) < 0 or rows.fold_rows(bucket.event) < 0:
+                    if push_open(head, bucket, rows) < 0 or rows.fold_rows(FOLD_TOTALS if bucket.event else FOLD_GAUGES) < 0:
                         with gil:
                             raise MemoryError()
                     writer.put_run(<uint32_t> id, bucket.event, rows)

@@ -225,6 +225,7 @@ def _gather(
     drop_ids: Collection[int],
     clips: Sequence[Clip] | None = None,
     regroup: int = 0,
+    rates: bool = False,
 ) -> Iterator[tuple[int, bool, Columns]]:
     """Give, by ascending id, the kind and the folded rows of all inputs."""
     if clips is not None and len(clips) != len(inputs):
@@ -246,7 +247,10 @@ def _gather(
             for row in reader.decode(entry):
                 if start <= row[0] < end:
                     rows.append(row[0] - row[0] % regroup if regroup else row[0], *row[1:])
-        rows.fold(event)
+        if event and rates:
+            rows.fold_rates()
+        else:
+            rows.fold(event)
         if id not in drop_ids:
             yield id, event, rows
 
@@ -259,17 +263,19 @@ def merge_runs(
     drop_ids: Collection[int] = (),
     clips: Sequence[Clip] | None = None,
     regroup: int = 0,
+    rates: bool = False,
 ) -> int:
     """Merge runs of partial rows, inputs in sequence order, over ids first_id..last_id inclusive.
 
     outputs: ``(from, to, BlockWriter)``; rows outside all of them are left out, as are drop_ids. clips: for
     each input the ``(from, to)`` of which its rows count. regroup: a coarser interval to move times down to.
+    rates: rows of events are rates per second (settled rows), which add with their min, max and M2.
     Gives the rows written. ValueError: an input is damaged.
     """
     if len(outputs) > MOST_OUTPUTS:
         raise ValueError("at most 64 outputs")
     written = 0
-    for id, event, rows in _gather(inputs, first_id, last_id, drop_ids, clips, regroup):
+    for id, event, rows in _gather(inputs, first_id, last_id, drop_ids, clips, regroup, rates):
         for start, end, writer in outputs:
             part = rows.slice(start, end)
             writer.add_run(id, event, part)

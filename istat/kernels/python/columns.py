@@ -8,7 +8,7 @@ seconds of the bucket's start, count >= 1, m2 the sum of squared deviations from
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 Row = tuple[int, int, float, float, float, float]
 
@@ -53,6 +53,12 @@ def merge_events(a: Row, b: Row) -> Row:
     return (a[0], 1, total, 0.0, total, total)
 
 
+def merge_rates(a: Row, b: Row) -> Row:
+    """Add the rates of two sources of events over the same fine buckets: sums, M2, min and max add, the count stays."""
+    total, m2 = _bounded(a[2] + b[2]), _bounded(a[3] + b[3])
+    return (a[0], max(a[1], b[1]), total, m2, _bounded(a[4] + b[4]), _bounded(a[5] + b[5]))
+
+
 class Columns:
     """A growing list of rows. Not safe for use by two threads at once."""
 
@@ -94,7 +100,13 @@ class Columns:
 
     def fold(self, event: bool) -> None:
         """Sort by time (stable) and merge rows of equal time from left to right, in place."""
-        merge = merge_events if event else merge_gauges
+        self._fold(merge_events if event else merge_gauges)
+
+    def fold_rates(self) -> None:
+        """Sort by time (stable) and add event rates of equal time (`merge_rates`), in place."""
+        self._fold(merge_rates)
+
+    def _fold(self, merge: Callable[[Row, Row], Row]) -> None:
         folded: list[Row] = []
         for row in sorted(self._rows, key=lambda each: each[0]):
             if folded and folded[-1][0] == row[0]:
