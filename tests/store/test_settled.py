@@ -24,8 +24,8 @@ def settle(store: StatStore, level: int, runs: dict[int, list[Row]]) -> None:
     """Commit one settled file, as a cut or an import leaves it."""
     interval = LADDER.levels[level].interval
     times = [row[0] for rows in runs.values() for row in rows]
-    seq = store._number()
-    header = Header(store._manifest.uuid, "0", level, SETTLED, interval, min(times), max(times) + interval, seq, seq)
+    seq = store.files.number()
+    header = Header(store.files.manifest.uuid, "0", level, SETTLED, interval, min(times), max(times) + interval, seq, seq)
     writer = blocks.BlockWriter(interval=interval)
     for id, rows in sorted(runs.items()):
         writer.add_run(id, id == EVENT, columns.Columns.from_rows(rows))
@@ -34,7 +34,7 @@ def settle(store: StatStore, level: int, runs: dict[int, list[Row]]) -> None:
         info = file.finish()
     entry = FileEntry(f"{LADDER.levels[level].name}/{header.name}", level, SETTLED, header.start, header.end, seq, seq,
                       info.rows, info.size, False, T)
-    store._commit(lambda state: state.with_files([entry]), [entry])
+    store.files.commit(lambda state: state.with_files([entry]), [entry])
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_they_are_added_to_what_the_level_holds_and_stay_through_compaction(stor
         assert len(level(store, GAUGE, 0)) == 2
         clock.advance(21 * 3600)
         store.compact()
-    kinds = [(entry.kind, entry.whole) for entry in store._manifest.files if entry.level == 1]
+    kinds = [(entry.kind, entry.whole) for entry in store.files.manifest.files if entry.level == 1]
     assert kinds.count((SETTLED, True)) == sum(kind == SETTLED for kind, _ in kinds) == 1
 
 
@@ -75,4 +75,4 @@ def test_they_expire_with_their_level(store: StatStore, clock: FakeClock) -> Non
     for _ in range(16):
         clock.advance(86400)
         store.compact()
-    assert not [entry for entry in store._manifest.files if entry.kind == SETTLED]
+    assert not [entry for entry in store.files.manifest.files if entry.kind == SETTLED]
