@@ -25,7 +25,8 @@ def settle(store: StatStore, level: int, runs: dict[int, list[Row]]) -> None:
     interval = LADDER.levels[level].interval
     times = [row[0] for rows in runs.values() for row in rows]
     seq = store.files.number()
-    header = Header(store.files.manifest.uuid, "0", level, SETTLED, interval, min(times), max(times) + interval, seq, seq)
+    span = min(times), max(times) + interval
+    header = Header(store.files.manifest.uuid, "0", level, SETTLED, interval, *span, seq, seq)
     writer = blocks.BlockWriter(interval=interval)
     for id, rows in sorted(runs.items()):
         writer.add_run(id, id == EVENT, columns.Columns.from_rows(rows))
