@@ -1,4 +1,5 @@
-"""The command `istat`: look at a server, send a sample. Everything goes through istat.client.
+"""The command `istat`: look at a server, send a sample. Its own sub-commands go through istat.client; other packages
+bring more (istat/subcommands.py).
 
 istat ls 'cpu.*'            istat query cpu.user --last 6h
 istat send queue.length 17  istat status
@@ -10,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,15 +21,21 @@ from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
 from istat.lines import sample_line
 from istat.setting_types import Address, Duration
+from istat.subcommands import Action, Load, installed, wanted
 
 URL_VARIABLE = "ISTAT_URL"
 
 
-def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
-    """Run one command; returns its exit status (that of the error, when it failed)."""
-    arguments = _parser().parse_args(argv)
-    action: Action = arguments.action
+def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
+         brought: Mapping[str, Load] | None = None) -> int:
+    """Run one command; returns its exit status (that of the error, when it failed).
+
+    `brought`: the sub-commands of other packages, by name; those that are installed unless given.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
+        arguments = _parser(words, installed() if brought is None else brought).parse_args(words)
+        action: Action = arguments.action
         action(arguments, clock or SystemClock())
     except IstatError as error:
         print(f"istat: {error}", file=sys.stderr)
@@ -37,14 +44,14 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
         # The reader, such as `head`, had enough. Keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"istat: {error}", file=sys.stderr)
+        return IstatError.exit_code
     return 0
 
 
-Action = Callable[[argparse.Namespace, Clock], None]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="istat", description="Look at an istat-server, or send a sample.")
+def _parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="istat", description="Look at an istat-server, send a sample, and more.")
     parser.add_argument("--version", action="version", version=f"istat {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -74,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--to", default=f"127.0.0.1:{DEFAULT_STAT_PORT}", metavar="HOST:PORT")
     send.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
     asks(add("status", _status, "Print the server's figures."))
+    for name, more in wanted(brought, words, commands.choices).items():
+        more.arguments(add(name, more.action, more.help))
     return parser
 
 

@@ -1,0 +1,6 @@
+"""Sub-commands of `istat` that work on a store: each module has a COMMAND (istat/subcommands.py)."""
+
+#: Sub-command -> where its COMMAND is; the same as the entry points in pyproject.toml.
+COMMANDS = {
+    "dump": "istat_server.tools.dumping:COMMAND",
+}
