@@ -39,7 +39,7 @@ def wanted(found: Mapping[str, Load], words: Iterable[str], own: Container[str])
 
     PluginError when one cannot be loaded, but only if it is the one that was asked for.
     """
-    first = next((word for word in words if not word.startswith("-")), None)
+    first = next((word for word in words if not word.startswith("-")), "")
     if first in own:
         return {}
     if first in found:
