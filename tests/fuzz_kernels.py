@@ -106,6 +106,8 @@ def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
     for end in sorted(rng.randrange(len(text) + 1) for _ in range(3)) + [len(text)]:
         at += taker.feed(text[:end], at, end)
     taker.take_leftovers()
+    change(rng, reached, taker)
+    tried(reached, taker.feed, text, 0, len(text))
     write_out(rng, taker)
     reached["samples"] += taker.tally()["samples"]
     again = KERNELS.engine.Engine([10, 300], 7)
@@ -113,6 +115,17 @@ def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
     for records in (taker.dump_names(), taker.take_journal()):
         tried(reached, again.replay, damaged(rng, records) if rng.random() < 0.7 else records)
     write_out(rng, again)
+
+
+def change(rng: random.Random, reached: Counter[str], taker: Any) -> None:
+    """Delete, rename and forget some counters."""
+    for _ in range(rng.randrange(5)):
+        id = rng.randrange(6)
+        tried(reached, taker.delete, id, rng.getrandbits(40))
+        tried(reached, rng.choice([taker.undelete, taker.is_gone]), rng.randrange(6))
+        tried(reached, taker.rename, rng.randrange(6), rng.choice([b"foo.bar", b"c.x", b"n", b"m" * 500]))
+        tried(reached, taker.gone, rng.randrange(6), rng.randrange(4))
+        tried(reached, rng.choice([taker.unlearn_moved, lambda: taker.sweep_routes(rng.randrange(9), 99)]))
 
 
 def write_out(rng: random.Random, taker: Any) -> None:

@@ -128,6 +128,9 @@ def test_kernel_is_twin_however_the_bytes_are_split(native, text, cuts):
 def test_replay_of_damaged_bytes_is_an_error_and_the_same_one(native, noise, at, flip):
     source = engine_of(TWIN)
     feed(source, b"foo.bar 1325394000 5\nagg.x 1325394000 10 34 2 5 3\n*ev 1325394000 10\nfoo.bar 1325394001 6\n")
+    source.rename(0, b"moved")
+    source.delete(1, 5)
+    source.gone(2, 1)
     payload = bytearray(source.take_journal() + noise)
     payload[at % len(payload)] ^= flip
     results = []
@@ -170,3 +173,136 @@ def test_lost_name_records_shift_no_later_id(kernels):
     third = kernels.engine.Engine([10, 300], 7)
     third.replay(names, True)
     assert third.dump_names() == names
+
+
+def again_of(kernels, records):
+    engine = kernels.engine.Engine([10, 300], 7)
+    engine.set_limits(NOW, NOW + 60, NOW + 10, [NOW - 864000, NOW - 32313600])
+    engine.replay(records)
+    return engine
+
+
+def test_a_deleted_counter_is_hidden_and_its_name_learnt_anew(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar 1325394000 5\nc^x^y 1325394000 1\n")
+    engine.delete(0, 77)
+    engine.delete(2, 78)
+    assert engine.counters.find(b"foo.bar") == -1
+    assert engine.deleted == {0: 77, 2: 78}
+    feed(engine, b"foo.bar 1325394010 6\nc^x^y 1325394010 2\nfoo.bar bad\n")
+    unknown = TWIN.lines.CODES["UNKNOWN"]
+    assert [code for code, _line in engine.take_leftovers()] == [unknown, unknown, TWIN.lines.CODES["BAD_NUMBER"]]
+    assert (engine.route(b"foo.bar"), engine.route(b"c^x^y")) == (None, None)
+    assert rows(engine, 3) == [(1325394000, 1, 1.0, 0.0, 1.0, 1.0)]       # no half of a sample was taken
+    new = engine.add_counter(b"foo.bar", False)
+    engine.add_route(b"foo.bar", (new,))
+    feed(engine, b"foo.bar 1325394010 6\n")
+    feed(engine, b"foo.bar 1325394020 7\n")
+    assert (new, len(rows(engine, new)), len(rows(engine, 0))) == (5, 2, 1)
+    with pytest.raises(ValueError, match="cannot be called"):
+        engine.undelete(0)
+    engine.undelete(2)
+    with pytest.raises(ValueError, match="not deleted"):
+        engine.undelete(2)
+    with pytest.raises(ValueError, match="no name"):
+        engine.delete(0, 79)
+    assert engine.deleted == {0: 77}
+
+
+def test_a_renamed_counter_keeps_its_data_and_its_old_name_means_a_new_one(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar 1325394000 5\n*ev 1325394000 5\n")
+    engine.rename(0, b"foo.baz")
+    with pytest.raises(ValueError, match="cannot be called"):
+        engine.rename(1, b"foo.baz")
+    assert engine.unlearn_moved() == 1
+    assert engine.unlearn_moved() == 0
+    feed(engine, b"foo.bar 1325394000 5\n*ev 1325394000 5\nfoo.bar 1325394000 5\n")
+    assert [line for _code, line in engine.take_leftovers()] == [b"foo.bar 1325394000 5"] * 2
+    assert engine.counters.find(b"foo.baz") == 0
+    engine.add_route(b"foo.baz", (0,))
+    engine.add_route(b"foo.bar", (engine.add_counter(b"foo.bar", False),))
+    feed(engine, b"foo.bar 1325394000 1\nfoo.baz 1325394000 2\nfoo.bar 1325394000 3\n")
+    assert rows(engine, 0) == [(1325394000, 2, 7.0, 4.5, 2.0, 5.0)]
+    assert rows(engine, 5) == [(1325394000, 2, 4.0, 2.0, 1.0, 3.0)]
+
+
+def test_changes_replay_from_the_journal_and_from_what_is_dumped(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar 1325394000 5\n*ev 1325394000 1\n")
+    engine.delete(0, 77)
+    engine.add_route(b"foo.bar", (engine.add_counter(b"foo.bar", False),)) if engine.sweep_routes(0, 99) else None
+    feed(engine, b"foo.bar 1325394010 6\n")
+    engine.rename(1, b"ev2")
+    engine.unlearn_moved()
+    engine.delete(2, 78)
+    engine.delete(3, 78)
+    engine.undelete(3)
+    engine.gone(2, 1)
+    engine.rename(4, b"c.x")
+    engine.unlearn_moved()
+    journal = engine.take_journal()
+    for records in (journal, engine.dump_names()):
+        again = again_of(kernels, records)
+        assert again.dump_names() == engine.dump_names()
+        assert again.deleted == {0: 77}
+        assert again.is_gone(2) and not again.is_gone(0)
+        assert [again.counters.find(name) for name in (b"foo.bar", b"ev", b"ev2", b"c.x", b"c.y", b"agg.x")] == [
+            5, -1, 1, 4, 3, -1]
+        assert again.route(b"foo.bar") == (5,)
+    assert [rows(again_of(kernels, journal), id) for id in range(6)] == [rows(engine, id) for id in range(6)]
+
+
+def test_runs_of_counters_that_are_gone_take_a_few_bytes(kernels):
+    engine = kernels.engine.Engine([10, 300], 7)
+    for number in range(1000):
+        name = b"n%d" % number
+        engine.add_route(name, (engine.add_counter(name, False),))
+    engine.gone(0, 999)
+    assert engine.sweep_routes(0, 10_000) == 999
+    records = engine.dump_names()
+    assert len(records) < 40
+    assert again_of(kernels, records).dump_names() == records
+    with pytest.raises(ValueError, match="no 2 counters"):
+        engine.gone(999, 2)
+
+
+CHANGES = st.one_of(
+    LINES, st.tuples(st.just("delete"), st.integers(0, 8), st.integers(0, 300)),
+    st.tuples(st.just("undelete"), st.integers(0, 8)), st.tuples(st.just("gone"), st.integers(0, 8), st.integers(0, 3)),
+    st.tuples(st.just("rename"), st.integers(0, 8), st.sampled_from([b"foo.bar", b"ev", b"c.x", b"n", b""])),
+    st.tuples(st.just("sweep_routes"), st.integers(0, 8), st.integers(0, 8)))
+
+
+@given(st.lists(CHANGES, max_size=30))
+def test_kernel_is_twin_whatever_is_changed_and_replay_gives_it_again(native, steps):
+    engines = engine_of(native), engine_of(TWIN)
+    for step in steps:
+        for engine in engines:
+            if isinstance(step, bytes):
+                feed(engine, step)
+                for code, line in engine.take_leftovers():
+                    wire = line.split()[0] if code == TWIN.lines.CODES["UNKNOWN"] else b""
+                    if wire and engine.route(wire) is None:
+                        id = engine.counters.find(wire.lstrip(b"*"))
+                        engine.add_route(wire, (engine.add_counter(wire.lstrip(b"*"), False) if id < 0 else id,))
+                        feed(engine, line + b"\n")
+        if not isinstance(step, bytes):
+            answers = []
+            for engine in engines:
+                try:
+                    answers.append(getattr(engine, step[0])(*step[1:]))
+                except ValueError as error:
+                    answers.append(str(error))
+                engine.unlearn_moved()
+            assert answers[0] == answers[1]
+    ours, twin = engines
+    journal = ours.take_journal()
+    assert journal == twin.take_journal()
+    assert (ours.dump_names(), ours.deleted) == (twin.dump_names(), twin.deleted)
+    for build in (native, TWIN):
+        again = again_of(build, journal)
+        assert again_of(build, again.dump_names()).dump_names() == again.dump_names()
+        assert [again.counters.find(b"foo.bar"), again.deleted] == [twin.counters.find(b"foo.bar"), twin.deleted]
+        assert [rows(again, id) for id in range(len(again.counters))] == [
+            rows(twin, id) for id in range(len(twin.counters))]

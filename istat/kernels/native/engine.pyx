@@ -33,12 +33,27 @@ cdef extern from *:
 cdef enum:
     MAX_LEVELS = 8
     MANY = 0x80000000u         # a target with this bit is an index into `many`
+    MOST_IDS = 0xFFFFFFFEu
+    MOST_RUN = 65536           # ids that one record can say to be gone: bounds what damaged bytes can make of a few
     MOST_LOST = 16384          # name records that one stretch of damage can have held
     RECORD_ROOM = 96           # [bytes] more than any sample record takes
     FORM_SAME = 0              # record forms: value at the record time before,
     FORM_TIME = 1              # value at a new time,
     FORM_WIDE = 2              # pre-aggregated at a new time,
-    FORM_NAMES = 3             # a counter or a route
+    FORM_NAMES = 3             # a counter, a route or a change
+    DELETE = 1                 # changes: docs/formats/journal.md
+    UNDELETE = 2
+    RENAME = 3
+    POLICY = 4
+    GONE = 5
+    BURIED = 6
+    DEAD = 7
+    K_EVENT = 1                # bits of a counter's kind: an event counter,
+    K_AWAY = 2                 # deleted or gone: whoever sends to it must learn its route anew,
+    K_GONE = 4                 # gone for good,
+    K_MOVED = 8                # renamed, and routes that fed it are about to be unlearnt
+    NAME_ROOM = 0xFFFF         # [bytes] of a name in a change
+    STALE = -2                 # what `apply` says of a route that leads to a counter which is away, or nowhere
 
 # Refusals and totals, in the order of `tally`.
 TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved", "metadata", "unknown",
@@ -145,7 +160,9 @@ cdef class Engine:
     cdef int64_t now
     cdef int64_t newest_gauge
     cdef int64_t newest_event
-    cdef uint8_t *kind                 # of a counter: 1 event
+    cdef uint8_t *kind                 # of a counter: bits K_
+    cdef readonly dict deleted         # id -> number of its delete; until it is gone
+    cdef bint moved                    # whether any kind has K_MOVED
     cdef uint32_t kind_room
     cdef uint32_t *target              # of a route: counter id, or MANY | index into many
     cdef uint32_t *follow              # of a route: the route seen after it last time
@@ -176,6 +193,8 @@ cdef class Engine:
             self.head[i] = &(<Head> self.heads[i]).state
             self.interval[i] = intervals[i]
         self.leftovers = []
+        self.deleted = {}
+        self.put_many(())               # the first entry of `many` is an empty one, for routes that lead nowhere
 
     def __dealloc__(self):
         free(self.kind)
@@ -212,7 +231,7 @@ cdef class Engine:
         """Whether a counter is an event counter."""
         if id >= self.counters.n:
             raise IndexError(f"no counter has the id {id}")
-        return self.kind[id] == 1
+        return self.kind[id] & K_EVENT != 0
 
     def add_counter(self, bytes name not None, bint event):
         """The id of a new counter; the journal gets its record. ValueError when it exists."""
@@ -222,7 +241,6 @@ cdef class Engine:
 
     cdef int64_t make_counter(self, bytes name, bint event) except -1:
         cdef int64_t id
-        cdef int level
         if self.counters.find_text(name, len(name)) >= 0:
             raise ValueError(f"counter {name!r} exists")
         id = self.counters.insert(name, len(name))
@@ -231,10 +249,16 @@ cdef class Engine:
         if <uint64_t> id >= self.kind_room:
             self.grow_kinds()
         self.kind[id] = event
-        for level in range(self.levels):
-            if (level == 0 or self.head[level].opens) and head_places(self.head[level], <uint32_t> id + 1) < 0:
-                raise MemoryError()
+        self.make_places(<uint32_t> id)
         return id
+
+    cdef int make_places(self, uint32_t id) except -1:
+        """Room for an id in the heads."""
+        cdef int level
+        for level in range(self.levels):
+            if (level == 0 or self.head[level].opens) and head_places(self.head[level], id + 1) < 0:
+                raise MemoryError()
+        return 0
 
     cdef int grow_kinds(self) except -1:
         cdef uint32_t room = self.kind_room + self.kind_room // 2 + 1024
@@ -317,15 +341,160 @@ cdef class Engine:
         return tuple([self.many[at + 1 + i] for i in range(self.many[at])])
 
     def dump_names(self, uint32_t first_counter=0, uint32_t first_route=0):
-        """Name records of all counters and routes from these ids on: what `replay` reads back."""
+        """Records of all counters and routes from these ids on: what `replay` reads back."""
         cdef size_t before = self.names_size
-        for id in range(first_counter, self.counters.n):
-            self.log_name(0, self.kind[id], id, (), self.counters.name(id))
-        for route in range(first_route, self.routes.n):
-            self.log_name(1, 0, route, self.targets(route), self.routes.name(route))
+        cdef uint32_t id = first_counter
+        cdef uint32_t run
+        while id < self.counters.n:
+            run = id
+            while run < self.counters.n and run - id < MOST_RUN and self.kind[run] & K_GONE:
+                run += 1
+            if run > id:
+                self.log_change(id, GONE, (run - id,), b"")
+                id = run
+                continue
+            name = self.counters.name(id)
+            if self.kind[id] & K_AWAY:
+                self.log_change(id, BURIED, (self.kind[id] & K_EVENT, self.deleted[id], len(name)), name)
+            else:
+                self.log_name(0, self.kind[id] & K_EVENT, id, (), name)
+            id += 1
+        id = first_route
+        while id < self.routes.n:
+            run = id
+            while run < self.routes.n and run - id < MOST_RUN and self.routes.is_away(run):
+                run += 1
+            if run > id:
+                self.log_change(id, DEAD, (run - id,), b"")
+                id = run
+                continue
+            self.log_name(1, 0, id, self.targets(id), self.routes.name(id))
+            id += 1
         records = (<char *> self.names_log)[before:self.names_size]
         self.names_size = before
         return records
+
+    # -- changes ---------------------------------------------------------------------------------------------------
+
+    def delete(self, uint32_t id, uint64_t number):
+        """Hide a counter; the journal gets the record. `number` orders deletes. ValueError when it is not there."""
+        if not self.hide(id, number):
+            raise ValueError(f"the id {id} has no name here")
+        self.put_change(id, DELETE, (number,), b"")
+
+    cdef bint hide(self, uint32_t id, uint64_t number) except? False:
+        if self.counters.take_away(id) < 0:
+            return False
+        self.kind[id] |= K_AWAY
+        self.deleted[id] = number
+        return True
+
+    def undelete(self, uint32_t id):
+        """Show a deleted counter again. ValueError when it is not deleted or gone, or its name is another's now."""
+        if id not in self.deleted:
+            raise ValueError(f"the counter {id} is not deleted, or gone")
+        self.show(id)
+        self.put_change(id, UNDELETE, (), b"")
+
+    cdef int show(self, uint32_t id) except -1:
+        self.counters.put_back(id, self.counters.name(id))
+        del self.deleted[id]
+        self.kind[id] &= <uint8_t> ~K_AWAY
+        return 0
+
+    def rename(self, uint32_t id, bytes name not None):
+        """Give a counter another name; `unlearn_moved` is to follow. ValueError when the name is taken, or the counter
+        not there."""
+        self.move(id, name)
+        self.put_change(id, RENAME, (len(name),), name)
+
+    cdef int move(self, uint32_t id, bytes name) except -1:
+        if not name or self.counters.find_text(name, len(name)) >= 0:
+            raise ValueError(f"the counter {id} cannot be called {name!r}")
+        self.counters.remove(id)
+        self.counters.put_back(id, name)
+        self.kind[id] |= K_MOVED
+        self.moved = True
+        return 0
+
+    def unlearn_moved(self):
+        """Forget the routes that led to counters renamed since the last call; how many."""
+        cdef uint32_t id
+        if not self.moved:
+            return 0
+        found = self.unlearn_range(0, self.routes.n, K_MOVED)
+        for id in range(self.counters.n):
+            self.kind[id] &= <uint8_t> ~K_MOVED
+        self.moved = False
+        return found
+
+    def sweep_routes(self, uint32_t first, uint32_t count):
+        """Forget those of these routes that lead to a counter which is deleted or gone; how many."""
+        return self.unlearn_range(first, min(<uint64_t> first + count, <uint64_t> self.routes.n), K_AWAY)
+
+    cdef uint32_t unlearn_range(self, uint64_t first, uint64_t stop, uint8_t bits) noexcept nogil:
+        """Forget routes first..stop-1 that lead to a counter with one of these bits; how many."""
+        cdef uint32_t found = 0
+        cdef uint32_t *ids
+        cdef uint32_t target
+        cdef uint32_t i
+        cdef uint64_t route
+        for route in range(first, stop):
+            target = self.target[route]
+            if target < MANY:
+                if self.kind[target] & bits:
+                    self.unlearn(<uint32_t> route)
+                    found += 1
+                continue
+            ids = self.many + (target & ~<uint32_t> MANY)
+            for i in range(1, ids[0] + 1):
+                if self.kind[ids[i]] & bits:
+                    self.unlearn(<uint32_t> route)
+                    found += 1
+                    break
+        return found
+
+    cdef void unlearn(self, uint32_t route) noexcept nogil:
+        """Forget a route: its number leads nowhere from now on."""
+        self.routes.take_away(route)
+        self.target[route] = MANY
+
+    def gone(self, uint32_t first, uint32_t count):
+        """No data of these counters (at most 65536) is anywhere any more: forget them. ValueError for others."""
+        if not 0 < count <= MOST_RUN or <uint64_t> first + count > self.counters.n:
+            raise ValueError(f"there are no {count} counters from the id {first} on")
+        self.forget(first, count)
+        self.put_change(first, GONE, (count,), b"")
+
+    cdef int forget(self, uint32_t first, uint32_t count) except -1:
+        cdef uint64_t id
+        for id in range(first, <uint64_t> first + count):
+            self.counters.take_away(<uint32_t> id)
+            if self.kind[id] & K_AWAY:
+                self.deleted.pop(id, None)
+            self.kind[id] |= K_AWAY | K_GONE
+        return 0
+
+    def is_gone(self, uint32_t id):
+        """Whether a counter is gone for good."""
+        return id < self.counters.n and self.kind[id] & K_GONE != 0
+
+    cdef int put_change(self, uint64_t number, int what, tuple fields, bytes name) except -1:
+        cdef size_t before = self.names_size
+        self.log_change(number, what, fields, name)
+        return self.copy_to_journal(before)
+
+    cdef int log_change(self, uint64_t number, int what, tuple fields, bytes name) except -1:
+        """Append what happened to a counter (or a route) to the log of names, as a journal record."""
+        cdef uint8_t *to
+        self.names_reserve(10 * (2 + <size_t> len(fields)) + <size_t> len(name))
+        to = put_varint(self.names_log + self.names_size, number << 4 | 3 << 2 | FORM_NAMES)
+        to = put_varint(to, <uint64_t> what)
+        for field in fields:
+            to = put_varint(to, <uint64_t> field)
+        memcpy(to, <const char *> name, len(name))
+        self.names_size = <size_t> (to - self.names_log) + <size_t> len(name)
+        return 0
 
     # -- journal buffer --------------------------------------------------------------------------------------------
 
@@ -345,6 +514,10 @@ cdef class Engine:
     cdef int put_names(self, int type, bint event, uint64_t number, tuple ids, bytes name) except -1:
         cdef size_t before = self.names_size
         self.log_name(type, event, number, ids, name)
+        return self.copy_to_journal(before)
+
+    cdef int copy_to_journal(self, size_t before) except -1:
+        """The records that the log of names got since it had `before` bytes go to the journal too."""
         if self.journal_reserve(self.names_size - before) < 0:
             raise MemoryError()
         memcpy(self.journal + self.journal_size_, self.names_log + before, self.names_size - before)
@@ -420,10 +593,13 @@ cdef class Engine:
 
     cdef int apply_one(self, uint32_t id, int64_t time, int64_t count, double sum, double m2,
                        double min, double max) noexcept nogil:
-        """One sample to one counter: 1 applied, 0 refused, -1 no memory."""
+        """One sample to one counter: 1 applied, 0 refused, -1 no memory, STALE."""
         cdef int level = 0
-        cdef bint event = self.kind[id]
+        cdef uint8_t kind = self.kind[id]
+        cdef bint event = kind & K_EVENT
         cdef double mean
+        if kind & K_AWAY:
+            return STALE
         if time > (self.newest_event if event else self.newest_gauge):
             self.tally_[T_FUTURE] += 1
             return 0
@@ -456,7 +632,7 @@ cdef class Engine:
 
     cdef int apply(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
                    double min, double max) noexcept nogil:
-        """One sample to all counters of a route: how many took it, or -1: no memory."""
+        """One sample to all counters of a route: how many took it, or -1: no memory, or STALE: nothing was done."""
         cdef uint32_t target = self.target[route]
         cdef uint32_t *ids
         cdef uint32_t i
@@ -465,6 +641,11 @@ cdef class Engine:
         if target < MANY:
             return self.apply_one(target, time, count, sum, m2, min, max)
         ids = self.many + (target & ~<uint32_t> MANY)
+        if ids[0] == 0:
+            return STALE
+        for i in range(1, ids[0] + 1):
+            if self.kind[ids[i]] & K_AWAY:
+                return STALE
         for i in range(1, ids[0] + 1):
             one = self.apply_one(ids[i], time, count, sum, m2, min, max)
             if one < 0:
@@ -488,7 +669,7 @@ cdef class Engine:
         if self.routes.n == 0:
             return -1
         guess = self.follow[self.last_route]
-        if (guess < self.routes.n and self.routes.size_of(guess) == size and not self.routes.is_away(guess)
+        if (guess < self.routes.n and self.routes.size_of(guess) == size
                 and memcmp(self.routes.text_of(guess), name, size) == 0):
             self.last_route = guess
             return guess
@@ -520,7 +701,7 @@ cdef class Engine:
             guess = 0
         size = self.routes.size_of(guess)
         if (size < stop - name and (name[size] == 32 or name[size] == 9)
-                and memcmp(self.routes.text_of(guess), name, size) == 0 and not self.routes.is_away(guess)):
+                and memcmp(self.routes.text_of(guess), name, size) == 0):
             route = guess
             at = name + size
         else:
@@ -552,9 +733,9 @@ cdef class Engine:
                 at += 1
             if at[0] != 10:
                 return NULL
-        self.last_route = <uint32_t> route
         if self.take_sample(<uint32_t> route, time, 1, value, 0.0, value, value) < 0:
             return NULL
+        self.last_route = <uint32_t> route
         self.tally_[T_LINES] += 1
         return at + 1
 
@@ -563,6 +744,8 @@ cdef class Engine:
         cdef Sample sample
         cdef int64_t route
         cdef double m2 = 0.0
+        cdef uint32_t before = self.last_route
+        cdef int taken
         cdef int code = parse_line(line, size, &sample)
         if code != SAMPLE:
             return code
@@ -577,7 +760,20 @@ cdef class Engine:
                 m2 = 0.0
             if not isfinite(m2):
                 return NOT_FINITE
-        if self.take_sample(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min, sample.max) < 0:
+        taken = self.take_sample(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min, sample.max)
+        if taken == STALE:              # it may have been the guess: a route of that name from before
+            self.unlearn(<uint32_t> route)
+            route = self.routes.find_text(sample.name, sample.name_size)
+            if route < 0:
+                return UNKNOWN
+            self.follow[before] = <uint32_t> route
+            self.last_route = <uint32_t> route
+            taken = self.take_sample(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min,
+                                     sample.max)
+            if taken == STALE:
+                self.unlearn(<uint32_t> route)
+                return UNKNOWN
+        if taken < 0:
             return -1
         self.tally_[T_LINES] += 1
         return SAMPLE
@@ -649,9 +845,14 @@ cdef class Engine:
     def sample(self, bytes wire not None, time, double value):
         """One sample of the daemon itself by its wire name, which must have a route; `time` None is now."""
         cdef int64_t route = self.routes.find_text(wire, len(wire))
-        if route < 0:
+        cdef int taken = STALE
+        if route >= 0:
+            taken = self.take_sample(<uint32_t> route, self.now if time is None else time, 1, value, 0.0, value, value)
+            if taken == STALE:
+                self.unlearn(<uint32_t> route)
+        if taken == STALE:
             raise ValueError(f"{wire!r} has no route")
-        if self.take_sample(<uint32_t> route, self.now if time is None else time, 1, value, 0.0, value, value) < 0:
+        if taken < 0:
             raise MemoryError()
 
     # -- cut, replay, answers --------------------------------------------------------------------------------------
@@ -698,7 +899,10 @@ cdef class Engine:
             if next == NULL:
                 break
             if tag & 3 == FORM_NAMES:
-                used = self.replay_name(<int> (tag >> 2 & 1), <int> (tag >> 3 & 1), tag >> 4, next, end)
+                if tag >> 2 & 3 == 3:
+                    used = self.replay_change(tag >> 4, next, end)
+                else:
+                    used = self.replay_name(<int> (tag >> 2 & 1), <int> (tag >> 3 & 1), tag >> 4, next, end)
                 if used < 0:
                     break
                 if not saved:
@@ -733,10 +937,11 @@ cdef class Engine:
                 break
             # A route whose record was in a damaged frame: whose samples these are is not known.
             if tag >> 2 < self.routes.n and self.apply(
-                    <uint32_t> (tag >> 2), time, <int64_t> count, sum, rest[0], rest[1], rest[2]) < 0:
+                    <uint32_t> (tag >> 2), time, <int64_t> count, sum, rest[0], rest[1], rest[2]) == -1:
                 raise MemoryError()
             at = next
             records += 1
+        self.unlearn_moved()
         if at < end:
             raise ValueError(f"malformed record at byte {at - begin} of {payload.shape[0]}")
         return records
@@ -780,11 +985,92 @@ cdef class Engine:
         name = (<const char *> at)[:size]
         if not self.fill_lost(type, number) or number != (self.routes.n if type else self.counters.n):
             return -1
-        try:
-            if type == 0:
-                self.make_counter(name, event)
-            else:
-                self.place_route(name, tuple(ids))
-        except ValueError:
-            return -1
+        # Where a name is taken, the record that freed it is lost, or was of a route and never written.
+        taken = (self.routes if type else self.counters).find_text(name, len(name))
+        if type == 0:
+            if taken >= 0:
+                self.hide(<uint32_t> taken, 0)
+            self.make_counter(name, event)
+        else:
+            if taken >= 0:
+                self.unlearn(<uint32_t> taken)
+            self.place_route(name, tuple(ids))
         return at + size - begin
+
+    cdef Py_ssize_t replay_change(self, uint64_t number, const uint8_t *at, const uint8_t *end) except? -1:
+        """One change of the counter (or route) `number`: bytes used, or -1 when it is malformed. What cannot be done
+        because records are lost is left."""
+        cdef const uint8_t *begin = at
+        cdef uint64_t fields[3]
+        cdef uint64_t wanted = 0
+        cdef uint64_t i
+        cdef int what
+        cdef bytes name = b""
+        if at == end:
+            return -1
+        what = at[0]
+        at += 1
+        wanted = 1 if what in (DELETE, RENAME, GONE, DEAD) else 3 if what == BURIED else 0
+        for i in range(wanted):
+            at = get_varint(at, end, &fields[i])
+            if at == NULL:
+                return -1
+        if what == RENAME or what == BURIED:
+            i = fields[wanted - 1]
+            if not 0 < i <= NAME_ROOM or i > <uint64_t> (end - at):
+                return -1
+            name = (<const char *> at)[:i]
+            at += i
+        if what == GONE or what == DEAD:
+            if not 0 < fields[0] <= MOST_RUN or number > MOST_IDS - fields[0] or not self.replay_run(
+                    what, number, fields[0]):
+                return -1
+            return at - begin
+        if what == BURIED:
+            if not self.fill_lost(0, number) or number != self.counters.n:
+                return -1
+            self.add_nameless(name, fields[0] != 0)
+            self.deleted[number] = fields[1]
+            return at - begin
+        if not DELETE <= what <= RENAME or not self.fill_lost(0, number + 1):
+            return -1
+        if what == DELETE:
+            self.hide(<uint32_t> number, fields[0])
+        elif what == UNDELETE:
+            if number in self.deleted and self.counters.find(self.counters.name(<uint32_t> number)) < 0:
+                self.show(<uint32_t> number)
+        elif not self.counters.is_away(number) and self.counters.find_text(name, len(name)) < 0:
+            self.move(<uint32_t> number, name)
+        return at - begin
+
+    cdef bint replay_run(self, int what, uint64_t first, uint64_t count) except? False:
+        """Ids that are gone, or routes that lead nowhere; those not known yet are so from the start."""
+        cdef uint64_t route
+        if not self.fill_lost(0 if what == GONE else 1, first):
+            return False
+        if what == GONE:
+            while self.counters.n < first + count:
+                self.add_nameless(b"", False)
+            self.forget(<uint32_t> first, <uint32_t> count)
+            return True
+        while self.routes.n < first + count:
+            if self.routes.insert_nameless(NULL, 0) < 0:
+                raise MemoryError()
+            if self.routes.n > self.target_room:
+                self.grow_targets()
+            self.target[self.routes.n - 1] = MANY
+            self.follow[self.routes.n - 1] = self.routes.n
+        for route in range(first, first + count):
+            self.unlearn(<uint32_t> route)
+        return True
+
+    cdef int add_nameless(self, bytes name, bint event) except -1:
+        """The next id, of a counter that is away from the start."""
+        cdef int64_t id = self.counters.insert_nameless(name, len(name))
+        if id < 0:
+            raise MemoryError()
+        if <uint64_t> id >= self.kind_room:
+            self.grow_kinds()
+        self.kind[id] = K_AWAY | (K_EVENT if event else 0)
+        self.make_places(<uint32_t> id)
+        return 0

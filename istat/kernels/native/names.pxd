@@ -49,3 +49,4 @@ cdef class NameTable:
     cdef void place(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil
     cdef int renew_slots(self) noexcept nogil
     cdef int take_away(self, uint32_t index) noexcept nogil
+    cdef int64_t insert_nameless(self, const char *text, Py_ssize_t size) noexcept nogil

@@ -157,6 +157,22 @@ cdef class NameTable:
         self.here -= 1
         return 0
 
+    cdef int64_t insert_nameless(self, const char *text, Py_ssize_t size) noexcept nogil:
+        """The next id, whose text is in no slot, or -1: no memory."""
+        cdef uint32_t index = self.n
+        if self.n == 0xFFFFFFFEu or self.make_room() < 0 or self.keep_text(index, text, size) < 0:
+            return -1
+        self.away[index >> 3] |= <uint8_t> (1 << (index & 7))
+        self.n += 1
+        return index
+
+    def add_nameless(self, bytes text=b""):
+        """The next id, without a name in the table; `text` is what it tells."""
+        cdef int64_t index = self.insert_nameless(text, len(text))
+        if index < 0:
+            raise MemoryError("no memory for another name")
+        return index
+
     def remove(self, uint32_t index):
         """Take a name away: it is found no more, and may be given to another id; the id still tells it. ValueError
         when the id has none here."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from istat.kernels.python.columns import Columns
 from istat.kernels.python.head import Frozen, Head
@@ -27,11 +27,16 @@ from istat.kernels.python.names import NameTable
 
 TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved", "metadata", "unknown",
          "from_future", "from_past", "rejected", "journalled")
+NAME_ROOM = 0xFFFF      # [bytes] of a name in a change
+MOST_IDS = 0xFFFFFFFE
+MOST_RUN = 65536        # ids that one record can say to be gone: bounds what damaged bytes can make of a few
 MOST_LOST = 16384       # name records that one stretch of damage can have held
 BAD_KEPT = 32           # bad lines kept with their text between two calls of take_leftovers; the rest is counted
 BAD_ROOM = 200          # [bytes] of a bad line kept
 SLACK = 0.0001          # how far a pre-aggregated mean may leave [min, max], as a share (spec: gauge validity)
 FORM_SAME, FORM_TIME, FORM_WIDE, FORM_NAMES = range(4)
+CHANGE = 3              # of a name record: what happened to a counter, not a name
+DELETE, UNDELETE, RENAME, POLICY, GONE, BURIED, DEAD = range(1, 8)     # what happened; docs/formats/journal.md
 _TALLY_OF = {BAD_FIELDS: "bad_fields", BAD_NUMBER: "bad_number", NOT_FINITE: "not_finite",
              RESERVED: "reserved", META: "metadata", UNKNOWN: "unknown"}
 
@@ -49,6 +54,9 @@ class Engine:
         self.heads = [Head(interval) for interval in intervals]
         self._targets: list[tuple[int, ...]] = []
         self._events: list[bool] = []
+        self.deleted: dict[int, int] = {}       # id -> number of its delete; until it is gone
+        self._gone: set[int] = set()
+        self._moved: set[int] = set()           # renamed since the last `unlearn_moved`
         self._oldest = [0] * len(intervals)
         self._now = self._newest_gauge = self._newest_event = 0
         self._journal = bytearray()
@@ -117,13 +125,101 @@ class Engine:
         return None if route < 0 else self._targets[route]
 
     def dump_names(self, first_counter: int = 0, first_route: int = 0) -> bytes:
-        """Name records of all counters and routes from these ids on: what `replay` reads back."""
+        """Records of all counters and routes from these ids on: what `replay` reads back."""
         out = bytearray()
-        for id in range(first_counter, len(self.counters)):
-            out += _name_record(0, self._events[id], id, (), self.counters.name(id))
-        for route in range(first_route, len(self.routes)):
-            out += _name_record(1, False, route, self._targets[route], self.routes.name(route))
+        id = first_counter
+        while id < len(self.counters):
+            run = _run(id, self._gone)
+            name = self.counters.name(id)
+            if run:
+                out += _change(id, GONE, run)
+            elif id in self.deleted:
+                out += _change(id, BURIED, self._events[id], self.deleted[id], len(name)) + name
+            else:
+                out += _name_record(0, self._events[id], id, (), name)
+            id += run or 1
+        route = first_route
+        dead = {route for route in range(first_route, len(self.routes)) if not self.routes.has(route)}
+        while route < len(self.routes):
+            run = _run(route, dead)
+            if run:
+                out += _change(route, DEAD, run)
+            else:
+                out += _name_record(1, False, route, self._targets[route], self.routes.name(route))
+            route += run or 1
         return bytes(out)
+
+    # -- changes
+
+    def delete(self, id: int, number: int) -> None:
+        """Hide a counter; the journal gets the record. `number` orders deletes. ValueError when it is not there."""
+        self._hide(id, number)
+        self._put_names(_change(id, DELETE, number))
+
+    def _hide(self, id: int, number: int) -> None:
+        self.counters.remove(id)
+        self.deleted[id] = number
+
+    def undelete(self, id: int) -> None:
+        """Show a deleted counter again. ValueError when it is not deleted or gone, or its name is another's now."""
+        self._show(id)
+        self._put_names(_change(id, UNDELETE))
+
+    def _show(self, id: int) -> None:
+        if id not in self.deleted:
+            raise ValueError(f"the counter {id} is not deleted, or gone")
+        self.counters.put_back(id, self.counters.name(id))
+        del self.deleted[id]
+
+    def rename(self, id: int, name: bytes) -> None:
+        """Give a counter another name; `unlearn_moved` is to follow. ValueError when the name is taken, or the counter
+        not there."""
+        self._move(id, name)
+        self._put_names(_change(id, RENAME, len(name)) + name)
+
+    def _move(self, id: int, name: bytes) -> None:
+        if not name or self.counters.find(name) >= 0:
+            raise ValueError(f"the counter {id} cannot be called {name!r}")
+        self.counters.remove(id)
+        self.counters.put_back(id, name)
+        self._moved.add(id)
+
+    def unlearn_moved(self) -> int:
+        """Forget the routes that led to counters renamed since the last call; how many."""
+        moved, self._moved = self._moved, set()
+        return self._unlearn(range(len(self.routes)), moved)
+
+    def sweep_routes(self, first: int, count: int) -> int:
+        """Forget those of these routes that lead to a counter which is deleted or gone; how many."""
+        return self._unlearn(range(first, min(first + count, len(self.routes))), self._gone | self.deleted.keys())
+
+    def _unlearn(self, routes: Iterable[int], ids: Set[int]) -> int:
+        found = [route for route in routes if self.routes.has(route) and not ids.isdisjoint(self._targets[route])]
+        for route in found:
+            self._unlearn_one(route)
+        return len(found)
+
+    def _unlearn_one(self, route: int) -> None:
+        self.routes.remove(route)
+        self._targets[route] = ()
+
+    def gone(self, first: int, count: int) -> None:
+        """No data of these counters (at most 65536) is anywhere any more: forget them. ValueError for others."""
+        if not 0 < count <= MOST_RUN or first + count > len(self.counters):
+            raise ValueError(f"there are no {count} counters from the id {first} on")
+        self._forget(first, count)
+        self._put_names(_change(first, GONE, count))
+
+    def _forget(self, first: int, count: int) -> None:
+        for id in range(first, first + count):
+            if self.counters.has(id):
+                self.counters.remove(id)
+            self.deleted.pop(id, None)
+            self._gone.add(id)
+
+    def is_gone(self, id: int) -> bool:
+        """Whether a counter is gone for good."""
+        return id in self._gone
 
     # -- journal buffer
 
@@ -181,11 +277,20 @@ class Engine:
         self._tally["samples"] += 1
         return True
 
-    def _take_sample(self, route: int, fields: Fields) -> None:
-        """Apply and, if any counter took it, journal."""
+    def _stale(self, route: int) -> bool:
+        """Whether a route leads nowhere, or to a counter that is deleted: the name must be learnt anew."""
+        targets = self._targets[route]
+        return not targets or not all(map(self.counters.has, targets))
+
+    def _take_sample(self, route: int, fields: Fields) -> bool:
+        """Apply and, if any counter took it, journal. False: the route is unlearnt, nothing was done."""
+        if self._stale(route):
+            self._unlearn_one(route)
+            return False
         taken = [self._apply_one(id, fields) for id in self._targets[route]]
         if any(taken):
             self._put_sample(route, fields)
+        return True
 
     def _line(self, line: bytes) -> int:
         parsed = parse(line)
@@ -202,7 +307,8 @@ class Engine:
                 m2 = 0.0
             if not math.isfinite(m2):
                 return NOT_FINITE
-        self._take_sample(route, (self._now if time is None else time, count, total, m2, low, high))
+        if not self._take_sample(route, (self._now if time is None else time, count, total, m2, low, high)):
+            return UNKNOWN
         self._tally["lines"] += 1
         return SAMPLE
 
@@ -235,9 +341,9 @@ class Engine:
     def sample(self, wire: bytes, time: int | None, value: float) -> None:
         """One sample of the daemon itself by its wire name, which must have a route; `time` None is now."""
         route = self.routes.find(wire)
-        if route < 0:
+        fields = (self._now if time is None else time, 1, value, 0.0, value, value)
+        if route < 0 or not self._take_sample(route, fields):
             raise ValueError(f"{wire!r} has no route")
-        self._take_sample(route, (self._now if time is None else time, 1, value, 0.0, value, value))
 
     # -- cut, replay, answers
 
@@ -261,20 +367,24 @@ class Engine:
         ValueError says where malformed records begin; those before it have been taken.
         """
         data, at, time, records = bytes(payload), 0, 0, 0
-        while at < len(data):
-            try:
+        try:
+            while at < len(data):
                 end, time = self._replay_one(data, at, time)
-            except (IndexError, struct.error, ValueError) as error:
-                raise ValueError(f"malformed record at byte {at} of {len(data)}") from error
-            if data[at] & 3 == FORM_NAMES and not saved:
-                self._names_log += data[at:end]
-            at = end
-            records += 1
+                if data[at] & 3 == FORM_NAMES and not saved:
+                    self._names_log += data[at:end]
+                at = end
+                records += 1
+        except (IndexError, struct.error, ValueError) as error:
+            raise ValueError(f"malformed record at byte {at} of {len(data)}") from error
+        finally:
+            self.unlearn_moved()
         return records
 
     def _replay_one(self, data: bytes, at: int, time: int) -> tuple[int, int]:
         tag, at = _get_varint(data, at)
         if tag & 3 == FORM_NAMES:
+            if tag >> 2 & CHANGE == CHANGE:
+                return self._replay_change(data, at, tag >> 4), time
             return self._replay_name(data, at, tag), time
         if tag & 3 != FORM_SAME:
             moved, at = _get_varint(data, at)
@@ -289,8 +399,9 @@ class Engine:
         if not all(map(math.isfinite, (total, m2, low, high))) or count >> 62:
             raise ValueError("not finite")
         # A route whose record was in a damaged frame has no targets here: whose samples these are is not known.
-        for id in self._targets[tag >> 2] if tag >> 2 < len(self._targets) else ():
-            self._apply_one(id, (time, count, total, m2, low, high))
+        if tag >> 2 < len(self._targets) and not self._stale(tag >> 2):
+            for id in self._targets[tag >> 2]:
+                self._apply_one(id, (time, count, total, m2, low, high))
         return at, time
 
     def _fill_lost(self, type: int, until: int) -> None:
@@ -324,11 +435,73 @@ class Engine:
         self._fill_lost(tag >> 2 & 1, tag >> 4)
         if tag >> 4 != len(self.routes if tag >> 2 & 1 else self.counters):
             raise ValueError("this id has a name")
+        # Where a name is taken, the record that freed it is lost, or was of a route and never written.
         if tag >> 2 & 1:
+            if self.routes.find(name) >= 0:
+                self._unlearn_one(self.routes.find(name))
             self._place_route(name, tuple(ids))
         else:
+            if self.counters.find(name) >= 0:
+                self._hide(self.counters.find(name), 0)
             self._make_counter(name, bool(tag >> 3 & 1))
         return at + size
+
+    def _replay_change(self, data: bytes, at: int, number: int) -> int:
+        """One change of the counter (or route) `number`. What cannot be done because records are lost is left."""
+        what, at = data[at], at + 1
+        if what in (GONE, DEAD):
+            count, at = _get_varint(data, at)
+            if not 0 < count <= MOST_RUN or number + count > MOST_IDS:
+                raise ValueError("too many ids")
+            self._replay_run(what, number, count)
+            return at
+        if what == BURIED:
+            return self._replay_buried(data, at, number)
+        batch, name = 0, b""
+        if what == DELETE:
+            batch, at = _get_varint(data, at)
+        elif what == RENAME:
+            name, at = _get_name(data, at)
+        elif what != UNDELETE:
+            raise ValueError(f"no change is called {what}")
+        self._fill_lost(0, number + 1)
+        if what == DELETE and self.counters.has(number):
+            self._hide(number, batch)
+        elif what == RENAME and self.counters.has(number) and self.counters.find(name) < 0:
+            self._move(number, name)
+        elif what == UNDELETE and number in self.deleted and self.counters.find(self.counters.name(number)) < 0:
+            self._show(number)
+        return at
+
+    def _replay_run(self, what: int, first: int, count: int) -> None:
+        """Ids that are gone, or routes that lead nowhere; those not known yet are so from the start."""
+        table = self.counters if what == GONE else self.routes
+        self._fill_lost(0 if what == GONE else 1, first)
+        while len(table) < first + count:
+            table.add_nameless()
+            if what == GONE:
+                self._events.append(False)
+            else:
+                self._targets.append(())
+        if what == GONE:
+            self._forget(first, count)
+            return
+        for route in range(first, first + count):
+            if self.routes.has(route):
+                self._unlearn_one(route)
+
+    def _replay_buried(self, data: bytes, at: int, number: int) -> int:
+        """A counter that is deleted already, whoever has its name now."""
+        event, at = _get_varint(data, at)
+        batch, at = _get_varint(data, at)
+        name, at = _get_name(data, at)
+        self._fill_lost(0, number)
+        if number != len(self.counters):
+            raise ValueError("this id has a name")
+        self.counters.add_nameless(name)
+        self._events.append(bool(event))
+        self.deleted[number] = batch
+        return at
 
 
 def _valid(count: int, total: float, low: float, high: float) -> bool:
@@ -369,6 +542,26 @@ def _zigzag(value: int) -> int:
 
 def _unzigzag(value: int) -> int:
     return (value >> 1) ^ -(value & 1)
+
+
+def _get_name(data: bytes, at: int) -> tuple[bytes, int]:
+    size, at = _get_varint(data, at)
+    if not 0 < size <= min(NAME_ROOM, len(data) - at):
+        raise ValueError("name cut off")
+    return data[at:at + size], at + size
+
+
+def _run(first: int, ids: Set[int]) -> int:
+    """How many ids from `first` on are in a set, without a gap; at most what one record may say."""
+    last = first
+    while last in ids and last - first < MOST_RUN:
+        last += 1
+    return last - first
+
+
+def _change(number: int, what: int, *fields: int) -> bytes:
+    """What happened to a counter (or route), as a journal record."""
+    return b"".join(map(_varint, [number << 4 | CHANGE << 2 | FORM_NAMES, what, *fields]))
 
 
 def _name_record(type: int, event: bool, number: int, ids: tuple[int, ...], name: bytes) -> bytes:

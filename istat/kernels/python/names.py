@@ -62,6 +62,12 @@ class NameTable:
             self._names.append(name)
         return index
 
+    def add_nameless(self, text: bytes = b"") -> int:
+        """The next id, without a name in the table; `text` is what it tells."""
+        self._names.append(text)
+        self._away.add(len(self._names) - 1)
+        return len(self._names) - 1
+
     def name(self, index: int) -> bytes:
         """The name of an id."""
         if not 0 <= index < len(self._names):
