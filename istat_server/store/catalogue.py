@@ -60,6 +60,20 @@ class Catalogue:
         engine.add_route(wire, ids)
         return Learned.KNOWN
 
+    def create(self, name: bytes, event: bool) -> int | Learned:
+        """The id of a stored name, made when it is new; it gets no route. KNOWN when it is of the other kind."""
+        if not name:
+            return Learned.NOTHING
+        if len(name) > names.WIRE_NAME_ROOM:
+            return Learned.TOO_LONG
+        id = self._engine.counters.find(name)
+        if id >= 0:
+            return id if self._engine.is_event(id) == event else Learned.KNOWN
+        if len(self._engine.counters) >= self._max:
+            return Learned.FULL
+        made: int = self._engine.add_counter(name, event)
+        return made
+
     def find(self, name: bytes) -> Counter | None:
         """The counter of a name in any spelling."""
         id = self._engine.counters.find(names.stored(name))

@@ -71,6 +71,15 @@ class Workshop:
                 made = compaction.reduce_direct([source], header, self._folder_of(coarser))
                 entries += [self._entry(one, whole=False) for one in made]
 
+    def write_blocks(self, level: int, kind: str, made: Sequence[blocks.Block], sequence: int) -> FileEntry:
+        """Finished blocks, by ascending id, as a file of a level; one that compaction brings into windows."""
+        interval = self._ladder.levels[level].interval
+        start, end = min(block.first_time for block in made), max(block.last_time for block in made) + interval
+        header = self._header(level, kind, start, end, (sequence, sequence))
+        with StatFileWriter(self._folder_of(level), header) as file:
+            file.add(made)
+            return self._entry(file.finish(), whole=False)
+
     def run(self, job: Job, open_files: Mapping[str, StatFile]) -> list[FileEntry]:
         """Write what a job asks for; `open_files` are its inputs by path."""
         if isinstance(job, Merge):

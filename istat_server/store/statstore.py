@@ -72,8 +72,8 @@ class StatStore:
         self.catalogue = Catalogue(self.engine, options.max_counters, lambda: pool.apply(_nothing))
         self.learn: Callable[[bytes], Learned] = self.catalogue.learn
         self.files = LiveFiles(folder, ladder, clock, options.cache_bytes, state)
-        self.flushing = Flushing(self.files, ladder, clock, background, self._workshop)
-        self.housekeeping = Housekeeping(self.files, ladder, clock, background, self._workshop)
+        self.flushing = Flushing(self.files, ladder, clock, background, self.workshop)
+        self.housekeeping = Housekeeping(self.files, ladder, clock, background, self.workshop)
         self._cut_at = clock.monotonic()
         self._frame_clock = int(clock.now())
         self._closed = False
@@ -234,7 +234,8 @@ class StatStore:
         self.flush()
         self.housekeeping.compact()
 
-    def _workshop(self) -> Workshop:
+    def workshop(self) -> Workshop:
+        """Where new files of this store come from."""
         state = self.files.manifest
         return Workshop(self.folder, self.ladder, self.files.number, int(self._clock.now()), state.uuid)
 

@@ -1,0 +1,195 @@
+"""Buckets from elsewhere into a store that no server has open: names, fine and settled files, one commit a batch.
+
+Memory is bounded: rows are coded into blocks as they come, and blocks wait for the commit. The commit names the files,
+the counters and how far the source is read, all in one MANIFEST: what a crash leaves before it never counts, and what
+comes after it is not appended again, as the importer goes on from the mark. Knows no source formats.
+"""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istat.clock import Clock
+from istat.errors import StoreLocked
+from istat.kernels import blocks, columns
+from istat.names import munge
+from istat.retention import Ladder
+from istat_server.store import manifest, namefiles, planning
+from istat_server.store.catalogue import Learned
+from istat_server.store.manifest import FINE, SETTLED, FileEntry, Import, Manifest
+from istat_server.store.settling import Archive, Limits, place
+from istat_server.store.statstore import Options, StatStore
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+
+# Rows that wait to be coded, in order of ids: 48 bytes each.
+ROWS_AT_ONCE = 1 << 20
+# Coded blocks that wait for a commit [bytes].
+BLOCKS_AT_ONCE = 64 << 20
+# Why a counter is not taken, as it is counted.
+REFUSALS = {Learned.NOTHING: "name_empty", Learned.TOO_LONG: "name_too_long", Learned.FULL: "name_refused",
+            Learned.KNOWN: "other_kind"}
+
+Place = tuple[int, str]         # level, kind of file
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a source has of one counter. `mark` tells the importer where to go on after it."""
+
+    name: bytes                 # without a star; munged when it is taken
+    event: bool
+    archives: tuple[Archive, ...]
+    mark: str
+
+
+class Appender:
+    """Takes series, in any order, and commits them. Use `open_store` for the store."""
+
+    def __init__(self, store: StatStore, clock: Clock) -> None:
+        self.totals: Counter[str] = Counter()       # since the last commit
+        self._store, self._clock = store, clock
+        store.flush()                               # names and rows of the journal come first
+        now = int(clock.now())
+        oldest = [now - level.keep for level in store.ladder.levels]
+        oldest[0] = max(oldest[0], store.files.bare_until)
+        self._limits = Limits(tuple(oldest), now + store.ladder.finest.interval)
+        self._rows: dict[int, dict[Place, Columns]] = {}
+        self._waiting = 0
+        self._last_id = -1
+        self._writers: dict[Place, blocks.BlockWriter] = {}
+        self._coded: list[tuple[Place, list[blocks.Block]]] = []    # finished: by ascending ids each
+        self._open: dict[Place, list[blocks.Block]] = {}
+        self._bytes = 0
+        self._spans: set[int] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time for a commit."""
+        return self._bytes >= BLOCKS_AT_ONCE
+
+    def append(self, series: Series) -> None:
+        """Take one counter's buckets. What is not taken is counted in `totals`."""
+        placed = place(series.event, series.archives, self._store.ladder, self._limits)
+        self.totals.update({key: count for key, count in placed.refused.items() if count})
+        if not placed.taken:
+            return
+        id = self._store.catalogue.create(munge(series.name), series.event)
+        if isinstance(id, Learned):
+            self.totals[REFUSALS[id]] += 1
+            return
+        self.totals["counters"] += 1
+        self.totals["buckets"] += placed.taken
+        self.totals["covered"] += placed.covered
+        self._put(id, (0, FINE), placed.fine)
+        for level, rows in placed.settled.items():
+            self._put(id, (level, SETTLED), rows)
+        if self._waiting >= ROWS_AT_ONCE:
+            self._code()
+
+    def _put(self, id: int, where: Place, rows: Columns) -> None:
+        if len(rows):
+            self._rows.setdefault(id, {}).setdefault(where, columns.Columns()).extend(rows)
+            self._waiting += len(rows)
+
+    def _code(self) -> None:
+        """Rows become blocks; ids that descend begin new files."""
+        if self._rows and min(self._rows) <= self._last_id:
+            self._end_files()
+        span = self._store.ladder.window(0)
+        for id, places in sorted(self._rows.items()):
+            event = self._store.engine.is_event(id)
+            for (level, kind), rows in places.items():
+                if kind == SETTLED and event:
+                    rows.fold_rates()
+                else:
+                    rows.fold(event)
+                if kind == FINE:
+                    self._spans |= {row[0] for row in rows.reduce(0, span).rows()}
+                self._writer(level, kind).add_run(id, event, rows)
+            self._last_id = id
+        self._rows, self._waiting = {}, 0
+        for where, writer in self._writers.items():
+            self._keep(where, writer.take())
+
+    def _writer(self, level: int, kind: str) -> blocks.BlockWriter:
+        if (level, kind) not in self._writers:
+            interval = self._store.ladder.levels[level].interval
+            self._writers[level, kind] = blocks.BlockWriter(interval=interval)
+        return self._writers[level, kind]
+
+    def _keep(self, where: Place, made: list[blocks.Block]) -> None:
+        self._open.setdefault(where, []).extend(made)
+        self._bytes += sum(len(block.data) for block in made)
+
+    def _end_files(self) -> None:
+        for where, writer in self._writers.items():
+            self._keep(where, writer.finish())
+        self._coded += [(where, made) for where, made in self._open.items() if made]
+        self._writers, self._open, self._last_id = {}, {}, -1
+
+    def commit(self, note: Import) -> Import:
+        """Make all that was appended live, together with the note, to whose totals it adds. The note as written.
+
+        StoreFull or OSError: nothing of it is in the store.
+        """
+        self._code()
+        self._end_files()
+        store, files = self._store, self._store.files
+        workshop, sequence = store.workshop(), files.number()
+        added = Counter(note.totals)
+        added.update(self.totals)
+        note = replace(note, totals=dict(added), saved=int(self._clock.now()))
+        written: list[FileEntry] = []
+        names, next_names = files.manifest.names, files.manifest.next_names
+        try:
+            written += [workshop.write_blocks(*where, made, sequence) for where, made in self._coded]
+            store.engine.take_journal()             # its name records stand in the names file instead
+            records = store.engine.take_names()
+            if records:
+                names = namefiles.write(files.folder, files.uuid, next_names, names, records)
+                next_names += 1
+        except BaseException:
+            workshop.discard(written)
+            raise
+
+        def change(state: Manifest) -> Manifest:
+            late = {start for start in self._spans if start >= planning.bare_until(state, store.ladder)}
+            others = tuple(one for one in state.imports if one.key != note.key)
+            return state.with_files(written, derived=state.derived - late, names=names, next_names=next_names,
+                                    imports=(*others, note))
+
+        files.commit(change, written)
+        self._coded, self._bytes, self._spans = [], 0, set()
+        self.totals.clear()
+        return note
+
+    def abandon(self) -> None:
+        """Forget what was appended since the last commit, new names too. The store must then be closed."""
+        self._rows, self._writers, self._open, self._coded = {}, {}, {}, []
+        self._store.engine.take_journal()
+        self._store.engine.take_names()
+
+
+def open_store(folder: Path, clock: Clock, retention: str | None, options: Options | None = None) -> StatStore:
+    """A store that no server has open, made if it is missing. StoreLocked says what to do when one has.
+
+    StoreError when it is of another retention than the one given.
+    """
+    state, _problem = manifest.load(folder) if folder.exists() else (None, "")
+    text = retention or (state.retention if state else None)
+    ladder = Ladder.parse(text) if text else Ladder.parse()
+    try:
+        return StatStore.open(folder, ladder, clock, options=options)
+    except StoreLocked as error:
+        raise StoreLocked(f"{folder} is in use by an istat-server: stop it (systemctl stop istat-server), import, and "
+                          f"start it again; agents keep what they measure meanwhile") from error
+
+
+def noted(imports: Iterable[Import], key: str) -> Import | None:
+    """How far a source was imported, or None."""
+    return next((one for one in imports if one.key == key), None)
