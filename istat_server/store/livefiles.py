@@ -68,8 +68,8 @@ class LiveFiles:
         return StatFile.open(self.folder / entry.path, self.blocks)
 
     def keep_for(self, previous: Manifest) -> None:
-        """Files that only `previous` names go with the next commit."""
-        self._leaving = opening.references(previous) - opening.references(self.manifest)
+        """Files that only `previous` needs go with the next commit."""
+        self._leaving = _only(previous, self.manifest)
 
     @property
     def uuid(self) -> bytes:
@@ -126,9 +126,7 @@ class LiveFiles:
         """What this MANIFEST dropped is the previous one's now; what that one had dropped can go."""
         needed = opening.references(state)
         self.remove(self._leaving | {entry.path for entry in add if entry.path not in needed})
-        journal_of = (str(journal.segment_path(Path("journal"), number))
-                      for number in range(before.replay_from, state.replay_from))
-        self._leaving = (opening.references(before) - needed) | set(journal_of)
+        self._leaving = _only(before, state)
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files of this store; one that cannot be is left for the next start."""
@@ -144,3 +142,10 @@ class LiveFiles:
         """Close all files; questions under way are answered first."""
         for live in self.view.files:
             live.file.close()
+
+
+def _only(before: Manifest, state: Manifest) -> set[str]:
+    """The files, journal segments too, that `before` needs and `state` does not."""
+    segments = (str(journal.segment_path(Path("journal"), number))
+                for number in range(before.replay_from, state.replay_from))
+    return (opening.references(before) - opening.references(state)) | set(segments)

@@ -342,3 +342,20 @@ def test_merges_wait_while_the_disk_is_nearly_full(tmp_path, clock, monkeypatch,
     assert len(store.files.manifest.files) < 9
     assert (store.status()["work_problem"], count(store, "a")) == ("", 9)
     store.close()
+
+
+def test_segments_that_only_the_previous_manifest_needs_go_after_a_restart_too(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    put(store, "a 1")
+    store.flush()
+    put(store, "a 1")
+    store.flush()
+    kept = set((tmp_path / "journal").iterdir())
+    crash(store)
+    store = open_store(tmp_path, clock)
+    put(store, "a 1")
+    store.flush()
+    oldest = manifest.load_previous(tmp_path).replay_from
+    assert min(int(path.stem) for path in (tmp_path / "journal").iterdir()) == oldest
+    assert kept - set((tmp_path / "journal").iterdir())
+    store.close()

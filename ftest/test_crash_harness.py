@@ -1,0 +1,290 @@
+"""kill -9 at any moment of taking, cutting, merging, deriving, expiring and starting, over and over.
+
+After every restart all buckets of all levels are compared with a plain reference: nothing that was read 100 ms
+before is missing, nothing is counted twice, and no file is left over. ISTAT_CRASH_SEED repeats a run's decisions.
+"""
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from ftest.crashload import (
+    EVENTS,
+    LADDER,
+    LEVELS,
+    NOW,
+    SEQUENCE,
+    Answer,
+    Line,
+    Reference,
+    Stream,
+    counters_of,
+    differences,
+    weight_of,
+)
+from ftest.serverprocess import ROOT, ServerProcess
+from istat_server.store import manifest, opening
+
+SAFE = 0.15             # [s] the store's 100 ms, and what the write itself may need
+LINES_AT_ONCE = 40
+TOKEN = "crash"
+EXPECTED_IN = 20.0      # [s] for background work of a loaded machine to come to rest
+
+
+class FastServer(ServerProcess):
+    """A server in a hurry. While it runs, the next one loads its modules."""
+
+    spare: subprocess.Popen[bytes] | None = None
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        assert self.process is None, "it runs already"
+        self.process, self.spare = self.spare or self._load(), None
+        arguments = [text for name, value in self.options.items() for text in (f"--{name}", str(value))]
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(arguments).encode() + b"\n")
+        self.process.stdin.close()
+        return self.process
+
+    def prepare(self) -> None:
+        """Let the next one load."""
+        self.spare = self.spare or self._load()
+
+    def _load(self) -> subprocess.Popen[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen([sys.executable, "-m", "ftest.fastserver"], cwd=ROOT, env=self.environment,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+
+    def let_go(self) -> None:
+        """End what still runs."""
+        if self.process is not None:
+            self.kill9()
+        if self.spare is not None:
+            assert self.spare.stdin is not None
+            self.spare.stdin.close()            # it ends by itself then
+            self.spare.wait()
+            self.spare = None
+
+
+class Feeder(threading.Thread):
+    """Sends a stream over one connection until it breaks; `sent` is all that may have arrived."""
+
+    def __init__(self, server: ServerProcess, stream: Stream, now: int, fresh: list[str], pause: float) -> None:
+        super().__init__(daemon=True)
+        self.sent: list[Line] = []
+        self._server, self._stream, self._now, self._fresh, self._pause = server, stream, now, fresh, pause
+
+    def run(self) -> None:
+        """Until the server is gone."""
+        try:
+            with self._server.connect() as sock:
+                while True:
+                    lines = self._stream.lines(self._now, self._fresh, LINES_AT_ONCE)
+                    self.sent += lines
+                    sock.sendall(b"".join(line.text for line in lines))
+                    time.sleep(self._pause)
+        except OSError:
+            return          # the server was killed
+
+
+class Harness:
+    """One store, many lives."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.server = FastServer(folder, retention=LADDER, flush=1, fake_time=NOW, admin_token=TOKEN)
+        self.now = NOW
+        self.stream = Stream(seed)
+        self.reference = Reference()
+        self.figures = {"kills": 0, "cuts": 0, "jobs": 0, "lines": 0, "compared": 0}
+
+    def life(self, number: int) -> None:
+        """Load, kill, restart, compare."""
+        rng, server = self.random, self.server
+        feeder = Feeder(server, self.stream, self.now, [f"life.n{number}.c{at}" for at in range(2)],
+                        rng.choice([0.002, 0.005, 0.02]))
+        feeder.start()
+        server.prepare()
+        marks = self._watch(time.monotonic() + rng.uniform(0.02, 0.9))
+        killed = self._kill()
+        feeder.join()
+        safe = max((seen for at, seen in marks if at <= killed - SAFE), default=0)
+        before = self.now
+        self.now += rng.randint(300, 3400)
+        server.options["fake-time"] = self.now
+        if rng.random() < 0.15:
+            self._killed_at_start()
+        server.start()
+        self._believe()
+        self._take(feeder.sent, before, safe)
+        self.compare()
+        if number % 5 == 0:
+            self._at_rest()
+
+    def _watch(self, end: float) -> list[tuple[float, int]]:
+        """What was seen of the stream, and when: what was only sent a loaded server may leave in the socket."""
+        marks = []
+        status = {"cuts": 0, "jobs": 0}
+        while time.monotonic() < end:
+            answer = self.server.post("/*", {"keys": [SEQUENCE], "start": self.now - 60, "stop": self.now + 60,
+                                            "maxSamples": -1})
+            found = answer[SEQUENCE]            # a sentence while there is none
+            seen = [bucket["max"] for bucket in found["data"]] if isinstance(found, dict) else []
+            if seen:
+                marks.append((time.monotonic(), int(max(seen))))
+            status = self.server.get("/api/v1/status")["store"]
+            time.sleep(self.random.uniform(0.0, 0.03))
+        for key in ("cuts", "jobs"):
+            self.figures[key] += status[key]
+        return marks
+
+    def _kill(self) -> float:
+        """SIGKILL; now and then in the middle of an orderly end. When it was."""
+        if self.random.random() < 0.1:
+            self.server.signal(signal.SIGTERM)
+            time.sleep(self.random.uniform(0.0, 0.15))
+        killed = time.monotonic()
+        self.server.kill9()
+        self.figures["kills"] += 1
+        return killed
+
+    def _killed_at_start(self) -> None:
+        """A life that ends before it is ready."""
+        process = self.server._spawn()
+        time.sleep(self.random.uniform(0.0, 0.25))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        self.server.process = None
+        self.figures["kills"] += 1
+
+    def _believe(self) -> None:
+        """Lives without a commit make the clock look as if it had jumped; an operator knows better."""
+        answer = requests.post(self.server.url + "/api/v1/clock/confirm", timeout=10,
+                               headers={"Authorization": f"Bearer {TOKEN}"})
+        assert answer.status_code == 200, answer.text
+
+    def _take(self, sent: list[Line], before: int, safe: int) -> None:
+        """Find out how much of what was sent is there: it must be a beginning, with all that was seen in it."""
+        start = self.now - LEVELS[-1][1] + LEVELS[-1][0]
+        start -= start % LEVELS[-1][0]
+        names = dict.fromkeys(name for line in sent for name in counters_of(line.wire))
+        gauges, events = measure(self.ask(LEVELS[-1][0], start, [*names, *self.reference.names()]))
+        had = self.reference.weight(start)
+        gauges, events = gauges - had[0], events - had[1]
+        last = 0
+        for line in sent:
+            if gauges <= 0 and events <= 0:
+                break
+            self.reference.take(line, before)
+            count, total = weight_of(line, before, start)
+            gauges, events, last = gauges - count, events - total, line.number
+        assert (gauges, events) == (0, 0), f"{gauges} samples, and events of {events}, too many (or, below 0, missing)"
+        assert last >= safe, f"what is there ends with line {last}, but line {safe} was seen"
+        self.figures["lines"] += last - sent[0].number + 1 if last else 0
+
+    def _at_rest(self) -> None:
+        """No file is left over once the work that the last life left is done."""
+        end = time.monotonic() + EXPECTED_IN
+        while left := left_over(self.server.store):
+            assert time.monotonic() < end, f"left over: {left}"
+            time.sleep(0.05)
+
+    # -- comparing
+
+    def ask(self, interval: int, start: int, names: list[str]) -> Answer:
+        """All buckets of a level."""
+        question = {"keys": list(dict.fromkeys(names)), "start": start, "stop": self.now + 600, "maxSamples": -1,
+                    "compact": True}
+        found = self.server.post("/*", question)
+        answer: Answer = {}
+        for name in names:
+            if isinstance(found[name], dict):
+                assert found[name]["interval"] == interval, found[name]
+                answer[name] = {row[0]: (row[1], row[2], row[3], row[4]) for row in found[name]["data"]}
+        return answer
+
+    def compare(self) -> None:
+        """All buckets of all levels."""
+        self.reference.forget(self.now - LEVELS[-1][1] - 86400)
+        lives = [name for name in self.reference.names() if name.startswith("life.")]
+        names = [name for name in self.reference.names() if name not in lives[:-20]]
+        for level, (interval, keep) in enumerate(LEVELS):
+            start = self.now - keep + interval
+            start -= start % interval
+            answer = self.ask(interval, start, names)
+            wrong = list(differences(self.reference, level, start, self.now + 600, answer, names))
+            assert not wrong, f"{len(wrong)} buckets differ:\n" + "\n".join(wrong[:20])
+            self.figures["compared"] += sum(len(found) for found in answer.values())
+
+
+def measure(answer: Answer) -> tuple[int, int]:
+    """As Reference.weight."""
+    gauges = events = 0
+    for name, found in answer.items():
+        if name in EVENT_COUNTERS:
+            events += round(sum(bucket[3] for bucket in found.values()) * LEVELS[0][0])
+        else:
+            gauges += sum(bucket[0] for bucket in found.values())
+    return gauges, events
+
+
+def left_over(store: Path) -> set[str]:
+    """Files that neither MANIFEST names, as seen at one moment of a store that may be at work."""
+    before = [manifest.load(store)[0], manifest.load_previous(store)]
+    states = [state for state in before if state is not None]
+    found = {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
+    named = {path for state in states for path in opening.references(state)} | KNOWN
+    oldest = min(state.replay_from for state in states)
+    extra = {path for path in found - named
+             if not (path.startswith("journal/") and int(Path(path).stem) >= oldest)}
+    return extra or ({"(it changes)"} if before[0] != manifest.load(store)[0] else set())
+
+
+EVENT_COUNTERS = {name for wire in EVENTS for name in counters_of(wire)}
+KNOWN = {"LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "reserve"}
+
+
+def run(folder: Path, kills: int) -> None:
+    """So many kills."""
+    seed = int(os.environ.get("ISTAT_CRASH_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"ISTAT_CRASH_SEED={seed}")
+    harness = Harness(folder, seed)
+    try:
+        harness.server.start()
+        life = 0
+        while harness.figures["kills"] < kills:
+            life += 1
+            try:
+                harness.life(life)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, life {life}: {error}") from error
+        assert harness.server.terminate() == 0
+        assert not left_over(harness.server.store)
+        harness.server.start()
+        harness.compare()
+        harness.server.assert_no_traceback()
+    finally:
+        harness.server.let_go()
+    print(harness.figures)
+    enough = kills // 2
+    assert min(harness.figures[key] for key in ("cuts", "jobs")) >= enough, f"too quiet: {harness.figures}"
+
+
+def test_some_kills(tmp_path: Path) -> None:
+    run(tmp_path, 25)
+
+
+@pytest.mark.slow
+def test_two_hundred_kills(tmp_path: Path) -> None:
+    run(tmp_path, 200)
