@@ -69,24 +69,26 @@ def frame_header(salt: int, clock: int, payload: bytes) -> bytes:
     return _FRAME.pack(salt, len(payload), clock, crc)
 
 
-def read_segment(path: Path, damage: Damage) -> Iterator[tuple[int, bytes]]:
+def read_segment(path: Path, damage: Damage) -> Iterator[tuple[int, memoryview]]:
     """(clock, payload) of each good frame in order. StoreCorrupt when the header cannot be read.
 
+    A payload is a part of the file's bytes in memory, not a copy.
     After a bad frame the next one whose salt and checksum are right goes on; a flipped length is thus no end.
     """
     data = path.read_bytes()
     salt = _salt(path, data)
     marker = struct.pack("<I", salt)
+    view = memoryview(data)
     at = HEADER_BYTES
     while at < len(data):
-        frame = _frame_at(data, at, salt)
+        frame = _frame_at(view, at, salt)
         if frame is not None:
             clock, payload = frame
             yield clock, payload
             at += _FRAME.size + len(payload)
             continue
         begin, at = at, data.find(marker, at + 1)
-        while at >= 0 and _frame_at(data, at, salt) is None:
+        while at >= 0 and _frame_at(view, at, salt) is None:
             at = data.find(marker, at + 1)
         if at < 0:
             damage.torn_bytes += len(data) - begin
@@ -107,7 +109,7 @@ def _salt(path: Path, data: bytes) -> int:
     return int(salt)
 
 
-def _frame_at(data: bytes, at: int, salt: int) -> tuple[int, bytes] | None:
+def _frame_at(data: memoryview, at: int, salt: int) -> tuple[int, memoryview] | None:
     if at + _FRAME.size > len(data):
         return None
     marker, length, clock, crc = _FRAME.unpack_from(data, at)

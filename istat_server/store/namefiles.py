@@ -22,16 +22,17 @@ def path_of(folder: Path, number: int) -> Path:
     return journal.segment_path(folder / "names", number, "names")
 
 
-def read(path: Path) -> bytes:
+def read(path: Path) -> bytes | memoryview:
     """The records of a names file. StoreCorrupt when any of it is missing: ids would shift."""
     damage = journal.Damage()
     try:
-        records = b"".join(payload for _clock, payload in journal.read_segment(path, damage))
+        frames = [payload for _clock, payload in journal.read_segment(path, damage)]
     except FileNotFoundError as error:
         raise StoreCorrupt(f"{path}: is missing; without it counters would get the samples of others") from error
     if damage.notes:
         raise StoreCorrupt(f"{path}: {'; '.join(damage.notes)}")
-    return records
+    # A record may lie in two frames. One frame, as nearly all files have, needs no copy.
+    return frames[0] if len(frames) == 1 else b"".join(frames)
 
 
 def write(folder: Path, uuid: bytes, number: int, before: Sequence[int], records: bytes) -> tuple[int, ...]:

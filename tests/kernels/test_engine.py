@@ -306,3 +306,19 @@ def test_kernel_is_twin_whatever_is_changed_and_replay_gives_it_again(native, st
         assert [again.counters.find(b"foo.bar"), again.deleted] == [twin.counters.find(b"foo.bar"), twin.deleted]
         assert [rows(again, id) for id in range(len(again.counters))] == [
             rows(twin, id) for id in range(len(twin.counters))]
+
+
+def test_replay_takes_each_sort_of_route_and_refuses_what_is_no_name(kernels):
+    source = kernels.engine.Engine([10], 7)
+    for k in range(300):
+        source.add_counter(b"c%d" % k, k % 2)
+        source.add_route(b"one%d" % k, (k,))
+        source.add_route(b"all%d" % k, tuple(range(k + 1)))
+    names = source.dump_names()
+    again = kernels.engine.Engine([10], 7)
+    assert again.replay(names, True) == 900
+    assert again.dump_names() == names
+    assert (again.route(b"all7"), again.route(b"one7")) == (tuple(range(8)), (7,))
+    for bad in (b"\x03" + b"\x80\x80\x04" + b"n" * 65536, b"\x03\x05c", b"\x07\x01" + b"\xff" * 9 + b"\x01\x01r"):
+        with pytest.raises(ValueError, match="byte 0"):
+            kernels.engine.Engine([10], 7).replay(bad)

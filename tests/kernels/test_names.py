@@ -134,3 +134,39 @@ def test_kernel_is_twin_when_names_come_and_go(native, moves, pattern):
     assert ours.children(pattern) == twin.children(pattern)
     assert [ours.name(id) for id in range(len(ours))] == [twin.name(id) for id in range(len(twin))]
     assert (ours.count(), len(ours)) == (twin.count(), len(twin))
+
+
+def test_ids_with_another_name_than_their_first_are_listed(kernels):
+    table = table_of(kernels.names, [b"a", b"b"])
+    for id, name in ((0, b"x.y"), (0, b"x.z"), (1, b"b")):
+        table.remove(id)
+        table.put_back(id, name)
+    assert (table.find(b"a"), table.find(b"x.y"), table.find(b"x.z"), table.moved) == (-1, -1, 0, [0])
+
+
+def test_names_have_a_longest(kernels):
+    table = table_of(kernels.names, [b"", b"n" * 65535])
+    assert (table.name(0), table.find(b"n" * 65535)) == (b"", 1)
+    with pytest.raises(ValueError, match="65535"):
+        table.add(b"n" * 65536)
+
+
+def test_slots_stay_right_when_many_are_freed(kernels):
+    table = table_of(kernels.names, [b"n%d" % i for i in range(20000)])
+    for i in range(0, 20000, 3):
+        table.remove(i)
+    assert [table.find(b"n%d" % i) for i in range(20000)] == [-1 if i % 3 == 0 else i for i in range(20000)]
+    assert [table.add(b"n%d" % i) for i in range(0, 20000, 3)] == list(range(20000, 20000 + 6667))
+
+
+def test_one_text_serves_a_counter_and_its_route(native):
+    """What a table that shares needs for a name of some 43 bytes: 8 for the reference, 10 to 15 for the slot."""
+    engine = native.engine.Engine([10], 7)
+    for i in range(100000):
+        name = b"host.web%04d.cpu.core%04d.user.percent.sum" % (i // 50, i)
+        assert len(name) == 42 + (i > 9999)
+        engine.add_route((b"*" if i % 2 else b"") + name, (engine.add_counter(name, i % 2),))
+    assert engine.routes.memory() < 25 * 100000
+    assert engine.counters.memory() < 70 * 100000
+    assert engine.route(b"*host.web0000.cpu.core0001.user.percent.sum") == (1,)
+    assert engine.route(b"host.web0000.cpu.core0001.user.percent.sum") is None

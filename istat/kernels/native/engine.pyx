@@ -14,7 +14,8 @@ from istat.kernels.native.columns cimport Columns
 from istat.kernels.native.head cimport Frozen, Head, HeadState, head_add, head_places
 from istat.kernels.native.lines cimport (
     BAD_FIELDS, BAD_NUMBER, EMPTY, META, NOT_FINITE, RESERVED, SAMPLE, UNKNOWN, Sample, is_digit, is_space, parse_line)
-from istat.kernels.native.names cimport NameTable
+from istat.kernels.native.names cimport (
+    EXISTS, NAME_ROOM, NO_MEMORY, Arena, NameTable, ref_at, ref_size, ref_text)
 
 cdef extern from *:
     """
@@ -33,7 +34,8 @@ cdef extern from *:
 cdef enum:
     MAX_LEVELS = 8
     MANY = 0x80000000u         # a target with this bit is an index into `many`
-    MOST_IDS = 0xFFFFFFFEu
+    MOST_IDS = 0xFFFFFFFEu      # ids are less
+    FORESEEN = 12              # name records whose slots are fetched ahead of their turn
     MOST_RUN = 65536           # ids that one record can say to be gone: bounds what damaged bytes can make of a few
     MOST_LOST = 16384          # name records that one stretch of damage can have held
     RECORD_ROOM = 96           # [bytes] more than any sample record takes
@@ -52,7 +54,6 @@ cdef enum:
     K_AWAY = 2                 # deleted or gone: whoever sends to it must learn its route anew,
     K_GONE = 4                 # gone for good,
     K_MOVED = 8                # renamed, and routes that fed it are about to be unlearnt
-    NAME_ROOM = 0xFFFF         # [bytes] of a name in a change
     STALE = -2                 # what `apply` says of a route that leads to a counter which is away, or nowhere
 
 # Refusals and totals, in the order of `tally`.
@@ -147,11 +148,17 @@ cdef inline const char *fast_number(const char *at, double *out, bint *whole) no
     return at
 
 
+cdef object refusal(str what, bytes name, int64_t code):
+    """The error for a name that was not taken."""
+    return ValueError(f"{what} {name!r} exists" if code == EXISTS else f"a name has at most {NAME_ROOM} bytes")
+
+
 cdef class Engine:
     """Counters, routes, heads and the journal buffer of one store. Levels finest first."""
 
     cdef readonly NameTable counters
     cdef readonly NameTable routes
+    cdef Arena arena                   # of both
     cdef readonly list heads
     cdef HeadState *head[MAX_LEVELS]
     cdef int64_t interval[MAX_LEVELS]
@@ -186,7 +193,8 @@ cdef class Engine:
         if not 1 <= len(intervals) <= MAX_LEVELS:
             raise ValueError(f"an engine has 1 to {MAX_LEVELS} levels, not {len(intervals)}")
         self.counters = NameTable(key)
-        self.routes = NameTable(key ^ 0x5851F42D4C957F2D)
+        self.routes = NameTable(key ^ 0x5851F42D4C957F2D, self.counters)
+        self.arena = self.counters.arena
         self.heads = [Head(interval) for interval in intervals]
         self.levels = len(intervals)
         for i in range(self.levels):
@@ -194,7 +202,9 @@ cdef class Engine:
             self.interval[i] = intervals[i]
         self.leftovers = []
         self.deleted = {}
-        self.put_many(())               # the first entry of `many` is an empty one, for routes that lead nowhere
+        self.many_reserve(1)            # the first entry of `many` is an empty one, for routes that lead nowhere
+        self.many[0] = 0
+        self.many_size = 1
 
     def __dealloc__(self):
         free(self.kind)
@@ -234,18 +244,20 @@ cdef class Engine:
         return self.kind[id] & K_EVENT != 0
 
     def add_counter(self, bytes name not None, bint event):
-        """The id of a new counter; the journal gets its record. ValueError when it exists."""
-        id = self.make_counter(name, event)
+        """The id of a new counter; the journal gets its record. ValueError when it exists, or is too long."""
+        cdef int64_t id = self.make_counter(name, len(name), event)
+        if id < 0:
+            raise refusal("counter", name, id)
         self.put_names(0, event, <uint64_t> id, (), name)
         return id
 
-    cdef int64_t make_counter(self, bytes name, bint event) except -1:
-        cdef int64_t id
-        if self.counters.find_text(name, len(name)) >= 0:
-            raise ValueError(f"counter {name!r} exists")
-        id = self.counters.insert(name, len(name))
+    cdef int64_t make_counter(self, const char *name, Py_ssize_t size, bint event) except? NO_MEMORY:
+        """The id of a new counter, or EXISTS, TOO_LONG. The text of an event's has a `*` before it, as its route's."""
+        cdef int64_t id = self.counters.insert(name, size, 0, event)
         if id < 0:
-            raise MemoryError()
+            if id == NO_MEMORY:
+                raise MemoryError()
+            return id
         if <uint64_t> id >= self.kind_room:
             self.grow_kinds()
         self.kind[id] = event
@@ -271,29 +283,48 @@ cdef class Engine:
 
     def add_route(self, bytes wire not None, ids):
         """Lead a wire name to the counters it feeds; the journal gets its record. ValueError when it exists."""
+        cdef uint32_t one
+        cdef uint32_t at
+        cdef int64_t route
         ids = tuple(ids)
-        route = self.make_route(wire, ids)
+        if not ids or max(ids) >= self.counters.n or min(ids) < 0:
+            raise ValueError(f"a route leads to one known counter or more, not {ids!r}")
+        self.many_reserve(len(ids) + 1)
+        at = self.many_size
+        for one in ids:
+            at += 1
+            self.many[at] = one
+        route = self.place_route(wire, len(wire), <uint32_t> len(ids))
+        if route < 0:
+            raise refusal("route", wire, route)
         self.put_names(1, 0, <uint64_t> route, ids, wire)
         return route
 
-    cdef int64_t make_route(self, bytes wire, tuple ids) except -1:
-        if not ids or max(ids) >= self.counters.n or min(ids) < 0:
-            raise ValueError(f"a route leads to one known counter or more, not {ids!r}")
-        return self.place_route(wire, ids)
-
-    cdef int64_t place_route(self, bytes wire, tuple ids) except -1:
+    cdef int64_t place_route(self, const char *wire, Py_ssize_t size, uint32_t count) except? NO_MEMORY:
+        """The number of a new route, or EXISTS, TOO_LONG. Its `count` ids lie ready in `many`, one place behind its
+        end; they stay there when they are several."""
+        cdef uint64_t ref = 0
+        cdef uint32_t i
         cdef int64_t route
-        cdef uint32_t target
-        if self.routes.find_text(wire, len(wire)) >= 0:
-            raise ValueError(f"route {wire!r} exists")
-        target = ids[0] if len(ids) == 1 else self.put_many(ids)
-        route = self.routes.insert(wire, len(wire))
+        for i in range(count):
+            if ref == 0:
+                ref = self.routes.ref_of(ref_at(self.counters.pages, self.many[self.many_size + 1 + i]), wire, size)
+        route = self.routes.insert(wire, size, ref, False)
         if route < 0:
-            raise MemoryError()
+            if route == NO_MEMORY:
+                raise MemoryError()
+            return route
         if <uint64_t> route >= self.target_room:
             self.grow_targets()
-        self.target[route] = target
         self.follow[route] = <uint32_t> route + 1
+        if count == 0:
+            self.target[route] = MANY           # the first entry of `many` is an empty one
+        elif count == 1:
+            self.target[route] = self.many[self.many_size + 1]
+        else:
+            self.target[route] = self.many_size | MANY
+            self.many[self.many_size] = count
+            self.many_size += count + 1
         return route
 
     cdef int grow_targets(self) except -1:
@@ -309,23 +340,19 @@ cdef class Engine:
         self.target_room = room
         return 0
 
-    cdef uint32_t put_many(self, tuple ids) except? 0:
-        cdef uint32_t wanted = self.many_size + <uint32_t> len(ids) + 1
-        cdef uint32_t at = self.many_size
+    cdef int many_reserve(self, uint64_t count) except -1:
+        """Room for so many more numbers in `many`."""
+        cdef uint64_t wanted = self.many_size + count
         cdef void *grown
         if wanted >= MANY - (1 << 20):      # beyond, an index would be taken for something else
             raise MemoryError("no room for another name that feeds several counters")
         if wanted > self.many_room:
-            grown = realloc(self.many, (<size_t> wanted + wanted // 2) * 4)
+            grown = realloc(self.many, (wanted + wanted // 2) * 4)
             if grown == NULL:
                 raise MemoryError()
             self.many = <uint32_t *> grown
-            self.many_room = wanted + wanted // 2
-        self.many[at] = <uint32_t> len(ids)
-        for i, id in enumerate(ids):
-            self.many[at + 1 + i] = id
-        self.many_size = wanted
-        return at | MANY
+            self.many_room = <uint32_t> (wanted + wanted // 2)
+        return 0
 
     def route(self, bytes wire not None):
         """The counter ids a wire name leads to, or None."""
@@ -409,7 +436,7 @@ cdef class Engine:
         self.put_change(id, RENAME, (len(name),), name)
 
     cdef int move(self, uint32_t id, bytes name) except -1:
-        if not name or self.counters.find_text(name, len(name)) >= 0:
+        if not 0 < len(name) <= NAME_ROOM or self.counters.find_text(name, len(name)) >= 0:
             raise ValueError(f"the counter {id} cannot be called {name!r}")
         self.counters.remove(id)
         self.counters.put_back(id, name)
@@ -665,14 +692,16 @@ cdef class Engine:
         """The route of a wire name, or -1. Senders repeat their order, so the route that came next after the
         last one is compared first, without hashing."""
         cdef uint32_t guess
+        cdef uint64_t ref
         cdef int64_t route
         if self.routes.n == 0:
             return -1
         guess = self.follow[self.last_route]
-        if (guess < self.routes.n and self.routes.size_of(guess) == size
-                and memcmp(self.routes.text_of(guess), name, size) == 0):
-            self.last_route = guess
-            return guess
+        if guess < self.routes.n:
+            ref = ref_at(self.routes.pages, guess)
+            if ref_size(ref) == size and memcmp(ref_text(self.arena.chunks, ref), name, size) == 0:
+                self.last_route = guess
+                return guess
         route = self.routes.find_text(name, size)
         if route >= 0:
             self.follow[self.last_route] = <uint32_t> route
@@ -693,15 +722,17 @@ cdef class Engine:
         cdef int64_t time = self.now
         cdef int64_t route
         cdef uint32_t guess
+        cdef uint64_t ref
         name = at
         if self.routes.n == 0:
             return NULL
         guess = self.follow[self.last_route]
         if guess >= self.routes.n:
             guess = 0
-        size = self.routes.size_of(guess)
+        ref = ref_at(self.routes.pages, guess)
+        size = ref_size(ref)
         if (size < stop - name and (name[size] == 32 or name[size] == 9)
-                and memcmp(self.routes.text_of(guess), name, size) == 0):
+                and memcmp(ref_text(self.arena.chunks, ref), name, size) == 0):
             route = guess
             at = name + size
         else:
@@ -889,6 +920,7 @@ cdef class Engine:
         cdef double rest[3]
         cdef Py_ssize_t records = 0
         cdef Py_ssize_t used
+        cdef const uint8_t *ahead = NULL
         if payload.shape[0] == 0:
             return 0
         begin = <const uint8_t *> &payload[0]
@@ -899,6 +931,8 @@ cdef class Engine:
             if next == NULL:
                 break
             if tag & 3 == FORM_NAMES:
+                for _ in range(1 if ahead > at else FORESEEN):
+                    ahead = self.foresee(ahead if ahead > at else at, end)
                 if tag >> 2 & 3 == 3:
                     used = self.replay_change(tag >> 4, next, end)
                 else:
@@ -946,19 +980,48 @@ cdef class Engine:
             raise ValueError(f"malformed record at byte {at - begin} of {payload.shape[0]}")
         return records
 
+    cdef const uint8_t *foresee(self, const uint8_t *at, const uint8_t *end) noexcept nogil:
+        """Fetch the slots of the name record at `at`: the byte after it, or `end` when there is none."""
+        cdef uint64_t tag
+        cdef uint64_t n = 0
+        cdef uint64_t size
+        at = get_varint(at, end, &tag)
+        if at == NULL or tag & 3 != FORM_NAMES or tag >> 2 & 3 == 3:
+            return end
+        if tag >> 2 & 1:
+            at = get_varint(at, end, &n)
+            while at != NULL and n != 0:
+                at = get_varint(at, end, &size)
+                n -= 1
+            if at == NULL:
+                return end
+        at = get_varint(at, end, &size)
+        if at == NULL or size > <uint64_t> (end - at):
+            return end
+        if tag >> 2 & 1:
+            self.routes.foresee(<const char *> at, <Py_ssize_t> size)
+        else:
+            self.counters.foresee(<const char *> at, <Py_ssize_t> size)
+        return at + size
+
     cdef bint fill_lost(self, int type, uint64_t until) except -1:
         """Give the ids below `until` whose records are lost a name of ours, so that no later id is another's.
 
-        False when more are missing than damage can explain. A lost route leads nowhere.
+        False when more are missing than damage can explain, or such a name is taken. A lost route leads nowhere.
         """
         cdef NameTable table = self.routes if type else self.counters
+        cdef bytes name
         if until > table.n + <uint64_t> MOST_LOST:
             return False
         while table.n < until:
             if type == 0:
-                self.make_counter(b"istatd.lost.counter.%d" % table.n, False)
+                name = b"istatd.lost.counter.%d" % table.n
+                if self.make_counter(name, len(name), False) < 0:
+                    return False
             else:
-                self.place_route(b"#lost.%d" % table.n, ())
+                name = b"#lost.%d" % table.n
+                if self.place_route(name, len(name), 0) < 0:
+                    return False
         return True
 
     cdef Py_ssize_t replay_name(self, int type, bint event, uint64_t number, const uint8_t *at,
@@ -966,36 +1029,37 @@ cdef class Engine:
         """One name record: bytes used after its tag, or -1 when it is malformed."""
         cdef const uint8_t *begin = at
         cdef uint64_t n = 0
+        cdef uint64_t i
         cdef uint64_t id
         cdef uint64_t size
-        cdef list ids = []
-        cdef bytes name
+        cdef int64_t made
         if type == 1:
             at = get_varint(at, end, &n)
             if at == NULL or n > <uint64_t> (end - at):
                 return -1
-            for _ in range(n):
+            self.many_reserve(n + 1)
+            for i in range(n):
                 at = get_varint(at, end, &id)
-                if at == NULL or not self.fill_lost(0, id + 1):
+                if at == NULL or id >= MOST_IDS or not self.fill_lost(0, id + 1):
                     return -1
-                ids.append(id)
+                self.many[self.many_size + 1 + i] = <uint32_t> id
         at = get_varint(at, end, &size)
         if at == NULL or size > <uint64_t> (end - at):
             return -1
-        name = (<const char *> at)[:size]
         if not self.fill_lost(type, number) or number != (self.routes.n if type else self.counters.n):
             return -1
         # Where a name is taken, the record that freed it is lost, or was of a route and never written.
-        taken = (self.routes if type else self.counters).find_text(name, len(name))
         if type == 0:
-            if taken >= 0:
-                self.hide(<uint32_t> taken, 0)
-            self.make_counter(name, event)
+            made = self.make_counter(<const char *> at, <Py_ssize_t> size, event)
+            if made == EXISTS:
+                self.hide(<uint32_t> self.counters.find_text(<const char *> at, <Py_ssize_t> size), 0)
+                made = self.make_counter(<const char *> at, <Py_ssize_t> size, event)
         else:
-            if taken >= 0:
-                self.unlearn(<uint32_t> taken)
-            self.place_route(name, tuple(ids))
-        return at + size - begin
+            made = self.place_route(<const char *> at, <Py_ssize_t> size, <uint32_t> n)
+            if made == EXISTS:
+                self.unlearn(<uint32_t> self.routes.find_text(<const char *> at, <Py_ssize_t> size))
+                made = self.place_route(<const char *> at, <Py_ssize_t> size, <uint32_t> n)
+        return at + size - begin if made >= 0 else -1
 
     cdef Py_ssize_t replay_change(self, uint64_t number, const uint8_t *at, const uint8_t *end) except? -1:
         """One change of the counter (or route) `number`: bytes used, or -1 when it is malformed. What cannot be done

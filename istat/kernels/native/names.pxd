@@ -1,5 +1,8 @@
 # Names to dense ids and back; the engine looks names up without the GIL.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+#
+# Chunks of text, pages of references and the directories that lead to them never move and are never freed while their
+# table lives. Another thread may therefore read the names that existed when it copied `pages` and `chunks`.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -23,30 +26,73 @@ cdef extern from *:
         state = istat_fold(state ^ word, 0xA0761D6478BD642Full ^ key);
         return istat_fold(state, 0xE7037ED1A0B428DBull);
     }
+    #define istat_prefetch(place) __builtin_prefetch(place)
     """
+    void istat_prefetch(const void *place) noexcept nogil
     uint64_t istat_hash(uint64_t key, const char *text, Py_ssize_t size) noexcept nogil
+
+cdef enum:
+    CHUNK_BITS = 18             # a chunk of text: 256 KiB; no name lies in two
+    CHUNK_MASK = 0x3FFFF
+    PAGE_BITS = 12              # a page of references: 4,096 names
+    PAGE_MASK = 0xFFF
+    SHARD_BITS = 6              # parts of the hash table, which grow one at a time
+    MOST_NAMES = 0xFFFFFFFEu
+    NAME_ROOM = 0xFFFF          # [bytes] longest name: what a reference can tell
+    AWAY = 1 << 16              # flags of a reference: the name was taken away,
+    MOVED = 1 << 17             # another one was given: the first reference lies before its text
+    NO_MEMORY = -1              # what `insert` gives for no id
+    EXISTS = -2
+    TOO_LONG = -3
+
+# A reference: place in the arena << 20 | flags | length.
+cdef inline const char *ref_text(char **chunks, uint64_t ref) noexcept nogil:
+    return chunks[ref >> (20 + CHUNK_BITS)] + (ref >> 20 & CHUNK_MASK)
+
+cdef inline Py_ssize_t ref_size(uint64_t ref) noexcept nogil:
+    return <Py_ssize_t> (ref & NAME_ROOM)
+
+cdef inline uint64_t ref_at(uint64_t **pages, uint64_t id) noexcept nogil:
+    return pages[id >> PAGE_BITS][id & PAGE_MASK]
+
+cdef struct Shard:
+    uint64_t *slots             # (upper half of the hash) << 32 | index + 1; 0 is free
+    uint64_t size
+    uint64_t used
+
+# A growing array of pointers. One that became too small is kept until the end: a thread may be reading it.
+cdef struct Directory:
+    void **entries
+    uint64_t used
+    uint64_t room
+    void *outgrown[48]
+    int outgrown_count
+
+cdef class Arena:
+    cdef Directory directory
+    cdef char **chunks
+    cdef uint64_t chunk_used
+    cdef int64_t put(self, const char *before, Py_ssize_t before_size, const char *text,
+                     Py_ssize_t size) noexcept nogil      # place of the text, or NO_MEMORY
 
 cdef class NameTable:
     cdef uint64_t key
-    cdef uint64_t *slots           # (upper half of the hash) << 32 | index + 1; 0 is free; GRAVE: a name was here
-    cdef uint64_t mask
-    cdef uint32_t used             # slots that are not free, graves among them
-    cdef uint32_t here             # names in the table
-    cdef char *text                # all names
-    cdef uint64_t text_size
-    cdef uint64_t text_room
-    cdef uint64_t *ref             # of an id: where its name begins << 24 | its length
-    cdef uint8_t *away             # of an id, a bit: its name was taken away
-    cdef uint32_t room
-    cdef uint32_t n                # ids given
-    cdef const char *text_of(self, uint64_t index) noexcept nogil
-    cdef Py_ssize_t size_of(self, uint64_t index) noexcept nogil
-    cdef bint is_away(self, uint64_t index) noexcept nogil
-    cdef int64_t find_text(self, const char *name, Py_ssize_t size) noexcept nogil      # index, or -1
-    cdef int64_t insert(self, const char *name, Py_ssize_t size) noexcept nogil         # index, or -1: no memory
-    cdef int make_room(self) noexcept nogil
-    cdef int keep_text(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil
-    cdef void place(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil
-    cdef int renew_slots(self) noexcept nogil
-    cdef int take_away(self, uint32_t index) noexcept nogil
+    cdef Shard shards[1 << SHARD_BITS]
+    cdef Directory directory
+    cdef uint64_t **pages
+    cdef Arena arena
+    cdef bint shares
+    cdef readonly list moved    # ids that have another name than their first one
+    cdef uint32_t n
+    cdef int64_t find_text(self, const char *name, Py_ssize_t size) noexcept nogil      # id, or -1
+    cdef void foresee(self, const char *name, Py_ssize_t size) noexcept nogil
+    cdef int64_t find_tag(self, uint32_t tag, const char *name, Py_ssize_t size) noexcept nogil
+    cdef int64_t insert(self, const char *name, Py_ssize_t size, uint64_t ref, bint star) noexcept nogil
     cdef int64_t insert_nameless(self, const char *text, Py_ssize_t size) noexcept nogil
+    cdef int take_away(self, uint32_t index) noexcept nogil
+    cdef bint is_away(self, uint64_t index) noexcept nogil
+    cdef int make_page(self) noexcept nogil
+    cdef int put_slot(self, uint32_t tag, uint64_t index) noexcept nogil
+    cdef int drop_slot(self, uint64_t index) noexcept nogil
+    cdef uint64_t ref(self, uint32_t index) except 0
+    cdef uint64_t ref_of(self, uint64_t other, const char *name, Py_ssize_t size) noexcept nogil

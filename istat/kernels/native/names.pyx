@@ -1,170 +1,256 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Names to dense ids and back, and search over them. Knows nothing of counters, routes or samples.
+"""Names to dense ids and back, and plain search over them. Knows nothing of counters, routes or samples.
 
-All names lie in one buffer; a table of 8-byte slots finds them. Memory: the name, 8 bytes for its place and length,
-8 to 16 for its slot, a bit that tells whether it was taken away. The specification is the Python twin.
+The text lies in an arena of chunks that several tables may share; a table holds an 8-byte reference for each
+name, and 10 to 15 bytes of slots that find it. Nothing that a reference leads to ever moves, so that threads
+can read names while the owner adds more. The specification is the Python twin.
 """
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy
 
 cdef extern from "<string.h>" nogil:
     void *memmem(const void *text, size_t size, const void *word, size_t word_size)
 
-cdef enum:
-    LENGTH_BITS = 24               # of a `ref`: the rest is where the name begins
-    LONGEST = 0xFFFFFF
-    GRAVE = 0xFFFFFFFFu            # of a slot: a name was here
+cdef uint64_t NO_SLOTS[1]       # of a shard without names: its one slot is free for ever
+NO_SLOTS[0] = 0
+
+
+cdef int enter(Directory *directory, void *entry) noexcept nogil:
+    """Add an entry at the end; -1 when there is no memory."""
+    cdef uint64_t room
+    cdef void **grown
+    if directory.used == directory.room:
+        room = directory.room * 2 + 16
+        grown = <void **> calloc(room, sizeof(void *))
+        if grown == NULL or directory.outgrown_count == 48:
+            free(grown)
+            return -1
+        if directory.used:
+            memcpy(grown, directory.entries, directory.used * sizeof(void *))
+            directory.outgrown[directory.outgrown_count] = directory.entries
+            directory.outgrown_count += 1
+        directory.entries = grown
+        directory.room = room
+    directory.entries[directory.used] = entry
+    directory.used += 1
+    return 0
+
+
+cdef void empty(Directory *directory) noexcept nogil:
+    cdef uint64_t i
+    for i in range(directory.used):
+        free(directory.entries[i])
+    for i in range(<uint64_t> directory.outgrown_count):
+        free(directory.outgrown[i])
+    free(directory.entries)
+
+
+cdef class Arena:
+    """Text in chunks that never move."""
+
+    def __cinit__(self):
+        self.chunk_used = CHUNK_MASK + 2        # more than a chunk holds: even an empty name needs a chunk
+
+    def __dealloc__(self):
+        empty(&self.directory)
+
+    cdef int64_t put(self, const char *before, Py_ssize_t before_size, const char *text,
+                     Py_ssize_t size) noexcept nogil:
+        """Keep a text, and some bytes right before it: the place of the text, or NO_MEMORY."""
+        cdef char *chunk
+        cdef int64_t place
+        if self.chunk_used + before_size + size > CHUNK_MASK + 1:
+            chunk = <char *> malloc(CHUNK_MASK + 1)
+            if chunk == NULL or enter(&self.directory, chunk) < 0:
+                free(chunk)
+                return NO_MEMORY
+            self.chunks = <char **> self.directory.entries
+            self.chunk_used = self.directory.used == 1        # no text lies at place 0, so that no reference is 0
+        chunk = self.chunks[self.directory.used - 1] + self.chunk_used
+        memcpy(chunk, before, before_size)
+        memcpy(chunk + before_size, text, size)
+        place = <int64_t> ((self.directory.used - 1) << CHUNK_BITS | (self.chunk_used + before_size))
+        self.chunk_used += before_size + size
+        return place
 
 
 cdef class NameTable:
-    def __cinit__(self, uint64_t key=0):
+    def __cinit__(self, uint64_t key=0, NameTable share=None):
+        cdef int i
         self.key = key
-        self.mask = 1023
-        self.slots = <uint64_t *> calloc(1024, sizeof(uint64_t))
-        self.room = 512
-        self.ref = <uint64_t *> calloc(self.room, sizeof(uint64_t))
-        self.away = <uint8_t *> calloc(self.room // 8 + 1, 1)
-        self.text_room = 16384
-        self.text = <char *> realloc(NULL, self.text_room)
-        if self.slots == NULL or self.ref == NULL or self.away == NULL or self.text == NULL:
-            raise MemoryError()
+        self.shares = share is not None
+        self.arena = share.arena if share is not None else Arena()
+        self.moved = []
+        for i in range(1 << SHARD_BITS):
+            self.shards[i].slots = NO_SLOTS
+            self.shards[i].size = 1
 
     def __dealloc__(self):
-        free(self.slots)
-        free(self.ref)
-        free(self.away)
-        free(self.text)
+        cdef int i
+        for i in range(1 << SHARD_BITS):
+            if self.shards[i].slots != NO_SLOTS:
+                free(self.shards[i].slots)
+        empty(&self.directory)
 
     def __len__(self):
         return self.n
 
     cdef int64_t find_text(self, const char *name, Py_ssize_t size) noexcept nogil:
-        cdef uint64_t hash = istat_hash(self.key, name, size)
-        cdef uint64_t tag = hash >> 32
-        cdef uint64_t at = tag & self.mask
+        return self.find_tag(<uint32_t> (istat_hash(self.key, name, size) >> 32), name, size)
+
+    cdef void foresee(self, const char *name, Py_ssize_t size) noexcept nogil:
+        """Have the slots of a name on their way to the cache, for a look at it a little later."""
+        cdef uint32_t tag = <uint32_t> (istat_hash(self.key, name, size) >> 32)
+        cdef Shard *shard = &self.shards[tag >> (32 - SHARD_BITS)]
+        istat_prefetch(&shard.slots[home(tag, shard.size)])
+
+    cdef int64_t find_tag(self, uint32_t tag, const char *name, Py_ssize_t size) noexcept nogil:
+        cdef Shard *shard = &self.shards[tag >> (32 - SHARD_BITS)]
+        cdef uint64_t at = home(tag, shard.size)
         cdef uint64_t slot
-        cdef uint64_t index
+        cdef uint64_t ref
         while True:
-            slot = self.slots[at]
+            slot = shard.slots[at]
             if slot == 0:
                 return -1
-            if slot >> 32 == tag and slot & 0xFFFFFFFFu != GRAVE:
-                index = (slot & 0xFFFFFFFFu) - 1
-                if self.size_of(index) == size and memcmp(self.text_of(index), name, size) == 0:
-                    return <int64_t> index
-            at = (at + 1) & self.mask
+            if slot >> 32 == tag:
+                ref = ref_at(self.pages, (slot & 0xFFFFFFFFu) - 1)
+                if ref_size(ref) == size and memcmp(ref_text(self.arena.chunks, ref), name, size) == 0:
+                    return <int64_t> (slot & 0xFFFFFFFFu) - 1
+            at += 1
+            if at == shard.size:
+                at = 0
 
-    cdef const char *text_of(self, uint64_t index) noexcept nogil:
-        return self.text + (self.ref[index] >> LENGTH_BITS)
-
-    cdef Py_ssize_t size_of(self, uint64_t index) noexcept nogil:
-        return <Py_ssize_t> (self.ref[index] & LONGEST)
-
-    cdef bint is_away(self, uint64_t index) noexcept nogil:
-        return self.away[index >> 3] >> (index & 7) & 1
-
-    cdef int64_t insert(self, const char *name, Py_ssize_t size) noexcept nogil:
-        cdef uint32_t index = self.n
-        if self.n == 0xFFFFFFFEu or self.make_room() < 0 or self.keep_text(index, name, size) < 0:
-            return -1
-        self.away[index >> 3] &= <uint8_t> ~(1 << (index & 7))
+    cdef int64_t insert(self, const char *name, Py_ssize_t size, uint64_t ref, bint star) noexcept nogil:
+        """The id of a new name, or EXISTS, NO_MEMORY, TOO_LONG. `ref` leads to its text when the arena has it already,
+        else it is 0; `star` puts a `*` before the text, for a name that begins with one and is otherwise the same."""
+        cdef int64_t place
+        cdef uint32_t tag
+        if size > NAME_ROOM:
+            return TOO_LONG
+        tag = <uint32_t> (istat_hash(self.key, name, size) >> 32)
+        if self.find_tag(tag, name, size) >= 0:
+            return EXISTS
+        if self.make_page() < 0:
+            return NO_MEMORY
+        if ref == 0:
+            place = self.arena.put(b"*", star, name, size)
+            if place < 0:
+                return NO_MEMORY
+            ref = <uint64_t> place << 20 | <uint64_t> size
+        self.pages[self.n >> PAGE_BITS][self.n & PAGE_MASK] = ref
+        if self.put_slot(tag, self.n) < 0:
+            return NO_MEMORY
         self.n += 1
-        self.place(index, name, size)
-        return index
+        return <int64_t> self.n - 1
 
-    cdef int make_room(self) noexcept nogil:
-        """For one more slot and one more name. 0, or -1: no memory."""
-        cdef void *grown
-        cdef uint32_t room = <uint32_t> (<uint64_t> self.room * 3 // 2)
-        if (<uint64_t> self.used + 1) * 4 > (self.mask + 1) * 3 and self.renew_slots() < 0:
-            return -1
-        if self.n < self.room:
-            return 0
-        grown = realloc(self.ref, <size_t> room * sizeof(uint64_t))
-        if grown == NULL:
-            return -1
-        self.ref = <uint64_t *> grown
-        grown = realloc(self.away, room // 8 + 1)
-        if grown == NULL:
-            return -1
-        self.away = <uint8_t *> grown
-        self.room = room
-        return 0
-
-    cdef int keep_text(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil:
-        """Copy the name that an id has from now on. 0, or -1: no memory, or longer than any name."""
-        cdef uint64_t room
-        cdef void *grown
-        if size > LONGEST:
-            return -1
-        if self.text_size + size > self.text_room:
-            room = (self.text_size + size) + (self.text_size + size) // 2
-            grown = realloc(self.text, room)
-            if grown == NULL:
-                return -1
-            self.text = <char *> grown
-            self.text_room = room
-        memcpy(self.text + self.text_size, name, size)
-        self.ref[index] = self.text_size << LENGTH_BITS | <uint64_t> size
-        self.text_size += size
-        return 0
-
-    cdef void place(self, uint32_t index, const char *name, Py_ssize_t size) noexcept nogil:
-        """Into the first slot that is free or a grave."""
-        cdef uint64_t tag = istat_hash(self.key, name, size) >> 32
-        cdef uint64_t at = tag & self.mask
-        while self.slots[at] != 0 and self.slots[at] & 0xFFFFFFFFu != GRAVE:
-            at = (at + 1) & self.mask
-        if self.slots[at] == 0:
-            self.used += 1
-        self.slots[at] = tag << 32 | (<uint64_t> index + 1)
-        self.here += 1
-
-    cdef int renew_slots(self) noexcept nogil:
-        """Slots without graves, twice as many if the names here need them. Places follow from the tag kept in each
-        slot, so no name is read again."""
-        cdef uint64_t mask = self.mask
-        cdef uint64_t *slots
-        cdef uint64_t i
-        cdef uint64_t at
-        if <uint64_t> self.here * 2 > mask:
-            mask = mask * 2 + 1
-        slots = <uint64_t *> calloc(mask + 1, sizeof(uint64_t))
-        if slots == NULL:
-            return -1
-        for i in range(self.mask + 1):
-            if self.slots[i] != 0 and self.slots[i] & 0xFFFFFFFFu != GRAVE:
-                at = (self.slots[i] >> 32) & mask
-                while slots[at] != 0:
-                    at = (at + 1) & mask
-                slots[at] = self.slots[i]
-        free(self.slots)
-        self.slots = slots
-        self.mask = mask
-        self.used = self.here
-        return 0
-
-    cdef int take_away(self, uint32_t index) noexcept nogil:
-        """Leave a grave in the slot, which probing passes. 0, or -1: the id has no name here."""
-        cdef uint64_t at
-        if index >= self.n or self.is_away(index):
-            return -1
-        at = (istat_hash(self.key, self.text_of(index), self.size_of(index)) >> 32) & self.mask
-        while self.slots[at] & 0xFFFFFFFFu != <uint64_t> index + 1:
-            at = (at + 1) & self.mask
-        self.slots[at] = GRAVE
-        self.away[index >> 3] |= <uint8_t> (1 << (index & 7))
-        self.here -= 1
+    cdef int make_page(self) noexcept nogil:
+        """Room for the next reference. 0, or NO_MEMORY."""
+        cdef uint64_t *page
+        if self.n == MOST_NAMES:
+            return NO_MEMORY
+        if self.n >> PAGE_BITS == self.directory.used:
+            page = <uint64_t *> malloc((PAGE_MASK + 1) * sizeof(uint64_t))
+            if page == NULL or enter(&self.directory, page) < 0:
+                free(page)
+                return NO_MEMORY
+            self.pages = <uint64_t **> self.directory.entries
         return 0
 
     cdef int64_t insert_nameless(self, const char *text, Py_ssize_t size) noexcept nogil:
-        """The next id, whose text is in no slot, or -1: no memory."""
-        cdef uint32_t index = self.n
-        if self.n == 0xFFFFFFFEu or self.make_room() < 0 or self.keep_text(index, text, size) < 0:
-            return -1
-        self.away[index >> 3] |= <uint8_t> (1 << (index & 7))
+        """The next id, whose text is in no slot, or NO_MEMORY, TOO_LONG."""
+        cdef int64_t place
+        if size > NAME_ROOM:
+            return TOO_LONG
+        place = self.arena.put(b"", 0, text, size)
+        if place < 0 or self.make_page() < 0:
+            return NO_MEMORY
+        self.pages[self.n >> PAGE_BITS][self.n & PAGE_MASK] = <uint64_t> place << 20 | AWAY | <uint64_t> size
         self.n += 1
+        return <int64_t> self.n - 1
+
+    cdef int take_away(self, uint32_t index) noexcept nogil:
+        """0, or -1: the id has no name here."""
+        if index >= self.n or self.is_away(index):
+            return -1
+        self.drop_slot(index)
+        self.pages[index >> PAGE_BITS][index & PAGE_MASK] |= AWAY
+        return 0
+
+    cdef bint is_away(self, uint64_t index) noexcept nogil:
+        return ref_at(self.pages, index) & AWAY != 0
+
+    cdef int put_slot(self, uint32_t tag, uint64_t index) noexcept nogil:
+        cdef Shard *shard = &self.shards[tag >> (32 - SHARD_BITS)]
+        if (shard.used + 1) * 5 > shard.size * 4 and grow(shard) < 0:
+            return -1
+        settle(shard, <uint64_t> tag << 32 | (index + 1))
+        shard.used += 1
+        return 0
+
+    cdef int drop_slot(self, uint64_t index) noexcept nogil:
+        """Free the slot of an id; those behind it that it kept from their places move up. 0, or -1 when it has none."""
+        cdef uint64_t ref = ref_at(self.pages, index)
+        cdef uint32_t tag = <uint32_t> (istat_hash(self.key, ref_text(self.arena.chunks, ref), ref_size(ref)) >> 32)
+        cdef Shard *shard = &self.shards[tag >> (32 - SHARD_BITS)]
+        cdef uint64_t wanted = <uint64_t> tag << 32 | (index + 1)
+        cdef uint64_t at = home(tag, shard.size)
+        cdef uint64_t next
+        cdef uint64_t slot
+        cdef uint64_t off
+        while shard.slots[at] != wanted:
+            if shard.slots[at] == 0:
+                return -1
+            at = at + 1 if at + 1 < shard.size else 0
+        next = at
+        while True:
+            next = next + 1 if next + 1 < shard.size else 0
+            slot = shard.slots[next]
+            if slot == 0:
+                break
+            # It may move to `at` unless its own place lies behind that one, up to where it is now.
+            off = home(<uint32_t> (slot >> 32), shard.size)
+            if (at < off <= next) if at < next else (off <= next or off > at):
+                continue
+            shard.slots[at] = slot
+            at = next
+        shard.slots[at] = 0
+        shard.used -= 1
+        return 0
+
+    cdef uint64_t ref_of(self, uint64_t other, const char *name, Py_ssize_t size) noexcept nogil:
+        """A reference to `name` where the text of the reference `other`, and what lies before it, spells it; else 0."""
+        cdef Py_ssize_t more = size - ref_size(other)
+        if more < 0 or <uint64_t> more > (other >> 20 & CHUNK_MASK) or size > NAME_ROOM:
+            return 0
+        if memcmp(ref_text(self.arena.chunks, other) - more, name, size) != 0:
+            return 0
+        return (other >> 20) - <uint64_t> more << 20 | <uint64_t> size
+
+    def find(self, bytes name not None):
+        """The id of a name, or -1."""
+        return self.find_text(name, len(name))
+
+    def add(self, bytes name not None):
+        """The id of a name, made now if it is new: the next dense integer. ValueError beyond 65,535 bytes."""
+        cdef int64_t index = self.find_text(name, len(name))
+        if index < 0:
+            index = self.insert(name, len(name), 0, False)
+            if index == TOO_LONG:
+                raise ValueError(f"a name has at most {NAME_ROOM} bytes")
+            if index < 0:
+                raise MemoryError("no memory for another name")
         return index
+
+    def name(self, uint32_t index):
+        """The name of an id; of one that was taken away, the name that it had."""
+        cdef uint64_t ref = self.ref(index)
+        return ref_text(self.arena.chunks, ref)[:ref_size(ref)]
+
+    cdef uint64_t ref(self, uint32_t index) except 0:
+        if index >= self.n:
+            raise IndexError(f"no name has the id {index}")
+        return ref_at(self.pages, index)
 
     def add_nameless(self, bytes text=b""):
         """The next id, without a name in the table; `text` is what it tells."""
@@ -181,15 +267,25 @@ cdef class NameTable:
 
     def put_back(self, uint32_t index, bytes name not None):
         """Give an id without a name this one. ValueError when it has one, or when another has it."""
-        if index >= self.n or not self.is_away(index) or self.find_text(name, len(name)) >= 0:
+        cdef uint64_t ref
+        cdef uint64_t first
+        cdef int64_t place
+        if index >= self.n or self.has(index) or len(name) > NAME_ROOM or self.find_text(name, len(name)) >= 0:
             raise ValueError(f"the id {index} cannot be called {name!r}")
-        if self.make_room() < 0:
-            raise MemoryError("no memory for another name")
-        if self.size_of(index) != len(name) or memcmp(self.text_of(index), <const char *> name, len(name)) != 0:
-            if self.keep_text(index, name, len(name)) < 0:
+        ref = ref_at(self.pages, index) & ~<uint64_t> AWAY
+        if ref_size(ref) != len(name) or memcmp(ref_text(self.arena.chunks, ref), <const char *> name, len(name)) != 0:
+            first = ref
+            if ref & MOVED:
+                memcpy(&first, ref_text(self.arena.chunks, ref) - sizeof(first), sizeof(first))
+            place = self.arena.put(<char *> &first, sizeof(first), name, len(name))
+            if place < 0:
                 raise MemoryError("no memory for another name")
-        self.away[index >> 3] &= <uint8_t> ~(1 << (index & 7))
-        self.place(index, name, len(name))
+            if not ref & MOVED:
+                self.moved.append(index)
+            ref = <uint64_t> place << 20 | MOVED | <uint64_t> len(name)
+        if self.put_slot(<uint32_t> (istat_hash(self.key, name, len(name)) >> 32), index) < 0:
+            raise MemoryError("no memory for another name")
+        self.pages[index >> PAGE_BITS][index & PAGE_MASK] = ref
 
     def has(self, uint32_t index):
         """Whether an id has its name here: it was not taken away."""
@@ -197,30 +293,20 @@ cdef class NameTable:
 
     def count(self):
         """How many names there are; `len` is how many ids were given."""
-        return self.here
-
-    def find(self, bytes name not None):
-        """The id of a name, or -1."""
-        return self.find_text(name, len(name))
-
-    def add(self, bytes name not None):
-        """The id of a name, made now if it is new: the next dense integer."""
-        cdef int64_t index = self.find_text(name, len(name))
-        if index < 0:
-            index = self.insert(name, len(name))
-            if index < 0:
-                raise MemoryError("no memory for another name")
-        return index
-
-    def name(self, uint32_t index):
-        """The name of an id."""
-        if index >= self.n:
-            raise IndexError(f"no name has the id {index}")
-        return self.text_of(index)[:self.size_of(index)]
+        cdef uint64_t count = 0
+        cdef int i
+        for i in range(1 << SHARD_BITS):
+            count += self.shards[i].used
+        return count
 
     def memory(self):
-        """Bytes held."""
-        return self.text_room + <uint64_t> self.room * 8 + self.room // 8 + (self.mask + 1) * 8
+        """Bytes held; the text counts in the table that was first."""
+        cdef uint64_t bytes = self.directory.used * (PAGE_MASK + 1) * sizeof(uint64_t)
+        cdef int i
+        for i in range(1 << SHARD_BITS):
+            if self.shards[i].slots != NO_SLOTS:
+                bytes += self.shards[i].size * sizeof(uint64_t)
+        return bytes if self.shares else bytes + self.arena.directory.used * (CHUNK_MASK + 1)
 
     def match(self, bytes pattern not None, uint32_t first=0, uint32_t names=0xFFFFFFFF, Py_ssize_t limit=-1):
         """Ids from `first`, over at most `names` names, whose whole name fits the pattern; at most `limit`.
@@ -231,9 +317,11 @@ cdef class NameTable:
         cdef Py_ssize_t size = len(pattern)
         cdef uint64_t stop = min(<uint64_t> first + names, <uint64_t> self.n)
         cdef uint64_t i
+        cdef uint64_t ref
         found = []
         for i in range(first, stop):
-            if not self.is_away(i) and fits(glob, size, self.text_of(i), self.size_of(i)):
+            ref = ref_at(self.pages, i)
+            if not ref & AWAY and fits(glob, size, ref_text(self.arena.chunks, ref), ref_size(ref)):
                 found.append(i)
                 if len(found) == limit:
                     break
@@ -243,13 +331,16 @@ cdef class NameTable:
         """Ids from `first`, over at most `names` names, that contain every word; at most `limit`."""
         cdef uint64_t stop = min(<uint64_t> first + names, <uint64_t> self.n)
         cdef uint64_t i
+        cdef uint64_t ref
         cdef bytes word
         found = []
         for i in range(first, stop):
-            if self.is_away(i):
+            ref = ref_at(self.pages, i)
+            if ref & AWAY:
                 continue
             for word in words:
-                if memmem(self.text_of(i), self.size_of(i), <const char *> word, len(word)) == NULL:
+                if memmem(ref_text(self.arena.chunks, ref), <size_t> ref_size(ref), <const char *> word,
+                          len(word)) == NULL:
                     break
             else:
                 found.append(i)
@@ -273,12 +364,14 @@ cdef class NameTable:
         cdef Py_ssize_t label_size
         cdef int64_t label
         cdef uint64_t i
+        cdef uint64_t ref
         ids = []
         deeper = []
         for i in range(first, min(<uint64_t> first + names, <uint64_t> self.n)):
-            size = self.size_of(i)
-            name = self.text_of(i)
-            if self.is_away(i) or size < stem_size or memcmp(name, stem_text, stem_size) != 0:
+            ref = ref_at(self.pages, i)
+            size = ref_size(ref)
+            name = ref_text(self.arena.chunks, ref)
+            if ref & AWAY or size < stem_size or memcmp(name, stem_text, stem_size) != 0:
                 continue
             dot = <const char *> memchr(name + stem_size, 46, size - stem_size)
             label_size = size - stem_size if dot == NULL else dot - name - stem_size
@@ -286,7 +379,7 @@ cdef class NameTable:
             if label < 0:
                 if labels.n == <uint64_t> limit:
                     continue
-                label = labels.insert(name + stem_size, label_size)
+                label = labels.insert(name + stem_size, label_size, 0, False)
                 if label < 0:
                     raise MemoryError()
                 ids.append(-1)
@@ -296,6 +389,36 @@ cdef class NameTable:
             elif not deeper[label]:
                 deeper[label] = True
         return [(labels.name(k), ids[k], deeper[k]) for k in range(labels.n)]
+
+
+cdef inline uint64_t home(uint32_t tag, uint64_t size) noexcept nogil:
+    """The place of a tag among the slots of its shard. It grows with the tag, so that growing copies in order."""
+    return <uint64_t> <uint32_t> (tag << SHARD_BITS) * size >> 32
+
+
+cdef inline void settle(Shard *shard, uint64_t slot) noexcept nogil:
+    cdef uint64_t at = home(<uint32_t> (slot >> 32), shard.size)
+    while shard.slots[at] != 0:
+        at = at + 1 if at + 1 < shard.size else 0
+    shard.slots[at] = slot
+
+
+cdef int grow(Shard *shard) noexcept nogil:
+    """Half as many slots again. Places follow from the tag kept in each slot, so no name is read again."""
+    cdef Shard more
+    cdef uint64_t i
+    more.size = shard.size + shard.size // 2 + 15
+    more.used = shard.used
+    more.slots = <uint64_t *> calloc(more.size, sizeof(uint64_t))
+    if more.slots == NULL:
+        return -1
+    for i in range(shard.size):
+        if shard.slots[i] != 0:
+            settle(&more, shard.slots[i])
+    if shard.slots != NO_SLOTS:
+        free(shard.slots)
+    shard[0] = more
+    return 0
 
 
 cdef bint fits(const char *pattern, Py_ssize_t size, const char *name, Py_ssize_t name_size) noexcept nogil:

@@ -23,11 +23,10 @@ from istat.kernels.python.lines import (
     UNKNOWN,
     parse,
 )
-from istat.kernels.python.names import NameTable
+from istat.kernels.python.names import NAME_ROOM, NameTable
 
 TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved", "metadata", "unknown",
          "from_future", "from_past", "rejected", "journalled")
-NAME_ROOM = 0xFFFF      # [bytes] of a name in a change
 MOST_IDS = 0xFFFFFFFE
 MOST_RUN = 65536        # ids that one record can say to be gone: bounds what damaged bytes can make of a few
 MOST_LOST = 16384       # name records that one stretch of damage can have held
@@ -50,7 +49,7 @@ class Engine:
         if not 1 <= len(intervals) <= 8:
             raise ValueError(f"an engine has 1 to 8 levels, not {len(intervals)}")
         self.counters = NameTable(key)
-        self.routes = NameTable(key)
+        self.routes = NameTable(key, self.counters)
         self.heads = [Head(interval) for interval in intervals]
         self._targets: list[tuple[int, ...]] = []
         self._events: list[bool] = []
@@ -98,8 +97,9 @@ class Engine:
     def _make_counter(self, name: bytes, event: bool) -> int:
         if self.counters.find(name) >= 0:
             raise ValueError(f"counter {name!r} exists")
+        id = self.counters.add(name)
         self._events.append(bool(event))
-        return self.counters.add(name)
+        return id
 
     def add_route(self, wire: bytes, ids: Iterable[int]) -> int:
         """Lead a wire name to the counters it feeds; the journal gets its record. ValueError when it exists."""
@@ -116,8 +116,9 @@ class Engine:
     def _place_route(self, wire: bytes, ids: tuple[int, ...]) -> int:
         if self.routes.find(wire) >= 0:
             raise ValueError(f"route {wire!r} exists")
+        route = self.routes.add(wire)
         self._targets.append(ids)
-        return self.routes.add(wire)
+        return route
 
     def route(self, wire: bytes) -> tuple[int, ...] | None:
         """The counter ids a wire name leads to, or None."""
@@ -178,7 +179,7 @@ class Engine:
         self._put_names(_change(id, RENAME, len(name)) + name)
 
     def _move(self, id: int, name: bytes) -> None:
-        if not name or self.counters.find(name) >= 0:
+        if not 0 < len(name) <= NAME_ROOM or self.counters.find(name) >= 0:
             raise ValueError(f"the counter {id} cannot be called {name!r}")
         self.counters.remove(id)
         self.counters.put_back(id, name)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 _ALL = 0xFFFFFFFF
+NAME_ROOM = 0xFFFF      # [bytes] longest name
 
 
 # Wildcards that the backtracking of `re` may have to try against each other: time is length ** FEW_RUNS.
@@ -41,12 +42,17 @@ def _many_runs(pattern: bytes) -> Callable[[bytes], bool]:
 
 
 class NameTable:
-    """Names in the order of their ids: 0, 1, 2, ... An id is never reused."""
+    """Names in the order of their ids: 0, 1, 2, ... An id is never reused, even when its name is taken away.
 
-    def __init__(self, key: int = 0) -> None:
+    `share` is a table that may hold the same text already; it only saves memory. `moved` lists the ids that have
+    another name than their first one.
+    """
+
+    def __init__(self, key: int = 0, share: NameTable | None = None) -> None:
         self._names: list[bytes] = []
         self._ids: dict[bytes, int] = {}
         self._away: set[int] = set()
+        self.moved: list[int] = []
 
     def __len__(self) -> int:
         return len(self._names)
@@ -56,7 +62,9 @@ class NameTable:
         return self._ids.get(name, -1)
 
     def add(self, name: bytes) -> int:
-        """The id of a name, made now if it is new: the next dense integer."""
+        """The id of a name, made now if it is new: the next dense integer. ValueError beyond 65,535 bytes."""
+        if len(name) > NAME_ROOM:
+            raise ValueError(f"a name has at most {NAME_ROOM} bytes")
         index = self._ids.setdefault(name, len(self._names))
         if index == len(self._names):
             self._names.append(name)
@@ -69,7 +77,7 @@ class NameTable:
         return len(self._names) - 1
 
     def name(self, index: int) -> bytes:
-        """The name of an id."""
+        """The name of an id; of one that was taken away, the name that it had."""
         if not 0 <= index < len(self._names):
             raise IndexError(f"no name has the id {index}")
         return self._names[index]
@@ -84,9 +92,11 @@ class NameTable:
 
     def put_back(self, index: int, name: bytes) -> None:
         """Give an id without a name this one. ValueError when it has one, or when another has it."""
-        if index not in self._away or name in self._ids:
+        if index not in self._away or name in self._ids or len(name) > NAME_ROOM:
             raise ValueError(f"the id {index} cannot be called {name!r}")
         self._away.remove(index)
+        if name != self._names[index] and index not in self.moved:
+            self.moved.append(index)
         self._names[index] = name
         self._ids[name] = index
 
@@ -121,10 +131,10 @@ class NameTable:
         """Ids from `first`, over at most `names` names, that contain every word; at most `limit`."""
         return self._where(lambda name: all(word in name for word in words), first, names, limit)
 
-    def _where(self, wanted: object, first: int, names: int, limit: int) -> list[int]:
+    def _where(self, wanted: Callable[[bytes], bool], first: int, names: int, limit: int) -> list[int]:
         found: list[int] = []
         for index in range(first, min(first + names, len(self._names))):
-            if index not in self._away and wanted(self._names[index]):  # type: ignore[operator]
+            if index not in self._away and wanted(self._names[index]):
                 found.append(index)
                 if len(found) == limit:
                     break
