@@ -12,10 +12,8 @@ from istat.settings import Values
 from istat_server.hookspecs import ServerContext, Service, hookimpl
 from istat_server.ingest.tcp import TcpInput
 from istat_server.ingest.udp import UdpInput
+from istat_server.store.pool import step_back
 from istat_server.store.statstore import Options, StatStore
-
-# Threads that write: one for a frozen head, one for merging and deriving.
-WRITERS = 2
 
 
 @hookimpl(trylast=True)
@@ -23,9 +21,11 @@ def istat_open_store(settings: Values, clock: Clock) -> Any:
     """The StatFile store in the folder that `store` names."""
     options = Options(cut_seconds=settings["flush"], journal_sync=settings["journal-sync"],
                       max_counters=settings["max-counters"])
-    # Two pools, so that a question never waits behind a merge.
+    # Three pools, so that neither a question nor a head to be written ever waits behind a merge.
+    chores = ThreadPool(1)
+    chores.spawn(step_back).get()
     return StatStore.open(settings["store"], settings["retention"], clock, pool=gevent.get_hub().threadpool,
-                          background=ThreadPool(WRITERS), options=options)
+                          background=ThreadPool(1), options=options, chores=chores)
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 PLAN_SECONDS = 1.0          # between two looks at what there is to do
 RETRY_SECONDS = 5.0         # after a job that the disk refused
+# A job lets ingest go first for at most this long between two portions, so that it ends some day [s].
+GIVE_WAY_SECONDS = 2.0
+GIVE_WAY_STEP = 0.02
 # Merges wait while less than this would be left: what is left is the journal's and the head's [bytes].
 KEEP_FREE = 32 << 20
 
@@ -33,16 +37,22 @@ def free_bytes(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
+class Interrupted(Exception):
+    """The store closes: a job is left undone, and none of its files are kept."""
+
+
 class Housekeeping:
     """Merging, deriving and expiring."""
 
     def __init__(self, files: LiveFiles, ladder: Ladder, clock: Clock, background: Pool,
-                 workshop: Callable[[], Workshop]) -> None:
+                 workshop: Callable[[Callable[[], None]], Workshop], crowded: Callable[[], bool]) -> None:
+        """crowded: whether ingest is so busy that jobs should let it go first."""
         self.jobs = 0                           # done
         self.problem = ""                       # why work waits
         self.expiry_problem = ""
         self._files, self._ladder, self._clock = files, ladder, clock
-        self._background, self._workshop = background, workshop
+        self._background, self._workshop, self._crowded = background, workshop, crowded
+        self._closing = False
         self._work: Work | None = None
         self._plan_at = clock.monotonic()
 
@@ -68,6 +78,20 @@ class Housekeeping:
         work, self._work = self._work, None
         if work is not None:
             work.get()
+
+    def close(self) -> None:
+        """End the job under way at its next portion; it is done anew another time."""
+        self._closing = True
+        self.finish()
+
+    def _give_way(self) -> None:
+        """In a job, between two portions of work."""
+        for _ in range(round(GIVE_WAY_SECONDS / GIVE_WAY_STEP)):
+            if self._closing:
+                raise Interrupted
+            if not self._crowded():
+                return
+            time.sleep(GIVE_WAY_STEP)
 
     def compact(self) -> None:
         """Bring all files into their final form now, and wait for it."""
@@ -96,10 +120,13 @@ class Housekeeping:
         """In a thread: carry out one job and commit it."""
         files = self._files
         try:
-            result = self._workshop().run(job, files.open_files())
+            result = self._workshop(self._give_way).run(job, files.open_files())
             files.commit(lambda state: _after(state, job, result), result)
             if isinstance(job, planning.Expire):        # room is wanted now, perhaps for the very next MANIFEST
                 files.remove(entry.path for entry in job.inputs)
+        except Interrupted:
+            log.info("a job on %s was left undone", files.folder)
+            return
         except (OSError, StoreFull) as error:
             log.error("background work on %s failed, to be tried again: %s", files.folder, error)
             threading.Event().wait(RETRY_SECONDS)

@@ -22,9 +22,12 @@ POLICY = "0"        # the one ladder there is; rules per name pattern will have 
 class Workshop:
     """Where new files of one store come from."""
 
-    def __init__(self, folder: Path, ladder: Ladder, number: Callable[[], int], made: int, uuid: str) -> None:
-        """number: gives the next sequence number; made: Unix seconds now."""
+    def __init__(self, folder: Path, ladder: Ladder, number: Callable[[], int], made: int, uuid: str,
+                 pause: Callable[[], None]) -> None:
+        """number: gives the next sequence number; made: Unix seconds now; pause: called between portions of a job,
+        may raise to end it."""
         self._folder, self._ladder, self._number, self._made, self._uuid = folder, ladder, number, made, uuid
+        self._pause = pause
 
     def write_frozen(self, frozen: Sequence[Any]) -> tuple[list[FileEntry], frozenset[int]]:
         """A frozen head as files, and the starts of the spans of the finest level that its rows lie in.
@@ -96,7 +99,8 @@ class Workshop:
             start, end = min(entry.start for entry in job.inputs), max(entry.end for entry in job.inputs)
             header = self._header(level, kind, start, end, sequences)
             inputs.sort(key=lambda file: file.header.seq_hi)        # where two hold a span, the newest counts
-            made = compaction.merge_derived(inputs, start, end, header, self._folder_of(level))
+            made = compaction.merge_derived(inputs, start, end, header, self._folder_of(level),
+                                              pause=self._pause)
             return [self._entry(info, whole=True) for info in made]
         window = self._ladder.window(level)
         starts = range(min(entry.start for entry in job.inputs) // window * window,
@@ -112,7 +116,8 @@ class Workshop:
         coarse = [(self._ladder.levels[level].interval,
                    self._header(level, DERIVED, job.start, job.end, (sequence, sequence)), self._folder_of(level))
                   for level in range(1, len(self._ladder.levels))]
-        made = compaction.derive(inputs, job.start, job.end, self._ladder.levels[0].interval, coarse)
+        made = compaction.derive(inputs, job.start, job.end, self._ladder.levels[0].interval, coarse,
+                                  pause=self._pause)
         return [self._entry(info, whole=True) for info in made]
 
     def discard(self, entries: Iterable[FileEntry]) -> None:

@@ -40,6 +40,9 @@ GAUGE_AHEAD = 60
 ROWS_AT_ONCE = 4000
 IDS_AT_ONCE = 4
 FEED_BYTES = 64 << 10       # journal records handed over at once rather than at the next tick [bytes]
+# A head may grow to this for each counter in it: its open bucket (64 bytes) and a minute of closed rows (24 each), so
+# that a cut writes several rows a counter, which is what makes files small, however many counters there are [bytes].
+CUT_BYTES_EACH = 200
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Options:
     """What an operator may set. Times in seconds, sizes in bytes."""
 
     cut_seconds: float = 120.0          # `flush`: the longest that rows stay in memory only
-    cut_bytes: int = 32 << 20           # ... and how many of them
+    cut_bytes: int = 32 << 20           # ... and how many of them, at least; many counters may have more
     journal_sync: float = 1.0
     max_counters: int = 10_000_000
     cache_bytes: int = 16 << 20         # unpacked blocks kept for the next question
@@ -61,7 +64,7 @@ def _nothing() -> None:
 class StatStore:
     """A store folder, open. Make one with `StatStore.open`."""
 
-    def __init__(self, folder: Path, ladder: Ladder, clock: Clock, pool: Pool, background: Pool,
+    def __init__(self, folder: Path, ladder: Ladder, clock: Clock, pool: Pool, background: Pool, chores: Pool,
                  options: Options, lock: int, state: Manifest) -> None:
         self.ladder = ladder
         self.folder = folder
@@ -73,7 +76,7 @@ class StatStore:
         self.learn: Callable[[bytes], Learned] = self.catalogue.learn
         self.files = LiveFiles(folder, ladder, clock, options.cache_bytes, state)
         self.flushing = Flushing(self.files, ladder, clock, background, self.workshop)
-        self.housekeeping = Housekeeping(self.files, ladder, clock, background, self.workshop)
+        self.housekeeping = Housekeeping(self.files, ladder, clock, chores, self.workshop, self._crowded)
         self._cut_at = clock.monotonic()
         self._frame_clock = int(clock.now())
         self._closed = False
@@ -84,7 +87,7 @@ class StatStore:
 
     @classmethod
     def open(cls, folder: Path, ladder: Ladder, clock: Clock, pool: Pool | None = None,
-             background: Pool | None = None, options: Options | None = None) -> StatStore:
+             background: Pool | None = None, options: Options | None = None, chores: Pool | None = None) -> StatStore:
         """Open a store folder, made when it is missing; replays the journal.
 
         StoreLocked when another process has it, StoreCorrupt when no MANIFEST can be read, StoreError when it is
@@ -105,6 +108,7 @@ class StatStore:
                 raise StoreError(f"{folder} was made with retention {state.retention}; start with that, or with "
                                  f"another store folder")
             store = cls(folder, ladder, clock, pool or InlinePool(), background or InlinePool(),
+                        chores or background or InlinePool(),
                         options or Options(), lock, state)
             store._start(fresh, bool(problem))
         except BaseException:
@@ -141,7 +145,7 @@ class StatStore:
         try:
             self.flush()
         finally:
-            self.housekeeping.finish()
+            self.housekeeping.close()
             self._journal.close()
             self.files.close()
             os.close(self._lock)
@@ -178,7 +182,7 @@ class StatStore:
             return
         self._hand_over()
         if self._full():
-            crowded = self._rows_bytes() >= 2 * self._options.cut_bytes
+            crowded = self._rows_bytes() >= 2 * self._room()
             if crowded or self.flushing.ready():
                 self.flushing.finish()
             if not self.flushing.holding:
@@ -188,7 +192,11 @@ class StatStore:
             self._pool.apply(self._journal.drain, (10.0,))
 
     def _full(self) -> bool:
-        return self._rows_bytes() >= self._options.cut_bytes
+        return self._rows_bytes() >= self._room()
+
+    def _room(self) -> int:
+        """Bytes of rows that make a cut due."""
+        return max(self._options.cut_bytes, CUT_BYTES_EACH * sum(head.heard() for head in self.engine.heads))
 
     def _rows_bytes(self) -> int:
         return sum(head.bytes() for head in self.engine.heads)
@@ -234,10 +242,14 @@ class StatStore:
         self.flush()
         self.housekeeping.compact()
 
-    def workshop(self) -> Workshop:
-        """Where new files of this store come from."""
+    def workshop(self, pause: Callable[[], None] = _nothing) -> Workshop:
+        """Where new files of this store come from; `pause` is called between portions of a job."""
         state = self.files.manifest
-        return Workshop(self.folder, self.ladder, self.files.number, int(self._clock.now()), state.uuid)
+        return Workshop(self.folder, self.ladder, self.files.number, int(self._clock.now()), state.uuid, pause)
+
+    def _crowded(self) -> bool:
+        """Whether samples come faster than they are written; called from other threads too."""
+        return self._journal.crowded or (self.flushing.holding and self._full())
 
     def confirm_clock(self) -> str:
         """Believe the clock as it is: what is old by it may go. What was doubted, or "".

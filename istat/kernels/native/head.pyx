@@ -167,6 +167,10 @@ cdef class Head:
         """Bytes in use by rows."""
         return head_bytes(&self.state)
 
+    def heard(self):
+        """How many counters have a bucket here."""
+        return <Py_ssize_t> self.state.opens
+
     def add(self, uint32_t id, bint event, int64_t time, int64_t count, double sum, double m2,
             double min, double max):
         """Add one sample or partial bucket; `time` is any second of the bucket, not negative."""

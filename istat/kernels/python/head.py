@@ -31,6 +31,10 @@ class Head:
         """Bytes in use by rows."""
         return self._length * ROW_BYTES
 
+    def heard(self) -> int:
+        """How many counters have a bucket here."""
+        return len(self._rows)
+
     def add(self, id: int, event: bool, time: int, count: int, sum: float, m2: float,
             min: float, max: float) -> None:
         """Add one sample or partial bucket; `time` is any second of the bucket, not negative."""
