@@ -5,10 +5,11 @@ Knows no samples and no files. Belongs to the hub, as the engine does.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from istat import names
+from istat.kernels import names as names_kernel
 from istat_server.store.interface import Child, Counter, Kind
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ class Learned(enum.Enum):
     TOO_LONG = "name_too_long"
 
 
+def matching(pattern: bytes, some: Iterable[bytes]) -> set[bytes]:
+    """Those of some names, whether they are counters or not, that fit a pattern."""
+    table = names_kernel.NameTable()
+    for name in some:
+        table.add(name)
+    return {table.name(index) for index in table.match(pattern)}
+
+
 class Catalogue:
     """Names of one store's counters. Ids are the engine's."""
 
@@ -38,7 +47,7 @@ class Catalogue:
         self._max = max_counters
 
     def __len__(self) -> int:
-        return len(self._engine.counters)
+        return self._engine.counters.count()
 
     def learn(self, wire: bytes) -> Learned:
         """Give a new wire name its route, and make the counters it feeds that do not exist yet."""
@@ -52,7 +61,7 @@ class Catalogue:
             return Learned.NOTHING
         counters = engine.counters
         ids = [counters.find(name) for name in meaning.names]
-        if len(counters) + ids.count(-1) > self._max or len(engine.routes) >= 2 * self._max:
+        if counters.count() + ids.count(-1) > self._max or engine.routes.count() >= 2 * self._max:
             return Learned.FULL
         for at, name in enumerate(meaning.names):
             if ids[at] < 0:
@@ -91,7 +100,7 @@ class Catalogue:
             found += self._engine.counters.match(pattern, first, NAMES_AT_ONCE, limit - len(found))
             if len(found) >= limit:
                 break
-        return [self.counter(id) for id in found]
+        return [self.counter(id) for id in found if self._engine.counters.has(id)]
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """Counters whose name has every word in it, shorter names first, at most `limit`."""
@@ -101,7 +110,7 @@ class Catalogue:
         for first in self._portions(0):
             names_found = ((counters.name(id), id) for id in counters.search(lowered, first, NAMES_AT_ONCE, limit * 20))
             found = sorted([*found, *((len(name), name, id) for name, id in names_found)])[:limit]
-        return [self.counter(id) for _length, _name, id in found]
+        return [self.counter(id) for _length, _name, id in found if counters.has(id)]
 
     def children(self, prefix: bytes, limit: int) -> list[Child]:
         """What follows a dotted prefix, by label."""
@@ -117,8 +126,9 @@ class Catalogue:
 
     def _portions(self, first: int) -> Iterator[int]:
         """Ids where portions of names begin. Others have their turn in between, and may add names."""
-        while first < len(self):
+        counters = self._engine.counters
+        while first < len(counters):
             yield first
             first += NAMES_AT_ONCE
-            if first < len(self):
+            if first < len(counters):
                 self._breathe()

@@ -35,6 +35,7 @@ class Held:
     frozen: FrozenHeads
     names: bytes
     segment: int
+    cleaned: int = 0            # deletes up to this one have no rows in it
 
 
 class Flushing:
@@ -55,6 +56,11 @@ class Flushing:
     def holding(self) -> bool:
         """Whether a head is not in files yet; then no other may be cut."""
         return self._held is not None
+
+    @property
+    def cleaned(self) -> int | None:
+        """Deletes up to this one have no rows in the head that is held; None when none is."""
+        return None if self._held is None else self._held.cleaned
 
     def ready(self) -> bool:
         """Whether an attempt has ended of which nobody has heard yet."""
@@ -124,7 +130,7 @@ class Flushing:
 
     def _write(self, held: Held) -> None:
         files, workshop = self._files, self._workshop()
-        written, spans = workshop.write_frozen(held.frozen)
+        written, spans = workshop.write_frozen(held.frozen, held.cleaned)
         names, next_names = files.manifest.names, files.manifest.next_names
         try:
             if held.names:

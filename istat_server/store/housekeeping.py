@@ -15,6 +15,7 @@ from istat.clock import Clock
 from istat.errors import StoreError, StoreFull
 from istat.retention import Ladder
 from istat_server.store import planning
+from istat_server.store.changes import Changes
 from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.manifest import FileEntry, Manifest
@@ -45,13 +46,15 @@ class Housekeeping:
     """Merging, deriving and expiring."""
 
     def __init__(self, files: LiveFiles, ladder: Ladder, clock: Clock, background: Pool,
-                 workshop: Callable[[Callable[[], None]], Workshop], crowded: Callable[[], bool]) -> None:
+                 workshop: Callable[[Callable[[], None]], Workshop], crowded: Callable[[], bool],
+                 changes: Changes) -> None:
         """crowded: whether ingest is so busy that jobs should let it go first."""
         self.jobs = 0                           # done
         self.problem = ""                       # why work waits
         self.expiry_problem = ""
         self._files, self._ladder, self._clock = files, ladder, clock
         self._background, self._workshop, self._crowded = background, workshop, crowded
+        self._changes = changes
         self._closing = False
         self._work: Work | None = None
         self._plan_at = clock.monotonic()
@@ -71,7 +74,7 @@ class Housekeeping:
             self.problem = self._why_wait(job)
             if not self.problem:
                 self._plan_at = self._clock.monotonic()
-                self._work = self._background.spawn(self.do, job)
+                self._work = self._background.spawn(self.do, job, self._graves(False))
 
     def finish(self) -> None:
         """Wait for the job under way."""
@@ -97,7 +100,14 @@ class Housekeeping:
         """Bring all files into their final form now, and wait for it."""
         self.finish()
         while job := self.next_job(force=True):
-            self._background.apply(self.do, (job,))
+            self._background.apply(self.do, (job, self._graves(True)))
+
+    def _graves(self, force: bool) -> planning.Graves:
+        """The deleted counters that the next job leaves out; from now on that cannot be undone."""
+        graves = self._changes.graves(force)
+        if graves.numbers:
+            self._changes.dropping(graves.numbers[-1])
+        return graves
 
     def next_job(self, force: bool = False) -> planning.Job | None:
         """What to do next, if anything. `force`: as if every file had been quiet for long."""
@@ -106,7 +116,7 @@ class Housekeeping:
             log.warning("expiry: %s", doubt or "the clock is believed again; old data are removed")
         self.expiry_problem = doubt
         return planning.next_job(self._files.manifest, self._ladder, int(self._clock.now()), force,
-                                 self._files.unreadable, not doubt)
+                                 self._files.unreadable, not doubt, self._changes.graves(force))
 
     def _why_wait(self, job: planning.Job) -> str:
         """Nothing, or that there is too little space to write files anew."""
@@ -116,11 +126,11 @@ class Housekeeping:
         free = free_bytes(self._files.folder)
         return "" if free >= needed else f"merging waits for {needed >> 20} MiB of free space; {free >> 20} are there"
 
-    def do(self, job: planning.Job) -> None:
+    def do(self, job: planning.Job, graves: planning.Graves = planning.NO_GRAVES) -> None:
         """In a thread: carry out one job and commit it."""
         files = self._files
         try:
-            result = self._workshop(self._give_way).run(job, files.open_files())
+            result = self._workshop(self._give_way).run(job, files.open_files(), graves)
             files.commit(lambda state: _after(state, job, result), result)
             if isinstance(job, planning.Expire):        # room is wanted now, perhaps for the very next MANIFEST
                 files.remove(entry.path for entry in job.inputs)

@@ -6,7 +6,7 @@ Knows no files, no sockets and no engine. `tests/store/test_contract.py` runs ag
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +30,16 @@ class Counter:
     id: int
     name: str
     kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A counter that was deleted: when, Unix seconds (or a little more: no two deletes have one number), and why that
+    cannot be undone; an empty `problem`: it can."""
+
+    counter: Counter
+    number: int
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,27 @@ class Store(Protocol):
         interval above. What was acknowledged is included. Blocks the greenlet, not the hub. The result is
         the caller's: no one else changes it.
         """
+
+    def delete(self, ids: Sequence[int]) -> int:
+        """Hide counters at once, for all who ask by name; how many were there. Blocks the greenlet until it is written.
+
+        A sample of such a name makes a new counter.
+        """
+
+    def undelete(self, ids: Sequence[int]) -> list[Deleted]:
+        """Show deleted counters again; gives those that cannot be. Blocks the greenlet."""
+
+    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
+        """Deleted counters that fit a pattern as in `match`, the last deleted first; without those gone for good."""
+
+    def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
+        """Give counters other (stored) names, all or none. BadQuery (409) when one is taken or cannot be.
+
+        A sample of the old name makes a new counter. Blocks the greenlet until it is written.
+        """
+
+    def rename_problems(self, pairs: Sequence[tuple[int, bytes]]) -> Iterator[str]:
+        """A sentence for each thing that `rename` would refuse."""
 
     def confirm_clock(self) -> str:
         """An operator's word that the clock is right: what is old by it may go. What was doubted, or ""."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from istat.kernels import blocks
 from istat.retention import Ladder
 from istat_server.store import compaction
 from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry
-from istat_server.store.planning import Derive, Job, Merge
+from istat_server.store.planning import NO_GRAVES, Derive, Graves, Job, Merge
 from istat_server.store.statfile import Header, StatFile, StatFileInfo, StatFileWriter
 
 POLICY = "0"        # the one ladder there is; rules per name pattern will have families of files of their own
@@ -29,8 +30,10 @@ class Workshop:
         self._folder, self._ladder, self._number, self._made, self._uuid = folder, ladder, number, made, uuid
         self._pause = pause
 
-    def write_frozen(self, frozen: Sequence[Any]) -> tuple[list[FileEntry], frozenset[int]]:
+    def write_frozen(self, frozen: Sequence[Any], cleaned: int = 0) -> tuple[list[FileEntry], frozenset[int]]:
         """A frozen head as files, and the starts of the spans of the finest level that its rows lie in.
+
+        `cleaned`: deletes up to this one have no rows in it.
 
         Rows too old for the finest level go to their level and, regrouped, to every coarser one, so that each
         level answers and expires by itself.
@@ -52,7 +55,7 @@ class Workshop:
         except BaseException:
             self.discard(entries)
             raise
-        return entries, spans
+        return [replace(entry, cleaned=cleaned) for entry in entries], spans
 
     def _write_head(self, level: int, head: Any, sequence: int) -> StatFileInfo:
         interval = self._ladder.levels[level].interval
@@ -83,15 +86,16 @@ class Workshop:
             file.add(made)
             return self._entry(file.finish(), whole=False)
 
-    def run(self, job: Job, open_files: Mapping[str, StatFile]) -> list[FileEntry]:
-        """Write what a job asks for; `open_files` are its inputs by path."""
-        if isinstance(job, Merge):
-            return self._merge(job, [open_files[entry.path] for entry in job.inputs])
-        if isinstance(job, Derive):
-            return self._derive(job, [open_files[entry.path] for entry in job.inputs])
-        return []
+    def run(self, job: Job, open_files: Mapping[str, StatFile], graves: Graves = NO_GRAVES) -> list[FileEntry]:
+        """Write what a job asks for, without the deleted counters; `open_files` are its inputs by path."""
+        if not isinstance(job, Merge | Derive):
+            return []
+        inputs = [open_files[entry.path] for entry in job.inputs]
+        made = (self._merge(job, inputs, graves.ids) if isinstance(job, Merge)
+                else self._derive(job, inputs, graves.ids))
+        return [replace(entry, cleaned=graves.cutoff) for entry in made]
 
-    def _merge(self, job: Merge, inputs: list[StatFile]) -> list[FileEntry]:
+    def _merge(self, job: Merge, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
         first = job.inputs[0]
         level, kind = first.level, first.kind
         sequences = (min(entry.seq_lo for entry in job.inputs), max(entry.seq_hi for entry in job.inputs))
@@ -99,7 +103,7 @@ class Workshop:
             start, end = min(entry.start for entry in job.inputs), max(entry.end for entry in job.inputs)
             header = self._header(level, kind, start, end, sequences)
             inputs.sort(key=lambda file: file.header.seq_hi)        # where two hold a span, the newest counts
-            made = compaction.merge_derived(inputs, start, end, header, self._folder_of(level),
+            made = compaction.merge_derived(inputs, start, end, header, self._folder_of(level), drop_ids,
                                               pause=self._pause)
             return [self._entry(info, whole=True) for info in made]
         window = self._ladder.window(level)
@@ -107,16 +111,16 @@ class Workshop:
                        max(entry.end for entry in job.inputs), window)
         made = compaction.merge(
             inputs, [(start, start + window) for start in starts],
-            lambda span: self._header(level, kind, *span, sequences), self._folder_of(level),
+            lambda span: self._header(level, kind, *span, sequences), self._folder_of(level), drop_ids,
             rates=kind == SETTLED)
         return [self._entry(info, whole=True) for info in made]
 
-    def _derive(self, job: Derive, inputs: list[StatFile]) -> list[FileEntry]:
+    def _derive(self, job: Derive, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
         sequence = self._number()
         coarse = [(self._ladder.levels[level].interval,
                    self._header(level, DERIVED, job.start, job.end, (sequence, sequence)), self._folder_of(level))
                   for level in range(1, len(self._ladder.levels))]
-        made = compaction.derive(inputs, job.start, job.end, self._ladder.levels[0].interval, coarse,
+        made = compaction.derive(inputs, job.start, job.end, self._ladder.levels[0].interval, coarse, drop_ids,
                                   pause=self._pause)
         return [self._entry(info, whole=True) for info in made]
 

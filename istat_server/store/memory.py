@@ -7,16 +7,18 @@ nothing after the process, and gets slow beyond some thousand counters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from istat.buckets import Bucket
 from istat.clock import Clock, SystemClock
+from istat.errors import BadQuery
 from istat.kernels import columns as kernel
 from istat.kernels import names as names_kernel
 from istat.names import expand, munge, stored
 from istat.retention import Ladder
-from istat_server.store.interface import Child, Counter, Kind
+from istat_server.store.catalogue import matching
+from istat_server.store.interface import Child, Counter, Deleted, Kind
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -33,6 +35,7 @@ class MemoryStore:
         self._clock = clock or SystemClock()
         self._names = names_kernel.NameTable()
         self._counters: list[Counter] = []
+        self._deleted: dict[int, int] = {}
         # What came, in order of arrival, per counter and level: level 0, and what was too old for it.
         self._rows: list[list[list[tuple[int, int, float, float, float, float]]]] = []
 
@@ -100,7 +103,7 @@ class MemoryStore:
 
     def count(self) -> int:
         """See Store.count."""
-        return len(self._counters)
+        return self._names.count()
 
     def match(self, pattern: bytes, limit: int, after: int = -1) -> list[Counter]:
         """See Store.match."""
@@ -125,6 +128,47 @@ class MemoryStore:
         oldest = int(self._clock.now()) - self.ladder.levels[level].keep
         first = max(start, oldest - oldest % self.ladder.levels[level].interval)
         return [self._level(id, level).slice(first, end) for id in ids]
+
+    def delete(self, ids: Sequence[int]) -> int:
+        """See Store.delete."""
+        there = [id for id in ids if self._names.has(id)]
+        for id in there:
+            self._names.remove(id)
+            self._deleted[id] = int(self._clock.now())
+        return len(there)
+
+    def undelete(self, ids: Sequence[int]) -> list[Deleted]:
+        """See Store.undelete."""
+        refused = []
+        for id in ids:
+            name = self._counters[id].name.encode()
+            if id not in self._deleted or self._names.find(name) >= 0:
+                refused.append(Deleted(self._counters[id], 0, "it is not deleted, or its name was taken"))
+            else:
+                self._names.put_back(id, name)
+                del self._deleted[id]
+        return refused
+
+    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
+        """See Store.deleted."""
+        fitting = matching(pattern, (self._counters[id].name.encode() for id in self._deleted))
+        found = [id for id in self._deleted if self._counters[id].name.encode() in fitting]
+        return [Deleted(self._counters[id], self._deleted[id], "") for id in reversed(found)][:limit]
+
+    def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
+        """See Store.rename."""
+        for problem in self.rename_problems(pairs):
+            raise BadQuery(problem, 409)
+        for id, name in pairs:
+            self._names.remove(id)
+            self._names.put_back(id, name)
+            self._counters[id] = Counter(id, name.decode(), self._counters[id].kind)
+
+    def rename_problems(self, pairs: Sequence[tuple[int, bytes]]) -> Iterator[str]:
+        """See Store.rename_problems."""
+        for _id, name in pairs:
+            if self._names.find(name) >= 0:
+                yield f"there is a counter {name.decode()} already"
 
     def confirm_clock(self) -> str:
         """See Store.confirm_clock. Nothing is removed here, so nothing is doubted."""

@@ -6,7 +6,8 @@ once the span is over, and expire as whole files. Late rows make a span underive
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from istat.retention import Ladder
@@ -27,6 +28,31 @@ SETTLE_QUIET = 120
 DERIVED_FILES = 8
 # Files outlive their retention by this, so that no accepted sample can meet an expired window [s].
 EXPIRE_GRACE = 3600
+
+
+# A settled file is written anew without its deleted counters once they are this share of all.
+REWRITE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Graves:
+    """Deleted counters whose rows new files leave out: `ids`, by the `numbers` of their deletes, ascending.
+
+    `cutoff`: what a file without any of them is clean up to; `counters`: how many there are beside them.
+    """
+
+    cutoff: int = 0
+    numbers: Sequence[int] = ()
+    ids: Sequence[int] = ()
+    counters: int = 0
+
+    def share(self, entry: FileEntry) -> float:
+        """Which part of the counters that may have rows in a file is deleted."""
+        dead = len(self.numbers) - bisect_right(self.numbers, entry.cleaned)
+        return dead / (dead + self.counters) if dead else 0.0
+
+
+NO_GRAVES = Graves()
 
 
 @dataclass(frozen=True)
@@ -56,11 +82,11 @@ Job = Merge | Derive | Expire
 
 
 def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False,
-             avoid: Collection[str] = (), expire: bool = True) -> Job | None:
+             avoid: Collection[str] = (), expire: bool = True, graves: Graves = NO_GRAVES) -> Job | None:
     """The most urgent thing to do, or None.
 
     `force`: as if every file had been quiet for long; `avoid`: paths of files that cannot be read whole;
-    `expire`: whether the clock may be believed that files are old.
+    `expire`: whether the clock may be believed that files are old; `graves`: deleted counters that may go.
     """
     expired = tuple(entry for entry in manifest.files if _expired(entry, manifest, ladder, now))
     if expired and expire:
@@ -72,7 +98,20 @@ def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False,
             merge = _merge(entries, kind, ladder.window(level), now, force)
             if merge:
                 return Merge(tuple(merge))
-    return _derive(manifest, ladder, now, force, avoid)
+    return _derive(manifest, ladder, now, force, avoid) or _rewrite(manifest, ladder, now, force, avoid, graves)
+
+
+def _rewrite(manifest: Manifest, ladder: Ladder, now: int, force: bool, avoid: Collection[str],
+             graves: Graves) -> Merge | None:
+    """A file of a window that is over and has many deleted counters; `force`: any that has one."""
+    if not graves.ids:
+        return None
+    least = 0.0 if force else REWRITE_SHARE
+    for entry in manifest.files:
+        over = force or (entry.whole and entry.end + SETTLE_OVER <= now)
+        if over and entry.path not in avoid and graves.share(entry) > least:
+            return Merge((entry,))
+    return None
 
 
 def bare_until(manifest: Manifest, ladder: Ladder) -> int:

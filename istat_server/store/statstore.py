@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid as uuids
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +19,10 @@ from istat.kernels import engine as engine_kernel
 from istat.retention import Ladder
 from istat_server.store import journal, manifest, opening
 from istat_server.store.catalogue import Catalogue, Learned
+from istat_server.store.changes import UNDO_SECONDS, Changes
 from istat_server.store.flushing import Flushing, Held
 from istat_server.store.housekeeping import Housekeeping
-from istat_server.store.interface import Child, Counter, Kind
+from istat_server.store.interface import Child, Counter, Deleted, Kind
 from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.manifest import Manifest
@@ -39,6 +40,8 @@ GAUGE_AHEAD = 60
 # millisecond's work, and a thread would cost as much again; each counter is a read in each file at worst.
 ROWS_AT_ONCE = 4000
 IDS_AT_ONCE = 4
+CHANGES_AT_ONCE = 10_000    # counters deleted before others have their turn: some 10 ms
+JOURNAL_SECONDS = 10.0      # that one who changes something waits for it to be written
 FEED_BYTES = 64 << 10       # journal records handed over at once rather than at the next tick [bytes]
 # A head may grow to this for each counter in it: its open bucket (64 bytes) and a minute of closed rows (24 each), so
 # that a cut writes several rows a counter, which is what makes files small, however many counters there are [bytes].
@@ -54,6 +57,7 @@ class Options:
     journal_sync: float = 1.0
     max_counters: int = 10_000_000
     cache_bytes: int = 16 << 20         # unpacked blocks kept for the next question
+    undo_seconds: int = UNDO_SECONDS    # rows of deleted counters are kept at least so long
     key: int | None = None              # of the name tables' hash; None: random
 
 
@@ -75,9 +79,11 @@ class StatStore:
         self.catalogue = Catalogue(self.engine, options.max_counters, lambda: pool.apply(_nothing))
         self.learn: Callable[[bytes], Learned] = self.catalogue.learn
         self.files = LiveFiles(folder, ladder, clock, options.cache_bytes, state)
+        self.changes = Changes(self.engine, self.catalogue, clock, lambda: self.files.manifest, options.undo_seconds)
         self.flushing = Flushing(self.files, ladder, clock, background, self.workshop)
-        self.housekeeping = Housekeeping(self.files, ladder, clock, chores, self.workshop, self._crowded)
+        self.housekeeping = Housekeeping(self.files, ladder, clock, chores, self.workshop, self._crowded, self.changes)
         self._cut_at = clock.monotonic()
+        self._head_cleaned = 0          # deletes up to this one were before the head in use began
         self._frame_clock = int(clock.now())
         self._closed = False
         self.totals = {"cuts": 0, "damaged_blocks": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0}
@@ -125,12 +131,15 @@ class StatStore:
             manifest.save(self.folder, state)
         previous = manifest.load_previous(self.folder) or state
         opening.load_names(self.folder, state, self.engine)
+        self.changes.replayed()
+        self._head_cleaned = self.changes.last
         if not careful:
             opening.remove_orphans(self.folder, (state, previous), self.ladder)
             self.files.keep_for(previous)
         damage = journal.Damage()
         keep_from = 0 if careful else min(previous.replay_from, state.replay_from)
         last = opening.replay(self.folder, state, self.engine, self._set_limits, damage, keep_from)
+        self.changes.replayed()
         self.totals["journal_skipped_bytes"] = damage.skipped_bytes
         self.totals["journal_torn_bytes"] = damage.torn_bytes
         self._set_limits(self._clock.now())
@@ -168,6 +177,8 @@ class StatStore:
             self._cut()
         self._problem = self._why_refuse()
         self.housekeeping.tick()
+        held = self.flushing.cleaned
+        self.changes.tick(self._head_cleaned if held is None else min(held, self._head_cleaned))
 
     def _why_refuse(self) -> str:
         if self._journal.error is not None:
@@ -223,11 +234,13 @@ class StatStore:
         frozen = tuple(self.engine.freeze())
         names = self.engine.take_names()
         if not names and not any(frozen):
+            self._head_cleaned = self.changes.last
             if self._journal.needs_cut:
                 self._journal.cut()
             return
         self.totals["cuts"] += 1
-        self.flushing.hold(Held(frozen, names, self._journal.cut()))
+        self.flushing.hold(Held(frozen, names, self._journal.cut(), self._head_cleaned))
+        self._head_cleaned = self.changes.last
 
     def flush(self) -> None:
         """Write all that is in memory to StatFiles and wait for it. Raises what went wrong."""
@@ -307,6 +320,42 @@ class StatStore:
         self.totals["damaged_blocks"] += 1
         log.error("%s; the answer is without it", error)
 
+    def delete(self, ids: Sequence[int]) -> int:
+        """Hide counters; how many were there. Blocks the greenlet until it is written."""
+        done = number = 0
+        for at in range(0, len(ids), CHANGES_AT_ONCE):
+            done += self.changes.delete(ids[at:at + CHANGES_AT_ONCE], number)
+            number = self.changes.last
+            self._written()
+        return done
+
+    def undelete(self, ids: Sequence[int]) -> list[Deleted]:
+        """Show deleted counters again; those that cannot be. Blocks the greenlet until it is written."""
+        refused: list[Deleted] = []
+        for at in range(0, len(ids), CHANGES_AT_ONCE):
+            refused += self.changes.undelete(ids[at:at + CHANGES_AT_ONCE])
+            self._written()
+        return refused
+
+    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
+        """Deleted counters that are not gone, the last deleted first."""
+        return self.changes.deleted(pattern, limit)
+
+    def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
+        """Give counters other names, all or none. Blocks the greenlet until it is written."""
+        self.changes.rename(pairs)
+        self._written()
+
+    def rename_problems(self, pairs: Sequence[tuple[int, bytes]]) -> Iterator[str]:
+        """What stands in the way of renames, a sentence each."""
+        return self.changes.rename_problems(pairs)
+
+    def _written(self) -> None:
+        """Wait until what changed is in the journal. StoreError when it cannot be written now; it is still to come."""
+        self._hand_over()
+        if not self._pool.apply(self._journal.drain, (JOURNAL_SECONDS,)):
+            raise StoreError(f"done, but not written yet: {self._journal.error or 'the disk is slow'}")
+
     def status(self) -> dict[str, object]:
         """What the store consists of and has done."""
         state, files = self.files.manifest, self.files.view.files
@@ -321,6 +370,8 @@ class StatStore:
             "refusing": self._problem, "flush_problem": self.flushing.problem, "flush_errors": self.flushing.errors,
             "flush_seconds": self.flushing.seconds, "work_problem": self.housekeeping.problem,
             "expiry_problem": self.housekeeping.expiry_problem, "jobs": self.housekeeping.jobs,
+            "deleted_waiting": self.changes.waiting,
+            **{f"counters_{what}": count for what, count in self.changes.totals.items()},
             **self.totals, **self.files.totals,
         }
 

@@ -1,0 +1,184 @@
+"""Changes to counters: delete, undo, rename; which deleted ones are gone for good, and what that gives back.
+
+A delete hides a counter at once; its rows stay in the files until jobs leave them out, and its id is *gone* when no
+live file is older than the delete. Knows the engine, and of files up to which delete each is clean. Belongs to the hub.
+"""
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from istat.clock import Clock
+from istat.errors import BadQuery
+from istat.names import WIRE_NAME_ROOM, stored
+from istat_server.store.catalogue import Catalogue, matching
+from istat_server.store.interface import Deleted
+from istat_server.store.manifest import Manifest
+from istat_server.store.planning import Graves
+
+if TYPE_CHECKING:
+    from istat.kernels.python.engine import Engine
+
+# Rows of a deleted counter are kept at least this long, unless one asks for all space at once: a mistake is often
+# noticed the next day only [s].
+UNDO_SECONDS = 86_400
+GONE_AT_ONCE = 20_000       # counters forgotten in one tick: some 5 ms
+MOST_RUN = 65_536           # ids in one record
+ROUTES_AT_ONCE = 200_000    # routes looked at in one tick: some 1 ms
+
+
+class Changes:
+    """Deletes and renames of one store."""
+
+    def __init__(self, engine: Engine, catalogue: Catalogue, clock: Clock, state: Callable[[], Manifest],
+                 undo_seconds: int = UNDO_SECONDS) -> None:
+        """state: gives the MANIFEST in use."""
+        self.totals = {"deleted": 0, "undeleted": 0, "renamed": 0, "gone": 0}
+        self._engine, self._catalogue, self._clock, self._state = engine, catalogue, clock, state
+        self._undo_seconds = undo_seconds
+        self._last = max(engine.deleted.values(), default=0)
+        self._dropping = 0              # deletes up to this one are being, or were, left out of new files
+        self._graves: Graves | None = None      # of all deletes, until something changes
+        self._sweep: int | None = None  # the next route to look at, while there may be some to forget
+
+    @property
+    def last(self) -> int:
+        """The number of the last delete."""
+        return self._last
+
+    @property
+    def waiting(self) -> int:
+        """How many deleted counters are not gone yet."""
+        return len(self._engine.deleted)
+
+    def replayed(self) -> None:
+        """The engine has read records again."""
+        self._last = max(self._engine.deleted.values(), default=0)
+        self._graves = None
+        self._sweep = 0
+
+    # -- what people ask for
+
+    def delete(self, ids: Iterable[int], number: int = 0) -> int:
+        """Hide these counters; how many were there to be hidden. `number`: of a delete that this goes on with."""
+        self._last = number or max(self._last + 1, int(self._clock.now()))
+        done = 0
+        for id in ids:
+            if self._engine.counters.has(id):
+                self._engine.delete(id, self._last)
+                done += 1
+        self._graves = None
+        self.totals["deleted"] += done
+        return done
+
+    def undelete(self, ids: Iterable[int]) -> list[Deleted]:
+        """Show these counters again; those that cannot be, each with the reason."""
+        refused = []
+        for id in ids:
+            entry = self._entry(id)
+            if entry.problem:
+                refused.append(entry)
+            else:
+                self._engine.undelete(id)
+                self.totals["undeleted"] += 1
+        self._graves = None
+        return refused
+
+    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
+        """Deleted counters that fit and are not gone yet, the last deleted first, at most `limit`."""
+        engine = self._engine
+        fitting = matching(pattern, map(engine.counters.name, engine.deleted))
+        newest = sorted(engine.deleted.items(), key=lambda pair: (-pair[1], pair[0]))
+        ids = (id for id, _number in newest if engine.counters.name(id) in fitting)
+        return [self._entry(id) for id in islice(ids, limit)]
+
+    def _entry(self, id: int) -> Deleted:
+        number = self._engine.deleted.get(id)
+        counter = self._catalogue.counter(id)
+        if number is None:
+            return Deleted(counter, 0, "it is not deleted, or its data are gone for good")
+        return Deleted(counter, number, self._why_not(counter.name.encode(), number))
+
+    def _why_not(self, name: bytes, number: int) -> str:
+        """Why a delete cannot be undone, or ""."""
+        if self._engine.counters.find(name) >= 0:
+            return "a counter of that name has come since; rename or delete that one first"
+        if number <= self._dropping or any(entry.whole and entry.cleaned >= number for entry in self._state().files):
+            return "compaction has begun to drop its data"
+        return ""
+
+    def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
+        """Give counters other names, all or none. BadQuery (409) where that cannot be."""
+        problem = next(self.rename_problems(pairs), "")
+        if problem:
+            raise BadQuery(problem, 409)
+        for id, name in pairs:
+            self._engine.rename(id, name)
+        self._engine.unlearn_moved()
+        self.totals["renamed"] += len(pairs)
+
+    def rename_problems(self, pairs: Iterable[tuple[int, bytes]]) -> Iterator[str]:
+        """A sentence for each that stands in the way."""
+        seen = set()
+        for id, name in pairs:
+            if not self._engine.counters.has(id):
+                yield f"the counter {id} is not there any more"
+            elif not name or b"^" in name or len(name) > WIRE_NAME_ROOM or stored(name) != name:
+                yield f"no counter can be called {name.decode('ascii', 'replace')[:200]!r}"
+            elif name in seen or self._engine.counters.find(name) >= 0:
+                yield f"there is a counter {name.decode()} already"
+            seen.add(name)
+
+    # -- what jobs ask for
+
+    def graves(self, force: bool = False) -> Graves:
+        """The deletes that new files leave out: those too old to be undone; `force`: all of them."""
+        every = self._graves
+        if every is None:
+            ordered = sorted(self._engine.deleted.items(), key=lambda pair: pair[1])
+            every = self._graves = Graves(self._last, tuple(number for _id, number in ordered),
+                                          tuple(id for id, _number in ordered), self._engine.counters.count())
+        cutoff = self._last if force else min(self._last, int(self._clock.now()) - self._undo_seconds)
+        at = bisect_right(every.numbers, cutoff)
+        return Graves(max(cutoff, 0), every.numbers[:at], every.ids[:at], every.counters)
+
+    def dropping(self, cutoff: int) -> None:
+        """A job is about to leave out what was deleted up to `cutoff`: it cannot be undone any more."""
+        self._dropping = max(self._dropping, cutoff)
+
+    # -- what goes by itself
+
+    def tick(self, head_cleaned: int) -> None:
+        """Forget counters that are gone, and routes to them, a portion at a time.
+
+        `head_cleaned`: deletes up to this one have no rows in memory.
+        """
+        floor = min([head_cleaned, *(entry.cleaned for entry in self._state().files)])
+        ids = sorted(islice((id for id, number in self._engine.deleted.items() if number <= floor), GONE_AT_ONCE))
+        for first, count in _runs(ids):
+            self._engine.gone(first, count)
+        if ids:
+            self.totals["gone"] += len(ids)
+            self._graves = None
+            self._sweep = 0
+        elif self._sweep is not None:
+            self._engine.sweep_routes(self._sweep, ROUTES_AT_ONCE)
+            self._sweep += ROUTES_AT_ONCE
+            if self._sweep >= len(self._engine.routes):
+                self._sweep = None
+
+
+def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(first, count) of stretches of ascending ids without a gap."""
+    first = last = None
+    for id in ids:
+        if first is None or last is None:
+            first = id
+        elif id != last + 1 or id - first >= MOST_RUN:
+            yield first, last - first + 1
+            first = id
+        last = id
+    if first is not None and last is not None:
+        yield first, last - first + 1

@@ -1,0 +1,219 @@
+"""Deletes, undo and renames: hidden at once, kept over crashes, space given back, refused in a sentence."""
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from istat.clock import FakeClock
+from istat.errors import BadQuery
+from istat_server.store import planning
+from istat_server.store.memory import MemoryStore
+from tests.store.test_statstore import LADDER, NOW, STEP, crash, open_store, put, rows
+
+DAY = 86_400
+
+
+@pytest.fixture
+def store(tmp_path, clock):
+    opened = open_store(tmp_path / "s", clock)
+    yield opened
+    opened.close()
+
+
+def ids_of(store, *names):
+    return [store.find(name.encode()).id for name in names]
+
+
+def pass_time(store, clock, seconds):
+    """Time goes on steadily, so that the clock is believed."""
+    for _ in range(seconds // 1800):
+        clock.advance(1800)
+        store.tick()
+
+
+def names_of(store):
+    return [counter.name for counter in store.match(b"*", 100)]
+
+
+def test_a_deleted_counter_is_hidden_everywhere_at_once_and_stays_so(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    put(store, "a.b 1", "a.c 2", "a^b^d 3")
+    assert store.delete(ids_of(store, "a.b")) == 1
+    for _ in range(3):
+        assert names_of(store) == ["a.c", "a.d"]
+        assert store.find(b"a.b") is None
+        assert store.count() == 2
+        assert store.search([b"b"], 9) == []
+        assert [child.label for child in store.children(b"a")] == ["c", "d"]
+        assert [entry.counter.name for entry in store.deleted(b"a.*", 9)] == ["a.b"]
+        crash(store)
+        store = open_store(tmp_path, clock)
+        store.flush()
+    store.close()
+
+
+def test_a_sample_of_a_deleted_name_makes_a_new_counter_and_carets_do_too(store):
+    put(store, f"a.b {NOW} 1", f"a^b^c {NOW} 2")
+    old = ids_of(store, "a.b", "a.c")
+    store.delete(old[:1])
+    put(store, f"a^b^c {NOW} 5", f"a.b {NOW} 6")
+    new = store.find(b"a.b").id
+    assert new not in old
+    assert rows(store, "a.b", 0)[0][:3] == (NOW, 2, 11.0)
+    assert rows(store, "a.c", 0)[0][:3] == (NOW, 2, 7.0)
+    (refused,) = store.undelete(old[:1])
+    assert "a counter of that name has come since" in refused.problem
+
+
+def test_a_delete_can_be_undone_with_all_data_until_rows_are_dropped(store, clock):
+    put(store, f"a.b {NOW} 1", f"keep {NOW} 1")
+    ids = ids_of(store, "a.b")
+    store.flush()
+    store.delete(ids)
+    pass_time(store, clock, 4 * 3600)           # merged and derived meanwhile, but not dropped
+    assert store.undelete(ids) == []
+    assert rows(store, "a.b", 1)[0][:3] == (NOW - NOW % 60, 1, 1.0)
+    store.delete(ids)
+    store.compact()
+    (refused,) = store.undelete(ids)
+    assert refused.problem == "compaction has begun to drop its data"
+    store.tick()
+    (refused,) = store.undelete(ids)
+    assert refused.problem == "it is not deleted, or its data are gone for good"
+
+
+def test_space_comes_back_and_the_id_is_gone_once_no_file_has_it(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    put(store, *(f"n{k} {NOW} {k}" for k in range(100)), f"keep {NOW} 1")
+    store.flush()
+    before = sum(live.entry.rows for live in store.files.view.files)
+    store.delete(ids_of(store, *(f"n{k}" for k in range(100))))
+    store.compact()
+    assert sum(live.entry.rows for live in store.files.view.files) == before - 100
+    store.flush()
+    store.tick()
+    store.tick()
+    assert store.deleted(b"*", 9) == []
+    assert store.engine.is_gone(5)
+    assert store.engine.route(b"n5") is None
+    assert store.status()["counters_gone"] == 100
+    crash(store)
+    store = open_store(tmp_path, clock)
+    assert store.engine.is_gone(5)
+    assert names_of(store) == ["keep"]
+    put(store, "n5 1")
+    assert store.find(b"n5").id == 101
+    store.close()
+
+
+def test_old_files_are_written_anew_once_enough_of_them_is_deleted(store, clock):
+    put(store, *(f"n{k} {NOW} {k}" for k in range(20)))
+    store.compact()
+    pass_time(store, clock, 2 * 3600)
+    store.compact()
+    store.delete(ids_of(store, "n1"))
+    assert store.changes.graves().ids == ()
+    pass_time(store, clock, DAY + 3600)
+    assert store.changes.graves().ids == (1,)
+    assert all(entry.cleaned < store.changes.last for entry in store.files.manifest.files)      # one of 20 is too few
+    store.delete(ids_of(store, "n2", "n3"))
+    pass_time(store, clock, DAY + 3600)
+    assert all(entry.cleaned >= store.changes.last for entry in store.files.manifest.files)
+    assert store.engine.deleted == {} or all(
+        graves > store.changes.last for graves in store.engine.deleted.values())
+
+
+def test_a_rename_keeps_the_data_and_the_old_name_means_a_new_counter(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    put(store, f"old.a {NOW} 1", f"old.b {NOW} 2", f"new.b {NOW} 3")
+    store.rename([(ids_of(store, "old.a")[0], b"new.a")])
+    put(store, f"old.a {NOW} 10", f"new.a {NOW} 20")
+    for _ in range(2):
+        assert rows(store, "new.a", 0)[0][:3] == (NOW, 2, 21.0)
+        assert rows(store, "old.a", 0)[0][:3] == (NOW, 1, 10.0)
+        crash(store)
+        store = open_store(tmp_path, clock)
+        store.flush()
+    with pytest.raises(BadQuery, match="there is a counter new.b already") as info:
+        store.rename([(ids_of(store, "old.a")[0], b"x"), (ids_of(store, "old.b")[0], b"new.b")])
+    assert info.value.status == 409
+    assert store.find(b"x") is None                 # all or none
+    for name in (b"", b"Upper", b"a^b", b"x" * 1001):
+        assert list(store.rename_problems([(0, name)])) == [f"no counter can be called {name.decode()[:200]!r}"]
+    assert list(store.rename_problems([(99, b"y")])) == ["the counter 99 is not there any more"]
+    store.close()
+
+
+def test_shares_of_deleted_counters():
+    graves = planning.Graves(30, (10, 20, 30), (1, 2, 3), 7)
+    entry = planning.FileEntry("p", 0, "fine", 0, 10, 1, 1, 5, 5, True, 0)
+    assert graves.share(entry) == 0.3
+    assert planning.Graves().share(entry) == 0
+    assert LADDER.levels[0].interval == 10
+
+
+def same_names(store, model):
+    """Every bucket of every name that is there."""
+    found = {counter.name: counter for counter in store.match(b"*", 100)}
+    expected = {counter.name: counter for counter in model.match(b"*", 100)}
+    assert found.keys() == expected.keys()
+    assert store.count() == model.count()
+    for name, counter in found.items():
+        assert counter.kind is expected[name].kind
+        for level in range(len(LADDER.levels)):
+            ours, theirs = (one.select([one.find(name.encode()).id], level, 0, NOW + 10 ** 7)[0].rows()
+                            for one in (store, model))
+            assert [row[:2] for row in ours] == [row[:2] for row in theirs], f"{name} level {level}"
+            assert [row[2] for row in ours] == pytest.approx([row[2] for row in theirs])
+
+
+KNOWN = st.sampled_from(["g.one", "g.two.x", "ev", "ev2.x", "new.a", "new.b"])
+CHANGE = st.one_of(st.tuples(st.just("delete"), KNOWN), st.tuples(st.just("undelete"), KNOWN),
+                   st.tuples(st.just("rename"), KNOWN, KNOWN))
+
+
+def change(store, model, what, name, new=""):
+    """The same to both, where it is possible."""
+    if what == "undelete":
+        entries = store.deleted(name.encode(), 99)
+        back = entries and not store.undelete([entries[0].counter.id])
+        if back:
+            assert not model.undelete([model.deleted(name.encode(), 1)[0].counter.id])
+        return
+    counter = store.find(name.encode())
+    if counter is None:
+        return
+    if what == "delete":
+        assert store.delete([counter.id]) == model.delete([model.find(name.encode()).id]) == 1
+    elif store.find(new.encode()) is None:
+        for one in (store, model):
+            one.rename([(one.find(name.encode()).id, new.encode())])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.one_of(STEP, CHANGE, CHANGE), max_size=16))
+def test_it_answers_as_the_model_whatever_is_changed(tmp_path_factory, steps):
+    folder = tmp_path_factory.mktemp("store")
+    clock = FakeClock(NOW)
+    model, store = MemoryStore(LADDER, clock), open_store(folder, clock)
+    for step in steps:
+        if isinstance(step, list):
+            for name, age, value in step:
+                model.add(name, clock.now() - age, value)
+                put(store, f"{name} {int(clock.now()) - age} {value!r}")
+        elif isinstance(step, tuple):
+            change(store, model, *step)
+        elif isinstance(step, int):
+            clock.advance(step)
+            store.tick()
+        elif step in ("reopen", "crash"):
+            store.close() if step == "reopen" else crash(store)
+            store = open_store(folder, clock)
+        else:
+            getattr(store, step)()
+        same_names(store, model)
+    store.close()
+    store = open_store(folder, clock)
+    same_names(store, model)
+    store.close()
