@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 LADDER = "10s:4h,1m:12h,10m:4d"
@@ -43,6 +43,9 @@ def counters_of(wire: str) -> tuple[str, ...]:
     """The counters that a caret name feeds."""
     base, *carets = wire.lstrip("*").split("^")
     return tuple(f"{base}.{caret}" if caret else base for caret in carets) or (base,)
+
+
+EVENT_COUNTERS = {name for wire in EVENTS for name in counters_of(wire)}
 
 
 class Stream:
@@ -170,6 +173,59 @@ def differences(reference: Reference, level: int, start: int, end: int, answer: 
             yield from _event(name, level, start, end, found, reference.events[name])
         else:
             yield from _gauge(name, level, start, end, found, reference.gauges[level].get(name, {}))
+
+
+Ask = Callable[[int, int, list[str]], Answer]   # level, start, names; up to now and somewhat beyond
+
+
+def compare(reference: Reference, now: int, ask: Ask) -> tuple[int, list[str]]:
+    """All buckets of all levels: how many there are, and what is wrong with them."""
+    lives = [name for name in reference.names() if name.startswith("life.")]
+    names = [name for name in reference.names() if name not in lives[:-20]]
+    compared, wrong = 0, []
+    for level in range(len(LEVELS)):
+        start = first_bucket(now, level)
+        answer = ask(level, start, names)
+        wrong += differences(reference, level, start, now + 600, answer, names)
+        compared += sum(len(found) for found in answer.values())
+    return compared, wrong
+
+
+def first_bucket(now: int, level: int) -> int:
+    """The oldest bucket of a level that is wholly kept."""
+    interval, keep = LEVELS[level]
+    start = now - keep + interval
+    return start - start % interval
+
+
+def find_end(reference: Reference, lines: Sequence[tuple[Line, int]], now: int,
+             ask: Ask) -> tuple[int, tuple[int, int]]:
+    """How many of `lines` (each with the clock of the server that took it) are there beyond the reference, which takes
+    them; and by how many samples of gauges, and events, that is wrong."""
+    start = first_bucket(now, len(LEVELS) - 1)
+    names = dict.fromkeys([*(name for line, _ in lines for name in counters_of(line.wire)), *reference.names()])
+    had = reference.weight(start)
+    found = measure(ask(len(LEVELS) - 1, start, list(names)))
+    gauges, events = found[0] - had[0], found[1] - had[1]
+    taken = 0
+    for line, clock in lines:
+        if gauges <= 0 and events <= 0:
+            break
+        reference.take(line, clock)
+        count, total = weight_of(line, clock, start)
+        gauges, events, taken = gauges - count, events - total, taken + 1
+    return taken, (gauges, events)
+
+
+def measure(answer: Answer) -> tuple[int, int]:
+    """As Reference.weight."""
+    gauges = events = 0
+    for name, found in answer.items():
+        if name in EVENT_COUNTERS:
+            events += round(sum(bucket[3] for bucket in found.values()) * LEVELS[0][0])
+        else:
+            gauges += sum(bucket[0] for bucket in found.values())
+    return gauges, events
 
 
 def _gauge(name: str, level: int, start: int, end: int, found: dict[int, Bucket],

@@ -18,20 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ftest.crashload import (
-    EVENTS,
-    LADDER,
-    LEVELS,
-    NOW,
-    SEQUENCE,
-    Answer,
-    Line,
-    Reference,
-    Stream,
-    counters_of,
-    differences,
-    weight_of,
-)
+from ftest.crashload import LADDER, LEVELS, NOW, SEQUENCE, Answer, Line, Reference, Stream, compare, find_end
 from ftest.serverprocess import ROOT, ServerProcess
 from istat_server.store import manifest, opening
 
@@ -100,9 +87,10 @@ class Feeder(threading.Thread):
 class Harness:
     """One store, many lives."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, **options: object) -> None:
         self.random = random.Random(seed)
-        self.server = FastServer(folder, retention=LADDER, flush=1, fake_time=NOW, admin_token=TOKEN)
+        self.server = FastServer(folder, retention=LADDER, flush=1, fake_time=NOW, admin_token=TOKEN, **options)
+        self.server.store = Path(str(self.server.options["store"]))
         self.now = NOW
         self.stream = Stream(seed)
         self.reference = Reference()
@@ -174,24 +162,14 @@ class Harness:
                                headers={"Authorization": f"Bearer {TOKEN}"})
         assert answer.status_code == 200, answer.text
 
-    def _take(self, sent: list[Line], before: int, safe: int) -> None:
+    def _take(self, sent: list[Line], before: int, safe: int) -> int:
         """Find out how much of what was sent is there: it must be a beginning, with all that was seen in it."""
-        start = self.now - LEVELS[-1][1] + LEVELS[-1][0]
-        start -= start % LEVELS[-1][0]
-        names = dict.fromkeys(name for line in sent for name in counters_of(line.wire))
-        gauges, events = measure(self.ask(LEVELS[-1][0], start, [*names, *self.reference.names()]))
-        had = self.reference.weight(start)
-        gauges, events = gauges - had[0], events - had[1]
-        last = 0
-        for line in sent:
-            if gauges <= 0 and events <= 0:
-                break
-            self.reference.take(line, before)
-            count, total = weight_of(line, before, start)
-            gauges, events, last = gauges - count, events - total, line.number
-        assert (gauges, events) == (0, 0), f"{gauges} samples, and events of {events}, too many (or, below 0, missing)"
+        taken, wrong = find_end(self.reference, [(line, before) for line in sent], self.now, self.ask)
+        assert wrong == (0, 0), f"{wrong[0]} samples, and events of {wrong[1]}, too many (or, below 0, missing)"
+        last = sent[taken - 1].number if taken else 0
         assert last >= safe, f"what is there ends with line {last}, but line {safe} was seen"
-        self.figures["lines"] += last - sent[0].number + 1 if last else 0
+        self.figures["lines"] += taken
+        return taken
 
     def _at_rest(self) -> None:
         """No file is left over once the work that the last life left is done."""
@@ -202,41 +180,23 @@ class Harness:
 
     # -- comparing
 
-    def ask(self, interval: int, start: int, names: list[str]) -> Answer:
+    def ask(self, level: int, start: int, names: list[str]) -> Answer:
         """All buckets of a level."""
-        question = {"keys": list(dict.fromkeys(names)), "start": start, "stop": self.now + 600, "maxSamples": -1,
-                    "compact": True}
+        question = {"keys": names, "start": start, "stop": self.now + 600, "maxSamples": -1, "compact": True}
         found = self.server.post("/*", question)
         answer: Answer = {}
         for name in names:
             if isinstance(found[name], dict):
-                assert found[name]["interval"] == interval, found[name]
+                assert found[name]["interval"] == LEVELS[level][0], found[name]
                 answer[name] = {row[0]: (row[1], row[2], row[3], row[4]) for row in found[name]["data"]}
         return answer
 
     def compare(self) -> None:
         """All buckets of all levels."""
         self.reference.forget(self.now - LEVELS[-1][1] - 86400)
-        lives = [name for name in self.reference.names() if name.startswith("life.")]
-        names = [name for name in self.reference.names() if name not in lives[:-20]]
-        for level, (interval, keep) in enumerate(LEVELS):
-            start = self.now - keep + interval
-            start -= start % interval
-            answer = self.ask(interval, start, names)
-            wrong = list(differences(self.reference, level, start, self.now + 600, answer, names))
-            assert not wrong, f"{len(wrong)} buckets differ:\n" + "\n".join(wrong[:20])
-            self.figures["compared"] += sum(len(found) for found in answer.values())
-
-
-def measure(answer: Answer) -> tuple[int, int]:
-    """As Reference.weight."""
-    gauges = events = 0
-    for name, found in answer.items():
-        if name in EVENT_COUNTERS:
-            events += round(sum(bucket[3] for bucket in found.values()) * LEVELS[0][0])
-        else:
-            gauges += sum(bucket[0] for bucket in found.values())
-    return gauges, events
+        compared, wrong = compare(self.reference, self.now, self.ask)
+        assert not wrong, f"{len(wrong)} buckets differ:\n" + "\n".join(wrong[:20])
+        self.figures["compared"] += compared
 
 
 def left_over(store: Path) -> set[str]:
@@ -251,14 +211,19 @@ def left_over(store: Path) -> set[str]:
     return extra or ({"(it changes)"} if before[0] != manifest.load(store)[0] else set())
 
 
-EVENT_COUNTERS = {name for wire in EVENTS for name in counters_of(wire)}
 KNOWN = {"LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "reserve"}
+
+
+def seed_of() -> int:
+    """ISTAT_CRASH_SEED, else a new one; told on standard output."""
+    seed = int(os.environ.get("ISTAT_CRASH_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"ISTAT_CRASH_SEED={seed}")
+    return seed
 
 
 def run(folder: Path, kills: int) -> None:
     """So many kills."""
-    seed = int(os.environ.get("ISTAT_CRASH_SEED") or random.SystemRandom().randrange(1 << 32))
-    print(f"ISTAT_CRASH_SEED={seed}")
+    seed = seed_of()
     harness = Harness(folder, seed)
     try:
         harness.server.start()

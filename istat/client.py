@@ -164,10 +164,13 @@ class QueryClient:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, timeout: float = 10.0, session: requests.Session | None = None
+        self, url: str = DEFAULT_URL, timeout: float = 10.0, session: requests.Session | None = None, token: str = ""
     ) -> None:
+        """token: the server's `admin-token`, for what changes or deletes."""
         self.url, self.timeout = url.rstrip("/"), timeout
         self._session = session or requests.Session()
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
 
     def series(
         self,
@@ -205,6 +208,10 @@ class QueryClient:
     def status(self) -> dict[str, Any]:
         """The server's version, figures and refusals."""
         return self._object("GET", "/api/v1/status")
+
+    def confirm_clock(self) -> dict[str, Any]:
+        """Tell the server that its clock is right: {"time", "doubt"}. Needs the token."""
+        return self._object("POST", "/api/v1/clock/confirm")
 
     def healthy(self) -> bool:
         """Whether the server answers and its store is open."""

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from istat import __version__
@@ -24,6 +25,7 @@ from istat.setting_types import Address, Duration
 from istat.subcommands import Action, Load, installed, wanted
 
 URL_VARIABLE = "ISTAT_URL"
+TOKEN_VARIABLE = "ISTAT_ADMIN_TOKEN"
 
 
 def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
@@ -81,6 +83,9 @@ def _parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.Argum
     send.add_argument("--to", default=f"127.0.0.1:{DEFAULT_STAT_PORT}", metavar="HOST:PORT")
     send.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
     asks(add("status", _status, "Print the server's figures."))
+    clock = asks(add("clock", _confirm_clock, "Tell a server that its clock is right, so that old data may go again."))
+    clock.add_argument("what", choices=["confirm"])
+    needs_token(clock)
     for name, more in wanted(brought, words, commands.choices).items():
         more.arguments(add(name, more.action, more.help))
     return parser
@@ -152,6 +157,33 @@ def _status(arguments: argparse.Namespace, clock: Clock) -> None:
         return
     for name, value in _flat(status, ""):
         print(f"{name:<40} {value}")
+
+
+def needs_token(parser: argparse.ArgumentParser) -> None:
+    """Where a command that changes something finds the admin token: never on the command line, where all see it."""
+    note = f"file whose first line is the server's admin-token; else it is taken from {TOKEN_VARIABLE}"
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help=note)
+
+
+def token_of(arguments: argparse.Namespace) -> str:
+    """The admin token. UsageError when there is none, OSError when the file cannot be read."""
+    if arguments.token_file is not None:
+        token = arguments.token_file.read_text().partition("\n")[0].strip()
+    else:
+        token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        raise UsageError(f"this needs the server's admin-token: in {TOKEN_VARIABLE}, or with --token-file FILE")
+    return str(token)
+
+
+def _confirm_clock(arguments: argparse.Namespace, clock: Clock) -> None:
+    answer = QueryClient(arguments.server, token=token_of(arguments)).confirm_clock()
+    if arguments.json:
+        _print_json(answer)
+        return
+    when = datetime.fromtimestamp(answer["time"], UTC)
+    doubt = f" It was doubted: {answer['doubt']}" if answer["doubt"] else ""
+    print(f"{when:%Y-%m-%d %H:%M:%S} UTC is believed.{doubt}")
 
 
 def _flat(value: Any, prefix: str) -> list[tuple[str, Any]]:

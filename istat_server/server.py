@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -29,6 +30,7 @@ from istat_server.ingest.sockets import StatSockets
 from istat_server.mistakes import Mistakes
 from istat_server.roster import Peer, Roster
 from istat_server.selfmetrics import INTERVAL, SelfMetrics
+from istat_server.store.opening import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +203,7 @@ def prepare_folder(folder: os.PathLike[str], owner: tuple[int, int] | None) -> N
     try:
         if os.path.isdir(folder):
             return
-        os.makedirs(folder, mode=0o750)
+        make_folder(Path(folder))
         if owner is not None:
             os.chown(folder, *owner)
     except FileExistsError as error:

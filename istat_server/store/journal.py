@@ -4,7 +4,7 @@ A frame is the engine's journal buffer as it stood at one moment; what is in it 
 module knows files, checksums and threads, but no counters. The same format holds the names files.
 
 What `append` was given is in the file by write(2) as soon as the thread gets to it and survives the process;
-fdatasync follows every `sync_seconds`. A failed write is tried again every second, and until it succeeds
+fdatasync is done `sync_seconds` after it was read. A failed write is tried again every second, and until it succeeds
 `error` tells why; a failed fdatasync is never repeated on the same segment: `needs_cut` asks for a new one.
 """
 from __future__ import annotations
@@ -41,6 +41,8 @@ MAX_PAYLOAD = 256 << 20
 # Frames waiting for the writer above this make `crowded` true [bytes].
 MAX_PENDING = 32 << 20
 RETRY_SECONDS = 1.0
+# From reading a sample to writing it, at most [s]: it counts in `sync_seconds`.
+HAND_OVER = 0.1
 
 
 @dataclass
@@ -169,6 +171,9 @@ class Journal:
         self._busy = False
         self._closing = False
         self._stop_sync = threading.Event()
+        self._dirty = threading.Event()             # something is written that is not synced
+        self._sync_took = 0.0                       # the last time [s]
+        self._failed: set[int] = set()              # descriptors whose fdatasync failed: never asked again
         self._retired: deque[int] = deque()         # descriptors of ended segments, to be synced and closed
         self._file, self._salt = self._open(number)
         self._end = HEADER_BYTES
@@ -220,6 +225,7 @@ class Journal:
             self._wake.notify()
         self._threads[0].join(timeout)
         self._stop_sync.set()
+        self._dirty.set()
         self._threads[1].join(timeout)
         self._sync_now()
         os.close(self._file)
@@ -301,32 +307,45 @@ class Journal:
             os.ftruncate(self._file, self._end)
             raise
         self._end += size
-        self.written += size
-        if self.unsynced_since is None:
-            self.unsynced_since = time.monotonic()
+        with self._wake:
+            self.written += size
+            if self.unsynced_since is None:
+                self.unsynced_since = time.monotonic()
+            self._dirty.set()
 
     # -- in the syncing thread
 
     def _sync_loop(self) -> None:
-        while not self._stop_sync.wait(self._sync_seconds):
+        while not self._stop_sync.is_set():
+            self._dirty.wait()
+            wait = self._sync_seconds - HAND_OVER - self._sync_took
+            self._stop_sync.wait(max(self._sync_seconds / 2, wait))
             self._sync_now()
 
     def _sync_now(self) -> None:
-        while self._retired:
-            ended = self._retired.popleft()
-            self._sync(ended)
-            os.close(ended)
-        with self._wake:
+        with self._wake:    # all at once, so that nothing in a segment that ends meanwhile is taken for synced
+            began = time.monotonic()
             covered, handle = self.written, self._file
-        if covered > self.synced and not self.needs_cut:
-            self.unsynced_since = None
-            if self._sync(handle):
+            retired = [*self._retired]
+            self._retired.clear()
+            self._dirty.clear()
+        for ended in retired:
+            self._sync(ended)
+            self._failed.discard(ended)
+            os.close(ended)
+        if covered > self.synced and not self.needs_cut and self._sync(handle):
+            with self._wake:
                 self.synced = covered
+                self.unsynced_since = None if self.written == covered else began
+        self._sync_took = time.monotonic() - began
 
     def _sync(self, handle: int) -> bool:
+        if handle in self._failed:
+            return False
         try:
             os.fdatasync(handle)
         except OSError as error:
+            self._failed.add(handle)
             # What the kernel could not write it may have dropped; only a new file can be trusted.
             log.error("fdatasync of the journal failed: %s; starting a new segment", error)
             self.needs_cut = True

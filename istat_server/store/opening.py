@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,21 +15,33 @@ from typing import TYPE_CHECKING
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
 from istat.retention import Ladder
 from istat_server.store import journal, namefiles
-from istat_server.store.manifest import Manifest
+from istat_server.store.manifest import NAME, PREVIOUS, Manifest
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
 
 log = logging.getLogger(__name__)
 
-FORMAT_TEXT = "istatd store 1\n"
+FORMAT_TEXT = b"istatd store 1\n"
+FORMAT = re.compile(rb"istatd store ([0-9]{1,9})\n")
 
 
 def make_folders(folder: Path, ladder: Ladder) -> None:
     """The folders of a store, where they are missing."""
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     for name in ("journal", "names", *(level.name for level in ladder.levels)):
-        (folder / name).mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_folder(folder / name)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that it outlives a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o750, exist_ok=True)
+    try:
+        journal.sync_folder(folder.parent)
+    except PermissionError:         # above the store: who made it there for us sees to it
+        log.debug("%s cannot be synced", folder.parent)
 
 
 def take_lock(folder: Path) -> int:
@@ -43,14 +56,28 @@ def take_lock(folder: Path) -> int:
 
 
 def check_format(folder: Path) -> None:
-    """StoreError when the folder holds a store of another format; a new folder gets its FORMAT."""
+    """StoreError when the folder holds a store of another format, or something else; a new folder gets its FORMAT.
+
+    What a crash or damage left of it is written anew where there is a MANIFEST, which has a version of its own.
+    """
     path = folder / "FORMAT"
-    if not path.exists():
-        aside = path.with_suffix(".tmp")
-        aside.write_text(FORMAT_TEXT)
-        os.rename(aside, path)
-    elif path.read_text() != FORMAT_TEXT:
-        raise StoreError(f"{folder} is of another format ({path.read_text().strip()!r}); a newer istatd wrote it")
+    found = path.read_bytes() if path.exists() else b""
+    if found == FORMAT_TEXT:
+        return
+    if match := FORMAT.fullmatch(found):
+        raise StoreError(f"{folder} is of format {match[1].decode()}; a newer istatd wrote it, so start that one")
+    known = FORMAT_TEXT.startswith(found) or any((folder / name).exists() for name in (NAME, PREVIOUS))
+    if not known:
+        raise StoreError(f"{path} is none of istatd's; name another folder with --store")
+    if found:
+        log.error("%s is damaged (%r); it is written anew", path, found[:40])
+    aside = path.with_suffix(".tmp")
+    with open(aside, "wb", opener=journal.private) as file:
+        file.write(FORMAT_TEXT)
+        file.flush()
+        os.fdatasync(file.fileno())
+    os.rename(aside, path)
+    journal.sync_folder(folder)
 
 
 def load_names(folder: Path, state: Manifest, engine: Engine) -> None:
@@ -75,13 +102,24 @@ def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[
         if number != expected:
             raise StoreCorrupt(f"{journal.segment_path(folder / 'journal', expected)}: is missing; put it back, or "
                                f"move the segments after it away to go on without their samples")
-        _replay_segment(journal.segment_path(folder / "journal", number), engine, set_limits, damage)
+        path = journal.segment_path(folder / "journal", number)
+        _replay_segment(path, engine, set_limits, damage)
+        _sync(path)
     for number in numbers:
         if number < keep_from:
             journal.segment_path(folder / "journal", number).unlink()
     for note in damage.notes:
         log.warning("journal: %s", note)
     return max([state.replay_from - 1, *numbers])
+
+
+def _sync(path: Path) -> None:
+    """Make a segment safe: the process that wrote it may have ended before it did. OSError when it cannot be."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
 
 
 def _replay_segment(path: Path, engine: Engine, set_limits: Callable[[float], None], damage: journal.Damage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,13 @@ class Server:
 
     asked: list[tuple[Any, ...]] = []
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str = "") -> None:
         self.url = url
+        self.token = token
+
+    def confirm_clock(self) -> dict[str, Any]:
+        self.asked.append((self.token,))
+        return {"time": 1325395000, "doubt": "the clock went on by 9000 s at once"}
 
     def series(self, *question: Any) -> dict[str, Any]:
         self.asked.append(question)
@@ -101,3 +107,17 @@ def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("query", "a", "--last", "soon") == 2
     assert run("send", "a b", "1") == 80
     assert "istat: --last wants a time" in capsys.readouterr().err
+
+
+def test_clock_confirm_takes_the_token_from_the_environment_or_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ISTAT_ADMIN_TOKEN", raising=False)
+    assert run("clock", "confirm") == 2
+    assert "admin-token" in capsys.readouterr().err
+    monkeypatch.setenv("ISTAT_ADMIN_TOKEN", "one")
+    (tmp_path / "token").write_text("two\n")
+    assert run("clock", "confirm") == run("clock", "confirm", "--token-file", str(tmp_path / "token")) == 0
+    assert Server.asked == [("one",), ("two",)]
+    assert "2012-01-01 05:16:40 UTC is believed. It was doubted: the clock went on" in capsys.readouterr().out
+    assert run("clock", "confirm", "--token-file", str(tmp_path / "none")) == 1
