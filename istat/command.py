@@ -26,6 +26,7 @@ from istat.subcommands import Action, Load, installed, wanted
 
 URL_VARIABLE = "ISTAT_URL"
 TOKEN_VARIABLE = "ISTAT_ADMIN_TOKEN"
+INTERRUPTED = 130           # what shells say of SIGINT
 
 
 def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
         # The reader, such as `head`, had enough. Keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except OSError as error:
         print(f"istat: {error}", file=sys.stderr)
         return IstatError.exit_code

@@ -109,6 +109,12 @@ class Housekeeping:
             self._changes.dropping(graves.numbers[-1])
         return graves
 
+    def work_off(self) -> None:
+        """Do what there is to do by now, and wait for it; what must wait for space is left."""
+        self.finish()
+        while (job := self.next_job()) and not self._why_wait(job):
+            self._background.apply(self.do, (job,))
+
     def next_job(self, force: bool = False) -> planning.Job | None:
         """What to do next, if anything. `force`: as if every file had been quiet for long."""
         doubt = self._files.watch.doubt()

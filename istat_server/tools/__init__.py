@@ -3,4 +3,5 @@
 #: Sub-command -> where its COMMAND is; the same as the entry points in pyproject.toml.
 COMMANDS = {
     "dump": "istat_server.tools.dumping:COMMAND",
+    "import": "istat_server.tools.importing:COMMAND",
 }

@@ -1,0 +1,203 @@
+"""`istat import`: buckets of other systems into a store that no server has open.
+
+Goes on where an interrupted import stopped; what is in the store is not imported again.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from istat.clock import Clock
+from istat.command import INTERRUPTED
+from istat.errors import StoreError, UsageError
+from istat.retention import Ladder
+from istat.subcommands import SubCommand
+from istat_server.foreign.ring import is_ring
+from istat_server.foreign.ringtree import RingTree
+from istat_server.foreign.source import Naming, Problems, Source, walk
+from istat_server.foreign.whisper import SUFFIX as WHISPER_SUFFIX
+from istat_server.foreign.whisper import WhisperTree
+from istat_server.store import manifest
+from istat_server.store.appending import Appender, Series, noted, open_store
+from istat_server.store.manifest import Import
+from istat_server.store.settling import Limits, place
+from istat_server.tools.progress import Progress
+
+# However little is read, a commit comes after this: what an interruption costs [s].
+COMMIT_SECONDS = 30.0
+FORMATS = ("istatd", "whisper")
+
+
+class Interrupted(StoreError):
+    """The import was stopped by a signal; it can be gone on with."""
+
+    exit_code = INTERRUPTED
+
+
+class Sink(Protocol):
+    """Where series go."""
+
+    totals: Counter[str]
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time for a commit."""
+
+    def append(self, series: Series) -> None:
+        """Take one counter's buckets."""
+
+    def commit(self, note: Import) -> Import:
+        """Make them live, together with the note, to whose totals it adds."""
+
+
+class Trial:
+    """`--dry-run`: counts what would be taken and refused, and writes nothing."""
+
+    full = False
+
+    def __init__(self, ladder: Ladder, now: int) -> None:
+        self.totals: Counter[str] = Counter()
+        self._ladder = ladder
+        self._limits = Limits(tuple(now - level.keep for level in ladder.levels), now + ladder.finest.interval)
+
+    def append(self, series: Series) -> None:
+        """See Sink.append."""
+        placed = place(series.event, series.archives, self._ladder, self._limits)
+        self.totals.update({key: count for key, count in placed.refused.items() if count})
+        if placed.taken:
+            self.totals.update(counters=1, buckets=placed.taken, covered=placed.covered)
+
+    def commit(self, note: Import) -> Import:
+        """See Sink.commit."""
+        note = replace(note, totals=dict(Counter(note.totals) + self.totals))
+        self.totals.clear()
+        return note
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a folder or a file to import")
+    parser.add_argument("--store", required=True, type=Path, metavar="DIR", help="the store; made if it is missing")
+    parser.add_argument("--from", choices=FORMATS, dest="format", help="what PATH holds (default: what it looks like)")
+    parser.add_argument("--retention", metavar="LEVELS", help="of a new store (default 10s:10d,5m:1y9d,1h:6y12d)")
+    parser.add_argument("--prefix", default="", help="put before every name, such as `graphite.`")
+    parser.add_argument("--events", action="store_true", help="whisper: points are totals of events, not values")
+    parser.add_argument("--dry-run", action="store_true", help="count what would be imported; write nothing")
+
+
+def _import(arguments: argparse.Namespace, clock: Clock) -> None:
+    sources = [_source(path, arguments, clock) for path in arguments.paths]
+    if arguments.dry_run:
+        state, _problem = manifest.load(arguments.store) if arguments.store.exists() else (None, "")
+        text = arguments.retention or (state.retention if state else None)
+        trial = Trial(Ladder.parse(text) if text else Ladder.parse(), int(clock.now()))
+        notes = [_one(source, trial, state.imports if state else (), arguments, []) for source in sources]
+    else:
+        notes = _all(sources, arguments, clock)
+    _report(sources, notes, arguments)
+
+
+def _all(sources: list[Source], arguments: argparse.Namespace, clock: Clock) -> list[Import]:
+    store = open_store(arguments.store, clock, arguments.retention)
+    try:
+        appender = Appender(store, clock)
+        try:
+            with _stoppable() as stopped:
+                notes = [_one(source, appender, store.files.manifest.imports, arguments, stopped)
+                         for source in sources]
+        except BaseException:
+            appender.abandon()
+            raise
+        with Progress("merging", None, arguments.json):
+            store.housekeeping.work_off()
+        return notes
+    finally:
+        store.close()
+
+
+def _source(path: Path, arguments: argparse.Namespace, clock: Clock) -> Source:
+    naming = Naming(arguments.prefix)
+    if not path.exists():
+        raise UsageError(f"there is no {path}")
+    kind = arguments.format or _guess(path)
+    if kind == "istatd":
+        return RingTree(path, int(clock.now()), naming)
+    return WhisperTree(path, arguments.events, naming)
+
+
+def _guess(path: Path) -> str:
+    """What a path holds, by the first file in it that is known."""
+    for found in walk(path, Problems()):
+        if found.path.name.endswith(WHISPER_SUFFIX):
+            return "whisper"
+        with open(found.path, "rb") as file:
+            if is_ring(file.read(16)):
+                return "istatd"
+    raise UsageError(f"{path} holds nothing that can be imported; if it does, say what it is with --from")
+
+
+def _one(source: Source, sink: Sink, imports: tuple[Import, ...], arguments: argparse.Namespace,
+         stopped: list[int]) -> Import:
+    """Import one source from its mark on, and say how far it is then."""
+    survey = source.survey()
+    note = noted(imports, source.key) or Import(source.key, survey.digest, "", False, 0)
+    if note.finished:
+        if source.changed(note.digest, note.mark):
+            raise StoreError(f"{source.key} was imported before and has changed since: importing it again would count "
+                             f"what it had then twice")
+        return note
+    last = time.monotonic()
+    with Progress(source.key, survey.size, arguments.json) as progress:
+        for series in source.series(note.mark):
+            sink.append(series)
+            progress.show(source.done)
+            late = time.monotonic() - last >= COMMIT_SECONDS
+            if series.mark and (sink.full or late or stopped):
+                note = sink.commit(replace(note, mark=series.mark))
+                last = time.monotonic()
+                if stopped:
+                    raise Interrupted(f"stopped; what was read of {source.key} is in the store, and the same command "
+                                      f"goes on")
+        return sink.commit(replace(note, mark=note.mark, finished=True))
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM fill the list, so that the import ends where it can be gone on with."""
+    stopped: list[int] = []
+    before = {number: signal.signal(number, lambda received, _frame: stopped.append(received))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(sources: list[Source], notes: list[Import], arguments: argparse.Namespace) -> None:
+    """Totals and refusals of each source."""
+    found: list[dict[str, Any]] = []
+    for source, note in zip(sources, notes, strict=True):
+        found.append({"source": note.key, "totals": note.totals, "problems": dict(source.problems.counts),
+                      "texts": source.problems.texts, "dry_run": arguments.dry_run})
+    if arguments.json:
+        json.dump(found, sys.stdout)
+        sys.stdout.write("\n")
+        return
+    for one in found:
+        print(f"{one['source']}:{' (dry run: nothing was written)' if arguments.dry_run else ''}")
+        for name, count in sorted({**one["totals"], **one["problems"]}.items()):
+            print(f"  {name:<16} {count:>14,}")
+        for text in one["texts"]:
+            print(f"istat: {text}", file=sys.stderr)
+
+
+COMMAND = SubCommand("Import buckets of other systems into a store that no server has open.", _arguments, _import)

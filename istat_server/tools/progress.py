@@ -1,0 +1,37 @@
+"""A progress bar on a terminal, where rich is installed; nothing elsewhere."""
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any
+
+
+class Progress:
+    """`with Progress(title, size) as progress: progress.show(done)`. size None: it is not known."""
+
+    def __init__(self, title: str, size: int | None, quiet: bool = False) -> None:
+        self._bar: Any = None
+        if quiet or not sys.stderr.isatty():
+            return
+        try:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+        except ImportError:
+            return
+        self._bar = Bar(console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(title, total=size)
+
+    def __enter__(self) -> Progress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def show(self, done: int) -> None:
+        """How much is done."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()

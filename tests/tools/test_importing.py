@@ -1,0 +1,218 @@
+"""`istat import` as a person uses it: every bucket of a source is in the store, once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import pytest
+from istatd_writer import Counter, f32
+
+from istat import command
+from istat.clock import FakeClock
+from istat.errors import StoreError, StoreLocked, UsageError
+from istat.retention import Ladder
+from istat_server.store import manifest
+from istat_server.store.statstore import StatStore
+from istat_server.tools import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+NOW = 1325404800
+RETENTION = "10s:2h,5m:4d,1h:40d"
+
+
+def run(*words: object, now: float = NOW) -> int:
+    brought = {name: partial(resolve_name, place) for name, place in COMMANDS.items()}
+    return command.main([str(word) for word in words], FakeClock(now), brought)
+
+
+def imported(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict[str, Any]]:
+    assert run("import", *words, "--json") == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def opened(folder: Path) -> StatStore:
+    state, _ = manifest.load(folder)
+    assert state is not None
+    return StatStore.open(folder, Ladder.parse(state.retention), FakeClock(NOW))
+
+
+def istatd_store(root: Path, counters: int = 6) -> dict[str, Counter]:
+    """A store with gauges and events, young and old, some of whose rings went round."""
+    draw = random.Random(counters)
+    made = {}
+    for number in range(counters):
+        event = number % 3 == 2
+        counter = Counter(NOW - 80000, event)
+        for age in sorted((draw.randrange(80000 if number % 2 else 6000) for _ in range(400)), reverse=True):
+            counter.add(NOW - age, float(draw.randrange(100)) if event else draw.gauss(50, 9))
+        name = f"host.h{number}.cpu"
+        counter.write(root / name.replace(".", "/"))
+        made[name] = counter
+    return made
+
+
+def short(rows: list[Any]) -> dict[int, tuple[Any, ...]]:
+    return {row[0]: (row[1], pytest.approx(row[2], rel=1e-12, abs=1e-9), f32(row[4]), f32(row[5])) for row in rows}
+
+
+def compare(folder: Path, theirs: dict[str, Counter]) -> int:
+    """Every bucket of theirs is ours; how many there were."""
+    store = opened(folder)
+    seen = 0
+    try:
+        assert {store.counter(id).name for id in range(store.count())} == set(theirs)
+        for name, counter in theirs.items():
+            found = store.find(name.encode())
+            assert found is not None
+            for level, ring in enumerate(counter.rings.values()):
+                oldest = NOW - store.ladder.levels[level].keep
+                ours = short(store.select([found.id], level, 0, NOW + 1)[0].rows())
+                for start, (total, low, high, count, _sumsq) in ring.buckets().items():
+                    if start >= oldest:
+                        assert (count, total, low, high) == ours[start], (name, level, start)
+                        seen += 1
+    finally:
+        store.close()
+    return seen
+
+
+def test_an_istatd_store_comes_out_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = istatd_store(tmp_path / "old")
+    before = {path: path.read_bytes() for path in (tmp_path / "old").rglob("*") if path.is_file()}
+    [found] = imported(capsys, tmp_path / "old", "--store", tmp_path / "new", "--retention", RETENTION)
+    assert found["totals"]["counters"] == 6 and found["problems"] == {}
+    assert compare(tmp_path / "new", theirs) > 1500
+    store = opened(tmp_path / "new")
+    store.compact()
+    store.close()
+    assert compare(tmp_path / "new", theirs) > 1500
+    assert {path: path.read_bytes() for path in (tmp_path / "old").rglob("*") if path.is_file()} == before
+
+
+def test_a_second_import_counts_nothing_twice_and_a_changed_source_is_refused(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = istatd_store(tmp_path / "old", 3)
+    words = [tmp_path / "old", "--store", tmp_path / "new", "--retention", RETENTION]
+    first = imported(capsys, *words)
+    assert imported(capsys, *words) == first
+    compare(tmp_path / "new", theirs)
+    os.utime(tmp_path / "old/host/h0/cpu/10s", ns=(1, 1))
+    assert run("import", *words) == StoreError.exit_code
+    assert "has changed since" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    istatd_store(tmp_path / "old", 3)
+    words = [tmp_path / "old", "--store", tmp_path / "new", "--retention", RETENTION]
+    [trial] = imported(capsys, *words, "--dry-run")
+    assert not (tmp_path / "new").exists()
+    [done] = imported(capsys, *words)
+    assert trial["totals"] == done["totals"]
+
+
+def test_damaged_seasonal_and_strange_files_are_told_and_passed_over(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = istatd_store(tmp_path / "old", 2)
+    folder = tmp_path / "old/host/h0/cpu"
+    seasonal = bytearray((folder / "5m").read_bytes())
+    seasonal[24] = 2
+    (folder / "ret-7d").write_bytes(seasonal)
+    (folder / "notes").write_text("what is this")
+    (folder / "short").write_bytes(seasonal[:9000])
+    (tmp_path / "old/loop").symlink_to(tmp_path / "old")
+    [found] = imported(capsys, tmp_path / "old", "--store", tmp_path / "new", "--retention", RETENTION)
+    assert found["problems"] == {"seasonal": 1, "damaged": 2, "links": 1}
+    assert any("notes: is no istatd file" in text for text in found["texts"])
+    compare(tmp_path / "new", theirs)
+
+
+def test_what_cannot_be_imported_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "readme").write_text("hello")
+    assert run("import", tmp_path, "--store", tmp_path / "new") == UsageError.exit_code
+    assert run("import", tmp_path / "none", "--store", tmp_path / "new") == UsageError.exit_code
+    istatd_store(tmp_path / "old", 1)
+    store = StatStore.open(tmp_path / "new", Ladder.parse(RETENTION), FakeClock(NOW))
+    assert run("import", tmp_path / "old", "--store", tmp_path / "new") == StoreLocked.exit_code
+    store.close()
+    assert run("import", tmp_path / "old", "--store", tmp_path / "new", "--retention", "1s:1d") == StoreError.exit_code
+    error = capsys.readouterr().err
+    for words in ("nothing that can be imported", "there is no", "stop it", "was made with retention"):
+        assert words in error
+
+
+def test_prefixes_and_refusals_are_reported_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counter = Counter(NOW - 80000)
+    counter.add(NOW - 50, 1.0)
+    counter.write(tmp_path / "old/a")
+    ancient = Counter(NOW - 90 * 86400)
+    ancient.add(NOW - 90 * 86400 + 50, 1.0)
+    ancient.write(tmp_path / "old/b")
+    words = ["--store", tmp_path / "new", "--prefix", "Was.", "--retention", RETENTION]
+    assert run("import", tmp_path / "old", *words) == 0
+    printed = capsys.readouterr().out.split()
+    assert printed[printed.index("from_past") + 1] == "3" and printed[printed.index("buckets") + 1] == "3"
+    store = opened(tmp_path / "new")
+    assert store.counter(0).name == "was.a" and store.count() == 1
+    store.close()
+
+
+SLOW = """
+import sys, time
+from istat_server.store import appending
+from istat_server.tools import importing, COMMANDS
+from istat import command
+from istat.clock import FakeClock
+from functools import partial
+from pkgutil import resolve_name
+appending.BLOCKS_AT_ONCE = 1
+appending.ROWS_AT_ONCE = 1
+append = appending.Appender.append
+def slowly(self, series):
+    time.sleep(0.02)
+    append(self, series)
+appending.Appender.append = slowly
+brought = {name: partial(resolve_name, place) for name, place in COMMANDS.items()}
+print("ready", flush=True)
+sys.exit(command.main(sys.argv[2:], FakeClock(float(sys.argv[1])), brought))
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_an_import_that_is_killed_goes_on_and_counts_nothing_twice(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], end: signal.Signals) -> None:
+    theirs = istatd_store(tmp_path / "old", 24)
+    words = [str(tmp_path / "old"), "--store", str(tmp_path / "new"), "--retention", RETENTION]
+    draw = random.Random(int(end))
+    codes = []
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", SLOW, str(NOW), "import", *words], cwd=ROOT,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        time.sleep(draw.random() * 0.4)
+        process.send_signal(end)
+        said = process.communicate(timeout=60)[1].decode()
+        codes.append(process.returncode)
+        state, _ = manifest.load(tmp_path / "new")
+        if state is not None and state.imports and state.imports[0].finished:
+            break
+    assert set(codes) <= {-end, 130, 0}, said
+    [found] = imported(capsys, *words)
+    assert found["totals"]["counters"] == 24
+    assert compare(tmp_path / "new", theirs) > 5000
+    state, _ = manifest.load(tmp_path / "new")
+    assert state is not None and state.imports[0].finished
+    live = {str(tmp_path / "new" / entry.path) for entry in state.files}
+    assert live <= {str(path) for path in (tmp_path / "new").rglob("*.statfile")}
+    shutil.rmtree(tmp_path / "new")
