@@ -147,7 +147,9 @@ class Appender:
         written: list[FileEntry] = []
         names, next_names = files.manifest.names, files.manifest.next_names
         try:
-            written += [workshop.write_blocks(*where, made, sequence) for where, made in self._coded]
+            for where, coded in self._coded:
+                made = workshop.write_blocks(*where, coded, sequence)
+                written.append(replace(made, cleaned=store.changes.last))       # a deleted name got a new id
             store.engine.take_journal()             # its name records stand in the names file instead
             records = store.engine.take_names()
             if records:

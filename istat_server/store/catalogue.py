@@ -78,7 +78,7 @@ class Catalogue:
         id = self._engine.counters.find(name)
         if id >= 0:
             return id if self._engine.is_event(id) == event else Learned.KNOWN
-        if len(self._engine.counters) >= self._max:
+        if self._engine.counters.count() >= self._max:
             return Learned.FULL
         made: int = self._engine.add_counter(name, event)
         return made

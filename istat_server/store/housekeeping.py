@@ -113,7 +113,7 @@ class Housekeeping:
         """Do what there is to do by now, and wait for it; what must wait for space is left."""
         self.finish()
         while (job := self.next_job()) and not self._why_wait(job):
-            self._background.apply(self.do, (job,))
+            self._background.apply(self.do, (job, self._graves(False)))
 
     def next_job(self, force: bool = False) -> planning.Job | None:
         """What to do next, if anything. `force`: as if every file had been quiet for long."""
