@@ -213,6 +213,25 @@ class QueryClient:
         """Tell the server that its clock is right: {"time", "doubt"}. Needs the token."""
         return self._object("POST", "/api/v1/clock/confirm")
 
+    def delete(self, confirm: bool = False, **what: Any) -> dict[str, Any]:
+        """Delete counters by `names`, or by `match` and how many are `expected`; unless `confirm`, only say which."""
+        return self._object("POST", "/api/v1/delete", json={**what, "confirm": confirm})
+
+    def undelete(self, **what: Any) -> dict[str, Any]:
+        """Undo deletes, by `names` or `match`."""
+        return self._object("POST", "/api/v1/undelete", json=what)
+
+    def deleted(self, match: str = "*", limit: int = 1000) -> dict[str, Any]:
+        """Deleted counters that are not gone yet."""
+        return self._object("GET", "/api/v1/deleted", params={"match": match, "limit": limit})
+
+    def rename(self, old: str, new: str, expected: int | None = None) -> dict[str, Any]:
+        """Rename a counter, or all of `old.*` to `new.*`; unless `expected` tells how many, only say which."""
+        question: dict[str, Any] = {"from": old, "to": new}
+        if expected is not None:
+            question.update(expected=expected, confirm=True)
+        return self._object("POST", "/api/v1/rename", json=question)
+
     def healthy(self) -> bool:
         """Whether the server answers and its store is open."""
         try:

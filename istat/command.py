@@ -13,10 +13,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from istat import __version__
+from istat import __version__, changing, tokens
 from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
@@ -25,7 +24,6 @@ from istat.setting_types import Address, Duration
 from istat.subcommands import Action, Load, installed, wanted
 
 URL_VARIABLE = "ISTAT_URL"
-TOKEN_VARIABLE = "ISTAT_ADMIN_TOKEN"
 INTERRUPTED = 130           # what shells say of SIGINT
 
 
@@ -88,7 +86,9 @@ def _parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.Argum
     asks(add("status", _status, "Print the server's figures."))
     clock = asks(add("clock", _confirm_clock, "Tell a server that its clock is right, so that old data may go again."))
     clock.add_argument("what", choices=["confirm"])
-    needs_token(clock)
+    tokens.needs_token(clock)
+    for name, change in changing.COMMANDS.items():
+        change.arguments(asks(add(name, change.action, change.help)))
     for name, more in wanted(brought, words, commands.choices).items():
         more.arguments(add(name, more.action, more.help))
     return parser
@@ -162,25 +162,8 @@ def _status(arguments: argparse.Namespace, clock: Clock) -> None:
         print(f"{name:<40} {value}")
 
 
-def needs_token(parser: argparse.ArgumentParser) -> None:
-    """Where a command that changes something finds the admin token: never on the command line, where all see it."""
-    note = f"file whose first line is the server's admin-token; else it is taken from {TOKEN_VARIABLE}"
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help=note)
-
-
-def token_of(arguments: argparse.Namespace) -> str:
-    """The admin token. UsageError when there is none, OSError when the file cannot be read."""
-    if arguments.token_file is not None:
-        token = arguments.token_file.read_text().partition("\n")[0].strip()
-    else:
-        token = os.environ.get(TOKEN_VARIABLE, "")
-    if not token:
-        raise UsageError(f"this needs the server's admin-token: in {TOKEN_VARIABLE}, or with --token-file FILE")
-    return str(token)
-
-
 def _confirm_clock(arguments: argparse.Namespace, clock: Clock) -> None:
-    answer = QueryClient(arguments.server, token=token_of(arguments)).confirm_clock()
+    answer = QueryClient(arguments.server, token=tokens.token_of(arguments)).confirm_clock()
     if arguments.json:
         _print_json(answer)
         return

@@ -15,6 +15,7 @@ import falcon
 
 from istat.clock import Clock
 from istat_server.http.admin import Admin, AdminToken
+from istat_server.http.changes import Changes
 from istat_server.http.errors import add_handlers, refuse
 from istat_server.http.istatd import Istatd
 from istat_server.http.limits import LIMITS, HttpLimits
@@ -53,6 +54,10 @@ ROUTES = (
     Route("/api/v1/search", "native", {"GET": "get_search"}, "counters whose names hold all words"),
     Route("/api/v1/agents", "native", {"GET": "get_agents"}, "who sent what"),
     Route("/api/v1/status", "native", {"GET": "get_status"}, "the server's figures"),
+    Route("/api/v1/delete", "changes", {"POST": "delete"}, "delete counters; a dry run unless confirmed (token)"),
+    Route("/api/v1/undelete", "changes", {"POST": "undelete"}, "undo deletes (token)"),
+    Route("/api/v1/deleted", "changes", {"GET": "get_deleted"}, "deleted counters that are not gone yet (token)"),
+    Route("/api/v1/rename", "changes", {"POST": "rename"}, "rename counters; a dry run unless confirmed (token)"),
     Route("/api/v1/clock/confirm", "admin", {"POST": "confirm_clock"}, "the clock is right: old data may go (token)"),
 )
 # Prefixes, first match wins; the last takes what nothing else does.
@@ -117,8 +122,10 @@ def make_app(
     """
     istatd = Istatd(store, agents.istatd_agents, clock, limits)
     page = Page(files)
+    token = AdminToken(admin_token)
     families = {
-        "admin": Admin(store, AdminToken(admin_token), clock),
+        "admin": Admin(store, token, clock),
+        "changes": Changes(store, token, limits),
         "native": Native(store, status, agents.agents, clock, limits),
         "prometheus": Prometheus(metrics.prometheus),
         "page": page,

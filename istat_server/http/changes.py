@@ -1,0 +1,152 @@
+"""Deleting and renaming counters over HTTP: dry runs unless confirmed. Formats: docs/formats/http-api.md.
+
+Knows names and patterns, the store's interface and the admin token; what a delete means is the store's business.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import falcon
+
+from istat.errors import BadQuery
+from istat.names import stored
+from istat_server.http.admin import AdminToken
+from istat_server.http.limits import HttpLimits
+from istat_server.http.reply import parameter, read_object, send_json, strings, turn, whole_number
+from istat_server.query.patterns import check_pattern, in_pages
+from istat_server.store.interface import Counter, Deleted, Store
+
+log = logging.getLogger(__name__)
+
+SHOWN = 100             # names that an answer lists
+DEFAULT_LISTED = 1000
+BELOW = b".*"           # the end of both patterns of a rename
+
+
+class Changes:
+    """The handlers, by the names that the table of routes uses."""
+
+    def __init__(self, store: Store, token: AdminToken, limits: HttpLimits) -> None:
+        self._store, self._token, self._limits = store, token, limits
+
+    def delete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """POST /api/v1/delete."""
+        question = self._question(req)
+        if ("names" in question) == ("match" in question):
+            raise BadQuery("give either names or match")
+        missing: list[str] = []
+        if "match" in question:
+            found = self._matching(question["match"])
+        else:
+            found, missing = self._named(question["names"])
+        counters = [counter.id for counter in found[0]]
+        answer: dict[str, object] = {"count": len(counters), "names": found[1], "missing": missing}
+        if self._confirmed(question, len(counters), "match" in question):
+            answer["deleted"] = self._store.delete(counters)
+            log.warning("%s deleted %s counters: %s", req.remote_addr, answer["deleted"], question.get("match")
+                        or found[1])
+        send_json(req, resp, answer)
+
+    def undelete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """POST /api/v1/undelete: the last delete of each name."""
+        question = self._question(req)
+        if "match" in question:
+            found = self._store.deleted(_pattern(question["match"], "match"), self._limits.offset)
+        else:
+            names = [stored(name.encode()) for name in self._some(question.get("names"))]
+            found = [entry for name in names for entry in self._store.deleted(name, 1)]
+        newest = {entry.counter.name: entry.counter.id for entry in reversed(found)}
+        refused = self._store.undelete(list(newest.values()))
+        done = len(newest) - len(refused)
+        if done:
+            log.warning("%s undid the delete of %d counters", req.remote_addr, done)
+        send_json(req, resp, {"undeleted": done, "refused": [
+            {"name": entry.counter.name, "reason": entry.problem} for entry in refused[:SHOWN]]})
+
+    def rename(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """POST /api/v1/rename: one counter, or all below a prefix."""
+        question = self._question(req)
+        pairs = self._renames(_pattern(question.get("from"), "from"), _pattern(question.get("to"), "to"))
+        problems = list(islice(self._store.rename_problems([(old.id, new) for old, new in pairs]), SHOWN))
+        answer: dict[str, object] = {"count": len(pairs), "problems": problems, "names": [
+            [old.name, new.decode("ascii", "replace")] for old, new in pairs[:SHOWN]]}
+        if self._confirmed(question, len(pairs), False):
+            self._store.rename([(old.id, new) for old, new in pairs])
+            answer["renamed"] = len(pairs)
+            log.warning("%s renamed %d counters: %s to %s", req.remote_addr, len(pairs), question["from"],
+                        question["to"])
+        send_json(req, resp, answer)
+
+    def get_deleted(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/v1/deleted: what was deleted and is not gone yet."""
+        self._token.check(req)
+        pattern = check_pattern(parameter(req, "match", "*").encode())
+        limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_LISTED, 1, self._limits.listed)
+        found = self._store.deleted(pattern, limit + 1)
+        send_json(req, resp, {"deleted": [_row(entry) for entry in found[:limit]], "truncated": len(found) > limit})
+
+    def _question(self, req: falcon.Request) -> dict[str, Any]:
+        self._token.check(req)
+        return read_object(req, self._limits.body)
+
+    def _confirmed(self, question: dict[str, Any], count: int, counted: bool) -> bool:
+        """Whether this is no dry run. BadQuery (409) when other counters are meant than those expected."""
+        if question.get("confirm") is not True:
+            return False
+        expected = question.get("expected")
+        if expected is None and counted:
+            raise BadQuery("say how many counters you expect to be deleted: expected")
+        if expected is not None and expected != count:
+            raise BadQuery(f"{count} counters are meant by now, not {expected}; look again", 409)
+        return True
+
+    def _some(self, value: object) -> list[str]:
+        names = strings(value, "names")
+        if len(names) > self._limits.names:
+            raise BadQuery(f"at most {self._limits.names} names at once", 413)
+        return names
+
+    def _named(self, value: object) -> tuple[tuple[list[Counter], list[str]], list[str]]:
+        """Counters and their first names, and the names that no counter has."""
+        asked = {name: self._store.find(name.encode()) for name in self._some(value)}
+        found = list(dict.fromkeys(counter for counter in asked.values() if counter))
+        return (found, [counter.name for counter in found[:SHOWN]]), [
+            name for name, counter in asked.items() if counter is None]
+
+    def _matching(self, value: object) -> tuple[list[Counter], list[str]]:
+        found = list(self._counters(_pattern(value, "match")))
+        return found, [counter.name for counter in found[:SHOWN]]
+
+    def _counters(self, pattern: bytes) -> Iterator[Counter]:
+        """All that fit. BadQuery (413) when they are too many for one request."""
+        for at, counter in enumerate(in_pages(self._store, pattern, self._limits.offset + 1, turn)):
+            if at == self._limits.offset:
+                raise BadQuery(f"more than {self._limits.offset} counters at once; take a narrower pattern", 413)
+            yield counter
+
+    def _renames(self, old: bytes, new: bytes) -> Sequence[tuple[Counter, bytes]]:
+        """Who is to be called what. UnknownCounter is BadQuery 404 when there is none of that name."""
+        if not old.endswith(BELOW):
+            counter = self._store.find(old)
+            if counter is None:
+                raise BadQuery(f"there is no counter {stored(old).decode()}", 404)
+            return [(counter, new)]
+        if not new.endswith(BELOW) or any(sign in old[:-1] + new[:-1] for sign in b"*?"):
+            raise BadQuery("a rename of several wants two prefixes: old.prefix.* and new.prefix.*")
+        stem, place = len(old) - 1, new[:-1]
+        return [(counter, place + counter.name.encode()[stem:]) for counter in self._counters(old)]
+
+
+def _pattern(value: object, key: str) -> bytes:
+    if not isinstance(value, str) or not value:
+        raise BadQuery(f"{key} must be a name or a pattern")
+    return check_pattern(value.encode())
+
+
+def _row(entry: Deleted) -> dict[str, object]:
+    return {"name": entry.counter.name, "kind": entry.counter.kind.value, "time": entry.number,
+            "undo": not entry.problem, "reason": entry.problem}
