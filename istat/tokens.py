@@ -1,4 +1,4 @@
-"""Where a command that changes something finds the server's admin token: never on the command line, where all see it."""
+"""Where a command that changes something finds the admin token: never on the command line, where all see it."""
 
 from __future__ import annotations
 
@@ -25,4 +25,6 @@ def token_of(arguments: argparse.Namespace) -> str:
         token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
         raise UsageError(f"this needs the server's admin-token: in {TOKEN_VARIABLE}, or with --token-file FILE")
+    if not token.isascii() or not token.isprintable():
+        raise UsageError("the admin token has characters that HTTP cannot carry")
     return str(token)
