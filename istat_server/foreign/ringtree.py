@@ -3,38 +3,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from istat_server.foreign import ring
-from istat_server.foreign.source import Found, Naming, Problems, Survey, digest_of, parts_of, walk
+from istat_server.foreign.source import Found, Tree, parts_of, walk
 from istat_server.store.appending import Series
 from istat_server.store.settling import Archive
 
 
 @dataclass
-class RingTree:
+class RingTree(Tree):
     """A tree of ring files, or the folder of one counter."""
 
-    root: Path
-    now: int
-    naming: Naming = field(default_factory=Naming)
-    problems: Problems = field(default_factory=Problems)
-    done: int = 0
+    now: int = 0                # Unix seconds
 
-    @property
-    def key(self) -> str:
-        """What this is in the MANIFEST's notes."""
-        return f"istatd:{self.naming.prefix}:{os.path.abspath(self.root)}"
-
-    def survey(self) -> Survey:
-        """See Source.survey."""
-        return digest_of(walk(self.root, Problems()))
-
-    def changed(self, digest: str, mark: str) -> bool:
-        """See Source.changed."""
-        return digest != self.survey().digest
+    kind = "istatd"
 
     def series(self, after: str) -> Iterator[Series]:
         """See Source.series. A counter's mark is its folder."""

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from istat.errors import StoreError
 from istat_server.store.appending import Series
+from istat_server.store.manifest import Import
 
 # Problems that are told one by one; of all others only the number [problems].
 TOLD = 20
@@ -32,16 +35,8 @@ class Problems:
             self.texts.append(text)
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What a source consists of, found without reading it."""
-
-    digest: str
-    size: int           # in the units of `Source.done` (bytes)
-
-
 class Source(Protocol):
-    """A place that buckets come from. `done` is how much of `Survey.size` was read."""
+    """A place that buckets come from. `done` is how much of its size was read."""
 
     problems: Problems
     done: int
@@ -50,11 +45,17 @@ class Source(Protocol):
     def key(self) -> str:
         """What this is in the MANIFEST's notes: the same for the same place, imported in the same way."""
 
-    def survey(self) -> Survey:
-        """Look, without reading. IstatError in a sentence when there is nothing to import."""
+    def size(self) -> int:
+        """How much there is [bytes], found without reading it."""
 
-    def changed(self, digest: str, mark: str) -> bool:
-        """Whether what was imported up to the mark is something else now."""
+    def digest(self, mark: str) -> str:
+        """What tells this source from another one of the same key, up to a mark."""
+
+    def more(self, note: Import) -> bool:
+        """Whether there is something behind what was imported before.
+
+        StoreError when what was imported before is something else now, so that going on would count it twice.
+        """
 
     def series(self, after: str) -> Iterator[Series]:
         """The counters behind a mark ("" for all), in order. A commit may come where a series has a mark."""
@@ -122,15 +123,6 @@ def _walk(folder: bytes, parts: tuple[bytes, ...], problems: Problems, after: tu
             yield from _walk(entry.path, place, problems, after)
 
 
-def digest_of(found: Iterator[Found]) -> Survey:
-    """A digest of paths, sizes and times of files: what they hold is not read."""
-    hashed, size = hashlib.sha256(), 0
-    for file in found:
-        hashed.update(b"%s %d %d\n" % (b"/".join(file.parts), file.size, file.changed))
-        size += file.size
-    return Survey(hashed.hexdigest(), size)
-
-
 @dataclass(frozen=True)
 class Naming:
     """How paths become names."""
@@ -143,3 +135,65 @@ class Naming:
         if suffix and text.endswith(suffix.encode()):
             text = text[: -len(suffix)]
         return os.fsencode(self.prefix) + text
+
+
+def changed(key: str) -> StoreError:
+    """The refusal to import what is not what it was."""
+    return StoreError(f"{key} was imported before and has changed since: importing it again would count what it had "
+                      f"then twice")
+
+
+@dataclass
+class Tree(ABC):
+    """What sources that are folders have in common: their files are told by paths, sizes and times."""
+
+    root: Path
+    naming: Naming
+    problems: Problems = field(default_factory=Problems)
+    done: int = 0
+    _survey: tuple[str, int] | None = None
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """The format's name."""
+
+    @abstractmethod
+    def series(self, after: str) -> Iterator[Series]:
+        """See Source.series."""
+
+    @property
+    def key(self) -> str:
+        """See Source.key."""
+        return f"{self.kind}:{self.naming.prefix}:{os.path.abspath(self.root)}"
+
+    def wanted(self, found: Found) -> bool:
+        """Whether a file, by its name, is one of this format."""
+        return True
+
+    def files(self, after: tuple[bytes, ...] = (), problems: Problems | None = None) -> Iterator[Found]:
+        """The files from a folder on."""
+        return (found for found in walk(self.root, problems or Problems(), after) if self.wanted(found))
+
+    def _surveyed(self) -> tuple[str, int]:
+        if self._survey is None:
+            hashed, size = hashlib.sha256(), 0
+            for file in self.files():
+                hashed.update(b"%s %d %d\n" % (b"/".join(file.parts), file.size, file.changed))
+                size += file.size
+            self._survey = hashed.hexdigest(), size
+        return self._survey
+
+    def size(self) -> int:
+        """See Source.size."""
+        return self._surveyed()[1]
+
+    def digest(self, mark: str) -> str:
+        """See Source.digest: of all files, read or not."""
+        return self._surveyed()[0]
+
+    def more(self, note: Import) -> bool:
+        """See Source.more. Files behind the mark may have changed: they are read as they are now."""
+        if note.finished and self.digest(note.mark) != note.digest:
+            raise changed(self.key)
+        return not note.finished

@@ -5,15 +5,13 @@ The finest archive that reaches back to a time counts for it. Reading takes no b
 from __future__ import annotations
 
 import math
-import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from istat.errors import IstatError
 from istat.kernels import columns
-from istat_server.foreign.source import Found, Naming, Problems, Survey, digest_of, parts_of, walk
+from istat_server.foreign.source import Found, Tree, parts_of
 from istat_server.store.appending import Series
 from istat_server.store.settling import Archive
 
@@ -80,7 +78,7 @@ class Whisper:
                 if start <= time < until:
                     total = value / ring.step if event else value
                     rows.append(time, count, total, 0.0, total / count, total / count)
-            made.append(Archive(ring.step, rows))
+            made.append(Archive(ring.step, rows, apart=True))
             until = min(until, start)
         return tuple(made)
 
@@ -118,37 +116,21 @@ def _points(data: bytes, step: int, slots: int) -> dict[int, float]:
 
 
 @dataclass
-class WhisperTree:
+class WhisperTree(Tree):
     """A tree of whisper files, or one file."""
 
-    root: Path
-    event: bool = False             # points are totals of events
-    naming: Naming = field(default_factory=Naming)
-    problems: Problems = field(default_factory=Problems)
-    done: int = 0
+    event: bool = False         # points are totals of events
 
-    @property
-    def key(self) -> str:
-        """What this is in the MANIFEST's notes."""
-        return f"whisper:{self.naming.prefix}:{os.path.abspath(self.root)}"
+    kind = "whisper"
 
-    def _files(self, after: tuple[bytes, ...] = (), problems: Problems | None = None) -> Iterator[Found]:
-        for found in walk(self.root, problems or Problems(), after):
-            if found.path.name.endswith(SUFFIX):
-                yield found
-
-    def survey(self) -> Survey:
-        """See Source.survey."""
-        return digest_of(self._files())
-
-    def changed(self, digest: str, mark: str) -> bool:
-        """See Source.changed."""
-        return digest != self.survey().digest
+    def wanted(self, found: Found) -> bool:
+        """See Tree.wanted."""
+        return found.path.name.endswith(SUFFIX)
 
     def series(self, after: str) -> Iterator[Series]:
         """See Source.series. A counter's mark is its file."""
         seen = parts_of(after)
-        for found in self._files(seen[:-1], self.problems):
+        for found in self.files(seen[:-1], self.problems):
             if found.after(seen) or not after:
                 made = self._read(found)
                 if made is not None:

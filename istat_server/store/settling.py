@@ -35,6 +35,7 @@ class Archive:
 
     interval: int
     rows: Columns
+    apart: bool = False         # holds times that no finer archive holds: its buckets add to theirs, whole
 
 
 @dataclass
@@ -93,7 +94,7 @@ class _Placing:
         refused["from_past"] += len(known) - len(part)
         self._placed.taken += len(part)
         ours = self._regrouped(part, archive.interval, level)
-        held = self._held(level)
+        held = columns.Columns() if archive.apart else self._held(level)
         if len(held):
             more = residue(ours, held, self._event)
             self._placed.covered += len(ours) - len(more)

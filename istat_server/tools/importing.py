@@ -5,9 +5,12 @@ Goes on where an interrupted import stopped; what is in the store is not importe
 from __future__ import annotations
 
 import argparse
+import atexit
+import hashlib
 import json
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +26,9 @@ from istat.retention import Ladder
 from istat.subcommands import SubCommand
 from istat_server.foreign.ring import is_ring
 from istat_server.foreign.ringtree import RingTree
+from istat_server.foreign.rrd import RrdTree
 from istat_server.foreign.source import Naming, Problems, Source, walk
-from istat_server.foreign.whisper import SUFFIX as WHISPER_SUFFIX
+from istat_server.foreign.table import Table
 from istat_server.foreign.whisper import WhisperTree
 from istat_server.store import manifest
 from istat_server.store.appending import Appender, Series, noted, open_store
@@ -34,7 +38,8 @@ from istat_server.tools.progress import Progress
 
 # However little is read, a commit comes after this: what an interruption costs [s].
 COMMIT_SECONDS = 30.0
-FORMATS = ("istatd", "whisper")
+FORMATS = ("istatd", "whisper", "rrd", "csv")
+SUFFIXES = {".wsp": "whisper", ".rrd": "rrd", ".xml": "rrd", ".csv": "csv"}
 
 
 class Interrupted(StoreError):
@@ -84,12 +89,15 @@ class Trial:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a folder or a file to import")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH",
+                        help="a folder or a file to import; - is CSV from the standard input")
     parser.add_argument("--store", required=True, type=Path, metavar="DIR", help="the store; made if it is missing")
     parser.add_argument("--from", choices=FORMATS, dest="format", help="what PATH holds (default: what it looks like)")
     parser.add_argument("--retention", metavar="LEVELS", help="of a new store (default 10s:10d,5m:1y9d,1h:6y12d)")
     parser.add_argument("--prefix", default="", help="put before every name, such as `graphite.`")
     parser.add_argument("--events", action="store_true", help="whisper: points are totals of events, not values")
+    parser.add_argument("--interval", type=int, default=10, metavar="SECONDS",
+                        help="CSV: of buckets that do not say it (default 10)")
     parser.add_argument("--dry-run", action="store_true", help="count what would be imported; write nothing")
 
 
@@ -125,19 +133,39 @@ def _all(sources: list[Source], arguments: argparse.Namespace, clock: Clock) -> 
 
 def _source(path: Path, arguments: argparse.Namespace, clock: Clock) -> Source:
     naming = Naming(arguments.prefix)
+    if str(path) == "-":
+        return _spooled(arguments, naming)
     if not path.exists():
         raise UsageError(f"there is no {path}")
     kind = arguments.format or _guess(path)
+    if kind == "csv":
+        return Table(path, arguments.interval, naming)
     if kind == "istatd":
-        return RingTree(path, int(clock.now()), naming)
-    return WhisperTree(path, arguments.events, naming)
+        return RingTree(path, naming, now=int(clock.now()))
+    if kind == "rrd":
+        return RrdTree(path, naming)
+    return WhisperTree(path, naming, event=arguments.events)
+
+
+def _spooled(arguments: argparse.Namespace, naming: Naming) -> Source:
+    """What comes on the standard input, as a file. It is known by what it holds, so that it is imported once."""
+    if arguments.format not in (None, "csv"):
+        raise UsageError("only CSV can be read from the standard input")
+    hashed = hashlib.sha256()
+    spool = tempfile.NamedTemporaryFile(prefix="istat-import-")     # it lives as long as the command  # noqa: SIM115
+    while data := sys.stdin.buffer.read(1 << 20):
+        hashed.update(data)
+        spool.write(data)
+    spool.flush()
+    atexit.register(spool.close)
+    return Table(Path(spool.name), arguments.interval, naming, name=hashed.hexdigest())
 
 
 def _guess(path: Path) -> str:
     """What a path holds, by the first file in it that is known."""
     for found in walk(path, Problems()):
-        if found.path.name.endswith(WHISPER_SUFFIX):
-            return "whisper"
+        if found.path.suffix in SUFFIXES:
+            return SUFFIXES[found.path.suffix]
         with open(found.path, "rb") as file:
             if is_ring(file.read(16)):
                 return "istatd"
@@ -147,26 +175,23 @@ def _guess(path: Path) -> str:
 def _one(source: Source, sink: Sink, imports: tuple[Import, ...], arguments: argparse.Namespace,
          stopped: list[int]) -> Import:
     """Import one source from its mark on, and say how far it is then."""
-    survey = source.survey()
-    note = noted(imports, source.key) or Import(source.key, survey.digest, "", False, 0)
-    if note.finished:
-        if source.changed(note.digest, note.mark):
-            raise StoreError(f"{source.key} was imported before and has changed since: importing it again would count "
-                             f"what it had then twice")
+    note = noted(imports, source.key) or Import(source.key, "", "", False, 0)
+    if not source.more(note):
         return note
-    last = time.monotonic()
-    with Progress(source.key, survey.size, arguments.json) as progress:
+    last, mark = time.monotonic(), note.mark
+    with Progress(source.key, source.size(), arguments.json) as progress:
         for series in source.series(note.mark):
             sink.append(series)
             progress.show(source.done)
             late = time.monotonic() - last >= COMMIT_SECONDS
+            mark = series.mark or mark
             if series.mark and (sink.full or late or stopped):
-                note = sink.commit(replace(note, mark=series.mark))
+                note = sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=False))
                 last = time.monotonic()
                 if stopped:
                     raise Interrupted(f"stopped; what was read of {source.key} is in the store, and the same command "
                                       f"goes on")
-        return sink.commit(replace(note, mark=note.mark, finished=True))
+        return sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=True))
 
 
 @contextmanager

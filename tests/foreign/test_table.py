@@ -1,0 +1,82 @@
+"""CSV of samples and of buckets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from istat.errors import StoreError, UsageError
+from istat_server.foreign import table
+from istat_server.foreign.source import Naming
+from istat_server.foreign.table import Table
+from istat_server.store.manifest import Import
+
+T = 1325404800
+
+
+def read(path: Path, text: str, **options: Any) -> tuple[Table, list[tuple[Any, ...]]]:
+    path.write_text(text)
+    source = Table(path, 10, **options)
+    return source, [(series.name, series.event, series.archives[0].interval, series.archives[0].rows.rows())
+                    for series in source.series("")]
+
+
+def test_samples_are_rows_of_a_second(tmp_path: Path) -> None:
+    source, found = read(tmp_path / "a.csv", f"time,value,name\n{T},5,a\n2012-01-01T08:00:00Z,7,a\n"
+                                             f"{T}.9,3,*b\n2012-01-01 08:00:01,1e3,\"c,d\"\n\n")
+    assert found == [(b"a", False, 1, [(T, 2, 12.0, 2.0, 5.0, 7.0)]), (b"b", True, 1, [(T, 1, 3.0, 0.0, 3.0, 3.0)]),
+                     (b"c,d", False, 1, [(T + 1, 1, 1000.0, 0.0, 1000.0, 1000.0)])]
+    assert not source.problems.counts
+
+
+def test_buckets_carry_their_statistics(tmp_path: Path) -> None:
+    text = f"name,kind,time,count,sum,min,max,sumsq,interval\na,gauge,{T},2,12.25,5,7.25,77.5625,60\n" \
+           f"e,event,{T},30,33,0,10,309,300\na,gauge,{T},1,1,1,1,1,10\n"
+    _, found = read(tmp_path / "a.csv", text, naming=Naming("x."))
+    assert found[0] == (b"x.a", False, 10, [(T, 1, 1.0, 0.0, 1.0, 1.0)])
+    assert found[1][2:] == (60, [(T, 2, 12.25, pytest.approx(1.59099**2, rel=1e-5), 5.0, 7.25)])
+    assert found[2][:3] == (b"x.e", True, 300) and found[2][3][0][:3] == (T, 30, 33.0)
+
+
+def test_lines_that_cannot_be_are_counted_and_told_by_place(tmp_path: Path) -> None:
+    lines = ["a,1", "a,now,1,1,1,1", f"a,{T},0,1,1,1", f"a,{T},1,nan,1,1", f"a,{T},1,1,2,1", f"a,{T},x,1,1,1", "\0" * 9,
+             f"a,{T},1," + "9" * 70000 + ",1,1", f"a,{T},1,1,1,1"]
+    source, found = read(tmp_path / "a.csv", "name,time,count,sum,min,max\n" + "\n".join(lines) + "\n")
+    assert [row[3] for row in found] == [[(T, 1, 1.0, 0.0, 1.0, 1.0)]]
+    assert source.problems.counts["bad_line"] >= 8
+    assert "a.csv, before byte" in source.problems.texts[0]
+
+
+@pytest.mark.parametrize("header", ["", "name,time", "name,time,value,colour", "name,name,time,value", "a,1,2"])
+def test_a_header_that_is_none_is_refused(tmp_path: Path, header: str) -> None:
+    with pytest.raises(UsageError, match="the first line of a CSV file names its columns"):
+        read(tmp_path / "a.csv", header + "\n")
+
+
+def test_portions_have_a_mark_at_their_end_and_reading_goes_on_there(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "LINES_AT_ONCE", 3)
+    path = tmp_path / "a.csv"
+    path.write_text("name,time,value\n" + "".join(f"{name},{T + i},{i}\n" for i in range(4) for name in "ab"))
+    source = Table(path, 10)
+    whole = [(series.name, series.archives[0].rows.rows(), series.mark) for series in source.series("")]
+    assert [bool(mark) for _, _, mark in whole] == [False, True, False, True, False, True]
+    mark = whole[3][2]
+    assert [(series.name, series.archives[0].rows.rows()) for series in source.series(mark)] == [
+        entry[:2] for entry in whole[4:]]
+    note = Import(source.key, source.digest(mark), mark, False, 0)
+    assert Table(path, 10).more(note)
+    end = replace(note, mark=str(path.stat().st_size), digest=source.digest(whole[-1][2]), finished=True)
+    assert not Table(path, 10).more(end)
+    with open(path, "a") as file:
+        file.write(f"a,{T + 99},5\n")
+    assert Table(path, 10).more(end) and [s.name for s in Table(path, 10).series(end.mark)] == [b"a"]
+    path.write_text(path.read_text().replace(f"a,{T},0", f"a,{T},1"))
+    with pytest.raises(StoreError, match="has changed since"):
+        Table(path, 10).more(note)
+    path.write_text("short")
+    with pytest.raises(StoreError, match="has changed since"):
+        Table(path, 10).more(note)
