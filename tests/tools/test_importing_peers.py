@@ -1,4 +1,4 @@
-"""`istat import` of whisper and RRD trees and of CSV: every bucket that those systems' own tools tell is in the store."""
+"""`istat import` of whisper, RRD and CSV: every bucket that those systems' own tools tell is in the store."""
 
 from __future__ import annotations
 
