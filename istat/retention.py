@@ -8,14 +8,18 @@ Knows the grammar and the arithmetic of levels; knows no files and no clock. Dur
     unit     = "s" / "m" / "h" / "d" / "y"    ; a year has 365 days
 
 istatd's fourth field (a weight, which makes a seasonal level) is recognised and refused.
+
+Rules give counters ladders by their names: "db.** = 10s:30d,1h:2y", the first one that fits wins.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from istat.errors import BadRetention
+from istat.names import munge
 
 DEFAULT_RETENTION = "10s:10d,5m:1y9d,1h:6y12d"
 MINUTE, HOUR, DAY = 60, 3600, 86400  # [s]
@@ -26,6 +30,10 @@ WINDOW_BUCKETS = 8640
 # A window is at most this share of what is kept: files expire whole, so this bounds what lingers.
 WINDOW_SHARE = 4
 MAX_LEVELS = 16
+# Each ladder has buckets of its own in memory and files of its own on the disk.
+MAX_RULES = 60
+# What else lies in the folder of a store.
+RESERVED_NAMES = frozenset({"journal", "names", "damaged"})
 # 64-bit times in nanoseconds end about here; no one keeps more. [s]
 MAX_KEEP = 200 * YEAR
 
@@ -99,7 +107,7 @@ class Ladder:
     @classmethod
     def parse(cls, text: str = DEFAULT_RETENTION) -> Ladder:
         """The ladder that a text describes. BadRetention says what is wrong with it."""
-        return cls(tuple(_parse_level(part.strip()) for part in text.split(",")))
+        return _parse_ladder(text)
 
     @property
     def text(self) -> str:
@@ -127,6 +135,75 @@ class Ladder:
         return max(wanted // step * step, step)
 
 
+@dataclass(frozen=True)
+class Rule:
+    """Counters whose whole name fits `pattern` get `ladder`. BadRetention when the pattern is none.
+
+    `*` (and `**`) is any run of characters, `?` any run of characters but dots: the patterns of istatd.
+    """
+
+    pattern: str
+    ladder: Ladder
+
+    def __post_init__(self) -> None:
+        if not self.pattern or len(self.pattern) > 1000 or munge(self.pattern.encode()).decode() != self.pattern:
+            raise BadRetention(f"{self.pattern!r} fits no counter: names are in lower case and have no blanks, / or :")
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """The rule that "db.** = 10s:30d,1h:2y" describes. BadRetention says what is wrong with it."""
+        pattern, equals, ladder = text.partition("=")
+        if not equals:
+            raise BadRetention(f"a retention rule is PATTERN = LEVELS, such as db.** = 10s:30d,1h:2y, not {text!r}")
+        return cls(pattern.strip().lower(), Ladder.parse(ladder.strip()))
+
+    @property
+    def text(self) -> str:
+        """The rule as parse() takes it."""
+        return f"{self.pattern} = {self.ladder.text}"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which ladder a counter has: that of the first rule that its name fits, else the default.
+
+    BadRetention when there are too many rules, or two of one pattern.
+    """
+
+    default: Ladder
+    rules: tuple[Rule, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.rules) > MAX_RULES:
+            raise BadRetention(f"there can be {MAX_RULES} retention rules, not {len(self.rules)}")
+        patterns = [rule.pattern for rule in self.rules]
+        for pattern in patterns:
+            if patterns.count(pattern) > 1:
+                raise BadRetention(f"two retention rules are for {pattern}; the second one would never be used")
+
+    @cached_property
+    def _compiled(self) -> list[re.Pattern[bytes]]:
+        return [_compiled(rule.pattern) for rule in self.rules]
+
+    def choose(self, name: bytes) -> str:
+        """The pattern of the rule for a counter's stored name; "" is the default."""
+        for rule, pattern in zip(self.rules, self._compiled):
+            if pattern.fullmatch(name):
+                return rule.pattern
+        return ""
+
+    def ladder(self, pattern: str) -> Ladder:
+        """The ladder of a rule; of the default for "". KeyError when there is no such rule."""
+        return {"": self.default, **{rule.pattern: rule.ladder for rule in self.rules}}[pattern]
+
+
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    """As a regular expression. Runs of wildcards are one, so that it takes no longer than it must."""
+    tokens = re.sub(r"[*?]*\*[*?]*", "*", re.sub(r"\?+", "?", pattern))
+    parts = {"*": ".*", "?": "[^.]*"}
+    return re.compile("".join(parts.get(token) or re.escape(token) for token in tokens).encode(), re.DOTALL)
+
+
 def _check_level(level: Level) -> None:
     if level.interval <= 0:
         raise BadRetention(f"the interval of a retention level cannot be 0: {level.name}")
@@ -136,6 +213,13 @@ def _check_level(level: Level) -> None:
         raise BadRetention(f"{level.text} is kept for less than one interval")
     if not _NAME.fullmatch(level.name):
         raise BadRetention(f"{level.name!r} cannot name a retention level: letters, digits, - and _ only")
+    if level.name in RESERVED_NAMES:
+        raise BadRetention(f"{level.name!r} cannot name a retention level: a store has another folder of that name")
+
+
+@lru_cache(1000)
+def _parse_ladder(text: str) -> Ladder:
+    return Ladder(tuple(_parse_level(part.strip()) for part in text.split(",")))
 
 
 def _parse_level(text: str) -> Level:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from istat.errors import BadRetention
-from istat.retention import Ladder, format_duration, parse_duration
+from istat.retention import Ladder, Rule, Rules, format_duration, parse_duration
 
 SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}  # [bytes]
 _SIZE = re.compile(r"([0-9]+)([kmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -321,6 +321,42 @@ class Retention(Type):
     def expects(self) -> str:
         """See Type.expects."""
         return "a retention rule such as 10s:10d,5m:1y9d"
+
+
+@dataclass(frozen=True)
+class RetentionRules(Type):
+    """Retention rules by name pattern; the value is a tuple of Rule.
+
+    As text they are separated by semicolons; in TOML an array of such texts, or a table of levels by pattern.
+    """
+
+    word = "RULES"
+
+    def parse(self, text: str) -> tuple[Rule, ...]:
+        """See Type.parse."""
+        return self._read([part.strip() for part in text.split(";") if part.strip()])
+
+    def from_toml(self, value: Any) -> tuple[Rule, ...]:
+        """See Type.from_toml."""
+        if isinstance(value, dict):
+            value = [f"{pattern} = {levels}" for pattern, levels in value.items()]
+        if isinstance(value, list):
+            return self._read([_text(self, item) for item in value])
+        return self.parse(_text(self, value))
+
+    def _read(self, texts: list[str]) -> tuple[Rule, ...]:
+        try:
+            return Rules(Ladder.parse(), tuple(Rule.parse(text) for text in texts)).rules
+        except BadRetention as error:
+            raise ValueError(f"wants {self.expects()}: {error}") from None
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        return "[" + ", ".join(json.dumps(rule.text, ensure_ascii=False) for rule in value) + "]"
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "rules such as db.** = 10s:30d,1h:2y"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from istat.setting_types import (
     Number,
     Path,
     Retention,
+    RetentionRules,
     Size,
     Text,
     Type,
@@ -35,7 +36,7 @@ from istat.setting_types import (
 
 __all__ = [
     "Address", "Choice", "Declaration", "Duration", "Flag", "HostPort", "Integer", "Many", "Number", "Path",
-    "Retention", "Setting", "Size", "Text", "Type", "Values",
+    "Retention", "RetentionRules", "Setting", "Size", "Text", "Type", "Values",
 ]  # fmt: skip
 
 HELP_WIDTH = 100  # columns of --help and of comments in the sample file

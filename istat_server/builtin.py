@@ -8,6 +8,7 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 from istat.clock import Clock
+from istat.retention import Rules
 from istat.settings import Values
 from istat_server.hookspecs import ServerContext, Service, hookimpl
 from istat_server.ingest.tcp import TcpInput
@@ -21,10 +22,11 @@ def istat_open_store(settings: Values, clock: Clock) -> Any:
     """The StatFile store in the folder that `store` names."""
     options = Options(cut_seconds=settings["flush"], journal_sync=settings["journal-sync"],
                       max_counters=settings["max-counters"])
+    rules = Rules(settings["retention"], settings["retention-rules"])
     # Three pools, so that neither a question nor a head to be written ever waits behind a merge.
     chores = ThreadPool(1)
     chores.spawn(step_back).get()
-    return StatStore.open(settings["store"], settings["retention"], clock, pool=gevent.get_hub().threadpool,
+    return StatStore.open(settings["store"], rules, clock, pool=gevent.get_hub().threadpool,
                           background=ThreadPool(1), options=options, chores=chores)
 
 

@@ -5,7 +5,7 @@ Names are istatd's where the meaning is the same.
 from __future__ import annotations
 
 from istat.retention import DEFAULT_RETENTION
-from istat.settings import Choice, Declaration, Duration, Integer, Path, Retention, Setting, Text
+from istat.settings import Choice, Declaration, Duration, Integer, Path, Retention, RetentionRules, Setting, Text
 
 # istatd's ports.
 STAT_PORT = 8111
@@ -25,8 +25,13 @@ SETTINGS = (
             "Address to serve HTTP on. Whoever reaches it can read every counter."),
     Setting("store", Path(), "/var/lib/istatd/server", "Folder of the store; made when it is missing."),
     Setting("retention", Retention(), DEFAULT_RETENTION,
-            "How long which buckets are kept: interval:time, finest first. The finest interval of an "
-            "existing store cannot change."),
+            "How long which buckets are kept: interval:time, finest first. For counters that no rule of "
+            "retention-rules is for."),
+    Setting("retention-rules", RetentionRules(), "",
+            "Other retention for some counters, by name: PATTERN = LEVELS, separated by semicolons (in the "
+            "file an array of such texts). The first rule that a counter's name fits is its; `*` is any run "
+            "of characters, `?` any run without dots.",
+            example='["db.** = 10s:30d,1h:2y", "test.* = 10s:1d"]'),
     Setting("flush", Duration(1.0, 3600.0), 120.0,
             "Longest time between two cuts of the head into a file. Nothing is lost between cuts: samples "
             "are in the journal."),

@@ -74,6 +74,8 @@ def tried(reached: Counter[str], function: Callable[..., Any], *args: Any) -> An
 def engine() -> Any:
     """An engine with a route of each sort."""
     made = KERNELS.engine.Engine([10, 300], 7)
+    made.add_policy(3, [10])
+    made.set_limits(NOW, NOW + 60, NOW + 10, [NOW - 8640], 3)
     for name, event in ((b"foo.bar", False), (b"ev", True), (b"c.x", False), (b"c.y", True), (b"agg.x", False)):
         made.add_counter(name, event)
     for wire, ids in ((b"foo.bar", (0,)), (b"*ev", (1,)), (b"c^x^y", (2, 3)), (b"agg.x", (4,)), (b"x", (0,))):
@@ -111,6 +113,7 @@ def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
     write_out(rng, taker)
     reached["samples"] += taker.tally()["samples"]
     again = KERNELS.engine.Engine([10, 300], 7)
+    again.add_policy(3, [300])
     again.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
     for records in (taker.dump_names(), taker.take_journal()):
         tried(reached, again.replay, damaged(rng, records) if rng.random() < 0.7 else records)
@@ -121,6 +124,7 @@ def change(rng: random.Random, reached: Counter[str], taker: Any) -> None:
     """Delete, rename and forget some counters."""
     for _ in range(rng.randrange(5)):
         id = rng.randrange(6)
+        tried(reached, taker.set_policy, rng.randrange(5), rng.choice([0, 3]))
         tried(reached, taker.delete, id, rng.getrandbits(40))
         tried(reached, rng.choice([taker.undelete, taker.is_gone]), rng.randrange(6))
         tried(reached, taker.rename, rng.randrange(6), rng.choice([b"foo.bar", b"c.x", b"n", b"m" * 500]))
@@ -131,7 +135,8 @@ def change(rng: random.Random, reached: Counter[str], taker: Any) -> None:
 def write_out(rng: random.Random, taker: Any) -> None:
     """Read all that an engine holds, and freeze and write it."""
     taker.collect(range(len(taker.counters)), rng.randrange(2), 0, 1 << 40)
-    for frozen, interval in zip(taker.freeze(), (10, 300), strict=True):
+    heads = [(head, (10, 300)[level]) for levels in taker.freeze().values() for level, head in enumerate(levels)]
+    for frozen, interval in heads:
         if frozen is not None:
             writer = KERNELS.blocks.BlockWriter(rng.choice([5, 100, 16000]), interval)
             frozen.spans(3600)

@@ -6,7 +6,9 @@ Plain arithmetic: knows no store and no HTTP. Times are Unix seconds, intervals 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from math import lcm
 from typing import TYPE_CHECKING
 
 from istat.errors import BadQuery
@@ -26,9 +28,8 @@ DAY_PARTS = tuple(step for step in range(1, DAY + 1) if DAY % step == 0)
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Cells [start + k * interval, + interval) for k < points, filled from one level of the ladder."""
+    """Cells [start + k * interval, + interval) for k < points."""
 
-    level: int
     start: int
     interval: int
     points: int
@@ -75,24 +76,36 @@ def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int,
     return start - start % target, _up(end, target), target
 
 
-def fit(ladder: Ladder, start: int, end: int, points: int, now: int) -> Grid:
+def fit(ladders: Collection[Ladder], start: int, end: int, points: int, now: int) -> Grid:
     """Our grid for [start, end): at most `points` cells, one more where the range is not aligned.
 
-    The interval is a multiple of a level's that divides a day, or whole days. The level is the coarsest that
-    serves it (the least to read); when all that cover `start` are coarser than asked, the finest of those.
+    The interval is a multiple of a level's of each ladder that divides a day, or whole days.
     """
     wanted = max(1, -(-(end - start) // points))
+    interval = _nice(lcm(*(_served(ladder, start, wanted, now) for ladder in ladders)), wanted)
+    first = start - start % interval
+    return Grid(first, interval, (_up(end, interval) - first) // interval)
+
+
+def _served(ladder: Ladder, start: int, wanted: int, now: int) -> int:
+    """The interval of a ladder's level that serves cells of `wanted` seconds."""
     level = covering_level(ladder, start, now)
     while level + 1 < len(ladder.levels) and ladder.levels[level + 1].interval <= wanted:
         level += 1
-    interval = _nice(ladder.levels[level].interval, wanted)
-    first = start - start % interval
-    return Grid(level, first, interval, (_up(end, interval) - first) // interval)
+    return ladder.levels[level].interval
 
 
-def to_grid(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, known_until: int) -> Columns:
+def level_for(ladder: Ladder, grid: Grid, start: int, now: int) -> int:
+    """The level to fill a grid from that was made with this ladder: the coarsest that its cells are made up of
+    (the least to read); when all that cover `start` are coarser, the finest of those."""
+    level = covering_level(ladder, start, now)
+    fitting = [index for index, one in enumerate(ladder.levels) if index > level and grid.interval % one.interval == 0]
+    return max(fitting, default=level)
+
+
+def to_grid(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int, known_until: int) -> Columns:
     """A level's buckets on a grid. Events have no gaps: where nothing came before `known_until`, a zero."""
-    own, fine = ladder.levels[grid.level].interval, ladder.finest.interval
+    own, fine = ladder.levels[level].interval, ladder.finest.interval
     event = kind is Kind.EVENT
     # Parts 4.4 and 7.4 D: an event bucket's count is that of the finest buckets in it, present or not.
     count = max(1, grid.interval // own) * (own // fine) if event else 0

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istat.errors import BadQuery
-from istat_server.query.reduce import Grid, covering_level, fit, normalise, to_grid
+from istat.retention import Ladder, Level
+from istat_server.query.reduce import Grid, covering_level, fit, level_for, normalise, to_grid
 from istat_server.store.interface import Counter, Store
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def series(
     store: Store, names: Sequence[str], start: int, end: int, points: int, now: int,
     between: Callable[[], None] = _go_on,
 ) -> Series:  # fmt: skip
-    """Buckets of several counters over [start, end) on one grid of about `points` cells.
+    """Buckets of several counters over [start, end) on one grid of about `points` cells, whatever their ladders.
 
     Each counter is answered once, under its stored name. `between` is called between the turns of a long
     question. BadQuery for an impossible range.
@@ -75,16 +76,33 @@ def series(
             missing.append(name)
         else:
             found[counter.id] = counter
-    grid = fit(store.ladder, start, end, points, now)
     counters = list(found.values())
-    return Series(grid, counters, _read(store, counters, grid, now + 1, between), missing)
+    families = _by_ladder(store, counters)
+    grid = fit(families.keys() or {store.ladder}, start, end, points, now)
+    read: dict[int, Columns] = {}
+    for ladder, some in families.items():
+        if read:
+            between()
+        level = level_for(ladder, grid, start, now)
+        rows = _read(store, some, grid, ladder, level, now + 1, between)
+        read.update(zip((counter.id for counter in some), rows))
+    return Series(grid, counters, [read[counter.id] for counter in counters], missing)
+
+
+def _by_ladder(store: Store, counters: Sequence[Counter]) -> dict[Ladder, list[Counter]]:
+    """The counters by the levels that they have."""
+    found: dict[Ladder, list[Counter]] = {}
+    for counter in counters:
+        found.setdefault(store.ladder_of(counter.id), []).append(counter)
+    return found
 
 
 def _read(
-    store: Store, counters: Sequence[Counter], grid: Grid, known_until: int, between: Callable[[], None]
-) -> list[Columns]:
-    """The counters' buckets on a grid, read in turns of about ROWS_AT_ONCE stored buckets."""
-    interval = store.ladder.levels[grid.level].interval
+    store: Store, counters: Sequence[Counter], grid: Grid, ladder: Ladder, level: int, known_until: int,
+    between: Callable[[], None],
+) -> list[Columns]:  # fmt: skip
+    """The buckets of counters of one ladder on a grid, read in turns of about ROWS_AT_ONCE stored buckets."""
+    interval = ladder.levels[level].interval
     # istatd's rule for a single bucket can give a range that is not aligned to the level.
     start, end = grid.start - grid.start % interval, grid.end + -grid.end % interval
     aligned = (start, end) == (grid.start, grid.end)
@@ -95,11 +113,11 @@ def _read(
         if first:
             between()
         now_read = counters[first : first + turn]
-        selected = store.select([counter.id for counter in now_read], grid.level, start, end)
+        selected = store.select([counter.id for counter in now_read], level, start, end)
         if not aligned:
             selected = [rows.slice(grid.start, grid.end) for rows in selected]
         read += [
-            to_grid(rows, counter.kind, grid, store.ladder, known_until)
+            to_grid(rows, counter.kind, grid, ladder, level, known_until)
             for counter, rows in zip(now_read, selected)
         ]
     return read
@@ -109,7 +127,7 @@ def buckets(
     store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int,
     between: Callable[[], None] = _go_on,
 ) -> list[Buckets]:  # fmt: skip
-    """istatd's answer (parts 7.4 A to D) for each counter: all share one level and one range.
+    """istatd's answer (parts 7.4 A to D) for each counter: those of one ladder share one level and one range.
 
     `most` is the number of buckets wanted; 0 is all. Empty ranges still read one bucket. BadQuery for a
     range that cannot be.
@@ -118,20 +136,31 @@ def buckets(
         raise BadQuery("Start must be before stop")
     if end > LATEST:
         raise BadQuery("times are Unix seconds; this looks like milliseconds")
-    index = covering_level(store.ladder, start, now)
-    level = store.ladder.levels[index]
+    read: dict[int, Buckets] = {}
+    for ladder, some in _by_ladder(store, counters).items():
+        if read:
+            between()
+        index = covering_level(ladder, start, now)
+        grid, last = _istatd_grid(ladder.levels[index], start, end, most)
+        rows = _read(store, some, grid, ladder, index, grid.end, between)
+        read.update(
+            (counter.id, Buckets(grid.start, last, grid.interval, its)) for counter, its in zip(some, rows)
+        )
+    return [read[counter.id] for counter in counters]
+
+
+def _istatd_grid(level: Level, start: int, end: int, most: int) -> tuple[Grid, int]:
+    """istatd's cells for a range, and the end that it gives with them."""
     start, end, interval = normalise(start, end, level.interval, most)
     # At most what the level can hold: a range of years must not become a million zeros.
-    points = min(max(1, (end - start) // interval), level.samples)
-    grid = Grid(index, start, interval, points)
-    read = _read(store, counters, grid, grid.end, between)
-    return [Buckets(start, end, interval, rows) for rows in read]
+    return Grid(start, interval, min(max(1, (end - start) // interval), level.samples)), end
 
 
 def buckets_at_most(
     store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int
 ) -> int:
     """How many buckets `buckets` may give in all, so that a caller can refuse too much beforehand."""
-    level = store.ladder.levels[covering_level(store.ladder, start, now)]
-    start, end, interval = normalise(start, end, level.interval, most)
-    return len(counters) * min(max(1, (end - start) // interval), level.samples)
+    return sum(
+        len(some) * _istatd_grid(ladder.levels[covering_level(ladder, start, now)], start, end, most)[0].points
+        for ladder, some in _by_ladder(store, counters).items()
+    )

@@ -16,10 +16,11 @@ from istat.clock import Clock
 from istat.errors import StoreLocked
 from istat.kernels import blocks, columns
 from istat.names import munge
-from istat.retention import Ladder
+from istat.retention import Ladder, Rules
 from istat_server.store import manifest, namefiles, planning
 from istat_server.store.catalogue import Learned
 from istat_server.store.manifest import FINE, SETTLED, FileEntry, Import, Manifest
+from istat_server.store.policies import rules_of
 from istat_server.store.settling import Archive, Limits, place
 from istat_server.store.statstore import Options, StatStore
 
@@ -34,7 +35,7 @@ BLOCKS_AT_ONCE = 64 << 20
 REFUSALS = {Learned.NOTHING: "name_empty", Learned.TOO_LONG: "name_too_long", Learned.FULL: "name_refused",
             Learned.KNOWN: "other_kind"}
 
-Place = tuple[int, str]         # level, kind of file
+Place = tuple[int, int, str]    # policy, level, kind of file
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,7 @@ class Appender:
         self.totals: Counter[str] = Counter()       # since the last commit
         self._store, self._clock = store, clock
         store.flush()                               # names and rows of the journal come first
-        now = int(clock.now())
-        oldest = [now - level.keep for level in store.ladder.levels]
-        oldest[0] = max(oldest[0], store.files.bare_until)
-        self._limits = Limits(tuple(oldest), now + store.ladder.finest.interval)
+        self._now = int(clock.now())
         self._rows: dict[int, dict[Place, Columns]] = {}
         self._waiting = 0
         self._last_id = -1
@@ -65,7 +63,7 @@ class Appender:
         self._coded: list[tuple[Place, list[blocks.Block]]] = []    # finished: by ascending ids each
         self._open: dict[Place, list[blocks.Block]] = {}
         self._bytes = 0
-        self._spans: set[int] = set()
+        self._spans: dict[int, set[int]] = {}       # per policy
 
     @property
     def full(self) -> bool:
@@ -74,20 +72,24 @@ class Appender:
 
     def append(self, series: Series) -> None:
         """Take one counter's buckets. What is not taken is counted in `totals`."""
-        placed = place(series.event, series.archives, self._store.ladder, self._limits)
+        store, name = self._store, munge(series.name)
+        policy = store.policy_for(name)
+        ladder = store.ladders[policy]
+        limits = Limits(tuple(store.oldest(policy, self._now)), self._now + ladder.finest.interval)
+        placed = place(series.event, series.archives, ladder, limits)
         self.totals.update({key: count for key, count in placed.refused.items() if count})
         if not placed.taken:
             return
-        id = self._store.catalogue.create(munge(series.name), series.event)
+        id = store.catalogue.create(name, series.event)
         if isinstance(id, Learned):
             self.totals[REFUSALS[id]] += 1
             return
         self.totals["counters"] += 1
         self.totals["buckets"] += placed.taken
         self.totals["covered"] += placed.covered
-        self._put(id, (0, FINE), placed.fine)
+        self._put(id, (policy, 0, FINE), placed.fine)
         for level, rows in placed.settled.items():
-            self._put(id, (level, SETTLED), rows)
+            self._put(id, (policy, level, SETTLED), rows)
         if self._waiting >= ROWS_AT_ONCE:
             self._code()
 
@@ -100,27 +102,28 @@ class Appender:
         """Rows become blocks; ids that descend begin new files."""
         if self._rows and min(self._rows) <= self._last_id:
             self._end_files()
-        span = self._store.ladder.window(0)
         for id, places in sorted(self._rows.items()):
             event = self._store.engine.is_event(id)
-            for (level, kind), rows in places.items():
+            for (policy, level, kind), rows in places.items():
                 if kind == SETTLED and event:
                     rows.fold_rates()
                 else:
                     rows.fold(event)
                 if kind == FINE:
-                    self._spans |= {row[0] for row in rows.reduce(0, span).rows()}
-                self._writer(level, kind).add_run(id, event, rows)
+                    span = self._store.ladders[policy].window(0)
+                    self._spans.setdefault(policy, set()).update(row[0] for row in rows.reduce(0, span).rows())
+                self._writer((policy, level, kind)).add_run(id, event, rows)
             self._last_id = id
         self._rows, self._waiting = {}, 0
         for where, writer in self._writers.items():
             self._keep(where, writer.take())
 
-    def _writer(self, level: int, kind: str) -> blocks.BlockWriter:
-        if (level, kind) not in self._writers:
-            interval = self._store.ladder.levels[level].interval
-            self._writers[level, kind] = blocks.BlockWriter(interval=interval)
-        return self._writers[level, kind]
+    def _writer(self, where: Place) -> blocks.BlockWriter:
+        if where not in self._writers:
+            policy, level, _kind = where
+            interval = self._store.ladders[policy].levels[level].interval
+            self._writers[where] = blocks.BlockWriter(interval=interval)
+        return self._writers[where]
 
     def _keep(self, where: Place, made: list[blocks.Block]) -> None:
         self._open.setdefault(where, []).extend(made)
@@ -160,13 +163,14 @@ class Appender:
             raise
 
         def change(state: Manifest) -> Manifest:
-            late = {start for start in self._spans if start >= planning.bare_until(state, store.ladder)}
+            for policy, starts in self._spans.items():
+                state = planning.without_late(state, policy, starts)
             others = tuple(one for one in state.imports if one.key != note.key)
-            return state.with_files(written, derived=state.derived - late, names=names, next_names=next_names,
+            return state.with_files(written, names=names, next_names=next_names,
                                     imports=(*others, note))
 
         files.commit(change, written)
-        self._coded, self._bytes, self._spans = [], 0, set()
+        self._coded, self._bytes, self._spans = [], 0, {}
         self.totals.clear()
         return note
 
@@ -183,13 +187,17 @@ def open_store(folder: Path, clock: Clock, retention: str | None, options: Optio
     StoreError when it is of another retention than the one given.
     """
     state, _problem = manifest.load(folder) if folder.exists() else (None, "")
-    text = retention or (state.retention if state else None)
-    ladder = Ladder.parse(text) if text else Ladder.parse()
     try:
-        return StatStore.open(folder, ladder, clock, options=options)
+        return StatStore.open(folder, rules_for(state, retention), clock, options=options)
     except StoreLocked as error:
         raise StoreLocked(f"{folder} is in use by an istat-server: stop it (systemctl stop istat-server), import, and "
                           f"start it again; agents keep what they measure meanwhile") from error
+
+
+def rules_for(state: Manifest | None, retention: str | None) -> Rules:
+    """The rules of a store, or of one that is to be made; `retention` is another default."""
+    rules = rules_of(state.policies) if state else Rules(Ladder.parse())
+    return replace(rules, default=Ladder.parse(retention)) if retention else rules
 
 
 def noted(imports: Iterable[Import], key: str) -> Import | None:

@@ -40,8 +40,10 @@ def matching(pattern: bytes, some: Iterable[bytes]) -> set[bytes]:
 class Catalogue:
     """Names of one store's counters. Ids are the engine's."""
 
-    def __init__(self, engine: Engine, max_counters: int, breathe: Callable[[], None]) -> None:
-        """breathe: lets others have their turn in a long search."""
+    def __init__(self, engine: Engine, max_counters: int, breathe: Callable[[], None],
+                 policy_for: Callable[[bytes], int | None] = lambda _name: None) -> None:
+        """breathe: lets others have their turn in a long search; policy_for: of a new counter (None: the default)."""
+        self._policy_for = policy_for
         self._engine = engine
         self._breathe = breathe
         self._max = max_counters
@@ -65,7 +67,7 @@ class Catalogue:
             return Learned.FULL
         for at, name in enumerate(meaning.names):
             if ids[at] < 0:
-                ids[at] = engine.add_counter(name, meaning.event)
+                ids[at] = engine.add_counter(name, meaning.event, self._policy_for(name))
         engine.add_route(wire, ids)
         return Learned.KNOWN
 
@@ -80,7 +82,7 @@ class Catalogue:
             return id if self._engine.is_event(id) == event else Learned.KNOWN
         if self._engine.counters.count() >= self._max:
             return Learned.FULL
-        made: int = self._engine.add_counter(name, event)
+        made: int = self._engine.add_counter(name, event, self._policy_for(name))
         return made
 
     def find(self, name: bytes) -> Counter | None:

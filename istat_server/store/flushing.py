@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from istat.clock import Clock
 from istat.errors import StoreError
-from istat.retention import Ladder
 from istat_server.store import namefiles, planning
 from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
@@ -41,12 +40,12 @@ class Held:
 class Flushing:
     """At most one head on its way to files."""
 
-    def __init__(self, files: LiveFiles, ladder: Ladder, clock: Clock, background: Pool,
+    def __init__(self, files: LiveFiles, clock: Clock, background: Pool,
                  workshop: Callable[[], Workshop]) -> None:
         self.errors = 0
         self.problem = ""                       # why the last attempt failed
         self.seconds = 0.0                      # what the last successful one took
-        self._files, self._ladder, self._clock = files, ladder, clock
+        self._files, self._clock = files, clock
         self._background, self._workshop = background, workshop
         self._held: Held | None = None
         self._work: Work | None = None          # the attempt that is under way
@@ -141,9 +140,8 @@ class Flushing:
             raise
 
         def change(state: Manifest) -> Manifest:
-            # Late rows make a span underived, but for one whose other rows of the finest level are gone.
-            late = {start for start in spans if start >= planning.bare_until(state, self._ladder)}
-            return state.with_files(written, derived=state.derived - late, replay_from=held.segment, names=names,
-                                    next_names=next_names)
+            for number, starts in spans.items():
+                state = planning.without_late(state, number, starts)
+            return state.with_files(written, replay_from=held.segment, names=names, next_names=next_names)
 
         files.commit(change, written, flushed=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from istat.clock import Clock
 from istat.errors import StoreError, StoreFull
-from istat.retention import Ladder
 from istat_server.store import planning
 from istat_server.store.changes import Changes
 from istat_server.store.jobs import Workshop
@@ -45,14 +44,14 @@ class Interrupted(Exception):
 class Housekeeping:
     """Merging, deriving and expiring."""
 
-    def __init__(self, files: LiveFiles, ladder: Ladder, clock: Clock, background: Pool,
+    def __init__(self, files: LiveFiles, clock: Clock, background: Pool,
                  workshop: Callable[[Callable[[], None]], Workshop], crowded: Callable[[], bool],
                  changes: Changes) -> None:
         """crowded: whether ingest is so busy that jobs should let it go first."""
         self.jobs = 0                           # done
         self.problem = ""                       # why work waits
         self.expiry_problem = ""
-        self._files, self._ladder, self._clock = files, ladder, clock
+        self._files, self._clock = files, clock
         self._background, self._workshop, self._crowded = background, workshop, crowded
         self._changes = changes
         self._closing = False
@@ -121,7 +120,7 @@ class Housekeeping:
         if bool(doubt) != bool(self.expiry_problem):
             log.warning("expiry: %s", doubt or "the clock is believed again; old data are removed")
         self.expiry_problem = doubt
-        return planning.next_job(self._files.manifest, self._ladder, int(self._clock.now()), force,
+        return planning.next_job(self._files.manifest, int(self._clock.now()), force,
                                  self._files.unreadable, not doubt, self._changes.graves(force))
 
     def _why_wait(self, job: planning.Job) -> str:
@@ -155,7 +154,8 @@ class Housekeeping:
 def _after(state: Manifest, job: planning.Job, result: Sequence[FileEntry]) -> Manifest:
     """The MANIFEST with a job's result."""
     if isinstance(job, planning.Derive):
-        if planning.overlapping(state.files, job.start, job.end) != job.inputs:
+        family = state.family(job.policy)
+        if planning.overlapping(family.files, job.start, job.end) != job.inputs:
             return state            # late rows came meanwhile: what was derived is not complete
-        return state.with_files(result, derived=state.derived | {job.start})
+        return state.with_files(result).with_derived(job.policy, family.derived | {job.start})
     return state.with_files(result, (entry.path for entry in job.inputs))

@@ -57,7 +57,10 @@ class Store(Protocol):
 
     @property
     def ladder(self) -> Ladder:
-        """The retention levels, finest first."""
+        """The retention levels, finest first, of counters that no rule is for."""
+
+    def ladder_of(self, id: int) -> Ladder:
+        """The retention levels of one counter. IndexError or KeyError when there is none."""
 
     def find(self, name: bytes) -> Counter | None:
         """The counter of this name in any spelling (a leading `*` is dropped, the rest munged)."""
@@ -83,7 +86,7 @@ class Store(Protocol):
     def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
         """Per id the final buckets of a level with start <= time < end, in order of time.
 
-        `start` and `end` are multiples of the level's interval.
+        All these counters have the same levels; `start` and `end` are multiples of the level's interval.
         Gaps are absent. Event rows are rates per second: count 1 at the finest level, interval / finest
         interval above. What was acknowledged is included. Blocks the greenlet, not the hub. The result is
         the caller's: no one else changes it.

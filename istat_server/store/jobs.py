@@ -13,25 +13,24 @@ from typing import Any
 from istat.kernels import blocks
 from istat.retention import Ladder
 from istat_server.store import compaction
-from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry
+from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry, folder_of
 from istat_server.store.planning import NO_GRAVES, Derive, Graves, Job, Merge
 from istat_server.store.statfile import Header, StatFile, StatFileInfo, StatFileWriter
-
-POLICY = "0"        # the one ladder there is; rules per name pattern will have families of files of their own
 
 
 class Workshop:
     """Where new files of one store come from."""
 
-    def __init__(self, folder: Path, ladder: Ladder, number: Callable[[], int], made: int, uuid: str,
-                 pause: Callable[[], None]) -> None:
-        """number: gives the next sequence number; made: Unix seconds now; pause: called between portions of a job,
-        may raise to end it."""
-        self._folder, self._ladder, self._number, self._made, self._uuid = folder, ladder, number, made, uuid
+    def __init__(self, folder: Path, ladders: Mapping[int, Ladder], number: Callable[[], int], made: int,
+                 uuid: str, pause: Callable[[], None]) -> None:
+        """ladders: by policy; number: gives the next sequence number; made: Unix seconds now; pause: called between
+        portions of a job, may raise to end it."""
+        self._folder, self._ladders, self._number, self._made, self._uuid = folder, ladders, number, made, uuid
         self._pause = pause
 
-    def write_frozen(self, frozen: Sequence[Any], cleaned: int = 0) -> tuple[list[FileEntry], frozenset[int]]:
-        """A frozen head as files, and the starts of the spans of the finest level that its rows lie in.
+    def write_frozen(self, frozen: Mapping[int, Sequence[Any]],
+                     cleaned: int = 0) -> tuple[list[FileEntry], dict[int, list[int]]]:
+        """Frozen heads as files, and per policy the starts of the spans of its finest level that rows lie in.
 
         `cleaned`: deletes up to this one have no rows in it.
 
@@ -40,49 +39,53 @@ class Workshop:
         """
         sequence = self._number()
         entries: list[FileEntry] = []
-        spans: frozenset[int] = frozenset()
+        spans: dict[int, list[int]] = {}
+        heads = [(policy, level, head) for policy, levels in frozen.items() for level, head in enumerate(levels)]
         try:
-            for level, head in enumerate(frozen):
+            for policy, level, head in heads:
                 if head is None:
                     continue
-                found = head.spans(self._ladder.window(0) if level == 0 else self._ladder.levels[level].interval)
+                ladder = self._ladders[policy]
+                found = head.spans(ladder.window(0) if level == 0 else ladder.levels[level].interval)
                 if level == 0:
-                    spans = frozenset(found)
-                info = self._write_head(level, head, sequence)
+                    spans[policy] = found
+                info = self._write_head(policy, level, head, sequence)
                 entries.append(self._entry(info, whole=False))
                 if level:
-                    self._regroup(level, info, sequence, entries)
+                    self._regroup(policy, level, info, sequence, entries)
         except BaseException:
             self.discard(entries)
             raise
         return [replace(entry, cleaned=cleaned) for entry in entries], spans
 
-    def _write_head(self, level: int, head: Any, sequence: int) -> StatFileInfo:
-        interval = self._ladder.levels[level].interval
+    def _write_head(self, policy: int, level: int, head: Any, sequence: int) -> StatFileInfo:
+        interval = self._ladders[policy].levels[level].interval
         writer = blocks.BlockWriter(interval=interval)
         head.write(writer)
-        header = self._header(level, DIRECT if level else FINE, head.first_time, head.last_time + interval,
+        header = self._header(policy, level, DIRECT if level else FINE, head.first_time, head.last_time + interval,
                               (sequence, sequence))
-        with StatFileWriter(self._folder_of(level), header) as file:
+        with StatFileWriter(self._folder_of(policy, level), header) as file:
             file.add(writer.finish())
             return file.finish()
 
-    def _regroup(self, level: int, info: StatFileInfo, sequence: int, entries: list[FileEntry]) -> None:
+    def _regroup(self, policy: int, level: int, info: StatFileInfo, sequence: int, entries: list[FileEntry]) -> None:
         with StatFile.open(info.path) as source:
-            for coarser in range(level + 1, len(self._ladder.levels)):
-                step = self._ladder.levels[coarser].interval
+            levels = self._ladders[policy].levels
+            for coarser in range(level + 1, len(levels)):
+                step = levels[coarser].interval
                 start, end = info.header.start, info.header.end
-                header = self._header(coarser, DIRECT, start - start % step, -(-end // step) * step,
+                header = self._header(policy, coarser, DIRECT, start - start % step, -(-end // step) * step,
                                       (sequence, sequence))
-                made = compaction.reduce_direct([source], header, self._folder_of(coarser))
+                made = compaction.reduce_direct([source], header, self._folder_of(policy, coarser))
                 entries += [self._entry(one, whole=False) for one in made]
 
-    def write_blocks(self, level: int, kind: str, made: Sequence[blocks.Block], sequence: int) -> FileEntry:
+    def write_blocks(self, policy: int, level: int, kind: str, made: Sequence[blocks.Block],
+                     sequence: int) -> FileEntry:
         """Finished blocks, by ascending id, as a file of a level; one that compaction brings into windows."""
-        interval = self._ladder.levels[level].interval
+        interval = self._ladders[policy].levels[level].interval
         start, end = min(block.first_time for block in made), max(block.last_time for block in made) + interval
-        header = self._header(level, kind, start, end, (sequence, sequence))
-        with StatFileWriter(self._folder_of(level), header) as file:
+        header = self._header(policy, level, kind, start, end, (sequence, sequence))
+        with StatFileWriter(self._folder_of(policy, level), header) as file:
             file.add(made)
             return self._entry(file.finish(), whole=False)
 
@@ -97,31 +100,31 @@ class Workshop:
 
     def _merge(self, job: Merge, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
         first = job.inputs[0]
-        level, kind = first.level, first.kind
+        policy, level, kind = first.policy, first.level, first.kind
         sequences = (min(entry.seq_lo for entry in job.inputs), max(entry.seq_hi for entry in job.inputs))
         if kind == DERIVED:
             start, end = min(entry.start for entry in job.inputs), max(entry.end for entry in job.inputs)
-            header = self._header(level, kind, start, end, sequences)
+            header = self._header(policy, level, kind, start, end, sequences)
             inputs.sort(key=lambda file: file.header.seq_hi)        # where two hold a span, the newest counts
-            made = compaction.merge_derived(inputs, start, end, header, self._folder_of(level), drop_ids,
-                                              pause=self._pause)
+            made = compaction.merge_derived(inputs, start, end, header, self._folder_of(policy, level), drop_ids,
+                                            pause=self._pause)
             return [self._entry(info, whole=True) for info in made]
-        window = self._ladder.window(level)
+        window = self._ladders[policy].window(level)
         starts = range(min(entry.start for entry in job.inputs) // window * window,
                        max(entry.end for entry in job.inputs), window)
         made = compaction.merge(
             inputs, [(start, start + window) for start in starts],
-            lambda span: self._header(level, kind, *span, sequences), self._folder_of(level), drop_ids,
-            rates=kind == SETTLED)
+            lambda span: self._header(policy, level, kind, *span, sequences), self._folder_of(policy, level), drop_ids,
+            pause=self._pause, rates=kind == SETTLED)
         return [self._entry(info, whole=True) for info in made]
 
     def _derive(self, job: Derive, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
-        sequence = self._number()
-        coarse = [(self._ladder.levels[level].interval,
-                   self._header(level, DERIVED, job.start, job.end, (sequence, sequence)), self._folder_of(level))
-                  for level in range(1, len(self._ladder.levels))]
-        made = compaction.derive(inputs, job.start, job.end, self._ladder.levels[0].interval, coarse, drop_ids,
-                                  pause=self._pause)
+        sequence, policy, levels = self._number(), job.policy, self._ladders[job.policy].levels
+        coarse = [(levels[level].interval,
+                   self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
+                   self._folder_of(policy, level))
+                  for level in range(1, len(levels))]
+        made = compaction.derive(inputs, job.start, job.end, levels[0].interval, coarse, drop_ids, pause=self._pause)
         return [self._entry(info, whole=True) for info in made]
 
     def discard(self, entries: Iterable[FileEntry]) -> None:
@@ -129,16 +132,17 @@ class Workshop:
         for entry in entries:
             (self._folder / entry.path).unlink(missing_ok=True)
 
-    def _header(self, level: int, kind: str, start: int, end: int, sequences: tuple[int, int]) -> Header:
+    def _header(self, policy: int, level: int, kind: str, start: int, end: int, sequences: tuple[int, int]) -> Header:
         """`part` is a number of its own for every file, so that no new file can have the name of a live one."""
-        return Header(store=self._uuid, policy=POLICY, level=level, kind=kind,
-                      interval=self._ladder.levels[level].interval, start=start, end=end,
+        return Header(store=self._uuid, policy=str(policy), level=level, kind=kind,
+                      interval=self._ladders[policy].levels[level].interval, start=start, end=end,
                       seq_lo=sequences[0], seq_hi=sequences[1], part=self._number())
 
-    def _folder_of(self, level: int) -> str:
-        return str(self._folder / self._ladder.levels[level].name)
+    def _folder_of(self, policy: int, level: int) -> str:
+        return str(self._folder / folder_of(policy, self._ladders[policy].levels[level]))
 
     def _entry(self, info: StatFileInfo, whole: bool) -> FileEntry:
         header = info.header
         return FileEntry(os.path.relpath(info.path, self._folder), header.level, header.kind, header.start,
-                         header.end, header.seq_lo, header.seq_hi, info.rows, info.size, whole, self._made)
+                         header.end, header.seq_lo, header.seq_hi, info.rows, info.size, whole, self._made,
+                         int(header.policy))

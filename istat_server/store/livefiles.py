@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
 from istat.errors import StoreCorrupt
-from istat.retention import Ladder
 from istat_server.store import journal, manifest, opening, planning
 from istat_server.store.blockcache import BlockCache
 from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.manifest import FileEntry, Manifest
-from istat_server.store.reading import LiveFile, View
+from istat_server.store.reading import FamilyView, LiveFile, View
 from istat_server.store.statfile import StatFile
 
 if TYPE_CHECKING:
@@ -31,26 +30,20 @@ log = logging.getLogger(__name__)
 class LiveFiles:
     """The files that the MANIFEST names, open; and the frozen head that is on its way to become some."""
 
-    def __init__(self, folder: Path, ladder: Ladder, clock: Clock, cache_bytes: int, state: Manifest) -> None:
+    def __init__(self, folder: Path, clock: Clock, cache_bytes: int, state: Manifest) -> None:
         self.folder = folder
         self.manifest = state
         self.blocks = BlockCache(cache_bytes)
         self.watch = ClockWatch(clock, state.saved)
         self.unreadable: set[str] = set()   # damaged or gone, or inputs of merges that failed: left alone in this life
         self.totals = {"files_written": 0, "bytes_written": 0, "damaged_files": 0}
-        self.bare_until = planning.bare_until(state, ladder)
-        self._ladder = ladder
-        self._intervals = tuple(level.interval for level in ladder.levels)
+        self.bare_until = _bare(state)      # per policy
         self._commit_lock = threading.Lock()
         self._view_lock = threading.Lock()
         self._numbers_lock = threading.Lock()
         self._next_number = state.next_seq
         self._leaving: set[str] = set()     # files that only the previous MANIFEST needs
-        self.view = View(self._intervals, ladder.window(0), tuple(self._open_all()), self._no_frozen, state.derived)
-
-    @property
-    def _no_frozen(self) -> FrozenHeads:
-        return (None,) * len(self._intervals)
+        self.view = _view(state, {live.entry.path: live.file for live in self._open_all()}, {})
 
     def _open_all(self) -> Iterator[LiveFile]:
         """The live files. One that is damaged or gone is told of and left alone; the others are served."""
@@ -85,7 +78,7 @@ class LiveFiles:
     def freeze(self, frozen: FrozenHeads) -> None:
         """Questions overlay this head until the commit that names its files."""
         with self._view_lock:
-            self.view = replace(self.view, frozen=frozen)
+            self.view = _view(self.manifest, self.open_files(), frozen)
 
     def open_files(self) -> dict[str, StatFile]:
         """The live files that can be read, by path."""
@@ -103,7 +96,7 @@ class LiveFiles:
                 opened = {entry.path: self._open(entry) for entry in add}
                 state = change(before)
                 state = replace(state, next_seq=self._next_number, saved=int(self.watch.believed()))
-                bare_until = planning.bare_until(state, self._ladder)
+                bare_until = _bare(state)
                 manifest.save(self.folder, state)
             except BaseException:
                 self.remove(entry.path for entry in add)
@@ -118,9 +111,7 @@ class LiveFiles:
     def _show(self, state: Manifest, opened: dict[str, StatFile], flushed: bool) -> None:
         with self._view_lock:
             opened.update(self.open_files())
-            live = tuple(LiveFile(entry, opened[entry.path]) for entry in state.files if entry.path in opened)
-            frozen = self._no_frozen if flushed else self.view.frozen
-            self.view = View(self._intervals, self.view.span, live, frozen, state.derived)
+            self.view = _view(state, opened, {} if flushed else self.view.frozen)
 
     def _forget(self, before: Manifest, state: Manifest, add: Sequence[FileEntry]) -> None:
         """What this MANIFEST dropped is the previous one's now; what that one had dropped can go."""
@@ -142,6 +133,22 @@ class LiveFiles:
         """Close all files; questions under way are answered first."""
         for live in self.view.files:
             live.file.close()
+
+
+def _bare(state: Manifest) -> dict[int, int]:
+    return {family.policy.number: planning.bare_until(family) for family in state.families()}
+
+
+def _view(state: Manifest, opened: Mapping[str, StatFile], frozen: FrozenHeads) -> View:
+    """What queries see of a MANIFEST whose files are open."""
+    families = {}
+    for family in state.families():
+        live = tuple(LiveFile(entry, opened[entry.path]) for entry in family.files if entry.path in opened)
+        intervals = tuple(level.interval for level in family.ladder.levels)
+        number = family.policy.number
+        heads = tuple(frozen.get(number) or (None,) * len(intervals))
+        families[number] = FamilyView(number, intervals, family.span, live, heads, family.derived)
+    return View(families, frozen)
 
 
 def _only(before: Manifest, state: Manifest) -> set[str]:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from istat.errors import StoreCorrupt
+from istat.retention import Ladder, Level
 from istat_server.store.journal import private, sync_folder
 
 log = logging.getLogger(__name__)
 
-VERSION = 2         # 2 adds settled files, imports, and what a file entry says of ladders and deletes
+VERSION = 2         # 2 adds settled files, imports, several ladders, and what a file entry says of deletes
 READABLE = (1, 2)
 NAME, PREVIOUS = "MANIFEST", "MANIFEST.previous"
 FINE, DIRECT, DERIVED, SETTLED = "fine", "direct", "derived", "settled"
@@ -56,32 +57,103 @@ class Import:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """A retention rule's ladder, with a family of files of its own. Numbers are never given twice."""
+
+    number: int
+    pattern: str                # of the rule; "" is the default
+    retention: str              # the ladder, as Ladder.parse takes it
+    derived: frozenset[int] = frozenset()       # starts of spans with complete coarse levels
+    heir: int | None = None     # the policy that took over its counters
+
+    @property
+    def ladder(self) -> Ladder:
+        """Its levels."""
+        return Ladder.parse(self.retention)
+
+
+def folder_of(policy: int, level: Level) -> str:
+    """The folder, inside the store's, of new files of a policy's level."""
+    return f"{policy}-{level.name}" if policy else level.name
+
+
+@dataclass(frozen=True)
+class Family:
+    """The files of one policy at one moment."""
+
+    policy: Policy
+    files: tuple[FileEntry, ...]
+
+    @property
+    def ladder(self) -> Ladder:
+        """The policy's levels."""
+        return self.policy.ladder
+
+    @property
+    def span(self) -> int:
+        """Seconds that are derived at once."""
+        return self.ladder.window(0)
+
+    @property
+    def derived(self) -> frozenset[int]:
+        """Starts of spans with complete coarse levels."""
+        return self.policy.derived
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What is live. Immutable: a change makes a new one."""
 
     uuid: str
-    retention: str
+    policies: tuple[Policy, ...]        # by number
     next_seq: int = 1
     replay_from: int = 1        # first journal segment that is not wholly in StatFiles
     names: tuple[int, ...] = ()         # numbers of the names files, in order
     next_names: int = 1
-    files: tuple[FileEntry, ...] = ()   # by level, then seq_lo
-    derived: frozenset[int] = field(default_factory=frozenset)  # starts of spans with complete coarse levels
+    files: tuple[FileEntry, ...] = ()   # by policy, level, seq_lo
     saved: int = 0              # Unix seconds
     imports: tuple[Import, ...] = ()    # one of a key
+
+    @property
+    def default(self) -> Policy:
+        """The policy of counters that no rule is for."""
+        return next(policy for policy in self.policies if policy.pattern == "" and policy.heir is None)
+
+    def policy(self, number: int) -> Policy:
+        """A policy by its number. KeyError when there is none."""
+        for policy in self.policies:
+            if policy.number == number:
+                return policy
+        raise KeyError(number)
+
+    def family(self, number: int) -> Family:
+        """A policy with its files. KeyError when there is none."""
+        return Family(self.policy(number), tuple(entry for entry in self.files if entry.policy == number))
+
+    def families(self) -> list[Family]:
+        """All policies that have counters or files, with their files."""
+        found = [self.family(policy.number) for policy in self.policies]
+        return [family for family in found if family.files or family.policy.heir is None]
+
+    def with_derived(self, number: int, derived: Iterable[int]) -> Manifest:
+        """This manifest with other derived spans of a policy."""
+        spans = frozenset(derived)
+        return replace(self, policies=tuple(replace(policy, derived=spans) if policy.number == number else policy
+                                            for policy in self.policies))
 
     def with_files(self, add: Iterable[FileEntry] = (), drop: Iterable[str] = (), **changes: Any) -> Manifest:
         """This manifest with files added and dropped (by path)."""
         gone = set(drop)
         files = [entry for entry in self.files if entry.path not in gone] + list(add)
-        files.sort(key=lambda entry: (entry.level, entry.seq_lo, entry.start))
+        files.sort(key=lambda entry: (entry.policy, entry.level, entry.seq_lo, entry.start))
         return replace(self, files=tuple(files), **changes)
 
 
 def encode(manifest: Manifest) -> bytes:
     """The bytes of a MANIFEST: a line `istat-manifest VERSION CRC32 LENGTH`, then JSON of that length."""
     fields = asdict(manifest)
-    fields["derived"] = sorted(manifest.derived)
+    for policy in fields["policies"]:
+        policy["derived"] = sorted(policy["derived"])
     body = json.dumps(fields, indent=1).encode() + b"\n"
     return b"istat-manifest %d %08x %d\n" % (VERSION, zlib.crc32(body), len(body)) + body
 
@@ -99,7 +171,10 @@ def decode(data: bytes, where: str) -> Manifest:
     fields = json.loads(body)
     fields["files"] = tuple(FileEntry(**entry) for entry in fields["files"])
     fields["names"] = tuple(fields["names"])
-    fields["derived"] = frozenset(fields["derived"])
+    if "policies" not in fields:            # written when there was one ladder only
+        fields["policies"] = [{"number": 0, "pattern": "", "retention": fields.pop("retention"),
+                               "derived": fields.pop("derived")}]
+    fields["policies"] = tuple(Policy(**{**one, "derived": frozenset(one["derived"])}) for one in fields["policies"])
     fields["imports"] = tuple(Import(**entry) for entry in fields.get("imports", ()))
     return Manifest(**fields)
 

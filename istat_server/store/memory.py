@@ -16,7 +16,7 @@ from istat.errors import BadQuery
 from istat.kernels import columns as kernel
 from istat.kernels import names as names_kernel
 from istat.names import expand, munge, stored
-from istat.retention import Ladder
+from istat.retention import Ladder, Rules
 from istat_server.store.catalogue import matching
 from istat_server.store.interface import Child, Counter, Deleted, Kind
 
@@ -29,8 +29,10 @@ GAUGE_AHEAD = 60  # [s] a gauge may be this much newer than now (part 3.2 of the
 class MemoryStore:
     """A store without files. `refused` counts the samples not taken, by reason."""
 
-    def __init__(self, ladder: Ladder | None = None, clock: Clock | None = None) -> None:
-        self.ladder = ladder or Ladder.parse()
+    def __init__(self, retention: Ladder | Rules | None = None, clock: Clock | None = None) -> None:
+        self._rules = retention if isinstance(retention, Rules) else Rules(retention or Ladder.parse())
+        self.ladder = self._rules.default
+        self._ladders: list[Ladder] = []        # of each counter
         self.refused = {"from_future": 0, "from_past": 0, "rejected": 0}
         self._clock = clock or SystemClock()
         self._names = names_kernel.NameTable()
@@ -58,34 +60,36 @@ class MemoryStore:
         if index == len(self._counters):
             kind = Kind.EVENT if event else Kind.GAUGE
             self._counters.append(Counter(index, name.decode(), kind))
-            self._rows.append([[] for _ in self.ladder.levels])
+            self._ladders.append(self._rules.ladder(self._rules.choose(name)))
+            self._rows.append([[] for _ in self._ladders[index].levels])
         return self._counters[index]
 
     def _add_one(self, counter: Counter, when: int, bucket: Bucket) -> bool:
         event = counter.kind is Kind.EVENT
         now = int(self._clock.now())
-        refusal = self._refusal(event, when, now, bucket)
+        ladder = self._ladders[counter.id]
+        refusal = self._refusal(ladder, event, when, now, bucket)
         if refusal:
             self.refused[refusal] += 1
             return False
-        level = self._level_for(when, now)
+        level = self._level_for(ladder, when, now)
         assert level is not None
         if event:
             bucket = Bucket(1, bucket.sum, 0.0, bucket.sum, bucket.sum)
-        start = when - when % self.ladder.levels[level].interval
+        start = when - when % ladder.levels[level].interval
         self._rows[counter.id][level].append(bucket.row(start))
         return True
 
-    def _refusal(self, event: bool, when: int, now: int, bucket: Bucket) -> str:
-        if when > now + (self.ladder.finest.interval if event else GAUGE_AHEAD):
+    def _refusal(self, ladder: Ladder, event: bool, when: int, now: int, bucket: Bucket) -> str:
+        if when > now + (ladder.finest.interval if event else GAUGE_AHEAD):
             return "from_future"
-        if self._level_for(when, now) is None:
+        if self._level_for(ladder, when, now) is None:
             return "from_past"
         return "" if event or bucket.plausible else "rejected"
 
-    def _level_for(self, when: int, now: int) -> int | None:
+    def _level_for(self, ladder: Ladder, when: int, now: int) -> int | None:
         """The finest level whose retention still holds a time."""
-        for index, level in enumerate(self.ladder.levels):
+        for index, level in enumerate(ladder.levels):
             if when >= now - level.keep:
                 return index
         return None
@@ -100,6 +104,10 @@ class MemoryStore:
     def counter(self, id: int) -> Counter:
         """See Store.counter."""
         return self._counters[id]
+
+    def ladder_of(self, id: int) -> Ladder:
+        """See Store.ladder_of."""
+        return self._ladders[id]
 
     def count(self) -> int:
         """See Store.count."""
@@ -125,9 +133,12 @@ class MemoryStore:
 
     def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
         """See Store.select."""
-        oldest = int(self._clock.now()) - self.ladder.levels[level].keep
-        first = max(start, oldest - oldest % self.ladder.levels[level].interval)
-        return [self._level(id, level).slice(first, end) for id in ids]
+        return [self._level(id, level).slice(max(start, self._oldest(id, level)), end) for id in ids]
+
+    def _oldest(self, id: int, level: int) -> int:
+        of = self._ladders[id].levels[level]
+        oldest = int(self._clock.now()) - of.keep
+        return oldest - oldest % of.interval
 
     def delete(self, ids: Sequence[int]) -> int:
         """See Store.delete."""
@@ -184,7 +195,8 @@ class MemoryStore:
     def _level(self, id: int, level: int) -> Columns:
         """All buckets of a counter at a level: those derived from the finest one, and what came directly."""
         event = self._counters[id].kind is Kind.EVENT
-        fine, interval = self.ladder.finest.interval, self.ladder.levels[level].interval
+        ladder = self._ladders[id]
+        fine, interval = ladder.finest.interval, ladder.levels[level].interval
         rows = kernel.Columns.from_rows(self._rows[id][0])
         rows.fold(event)
         if event:
@@ -196,12 +208,13 @@ class MemoryStore:
 
     def _add_direct(self, rows: Columns, id: int, level: int, event: bool) -> None:
         """Add what was too old for finer levels: it counts in its own level and in all coarser ones."""
-        interval = self.ladder.levels[level].interval
+        ladder = self._ladders[id]
+        interval = ladder.levels[level].interval
         direct = kernel.Columns.from_rows(
             (row[0] - row[0] % interval, *row[1:]) for below in self._rows[id][1 : level + 1] for row in below
         )
         if event:
-            rows.add_direct(direct, interval, self.ladder.finest.interval)
+            rows.add_direct(direct, interval, ladder.finest.interval)
         else:
             rows.extend(direct)
             rows.fold(False)

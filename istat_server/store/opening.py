@@ -8,14 +8,15 @@ import fcntl
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
-from istat.retention import Ladder
+from istat.kernels import engine as kernel
 from istat_server.store import journal, namefiles
-from istat_server.store.manifest import NAME, PREVIOUS, Manifest
+from istat_server.store.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of
+from istat_server.store.policies import heir_of
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
@@ -26,9 +27,11 @@ FORMAT_TEXT = b"istatd store 1\n"
 FORMAT = re.compile(rb"istatd store ([0-9]{1,9})\n")
 
 
-def make_folders(folder: Path, ladder: Ladder) -> None:
+def make_folders(folder: Path, policies: Iterable[Policy]) -> None:
     """The folders of a store, where they are missing."""
-    for name in ("journal", "names", *(level.name for level in ladder.levels)):
+    make_folder(folder)
+    levels = (folder_of(policy.number, level) for policy in policies for level in policy.ladder.levels)
+    for name in ("journal", "names", *levels):
         make_folder(folder / name)
 
 
@@ -42,6 +45,19 @@ def make_folder(folder: Path) -> None:
         journal.sync_folder(folder.parent)
     except PermissionError:         # above the store: who made it there for us sees to it
         log.debug("%s cannot be synced", folder.parent)
+
+
+def make_engine(policies: Sequence[Policy], key: int) -> Engine:
+    """An engine with heads for the policies that counters have."""
+    live = sorted((policy for policy in policies if policy.heir is None), key=lambda policy: policy.pattern != "")
+    intervals = {policy.number: [level.interval for level in policy.ladder.levels] for policy in live}
+    made: Engine = kernel.Engine(intervals[live[0].number], key, live[0].number)
+    for policy in live[1:]:
+        made.add_policy(policy.number, intervals[policy.number])
+    for policy in policies:
+        if policy.heir is not None:
+            made.alias_policy(policy.number, heir_of(policies, policy.number))
+    return made
 
 
 def take_lock(folder: Path) -> int:
@@ -143,10 +159,12 @@ def references(state: Manifest) -> set[str]:
     return named | {str(namefiles.path_of(Path(), number)) for number in state.names}
 
 
-def remove_orphans(folder: Path, states: Sequence[Manifest], ladder: Ladder) -> None:
+def remove_orphans(folder: Path, states: Sequence[Manifest]) -> None:
     """Remove files that none of these MANIFESTs names: what a crash left between writing and committing."""
     live = {folder / path for state in states for path in references(state)}
-    folders = [folder / level.name for level in ladder.levels] + [folder / "names"]
+    levels = {folder_of(policy.number, level) for state in states for policy in state.policies
+              for level in policy.ladder.levels}
+    folders = [place for name in ("names", *levels) if (place := folder / name).is_dir()]
     for path in (path for place in folders for path in place.iterdir()):
         if path not in live and path.is_file():
             log.info("removing %s: nothing refers to it", path)

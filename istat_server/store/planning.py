@@ -10,8 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from istat.retention import Ladder
-from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry, Manifest
+from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, Family, FileEntry, Manifest
 
 # Files from cuts that wait before they are merged: 16 minutes of them at one cut in two minutes.
 CUT_FILES = 8
@@ -66,6 +65,7 @@ class Merge:
 class Derive:
     """Write the coarser levels of one span from all files of the finest level that have rows in it."""
 
+    policy: int
     start: int
     end: int
     inputs: tuple[FileEntry, ...]
@@ -81,28 +81,36 @@ class Expire:
 Job = Merge | Derive | Expire
 
 
-def next_job(manifest: Manifest, ladder: Ladder, now: int, force: bool = False,
+def next_job(manifest: Manifest, now: int, force: bool = False,
              avoid: Collection[str] = (), expire: bool = True, graves: Graves = NO_GRAVES) -> Job | None:
     """The most urgent thing to do, or None.
 
     `force`: as if every file had been quiet for long; `avoid`: paths of files that cannot be read whole;
     `expire`: whether the clock may be believed that files are old; `graves`: deleted counters that may go.
     """
-    expired = tuple(entry for entry in manifest.files if _expired(entry, manifest, ladder, now))
+    families = manifest.families()
+    expired = tuple(entry for family in families for entry in family.files if _expired(entry, family, now))
     if expired and expire:
         return Expire(expired)
-    for level in range(len(ladder.levels)):
+    for family in families:
+        job = _merge_in(family, now, force, avoid) or _derive(family, now, force, avoid)
+        if job is not None:
+            return job
+    return _rewrite(manifest, now, force, avoid, graves)
+
+
+def _merge_in(family: Family, now: int, force: bool, avoid: Collection[str]) -> Merge | None:
+    for level in range(len(family.ladder.levels)):
         for kind in (FINE, DIRECT, SETTLED, DERIVED):
-            entries = [entry for entry in manifest.files
+            entries = [entry for entry in family.files
                        if entry.level == level and entry.kind == kind and entry.path not in avoid]
-            merge = _merge(entries, kind, ladder.window(level), now, force)
+            merge = _merge(entries, kind, family.ladder.window(level), now, force)
             if merge:
                 return Merge(tuple(merge))
-    return _derive(manifest, ladder, now, force, avoid) or _rewrite(manifest, ladder, now, force, avoid, graves)
+    return None
 
 
-def _rewrite(manifest: Manifest, ladder: Ladder, now: int, force: bool, avoid: Collection[str],
-             graves: Graves) -> Merge | None:
+def _rewrite(manifest: Manifest, now: int, force: bool, avoid: Collection[str], graves: Graves) -> Merge | None:
     """A file of a window that is over and has many deleted counters; `force`: any that has one."""
     if not graves.ids:
         return None
@@ -114,15 +122,23 @@ def _rewrite(manifest: Manifest, ladder: Ladder, now: int, force: bool, avoid: C
     return None
 
 
-def bare_until(manifest: Manifest, ladder: Ladder) -> int:
+def bare_until(family: Family) -> int:
     """The end of the newest span that has coarse levels but no rows of the finest one any more [Unix s]; 0: none.
 
     Nothing older may go to the finest level: the span would be derived anew from what is left of it.
     """
-    span = ladder.window(0)
-    held = {start for entry in manifest.files if entry.kind == FINE
+    span = family.span
+    held = {start for entry in family.files if entry.kind == FINE
             for start in range(entry.start - entry.start % span, entry.end, span)}
-    return max((start + span for start in manifest.derived - held), default=0)
+    return max((start + span for start in family.derived - held), default=0)
+
+
+def without_late(manifest: Manifest, number: int, starts: Iterable[int]) -> Manifest:
+    """The MANIFEST after late rows came into these spans: underived, but for one whose other rows of the finest
+    level are gone."""
+    family = manifest.family(number)
+    bare = bare_until(family)
+    return manifest.with_derived(number, family.derived - {start for start in starts if start >= bare})
 
 
 def _aged(entry: FileEntry, age: int, now: int) -> bool:
@@ -131,18 +147,18 @@ def _aged(entry: FileEntry, age: int, now: int) -> bool:
 
 
 def overlapping(files: Iterable[FileEntry], start: int, end: int) -> tuple[FileEntry, ...]:
-    """Files of the finest level with rows that may lie in start..end."""
+    """Those files of the finest level with rows that may lie in start..end."""
     return tuple(entry for entry in files if entry.kind == FINE and entry.start < end and entry.end > start)
 
 
-def _expired(entry: FileEntry, manifest: Manifest, ladder: Ladder, now: int) -> bool:
-    if entry.end > now - ladder.levels[entry.level].keep - EXPIRE_GRACE:
+def _expired(entry: FileEntry, family: Family, now: int) -> bool:
+    if entry.end > now - family.ladder.levels[entry.level].keep - EXPIRE_GRACE:
         return False
-    if entry.kind != FINE or len(ladder.levels) == 1:
+    if entry.kind != FINE or len(family.ladder.levels) == 1:
         return True
-    span = ladder.window(0)
+    span = family.span
     first = entry.start - entry.start % span
-    return all(start in manifest.derived for start in range(first, entry.end, span))
+    return all(start in family.derived for start in range(first, entry.end, span))
 
 
 def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bool) -> list[FileEntry]:
@@ -181,16 +197,16 @@ def _derived_group(files: list[FileEntry], _end: int, _now: int, force: bool) ->
     return files if force or len(files) > DERIVED_FILES else []
 
 
-def _derive(manifest: Manifest, ladder: Ladder, now: int, force: bool, avoid: Collection[str]) -> Derive | None:
-    if len(ladder.levels) == 1:
+def _derive(family: Family, now: int, force: bool, avoid: Collection[str]) -> Derive | None:
+    if len(family.ladder.levels) == 1:
         return None
-    span = ladder.window(0)
-    fine = [entry for entry in manifest.files if entry.kind == FINE]
+    span = family.span
+    fine = [entry for entry in family.files if entry.kind == FINE]
     starts = {start for entry in fine for start in range(entry.start - entry.start % span, entry.end, span)}
-    for start in sorted(starts - manifest.derived):
+    for start in sorted(starts - family.derived):
         inputs = overlapping(fine, start, start + span)
         quiet = force or all(entry.whole and _aged(entry, SETTLE_QUIET, now) for entry in inputs)
         damaged = any(entry.path in avoid for entry in inputs)
         if quiet and not damaged and start + span + SETTLE_OVER <= now:
-            return Derive(start, start + span, inputs)
+            return Derive(family.policy.number, start, start + span, inputs)
     return None

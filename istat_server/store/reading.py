@@ -5,7 +5,7 @@ returns a function that does the rest, which may run in any thread.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
     from istat.kernels.python.head import Frozen
 
-    FrozenHeads = tuple[Frozen | None, ...]         # a head that was cut, per level
+    FrozenHeads = Mapping[int, Sequence[Frozen | None]]     # heads that were cut: per policy and level
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,39 @@ class LiveFile:
 
 
 @dataclass(frozen=True)
-class View:
-    """What a store consists of at one moment, but for the live head.
+class FamilyView:
+    """What a store has of one policy at one moment, but for the live head.
 
     `files` are in sequence order per level; `frozen` is the head being written, per level; `derived` are the
     starts of the spans (`span` seconds each) whose coarse levels are complete.
     """
 
+    policy: int
     intervals: tuple[int, ...]
     span: int
     files: tuple[LiveFile, ...]
-    frozen: FrozenHeads
+    frozen: tuple[Frozen | None, ...]
     derived: frozenset[int]
 
 
 @dataclass(frozen=True)
+class View:
+    """What a store consists of at one moment, but for the live heads: its policies by number."""
+
+    families: Mapping[int, FamilyView]
+    frozen: FrozenHeads
+
+    @property
+    def files(self) -> tuple[LiveFile, ...]:
+        """All of them."""
+        return tuple(live for family in self.families.values() for live in family.files)
+
+
+@dataclass(frozen=True)
 class Question:
-    """Buckets of which counters, of which level, with start <= time < end (multiples of its interval)."""
+    """Buckets of which counters of one policy, of which level, with start <= time < end (multiples of its interval)."""
+
+    policy: int
 
     ids: tuple[int, ...]
     events: tuple[bool, ...]
@@ -72,16 +88,16 @@ def select(engine: Engine, view: View, question: Question,
 
     `damaged` is told of blocks that cannot be read; the answer is then without them.
     """
-    live = {level: engine.collect(question.ids, level, question.start, question.end)
+    live = {level: engine.collect(question.ids, level, question.start, question.end, question.policy)
             for level in range(question.level + 1)}
-    reader = _Reader(view, question, live, damaged)
+    reader = _Reader(view.families[question.policy], question, live, damaged)
     return reader.answer
 
 
 class _Reader:
     """One question being answered."""
 
-    def __init__(self, view: View, question: Question, live: dict[int, list[Columns]],
+    def __init__(self, view: FamilyView, question: Question, live: dict[int, list[Columns]],
                  damaged: Callable[[StoreCorrupt], None]) -> None:
         self._view, self._question, self._live, self._damaged = view, question, live, damaged
         self._interval = view.intervals[question.level]

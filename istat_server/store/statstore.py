@@ -9,15 +9,14 @@ import logging
 import os
 import uuid as uuids
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock, SystemClock
 from istat.errors import StoreCorrupt, StoreError
-from istat.kernels import engine as engine_kernel
-from istat.retention import Ladder
-from istat_server.store import journal, manifest, opening
+from istat.retention import Ladder, Rules
+from istat_server.store import journal, manifest, opening, policies
 from istat_server.store.catalogue import Catalogue, Learned
 from istat_server.store.changes import UNDO_SECONDS, Changes
 from istat_server.store.flushing import Flushing, Held
@@ -25,7 +24,8 @@ from istat_server.store.housekeeping import Housekeeping
 from istat_server.store.interface import Child, Counter, Deleted, Kind
 from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
-from istat_server.store.manifest import Manifest
+from istat_server.store.manifest import Family, Manifest
+from istat_server.store.policies import Chooser
 from istat_server.store.pool import InlinePool, Pool
 from istat_server.store.reading import Question, select
 
@@ -68,20 +68,21 @@ def _nothing() -> None:
 class StatStore:
     """A store folder, open. Make one with `StatStore.open`."""
 
-    def __init__(self, folder: Path, ladder: Ladder, clock: Clock, pool: Pool, background: Pool, chores: Pool,
+    def __init__(self, folder: Path, rules: Rules, clock: Clock, pool: Pool, background: Pool, chores: Pool,
                  options: Options, lock: int, state: Manifest) -> None:
-        self.ladder = ladder
+        self.ladder = rules.default
         self.folder = folder
+        self.ladders = {policy.number: policy.ladder for policy in state.policies if policy.heir is None}
         self._clock, self._pool, self._options, self._lock = clock, pool, options, lock
-        self._intervals = tuple(level.interval for level in ladder.levels)
         key = options.key if options.key is not None else int.from_bytes(os.urandom(8), "little")
-        self.engine = engine_kernel.Engine(self._intervals, key)
-        self.catalogue = Catalogue(self.engine, options.max_counters, lambda: pool.apply(_nothing))
+        self.engine = opening.make_engine(state.policies, key)
+        self._choose = Chooser(state.policies, rules)
+        self.catalogue = Catalogue(self.engine, options.max_counters, lambda: pool.apply(_nothing), self._choose)
         self.learn: Callable[[bytes], Learned] = self.catalogue.learn
-        self.files = LiveFiles(folder, ladder, clock, options.cache_bytes, state)
+        self.files = LiveFiles(folder, clock, options.cache_bytes, state)
         self.changes = Changes(self.engine, self.catalogue, clock, lambda: self.files.manifest, options.undo_seconds)
-        self.flushing = Flushing(self.files, ladder, clock, background, self.workshop)
-        self.housekeeping = Housekeeping(self.files, ladder, clock, chores, self.workshop, self._crowded, self.changes)
+        self.flushing = Flushing(self.files, clock, background, self.workshop)
+        self.housekeeping = Housekeeping(self.files, clock, chores, self.workshop, self._crowded, self.changes)
         self._cut_at = clock.monotonic()
         self._head_cleaned = 0          # deletes up to this one were before the head in use began
         self._frame_clock = int(clock.now())
@@ -92,15 +93,16 @@ class StatStore:
     # -- opening and closing
 
     @classmethod
-    def open(cls, folder: Path, ladder: Ladder, clock: Clock, pool: Pool | None = None,
+    def open(cls, folder: Path, retention: Ladder | Rules, clock: Clock, pool: Pool | None = None,
              background: Pool | None = None, options: Options | None = None, chores: Pool | None = None) -> StatStore:
-        """Open a store folder, made when it is missing; replays the journal.
+        """Open a store folder, made when it is missing; replays the journal. A Ladder is that of all counters.
 
         StoreLocked when another process has it, StoreCorrupt when no MANIFEST can be read, StoreError when it is
         of another retention or a newer version.
         """
         folder = Path(folder)
-        opening.make_folders(folder, ladder)
+        rules = retention if isinstance(retention, Rules) else Rules(retention)
+        opening.make_folders(folder, ())
         lock = opening.take_lock(folder)
         try:
             opening.check_format(folder)
@@ -109,11 +111,10 @@ class StatStore:
                 log.error("%s; going on from the MANIFEST before it", problem)
             fresh = state is None
             if state is None:
-                state = Manifest(uuid=uuids.uuid4().hex, retention=ladder.text)
-            if state.retention != ladder.text:
-                raise StoreError(f"{folder} was made with retention {state.retention}; start with that, or with "
-                                 f"another store folder")
-            store = cls(folder, ladder, clock, pool or InlinePool(), background or InlinePool(),
+                state = Manifest(uuid=uuids.uuid4().hex, policies=policies.first_policies(rules))
+            state = replace(state, policies=policies.reconcile(state.policies, rules))
+            opening.make_folders(folder, state.policies)
+            store = cls(folder, rules, clock, pool or InlinePool(), background or InlinePool(),
                         chores or background or InlinePool(),
                         options or Options(), lock, state)
             store._start(fresh, bool(problem))
@@ -134,7 +135,7 @@ class StatStore:
         self.changes.replayed()
         self._head_cleaned = self.changes.last
         if not careful:
-            opening.remove_orphans(self.folder, (state, previous), self.ladder)
+            opening.remove_orphans(self.folder, (state, previous))
             self.files.keep_for(previous)
         damage = journal.Damage()
         keep_from = 0 if careful else min(previous.replay_from, state.replay_from)
@@ -221,9 +222,15 @@ class StatStore:
         """The engine's acceptance at a clock; a frame's samples are all taken at one clock, kept with it."""
         clock = int(now)
         self._frame_clock = clock
-        oldest = [clock - level.keep for level in self.ladder.levels]
-        oldest[0] = max(oldest[0], self.files.bare_until)
-        self.engine.set_limits(clock, clock + GAUGE_AHEAD, clock + self._intervals[0], oldest)
+        for number, ladder in self.ladders.items():
+            self.engine.set_limits(clock, clock + GAUGE_AHEAD, clock + ladder.finest.interval,
+                                   self.oldest(number, clock), number)
+
+    def oldest(self, policy: int, clock: int) -> list[int]:
+        """The oldest times that each level of a policy takes, by a clock."""
+        oldest = [clock - level.keep for level in self.ladders[policy].levels]
+        oldest[0] = max(oldest[0], self.files.bare_until[policy])
+        return oldest
 
     # -- cut and flush
 
@@ -231,9 +238,9 @@ class StatStore:
         """Swap the head for an empty one, begin a journal segment, and write the head in the background."""
         self._hand_over()
         self._cut_at = self._clock.monotonic()
-        frozen = tuple(self.engine.freeze())
+        frozen = self.engine.freeze()
         names = self.engine.take_names()
-        if not names and not any(frozen):
+        if not names and not any(map(any, frozen.values())):
             self._head_cleaned = self.changes.last
             if self._journal.needs_cut:
                 self._journal.cut()
@@ -258,7 +265,8 @@ class StatStore:
     def workshop(self, pause: Callable[[], None] = _nothing) -> Workshop:
         """Where new files of this store come from; `pause` is called between portions of a job."""
         state = self.files.manifest
-        return Workshop(self.folder, self.ladder, self.files.number, int(self._clock.now()), state.uuid, pause)
+        ladders = {policy.number: policy.ladder for policy in state.policies}
+        return Workshop(self.folder, ladders, self.files.number, int(self._clock.now()), state.uuid, pause)
 
     def _crowded(self) -> bool:
         """Whether samples come faster than they are written; called from other threads too."""
@@ -287,6 +295,16 @@ class StatStore:
         """The counter of an id."""
         return self.catalogue.counter(id)
 
+    def policy_for(self, name: bytes) -> int:
+        """The policy of a counter's stored name: what it has, or what it would get."""
+        id = self.engine.counters.find(name)
+        policy = self.engine.policy(id) if id >= 0 else self._choose(name)
+        return self.files.manifest.default.number if policy is None else policy
+
+    def ladder_of(self, id: int) -> Ladder:
+        """The levels of a counter."""
+        return self.ladders[self.engine.policy(id)]
+
     def count(self) -> int:
         """How many counters there are."""
         return len(self.catalogue)
@@ -305,13 +323,25 @@ class StatStore:
 
     def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
         """Final buckets of a level per id with start <= time < end; gaps absent. Blocks the greenlet only."""
-        interval = self._intervals[level]
-        start = max(start, int(self._clock.now()) - self.ladder.levels[level].keep)
+        policies = [self.engine.policy(id) for id in ids]
+        if len(set(policies)) <= 1:
+            return self._select(policies[0], ids, level, start, end) if ids else []
+        found: dict[int, Columns] = {}
+        for policy in dict.fromkeys(policies):
+            some = [id for id, its in zip(ids, policies, strict=True) if its == policy]
+            found.update(zip(some, self._select(policy, some, level, start, end), strict=True))
+        return [found[id] for id in ids]
+
+    def _select(self, policy: int, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
+        """The same for counters of one policy."""
+        ladder = self.ladders[policy]
+        interval = ladder.levels[level].interval
+        start = max(start, int(self._clock.now()) - ladder.levels[level].keep)
         events = tuple(self.counter(id).kind is Kind.EVENT for id in ids)
-        question = Question(tuple(ids), events, level, start - start % interval, -(-end // interval) * interval)
+        question = Question(policy, tuple(ids), events, level, start - start % interval, -(-end // interval) * interval)
         answer = select(self.engine, self.files.view, question, self._damaged)
         # Of a coarser level, what is not derived yet is read from the finest one.
-        rows = len(ids) * (question.end - question.start) // self._intervals[0]
+        rows = len(ids) * (question.end - question.start) // ladder.finest.interval
         small = rows <= ROWS_AT_ONCE and len(ids) <= IDS_AT_ONCE
         result: list[Columns] = answer() if small else self._pool.apply(answer)
         return result
@@ -361,6 +391,7 @@ class StatStore:
         state, files = self.files.manifest, self.files.view.files
         return {
             "folder": str(self.folder), "retention": self.ladder.text, "counters": self.count(),
+            "policies": [_policy_status(family) for family in state.families()],
             "routes": len(self.engine.routes), "rows_in_memory": sum(len(head) for head in self.engine.heads),
             "memory_bytes": self.engine.memory(), "files": len(files),
             "file_bytes": sum(live.entry.size for live in files), "rows_in_files": sum(f.entry.rows for f in files),
@@ -376,12 +407,19 @@ class StatStore:
         }
 
 
+def _policy_status(family: Family) -> dict[str, object]:
+    policy = family.policy
+    return {"number": policy.number, "rule": policy.pattern, "retention": policy.retention,
+            "leaving": policy.heir is not None, "files": len(family.files),
+            "file_bytes": sum(entry.size for entry in family.files)}
+
+
 def compact(folder: Path, clock: Clock | None = None) -> None:
     """Bring the files of a store that no server has open into their final form."""
     state, _problem = manifest.load(Path(folder))
     if state is None:
         raise StoreError(f"{folder} holds no store")
-    store = StatStore.open(folder, Ladder.parse(state.retention), clock or SystemClock())
+    store = StatStore.open(folder, policies.rules_of(state.policies), clock or SystemClock())
     try:
         store.compact()
     finally:

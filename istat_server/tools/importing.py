@@ -22,7 +22,8 @@ from typing import Any, Protocol
 from istat.clock import Clock
 from istat.command import INTERRUPTED
 from istat.errors import StoreError, UsageError
-from istat.retention import Ladder
+from istat.names import munge
+from istat.retention import Rules
 from istat.subcommands import SubCommand
 from istat_server.foreign.ring import is_ring
 from istat_server.foreign.ringtree import RingTree
@@ -31,7 +32,7 @@ from istat_server.foreign.source import Naming, Problems, Source, walk
 from istat_server.foreign.table import Table
 from istat_server.foreign.whisper import WhisperTree
 from istat_server.store import manifest
-from istat_server.store.appending import Appender, Series, noted, open_store
+from istat_server.store.appending import Appender, Series, noted, open_store, rules_for
 from istat_server.store.manifest import Import
 from istat_server.store.settling import Limits, place
 from istat_server.tools.progress import Progress
@@ -69,14 +70,15 @@ class Trial:
 
     full = False
 
-    def __init__(self, ladder: Ladder, now: int) -> None:
+    def __init__(self, rules: Rules, now: int) -> None:
         self.totals: Counter[str] = Counter()
-        self._ladder = ladder
-        self._limits = Limits(tuple(now - level.keep for level in ladder.levels), now + ladder.finest.interval)
+        self._rules, self._now = rules, now
 
     def append(self, series: Series) -> None:
         """See Sink.append."""
-        placed = place(series.event, series.archives, self._ladder, self._limits)
+        ladder = self._rules.ladder(self._rules.choose(munge(series.name)))
+        oldest = tuple(self._now - level.keep for level in ladder.levels)
+        placed = place(series.event, series.archives, ladder, Limits(oldest, self._now + ladder.finest.interval))
         self.totals.update({key: count for key, count in placed.refused.items() if count})
         if placed.taken:
             self.totals.update(counters=1, buckets=placed.taken, covered=placed.covered)
@@ -105,8 +107,7 @@ def _import(arguments: argparse.Namespace, clock: Clock) -> None:
     sources = [_source(path, arguments, clock) for path in arguments.paths]
     if arguments.dry_run:
         state, _problem = manifest.load(arguments.store) if arguments.store.exists() else (None, "")
-        text = arguments.retention or (state.retention if state else None)
-        trial = Trial(Ladder.parse(text) if text else Ladder.parse(), int(clock.now()))
+        trial = Trial(rules_for(state, arguments.retention), int(clock.now()))
         notes = [_one(source, trial, state.imports if state else (), arguments, []) for source in sources]
     else:
         notes = _all(sources, arguments, clock)

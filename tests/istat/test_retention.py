@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.errors import BadRetention
-from istat.retention import DEFAULT_RETENTION, Ladder, Level, format_duration, parse_duration
+from istat.retention import DEFAULT_RETENTION, Ladder, Level, Rule, Rules, format_duration, parse_duration
+from istat_server.query.patterns import matches
 
 
 def test_the_default_ladder() -> None:
@@ -111,3 +112,47 @@ def test_every_window_is_a_multiple_of_every_interval(ladder: Ladder) -> None:
         assert window >= ladder.coarsest.interval
         assert not [v for v in ladder.levels if window % v.interval]
         assert window <= max(level.keep // 4, ladder.coarsest.interval)
+
+
+def test_the_first_rule_that_fits_wins() -> None:
+    given = ("db.** = 10s:2d", "?.cpu=10s:3d", "*= 10s:4d")
+    rules = Rules(Ladder.parse("10s:1d"), tuple(map(Rule.parse, given)))
+    names = (b"db.a.b", b"db", b"web.cpu", b"web.a.cpu", b".cpu")
+    assert [rules.choose(name) for name in names] == ["db.**", "*", "?.cpu", "*", "?.cpu"]
+    assert rules.ladder("db.**").text == "10s:2d"
+    assert rules.ladder("").text == "10s:1d"
+    assert Rules(Ladder.parse("10s:1d")).choose(b"a") == ""
+
+
+@given(st.text("ab.*?", min_size=1, max_size=8), st.text("ab.", min_size=1, max_size=8))
+def test_rules_fit_as_patterns_do(pattern: str, name: str) -> None:
+    rules = Rules(Ladder.parse(), (Rule(pattern, Ladder.parse()),))
+    assert (rules.choose(name.encode()) == pattern) == matches(pattern.encode(), name.encode())
+
+
+def test_a_rule_reads_back() -> None:
+    assert Rule.parse("DB.* = 10s:2d,1h:1y") == Rule("db.*", Ladder.parse("10s:2d,1h:1y"))
+    assert Rule.parse(Rule.parse("db.*=10s:2d").text) == Rule.parse("db.* = 10s:2d")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("db.*", "PATTERN = LEVELS"),
+        ("= 10s:1d", "fits no counter"),
+        ("a b = 10s:1d", "fits no counter"),
+        ("a/b = 10s:1d", "fits no counter"),
+        ("a = 10s", "interval:keep"),
+        ("a = 10s:1d:journal", "another folder"),
+    ],
+)
+def test_what_is_no_rule(text: str, message: str) -> None:
+    with pytest.raises(BadRetention, match=message):
+        Rule.parse(text)
+
+
+def test_rules_that_cannot_be_used_are_refused() -> None:
+    with pytest.raises(BadRetention, match=r"two retention rules are for a\.\*"):
+        Rules(Ladder.parse(), (Rule.parse("a.* = 10s:1d"), Rule.parse("a.*=10s:2d")))
+    with pytest.raises(BadRetention, match="60 retention rules, not 61"):
+        Rules(Ladder.parse(), tuple(Rule.parse(f"a{n} = 10s:1d") for n in range(61)))

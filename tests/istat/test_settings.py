@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from istat.errors import SettingsError
-from istat.retention import Ladder
+from istat.retention import Ladder, Rule
 from istat.settings import (
     Address,
     Choice,
@@ -22,6 +22,7 @@ from istat.settings import (
     Number,
     Path,
     Retention,
+    RetentionRules,
     Setting,
     Size,
     Text,
@@ -183,6 +184,8 @@ def test_a_setting_is_declared_once() -> None:
         (Many(Integer()), "1, 2,3", (1, 2, 3)),
         (Flag(), "off", False),
         (Retention(), "10s:1d", Ladder.parse("10s:1d")),
+        (RetentionRules(), "a.*=10s:1d; b = 10s:2d", (Rule.parse("a.* = 10s:1d"), Rule.parse("b = 10s:2d"))),
+        (RetentionRules(), "", ()),
     ],
 )
 def test_texts_that_are_values(kind: Type, text: str, value: Any) -> None:
@@ -208,11 +211,20 @@ def test_texts_that_are_values(kind: Type, text: str, value: Any) -> None:
         (Address(), "a:99999"),
         (Flag(), "maybe"),
         (Retention(), "10s"),
+        (RetentionRules(), "10s:1d"),
+        (RetentionRules(), "a = 10s:1d; a = 10s:2d"),
     ],
 )
 def test_texts_that_are_not(kind: Type, text: str) -> None:
     with pytest.raises(ValueError, match="wants"):
         kind.parse(text)
+
+
+def test_rules_may_be_a_table_in_the_file() -> None:
+    table = tomllib.loads('["retention-rules"]\n"db.**" = "10s:1d,1h:1y"\n"*" = "1m:1d"')["retention-rules"]
+    assert [rule.text for rule in RetentionRules().from_toml(table)] == ["db.** = 10s:1d,1h:1y", "* = 1m:1d"]
+    with pytest.raises(ValueError, match="wants rules"):
+        RetentionRules().from_toml([1])
 
 
 def test_a_host_and_port_print_as_they_are_written() -> None:

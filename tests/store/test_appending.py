@@ -162,7 +162,7 @@ def test_late_rows_make_their_span_underived(tmp_path: Path) -> None:
     store._clock.set(NOW + 7200)
     store.housekeeping._clock.set(NOW + 7200)
     store.compact()
-    assert store.files.manifest.derived
+    assert store.files.manifest.default.derived
     appender = Appender(store, clock)
     appender.append(series("a", single(NOW - 2990, 2.0)))
     appender.commit(note())

@@ -17,9 +17,10 @@ import pytest
 
 from istat.buckets import Bucket
 from istat.clock import FakeClock, SystemClock
-from istat.retention import Ladder
+from istat.retention import Ladder, Rule, Rules
 from istat_server.ingest.intake import Intake
 from istat_server.mistakes import Mistakes
+from istat_server.query.select import buckets, series
 from istat_server.roster import Peer
 from istat_server.store.interface import Child, Counter, Kind, Store
 from istat_server.store.memory import MemoryStore
@@ -27,6 +28,7 @@ from istat_server.store.statstore import StatStore
 
 T = 1325394000  # aligned to an hour
 LADDER = Ladder.parse("10s:1d,5m:10d,1h:100d")
+RULES = Rules(LADDER, (Rule.parse("db.** = 1m:10d,1h:20d"), Rule.parse("*.fast = 1s:1h,1m:1d")))
 
 
 def nothing() -> None:
@@ -49,7 +51,7 @@ class Opened:
 
 
 def open_memory(folder: Path, clock: FakeClock) -> Iterator[Opened]:
-    store = MemoryStore(LADDER, clock)
+    store = MemoryStore(RULES, clock)
 
     def feed(text: str) -> None:
         for line in text.splitlines():
@@ -61,7 +63,7 @@ def open_memory(folder: Path, clock: FakeClock) -> Iterator[Opened]:
 
 
 def open_statstore(folder: Path, clock: FakeClock) -> Iterator[Opened]:
-    store = StatStore.open(folder, LADDER, clock)
+    store = StatStore.open(folder, RULES, clock)
     intake = Intake(store, Mistakes(SystemClock()))
     peer = Peer("tcp", "127.0.0.1:1", 0)
 
@@ -253,6 +255,62 @@ def test_several_counters_in_the_order_asked(opened: Opened) -> None:
     for _ in range(2):
         assert [rows.row(0)[2] for rows in opened.store.select(ids, 0, T, T + 10)] == [3, 1, 2]
         opened.rest()
+
+
+def test_the_first_rule_that_fits_gives_a_counter_its_levels(opened: Opened) -> None:
+    opened.feed(f"db.a.fast {T} 1\nweb.fast {T} 1\nweb {T} 1\nDB/x {T} 1\n")
+    found = {}
+    for name in ("db.a.fast", "web.fast", "web", "db_x"):
+        counter = opened.store.find(name.encode())
+        assert counter is not None
+        found[name] = opened.store.ladder_of(counter.id).text
+    assert found == {"db.a.fast": "1m:10d,1h:20d", "web.fast": "1s:1h,1m:1d", "web": LADDER.text, "db_x": LADDER.text}
+    assert opened.store.ladder == LADDER
+
+
+def test_every_counter_is_bucketed_by_its_own_levels(opened: Opened) -> None:
+    lines = "".join(f"{name} {T + k} {v}\n" for k, v in ((0, 6), (7, 60), (61, 600)) for name in
+                    ("g", "db.g", "g.fast", "*e", "*db.e", "*e.fast", "g^x.fast^db^"))
+    opened.feed(lines)
+    for _ in range(2):
+        close_to(opened.one("db.g", 0, T, T + 120), [(T, Bucket.of(6, 60)), (T + 60, Bucket.of(600))])
+        close_to(opened.one("db.e", 0, T, T + 120), [(T, Bucket.of(1.1)), (T + 60, Bucket.of(10))])
+        close_to(opened.one("g.fast", 0, T, T + 9), [(T, Bucket.of(6)), (T + 7, Bucket.of(60))])
+        close_to(opened.one("e.fast", 0, T, T + 9), [(T, Bucket.of(6)), (T + 7, Bucket.of(60))])
+        close_to(opened.one("g.x.fast", 0, T, T + 9), [(T, Bucket.of(6)), (T + 7, Bucket.of(60))])
+        close_to(opened.one("g.fast", 1, T, T + 60), [(T, Bucket.of(6, 60))])
+        close_to(opened.one("db.g", 1, T, T + 3600), [(T, Bucket.of(6, 60, 600))])
+        rates = opened.one("db.e", 1, T, T + 3600)
+        assert [(row[0], row[1]) for row in rates] == [(T, 60)] and rates[0][2] == pytest.approx(11.1)
+        close_to(opened.one("g", 0, T, T + 20), [(T, Bucket.of(6, 60, 6, 60))])
+        opened.rest()
+
+
+def test_how_old_and_how_new_samples_may_be_is_by_their_own_levels(opened: Opened) -> None:
+    now = T + 3600
+    for name in ("g", "db.g", "g.fast"):
+        opened.feed("".join(f"{name} {now - age} 1\n" for age in (1800, 7200, 2 * 86400, 15 * 86400, 50 * 86400)))
+        opened.feed(f"*{name}.e {now + 11} 10\n".replace("g.fast.e", "e.fast"))
+    counts = {}
+    for name, levels in (("g", 3), ("db.g", 2), ("g.fast", 2)):
+        counts[name] = [sum(row[1] for row in opened.one(name, level, 0, now + 86400)) for level in range(levels)]
+    assert counts == {"g": [2, 3, 5], "db.g": [3, 4], "g.fast": [1, 2]}
+    found = [name for name in ("g.e", "db.g.e", "e.fast") if opened.one(name, 0, now, now + 60)]
+    assert found == ["db.g.e"]
+
+
+def test_one_question_about_counters_of_several_ladders(opened: Opened) -> None:
+    opened.feed("".join(f"{name} {T + k * 10} {k}\n" for k in range(12) for name in ("g", "db.g", "g.fast")))
+    answer = series(opened.store, ["g", "g.fast", "db.g", "nope"], T, T + 120, 1000, T + 3600)
+    assert (answer.grid.start, answer.grid.interval, answer.grid.points) == (T, 60, 2)
+    assert [counter.name for counter in answer.found] == ["g", "g.fast", "db.g"]
+    for rows in answer.rows:
+        close_to(rows.rows(), [(T, Bucket.of(*range(6))), (T + 60, Bucket.of(*range(6, 12)))])
+    single = series(opened.store, ["g.fast"], T, T + 120, 1000, T + 3600)
+    assert (single.grid.interval, len(single.rows[0])) == (1, 12)
+    each = buckets(opened.store, [*answer.found], T, T + 120, 0, T + 3600)
+    assert [(one.start, one.end, one.interval, len(one.rows)) for one in each] == [
+        (T, T + 120, 10, 12), (T, T + 120, 1, 12), (T, T + 120, 60, 2)]
 
 
 def test_an_answer_belongs_to_the_caller(opened: Opened) -> None:

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from istat.errors import StoreCorrupt
-from istat_server.store.manifest import SETTLED, FileEntry, Import, Manifest, decode, encode
+from istat_server.store.manifest import SETTLED, FileEntry, Import, Manifest, Policy, decode, encode
 
 ENTRY = FileEntry("5m/a.statfile", 1, SETTLED, 0, 300, 1, 1, 1, 100, True, 1325395000, policy=2, cleaned=7)
 
@@ -20,7 +20,8 @@ def wrapped(version: int, fields: dict[str, object]) -> bytes:
 
 def test_what_is_written_is_read() -> None:
     done = Import("csv:/a.csv", "abc", "120", False, 1325395000, {"rows": 12})
-    state = Manifest("00" * 16, "10s:1d", files=(ENTRY,), derived=frozenset({0}), imports=(done,))
+    policies = (Policy(0, "", "10s:1d", frozenset({0})), Policy(2, "db.*", "1m:1d", heir=0))
+    state = Manifest("00" * 16, policies, files=(ENTRY,), imports=(done,))
     assert decode(encode(state), "here") == state
 
 
@@ -30,6 +31,7 @@ def test_version_1_is_read_with_what_version_2_added_at_its_defaults() -> None:
     old = {"uuid": "00" * 16, "retention": "10s:1d", "next_seq": 2, "replay_from": 1, "names": [1], "next_names": 2,
            "files": [file], "derived": [0], "saved": 9}
     state = decode(wrapped(1, old), "here")
+    assert state.policies == (Policy(0, "", "10s:1d", frozenset({0})),)
     assert (state.files[0].policy, state.files[0].cleaned, state.imports) == (0, 0, ())
     assert decode(encode(state), "here") == state
 

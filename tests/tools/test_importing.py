@@ -45,7 +45,7 @@ def imported(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict[st
 def opened(folder: Path) -> StatStore:
     state, _ = manifest.load(folder)
     assert state is not None
-    return StatStore.open(folder, Ladder.parse(state.retention), FakeClock(NOW))
+    return StatStore.open(folder, state.default.ladder, FakeClock(NOW))
 
 
 def istatd_store(root: Path, counters: int = 6) -> dict[str, Counter]:

@@ -6,7 +6,7 @@ names, metadata, bad lines) is left over for Python as (code, line). Journal rec
 docs/formats/journal.md. The specification is the Python twin.
 """
 from libc.math cimport fabs, isfinite
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
@@ -32,7 +32,8 @@ cdef extern from *:
     void *istat_last_lf(const char *text, size_t size) noexcept nogil
 
 cdef enum:
-    MAX_LEVELS = 8
+    MAX_LEVELS = 16            # of one ladder
+    MAX_POLICIES = 64          # ladders with heads at one time
     MANY = 0x80000000u         # a target with this bit is an index into `many`
     MOST_IDS = 0xFFFFFFFEu      # ids are less
     FORESEEN = 12              # name records whose slots are fetched ahead of their turn
@@ -53,7 +54,8 @@ cdef enum:
     K_EVENT = 1                # bits of a counter's kind: an event counter,
     K_AWAY = 2                 # deleted or gone: whoever sends to it must learn its route anew,
     K_GONE = 4                 # gone for good,
-    K_MOVED = 8                # renamed, and routes that fed it are about to be unlearnt
+    K_MOVED = 8                # renamed, and routes that fed it are about to be unlearnt;
+    POLICY_SHIFT = 4           # above lies the index of its policy
     STALE = -2                 # what `apply` says of a route that leads to a counter which is away, or nowhere
 
 # Refusals and totals, in the order of `tally`.
@@ -151,23 +153,32 @@ cdef inline const char *fast_number(const char *at, double *out, bint *whole) no
 cdef object refusal(str what, bytes name, int64_t code):
     """The error for a name that was not taken."""
     return ValueError(f"{what} {name!r} exists" if code == EXISTS else f"a name has at most {NAME_ROOM} bytes")
+cdef struct Policy:            # one ladder: its heads and the times that its levels take
+    int64_t newest_event
+    int64_t oldest[MAX_LEVELS]
+    int64_t interval[MAX_LEVELS]
+    HeadState *head[MAX_LEVELS]
+    int levels
+    uint64_t number
 
 
 cdef class Engine:
-    """Counters, routes, heads and the journal buffer of one store. Levels finest first."""
+    """Counters, routes, heads and the journal buffer of one store. Levels finest first.
+
+    `intervals` and `policy` are those of the default ladder, the one of counters that no change record gives another;
+    counters of other policies have heads of their own.
+    """
 
     cdef readonly NameTable counters
     cdef readonly NameTable routes
     cdef Arena arena                   # of both
-    cdef readonly list heads
-    cdef HeadState *head[MAX_LEVELS]
-    cdef int64_t interval[MAX_LEVELS]
-    cdef int64_t oldest[MAX_LEVELS]
-    cdef int levels
+    cdef readonly list heads           # of all policies, in the order in which these were added
+    cdef Policy policies[MAX_POLICIES]
+    cdef int policies_n
+    cdef dict slots                    # number of a policy -> index in policies
     cdef int64_t now
     cdef int64_t newest_gauge
-    cdef int64_t newest_event
-    cdef uint8_t *kind                 # of a counter: bits K_
+    cdef uint16_t *kind                # of a counter: bits K_, and from POLICY_SHIFT up the index of its policy
     cdef readonly dict deleted         # id -> number of its delete; until it is gone
     cdef bint moved                    # whether any kind has K_MOVED
     cdef uint32_t kind_room
@@ -189,18 +200,14 @@ cdef class Engine:
     cdef list leftovers
     cdef int bad_kept
 
-    def __cinit__(self, intervals, uint64_t key=0):
-        if not 1 <= len(intervals) <= MAX_LEVELS:
-            raise ValueError(f"an engine has 1 to {MAX_LEVELS} levels, not {len(intervals)}")
+    def __cinit__(self, intervals, uint64_t key=0, uint64_t policy=0):
         self.counters = NameTable(key)
         self.routes = NameTable(key ^ 0x5851F42D4C957F2D, self.counters)
         self.arena = self.counters.arena
-        self.heads = [Head(interval) for interval in intervals]
-        self.levels = len(intervals)
-        for i in range(self.levels):
-            self.head[i] = &(<Head> self.heads[i]).state
-            self.interval[i] = intervals[i]
+        self.heads = []
+        self.slots = {}
         self.leftovers = []
+        self.add_policy(policy, intervals)
         self.deleted = {}
         self.many_reserve(1)            # the first entry of `many` is an empty one, for routes that lead nowhere
         self.many[0] = 0
@@ -214,13 +221,66 @@ cdef class Engine:
         free(self.journal)
         free(self.names_log)
 
-    def set_limits(self, int64_t now, int64_t newest_gauge, int64_t newest_event, oldest):
-        """The time of samples without one, and the times accepted: `oldest` per level, finest first [s]."""
+    # -- policies --------------------------------------------------------------------------------------------------
+
+    def add_policy(self, uint64_t number, intervals):
+        """A ladder that counters may be given. ValueError when there are too many levels or ladders, or the
+        number is taken."""
+        cdef Policy *policy
+        if not 1 <= len(intervals) <= MAX_LEVELS:
+            raise ValueError(f"an engine has 1 to {MAX_LEVELS} levels, not {len(intervals)}")
+        if number in self.slots or self.policies_n == MAX_POLICIES:
+            raise ValueError(f"there is no room for a policy {number}")
+        heads = [Head(interval) for interval in intervals]
+        policy = &self.policies[self.policies_n]
+        policy.number = number
+        policy.levels = len(intervals)
+        for i in range(policy.levels):
+            policy.head[i] = &(<Head> heads[i]).state
+            policy.interval[i] = intervals[i]
+        self.heads += heads
+        self.slots[number] = self.policies_n
+        self.policies_n += 1
+
+    def alias_policy(self, uint64_t number, uint64_t heir):
+        """Counters recorded with policy `number` are of policy `heir`, which exists. ValueError when `number` is
+        taken."""
+        if number in self.slots:
+            raise ValueError(f"there is a policy {number}")
+        self.slots[number] = self.slots[heir]
+
+    def policy(self, uint32_t id):
+        """The number of a counter's policy. IndexError when there is no such counter."""
+        if id >= self.counters.n:
+            raise IndexError(f"no counter has the id {id}")
+        return self.policies[self.kind[id] >> POLICY_SHIFT].number
+
+    def set_policy(self, uint32_t id, uint64_t number):
+        """Give a counter another policy; the journal gets its record. What its old policy's heads hold of it
+        stays there. IndexError or KeyError when there is no such counter or policy."""
+        self.policy(id)
+        self.place_policy(id, self.slots[number])
+        self.put_change(id, POLICY, (number,), b"")
+
+    cdef int place_policy(self, uint32_t id, int slot) except -1:
+        """The counter's samples go to this policy's heads from now on."""
+        if head_places(self.policies[slot].head[0], id + 1) < 0:
+            raise MemoryError()
+        self.kind[id] = <uint16_t> (self.kind[id] & ((1 << POLICY_SHIFT) - 1) | slot << POLICY_SHIFT)
+        return 0
+
+    def set_limits(self, int64_t now, int64_t newest_gauge, int64_t newest_event, oldest, policy=None):
+        """The time of samples without one, and the times accepted: `oldest` per level, finest first [s].
+
+        `newest_event` and `oldest` are of one policy (None: the default).
+        """
+        cdef int slot = 0 if policy is None else self.slots[policy]
+        cdef Policy *ladder = &self.policies[slot]
         self.now = now
         self.newest_gauge = newest_gauge
-        self.newest_event = newest_event
-        for i in range(self.levels):
-            self.oldest[i] = max(<int64_t> oldest[i], 0)
+        ladder.newest_event = newest_event
+        for i in range(ladder.levels):
+            ladder.oldest[i] = max(<int64_t> oldest[i], 0)
 
     def tally(self):
         """Totals since the start by kind."""
@@ -232,7 +292,7 @@ cdef class Engine:
 
     def memory(self):
         """Bytes held by names, routes and rows."""
-        return (self.counters.memory() + self.routes.memory() + self.kind_room + 8 * <uint64_t> self.target_room
+        return (self.counters.memory() + self.routes.memory() + 2 * <uint64_t> self.kind_room + 8 * <uint64_t> self.target_room
                 + 4 * <uint64_t> self.many_room + sum(head.bytes() for head in self.heads))
 
     # -- names -----------------------------------------------------------------------------------------------------
@@ -243,15 +303,19 @@ cdef class Engine:
             raise IndexError(f"no counter has the id {id}")
         return self.kind[id] & K_EVENT != 0
 
-    def add_counter(self, bytes name not None, bint event):
-        """The id of a new counter; the journal gets its record. ValueError when it exists, or is too long."""
-        cdef int64_t id = self.make_counter(name, len(name), event)
+    def add_counter(self, bytes name not None, bint event, policy=None):
+        """The id of a new counter; the journal gets its record. ValueError when it exists, or is too long, KeyError
+        when there is no such policy."""
+        cdef int slot = 0 if policy is None else self.slots[policy]
+        cdef int64_t id = self.make_counter(name, len(name), event, slot)
         if id < 0:
             raise refusal("counter", name, id)
         self.put_names(0, event, <uint64_t> id, (), name)
+        if slot:
+            self.put_change(<uint32_t> id, POLICY, (policy,), b"")
         return id
 
-    cdef int64_t make_counter(self, const char *name, Py_ssize_t size, bint event) except? NO_MEMORY:
+    cdef int64_t make_counter(self, const char *name, Py_ssize_t size, bint event, int slot) except? NO_MEMORY:
         """The id of a new counter, or EXISTS, TOO_LONG. The text of an event's has a `*` before it, as its route's."""
         cdef int64_t id = self.counters.insert(name, size, 0, event)
         if id < 0:
@@ -260,24 +324,16 @@ cdef class Engine:
             return id
         if <uint64_t> id >= self.kind_room:
             self.grow_kinds()
-        self.kind[id] = event
-        self.make_places(<uint32_t> id)
+        self.kind[id] = K_EVENT if event else 0
+        self.place_policy(<uint32_t> id, slot)
         return id
-
-    cdef int make_places(self, uint32_t id) except -1:
-        """Room for an id in the heads."""
-        cdef int level
-        for level in range(self.levels):
-            if (level == 0 or self.head[level].opens) and head_places(self.head[level], id + 1) < 0:
-                raise MemoryError()
-        return 0
 
     cdef int grow_kinds(self) except -1:
         cdef uint32_t room = self.kind_room + self.kind_room // 2 + 1024
-        cdef void *grown = realloc(self.kind, room)
+        cdef void *grown = realloc(self.kind, <size_t> room * sizeof(uint16_t))
         if grown == NULL:
             raise MemoryError()
-        self.kind = <uint8_t *> grown
+        self.kind = <uint16_t *> grown
         self.kind_room = room
         return 0
 
@@ -385,6 +441,8 @@ cdef class Engine:
                 self.log_change(id, BURIED, (self.kind[id] & K_EVENT, self.deleted[id], len(name)), name)
             else:
                 self.log_name(0, self.kind[id] & K_EVENT, id, (), name)
+            if self.kind[id] >> POLICY_SHIFT:
+                self.log_change(id, POLICY, (self.policies[self.kind[id] >> POLICY_SHIFT].number,), b"")
             id += 1
         id = first_route
         while id < self.routes.n:
@@ -426,7 +484,7 @@ cdef class Engine:
     cdef int show(self, uint32_t id) except -1:
         self.counters.put_back(id, self.counters.name(id))
         del self.deleted[id]
-        self.kind[id] &= <uint8_t> ~K_AWAY
+        self.kind[id] &= <uint16_t> ~K_AWAY
         return 0
 
     def rename(self, uint32_t id, bytes name not None):
@@ -451,7 +509,7 @@ cdef class Engine:
             return 0
         found = self.unlearn_range(0, self.routes.n, K_MOVED)
         for id in range(self.counters.n):
-            self.kind[id] &= <uint8_t> ~K_MOVED
+            self.kind[id] &= <uint16_t> ~K_MOVED
         self.moved = False
         return found
 
@@ -622,17 +680,18 @@ cdef class Engine:
                        double min, double max) noexcept nogil:
         """One sample to one counter: 1 applied, 0 refused, -1 no memory, STALE."""
         cdef int level = 0
-        cdef uint8_t kind = self.kind[id]
+        cdef uint32_t kind = self.kind[id]
         cdef bint event = kind & K_EVENT
+        cdef Policy *policy = &self.policies[kind >> POLICY_SHIFT]
         cdef double mean
         if kind & K_AWAY:
             return STALE
-        if time > (self.newest_event if event else self.newest_gauge):
+        if time > (policy.newest_event if event else self.newest_gauge):
             self.tally_[T_FUTURE] += 1
             return 0
-        while time < self.oldest[level]:
+        while time < policy.oldest[level]:
             level += 1
-            if level == self.levels:
+            if level == policy.levels:
                 self.tally_[T_PAST] += 1
                 return 0
         if event:
@@ -649,9 +708,9 @@ cdef class Engine:
                     or mean > max + fabs(max) * 0.0001):
                 self.tally_[T_REJECTED] += 1
                 return 0
-        if level and head_places(self.head[level], self.counters.n) < 0:
+        if level and head_places(policy.head[level], self.counters.n) < 0:
             return -1
-        if head_add(self.head[level], id, event, <uint32_t> (time // self.interval[level]), count, sum, m2,
+        if head_add(policy.head[level], id, event, <uint32_t> (time // policy.interval[level]), count, sum, m2,
                     min, max) < 0:
             return -1
         self.tally_[T_SAMPLES] += 1
@@ -889,12 +948,20 @@ cdef class Engine:
     # -- cut, replay, answers --------------------------------------------------------------------------------------
 
     def freeze(self):
-        """[Frozen head or None] per level; the heads are empty afterwards."""
-        return [head.freeze() for head in self.heads]
+        """By the number of a policy: [Frozen head or None] per level; the heads are empty afterwards."""
+        heads = iter(self.heads)
+        return {self.policies[i].number: [next(heads).freeze() for _ in range(self.policies[i].levels)]
+                for i in range(self.policies_n)}
 
-    def collect(self, ids, int level, int64_t start, int64_t end):
-        """[Columns] per id: partial rows in memory with start <= time < end, in order of arrival."""
-        cdef Head head = self.heads[level]
+    def collect(self, ids, int level, int64_t start, int64_t end, policy=None):
+        """[Columns] per id: partial rows in a policy's memory with start <= time < end, in order of arrival."""
+        cdef int slot = 0 if policy is None else self.slots[policy]
+        cdef Head head
+        if not 0 <= level < self.policies[slot].levels:
+            raise IndexError(f"policy {policy} has no level {level}")
+        for i in range(slot):
+            level += self.policies[i].levels
+        head = self.heads[level]
         found = []
         for id in ids:
             rows = Columns()
@@ -1016,7 +1083,7 @@ cdef class Engine:
         while table.n < until:
             if type == 0:
                 name = b"istatd.lost.counter.%d" % table.n
-                if self.make_counter(name, len(name), False) < 0:
+                if self.make_counter(name, len(name), False, 0) < 0:
                     return False
             else:
                 name = b"#lost.%d" % table.n
@@ -1050,10 +1117,10 @@ cdef class Engine:
             return -1
         # Where a name is taken, the record that freed it is lost, or was of a route and never written.
         if type == 0:
-            made = self.make_counter(<const char *> at, <Py_ssize_t> size, event)
+            made = self.make_counter(<const char *> at, <Py_ssize_t> size, event, 0)
             if made == EXISTS:
                 self.hide(<uint32_t> self.counters.find_text(<const char *> at, <Py_ssize_t> size), 0)
-                made = self.make_counter(<const char *> at, <Py_ssize_t> size, event)
+                made = self.make_counter(<const char *> at, <Py_ssize_t> size, event, 0)
         else:
             made = self.place_route(<const char *> at, <Py_ssize_t> size, <uint32_t> n)
             if made == EXISTS:
@@ -1074,7 +1141,7 @@ cdef class Engine:
             return -1
         what = at[0]
         at += 1
-        wanted = 1 if what in (DELETE, RENAME, GONE, DEAD) else 3 if what == BURIED else 0
+        wanted = 1 if what in (DELETE, RENAME, POLICY, GONE, DEAD) else 3 if what == BURIED else 0
         for i in range(wanted):
             at = get_varint(at, end, &fields[i])
             if at == NULL:
@@ -1096,13 +1163,15 @@ cdef class Engine:
             self.add_nameless(name, fields[0] != 0)
             self.deleted[number] = fields[1]
             return at - begin
-        if not DELETE <= what <= RENAME or not self.fill_lost(0, number + 1):
+        if not DELETE <= what <= POLICY or not self.fill_lost(0, number + 1):
             return -1
         if what == DELETE:
             self.hide(<uint32_t> number, fields[0])
         elif what == UNDELETE:
             if number in self.deleted and self.counters.find(self.counters.name(<uint32_t> number)) < 0:
                 self.show(<uint32_t> number)
+        elif what == POLICY:            # one that this engine does not have is the default
+            self.place_policy(<uint32_t> number, self.slots.get(fields[0], 0))
         elif not self.counters.is_away(number) and self.counters.find_text(name, len(name)) < 0:
             self.move(<uint32_t> number, name)
         return at - begin
@@ -1136,5 +1205,4 @@ cdef class Engine:
         if <uint64_t> id >= self.kind_room:
             self.grow_kinds()
         self.kind[id] = K_AWAY | (K_EVENT if event else 0)
-        self.make_places(<uint32_t> id)
-        return 0
+        return self.place_policy(<uint32_t> id, 0)

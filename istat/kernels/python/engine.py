@@ -30,6 +30,8 @@ TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved
 MOST_IDS = 0xFFFFFFFE
 MOST_RUN = 65536        # ids that one record can say to be gone: bounds what damaged bytes can make of a few
 MOST_LOST = 16384       # name records that one stretch of damage can have held
+MOST_LEVELS = 16        # of one ladder
+MOST_POLICIES = 64      # ladders with heads at one time
 BAD_KEPT = 32           # bad lines kept with their text between two calls of take_leftovers; the rest is counted
 BAD_ROOM = 200          # [bytes] of a bad line kept
 SLACK = 0.0001          # how far a pre-aggregated mean may leave [min, max], as a share (spec: gauge validity)
@@ -42,22 +44,37 @@ _TALLY_OF = {BAD_FIELDS: "bad_fields", BAD_NUMBER: "bad_number", NOT_FINITE: "no
 Fields = tuple[int, int, float, float, float, float]      # time, count, sum, m2, min, max
 
 
-class Engine:
-    """Counters, routes, heads and the journal buffer of one store. Levels finest first."""
+class _Policy:
+    """One ladder: its heads and the times that its levels take."""
 
-    def __init__(self, intervals: Sequence[int], key: int = 0) -> None:
-        if not 1 <= len(intervals) <= 8:
-            raise ValueError(f"an engine has 1 to 8 levels, not {len(intervals)}")
+    def __init__(self, number: int, intervals: Sequence[int]) -> None:
+        self.number = number
+        self.heads = [Head(interval) for interval in intervals]
+        self.oldest = [0] * len(intervals)
+        self.newest_event = 0
+
+
+class Engine:
+    """Counters, routes, heads and the journal buffer of one store. Levels finest first.
+
+    `intervals` and `policy` are those of the default ladder, the one of counters that no change record gives another;
+    counters of other policies have heads of their own.
+    """
+
+    def __init__(self, intervals: Sequence[int], key: int = 0, policy: int = 0) -> None:
         self.counters = NameTable(key)
         self.routes = NameTable(key, self.counters)
-        self.heads = [Head(interval) for interval in intervals]
+        self.heads: list[Head] = []             # of all policies, in the order in which these were added
+        self._policies: list[_Policy] = []
+        self._slots: dict[int, int] = {}        # number of a policy -> index in _policies
+        self.add_policy(policy, intervals)
         self._targets: list[tuple[int, ...]] = []
         self._events: list[bool] = []
         self.deleted: dict[int, int] = {}       # id -> number of its delete; until it is gone
         self._gone: set[int] = set()
         self._moved: set[int] = set()           # renamed since the last `unlearn_moved`
-        self._oldest = [0] * len(intervals)
-        self._now = self._newest_gauge = self._newest_event = 0
+        self._policy_of: list[int] = []         # of a counter: index in _policies
+        self._now = self._newest_gauge = 0
         self._journal = bytearray()
         self._journal_time = 0
         self._names_log = bytearray()
@@ -65,10 +82,49 @@ class Engine:
         self._leftovers: list[tuple[int, bytes]] = []
         self._bad_kept = 0
 
-    def set_limits(self, now: int, newest_gauge: int, newest_event: int, oldest: Sequence[int]) -> None:
-        """The time of samples without one, and the times accepted: `oldest` per level, finest first [s]."""
-        self._now, self._newest_gauge, self._newest_event = now, newest_gauge, newest_event
-        self._oldest = [max(time, 0) for time in oldest]
+    # -- policies
+
+    def add_policy(self, number: int, intervals: Sequence[int]) -> None:
+        """A ladder that counters may be given. ValueError when there are too many levels or ladders, or the
+        number is taken."""
+        if not 1 <= len(intervals) <= MOST_LEVELS:
+            raise ValueError(f"an engine has 1 to {MOST_LEVELS} levels, not {len(intervals)}")
+        if number in self._slots or len(self._policies) == MOST_POLICIES:
+            raise ValueError(f"there is no room for a policy {number}")
+        self._slots[number] = len(self._policies)
+        self._policies.append(_Policy(number, intervals))
+        self.heads += self._policies[-1].heads
+
+    def alias_policy(self, number: int, heir: int) -> None:
+        """Counters recorded with policy `number` are of policy `heir`, which exists. ValueError when `number` is
+        taken."""
+        if number in self._slots:
+            raise ValueError(f"there is a policy {number}")
+        self._slots[number] = self._slots[heir]
+
+    def policy(self, id: int) -> int:
+        """The number of a counter's policy. IndexError when there is no such counter."""
+        if not 0 <= id < len(self._policy_of):
+            raise IndexError(f"no counter has the id {id}")
+        return self._policies[self._policy_of[id]].number
+
+    def set_policy(self, id: int, number: int) -> None:
+        """Give a counter another policy; the journal gets its record. What its old policy's heads hold of it
+        stays there. IndexError or KeyError when there is no such counter or policy."""
+        self.policy(id)
+        self._policy_of[id] = self._slots[number]
+        self._put_names(_change(id, POLICY, number))
+
+    def set_limits(self, now: int, newest_gauge: int, newest_event: int, oldest: Sequence[int],
+                   policy: int | None = None) -> None:
+        """The time of samples without one, and the times accepted: `oldest` per level, finest first [s].
+
+        `newest_event` and `oldest` are of one policy (None: the default).
+        """
+        self._now, self._newest_gauge = now, newest_gauge
+        ladder = self._policies[0 if policy is None else self._slots[policy]]
+        ladder.newest_event = newest_event
+        ladder.oldest = [max(time, 0) for time in oldest]
 
     def tally(self) -> dict[str, int]:
         """Totals since the start by kind."""
@@ -88,10 +144,15 @@ class Engine:
         """Whether a counter is an event counter."""
         return self._events[id]
 
-    def add_counter(self, name: bytes, event: bool) -> int:
-        """The id of a new counter; the journal gets its record. ValueError when it exists."""
+    def add_counter(self, name: bytes, event: bool, policy: int | None = None) -> int:
+        """The id of a new counter; the journal gets its record. ValueError when it exists, KeyError when there
+        is no such policy."""
+        slot = 0 if policy is None else self._slots[policy]
         id = self._make_counter(name, event)
         self._put_names(_name_record(0, event, id, (), name))
+        if slot:
+            self._policy_of[id] = slot
+            self._put_names(_change(id, POLICY, self.policy(id)))
         return id
 
     def _make_counter(self, name: bytes, event: bool) -> int:
@@ -99,6 +160,7 @@ class Engine:
             raise ValueError(f"counter {name!r} exists")
         id = self.counters.add(name)
         self._events.append(bool(event))
+        self._policy_of.append(0)
         return id
 
     def add_route(self, wire: bytes, ids: Iterable[int]) -> int:
@@ -138,6 +200,8 @@ class Engine:
                 out += _change(id, BURIED, self._events[id], self.deleted[id], len(name)) + name
             else:
                 out += _name_record(0, self._events[id], id, (), name)
+            if self._policy_of[id] and not run:
+                out += _change(id, POLICY, self.policy(id))
             id += run or 1
         route = first_route
         dead = {route for route in range(first_route, len(self.routes)) if not self.routes.has(route)}
@@ -261,11 +325,11 @@ class Engine:
 
     def _apply_one(self, id: int, fields: Fields) -> bool:
         time, count, total, m2, low, high = fields
-        event = self._events[id]
-        if time > (self._newest_event if event else self._newest_gauge):
+        event, policy = self._events[id], self._policies[self._policy_of[id]]
+        if time > (policy.newest_event if event else self._newest_gauge):
             self._tally["from_future"] += 1
             return False
-        level = next((k for k, oldest in enumerate(self._oldest) if time >= oldest), None)
+        level = next((k for k, oldest in enumerate(policy.oldest) if time >= oldest), None)
         if level is None:
             self._tally["from_past"] += 1
             return False
@@ -274,7 +338,7 @@ class Engine:
         elif not _valid(count, total, low, high):
             self._tally["rejected"] += 1
             return False
-        self.heads[level].add(id, event, time, count, total, m2, low, high)
+        policy.heads[level].add(id, event, time, count, total, m2, low, high)
         self._tally["samples"] += 1
         return True
 
@@ -348,16 +412,20 @@ class Engine:
 
     # -- cut, replay, answers
 
-    def freeze(self) -> list[Frozen | None]:
-        """[Frozen head or None] per level; the heads are empty afterwards."""
-        return [head.freeze() for head in self.heads]
+    def freeze(self) -> dict[int, list[Frozen | None]]:
+        """By the number of a policy: [Frozen head or None] per level; the heads are empty afterwards."""
+        return {policy.number: [head.freeze() for head in policy.heads] for policy in self._policies}
 
-    def collect(self, ids: Iterable[int], level: int, start: int, end: int) -> list[Columns]:
-        """[Columns] per id: partial rows in memory with start <= time < end, in order of arrival."""
+    def collect(self, ids: Iterable[int], level: int, start: int, end: int, policy: int | None = None) -> list[Columns]:
+        """[Columns] per id: partial rows in a policy's memory with start <= time < end, in order of arrival."""
+        heads = self._policies[0 if policy is None else self._slots[policy]].heads
+        if not 0 <= level < len(heads):
+            raise IndexError(f"policy {policy} has no level {level}")
+        head = heads[level]
         found = []
         for id in ids:
             rows = Columns()
-            self.heads[level].collect(id, start, end, rows)
+            head.collect(id, start, end, rows)
             found.append(rows)
         return found
 
@@ -463,11 +531,15 @@ class Engine:
             batch, at = _get_varint(data, at)
         elif what == RENAME:
             name, at = _get_name(data, at)
+        elif what == POLICY:
+            batch, at = _get_varint(data, at)
         elif what != UNDELETE:
             raise ValueError(f"no change is called {what}")
         self._fill_lost(0, number + 1)
         if what == DELETE and self.counters.has(number):
             self._hide(number, batch)
+        elif what == POLICY:            # one that this engine does not have is the default
+            self._policy_of[number] = self._slots.get(batch, 0)
         elif what == RENAME and self.counters.has(number) and self.counters.find(name) < 0:
             self._move(number, name)
         elif what == UNDELETE and number in self.deleted and self.counters.find(self.counters.name(number)) < 0:
@@ -482,6 +554,7 @@ class Engine:
             table.add_nameless()
             if what == GONE:
                 self._events.append(False)
+                self._policy_of.append(0)
             else:
                 self._targets.append(())
         if what == GONE:
@@ -501,6 +574,7 @@ class Engine:
             raise ValueError("this id has a name")
         self.counters.add_nameless(name)
         self._events.append(bool(event))
+        self._policy_of.append(0)
         self.deleted[number] = batch
         return at
 
