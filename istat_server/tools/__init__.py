@@ -2,6 +2,8 @@
 
 #: Sub-command -> where its COMMAND is; the same as the entry points in pyproject.toml.
 COMMANDS = {
+    "backup": "istat_server.tools.backing:BACKUP",
     "dump": "istat_server.tools.dumping:COMMAND",
     "import": "istat_server.tools.importing:COMMAND",
+    "restore": "istat_server.tools.backing:RESTORE",
 }

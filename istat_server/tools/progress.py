@@ -26,10 +26,10 @@ class Progress:
             self._bar.start()
         return self
 
-    def show(self, done: int) -> None:
-        """How much is done."""
+    def show(self, done: int, size: int | None = None) -> None:
+        """How much is done; of how much, where that is known only now."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done)
+            self._bar.update(self._task, completed=done, total=size)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
