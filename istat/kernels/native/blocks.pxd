@@ -1,7 +1,7 @@
 # Blocks of coded runs; the head writes through BlockWriter without going through Python.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from istat.kernels.native.columns cimport Columns
-from istat.kernels.native.runs cimport Coder
+from istat.kernels.native.streams cimport Coder
 
 cdef struct Entry:          # one run in the directory of a block
     uint32_t id

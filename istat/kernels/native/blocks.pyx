@@ -9,13 +9,14 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from istat.kernels.native.columns cimport FOLD_GAUGES, FOLD_RATES, FOLD_TOTALS, Columns
-from istat.kernels.native.runs cimport (
-    EVENT, MALFORMED, NO_MEMORY, PADDING, SINGLE, Coder, decode_run, encode_run, free_coder, is_single)
+from istat.kernels.native.runs cimport EVENT, JOINT, SINGLE, decode_run, encode_run, is_single
+from istat.kernels.native.streams cimport MALFORMED, NO_MEMORY, PADDING, Coder, free_coder
 
 from istat.kernels.python.blocks import Block
 
 cdef enum:
     VERSION = 1
+    JOINT_VERSION = 2       # has a fourth flag; written only where a run needs that
     MOST_ROWS = 1 << 20     # rows of one block: bounds what hostile bytes can make a reader allocate
     VALUES_OF_ROW = 5
     NUMBER_BYTES = 10       # a 64-bit number in groups of seven bits
@@ -154,6 +155,7 @@ cdef class BlockWriter:
         cdef Entry *entry
         cdef uint8_t *at
         cdef uint32_t before
+        cdef int flags = 3, any = 0
         if self.runs == 0:
             return 0
         if self.finished_count == self.finished_room:
@@ -175,10 +177,14 @@ cdef class BlockWriter:
         block.last_time = self.entries[0].last
         for i in range(self.runs):
             block.rows += self.entries[i].rows
+            any |= self.entries[i].flags
             block.first_time = min(block.first_time, self.entries[i].time)
             block.last_time = max(block.last_time, self.entries[i].last)
         at = block.data
         at[0] = VERSION
+        if any & JOINT:
+            at[0] = JOINT_VERSION
+            flags = 4
         at = put_varint(at + 1, self.unit)
         at = put_varint(at, block.first_time // self.unit)
         at = put_varint(at, self.runs)
@@ -186,7 +192,7 @@ cdef class BlockWriter:
         for i in range(self.runs):
             entry = &self.entries[i]
             at = put_varint(at, entry.id - before)
-            at = put_varint(at, (<uint64_t>entry.rows << 3) | <uint64_t>entry.flags)
+            at = put_varint(at, (<uint64_t>entry.rows << flags) | <uint64_t>entry.flags)
             at = put_varint(at, (entry.time - block.first_time) // self.unit)
             at = put_varint(at, entry.length)
             before = entry.id
@@ -249,9 +255,12 @@ cdef class BlockReader:
         cdef Cursor cursor
         cdef uint64_t base, runs, i, packed, start, id = 0, rows = 0, offset = 0, most
         cdef Entry *entry
+        cdef int flags = 3
         cursor.at = data + 1
         cursor.end = data + length
-        cursor.broken = data[0] != VERSION
+        cursor.broken = data[0] != VERSION and data[0] != JOINT_VERSION
+        if data[0] == JOINT_VERSION:
+            flags = 4
         self.unit = <int64_t>get_varint(&cursor, LAST_TIME)
         if cursor.broken or self.unit < 1 or interval % self.unit != 0:
             return MALFORMED
@@ -266,12 +275,12 @@ cdef class BlockReader:
         for i in range(runs):
             entry = &self.entries[i]
             id += get_varint(&cursor, MOST_ID)
-            packed = get_varint(&cursor, (<uint64_t>MOST_ROWS << 3) | 7)
+            packed = get_varint(&cursor, (<uint64_t>(MOST_ROWS + 1) << flags) - 1)
             start = base + get_varint(&cursor, most)
             entry.length = get_varint(&cursor, length)
             entry.id = <uint32_t>id
-            entry.rows = <uint32_t>(packed >> 3)
-            entry.flags = <int>(packed & 7)
+            entry.rows = <uint32_t>(packed >> flags)
+            entry.flags = <int>(packed & ((<uint64_t>1 << flags) - 1))
             entry.offset = offset
             rows += entry.rows
             offset += entry.length

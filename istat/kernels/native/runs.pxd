@@ -1,28 +1,14 @@
 # The coding of one run (the rows of one counter in one block) as a stream of bits.
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 from istat.kernels.native.columns cimport Columns
+from istat.kernels.native.streams cimport Coder
 
 cdef enum:
     EVENT = 1           # the counter counts events
     SINGLE = 2          # every row holds one sample: one value column is all there is
     REGULAR = 4         # every row follows the one before by one unit of time
-    NO_MEMORY = -1
-    MALFORMED = -2
-    PADDING = 2048      # readable bytes that must follow the bytes that are decoded
+    JOINT = 8           # rows of many samples, coded jointly; in blocks of version 2
 
-cdef struct Coder:
-    uint8_t *data       # bytes coded so far
-    size_t used
-    size_t room
-    uint64_t bits       # up to 7 bits that make no byte yet
-    int filled
-    int64_t *integers   # scratch, one value a row each
-    int64_t *others
-    int64_t *corrections
-    double *squares
-    Py_ssize_t rows_room
-
-cdef void free_coder(Coder *coder) noexcept nogil
 cdef bint is_single(Columns rows, Py_ssize_t first, Py_ssize_t n) noexcept nogil
 cdef int encode_run(Coder *coder, Columns rows, Py_ssize_t first, Py_ssize_t n, int64_t unit,
                     int flags) noexcept nogil                       # flags used, or NO_MEMORY

@@ -13,6 +13,7 @@ from istat.kernels.python import runs
 from istat.kernels.python.columns import Columns, Row
 
 VERSION = 1
+JOINT_VERSION = 2  # has a fourth flag; written only where a run needs that
 MOST_ROWS = 1 << 20  # rows of one block: bounds what hostile bytes can make a reader allocate
 MOST_ID = (1 << 32) - 1
 MOST_OUTPUTS = 64
@@ -100,11 +101,12 @@ class BlockWriter:
             return
         first_time = min(entry.time for entry in entries)
         head = (self._unit, first_time // self._unit, len(entries))
-        parts = [bytes([VERSION]), *map(_varint, head)]
+        joint = any(entry.flags & runs.JOINT for entry in entries)
+        parts = [bytes([JOINT_VERSION if joint else VERSION]), *map(_varint, head)]
         before = 0
         for entry in entries:
             parts.append(_varint(entry.id - before))
-            parts.append(_varint(entry.rows << 3 | entry.flags))
+            parts.append(_varint(entry.rows << (4 if joint else 3) | entry.flags))
             parts.append(_varint((entry.time - first_time) // self._unit))
             parts.append(_varint(len(entry.data)))
             before = entry.id
@@ -158,16 +160,16 @@ class BlockReader:
         data = bytes(data)
         if len(data) < 4 or interval < 1:
             raise ValueError("no block")
-        if data[0] != VERSION:
+        if data[0] not in (VERSION, JOINT_VERSION):
             raise ValueError("malformed block")
         cursor = _Cursor(data)
         cursor.at = 1
         self._unit = cursor.varint(runs.LAST_TIME)
         if self._unit < 1 or interval % self._unit:
             raise ValueError("malformed block")
-        self.entries = self._directory(cursor)
+        self.entries = self._directory(cursor, 4 if data[0] == JOINT_VERSION else 3)
 
-    def _directory(self, cursor: _Cursor) -> list[_Entry]:
+    def _directory(self, cursor: _Cursor, flags: int) -> list[_Entry]:
         most, length = runs.LAST_TIME // self._unit, len(cursor.data)
         base = cursor.varint(most)
         count = cursor.varint(MOST_ROWS)
@@ -177,11 +179,11 @@ class BlockReader:
         id = rows = 0
         for _ in range(count):
             id += cursor.varint(MOST_ID)
-            packed = cursor.varint(MOST_ROWS << 3 | 7)
+            packed = cursor.varint((MOST_ROWS + 1 << flags) - 1)
             start = base + cursor.varint(most)
             size = cursor.varint(length)
-            rows += packed >> 3
-            if id > MOST_ID or packed < 8 or rows > MOST_ROWS or start > most:
+            rows += packed >> flags
+            if id > MOST_ID or packed >> flags == 0 or rows > MOST_ROWS or start > most:
                 raise ValueError("malformed block")
             found.append((id, packed, start * self._unit, size))
         if sum(size for *_, size in found) != length - cursor.at:
@@ -189,7 +191,7 @@ class BlockReader:
         entries = []
         for id, packed, time, size in found:
             data = cursor.data[cursor.at : cursor.at + size]
-            entries.append(_Entry(id, packed >> 3, packed & 7, time, time, data))
+            entries.append(_Entry(id, packed >> flags, packed & ((1 << flags) - 1), time, time, data))
             cursor.at += size
         return entries
 

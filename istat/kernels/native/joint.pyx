@@ -1,0 +1,458 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# distutils: extra_compile_args = -O3 -ffp-contract=off
+"""Rows of many samples coded jointly: the fast build of istat/kernels/python/joint.py, which says how.
+
+The same bits for the same rows, and the same rows for the same bits, so every floating-point expression is
+evaluated in the order in which it is written there. Decoding trusts nothing: integers wrap around.
+"""
+from libc.stdint cimport int64_t, uint64_t
+from istat.kernels.native.columns cimport Columns
+from istat.kernels.native.doubles cimport (
+    MOST_SCALE, POWER, correct, fits, scale_integers, short_mantissa)
+from istat.kernels.native.streams cimport (
+    EXACT, MALFORMED, NO_MEMORY, Coder, Source, from_ordered, from_pattern, get, get_integers, get_number,
+    get_residuals, get_stream, make_joint_room, minus, nearest, ordered, over, pattern, plus, put, put_integers, put_number,
+    put_residuals, put_stream, stream_cost, times, unzigzag, zigzag)
+
+cdef enum:
+    LEAST_ROWS = 16         # fewer do not pay for what says how they are predicted
+    MOST_COEFFICIENT = 127  # in 64ths
+    COEFFICIENT_BITS = 8
+    MOST_CORRECTION = 8     # [bits a row] sums further from decimals are no sums of decimals
+    SHORT = 29              # low bits of a double that are 0 when 24 bits of mantissa are kept
+    OWN = 0                 # how M2 is coded
+    BY_RANGE = 1
+    BY_SQUARES = 2
+    PIECE = 128             # corrections read at a time: residuals that share one Rice parameter
+
+cdef double MOST_PRODUCT = 1125899906842624.0           # 2**50; count x value: leaves room for a coefficient
+cdef double MOST_EXCESS = 2147483648.0                  # 2**31; sum above count x min, and count
+cdef double MOST_PRODUCT_OF_SQUARES = 4e18
+cdef double NOISE = 9.094947017729282e-13               # 2**-40; share of M2 that may be rounding
+
+
+# --- what both sides compute -----------------------------------------------------------------------
+
+cdef inline int64_t share(int64_t low, int64_t high, int64_t a, int64_t b, int64_t count) noexcept nogil:
+    return times(count, plus(times(a, low), times(b, high))) >> 6
+
+
+cdef inline int64_t by_range(double factor, int64_t count, int64_t low, int64_t high) noexcept nogil:
+    """M2 from the range, as the pattern of a short double."""
+    cdef double width = <double>minus(high, low)
+    return ordered(short_mantissa(factor * <double>count * width * width), SHORT)
+
+
+cdef inline int64_t half_squares(double slope, double level, int64_t count, int64_t low, int64_t high,
+                                 int64_t excess) noexcept nogil:
+    """What the squares of the distances from min, less the distances, are likely to add up to; halved."""
+    cdef double width = <double>minus(high, low), total = <double>excess
+    cdef double m2 = <double>count * (slope * width * width + level)
+    cdef double half = (m2 + total * total / <double>count - total) * 0.5
+    return <int64_t>nearest(half) if -EXACT < half < EXACT else 0
+
+
+cdef inline bint m2_from(int64_t half, int64_t excess, int64_t count, double square, double *m2) noexcept nogil:
+    """M2 from half the squares; False if those are impossible. square: 10**(2 scale)."""
+    cdef int64_t product = minus(times(count, plus(times(2, half), excess)), times(excess, excess))
+    if product < 0:
+        return False
+    m2[0] = <double>product / <double>count / square
+    return True
+
+
+# --- choices ---------------------------------------------------------------------------------------
+
+cdef inline int64_t coefficient(double value) noexcept nogil:
+    """In 64ths; 0 if out of reach."""
+    value *= 64.0
+    return <int64_t>nearest(value) if -MOST_COEFFICIENT <= value <= MOST_COEFFICIENT else 0
+
+
+cdef double mean_of(const int64_t *values, Py_ssize_t n) noexcept nogil:
+    cdef double total = 0.0
+    cdef Py_ssize_t i
+    for i in range(n):
+        total += <double>values[i]
+    return total / <double>n
+
+
+cdef int64_t fit_one(const int64_t *x, const int64_t *y, Py_ssize_t n) noexcept nogil:
+    """The coefficient of x for y, by least squares."""
+    cdef double mean_x = mean_of(x, n), mean_y = mean_of(y, n), a, xx = 0.0, xy = 0.0
+    cdef Py_ssize_t i
+    for i in range(n):
+        a = <double>x[i] - mean_x
+        xx += a * a
+        xy += a * (<double>y[i] - mean_y)
+    return coefficient(xy / xx) if xx > 0.0 else 0
+
+
+cdef void fit_two(const int64_t *x, const int64_t *z, const int64_t *sums, const int64_t *counts, Py_ssize_t n,
+                  int64_t *of_x, int64_t *of_z) noexcept nogil:
+    """The coefficients of x and z for sums / counts, by least squares."""
+    cdef double mean_x = mean_of(x, n), mean_z = mean_of(z, n), mean_y = 0.0
+    cdef double a, b, c, xx = 0.0, xz = 0.0, zz = 0.0, xy = 0.0, zy = 0.0, determinant
+    cdef Py_ssize_t i
+    for i in range(n):
+        mean_y += <double>sums[i] / <double>counts[i]
+    mean_y = mean_y / <double>n
+    for i in range(n):
+        a = <double>x[i] - mean_x
+        b = <double>z[i] - mean_z
+        c = <double>sums[i] / <double>counts[i] - mean_y
+        xx += a * a
+        xz += a * b
+        zz += b * b
+        xy += a * c
+        zy += b * c
+    of_x[0] = of_z[0] = 0
+    determinant = xx * zz - xz * xz
+    if determinant > 0.0:
+        of_x[0] = coefficient((xy * zz - zy * xz) / determinant)
+        of_z[0] = coefficient((zy * xx - xy * xz) / determinant)
+
+
+cdef inline double short_or_zero(double value) noexcept nogil:
+    return short_mantissa(value) if -1e300 < value < 1e300 else 0.0
+
+
+cdef int decimals(Coder *coder, Columns rows, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Put the columns as integers into the scratch; give their scale, or -1 if they are not of this kind."""
+    cdef Py_ssize_t i
+    cdef int scale, other
+    cdef bint exact = False
+    cdef int64_t most = 0, most_count = 0
+    for i in range(1, n):
+        if pattern(rows.m2[first + i]) != pattern(rows.m2[first]):
+            break
+    else:
+        return -1
+    scale = scale_integers(rows.min + first, n, coder.lows, &exact)
+    if not exact:
+        return -1
+    other = scale_integers(rows.max + first, n, coder.highs, &exact)
+    if not exact:
+        return -1
+    if other > scale:
+        scale = other
+    for i in range(n):
+        if not fits(rows.min[first + i], scale, &coder.lows[i]):
+            return -1
+        if not fits(rows.max[first + i], scale, &coder.highs[i]):
+            return -1
+        most = max(most, max(coder.lows[i], -coder.lows[i]))
+        most = max(most, max(coder.highs[i], -coder.highs[i]))
+        most_count = max(most_count, rows.count[first + i])
+    if not <double>most * <double>most_count < MOST_PRODUCT:
+        return -1
+    # correct() counts a bit more for each row than the corrections have
+    if correct(rows.sum + first, n, scale, coder.sums, coder.corrections) > <uint64_t>((MOST_CORRECTION + 1) * n):
+        return -1
+    return scale
+
+
+# --- writing ---------------------------------------------------------------------------------------
+
+cdef void put_lows(Coder *coder, Py_ssize_t n) noexcept nogil:
+    """Append min, by itself or from the max before."""
+    cdef int own = 0, after = 0
+    cdef Py_ssize_t i
+    cdef uint64_t cost = stream_cost(coder.lows, n, &own)
+    for i in range(1, n):
+        coder.integers[i] = coder.lows[i] - coder.highs[i - 1]
+    if stream_cost(coder.integers + 1, n - 1, &after) < cost:
+        put(coder, 1, 1)
+        put_number(coder, zigzag(coder.lows[0]))
+        put_stream(coder, coder.integers + 1, n - 1, after)
+        return
+    put(coder, 0, 1)
+    for i in range(n):
+        coder.integers[i] = coder.lows[i]
+    put_stream(coder, coder.integers, n, own)
+
+
+cdef void take_shares(Coder *coder, const int64_t *values, const int64_t *counts, Py_ssize_t n, int64_t a,
+                      int64_t b) noexcept nogil:
+    """What is left of the values when they are predicted from min and max; counts may be NULL."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        coder.integers[i] = minus(values[i], share(coder.lows[i], coder.highs[i], a, b, counts[i] if counts else 1))
+
+
+cdef void put_best(Coder *coder, const int64_t *values, const int64_t *counts, Py_ssize_t n, const int64_t *a,
+                   const int64_t *b, bint both) noexcept nogil:
+    """Append the cheapest of three predictions: its coefficients and the stream that is left."""
+    cdef int i, predictor = 0, other = 0, best = 0
+    cdef uint64_t cost = 0, found
+    for i in range(3):
+        take_shares(coder, values, counts, n, a[i], b[i])
+        found = stream_cost(coder.integers, n, &other)
+        if i == 0 or found < cost:
+            cost, predictor, best = found, other, i
+    put(coder, <uint64_t>(a[best] + MOST_COEFFICIENT), COEFFICIENT_BITS)
+    if both:
+        put(coder, <uint64_t>(b[best] + MOST_COEFFICIENT), COEFFICIENT_BITS)
+    if best != 2:
+        take_shares(coder, values, counts, n, a[best], b[best])
+    put_stream(coder, coder.integers, n, predictor)
+
+
+cdef bint find_halves(Coder *coder, const int64_t *counts, const double *squares, Py_ssize_t n,
+                      double square) noexcept nogil:
+    """Half the squares that give every M2 again to 24 bits, into coder.others; False if none do."""
+    cdef Py_ssize_t i
+    cdef int64_t excess, half
+    cdef double m2, total, wanted, made = 0.0
+    for i in range(n):
+        excess = coder.sums[i] - counts[i] * coder.lows[i]
+        total = <double>excess
+        m2 = squares[i]
+        if not (0.0 <= total < MOST_EXCESS and <double>counts[i] < MOST_EXCESS):
+            return False
+        wanted = (m2 * square + total * total / <double>counts[i] - total) * 0.5
+        if not -EXACT < wanted < EXACT:
+            return False
+        half = <int64_t>nearest(wanted)
+        if not <double>counts[i] * (2.0 * <double>half + total) < MOST_PRODUCT_OF_SQUARES:
+            return False
+        if not m2_from(half, excess, counts[i], square, &made):
+            return False
+        if pattern(short_mantissa(made)) != pattern(short_mantissa(m2)):
+            if not (m2 > 0.0 and -m2 * NOISE <= made - m2 <= m2 * NOISE):
+                return False
+        coder.others[i] = half
+    return True
+
+
+cdef void take_half_squares(Coder *coder, const int64_t *counts, const double *squares, Py_ssize_t n, double square,
+                            double *slope, double *level) noexcept nogil:
+    """Predict the halves in coder.others from the range, by least squares; they become what is left."""
+    cdef Py_ssize_t i
+    cdef double x, y, mean_x = 0.0, mean_y = 0.0, xx = 0.0, xy = 0.0
+    for i in range(n):
+        x = <double>(coder.highs[i] - coder.lows[i])
+        mean_x += x * x
+        mean_y += squares[i] * square / <double>counts[i]
+    mean_x = mean_x / <double>n
+    mean_y = mean_y / <double>n
+    for i in range(n):
+        x = <double>(coder.highs[i] - coder.lows[i])
+        x = x * x - mean_x
+        y = squares[i] * square / <double>counts[i] - mean_y
+        xx += x * x
+        xy += x * y
+    slope[0] = short_or_zero(xy / xx if xx > 0.0 else 0.0)
+    level[0] = short_or_zero(mean_y - slope[0] * mean_x)
+    for i in range(n):
+        coder.others[i] = minus(coder.others[i], half_squares(
+            slope[0], level[0], counts[i], coder.lows[i], coder.highs[i], coder.sums[i] - counts[i] * coder.lows[i]))
+
+
+cdef bint take_by_range(Coder *coder, const int64_t *counts, const double *squares, const int64_t *own, Py_ssize_t n,
+                        double *factor) noexcept nogil:
+    """Predict the patterns of M2 from the range, into coder.integers; False if every range is 0."""
+    cdef Py_ssize_t i
+    cdef double width, widths = 0.0, total = 0.0
+    for i in range(n):
+        width = <double>(coder.highs[i] - coder.lows[i])
+        widths += <double>counts[i] * (width * width)
+        total += squares[i] * 1.0
+    if not widths > 0.0:
+        return False
+    factor[0] = short_or_zero(total / widths)
+    for i in range(n):
+        coder.integers[i] = minus(own[i], by_range(factor[0], counts[i], coder.lows[i], coder.highs[i]))
+    return True
+
+
+cdef void put_m2(Coder *coder, const int64_t *counts, const double *squares, Py_ssize_t n, int scale) noexcept nogil:
+    """Append M2 in the cheapest of three ways."""
+    cdef Py_ssize_t i
+    cdef int way = OWN, predictor = 0, other = 0
+    cdef int64_t *own = <int64_t *>coder.squares
+    cdef double factor = 0.0, slope = 0.0, level = 0.0, square = POWER[scale] * POWER[scale]
+    cdef uint64_t cost, found
+    for i in range(n):
+        own[i] = ordered(short_mantissa(squares[i]), SHORT)
+    cost = stream_cost(own, n, &predictor)
+    if take_by_range(coder, counts, squares, own, n, &factor):
+        found = stream_cost(coder.integers, n, &other)
+        if found < cost:
+            cost, predictor, way = found, other, BY_RANGE
+    if find_halves(coder, counts, squares, n, square):
+        take_half_squares(coder, counts, squares, n, square, &slope, &level)
+        if stream_cost(coder.others, n, &other) < cost:
+            predictor, way = other, BY_SQUARES
+    put(coder, way, 2)
+    if way == OWN:
+        put_stream(coder, own, n, predictor)
+    elif way == BY_RANGE:
+        put_number(coder, zigzag(ordered(factor, SHORT)))
+        put_stream(coder, coder.integers, n, predictor)
+    else:
+        put_number(coder, zigzag(ordered(slope, SHORT)))
+        put_number(coder, zigzag(ordered(level, SHORT)))
+        put_stream(coder, coder.others, n, predictor)
+
+
+cdef void put_corrections(Coder *coder, Py_ssize_t n) noexcept nogil:
+    """Append how many doubles each sum lies beside its decimal, if any does."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if coder.corrections[i]:
+            put(coder, 1, 1)
+            put_residuals(coder, <uint64_t *>coder.corrections, n)
+            return
+    put(coder, 0, 1)
+
+
+cdef int put_joint(Coder *coder, Columns rows, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int scale
+    cdef const int64_t *counts = rows.count + first
+    cdef int64_t[3] a = [0, 64, 0]
+    cdef int64_t[3] b = [0, 0, 0]
+    if n < LEAST_ROWS:
+        return 0
+    if make_joint_room(coder, n):
+        return NO_MEMORY
+    scale = decimals(coder, rows, first, n)
+    if scale < 0:
+        return 0
+    for i in range(n):
+        coder.integers[i] = counts[i]
+    put_integers(coder, coder.integers, n)
+    put(coder, scale, 4)
+    put_lows(coder, n)
+    a[2] = fit_one(coder.lows, coder.highs, n)
+    put_best(coder, coder.highs, NULL, n, a, b, False)
+    a[1] = b[1] = 32
+    fit_two(coder.lows, coder.highs, coder.sums, counts, n, &a[2], &b[2])
+    put_best(coder, coder.sums, counts, n, a, b, True)
+    put_m2(coder, counts, rows.m2 + first, n, scale)
+    put_corrections(coder, n)
+    return 1
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+cdef inline int64_t get_coefficient(Source *source) noexcept nogil:
+    return <int64_t>get(source, COEFFICIENT_BITS) - MOST_COEFFICIENT
+
+
+cdef int get_range(Source *source, int64_t *lows, int64_t *highs, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int64_t a
+    cdef bint after
+    if over(source):
+        return MALFORMED
+    after = get(source, 1)
+    if after:
+        lows[0] = unzigzag(get_number(source))
+        if get_stream(source, lows + 1, n - 1):
+            return MALFORMED
+    elif get_stream(source, lows, n):
+        return MALFORMED
+    a = get_coefficient(source)
+    if get_stream(source, highs, n):
+        return MALFORMED
+    for i in range(n):
+        if after and i > 0:
+            lows[i] = plus(lows[i], highs[i - 1])
+        highs[i] = plus(highs[i], share(lows[i], 0, a, 0, 1))
+    return 0
+
+
+cdef int get_sums(Source *source, int64_t *sums, const int64_t *counts, const int64_t *lows, const int64_t *highs,
+                  Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int64_t a = get_coefficient(source), b = get_coefficient(source)
+    if get_stream(source, sums, n):
+        return MALFORMED
+    for i in range(n):
+        sums[i] = plus(sums[i], share(lows[i], highs[i], a, b, counts[i]))
+    return 0
+
+
+cdef int get_m2(Source *source, int64_t *squares, const int64_t *counts, const int64_t *lows, const int64_t *highs,
+                const int64_t *sums, Py_ssize_t n, double square) noexcept nogil:
+    """Read M2; squares becomes patterns of doubles."""
+    cdef Py_ssize_t i
+    cdef int way = <int>get(source, 2)
+    cdef double first = 0.0, second = 0.0, m2 = 0.0
+    cdef int64_t excess, likely = 0
+    if way > BY_SQUARES:
+        return MALFORMED
+    if way != OWN:
+        first = from_ordered(unzigzag(get_number(source)), SHORT)
+    if way == BY_SQUARES:
+        second = from_ordered(unzigzag(get_number(source)), SHORT)
+    if get_stream(source, squares, n):
+        return MALFORMED
+    if way == BY_SQUARES:
+        for i in range(n):
+            excess = minus(sums[i], times(counts[i], lows[i]))
+            likely = half_squares(first, second, counts[i], lows[i], highs[i], excess)
+            if not m2_from(plus(squares[i], likely), excess, counts[i], square, &m2):
+                return MALFORMED
+            squares[i] = <int64_t>pattern(short_mantissa(m2))
+        return 0
+    for i in range(n):
+        if way == BY_RANGE:
+            likely = by_range(first, counts[i], lows[i], highs[i])
+        squares[i] = <int64_t>pattern(from_ordered(plus(squares[i], likely), SHORT))
+    return 0
+
+
+cdef int get_corrections(Source *source, int64_t *sums, Py_ssize_t n) noexcept nogil:
+    """Read how many doubles each sum lies beside its decimal; sums are patterns of doubles."""
+    cdef int64_t[PIECE] piece
+    cdef Py_ssize_t at = 0, i, size
+    cdef double total
+    if get(source, 1):
+        while at < n:
+            size = n - at if n - at < PIECE else PIECE
+            if get_residuals(source, piece, size):
+                return MALFORMED
+            for i in range(size):
+                if piece[i]:
+                    total = from_pattern(<uint64_t>sums[at + i])
+                    sums[at + i] = <int64_t>pattern(from_ordered(plus(ordered(total, 0), piece[i]), 0))
+            at += size
+    return MALFORMED if over(source) else 0
+
+
+cdef void to_doubles(int64_t *values, Py_ssize_t n, double power) noexcept nogil:
+    """Integers become patterns of doubles."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        values[i] = <int64_t>pattern(<double>values[i] / power)
+
+
+cdef int get_joint(Source *source, Columns into, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    cdef int64_t *counts = into.count + at
+    cdef int64_t *lows = <int64_t *>(into.min + at)         # integers first, the doubles' bits in the end
+    cdef int64_t *highs = <int64_t *>(into.max + at)
+    cdef int64_t *sums = <int64_t *>(into.sum + at)
+    cdef int64_t *squares = <int64_t *>(into.m2 + at)
+    cdef Py_ssize_t i
+    cdef int scale
+    if n < LEAST_ROWS or get_integers(source, counts, n):
+        return MALFORMED
+    for i in range(n):
+        if counts[i] < 1:
+            return MALFORMED
+    scale = <int>get(source, 4)
+    if scale > MOST_SCALE or get_range(source, lows, highs, n):
+        return MALFORMED
+    if get_sums(source, sums, counts, lows, highs, n):
+        return MALFORMED
+    if get_m2(source, squares, counts, lows, highs, sums, n, POWER[scale] * POWER[scale]):
+        return MALFORMED
+    to_doubles(sums, n, POWER[scale])
+    if get_corrections(source, sums, n):
+        return MALFORMED
+    to_doubles(lows, n, POWER[scale])
+    to_doubles(highs, n, POWER[scale])
+    return 0
