@@ -20,6 +20,17 @@ cdef inline double bounded(double value) noexcept nogil:
     return value
 
 
+cdef inline double rounded_off(double a, double b, double total) noexcept nogil:
+    """What rounding took from a + b, exactly, when it gave total (Knuth's TwoSum)."""
+    cdef double part = total - a
+    return (a - (total - part)) + (b - part)
+
+
+cdef inline double with_lost(double total, double lost) noexcept nogil:
+    """The sum with what rounding took from it, unless that overflowed."""
+    return bounded(total + lost) if -MAX_DOUBLE <= lost <= MAX_DOUBLE else total
+
+
 cdef inline int64_t floor_to(int64_t value, int64_t start, int64_t interval) noexcept nogil:
     """Give the start of value's group: groups of interval from start, downwards too."""
     cdef int64_t rest = (value - start) % interval
@@ -256,14 +267,22 @@ cdef class Columns:
         cdef Py_ssize_t i
         cdef Py_ssize_t first = self.n
         cdef int64_t time = 0
+        cdef double before, lost = 0.0
         for i in range(source.n):
             if self.n > first and time <= source.time[i] < time + interval:
+                before = self.sum[self.n - 1]
                 self.merge_row(self.n - 1, source.count[i], source.sum[i], source.m2[i],
                                source.min[i], source.max[i])
+                lost += rounded_off(before, source.sum[i], self.sum[self.n - 1])
                 continue
+            if self.n > first:
+                self.sum[self.n - 1] = with_lost(self.sum[self.n - 1], lost)
+            lost = 0.0
             time = floor_to(source.time[i], start, interval)
             if self.push(time, source.count[i], source.sum[i], source.m2[i], source.min[i], source.max[i]):
                 return -1
+        if self.n > first:
+            self.sum[self.n - 1] = with_lost(self.sum[self.n - 1], lost)
         if event_count > 0:
             for i in range(first, self.n):
                 if self.count[i] < event_count:
@@ -347,7 +366,8 @@ cdef class Columns:
     def reduce(self, int64_t start, int64_t interval, int64_t event_count=0):
         """Merge time-ordered rows into buckets of interval seconds that begin at start.
 
-        Groups without rows are left out. For events (event_count > 0: fine buckets in a group) the
+        Groups without rows are left out. Sums are compensated, so that sums of decimals stay next to the
+        decimal however many rows there are. For events (event_count > 0: fine buckets in a group) the
         missing fine buckets are merged in as zeros and the count becomes event_count.
         """
         cdef Columns made = Columns()

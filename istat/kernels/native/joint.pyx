@@ -23,6 +23,10 @@ cdef enum:
     OWN = 0                 # how M2 is coded
     BY_RANGE = 1
     BY_SQUARES = 2
+    NONE = 0                # how it is coded how far sums lie beside decimals
+    ALL = 1
+    FEW = 2
+    FEW_SHARE = 8           # corrections are few if less than every so many-th sum has one
     PIECE = 128             # corrections read at a time: residuals that share one Rice parameter
 
 cdef double MOST_PRODUCT = 1125899906842624.0           # 2**50; count x value: leaves room for a coefficient
@@ -297,14 +301,27 @@ cdef void put_m2(Coder *coder, const int64_t *counts, const double *squares, Py_
 
 
 cdef void put_corrections(Coder *coder, Py_ssize_t n) noexcept nogil:
-    """Append how many doubles each sum lies beside its decimal, if any does."""
-    cdef Py_ssize_t i
+    """Append corrections: none, all, or, of a few, the gaps before them and they."""
+    cdef Py_ssize_t i, few = 0, before = -1, at = 0, size
     for i in range(n):
         if coder.corrections[i]:
-            put(coder, 1, 1)
-            put_residuals(coder, <uint64_t *>coder.corrections, n)
-            return
-    put(coder, 0, 1)
+            coder.integers[few] = i - before - 1
+            coder.others[few] = coder.corrections[i]
+            before = i
+            few += 1
+    if few == 0:
+        put(coder, NONE, 2)
+    elif few * FEW_SHARE >= n:
+        put(coder, ALL, 2)
+        put_residuals(coder, <uint64_t *>coder.corrections, n)
+    else:
+        put(coder, FEW, 2)
+        put_number(coder, few)
+        while at < few:
+            size = few - at if few - at < PIECE else PIECE
+            put_residuals(coder, <uint64_t *>coder.integers + at, size)
+            put_residuals(coder, <uint64_t *>coder.others + at, size)
+            at += size
 
 
 cdef int put_joint(Coder *coder, Columns rows, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
@@ -405,22 +422,58 @@ cdef int get_m2(Source *source, int64_t *squares, const int64_t *counts, const i
     return 0
 
 
-cdef int get_corrections(Source *source, int64_t *sums, Py_ssize_t n) noexcept nogil:
-    """Read how many doubles each sum lies beside its decimal; sums are patterns of doubles."""
+cdef inline void move(int64_t *bits, int64_t by) noexcept nogil:
+    """To the double so many places beside."""
+    cdef double value = from_pattern(<uint64_t>bits[0])
+    if by:
+        bits[0] = <int64_t>pattern(from_ordered(plus(ordered(value, 0), by), 0))
+
+
+cdef int get_all_corrections(Source *source, int64_t *sums, Py_ssize_t n) noexcept nogil:
     cdef int64_t[PIECE] piece
     cdef Py_ssize_t at = 0, i, size
-    cdef double total
-    if get(source, 1):
-        while at < n:
-            size = n - at if n - at < PIECE else PIECE
-            if get_residuals(source, piece, size):
+    while at < n:
+        size = n - at if n - at < PIECE else PIECE
+        if get_residuals(source, piece, size):
+            return MALFORMED
+        for i in range(size):
+            move(&sums[at + i], piece[i])
+        at += size
+    return 0
+
+
+cdef int get_few_corrections(Source *source, int64_t *sums, Py_ssize_t n) noexcept nogil:
+    cdef int64_t[PIECE] gaps
+    cdef int64_t[PIECE] piece
+    cdef Py_ssize_t i, size, place = -1
+    cdef uint64_t gap, left = get_number(source)
+    while left > 0:
+        size = <Py_ssize_t>left if left < PIECE else PIECE
+        if get_residuals(source, gaps, size) or get_residuals(source, piece, size):
+            return MALFORMED
+        for i in range(size):
+            gap = zigzag(gaps[i])               # a gap was no signed number before
+            if gap >= <uint64_t>(n - 1 - place):
                 return MALFORMED
-            for i in range(size):
-                if piece[i]:
-                    total = from_pattern(<uint64_t>sums[at + i])
-                    sums[at + i] = <int64_t>pattern(from_ordered(plus(ordered(total, 0), piece[i]), 0))
-            at += size
-    return MALFORMED if over(source) else 0
+            place += <Py_ssize_t>gap + 1
+            move(&sums[place], piece[i])
+        left -= size
+    return 0
+
+
+cdef int get_corrections(Source *source, int64_t *sums, Py_ssize_t n) noexcept nogil:
+    """Read how many doubles each sum lies beside its decimal; sums are patterns of doubles."""
+    cdef int way, failed = 0
+    if over(source):
+        return MALFORMED
+    way = <int>get(source, 2)
+    if way == ALL:
+        failed = get_all_corrections(source, sums, n)
+    elif way == FEW:
+        failed = get_few_corrections(source, sums, n)
+    elif way != NONE:
+        return MALFORMED
+    return MALFORMED if failed or over(source) else 0
 
 
 cdef void to_doubles(int64_t *values, Py_ssize_t n, double power) noexcept nogil:

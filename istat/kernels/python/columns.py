@@ -27,6 +27,19 @@ def _bounded(value: float) -> float:
     return value
 
 
+def _rounded_off(a: float, b: float, total: float) -> float:
+    """What rounding took from a + b, exactly, when it gave total (Knuth's TwoSum)."""
+    part = total - a
+    return (a - (total - part)) + (b - part)
+
+
+def _with_lost(row: Row, lost: float) -> Row:
+    """The row with what rounding took from its sum, unless that overflowed."""
+    if not -MAX_DOUBLE <= lost <= MAX_DOUBLE:
+        return row
+    return (*row[:2], _bounded(row[2] + lost), *row[3:])
+
+
 def merge_gauges(a: Row, b: Row) -> Row:
     """Merge two partial buckets by Chan's formula; the time is a's.
 
@@ -131,19 +144,28 @@ class Columns:
     def reduce(self, start: int, interval: int, event_count: int = 0) -> Columns:
         """Merge time-ordered rows into buckets of interval seconds that begin at start.
 
-        Groups without rows are left out. For events (event_count > 0: fine buckets in a group) the
+        Groups without rows are left out. Sums are compensated, so that sums of decimals stay next to the
+        decimal however many rows there are. For events (event_count > 0: fine buckets in a group) the
         missing fine buckets are merged in as zeros and the count becomes event_count.
         """
         if interval < 1:
             raise ValueError("interval must be positive")
         made = Columns()
         groups = made._rows
+        lost = 0.0
         for row in self._rows:
             time = start + (row[0] - start) // interval * interval
             if groups and groups[-1][0] == time:
+                before = groups[-1][2]
                 groups[-1] = merge_gauges(groups[-1], row)
-            else:
-                groups.append((time, *row[1:]))
+                lost += _rounded_off(before, row[2], groups[-1][2])
+                continue
+            if groups:
+                groups[-1] = _with_lost(groups[-1], lost)
+            groups.append((time, *row[1:]))
+            lost = 0.0
+        if groups:
+            groups[-1] = _with_lost(groups[-1], lost)
         if event_count > 0:
             made._rows = [_with_zeros(row, event_count) for row in groups]
         return made

@@ -15,6 +15,7 @@ from istat.kernels.python.columns import Row
 from istat.kernels.python.doubles import MOST_SCALE, POWER, correct, find_scale, scaled_integer, short_mantissa
 from istat.kernels.python.streams import (
     EXACT,
+    MINI_BLOCK,
     BitReader,
     BitWriter,
     Malformed,
@@ -35,9 +36,11 @@ MOST_PRODUCT = 2.0**50  # count x value: leaves room for a coefficient
 MOST_EXCESS = 2.0**31  # sum above count x min, and count: their squares and products stay below 2**63
 MOST_PRODUCT_OF_SQUARES = 4e18
 MOST_CORRECTION = 8  # [bits a row] sums further from decimals are no sums of decimals
+FEW_SHARE = 8  # corrections are few if less than every so many-th sum has one
 NOISE = 2.0**-40  # share of M2 that may be rounding of what computed it
 SHORT = 29  # low bits of a double that are 0 when 24 bits of mantissa are kept
 OWN, BY_RANGE, BY_SQUARES = range(3)  # how M2 is coded
+NONE, ALL, FEW = range(3)  # how it is coded how far sums lie beside decimals
 
 
 class Decimals(NamedTuple):
@@ -261,6 +264,21 @@ def _put_m2(writer: BitWriter, columns: Decimals, squares: Sequence[float]) -> N
     writer.put_stream(best[2], predictor)
 
 
+def _put_corrections(writer: BitWriter, corrections: list[int]) -> None:
+    """Append zigzagged corrections: none, all, or, of a few, the gaps before them and they."""
+    places = [place for place, each in enumerate(corrections) if each]
+    way = FEW if len(places) * FEW_SHARE < len(corrections) else ALL
+    writer.put(way if places else NONE, 2)
+    if places and way == ALL:
+        writer.put_residuals(corrections)
+    elif places:
+        writer.put_number(len(places))
+        gaps = [b - a - 1 for a, b in zip([-1, *places], places, strict=False)]
+        for at in range(0, len(places), MINI_BLOCK):
+            writer.put_residuals(gaps[at : at + MINI_BLOCK])
+            writer.put_residuals([corrections[place] for place in places[at : at + MINI_BLOCK]])
+
+
 def put_joint(writer: BitWriter, rows: Sequence[Row]) -> bool:
     """Append the rows, without their times; False: they are not of this kind, and nothing was appended."""
     columns = _decimals(rows)
@@ -271,10 +289,7 @@ def put_joint(writer: BitWriter, rows: Sequence[Row]) -> bool:
     _put_range(writer, columns.lows, columns.highs)
     _put_sums(writer, columns)
     _put_m2(writer, columns, [row[3] for row in rows])
-    corrected = any(columns.corrections)
-    writer.put(int(corrected), 1)
-    if corrected:
-        writer.put_residuals(columns.corrections)
+    _put_corrections(writer, columns.corrections)
     return True
 
 
@@ -319,6 +334,27 @@ def _get_m2(reader: BitReader, scale: int, counts: list[int], ranges: tuple[list
     return made
 
 
+def _get_corrections(reader: BitReader, n: int) -> list[int]:
+    way = reader.get(2)
+    if way > FEW:
+        raise Malformed("malformed run")
+    if way == ALL:
+        return reader.get_residuals(n)
+    corrections = [0] * n
+    left = reader.get_number() if way == FEW else 0
+    place = -1
+    while left > 0:
+        size = min(left, MINI_BLOCK)
+        gaps, values = reader.get_residuals(size), reader.get_residuals(size)
+        for gap, value in zip(gaps, values, strict=True):
+            place += zigzag(gap) + 1  # a gap was no signed number before
+            if place >= n:
+                raise Malformed("malformed run")
+            corrections[place] = value
+        left -= size
+    return corrections
+
+
 def get_joint(reader: BitReader, times: Sequence[int]) -> list[Row]:
     """Take what put_joint wrote. Malformed if no encoder wrote that."""
     n = len(times)
@@ -334,7 +370,7 @@ def get_joint(reader: BitReader, times: Sequence[int]) -> list[Row]:
     shares = map(_share, lows, highs, [a] * n, [b] * n, counts)
     sums = [wrap(left + share) for left, share in zip(reader.get_stream(n), shares, strict=True)]
     squares = _get_m2(reader, scale, counts, (lows, highs), sums)
-    corrections = reader.get_residuals(n) if reader.get(1) else [0] * n
+    corrections = _get_corrections(reader, n)
     totals = [
         from_ordered(wrap(ordered(float(sum) / power, 0) + by), 0) for sum, by in zip(sums, corrections, strict=True)
     ]
