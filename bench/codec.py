@@ -1,14 +1,17 @@
 """How small and how fast the run codec is, beside zlib and zstd of the raw doubles.
 
     python -m bench.codec [--series 400] [--rows 2160]
+    python -m bench.codec --retention [--series 40]
 
 Prints, for each mix of series: bytes a value, and nanoseconds a value to code and to decode. The whole
-mix is the generated work of every other benchmark (bench/work.py); "multi" rows hold 30 samples each.
+mix is the generated work of every other benchmark (bench/work.py); "5 m" rows hold 30 samples each.
+--retention prints the bytes of one counter kept through the whole default retention.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import struct
 import time
@@ -20,9 +23,12 @@ import zstandard
 from bench.work import Work
 from istat import kernels
 from istat.kernels import blocks, columns
+from istat.retention import Ladder
 
 STEP = 10  # [s]
 START = 1_700_000_000 // STEP * STEP
+HOURS = 1000  # of samples that --retention makes; blocks of longer runs save nothing more
+KINDS = {"gauges": range(10), "counters": range(10, 16), "integers": range(16, 19), "constants": range(19, 20)}
 
 
 def mixes(series: int, rows: int) -> dict[str, list[list[float]]]:
@@ -83,12 +89,49 @@ def measure(name: str, runs: list[object], raw: bytes, values: int) -> None:
     )
 
 
+def retention(series: int) -> None:
+    """Print the bytes of one counter through the whole default retention, by kind and level.
+
+    Each level's bytes a row, measured on HOURS hours of samples, times the rows that the level keeps.
+    """
+    levels = Ladder.parse().levels
+    start = START // levels[-1].interval * levels[-1].interval
+    fine = [columns.Columns() for _ in range(series)]
+    steps = Work(series).steps(HOURS * 3600 // STEP)
+    for time_, texts in zip(itertools.count(start, STEP), steps, strict=False):
+        for each, text in zip(fine, texts, strict=True):
+            value = float(text)
+            each.append(time_, 1, value, 0.0, value, value)
+    sizes = [[level_bytes(each, start, level.interval, level.samples) for level in levels] for each in fine]
+    print(f"{Ladder.parse().text}: bytes of one counter (a bucket), from {series} series of {HOURS} h")
+    print(f"{'kind':10} " + " ".join(f"{level.name:>16}" for level in levels) + f" {'all':>9}")
+    everything = {"mean": range(20), **KINDS}
+    for name, metrics in everything.items():
+        some = [size for i, size in enumerate(sizes) if i % 20 in metrics]
+        means = [sum(column) / len(some) for column in zip(*some, strict=True)]
+        shown = [f"{size:8.0f} ({size / level.samples:5.3f})" for size, level in zip(means, levels, strict=True)]
+        print(f"{name:10} " + " ".join(shown) + f" {sum(means):9.0f}")
+
+
+def level_bytes(fine: columns.Columns, start: int, interval: int, rows: int) -> float:
+    """Bytes that so many rows of a level take if they are like those measured."""
+    level = fine.reduce(start, interval) if interval > STEP else fine
+    writer = blocks.BlockWriter(interval=interval)
+    writer.add_run(0, False, level)
+    return sum(len(block.data) for block in writer.finish()) * rows / len(level)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--series", type=int, default=400)
+    parser.add_argument("--series", type=int)
     parser.add_argument("--rows", type=int, default=2160)
+    parser.add_argument("--retention", action="store_true")
     options = parser.parse_args()
+    if options.retention:
+        retention(options.series or 40)
+        return
+    options.series = options.series or 400
     print(f"kernels: {kernels.IMPLEMENTATION}; {options.series} series x {options.rows} rows; bytes a value")
     print(
         f"{'mix':18} {'codec':>7} {'and zstd-1':>10} {'code ns':>8} {'read ns':>8} {'zlib':>8} {'zstd':>8}"

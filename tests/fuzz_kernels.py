@@ -99,6 +99,20 @@ def columns_of(rng: random.Random, event: bool) -> Any:
     return KERNELS.columns.Columns.from_rows(rows)
 
 
+def many_samples(rng: random.Random) -> Any:
+    """Rows that are coded jointly, or nearly so: sums of decimals, with one or the other odd value."""
+    scale, wide, base = 10.0 ** rng.randrange(7), 10 ** rng.randrange(1, 9), rng.randrange(-(10**9), 10**9)
+    drift, rows = rng.choice([0, 0, wide, 30 * wide]), []
+    for i in range(rng.choice([16, 17, 40, 129, 300])):
+        samples = [base + drift * i + rng.randrange(wide) for _ in range(rng.choice([30, 30, 30, 2, 1]))]
+        mean, total = sum(samples) / len(samples), sum(samples) / scale
+        m2 = sum((v - mean) ** 2 for v in samples) / scale / scale
+        if rng.random() < 0.01:
+            total, m2 = rng.choice([(total + 1e-9, m2), (total, rng.random()), (1e300, m2)])
+        rows.append((10 * i, len(samples), total, m2, min(samples) / scale, max(samples) / scale))
+    return KERNELS.columns.Columns.from_rows(rows)
+
+
 def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
     """Lines, split anywhere; then the journal they made, damaged, in a second engine."""
     taker = engine()
@@ -149,10 +163,11 @@ def read_blocks(rng: random.Random, reached: Counter[str]) -> None:
     writer = KERNELS.blocks.BlockWriter(rng.choice([5, 300, 16000]), 10)
     for id in range(rng.randint(1, 6)):
         event = rng.random() < 0.3
-        writer.add_run(id, event, columns_of(rng, event))
+        writer.add_run(id, event, many_samples(rng) if rng.random() < 0.4 else columns_of(rng, event))
     into = KERNELS.columns.Columns()
     readers = []
     for block in writer.finish():
+        reached["joint blocks"] += block.data[0] == 2
         data = damaged(rng, block.data) if rng.random() < 0.9 else block.data
         reader = tried(reached, KERNELS.blocks.BlockReader, data, rng.choice([10, 10, 10, 300, 1]))
         for id in {id for id, _, _ in reader.runs()} if reader else ():

@@ -17,7 +17,7 @@ from istat.kernels import blocks, columns
 from istat_server.store.statfile import Header, StatFile, StatFileWriter
 
 ROOT = Path(__file__).parents[2]
-FIXTURES = ROOT / "tests/fixtures/store/v1"
+FIXTURES = ROOT / "tests/fixtures/store"
 DOCS = ROOT / "docs/formats/statfile.md"
 Row = tuple[int, int, float, float, float, float]
 Content = dict[int, tuple[bool, list[Row]]]
@@ -67,15 +67,43 @@ def derived() -> Content:
     }
 
 
+def coarse() -> Content:
+    """Rows of many samples, coded jointly in each way that there is."""
+    start, made, walk = START // 300 * 300, Content(), 10**9
+    for id, rows in enumerate((20, 160, 160, 160, 100), 1):
+        each: list[Row] = []
+        for i in range(rows):
+            step, noise = (i * 7919) % 1009, (i * 104729) % 613
+            samples = {
+                1: [7 * i, 7 * i + step],  # M2 by itself or from the range
+                2: [4000 + step, 4500 + noise, 5000 + step - noise],  # M2 from the squares
+                3: [walk + 1000 * k + noise * k * k % 97 for k in range(1, 31)],  # min after max
+                4: [step % 7, noise % 5, 3],
+                5: [step, step + 1, noise],
+            }[id]
+            walk += 30_000 + (noise * step) % 1013
+            scale, total = (100.0 if id in (2, 5) else 1.0), sum(samples) / (100.0 if id in (2, 5) else 1.0)
+            if id == 5 or (id == 2 and i % 50 == 7):
+                total *= 1.0 + (i % 3) * 2.0**-52  # as a sum of rounded decimals may be: all, or few
+            mean = sum(samples) / len(samples)
+            m2 = sum((v - mean) ** 2 for v in samples) / scale / scale
+            kept = struct.unpack("<f", struct.pack("<f", m2))[0]
+            each.append((start + 300 * i, len(samples), total, kept, min(samples) / scale, max(samples) / scale))
+        made[id] = (id == 4, each)
+    return made
+
+
 COARSE = Header(
     UUID, "default", 1, "derived", 300, START // 300 * 300, START // 300 * 300 + 900, 3, 9,
     part=1, replaces=("1699999800-1700000700-3-8-derived-1.statfile",),
 )  # fmt: skip
+LATER = Header(UUID, "default", 1, "derived", 300, START // 300 * 300, START // 300 * 300 + 48000, 3, 9)
 FILES = {
-    "tiny.statfile": (FINE, tiny(), False),
-    "full.statfile": (FINE, full(), False),
-    "packed.statfile": (FINE, full(), True),
-    "derived.statfile": (COARSE, derived(), False),
+    "v1/tiny.statfile": (FINE, tiny(), False),
+    "v1/full.statfile": (FINE, full(), False),
+    "v1/packed.statfile": (FINE, full(), True),
+    "v1/derived.statfile": (COARSE, derived(), False),
+    "v2/coarse.statfile": (LATER, coarse(), False),
 }
 
 
@@ -124,12 +152,12 @@ def dump(data: bytes) -> list[str]:
 
 def test_the_hex_dump_in_the_docs_is_the_fixture() -> None:
     shown = re.findall(r"^[0-9a-f]{4}  [0-9a-f ]{47}  .*$", DOCS.read_text(), re.M)
-    assert shown == dump((FIXTURES / "tiny.statfile").read_bytes())
+    assert shown == dump((FIXTURES / "v1/tiny.statfile").read_bytes())
 
 
 def test_the_numbers_that_the_docs_work_out() -> None:
     """Offsets, lengths and checksums of the worked example, read here by hand."""
-    data = (FIXTURES / "tiny.statfile").read_bytes()
+    data = (FIXTURES / "v1/tiny.statfile").read_bytes()
     footer = struct.unpack("<QIIIIQQQqq", data[-76:-12])
     top_offset, top_length, top_crc, header_length, header_crc, rows, count, size, first, last = footer
     assert struct.unpack("<I8s", data[-12:]) == (zlib.crc32(data[-76:-12]), b"sf.istat")
@@ -152,5 +180,6 @@ def test_the_numbers_that_the_docs_work_out() -> None:
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     for name, (header, content, pack) in FILES.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
         write(target, header, content, pack).rename(target / name)
-    print("\n".join(dump((target / "tiny.statfile").read_bytes())))
+    print("\n".join(dump((target / "v1/tiny.statfile").read_bytes())))

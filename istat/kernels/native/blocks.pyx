@@ -18,6 +18,7 @@ cdef enum:
     VERSION = 1
     JOINT_VERSION = 2       # has a fourth flag; written only where a run needs that
     MOST_ROWS = 1 << 20     # rows of one block: bounds what hostile bytes can make a reader allocate
+    MOST_OUTPUTS = 64
     VALUES_OF_ROW = 5
     NUMBER_BYTES = 10       # a 64-bit number in groups of seven bits
     WRONG_KIND = -3
@@ -481,6 +482,19 @@ cdef class Inputs:
         return NO_MEMORY if rows.fold_rows(self.fold_events if event[0] else FOLD_GAUGES) else 0
 
 
+    cdef int64_t next_rows(self, uint32_t last_id, Columns rows, bint *event, int *failed) noexcept nogil:
+        """Gather the rows of the next id that is not dropped into rows; -1 at the end or when it failed."""
+        cdef int64_t id
+        while True:
+            id = self.next_id()
+            if id < 0 or id > last_id:
+                return -1
+            rows.clear()
+            failed[0] = self.gather(<uint32_t>id, rows, event)
+            if failed[0] or not self.is_dropped(<uint32_t>id):
+                return id
+
+
 cdef inline Py_ssize_t reader_count(Input *each) noexcept nogil:
     return (<BlockReader>each.readers[each.reader]).count
 
@@ -502,9 +516,24 @@ cdef complain(int failed, int64_t id):
 
 
 cdef struct Output:
-    int64_t start
+    int64_t start           # of the times that it takes; the interval for derive_runs
     int64_t end
     void *writer            # borrowed BlockWriter
+
+
+cdef int take_outputs(list outputs, Output *out) except -1:
+    """Take apart triples of start, end and writer, at most MOST_OUTPUTS; give how many. They must be kept."""
+    cdef int count = 0
+    if len(outputs) > MOST_OUTPUTS:
+        raise ValueError("at most 64 outputs")
+    for start, end, writer in outputs:
+        if not isinstance(writer, BlockWriter):
+            raise TypeError("outputs need BlockWriters")
+        out[count].start = start
+        out[count].end = end
+        out[count].writer = <void *>writer
+        count += 1
+    return count
 
 
 def merge_runs(inputs, uint32_t first_id, uint32_t last_id, outputs, drop_ids=(), clips=None, int64_t regroup=0,
@@ -518,30 +547,18 @@ def merge_runs(inputs, uint32_t first_id, uint32_t last_id, outputs, drop_ids=()
     """
     cdef Inputs all = Inputs(inputs, first_id, drop_ids, clips, regroup, rates)
     cdef Columns rows = Columns(), part = Columns()
-    cdef Output[64] out
-    cdef int count = 0, i, failed = 0
+    cdef Output[MOST_OUTPUTS] out
+    cdef int count, i, failed = 0
     cdef int64_t id = -1, written = 0
     cdef bint event = False
     keep = list(outputs)
-    if len(keep) > 64:
-        raise ValueError("at most 64 outputs")
-    for start, end, writer in keep:
-        if not isinstance(writer, BlockWriter):
-            raise TypeError("outputs need BlockWriters")
-        out[count].start = start
-        out[count].end = end
-        out[count].writer = <void *>writer
-        count += 1
+    count = take_outputs(keep, out)
     with nogil:
-        while True:
-            id = all.next_id()
-            if id < 0 or id > last_id:
+        while not failed:
+            id = all.next_rows(last_id, rows, &event, &failed)
+            if id < 0 or failed:
                 break
-            rows.clear()
-            failed = all.gather(<uint32_t>id, rows, &event)
-            if failed:
-                break
-            if all.is_dropped(<uint32_t>id) or rows.n == 0:
+            if rows.n == 0:
                 continue
             for i in range(count):
                 if out[i].start <= rows.time[0] and rows.time[rows.n - 1] < out[i].end:
@@ -554,8 +571,6 @@ def merge_runs(inputs, uint32_t first_id, uint32_t last_id, outputs, drop_ids=()
                     break
                 (<BlockWriter>out[i].writer).put_run(<uint32_t>id, event, part)
                 written += part.n
-            if failed:
-                break
     if failed:
         complain(failed, id)
     return written
@@ -569,33 +584,20 @@ def derive_runs(inputs, uint32_t first_id, uint32_t last_id, int64_t start, int6
     """
     cdef Inputs all = Inputs(inputs, first_id, drop_ids)
     cdef Columns rows = Columns(), span = Columns(), part = Columns()
-    cdef Output[64] out
-    cdef int count = 0, i, failed = 0
+    cdef Output[MOST_OUTPUTS] out
+    cdef int count, i, failed = 0
     cdef int64_t id = -1, written = 0
     cdef bint event = False
-    keep = list(outputs)
-    if len(keep) > 64:
-        raise ValueError("at most 64 outputs")
-    for interval, writer in keep:
-        if not isinstance(writer, BlockWriter):
-            raise TypeError("outputs need BlockWriters")
-        if fine_interval < 1 or interval < fine_interval:
-            raise ValueError("a coarser interval is a multiple of the fine one")
-        out[count].start = interval
-        out[count].writer = <void *>writer
-        count += 1
+    keep = [(interval, interval, writer) for interval, writer in outputs]
+    count = take_outputs(keep, out)
+    if fine_interval < 1 or any([interval < fine_interval for interval, _, _ in keep]):
+        raise ValueError("a coarser interval is a multiple of the fine one")
     with nogil:
-        while True:
-            id = all.next_id()
-            if id < 0 or id > last_id:
+        while not failed:
+            id = all.next_rows(last_id, rows, &event, &failed)
+            if id < 0 or failed:
                 break
-            rows.clear()
             span.clear()
-            failed = all.gather(<uint32_t>id, rows, &event)
-            if failed:
-                break
-            if all.is_dropped(<uint32_t>id):
-                continue
             if span.copy_span(rows, start, end):
                 failed = NO_MEMORY
                 break
@@ -609,8 +611,6 @@ def derive_runs(inputs, uint32_t first_id, uint32_t last_id, int64_t start, int6
                     break
                 (<BlockWriter>out[i].writer).put_run(<uint32_t>id, event, part)
                 written += part.n
-            if failed:
-                break
     if failed:
         complain(failed, id)
     return written
