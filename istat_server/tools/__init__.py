@@ -4,6 +4,7 @@
 COMMANDS = {
     "backup": "istat_server.tools.backing:BACKUP",
     "dump": "istat_server.tools.dumping:COMMAND",
+    "export": "istat_server.tools.exporting:COMMAND",
     "import": "istat_server.tools.importing:COMMAND",
     "restore": "istat_server.tools.backing:RESTORE",
 }

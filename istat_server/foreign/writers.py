@@ -1,0 +1,164 @@
+"""Buckets of counters to CSV, Parquet and istatd's ring files. Knows rows and files, no store and no network."""
+from __future__ import annotations
+
+import csv
+import importlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from istat.errors import UsageError
+from istat.kernels import columns
+from istat.names import munge
+from istat.retention import Ladder
+from istat_server.foreign import ring
+from istat_server.store.settling import residue
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+
+COLUMNS = ("name", "kind", "time", "interval", "count", "sum", "min", "max", "sumsq")
+ROWS_AT_ONCE = 1 << 17          # of a Parquet file's row group
+MOST_COMPONENT = 255            # [bytes] what file systems take as one name
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One counter: its final rows at every level, finest first."""
+
+    name: str
+    event: bool
+    levels: tuple[Columns, ...]
+
+
+Line = tuple[str, str, int, int, int, float, float, float, float]
+
+
+class Writer(Protocol):
+    """Takes counters, one after the other. `totals` says what became of them."""
+
+    totals: Counter[str]
+
+    def write(self, counter: Exported) -> None:
+        """Take one."""
+
+    def finish(self) -> None:
+        """Complete the file."""
+
+
+def lines(counter: Exported, ladder: Ladder) -> Iterator[Line]:
+    """Each bucket once, by the finest level that has it; of a coarser one only what the finer ones do not hold."""
+    kind = "event" if counter.event else "gauge"
+    base = ladder.finest.interval
+    held: Columns = columns.Columns()
+    for level, rows in zip(ladder.levels, counter.levels, strict=True):
+        held = held.reduce(0, level.interval, level.interval // base if counter.event else 0)
+        more = residue(rows, held, counter.event) if len(held) else rows
+        for time, count, total, m2, low, high in more.rows():
+            yield counter.name, kind, time, level.interval, count, total, low, high, m2 + total * total / count
+        held.extend(more)
+        if counter.event:
+            held.fold_rates()
+        else:
+            held.fold(False)
+
+
+class CsvWriter:
+    """A line per bucket, as `istat import --from csv` reads it."""
+
+    def __init__(self, file: TextIO, ladder: Ladder) -> None:
+        self.totals: Counter[str] = Counter()
+        self._ladder, self._file, self._csv = ladder, file, csv.writer(file, lineterminator="\n")
+        self._csv.writerow(COLUMNS)
+
+    def write(self, counter: Exported) -> None:
+        """See Writer.write."""
+        before = self.totals["buckets"]
+        for line in lines(counter, self._ladder):
+            self._csv.writerow(line)
+            self.totals["buckets"] += 1
+        self.totals["counters"] += self.totals["buckets"] > before
+
+    def finish(self) -> None:
+        """See Writer.finish."""
+        self._file.flush()
+
+
+class ParquetWriter:
+    """The columns of the CSV file, `time` as a timestamp in UTC. Needs pyarrow."""
+
+    def __init__(self, path: Path, ladder: Ladder) -> None:
+        """UsageError when pyarrow is not installed."""
+        self.totals: Counter[str] = Counter()
+        self._ladder, self._path = ladder, path
+        try:
+            arrow: Any = importlib.import_module("pyarrow")
+            parquet: Any = importlib.import_module("pyarrow.parquet")
+        except ImportError as error:
+            raise UsageError("Parquet needs pyarrow: pip install 'istatd[parquet]', or export CSV") from error
+        words = arrow.dictionary(arrow.int32(), arrow.string())
+        numbers = [(name, arrow.float64()) for name in COLUMNS[5:]]
+        self._arrow, self._rows = arrow, list[Line]()
+        self._schema = arrow.schema([("name", words), ("kind", words), ("time", arrow.timestamp("s", tz="UTC")),
+                                     ("interval", arrow.int32()), ("count", arrow.int64()), *numbers])
+        self._aside = path.with_name(f".{path.name}.tmp")
+        self._file = parquet.ParquetWriter(self._aside, self._schema, compression="zstd")
+
+    def write(self, counter: Exported) -> None:
+        """See Writer.write."""
+        before = len(self._rows)
+        self._rows += lines(counter, self._ladder)
+        self.totals.update(counters=int(len(self._rows) > before), buckets=len(self._rows) - before)
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self._put()
+
+    def _put(self) -> None:
+        values = zip(*self._rows) if self._rows else ([] for _ in COLUMNS)
+        arrays = [self._arrow.array(list(column), field.type) for column, field in zip(values, self._schema)]
+        self._file.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+        self._rows = []
+
+    def finish(self) -> None:
+        """See Writer.finish. The file appears whole."""
+        self._put()
+        self._file.close()
+        os.rename(self._aside, self._path)
+
+
+class RingWriter:
+    """A folder per counter with a ring file per level, as istatd's store has them."""
+
+    def __init__(self, root: Path, ladder: Ladder) -> None:
+        self.totals: Counter[str] = Counter()
+        self._root, self._ladder = root, ladder
+
+    def write(self, counter: Exported) -> None:
+        """See Writer.write. Names that cannot be a path there are counted."""
+        if not self._fits(counter.name):
+            self.totals["no_path"] += 1
+            return
+        base = self._ladder.finest.interval
+        folder = self._root.joinpath(*counter.name.split("."))
+        for level, rows in zip(self._ladder.levels, counter.levels, strict=True):
+            if not len(rows):
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            flags = 0
+            if counter.event:
+                flags = ring.EVENT if level.interval == base else ring.COARSE
+            dropped = ring.write(folder / level.name, rows, level.interval, level.keep, flags, level.interval // base)
+            self.totals.update(files=1, buckets=len(rows) - dropped, too_old=dropped)
+        self.totals["counters"] += any(map(len, counter.levels))
+
+    def _fits(self, name: str) -> bool:
+        """istatd makes a folder of each component; a folder cannot have the name of a level's file."""
+        parts = name.split(".")
+        levels = {level.name for level in self._ladder.levels}
+        stored = munge(name.encode()).decode("ascii") == name
+        return stored and all(part and len(part) <= MOST_COMPONENT and part not in levels for part in parts)
+
+    def finish(self) -> None:
+        """See Writer.finish."""

@@ -1,0 +1,188 @@
+"""`istat export`: what comes out goes in again, bucket for bucket, in every format; from a folder and from a server."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from istatd_writer import f32
+from test_importing import NOW, RETENTION, imported, istatd_store, opened, run
+
+from istat.errors import StoreError, StoreLocked, UsageError
+from istat.kernels import columns
+from istat.retention import Ladder
+from istat_server.foreign.writers import Exported, RingWriter, lines
+from istat_server.store.statstore import StatStore
+from istat_server.tools import exporting
+
+
+@pytest.fixture
+def store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A store with gauges and events, fine and settled rows."""
+    istatd_store(tmp_path / "old")
+    imported(capsys, tmp_path / "old", "--store", tmp_path / "store", "--retention", RETENTION)
+    return tmp_path / "store"
+
+
+def everything(folder: Path, shortened: bool = False) -> dict[tuple[str, str, int], list[Any]]:
+    made = opened(folder)
+    found = {}
+    for id in range(made.count()):
+        counter = made.counter(id)
+        for level in range(len(made.ladder.levels)):
+            rows = made.select([id], level, 0, NOW + 1)[0].rows()
+            found[counter.name, counter.kind.value, level] = [
+                (row[0], row[1], pytest.approx(row[2], rel=1e-9, abs=1e-9),
+                 *((f32(row[4]), f32(row[5])) if shortened else row[4:])) for row in rows]
+    made.close()
+    return found
+
+
+def plain(folder: Path, shortened: bool = False) -> dict[tuple[str, str, int], list[Any]]:
+    return {key: [(*row[:2], row[2].expected, *row[3:]) for row in rows]
+            for key, rows in everything(folder, shortened).items()}
+
+
+def test_csv_goes_in_again(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("export", "--store", store, "--output", tmp_path / "a.csv", "--json") == 0
+    totals = json.loads(capsys.readouterr().out)
+    with open(tmp_path / "a.csv") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == totals["buckets"] > 1000 and totals["counters"] == 6
+    imported(capsys, tmp_path / "a.csv", "--store", tmp_path / "again", "--retention", RETENTION)
+    ours, again = plain(store), everything(tmp_path / "again")
+    assert set(ours) == set(again)
+    for key, rows in again.items():
+        if key[1] == "gauge":
+            assert rows == ours[key], key
+        else:       # where a bucket lies half in the finer level, min and max of its rates are approximate
+            assert [row[:3] for row in rows] == [row[:3] for row in ours[key]], key
+            same = sum(row[3:] == pytest.approx(other[3:], rel=1e-6) for row, other in zip(rows, ours[key]))
+            assert same >= len(rows) - key[2], key
+
+
+def test_ring_files_go_in_again(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("export", "host.*", "--store", store, "--format", "istatd", "--output", tmp_path / "rings") == 0
+    assert "buckets" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "rings/host/h0/cpu").iterdir()} == {"10s", "5m", "1h"}
+    imported(capsys, tmp_path / "rings", "--store", tmp_path / "again", "--retention", RETENTION)
+    assert everything(tmp_path / "again", True) == plain(store, True)
+
+
+def test_parquet_holds_what_csv_does(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    words = ["export", "--store", store, "--from", "90m"]
+    assert run(*words, "--output", tmp_path / "a.csv") == 0
+    assert run(*words, "--format", "parquet", "--output", tmp_path / "a.parquet") == 0
+    table = parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    with open(tmp_path / "a.csv") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == len(table) > 100
+    for line, row in zip(found, table):
+        assert (line["name"], line["kind"], int(line["count"])) == (row["name"], row["kind"], row["count"])
+        assert int(line["time"]) == row["time"].timestamp() and float(line["sum"]) == row["sum"]
+
+
+def test_without_pyarrow_a_sentence_says_what_to_do(
+        tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    words = ["export", "--store", store, "--format", "parquet", "--output", tmp_path / "a.parquet"]
+    assert run(*words) == UsageError.exit_code
+    assert "pip install 'istatd[parquet]'" in capsys.readouterr().err
+
+
+def test_a_pattern_and_a_range_on_the_standard_output(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("export", "host.h0.*", "--store", store, "--from", str(NOW - 3600), "--to", "2012-01-01T08:00:00") == 0
+    found = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert {row["name"] for row in found} == {"host.h0.cpu"}
+    assert all(NOW - 3600 <= int(row["time"]) < NOW for row in found) and len(found) > 50
+
+
+def test_what_cannot_be_exported_is_said(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("export", "--store", tmp_path) == StoreError.exit_code
+    assert run("export", "--store", store, "--format", "istatd") == UsageError.exit_code
+    assert run("export", "--store", store, "--from", "soon") == UsageError.exit_code
+    assert run("export", "--store", store, "--from", "1h", "--to", "2h") == UsageError.exit_code
+    held = opened(store)
+    assert run("export", "--store", store) == StoreLocked.exit_code
+    held.close()
+    error = capsys.readouterr().err
+    for words in ("holds no store", "wants --output", "is no time", "range is empty", "ask that one, with --server"):
+        assert words in error
+
+
+def test_names_that_are_no_path_are_counted_and_write_nothing(tmp_path: Path) -> None:
+    ladder = Ladder.parse(RETENTION)
+    writer = RingWriter(tmp_path / "rings", ladder)
+    row = columns.Columns.from_rows([(NOW, 1, 1.0, 0.0, 1.0, 1.0)])
+    for name in ("a..b", ".a", "a.10s", "../../x", "a/b", "x" * 256, "Aa"):
+        writer.write(Exported(name, False, (row, columns.Columns(), columns.Columns())))
+    assert writer.totals == {"no_path": 7} and not list(tmp_path.iterdir())
+
+
+def test_of_a_coarser_bucket_only_what_finer_ones_lack_is_a_line() -> None:
+    ladder = Ladder.parse("10s:1h,1m:1d")
+    fine = columns.Columns.from_rows([(NOW, 1, 5.0, 0.0, 5.0, 5.0), (NOW + 60, 1, 1.0, 0.0, 1.0, 1.0)])
+    coarse = columns.Columns.from_rows([(NOW, 3, 12.0, 2.0, 3.0, 5.0), (NOW + 60, 1, 1.0, 0.0, 1.0, 1.0)])
+    found = list(lines(Exported("a", False, (fine, coarse)), ladder))
+    assert [line[2:8] for line in found] == [(NOW, 10, 1, 5.0, 5.0, 5.0), (NOW + 60, 10, 1, 1.0, 1.0, 1.0),
+                                             (NOW, 60, 2, 7.0, 3.0, 5.0)]
+
+
+class FakeServer:
+    """Stands for QueryClient: answers series from a store folder as the HTTP route does."""
+
+    store: StatStore
+
+    def __init__(self, url: str, timeout: float) -> None:
+        """Whatever the address."""
+
+    def status(self) -> dict[str, Any]:
+        return {"store": {"retention": self.store.ladder.text}}
+
+    def names(self, pattern: str, limit: int, offset: int) -> dict[str, Any]:
+        found = self.store.match(pattern.encode(), 10_000)
+        return {"names": [{"name": counter.name, "kind": counter.kind.value} for counter in found[offset:offset + 2]],
+                "truncated": len(found) > offset + 2}
+
+    def series(self, names: list[str], start: int, end: int, points: int, statistics: Any) -> dict[str, Any]:
+        from istat.buckets import Bucket
+        from istat_server.query import select
+        answer = select.series(self.store, names, start, end, points, NOW)
+        made = []
+        for counter, rows in zip(answer.found, answer.rows):
+            known = {row[0]: Bucket.from_row(row) for row in rows.rows()}
+            times = range(answer.grid.start, answer.grid.end, answer.grid.interval)
+            made.append({"name": counter.name, **{name: [getattr(known[time], name) if time in known else None
+                                                         for time in times] for name in statistics}})
+        return {"series": made, "start": answer.grid.start, "interval": answer.grid.interval}
+
+
+@pytest.fixture
+def server(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    FakeServer.store = opened(store)
+    monkeypatch.setattr(exporting, "QueryClient", FakeServer)
+    monkeypatch.setattr(exporting, "NAMES_AT_ONCE", 2)
+    monkeypatch.setattr(exporting, "POINTS", 500)
+    yield
+    FakeServer.store.close()
+
+
+def test_a_server_gives_what_its_store_does(
+        tmp_path: Path, store: Path, server: None, capsys: pytest.CaptureFixture[str]) -> None:
+    span = ["--from", str(NOW - 6000), "--to", str(NOW)]
+    assert run("export", "--server", "http://x", "--output", tmp_path / "a.csv", *span) == 0
+    FakeServer.store.close()
+    assert run("export", "--store", store, "--output", tmp_path / "b.csv", *span) == 0
+    ours, theirs = (list(csv.DictReader((tmp_path / name).read_text().splitlines())) for name in ("b.csv", "a.csv"))
+    assert len(ours) > 500
+
+    def told(rows: list[dict[str, str]]) -> list[tuple[Any, ...]]:
+        return [(row["name"], row["kind"], row["time"], row["interval"], row["count"], float(row["min"]),
+                 pytest.approx(float(row["sum"]))) for row in rows if row["kind"] == "gauge" or float(row["max"])]
+
+    assert [row[:6] for row in told(ours)] == [row[:6] for row in told(theirs)]
