@@ -31,6 +31,7 @@ class Exported:
 
     name: str
     event: bool
+    ladder: Ladder
     levels: tuple[Columns, ...]
 
 
@@ -49,12 +50,12 @@ class Writer(Protocol):
         """Complete the file."""
 
 
-def lines(counter: Exported, ladder: Ladder) -> Iterator[Line]:
+def lines(counter: Exported) -> Iterator[Line]:
     """Each bucket once, by the finest level that has it; of a coarser one only what the finer ones do not hold."""
     kind = "event" if counter.event else "gauge"
-    base = ladder.finest.interval
+    base = counter.ladder.finest.interval
     held: Columns = columns.Columns()
-    for level, rows in zip(ladder.levels, counter.levels, strict=True):
+    for level, rows in zip(counter.ladder.levels, counter.levels, strict=True):
         held = held.reduce(0, level.interval, level.interval // base if counter.event else 0)
         more = residue(rows, held, counter.event) if len(held) else rows
         for time, count, total, m2, low, high in more.rows():
@@ -69,15 +70,15 @@ def lines(counter: Exported, ladder: Ladder) -> Iterator[Line]:
 class CsvWriter:
     """A line per bucket, as `istat import --from csv` reads it."""
 
-    def __init__(self, file: TextIO, ladder: Ladder) -> None:
+    def __init__(self, file: TextIO) -> None:
         self.totals: Counter[str] = Counter()
-        self._ladder, self._file, self._csv = ladder, file, csv.writer(file, lineterminator="\n")
+        self._file, self._csv = file, csv.writer(file, lineterminator="\n")
         self._csv.writerow(COLUMNS)
 
     def write(self, counter: Exported) -> None:
         """See Writer.write."""
         before = self.totals["buckets"]
-        for line in lines(counter, self._ladder):
+        for line in lines(counter):
             self._csv.writerow(line)
             self.totals["buckets"] += 1
         self.totals["counters"] += self.totals["buckets"] > before
@@ -90,10 +91,10 @@ class CsvWriter:
 class ParquetWriter:
     """The columns of the CSV file, `time` as a timestamp in UTC. Needs pyarrow."""
 
-    def __init__(self, path: Path, ladder: Ladder) -> None:
+    def __init__(self, path: Path) -> None:
         """UsageError when pyarrow is not installed."""
         self.totals: Counter[str] = Counter()
-        self._ladder, self._path = ladder, path
+        self._path = path
         try:
             arrow: Any = importlib.import_module("pyarrow")
             parquet: Any = importlib.import_module("pyarrow.parquet")
@@ -110,7 +111,7 @@ class ParquetWriter:
     def write(self, counter: Exported) -> None:
         """See Writer.write."""
         before = len(self._rows)
-        self._rows += lines(counter, self._ladder)
+        self._rows += lines(counter)
         self.totals.update(counters=int(len(self._rows) > before), buckets=len(self._rows) - before)
         if len(self._rows) >= ROWS_AT_ONCE:
             self._put()
@@ -131,18 +132,18 @@ class ParquetWriter:
 class RingWriter:
     """A folder per counter with a ring file per level, as istatd's store has them."""
 
-    def __init__(self, root: Path, ladder: Ladder) -> None:
+    def __init__(self, root: Path) -> None:
         self.totals: Counter[str] = Counter()
-        self._root, self._ladder = root, ladder
+        self._root = root
 
     def write(self, counter: Exported) -> None:
         """See Writer.write. Names that cannot be a path there are counted."""
-        if not self._fits(counter.name):
+        if not _fits(counter.name, counter.ladder):
             self.totals["no_path"] += 1
             return
-        base = self._ladder.finest.interval
+        base = counter.ladder.finest.interval
         folder = self._root.joinpath(*counter.name.split("."))
-        for level, rows in zip(self._ladder.levels, counter.levels, strict=True):
+        for level, rows in zip(counter.ladder.levels, counter.levels, strict=True):
             if not len(rows):
                 continue
             folder.mkdir(parents=True, exist_ok=True)
@@ -153,12 +154,12 @@ class RingWriter:
             self.totals.update(files=1, buckets=len(rows) - dropped, too_old=dropped)
         self.totals["counters"] += any(map(len, counter.levels))
 
-    def _fits(self, name: str) -> bool:
-        """istatd makes a folder of each component; a folder cannot have the name of a level's file."""
-        parts = name.split(".")
-        levels = {level.name for level in self._ladder.levels}
-        stored = munge(name.encode()).decode("ascii") == name
-        return stored and all(part and len(part) <= MOST_COMPONENT and part not in levels for part in parts)
-
     def finish(self) -> None:
         """See Writer.finish."""
+
+
+def _fits(name: str, ladder: Ladder) -> bool:
+    """istatd makes a folder of each component; a folder cannot have the name of a level's file."""
+    levels = {level.name for level in ladder.levels}
+    stored = munge(name.encode()).decode("ascii") == name
+    return stored and all(part and len(part) <= MOST_COMPONENT and part not in levels for part in name.split("."))

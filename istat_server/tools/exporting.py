@@ -8,18 +8,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from istat.client import QueryClient
 from istat.clock import Clock
 from istat.errors import BadQuery, StoreError, StoreLocked, UsageError
 from istat.kernels import columns
-from istat.retention import Ladder
+from istat.retention import Ladder, Rule, Rules
 from istat.setting_types import Duration
 from istat.subcommands import SubCommand
 from istat_server.foreign.writers import CsvWriter, Exported, ParquetWriter, RingWriter, Writer
 from istat_server.store import manifest
+from istat_server.store.appending import rules_for
 from istat_server.store.interface import Kind
 from istat_server.store.statstore import StatStore
 from istat_server.tools.progress import Progress
@@ -34,35 +36,41 @@ POINTS, NUMBERS = 10_000, 2_000_000
 STATISTICS = ("count", "sum", "min", "max", "sdev")
 
 
+class Named(NamedTuple):
+    """A counter, as a place tells it."""
+
+    name: str
+    event: bool
+    ladder: Ladder
+
+
 class Place(Protocol):
     """Where buckets are read from."""
 
-    ladder: Ladder
+    def counters(self, pattern: str) -> Iterator[list[Named]]:
+        """The counters that fit a pattern, in portions."""
 
-    def counters(self, pattern: str) -> Iterator[list[tuple[str, bool]]]:
-        """Name and whether it is an event counter, of those that fit a pattern, in portions."""
-
-    def read(self, names: Sequence[tuple[str, bool]], level: int, start: int, end: int) -> list[Columns]:
-        """Final rows of a level with start <= time < end."""
+    def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:
+        """Final rows of a level with start <= time < end, of counters of one ladder."""
 
 
 class StorePlace:
     """A store folder that no server has open."""
 
     def __init__(self, store: StatStore) -> None:
-        self.ladder = store.ladder
         self._store = store
 
-    def counters(self, pattern: str) -> Iterator[list[tuple[str, bool]]]:
+    def counters(self, pattern: str) -> Iterator[list[Named]]:
         """See Place.counters."""
         after = -1
         while found := self._store.match(pattern.encode(), NAMES_AT_ONCE, after):
             after = found[-1].id
-            yield [(counter.name, counter.kind is Kind.EVENT) for counter in found]
+            yield [Named(counter.name, counter.kind is Kind.EVENT, self._store.ladder_of(counter.id))
+                   for counter in found]
 
-    def read(self, names: Sequence[tuple[str, bool]], level: int, start: int, end: int) -> list[Columns]:
+    def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:
         """See Place.read."""
-        found = [self._store.find(name.encode()) for name, _ in names]
+        found = [self._store.find(counter.name.encode()) for counter in counters]
         return self._store.select([counter.id for counter in found if counter is not None], level, start, end)
 
 
@@ -71,42 +79,46 @@ class ServerPlace:
 
     def __init__(self, url: str, now: int) -> None:
         self._client, self._now = QueryClient(url, timeout=60.0), now
-        retention = self._client.status().get("store", {}).get("retention")
-        if not isinstance(retention, str):
+        store = self._client.status().get("store", {})
+        told = [one for one in store.get("policies", ()) if not one["leaving"]]
+        if not isinstance(store.get("retention"), str):
             raise StoreError(f"the server at {url} does not say what it keeps")
-        self.ladder = Ladder.parse(retention)
+        self._rules = Rules(Ladder.parse(store["retention"]), tuple(
+            Rule(one["rule"], Ladder.parse(one["retention"])) for one in told if one["rule"]))
 
-    def counters(self, pattern: str) -> Iterator[list[tuple[str, bool]]]:
-        """See Place.counters."""
+    def counters(self, pattern: str) -> Iterator[list[Named]]:
+        """See Place.counters. Ladders are those of the rules that names fit now."""
         offset, more = 0, True
         while more:
             answer = self._client.names(pattern, NAMES_AT_ONCE, offset)
             offset, more = offset + NAMES_AT_ONCE, answer["truncated"]
-            yield [(counter["name"], counter["kind"] == "event") for counter in answer["names"]]
+            yield [Named(counter["name"], counter["kind"] == "event",
+                         self._rules.ladder(self._rules.choose(counter["name"].encode())))
+                   for counter in answer["names"]]
 
-    def read(self, names: Sequence[tuple[str, bool]], level: int, start: int, end: int) -> list[Columns]:
+    def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:
         """See Place.read. What has become too old meanwhile is left out."""
-        interval = self.ladder.levels[level].interval
-        start = max(start, self._now - self.ladder.levels[level].keep + interval)
-        start += -start % interval
-        made: list[Columns] = [columns.Columns() for _ in names]
-        for first in range(start, end, POINTS * interval):
-            until = min(end, first + POINTS * interval)
-            points = -(-(until - first) // interval)
+        kept = counters[0].ladder.levels[level]
+        start = max(start, self._now - kept.keep + kept.interval)
+        start += -start % kept.interval
+        made: list[Columns] = [columns.Columns() for _ in counters]
+        for first in range(start, end, POINTS * kept.interval):
+            points = -(-(min(end, first + POINTS * kept.interval) - first) // kept.interval)
             turn = max(1, NUMBERS // (points * len(STATISTICS)))
-            for at in range(0, len(names), turn):
-                self._ask(names[at : at + turn], made[at : at + turn], first, first + points * interval, interval)
+            for at in range(0, len(counters), turn):
+                self._ask(counters[at : at + turn], made[at : at + turn], first, points, kept.interval)
         return made
 
-    def _ask(self, names: Sequence[tuple[str, bool]], into: Sequence[Columns], start: int, end: int,
+    def _ask(self, counters: Sequence[Named], into: Sequence[Columns], start: int, points: int,
              interval: int) -> None:
-        answer = self._client.series([name for name, _ in names], start, end, (end - start) // interval, STATISTICS)
+        end = start + points * interval
+        answer = self._client.series([counter.name for counter in counters], start, end, points, STATISTICS)
         if answer["interval"] != interval:
             raise BadQuery(f"the server answers buckets of {answer['interval']} s where {interval} s were wanted")
         found = {series["name"]: series for series in answer["series"]}
-        for (name, event), rows in zip(names, into, strict=True):
-            if name in found:
-                _add(rows, found[name], answer["start"], interval, event, (start, end))
+        for counter, rows in zip(counters, into, strict=True):
+            if counter.name in found:
+                _add(rows, found[counter.name], answer["start"], interval, counter.event, (start, end))
 
 
 def _add(rows: Columns, series: dict[str, Any], start: int, interval: int, event: bool, span: tuple[int, int]) -> None:
@@ -135,7 +147,7 @@ def _export(arguments: argparse.Namespace, clock: Clock) -> None:
     end = _time(arguments.end, now, now + 1)
     if start >= end:
         raise UsageError("the range is empty: --from must be before --to")
-    with _place(arguments, clock) as place, _writer(arguments, place.ladder) as writer:
+    with _place(arguments, clock) as place, _writer(arguments) as writer:
         with Progress("exporting", None, arguments.json or arguments.output is None) as progress:
             done = 0
             for pattern in arguments.pattern:
@@ -153,16 +165,17 @@ def _export(arguments: argparse.Namespace, clock: Clock) -> None:
             print(f"{name:<16} {count:>14,}")
 
 
-def _exported(place: Place, names: Sequence[tuple[str, bool]], start: int, end: int) -> Iterator[Exported]:
+def _exported(place: Place, named: Sequence[Named], start: int, end: int) -> Iterator[Exported]:
     """Counters with their rows, a few at a time: the levels of one can be some ten megabytes."""
-    buckets = sum(level.samples for level in place.ladder.levels)
-    turn = max(1, NUMBERS // buckets)
-    for at in range(0, len(names), turn):
-        some = names[at : at + turn]
-        levels = [place.read(some, number, start - start % level.interval, end)
-                  for number, level in enumerate(place.ladder.levels)]
-        for (name, event), *rows in zip(some, *levels, strict=True):
-            yield Exported(name, event, tuple(rows))
+    for ladder, group in groupby(named, lambda counter: counter.ladder):
+        some = list(group)
+        turn = max(1, NUMBERS // sum(level.samples for level in ladder.levels))
+        for at in range(0, len(some), turn):
+            now = some[at : at + turn]
+            levels = [place.read(now, number, start - start % level.interval, end)
+                      for number, level in enumerate(ladder.levels)]
+            for counter, *rows in zip(now, *levels, strict=True):
+                yield Exported(counter.name, counter.event, ladder, tuple(rows))
 
 
 def _time(text: str | None, now: int, default: int) -> int:
@@ -194,7 +207,7 @@ def _place(arguments: argparse.Namespace, clock: Clock) -> Iterator[Place]:
     if state is None:
         raise StoreError(f"{arguments.store} holds no store")
     try:
-        store = StatStore.open(arguments.store, Ladder.parse(state.retention), clock)
+        store = StatStore.open(arguments.store, rules_for(state, None), clock)
     except StoreLocked as error:
         raise StoreLocked(f"{arguments.store} is in use by an istat-server: ask that one, with --server") from error
     try:
@@ -204,18 +217,18 @@ def _place(arguments: argparse.Namespace, clock: Clock) -> Iterator[Place]:
 
 
 @contextmanager
-def _writer(arguments: argparse.Namespace, ladder: Ladder) -> Iterator[Writer]:
+def _writer(arguments: argparse.Namespace) -> Iterator[Writer]:
     if arguments.format == "csv" and arguments.output is None:
-        yield CsvWriter(sys.stdout, ladder)
+        yield CsvWriter(sys.stdout)
     elif arguments.output is None:
         raise UsageError(f"--format {arguments.format} wants --output")
     elif arguments.format == "csv":
         with open(arguments.output, "w", newline="") as file:
-            yield CsvWriter(file, ladder)
+            yield CsvWriter(file)
     elif arguments.format == "parquet":
-        yield ParquetWriter(arguments.output, ladder)
+        yield ParquetWriter(arguments.output)
     else:
-        yield RingWriter(arguments.output, ladder)
+        yield RingWriter(arguments.output)
 
 
 COMMAND = SubCommand("Write buckets of a store or a server to CSV, Parquet or istatd's files.", _arguments, _export)

@@ -117,10 +117,10 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path, store: Path, capsys: py
 
 def test_names_that_are_no_path_are_counted_and_write_nothing(tmp_path: Path) -> None:
     ladder = Ladder.parse(RETENTION)
-    writer = RingWriter(tmp_path / "rings", ladder)
+    writer = RingWriter(tmp_path / "rings")
     row = columns.Columns.from_rows([(NOW, 1, 1.0, 0.0, 1.0, 1.0)])
     for name in ("a..b", ".a", "a.10s", "../../x", "a/b", "x" * 256, "Aa"):
-        writer.write(Exported(name, False, (row, columns.Columns(), columns.Columns())))
+        writer.write(Exported(name, False, ladder, (row, columns.Columns(), columns.Columns())))
     assert writer.totals == {"no_path": 7} and not list(tmp_path.iterdir())
 
 
@@ -128,7 +128,7 @@ def test_of_a_coarser_bucket_only_what_finer_ones_lack_is_a_line() -> None:
     ladder = Ladder.parse("10s:1h,1m:1d")
     fine = columns.Columns.from_rows([(NOW, 1, 5.0, 0.0, 5.0, 5.0), (NOW + 60, 1, 1.0, 0.0, 1.0, 1.0)])
     coarse = columns.Columns.from_rows([(NOW, 3, 12.0, 2.0, 3.0, 5.0), (NOW + 60, 1, 1.0, 0.0, 1.0, 1.0)])
-    found = list(lines(Exported("a", False, (fine, coarse)), ladder))
+    found = list(lines(Exported("a", False, ladder, (fine, coarse))))
     assert [line[2:8] for line in found] == [(NOW, 10, 1, 5.0, 5.0, 5.0), (NOW + 60, 10, 1, 1.0, 1.0, 1.0),
                                              (NOW, 60, 2, 7.0, 3.0, 5.0)]
 
@@ -142,7 +142,7 @@ class FakeServer:
         """Whatever the address."""
 
     def status(self) -> dict[str, Any]:
-        return {"store": {"retention": self.store.ladder.text}}
+        return {"store": self.store.status()}
 
     def names(self, pattern: str, limit: int, offset: int) -> dict[str, Any]:
         found = self.store.match(pattern.encode(), 10_000)
