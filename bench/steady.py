@@ -26,9 +26,11 @@ from bench.systems import Istatd
 from bench.work import STEP, Form, Work, Writer
 
 MB = 1e6  # [bytes]
+NAMES_AT_ONCE = 1 << 20  # [bytes] of lines with new names sent at once: a server makes 100,000 names a second
 SLICE = 0.05  # [s] of load that is sent at once
 ASKED = 500  # counters drawn to be compared at the end
 STAND_IN = 1_000_000_000  # a time of ten digits that a table's text is made with
+OURS = 10_000  # room for the server's own counters beside those of the load
 SETTLE = 15.0  # [s] after the last sample before the counters are asked
 
 
@@ -64,7 +66,7 @@ def load(port: int, counters: int, steps: int, table: int, tell: Connection) -> 
     tell.send("ready")
     tell.recv()
     now = int(time.time()) // STEP * STEP
-    send.tcp(port, [first.replace(b" %d " % STAND_IN, b" %d " % now)])
+    send.tcp(port, slices(first.replace(b" %d " % STAND_IN, b" %d " % now), len(first) // NAMES_AT_ONCE + 1))
     coming = next(source)
     tell.send(now)
     tell.recv()
@@ -98,10 +100,12 @@ def run(counters: int, minutes: float, table: int, folder: Path) -> Run:
     """One server under the load."""
     steps = round(minutes * 60 / STEP)
     system = Istatd(folder)
+    system.extra = ("--max-counters", str(counters + OURS))
     system.start()
     ours, theirs = multiprocessing.Pipe()
     sender = multiprocessing.Process(target=load, args=(system.stat_port, counters, steps, table, theirs))
     sender.start()
+    theirs.close()  # so that the sender's end is heard
     try:
         ours.recv()
         process, pid = system.process, system.process.pid
@@ -175,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with options.folder(chosen) as folder:
         try:
             done = mode(chosen.counters, chosen.minutes, chosen.table, folder / "steady")
-        except BenchError as error:
+        except (BenchError, EOFError) as error:
             raise SystemExit(f"bench: {error}") from error
     if chosen.json:
         save(chosen.json, [done])

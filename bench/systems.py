@@ -80,6 +80,7 @@ class Istatd(System):
     label = "istatd"
     form = Form.ISTATD
     command: tuple[str, ...] = (sys.executable, "-m", "istat_server.main")
+    extra: tuple[str, ...] = ()  # further options
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -97,7 +98,7 @@ class Istatd(System):
             "--store",
             str(self.store),
         ]
-        argv = [*self.command, *options, "--listen-address", "127.0.0.1"]
+        argv = [*self.command, *options, "--listen-address", "127.0.0.1", *self.extra]
         self._process = Process(argv, self.folder / "server.log")
         line = self._process.line()
         found = re.match(r"istat-server ready stat-port=(\d+) http-port=(\d+)", line)
