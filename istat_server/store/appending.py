@@ -152,7 +152,8 @@ class Appender:
         try:
             for where, coded in self._coded:
                 made = workshop.write_blocks(*where, coded, sequence)
-                written.append(replace(made, cleaned=store.changes.last))       # a deleted name got a new id
+                # A deleted name got a new id.
+                written += [replace(entry, cleaned=store.changes.last) for entry in made]
             store.engine.take_journal()             # its name records stand in the names file instead
             records = store.engine.take_names()
             if records:

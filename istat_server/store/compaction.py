@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, groupby
+from typing import Self
 
 from istat.errors import StoreError
 from istat.kernels import blocks
@@ -160,32 +162,58 @@ def _interval(inputs: Sequence[StatFile]) -> int:
     return intervals.pop()
 
 
-class _Output:
-    """A file that comes to be with its first block."""
+class FilesWriter:
+    """Files of one header, one for each range of ids; each comes to be with its first block.
 
-    def __init__(self, folder: Folder, header: Header, interval: int, compress: bool) -> None:
-        self.blocks = blocks.BlockWriter(interval=interval)
+    Leaving a `with` leaves no file but those of `finish`.
+    """
+
+    def __init__(self, folder: Folder, header: Header, compress: bool) -> None:
         self._folder, self._header, self._compress = folder, header, compress
         self._file: StatFileWriter | None = None
-        self._done = False
+        self._done: list[StatFileInfo] = []
+        self._given = False
 
-    def __enter__(self) -> _Output:
+    def __enter__(self) -> Self:
         return self
 
-    def write(self, finished: list[blocks.Block]) -> None:
-        if not finished:
-            return
-        if self._file is None:
-            self._file = StatFileWriter(self._folder, self._header)
-        self._file.add(finished, self._compress)
+    def write(self, finished: Iterable[blocks.Block]) -> None:
+        """Add blocks, by ascending ids."""
+        for ids, group in groupby(finished, key=lambda block: block.first_id >> blocks.ID_BITS):
+            if self._file is None or self._file.header.ids != ids:
+                self._end_file()
+                self._file = StatFileWriter(self._folder, replace(self._header, ids=ids))
+            self._file.add(group, self._compress)
 
-    def finish(self) -> StatFileInfo | None:
-        self.write(self.blocks.finish())
-        return None if self._file is None else self._file.finish()
+    def _end_file(self) -> None:
+        if self._file is not None:
+            self._done.append(self._file.finish())
+            self._file = None
+
+    def finish(self) -> list[StatFileInfo]:
+        """The files."""
+        self._end_file()
+        self._given = True
+        return self._done
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.abort()
+        if not self._given:
+            for info in self._done:
+                os.unlink(info.path)
+
+
+class _Output(FilesWriter):
+    """The same, and the blocks on their way there."""
+
+    def __init__(self, folder: Folder, header: Header, interval: int, compress: bool) -> None:
+        super().__init__(folder, header, compress)
+        self.blocks = blocks.BlockWriter(interval=interval)
+
+    def finish(self) -> list[StatFileInfo]:
+        self.write(self.blocks.finish())
+        return super().finish()
 
 
 class _Feed:
@@ -252,9 +280,7 @@ def _work(
             first_id = last_id + 1
             pause()
         for output in outputs:
-            info = output.finish()
-            if info is not None:
-                done.append(info)
+            done += output.finish()
     return done
 
 

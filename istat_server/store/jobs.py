@@ -15,7 +15,7 @@ from istat.retention import Ladder
 from istat_server.store import compaction
 from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry, folder_of
 from istat_server.store.planning import NO_GRAVES, Derive, Graves, Job, Merge
-from istat_server.store.statfile import Header, StatFile, StatFileInfo, StatFileWriter
+from istat_server.store.statfile import Header, StatFile, StatFileInfo
 
 
 class Workshop:
@@ -49,24 +49,24 @@ class Workshop:
                 found = head.spans(ladder.window(0) if level == 0 else ladder.levels[level].interval)
                 if level == 0:
                     spans[policy] = found
-                info = self._write_head(policy, level, head, sequence)
-                entries.append(self._entry(info, whole=False))
-                if level:
-                    self._regroup(policy, level, info, sequence, entries)
+                interval = ladder.levels[level].interval
+                writer = blocks.BlockWriter(interval=interval)
+                head.write(writer)
+                header = self._header(policy, level, DIRECT if level else FINE, head.first_time,
+                                      head.last_time + interval, (sequence, sequence))
+                for info in self._write_files(policy, header, writer.finish()):
+                    entries.append(self._entry(info, whole=False))
+                    if level:
+                        self._regroup(policy, level, info, sequence, entries)
         except BaseException:
             self.discard(entries)
             raise
         return [replace(entry, cleaned=cleaned) for entry in entries], spans
 
-    def _write_head(self, policy: int, level: int, head: Any, sequence: int) -> StatFileInfo:
-        interval = self._ladders[policy].levels[level].interval
-        writer = blocks.BlockWriter(interval=interval)
-        head.write(writer)
-        header = self._header(policy, level, DIRECT if level else FINE, head.first_time, head.last_time + interval,
-                              (sequence, sequence))
-        with StatFileWriter(self._folder_of(policy, level), header) as file:
-            file.add(writer.finish())
-            return file.finish()
+    def _write_files(self, policy: int, header: Header, made: Sequence[blocks.Block]) -> list[StatFileInfo]:
+        with compaction.FilesWriter(self._folder_of(policy, header.level), header, compress=False) as files:
+            files.write(made)
+            return files.finish()
 
     def _regroup(self, policy: int, level: int, info: StatFileInfo, sequence: int, entries: list[FileEntry]) -> None:
         with StatFile.open(info.path) as source:
@@ -80,14 +80,12 @@ class Workshop:
                 entries += [self._entry(one, whole=False) for one in made]
 
     def write_blocks(self, policy: int, level: int, kind: str, made: Sequence[blocks.Block],
-                     sequence: int) -> FileEntry:
-        """Finished blocks, by ascending id, as a file of a level; one that compaction brings into windows."""
+                     sequence: int) -> list[FileEntry]:
+        """Finished blocks, by ascending id, as files of a level that compaction brings into windows."""
         interval = self._ladders[policy].levels[level].interval
         start, end = min(block.first_time for block in made), max(block.last_time for block in made) + interval
         header = self._header(policy, level, kind, start, end, (sequence, sequence))
-        with StatFileWriter(self._folder_of(policy, level), header) as file:
-            file.add(made)
-            return self._entry(file.finish(), whole=False)
+        return [self._entry(info, whole=False) for info in self._write_files(policy, header, made)]
 
     def run(self, job: Job, open_files: Mapping[str, StatFile], graves: Graves = NO_GRAVES) -> list[FileEntry]:
         """Write what a job asks for, without the deleted counters; `open_files` are its inputs by path."""
@@ -145,4 +143,4 @@ class Workshop:
         header = info.header
         return FileEntry(os.path.relpath(info.path, self._folder), header.level, header.kind, header.start,
                          header.end, header.seq_lo, header.seq_hi, info.rows, info.size, whole, self._made,
-                         int(header.policy))
+                         int(header.policy), ids=header.ids)

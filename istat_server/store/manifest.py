@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 VERSION = 2         # 2 adds settled files, imports, several ladders, and what a file entry says of deletes
 READABLE = (1, 2)
 NAME, PREVIOUS = "MANIFEST", "MANIFEST.previous"
+ALL_IDS = -1    # in place of a range of ids: the file is from before files were split by them
 FINE, DIRECT, DERIVED, SETTLED = "fine", "direct", "derived", "settled"
 
 
@@ -42,6 +43,7 @@ class FileEntry:
     made: int                   # Unix seconds
     policy: int = 0             # the ladder whose family of files it belongs to
     cleaned: int = 0            # deletes up to this one have no rows in it
+    ids: int = ALL_IDS          # id >> blocks.ID_BITS of all ids in it
 
 
 @dataclass(frozen=True)

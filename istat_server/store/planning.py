@@ -102,11 +102,14 @@ def next_job(manifest: Manifest, now: int, force: bool = False,
 def _merge_in(family: Family, now: int, force: bool, avoid: Collection[str]) -> Merge | None:
     for level in range(len(family.ladder.levels)):
         for kind in (FINE, DIRECT, SETTLED, DERIVED):
-            entries = [entry for entry in family.files
-                       if entry.level == level and entry.kind == kind and entry.path not in avoid]
-            merge = _merge(entries, kind, family.ladder.window(level), now, force)
-            if merge:
-                return Merge(tuple(merge))
+            groups: dict[int, list[FileEntry]] = {}
+            for entry in family.files:
+                if entry.level == level and entry.kind == kind and entry.path not in avoid:
+                    groups.setdefault(entry.ids, []).append(entry)
+            for entries in groups.values():
+                merge = _merge(entries, kind, family.ladder.window(level), now, force)
+                if merge:
+                    return Merge(tuple(merge))
     return None
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
-from istat.kernels import columns
-from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry
+from istat.kernels import blocks, columns
+from istat_server.store.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SETTLED, FileEntry
 from istat_server.store.statfile import StatFile
 
 if TYPE_CHECKING:
@@ -112,13 +112,13 @@ class _Reader:
             return [self._finest(at, files, asked.start, asked.end) for at in range(len(asked.ids))]
         direct = self._files(asked.level, DIRECT, asked.start, asked.end)
         settled = self._files(asked.level, SETTLED, asked.start, asked.end)
-        plans = {frozenset[int](): self._plan(frozenset())}
+        plans: dict[tuple[frozenset[int], int], list[Piece]] = {}
         answers = []
-        for at in range(len(asked.ids)):
-            late = self._late_spans(at)
-            if late not in plans:
-                plans[late] = self._plan(late)
-            answers.append(self._coarse(at, plans[late], direct, settled))
+        for at, id in enumerate(asked.ids):
+            key = self._late_spans(at), id >> blocks.ID_BITS
+            if key not in plans:
+                plans[key] = self._plan(*key)
+            answers.append(self._coarse(at, plans[key], direct, settled))
         return answers
 
     def _files(self, level: int, kind: str, start: int, end: int) -> list[LiveFile]:
@@ -127,6 +127,8 @@ class _Reader:
                 and live.entry.start < end and live.entry.end > start]
 
     def _read(self, live: LiveFile, id: int, start: int, end: int, into: Columns) -> None:
+        if not _may_hold(live, id >> blocks.ID_BITS):
+            return
         try:
             live.file.read(id, start, end, into)
         except StoreCorrupt as error:
@@ -171,13 +173,13 @@ class _Reader:
         rows.extend(self._live[0][at])
         return frozenset(row[0] - row[0] % view.span for row in rows.rows()) & view.derived
 
-    def _plan(self, late: frozenset[int]) -> list[Piece]:
+    def _plan(self, late: frozenset[int], ids: int) -> list[Piece]:
         """What to read where, in order of time. Neighbouring spans that one file holds are one piece."""
         asked, span = self._question, self._view.span
         done = sorted(start for start in self._view.derived - late
                       if start < asked.end and start + span > asked.start)
-        derived = sorted(self._files(asked.level, DERIVED, asked.start, asked.end),
-                         key=lambda live: -live.entry.seq_hi)
+        derived = sorted((live for live in self._files(asked.level, DERIVED, asked.start, asked.end)
+                          if _may_hold(live, ids)), key=lambda live: -live.entry.seq_hi)
         plan: list[Piece] = []
         at = asked.start
         for begin in done:
@@ -233,6 +235,11 @@ class _Reader:
             rows.fold_rates()
         else:
             rows.fold(False)
+
+
+def _may_hold(live: LiveFile, ids: int) -> bool:
+    """Whether a file may have rows of this range of ids."""
+    return live.entry.ids in (ids, ALL_IDS)
 
 
 def regroup(rows: Columns, interval: int, event: bool) -> Columns:

@@ -46,18 +46,23 @@ class Header:
     end: int
     seq_lo: int
     seq_hi: int
-    part: int = 0  # files of one window are split by id
+    part: int = 0  # a number that no other file of the store has
+    ids: int = -1  # id >> blocks.ID_BITS of all ids in it; -1: a file from before they were split by that
     replaces: tuple[str, ...] = ()
     columns: tuple[str, ...] = COLUMNS
 
     @property
     def name(self) -> str:
         """The file's name: unique as long as sequences are."""
-        return f"{self.start}-{self.end}-{self.seq_lo}-{self.seq_hi}-{self.kind}-{self.part}{SUFFIX}"
+        ids = f".{self.ids}" if self.ids > 0 else ""
+        return f"{self.start}-{self.end}-{self.seq_lo}-{self.seq_hi}-{self.kind}-{self.part}{ids}{SUFFIX}"
 
     def encode(self) -> bytes:
         """The header's bytes, checksum included."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+        fields = asdict(self)
+        if self.ids < 0:
+            del fields["ids"]
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
         head = PREFIX.pack(MAGIC, VERSION, 0, len(text)) + text
         return head + CRC.pack(zlib.crc32(head))
 

@@ -134,7 +134,8 @@ def test_old_files_are_read(name: str) -> None:
             assert (id, event) in [(i, e) for i, e, _ in file.reader(entry).runs()]
 
 
-@pytest.mark.parametrize("name", [name for name, (_, _, pack) in FILES.items() if not pack])
+# full.statfile is from when a block could hold ids of two ranges (blocks.ID_BITS): it is only read.
+@pytest.mark.parametrize("name", ["tiny.statfile", "derived.statfile"])
 def test_the_same_rows_still_give_the_same_bytes(tmp_path: Path, name: str) -> None:
     header, content, pack = FILES[name]
     assert write(tmp_path, header, content, pack).read_bytes() == (FIXTURES / name).read_bytes()

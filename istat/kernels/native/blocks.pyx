@@ -12,7 +12,7 @@ from istat.kernels.native.columns cimport FOLD_GAUGES, FOLD_RATES, FOLD_TOTALS, 
 from istat.kernels.native.runs cimport EVENT, JOINT, SINGLE, decode_run, encode_run, is_single
 from istat.kernels.native.streams cimport MALFORMED, NO_MEMORY, PADDING, Coder, free_coder
 
-from istat.kernels.python.blocks import Block
+from istat.kernels.python.blocks import ID_BITS as ID_BITS_OF_TWIN, Block
 
 cdef enum:
     VERSION = 1
@@ -20,8 +20,12 @@ cdef enum:
     MOST_ROWS = 1 << 20     # rows of one block: bounds what hostile bytes can make a reader allocate
     MOST_OUTPUTS = 64
     VALUES_OF_ROW = 5
+    RANGE_BITS = 18         # ID_BITS of the twin
     NUMBER_BYTES = 10       # a 64-bit number in groups of seven bits
     WRONG_KIND = -3
+
+ID_BITS = ID_BITS_OF_TWIN
+assert ID_BITS == RANGE_BITS
 
 cdef int64_t LAST_TIME = <int64_t>1 << 62
 cdef uint64_t MOST_ID = (<uint64_t>1 << 32) - 1
@@ -124,7 +128,8 @@ cdef class BlockWriter:
         cdef Py_ssize_t room
         cdef void *made
         cdef Entry *entry
-        if self.runs and self.values + values > self.max_values and self._close():
+        if self.runs and (self.values + values > self.max_values
+                          or self.entries[self.runs - 1].id >> RANGE_BITS != id >> RANGE_BITS) and self._close():
             return NO_MEMORY
         if self.runs == self.entries_room:
             room = self.entries_room * 2 + 64

@@ -18,6 +18,8 @@ MOST_ROWS = 1 << 20  # rows of one block: bounds what hostile bytes can make a r
 MOST_ID = (1 << 32) - 1
 MOST_OUTPUTS = 64
 VALUES_OF_ROW = 5
+# The ids of one block agree above this many bits, so that files can be cut between blocks at the same ids.
+ID_BITS = 18
 
 
 class Block(NamedTuple):
@@ -88,7 +90,8 @@ class BlockWriter:
 
     def _put_part(self, id: int, event: bool, rows: list[Row], width: int) -> None:
         values = len(rows) * width
-        if self._entries and self._values + values > self._max_values:
+        if self._entries and (self._values + values > self._max_values
+                              or self._entries[-1].id >> ID_BITS != id >> ID_BITS):
             self._close()
         flags, data = runs.encode_run(rows, self._unit, event)
         self._entries.append(_Entry(id, len(rows), flags, rows[0][0], rows[-1][0], data))
