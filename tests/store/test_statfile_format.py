@@ -135,7 +135,7 @@ def test_old_files_are_read(name: str) -> None:
 
 
 # full.statfile is from when a block could hold ids of two ranges (blocks.ID_BITS): it is only read.
-@pytest.mark.parametrize("name", ["tiny.statfile", "derived.statfile"])
+@pytest.mark.parametrize("name", ["v1/tiny.statfile", "v1/derived.statfile", "v2/coarse.statfile"])
 def test_the_same_rows_still_give_the_same_bytes(tmp_path: Path, name: str) -> None:
     header, content, pack = FILES[name]
     assert write(tmp_path, header, content, pack).read_bytes() == (FIXTURES / name).read_bytes()
