@@ -38,6 +38,10 @@ def fill(path):
                 continue
 
 
+def reserved(server):
+    return server.get("/api/v1/status")["store"]["reserve_bytes"]
+
+
 def refusing(server):
     return server.get("/api/v1/status")["store"]["refusing"]
 
@@ -82,6 +86,7 @@ def test_a_full_disk_and_space_again(tmp_path, disk, names):
         before = count(server)
         sender.send(names)
         server.wait_until(lambda: count(server) == before + 1000, "samples are taken again")
+        server.wait_until(lambda: reserved(server), "the reserve is made again")
         taken = count(server)
         assert sender.sent - server.refused()["store_refuses"] <= taken < sender.sent
         time.sleep(SAFE)
@@ -91,15 +96,23 @@ def test_a_full_disk_and_space_again(tmp_path, disk, names):
         assert count(server) == taken
 
 
-def test_an_end_while_the_disk_is_full_keeps_what_was_taken(tmp_path, disk):
+@pytest.mark.parametrize("reserve", [True, False])
+def test_an_end_while_the_disk_is_full_keeps_what_was_taken(tmp_path, disk, reserve):
     server = ServerProcess(tmp_path, store=disk / "store", fake_time=NOW, flush=3600).start()
     sender = Sender(server)
     sender.send()
     server.wait_until(lambda: count(server) == 1000, "the samples are taken")
+    server.wait_until(lambda: reserved(server), "there is a reserve")
     time.sleep(SAFE)
+    if not reserve:
+        os.unlink(disk / "store/reserve")
     fill(disk / "ballast")
-    assert server.terminate() != 0                      # it could not write what it held, and says so
-    assert "the journal keeps it" in server.log()
+    if reserve:
+        assert server.terminate() == 0                  # what it held is in files
+        assert "kept in reserve" in server.log()
+    else:
+        assert server.terminate() != 0                  # it could not write what it held, and says so
+        assert "the journal keeps it" in server.log()
     os.unlink(disk / "ballast")
     with server:
         assert count(server) == 1000

@@ -113,7 +113,7 @@ class Flushing:
         """The head becomes files; whether it did."""
         began = self._clock.monotonic()
         try:
-            self._write(held)
+            self._files.reserve.use(lambda: self._write(held))
         except Exception as error:  # noqa: BLE001 - whatever it was, these rows must not be forgotten
             self.errors += 1
             if str(error) != self.problem:

@@ -5,11 +5,9 @@ Knows when work may be done and what becomes of its result; `planning` decides w
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from istat.clock import Clock
 from istat.errors import StoreError, StoreFull
@@ -19,6 +17,7 @@ from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.manifest import FileEntry, Manifest
 from istat_server.store.pool import Pool, Work
+from istat_server.store.reserve import free_bytes
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +28,6 @@ GIVE_WAY_SECONDS = 2.0
 GIVE_WAY_STEP = 0.02
 # Merges wait while less than this would be left: what is left is the journal's and the head's [bytes].
 KEEP_FREE = 32 << 20
-
-
-def free_bytes(folder: Path) -> int:
-    """What may still be written to the disk that a folder is on."""
-    disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize
 
 
 class Interrupted(Exception):
@@ -74,6 +67,8 @@ class Housekeeping:
             if not self.problem:
                 self._plan_at = self._clock.monotonic()
                 self._work = self._background.spawn(self.do, job, self._graves(False))
+        if self._work is None and self._files.reserve.due():
+            self._work = self._background.spawn(self._files.reserve.make)
 
     def finish(self) -> None:
         """Wait for the job under way."""
@@ -135,10 +130,12 @@ class Housekeeping:
         """In a thread: carry out one job and commit it."""
         files = self._files
         try:
-            result = self._workshop(self._give_way).run(job, files.open_files(), graves)
-            files.commit(lambda state: _after(state, job, result), result)
-            if isinstance(job, planning.Expire):        # room is wanted now, perhaps for the very next MANIFEST
-                files.remove(entry.path for entry in job.inputs)
+            if isinstance(job, planning.Expire):
+                files.reserve.use(lambda: files.commit(lambda state: _after(state, job, ()), ()))
+                files.remove(entry.path for entry in job.inputs)    # room is wanted now, perhaps for the next MANIFEST
+            else:
+                result = self._workshop(self._give_way).run(job, files.open_files(), graves)
+                files.commit(lambda state: _after(state, job, result), result)
         except Interrupted:
             log.info("a job on %s was left undone", files.folder)
             return

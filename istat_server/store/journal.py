@@ -17,7 +17,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,15 +156,16 @@ def sync_folder(folder: Path) -> None:
 class Journal:
     """The segment being written, and the two threads that write and sync it."""
 
-    def __init__(self, folder: Path, number: int, uuid: bytes, sync_seconds: float = 1.0) -> None:
-        """Opens segment `number`, which must not exist."""
+    def __init__(self, folder: Path, number: int, uuid: bytes, sync_seconds: float = 1.0,
+                 room: Callable[[], bool] = lambda: True) -> None:
+        """Opens segment `number`, which must not exist. `room`: whether to go on after the disk was full."""
         self.number = number
         self.written = 0                    # [bytes] in frames, since the start
         self.synced = 0                     # of these, those that fdatasync has covered
         self.error: OSError | None = None
         self.needs_cut = False
         self.unsynced_since: float | None = None    # monotonic time of the oldest byte not synced
-        self._folder, self._uuid, self._sync_seconds = folder, uuid, sync_seconds
+        self._folder, self._uuid, self._sync_seconds, self._room = folder, uuid, sync_seconds, room
         self._wake = threading.Condition()
         self._queue: deque[tuple[int, bytes] | int] = deque()
         self._pending = 0
@@ -197,6 +198,14 @@ class Journal:
             self._queue.append(self.number)
             self._wake.notify()
             return self.number
+
+    def skip_to(self, number: int) -> None:
+        """What waits to be written before segment `number` begins is not needed any more: it is in files."""
+        with self._wake:
+            if number in self._queue:
+                while self._queue[0] != number:
+                    self._queue.popleft()
+                self._pending = sum(len(item[1]) for item in self._queue if not isinstance(item, int))
 
     @property
     def pending(self) -> int:
@@ -260,7 +269,7 @@ class Journal:
             done = self._try(item)
             with self._wake:
                 self._busy = False
-                if done:
+                if done and self._queue and self._queue[0] is item:     # else it was skipped meanwhile
                     self._queue.popleft()
                     if not isinstance(item, int):
                         self._pending -= len(item[1])
@@ -270,6 +279,8 @@ class Journal:
                 time.sleep(RETRY_SECONDS)
 
     def _try(self, item: tuple[int, bytes] | int) -> bool:
+        if self.error is not None and self.error.errno == errno.ENOSPC and not self._room():
+            return False
         try:
             if isinstance(item, int):
                 self._turn_over(item)

@@ -19,6 +19,7 @@ from istat_server.store.blockcache import BlockCache
 from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.manifest import FileEntry, Manifest
 from istat_server.store.reading import FamilyView, LiveFile, View
+from istat_server.store.reserve import Reserve
 from istat_server.store.statfile import StatFile
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class LiveFiles:
         self.manifest = state
         self.blocks = BlockCache(cache_bytes)
         self.watch = ClockWatch(clock, state.saved)
+        self.reserve = Reserve(folder)
         self.unreadable: set[str] = set()   # damaged or gone, or inputs of merges that failed: left alone in this life
         self.totals = {"files_written": 0, "bytes_written": 0, "damaged_files": 0}
         self.bare_until = _bare(state)      # per policy

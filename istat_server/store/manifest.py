@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from istat.errors import StoreCorrupt
+from istat.errors import StoreCorrupt, StoreError
 from istat.retention import Ladder, Level
 from istat_server.store.journal import private, sync_folder
 
@@ -161,16 +161,23 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes, where: str) -> Manifest:
-    """The manifest that bytes describe. StoreCorrupt when they do not."""
+    """The manifest that bytes describe. StoreCorrupt when they do not, StoreError when a newer istatd wrote them: then
+    the one before must not be used either."""
     head, _, body = data.partition(b"\n")
     words = head.split()
     if len(words) != 4 or words[0] != b"istat-manifest" or not all(word.isalnum() for word in words[1:]):
         raise StoreCorrupt(f"{where}: this is no MANIFEST")
     if words[1] not in [b"%d" % version for version in READABLE]:
-        raise StoreCorrupt(f"{where}: version {words[1].decode()} was written by a newer istatd")
+        raise StoreError(f"{where}: version {words[1].decode()} was written by a newer istatd; start that one")
     if words[3] != b"%d" % len(body) or words[2] != b"%08x" % zlib.crc32(body):
         raise StoreCorrupt(f"{where}: the checksum is wrong")
-    fields = json.loads(body)
+    try:
+        return _decoded(json.loads(body))
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreCorrupt(f"{where}: it does not say what a MANIFEST says: {error!r}") from error
+
+
+def _decoded(fields: dict[str, Any]) -> Manifest:
     fields["files"] = tuple(FileEntry(**entry) for entry in fields["files"])
     fields["names"] = tuple(fields["names"])
     if "policies" not in fields:            # written when there was one ladder only
@@ -203,7 +210,7 @@ def save(folder: Path, manifest: Manifest) -> None:
 def load(folder: Path) -> tuple[Manifest | None, str]:
     """(manifest, what went wrong with it): the MANIFEST, else the previous one, else None for a new store.
 
-    StoreCorrupt when there are manifests but none can be read.
+    StoreCorrupt when there are manifests but none can be read, or none but other files of a store.
     """
     problem = ""
     for name in (NAME, PREVIOUS):
@@ -216,6 +223,9 @@ def load(folder: Path) -> tuple[Manifest | None, str]:
             problem = str(error)
     if any((folder / name).exists() for name in (NAME, PREVIOUS)):
         raise StoreCorrupt(f"{problem}; there is no older MANIFEST that can be read either")
+    if any(path.suffix in (".statfile", ".names", ".journal") for path in folder.glob("*/*")):
+        raise StoreCorrupt(f"{folder / NAME}: is missing, and so is the one before it, but there are files of a store; "
+                           f"put it back, or make a new one with: istat check --repair {folder}")
     return None, ""
 
 

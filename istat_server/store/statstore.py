@@ -42,6 +42,7 @@ ROWS_AT_ONCE = 4000
 IDS_AT_ONCE = 4
 CHANGES_AT_ONCE = 10_000    # counters deleted before others have their turn: some 10 ms
 JOURNAL_SECONDS = 10.0      # that one who changes something waits for it to be written
+RESCUE_SECONDS = 5.0        # between two cuts because the journal cannot be written
 FEED_BYTES = 64 << 10       # journal records handed over at once rather than at the next tick [bytes]
 # A head may grow to this for each counter in it: its open bucket (64 bytes) and a minute of closed rows (24 each), so
 # that a cut writes several rows a counter, which is what makes files small, however many counters there are [bytes].
@@ -145,7 +146,8 @@ class StatStore:
         self.totals["journal_torn_bytes"] = damage.torn_bytes
         self._set_limits(self._clock.now())
         self.engine.take_journal()
-        self._journal = journal.Journal(self.folder / "journal", last + 1, self.files.uuid, self._options.journal_sync)
+        self._journal = journal.Journal(self.folder / "journal", last + 1, self.files.uuid, self._options.journal_sync,
+                                        self.files.reserve.room)
 
     def close(self) -> None:
         """Write everything that is in memory to StatFiles, then let go of the folder."""
@@ -172,14 +174,20 @@ class StatStore:
         self._hand_over()
         self._set_limits(self._clock.now())
         self.flushing.tick()
+        failing = self._journal.error is not None and self._rescue()
         elapsed = self._clock.monotonic() - self._cut_at
         if not self.flushing.holding and (elapsed >= self._options.cut_seconds or self._journal.needs_cut
-                                          or self._full()):
+                                          or self._full() or failing):
             self._cut()
         self._problem = self._why_refuse()
         self.housekeeping.tick()
         held = self.flushing.cleaned
         self.changes.tick(self._head_cleaned if held is None else min(held, self._head_cleaned))
+
+    def _rescue(self) -> bool:
+        """The journal cannot be written: what waits for it goes to files by a cut. Whether it is time for one."""
+        self._journal.skip_to(self.files.manifest.replay_from)
+        return self._clock.monotonic() - self._cut_at >= RESCUE_SECONDS
 
     def _why_refuse(self) -> str:
         if self._journal.error is not None:
@@ -244,6 +252,8 @@ class StatStore:
             self._head_cleaned = self.changes.last
             if self._journal.needs_cut:
                 self._journal.cut()
+            elif self._journal.error is not None:       # all that waits for the old segment is in files
+                self._journal.skip_to(self._journal.cut())
             return
         self.totals["cuts"] += 1
         self.flushing.hold(Held(frozen, names, self._journal.cut(), self._head_cleaned))
@@ -254,7 +264,8 @@ class StatStore:
         self.flushing.settle()
         self._cut()
         self.flushing.settle()
-        if self._journal.error is not None:
+        self._journal.skip_to(self.files.manifest.replay_from)
+        if self._journal.error is not None and self._journal.pending:
             raise StoreError(f"the journal cannot be written: {self._journal.error}")
 
     def compact(self) -> None:
@@ -401,7 +412,7 @@ class StatStore:
             "refusing": self._problem, "flush_problem": self.flushing.problem, "flush_errors": self.flushing.errors,
             "flush_seconds": self.flushing.seconds, "work_problem": self.housekeeping.problem,
             "expiry_problem": self.housekeeping.expiry_problem, "jobs": self.housekeeping.jobs,
-            "deleted_waiting": self.changes.waiting,
+            "reserve_bytes": self.files.reserve.held, "deleted_waiting": self.changes.waiting,
             **{f"counters_{what}": count for what, count in self.changes.totals.items()},
             **self.totals, **self.files.totals,
         }

@@ -141,6 +141,54 @@ def test_a_failed_sync_asks_for_a_new_segment(tmp_path, monkeypatch):
     writer.close()
 
 
+def test_what_waits_behind_a_failing_disk_can_be_left_out_for_a_new_segment(tmp_path, monkeypatch):
+    broken = []
+    writev = journal.os.writev
+
+    def fail(handle, parts):
+        if handle in broken:
+            raise OSError(errno.EIO, "Input/output error")
+        return writev(handle, parts)
+
+    monkeypatch.setattr(journal.os, "writev", fail)
+    writer = Journal(tmp_path, 1, UUID)
+    broken.append(writer._file)
+    writer.append(1, b"one")
+    wait_for(lambda: writer.error is not None)
+    writer.append(2, b"two")
+    writer.append(3, b"three")
+    writer.skip_to(2)                                   # no such segment begins: nothing happens
+    assert writer.pending == 11
+    number = writer.cut()
+    writer.append(4, b"four")
+    writer.skip_to(number)
+    wait_for(lambda: writer.error is None and writer.pending == 0)
+    writer.close()
+    assert frames(tmp_path / "00000002.journal")[0] == [(4, b"four")]
+
+
+def test_after_a_full_disk_it_goes_on_when_there_is_room(tmp_path, monkeypatch):
+    room, failed = [], []
+    writev = journal.os.writev
+
+    def fail(handle, parts):
+        if not failed:
+            failed.append(1)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return writev(handle, parts)
+
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(journal.os, "writev", fail)
+    asked = []
+    writer = Journal(tmp_path, 1, UUID, room=lambda: asked.append(1) or bool(room))
+    writer.append(1, b"one")
+    wait_for(lambda: len(asked) > 3)
+    assert writer.pending == 3
+    room.append(1)
+    wait_for(lambda: writer.pending == 0 and writer.error is None)
+    writer.close()
+
+
 def test_names_files_are_the_same_format(tmp_path):
     journal.write_names(tmp_path / "00000001.names", 1, UUID, b"records")
     assert frames(tmp_path / "00000001.names")[0] == [(0, b"records")]

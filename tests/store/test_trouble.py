@@ -359,3 +359,42 @@ def test_segments_that_only_the_previous_manifest_needs_go_after_a_restart_too(t
     assert min(int(path.stem) for path in (tmp_path / "journal").iterdir()) == oldest
     assert kept - set((tmp_path / "journal").iterdir())
     store.close()
+
+
+def test_a_store_without_any_manifest_is_not_taken_for_a_new_one(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    put(store, "a 1")
+    store.close()
+    files = files_on_disk(store)
+    (tmp_path / "MANIFEST").unlink()
+    (tmp_path / "MANIFEST.previous").unlink()
+    with pytest.raises(StoreCorrupt, match="istat check --repair"):
+        open_store(tmp_path, clock)
+    assert files_on_disk(store) == files
+
+
+def test_a_newer_manifest_is_refused_though_the_one_before_could_be_read(tmp_path, clock):
+    open_store(tmp_path, clock).close()
+    path = tmp_path / "MANIFEST"
+    (tmp_path / "MANIFEST.previous").write_bytes(path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(b"istat-manifest %d" % manifest.VERSION, b"istat-manifest 99", 1))
+    with pytest.raises(StoreError, match="newer istatd") as caught:
+        open_store(tmp_path, clock)
+    assert not isinstance(caught.value, StoreCorrupt)
+    assert path.read_bytes().startswith(b"istat-manifest 99")
+
+
+@pytest.mark.parametrize("text", [b"", b"istat", b"istatd store 1", b"\xff\xfe\x00"])
+def test_what_a_crash_or_damage_left_of_format_is_written_anew(tmp_path, clock, text):
+    open_store(tmp_path, clock).close()
+    (tmp_path / "FORMAT").write_bytes(text)
+    open_store(tmp_path, clock).close()
+    assert (tmp_path / "FORMAT").read_bytes() == b"istatd store 1\n"
+
+
+@pytest.mark.parametrize("text", [b"istatd store 2\n", b"something else"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path, clock, text):
+    (tmp_path / "FORMAT").write_bytes(text)
+    with pytest.raises(StoreError):
+        open_store(tmp_path, clock)
+    assert (tmp_path / "FORMAT").read_bytes() == text
