@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from istat.errors import StoreCorrupt
+from istat.errors import StoreError
 from istat_server.store.manifest import SETTLED, FileEntry, Import, Manifest, Policy, decode, encode
 
 ENTRY = FileEntry("5m/a.statfile", 1, SETTLED, 0, 300, 1, 1, 1, 100, True, 1325395000, policy=2, cleaned=7)
@@ -37,5 +37,5 @@ def test_version_1_is_read_with_what_version_2_added_at_its_defaults() -> None:
 
 
 def test_a_newer_version_is_refused_by_its_number() -> None:
-    with pytest.raises(StoreCorrupt, match="version 3 was written by a newer istatd"):
+    with pytest.raises(StoreError, match="version 3 was written by a newer istatd"):
         decode(wrapped(3, {}), "here")
