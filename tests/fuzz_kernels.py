@@ -208,6 +208,28 @@ def search_names(rng: random.Random, reached: Counter[str]) -> None:
     table.match(pattern)
     table.search([pattern[:3], pattern[3:]])
     table.children(pattern)
+    search_segments(rng, reached, table, pattern)
+
+
+def search_segments(rng: random.Random, reached: Counter[str], table: Any, text: bytes) -> None:
+    """The same names in segments, some of them taken away or called otherwise since, and automata of any bytes."""
+    cuts = sorted(rng.randrange(len(table) + 1) for _ in range(3))
+    segments = [KERNELS.search.build(table, *cut) for cut in zip([0, *cuts[:-1]], cuts, strict=True)]
+    for id in rng.sample(range(len(table)), min(3, len(table))):
+        table.remove(id)
+        tried(reached, table.put_back, id, rng.choice([text, table.name(id)]))
+    if rng.random() < 0.5:
+        segments[1:] = [KERNELS.search.merge(table, *segments[1:])]
+    where = table, segments, (cuts[-1], len(table)), table.moved
+    states = rng.randint(2, 6)
+    pattern = tried(reached, KERNELS.search.Pattern, bytes(rng.choices((0, 0, 1, 2), k=256)),
+                    bytes(rng.choices((*range(states), 0), k=2 * 3 * states)), rng.randbytes(states), text[:2], [text[2:]])
+    if pattern is not None:
+        KERNELS.search.find(*where, pattern, rng.randint(-1, 9), rng.randint(-1, 9))
+    for limit in (-1, 0, 3):
+        KERNELS.search.find_words(*where, [text[:rng.randint(0, 9)], b"a"], limit)
+        KERNELS.search.children(*where, text.rpartition(b".")[0], limit)
+    KERNELS.search.work(*where[:3], pattern, [text])
 
 
 TARGETS = (feed_lines, read_blocks, search_names)
