@@ -187,9 +187,13 @@ class QueryClient:
                 question[key] = int(value)
         return self._object("POST", "/api/v1/series", json=question)
 
-    def names(self, match: str = "*", limit: int = 1000, offset: int = 0) -> dict[str, Any]:
-        """Counters whose names match a pattern with * : {"names": [{"name", "kind"}], "truncated"}."""
-        question = {"match": match, "limit": limit, "offset": offset}
+    def names(self, match: str = "*", limit: int = 1000, offset: int = 0, regex: str = "") -> dict[str, Any]:
+        """Counters whose names match a pattern with * : {"names": [{"name", "kind"}], "truncated"}.
+
+        With `regex` those in whose names this regular expression is found.
+        """
+        question: dict[str, str | int] = {"limit": limit, "offset": offset}
+        question.update({"regex": regex} if regex else {"match": match})
         return self._object("GET", "/api/v1/names", params=question)
 
     def children(self, prefix: str = "") -> dict[str, Any]:

@@ -77,6 +77,7 @@ def _parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.Argum
     query.add_argument("--columns", default="avg,min,max", help="of count sum avg min max sdev")
     ls = asks(add("ls", _ls, "List counters whose names match a pattern with *."))
     ls.add_argument("pattern", nargs="?", default="*")
+    ls.add_argument("--regex", action="store_true", help="the pattern is a regular expression, found anywhere")
     ls.add_argument("--limit", type=int, default=1000, metavar="N")
     send = add("send", _send, "Send one sample. A name that begins with * is an event counter.")
     send.add_argument("name", metavar="NAME")
@@ -127,7 +128,8 @@ def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str
 
 
 def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
-    answer = QueryClient(arguments.server).names(arguments.pattern, arguments.limit)
+    asked = {"regex" if arguments.regex else "match": arguments.pattern}
+    answer = QueryClient(arguments.server).names(limit=arguments.limit, **asked)
     if arguments.json:
         _print_json(answer)
         return

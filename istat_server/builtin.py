@@ -23,11 +23,13 @@ def istat_open_store(settings: Values, clock: Clock) -> Any:
     options = Options(cut_seconds=settings["flush"], journal_sync=settings["journal-sync"],
                       max_counters=settings["max-counters"])
     rules = Rules(settings["retention"], settings["retention-rules"])
-    # Three pools, so that neither a question nor a head to be written ever waits behind a merge.
+    # Four pools, so that neither a question, a head to be written nor new names ever wait behind a merge.
     chores = ThreadPool(1)
     chores.spawn(step_back).get()
+    indexing = ThreadPool(1)
+    indexing.spawn(step_back).get()
     return StatStore.open(settings["store"], rules, clock, pool=gevent.get_hub().threadpool,
-                          background=ThreadPool(1), options=options, chores=chores)
+                          background=ThreadPool(1), options=options, chores=chores, indexing=indexing)
 
 
 @hookimpl

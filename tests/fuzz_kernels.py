@@ -222,8 +222,9 @@ def search_segments(rng: random.Random, reached: Counter[str], table: Any, text:
         segments[1:] = [KERNELS.search.merge(table, *segments[1:])]
     where = table, segments, (cuts[-1], len(table)), table.moved
     states = rng.randint(2, 6)
+    moves = b"".join(bytes([rng.randrange(states), 0]) for _ in range(3 * states))
     pattern = tried(reached, KERNELS.search.Pattern, bytes(rng.choices((0, 0, 1, 2), k=256)),
-                    bytes(rng.choices((*range(states), 0), k=2 * 3 * states)), rng.randbytes(states), text[:2], [text[2:]])
+                    damaged(rng, moves) if rng.random() < 0.1 else moves, rng.randbytes(states), text[:2], [text[2:]])
     if pattern is not None:
         KERNELS.search.find(*where, pattern, rng.randint(-1, 9), rng.randint(-1, 9))
     for limit in (-1, 0, 3):

@@ -14,10 +14,11 @@ import falcon
 
 from istat.errors import BadQuery
 from istat.names import stored
+from istat.patterns import check_pattern
 from istat_server.http.admin import AdminToken
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import parameter, read_object, send_json, strings, turn, whole_number
-from istat_server.query.patterns import check_pattern, in_pages
+from istat_server.query.patterns import in_pages
 from istat_server.store.interface import Counter, Deleted, Store
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from istat.clock import Clock
 from istat.errors import BadQuery
 from istat.kernels import render
 from istat.names import stored
+from istat.patterns import check_pattern
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import (
     Turns,
@@ -29,7 +30,7 @@ from istat_server.http.reply import (
     turn,
     whole_number,
 )
-from istat_server.query.patterns import check_pattern, in_pages
+from istat_server.query.patterns import in_pages
 from istat_server.query.select import LATEST, Series, check_range, series
 from istat_server.store.interface import Counter, Store
 
@@ -88,10 +89,13 @@ class Native:
 
     def get_names(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/names: counters by pattern, in pages."""
-        pattern = check_pattern(parameter(req, "match", "*").encode())
+        expression = parameter(req, "regex")
+        pattern = check_pattern((expression or parameter(req, "match", "*")).encode())
+        if expression and parameter(req, "match"):
+            raise BadQuery("give match or regex, not both")
         limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_LISTED, 1, self._limits.listed)
         offset = whole_number(parameter(req, "offset"), "offset", 0, 0, self._limits.offset)
-        found = list(islice(in_pages(self._store, pattern, offset + limit + 1, turn), offset, None))
+        found = list(islice(in_pages(self._store, pattern, offset + limit + 1, turn, bool(expression)), offset, None))
         _send_names(req, resp, found, limit)
 
     def get_search(self, req: falcon.Request, resp: falcon.Response) -> None:

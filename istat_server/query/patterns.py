@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from istat.errors import BadQuery
 from istat.kernels import names
+from istat.patterns import check_pattern
 from istat_server.store.interface import Counter, Kind, Store
 
 STAR, QUESTION, DOT = b"*?."
-# Longest pattern taken [bytes]: matching costs its length times the name's.
-PATTERN_ROOM = 1000
 PAGE_NAMES = 2000       # counters described at once: some 4 ms
 TYPE_GAUGE, TYPE_COUNTER, TYPE_AGGREGATE = 0, 1, 2
 
@@ -67,18 +65,13 @@ def _and_behind_runs(pattern: bytes, places: set[int]) -> set[int]:
     return reached
 
 
-def check_pattern(pattern: bytes) -> bytes:
-    """The pattern. BadQuery when it is longer than PATTERN_ROOM."""
-    if len(pattern) > PATTERN_ROOM:
-        raise BadQuery(f"a pattern has at most {PATTERN_ROOM} bytes")
-    return pattern
-
-
-def in_pages(store: Store, pattern: bytes, limit: int, between: Callable[[], None]) -> Iterator[Counter]:
+def in_pages(
+    store: Store, pattern: bytes, limit: int, between: Callable[[], None], regex: bool = False
+) -> Iterator[Counter]:
     """At most `limit` counters that fit; `between` is called between pages of a few milliseconds' work."""
     after = -1
     while limit > 0:
-        page = store.match(pattern, min(limit, PAGE_NAMES), after)
+        page = store.match(pattern, min(limit, PAGE_NAMES), after, regex)
         yield from page
         if len(page) < PAGE_NAMES:
             return

@@ -5,19 +5,20 @@ Knows no samples and no files. Belongs to the hub, as the engine does.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from istat import names
+from istat import names, patterns
+from istat import regex as expressions
+from istat.clock import Clock
 from istat.kernels import names as names_kernel
 from istat_server.store.interface import Child, Counter, Kind
+from istat_server.store.nameindex import NameIndex
+from istat_server.store.pool import Pool
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
-
-
-# Names looked through before others have their turn: 10 ms of the slowest pattern.
-NAMES_AT_ONCE = 50_000
+    from istat.kernels.python.search import Pattern
 
 
 class Learned(enum.Enum):
@@ -27,6 +28,11 @@ class Learned(enum.Enum):
     NOTHING = "nothing"         # it means no counter at all, such as a lone `*`
     FULL = "name_refused"       # the store has as many counters as it may have
     TOO_LONG = "name_too_long"
+
+
+def compiled(pattern: bytes, regex: bool) -> Pattern:
+    """A glob or a regular expression, ready for use. BadQuery when it cannot be read or is too much."""
+    return expressions.regex(pattern) if regex else patterns.glob(pattern)
 
 
 def matching(pattern: bytes, some: Iterable[bytes]) -> set[bytes]:
@@ -40,12 +46,13 @@ def matching(pattern: bytes, some: Iterable[bytes]) -> set[bytes]:
 class Catalogue:
     """Names of one store's counters. Ids are the engine's."""
 
-    def __init__(self, engine: Engine, max_counters: int, breathe: Callable[[], None],
+    def __init__(self, engine: Engine, max_counters: int, clock: Clock, pool: Pool, indexing: Pool,
                  policy_for: Callable[[bytes], int | None] = lambda _name: None) -> None:
-        """breathe: lets others have their turn in a long search; policy_for: of a new counter (None: the default)."""
+        """pool: for long searches; indexing: for what makes them short; policy_for: of a new counter (None: the
+        default)."""
         self._policy_for = policy_for
         self._engine = engine
-        self._breathe = breathe
+        self._index = NameIndex(engine.counters, clock, pool, indexing)
         self._max = max_counters
 
     def __len__(self) -> int:
@@ -95,42 +102,29 @@ class Catalogue:
         kind = Kind.EVENT if self._engine.is_event(id) else Kind.GAUGE
         return Counter(id, self._engine.counters.name(id).decode("ascii"), kind)
 
-    def match(self, pattern: bytes, limit: int, after: int) -> list[Counter]:
-        """Counters with ids above `after` whose whole name fits a pattern, at most `limit`, by id."""
-        found: list[int] = []
-        for first in self._portions(after + 1):
-            found += self._engine.counters.match(pattern, first, NAMES_AT_ONCE, limit - len(found))
-            if len(found) >= limit:
-                break
-        return [self.counter(id) for id in found if self._engine.counters.has(id)]
+    def match(self, pattern: bytes, limit: int, after: int, regex: bool = False) -> list[Counter]:
+        """Counters with ids above `after` that fit a pattern, at most `limit`, by id. BadQuery when it is too much."""
+        return self._counters(self._index.match(compiled(pattern, regex), limit, after))
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """Counters whose name has every word in it, shorter names first, at most `limit`."""
-        lowered = [names.munge(word) for word in words]
-        counters = self._engine.counters
-        found: list[tuple[int, bytes, int]] = []
-        for first in self._portions(0):
-            names_found = ((counters.name(id), id) for id in counters.search(lowered, first, NAMES_AT_ONCE, limit * 20))
-            found = sorted([*found, *((len(name), name, id) for name, id in names_found)])[:limit]
-        return [self.counter(id) for _length, _name, id in found if counters.has(id)]
+        return self._counters(self._index.words([names.munge(word) for word in words], limit))
+
+    def _counters(self, ids: list[int]) -> list[Counter]:
+        """The counters of these ids, but for those deleted while they were looked for."""
+        has = self._engine.counters.has
+        return [self.counter(id) for id in ids if has(id)]
 
     def children(self, prefix: bytes, limit: int) -> list[Child]:
         """What follows a dotted prefix, by label."""
         stem = prefix.decode("ascii") + "." if prefix else ""
-        found: dict[bytes, tuple[int, bool]] = {}
-        for first in self._portions(0):
-            for label, id, branches in self._engine.counters.children(prefix, limit, first, NAMES_AT_ONCE):
-                before = found.get(label, (-1, False))
-                if label in found or len(found) < limit:
-                    found[label] = (max(id, before[0]), branches or before[1])
-        return [Child(label.decode("ascii"), stem + label.decode("ascii"), self.counter(id) if id >= 0 else None,
-                      branches) for label, (id, branches) in sorted(found.items())]
+        return [Child(text, stem + text, self.counter(id) if id >= 0 else None, branches)
+                for label, id, branches in self._index.children(prefix, limit) for text in (label.decode("ascii"),)]
 
-    def _portions(self, first: int) -> Iterator[int]:
-        """Ids where portions of names begin. Others have their turn in between, and may add names."""
-        counters = self._engine.counters
-        while first < len(counters):
-            yield first
-            first += NAMES_AT_ONCE
-            if first < len(counters):
-                self._breathe()
+    def keep_up(self) -> None:
+        """Have the search keep up with new names. To be called now and then; costs little."""
+        self._index.keep_up()
+
+    def memory(self) -> int:
+        """Bytes held by the search; the names are the engine's."""
+        return self._index.memory()

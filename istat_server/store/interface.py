@@ -71,10 +71,11 @@ class Store(Protocol):
     def count(self) -> int:
         """How many counters there are."""
 
-    def match(self, pattern: bytes, limit: int, after: int = -1) -> list[Counter]:
+    def match(self, pattern: bytes, limit: int, after: int = -1, regex: bool = False) -> list[Counter]:
         """At most `limit` counters with ids above `after` whose whole name fits, by id.
 
-        `*` is any run of characters, `?` any run of characters but dots. Long lists are asked for in pages.
+        `*` is any run of characters, `?` any run of characters but dots. `regex`: names in which a regular expression
+        (istat/regex.py) is found instead. Long lists are asked for in pages. BadQuery for what is too much.
         """
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:

@@ -17,7 +17,7 @@ from istat.kernels import columns as kernel
 from istat.kernels import names as names_kernel
 from istat.names import expand, munge, stored
 from istat.retention import Ladder, Rules
-from istat_server.store.catalogue import matching
+from istat_server.store.catalogue import compiled, matching
 from istat_server.store.interface import Child, Counter, Deleted, Kind
 
 if TYPE_CHECKING:
@@ -113,9 +113,11 @@ class MemoryStore:
         """See Store.count."""
         return self._names.count()
 
-    def match(self, pattern: bytes, limit: int, after: int = -1) -> list[Counter]:
+    def match(self, pattern: bytes, limit: int, after: int = -1, regex: bool = False) -> list[Counter]:
         """See Store.match."""
-        return self._these(id for id in self._names.match(pattern) if id > after)[:limit]
+        there = (id for id in range(after + 1, len(self._counters)) if self._names.has(id))
+        fits = compiled(pattern, regex).fits
+        return self._these(id for id in there if fits(self._names.name(id)))[:limit]
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """See Store.search."""

@@ -63,14 +63,14 @@ class Options:
 
 
 def _nothing() -> None:
-    """What a greenlet waits for to let others have their turn."""
+    """A pause for those who need none."""
 
 
 class StatStore:
     """A store folder, open. Make one with `StatStore.open`."""
 
     def __init__(self, folder: Path, rules: Rules, clock: Clock, pool: Pool, background: Pool, chores: Pool,
-                 options: Options, lock: int, state: Manifest) -> None:
+                 indexing: Pool, options: Options, lock: int, state: Manifest) -> None:
         self.ladder = rules.default
         self.folder = folder
         self.ladders = {policy.number: policy.ladder for policy in state.policies if policy.heir is None}
@@ -78,7 +78,8 @@ class StatStore:
         key = options.key if options.key is not None else int.from_bytes(os.urandom(8), "little")
         self.engine = opening.make_engine(state.policies, key)
         self._choose = Chooser(state.policies, rules)
-        self.catalogue = Catalogue(self.engine, options.max_counters, lambda: pool.apply(_nothing), self._choose)
+        self.catalogue = Catalogue(self.engine, options.max_counters, clock, pool, indexing,
+                                   self._choose)
         self.learn: Callable[[bytes], Learned] = self.catalogue.learn
         self.files = LiveFiles(folder, clock, options.cache_bytes, state)
         self.changes = Changes(self.engine, self.catalogue, clock, lambda: self.files.manifest, options.undo_seconds)
@@ -95,7 +96,8 @@ class StatStore:
 
     @classmethod
     def open(cls, folder: Path, retention: Ladder | Rules, clock: Clock, pool: Pool | None = None,
-             background: Pool | None = None, options: Options | None = None, chores: Pool | None = None) -> StatStore:
+             background: Pool | None = None, options: Options | None = None, chores: Pool | None = None,
+             indexing: Pool | None = None) -> StatStore:
         """Open a store folder, made when it is missing; replays the journal. A Ladder is that of all counters.
 
         StoreLocked when another process has it, StoreCorrupt when no MANIFEST can be read, StoreError when it is
@@ -116,7 +118,7 @@ class StatStore:
             state = replace(state, policies=policies.reconcile(state.policies, rules))
             opening.make_folders(folder, state.policies)
             store = cls(folder, rules, clock, pool or InlinePool(), background or InlinePool(),
-                        chores or background or InlinePool(),
+                        chores or background or InlinePool(), indexing or background or InlinePool(),
                         options or Options(), lock, state)
             store._start(fresh, bool(problem))
         except BaseException:
@@ -180,6 +182,7 @@ class StatStore:
                                           or self._full() or failing):
             self._cut()
         self._problem = self._why_refuse()
+        self.catalogue.keep_up()
         self.housekeeping.tick()
         held = self.flushing.cleaned
         self.changes.tick(self._head_cleaned if held is None else min(held, self._head_cleaned))
@@ -320,9 +323,9 @@ class StatStore:
         """How many counters there are."""
         return len(self.catalogue)
 
-    def match(self, pattern: bytes, limit: int, after: int = -1) -> list[Counter]:
-        """Counters with ids above `after` whose whole name fits an istatd pattern."""
-        return self.catalogue.match(pattern, limit, after)
+    def match(self, pattern: bytes, limit: int, after: int = -1, regex: bool = False) -> list[Counter]:
+        """Counters with ids above `after` whose name fits an istatd pattern or a regular expression."""
+        return self.catalogue.match(pattern, limit, after, regex)
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """Counters whose name has all the words in it."""
@@ -404,7 +407,7 @@ class StatStore:
             "folder": str(self.folder), "retention": self.ladder.text, "counters": self.count(),
             "policies": [_policy_status(family) for family in state.families()],
             "routes": len(self.engine.routes), "rows_in_memory": sum(len(head) for head in self.engine.heads),
-            "memory_bytes": self.engine.memory(), "files": len(files),
+            "memory_bytes": self.engine.memory() + self.catalogue.memory(), "files": len(files),
             "file_bytes": sum(live.entry.size for live in files), "rows_in_files": sum(f.entry.rows for f in files),
             "journal_segment": self._journal.number, "replay_from": state.replay_from,
             "journal_bytes": self._journal.written, "journal_pending": self._journal.pending,

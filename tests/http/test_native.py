@@ -104,6 +104,22 @@ def test_names_in_pages(client: TestClient, store: MemoryStore) -> None:
     assert client.simulate_get("/api/v1/names", params={"limit": 4}).status_code == 400
 
 
+def test_names_by_regular_expression(client: TestClient, store: MemoryStore) -> None:
+    for name in ("foo.a", "foo.b", "foo.c"):
+        store.add(name, None, 1)
+
+    def names(regex: str) -> list[str]:
+        answer = client.simulate_get("/api/v1/names", params={"regex": regex})
+        return [row["name"] for row in answer.json["names"]]
+
+    assert names(r"^foo\.[ab]{1,2}$") == ["foo.a", "foo.b"]
+    assert names("o.c|o.a") == ["foo.a", "foo.c"]
+    for wrong in ({"regex": "(a"}, {"regex": "a", "match": "b"}, {"regex": "(a|b)*a" + "(a|b)" * 30},
+                  {"regex": "a" * 1001}):  # fmt: skip
+        answer = client.simulate_get("/api/v1/names", params=wrong)
+        assert answer.status_code == 400, wrong
+
+
 def test_search(client: TestClient) -> None:
     answer = client.simulate_get("/api/v1/search", params={"q": "SENT  mail"}).json
     assert answer == {"names": [{"name": "mail.sent", "kind": "event"}], "truncated": False}

@@ -38,7 +38,7 @@ class Server:
             "missing": ["b"][: len(question[0]) - 1],
         }
 
-    def names(self, pattern: str, limit: int) -> dict[str, Any]:
+    def names(self, match: str, limit: int) -> dict[str, Any]:
         return {
             "names": [{"name": "cpu", "kind": "gauge"}, {"name": "hits", "kind": "event"}],
             "truncated": True,
@@ -81,6 +81,18 @@ def test_ls_marks_events_and_says_when_there_are_more(capsys: pytest.CaptureFixt
     output = capsys.readouterr()
     assert output.out == "cpu\n*hits\n"
     assert "there are more" in output.err
+
+
+def test_ls_takes_a_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def names(self: Server, **how: object) -> dict[str, Any]:
+        asked.append(how)
+        return {"names": [], "truncated": False}
+
+    monkeypatch.setattr(Server, "names", names)
+    assert run("ls", "--regex", "^cpu") == run("ls", "cpu.*", "--limit", "5") == 0
+    assert asked == [{"regex": "^cpu", "limit": 1000}, {"match": "cpu.*", "limit": 5}]
 
 
 def test_status_in_both_forms(capsys: pytest.CaptureFixture[str]) -> None:

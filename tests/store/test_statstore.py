@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import StoreError, StoreLocked
 from istat.retention import Ladder
-from istat_server.store import catalogue
+from istat_server.store import nameindex
 from istat_server.store.catalogue import Learned
 from istat_server.store.interface import Kind
 from istat_server.store.memory import MemoryStore
@@ -250,13 +250,22 @@ def test_long_searches_let_others_have_their_turn_and_find_the_same(tmp_path, cl
     store = StatStore.open(tmp_path, LADDER, clock, pool=pool, options=Options(key=1))
     for at in range(25):
         store.learn(b"a%d.b^x.%d" % (at % 3, at))
-    few = [store.match(b"*.x.*", 7), store.search([b"x"], 9), store.search([b".x.1"], 5), store.children(b"a1.b.x"),
-           store.children(b""), store.match(b"a2*", 100, 5)]
+
+
+    def asked():
+        return [store.match(b"*.x.*", 7), store.search([b"x"], 9), store.search([b".x.1"], 5),
+                store.children(b"a1.b.x"), store.children(b""), store.match(b"a2*", 100, 5),
+                store.match(rb"^a[02].*\.\d$", 100, 5, regex=True)]
+
+    few = asked()
     assert pool.calls == 0
-    monkeypatch.setattr(catalogue, "NAMES_AT_ONCE", 4)
-    assert few == [store.match(b"*.x.*", 7), store.search([b"x"], 9), store.search([b".x.1"], 5),
-                   store.children(b"a1.b.x"), store.children(b""), store.match(b"a2*", 100, 5)]
-    assert pool.calls > 20
+    monkeypatch.setattr(nameindex, "NAMES_AT_ONCE", 4)
+    assert asked() == few
+    assert pool.calls == len(few)
+    monkeypatch.setattr(nameindex, "TAIL_NAMES", 10)
+    assert asked() == few
+    assert store.catalogue.memory() > 0
+    assert pool.calls < 2 * len(few)          # some of them look at few names now
     store.close()
 
 

@@ -83,7 +83,8 @@ cdef class NameTable:
     cdef Arena arena
     cdef bint shares
     cdef readonly list moved    # ids that have another name than their first one
-    cdef uint32_t n
+    cdef uint32_t n             # ids given
+    cdef uint32_t here          # names in the table
     cdef int64_t find_text(self, const char *name, Py_ssize_t size) noexcept nogil      # id, or -1
     cdef void foresee(self, const char *name, Py_ssize_t size) noexcept nogil
     cdef int64_t find_tag(self, uint32_t tag, const char *name, Py_ssize_t size) noexcept nogil

@@ -186,6 +186,7 @@ cdef class NameTable:
             return -1
         settle(shard, <uint64_t> tag << 32 | (index + 1))
         shard.used += 1
+        self.here += 1
         return 0
 
     cdef int drop_slot(self, uint64_t index) noexcept nogil:
@@ -216,6 +217,7 @@ cdef class NameTable:
             at = next
         shard.slots[at] = 0
         shard.used -= 1
+        self.here -= 1
         return 0
 
     cdef uint64_t ref_of(self, uint64_t other, const char *name, Py_ssize_t size) noexcept nogil:
@@ -293,11 +295,7 @@ cdef class NameTable:
 
     def count(self):
         """How many names there are; `len` is how many ids were given."""
-        cdef uint64_t count = 0
-        cdef int i
-        for i in range(1 << SHARD_BITS):
-            count += self.shards[i].used
-        return count
+        return self.here
 
     def memory(self):
         """Bytes held; the text counts in the table that was first."""

@@ -1,0 +1,117 @@
+"""Globs and regular expressions as automata: they mean what `re` means, and are bounded."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from istat.errors import BadQuery
+from istat.kernels import implementation
+from istat.patterns import glob_automaton
+from istat.regex import regex_automaton
+
+Pattern = implementation("python").search.Pattern
+
+NAMES = [b"", b"a", b"b", b"ab", b"a.b", b"abba", b"cpu.user.host.web1", b"cpu0.idle", b"disk-1.ops", b"a_b.c", b"...",
+         b"aaa.aaa", b"1234", b"x(y)[z]{1}"]  # fmt: skip
+EXPRESSIONS = [
+    "", "a", "^a", "a$", "^$", "^ab$", "^a|b$", "(^a|b)b", "a(b|c)*$", r"\d+", r"^\w+\.\w+$", r"web\d", "[a-c]{2}",
+    "[^a-z.]", r"a\.b", "^(?:cpu|disk)[0-9-]*", "(a|b){2,3}$", "a{3}", "a{0,2}b", "(ab?)+a", "^.{4}$", "x*", "^[.]+$",
+    r"[\w-]+\.ops", "[]x]", "[a-]", "^([a-z]+[.]?)*$", r"\(y\)", "a.*a", "a.*?a$", "(|a)b", r"\D\W", r"[^\d]$",
+    "(a*)*b",
+    "((a{1,2}){1,2}b)?c", r"z\]\{1\}", "^(a|ab)(c|bcd)?(.*)$", "u.*ho?st", "^cpu.user", "(cpu)", "^(cpu)",
+    "a+b+", "^a+b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_expressions_mean_what_re_says(expression: str) -> None:
+    automaton = regex_automaton(expression.encode())
+    pattern, wanted = Pattern(*automaton), re.compile(expression.encode(), re.DOTALL)
+    for name in NAMES:
+        found = wanted.search(name) is not None
+        assert pattern.fits(name) is found, name
+        if found:
+            assert name.startswith(automaton.prefix), name
+            assert all(literal in name for literal in automaton.literals), (name, automaton.literals)
+
+
+ATOM = st.sampled_from(["a", "b", r"\.", ".", "[ab]", "[^a]", r"\w", "x"])
+
+
+def _bigger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    repeat = st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{0,1}", "{1,}"])
+    return st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map("".join), st.builds("(?:{}|{})".format, inner, inner),
+        st.builds("(?:{}){}".format, inner, repeat))  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.recursive(ATOM, _bigger, max_leaves=8), st.sampled_from(["{}", "^{}", "{}$", "^{}$"]),
+       st.lists(st.text("abx.", max_size=7), max_size=6))  # fmt: skip
+def test_random_expressions_mean_what_re_says(inner: str, frame: str, names: list[str]) -> None:
+    expression = frame.format(f"(?:{inner})")
+    automaton = regex_automaton(expression.encode())
+    pattern = Pattern(*automaton)
+    for name in names:
+        found = re.search(expression, name) is not None
+        assert pattern.fits(name.encode()) is found
+        assert not found or all(literal in name.encode() for literal in (automaton.prefix, *automaton.literals))
+
+
+@given(st.text("a.b*?", max_size=12), st.lists(st.text("a.bc", max_size=9), max_size=6))
+def test_globs_mean_what_their_expression_means(glob: str, names: list[str]) -> None:
+    automaton = glob_automaton(glob.encode())
+    pattern = Pattern(*automaton)
+    expression = "".join({"*": ".*", "?": "[^.]*"}.get(sign, re.escape(sign)) for sign in glob)
+    for name in names:
+        found = bool(glob) and re.fullmatch(expression, name) is not None
+        assert pattern.fits(name.encode()) is found
+        assert not found or name.encode().startswith(automaton.prefix)
+        assert not found or all(literal in name.encode() for literal in automaton.literals)
+
+
+def test_patterns_tell_what_narrows_the_search() -> None:
+    assert glob_automaton(b"cpu.*.host.?b")[3:] == (b"cpu.", (b".host.", b"b"))
+    assert regex_automaton(rb"^cpu\.(user|idle)\.host[0-9]+x{2}$")[3:] == (b"cpu.", (b".host", b"xx"))
+    assert regex_automaton(rb"user|idle")[3:] == (b"", ())
+    assert regex_automaton(rb"(disk)+\.ops?")[3:] == (b"", (b"disk", b".op"))
+
+
+@pytest.mark.parametrize("bad", [
+    "(", ")", "a)", "[", "[a", "[b-a]", r"[\d-z]", "*", "a**", "a{", "a{x}", "a{2,1}", "a{1000000}", r"\1", r"\b",
+    "(?=a)",
+    "(?i)a", "a" * 1001, "(" * 40 + ")" * 40, "^*", "(a{30}){30}", "\\", "[\\", "(?", "x{1,2}{3}", "a{,3}",
+])  # fmt: skip
+def test_what_cannot_be_done_is_said(bad: str) -> None:
+    with pytest.raises(BadQuery):
+        regex_automaton(bad.encode())
+
+
+@pytest.mark.parametrize("hard", [
+    "(a|b)*a" + "(a|b)" * 30, ".*".join("abcdefgh") * 20, "(.?){200}x", "(a*)*" * 100, "[ab]{1,250}c", "(x+x+)+y",
+])  # fmt: skip
+def test_hard_expressions_are_quick_or_refused(hard: str) -> None:
+    """Time tells by hundreds: what needs all its states is given up after a bounded number of them."""
+    began = time.monotonic()
+    try:
+        Pattern(*regex_automaton(hard.encode())).fits(b"ab" * 300)
+    except BadQuery as refused:
+        assert "too many states" in str(refused)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("hard", [b"*a" * 200, b"*" * 998 + b"x", b"?*" * 499 + b"x", b"?" * 998 + b"x", b"*.*" * 300,
+                                  b"*?a?b" * 200, b"?a" * 300])  # fmt: skip
+def test_hard_globs_are_taken(hard: bytes) -> None:
+    assert not Pattern(*glob_automaton(hard)).fits(b"b" * 199)
+
+
+def test_long_patterns_are_refused() -> None:
+    for automaton in (glob_automaton, regex_automaton):
+        with pytest.raises(BadQuery, match="1000"):
+            automaton(b"a" * 1001)
