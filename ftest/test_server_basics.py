@@ -101,12 +101,16 @@ def test_mistakes_of_the_operator_are_one_sentence(tmp_path: Path, options: dict
     assert all(line.startswith("istat-server: ") for line in said.splitlines())
 
 
-def test_another_retention_is_refused(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, retention="10s:1h"):
-        pass
-    code, said = ServerProcess(tmp_path, retention="1s:1h").start_expecting_failure()
-    assert code == 91
-    assert "10s:1h" in said
+def test_another_retention_keeps_what_there_is(tmp_path: Path) -> None:
+    at = now_bucket() - 600
+    question = {"name": "kept", "from": at, "to": at + 60, "points": 1, "columns": "sum"}
+    with ServerProcess(tmp_path, retention="10s:1h,1m:1d") as server:
+        server.send_tcp(f"kept {at} 5\n".encode())
+        server.wait_until(lambda: server.get("/api/v1/series", **question)["series"], "the sample is there")
+    for retention, rules in (("1s:1h,1m:1d", ""), ("1m:1d,1h:10d", "k* = 10s:1d,1h:2d"), ("10s:1h,1m:1d", "")):
+        with ServerProcess(tmp_path, retention=retention, retention_rules=rules) as server:
+            assert sum(value or 0 for value in server.get("/api/v1/series", **question)["series"][0]["sum"]) == 5
+            assert server.get("/api/v1/status")["store"]["retention"] == retention
 
 
 def test_garbage_does_no_harm_and_is_counted(server: ServerProcess) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
-from istat.errors import StoreLocked
+from istat.errors import StoreError, StoreLocked
 from istat.kernels import blocks, columns
 from istat.names import munge
 from istat.retention import Ladder, Rules
@@ -188,6 +188,9 @@ def open_store(folder: Path, clock: Clock, retention: str | None, options: Optio
     StoreError when it is of another retention than the one given.
     """
     state, _problem = manifest.load(folder) if folder.exists() else (None, "")
+    if state and retention and Ladder.parse(retention).text != state.default.retention:
+        raise StoreError(f"{folder} has the retention {state.default.retention}; leave --retention out, or change it "
+                         f"first by starting istat-server with another")
     try:
         return StatStore.open(folder, rules_for(state, retention), clock, options=options)
     except StoreLocked as error:

@@ -55,7 +55,7 @@ def merge(
     done: list[StatFileInfo] = []
     for at in range(0, len(windows), WINDOWS_AT_ONCE):
         some = windows[at : at + WINDOWS_AT_ONCE]
-        outputs = [_Output(folder, header_for(window), interval, compress) for window in some]
+        outputs = [Output(folder, header_for(window), interval, compress) for window in some]
         triples = [(*window, output.blocks) for window, output in zip(some, outputs, strict=True)]
 
         def step(feeds: Readers, first_id: int, last_id: int, to: Triples = triples) -> None:
@@ -82,7 +82,7 @@ def merge_derived(
     Each input holds its span from header.start to header.end wholly: where several hold a time, the newest
     alone counts, also where it has no rows.
     """
-    output = _Output(folder, header, _interval(inputs), compress)
+    output = Output(folder, header, _interval(inputs), compress)
     spans = _newest_spans(inputs, start, end)
     clips = [(begin, stop) for _, begin, stop in spans]
 
@@ -109,7 +109,7 @@ def derive(
     """
     if any((end - start) % interval or interval % fine_interval for interval, _, _ in coarse):
         raise ValueError("a derived span is a multiple of every coarser interval")
-    outputs = [_Output(folder, header, interval, compress) for interval, header, folder in coarse]
+    outputs = [Output(folder, header, interval, compress) for interval, header, folder in coarse]
     pairs = [(interval, output.blocks) for (interval, _, _), output in zip(coarse, outputs, strict=True)]
 
     def step(feeds: Readers, first_id: int, last_id: int) -> None:
@@ -130,7 +130,7 @@ def reduce_direct(
     interval = header.interval
     if any(interval % file.header.interval for file in inputs):
         raise ValueError("the coarser interval is a multiple of the finer ones")
-    output = _Output(folder, header, interval, compress)
+    output = Output(folder, header, interval, compress)
 
     def step(feeds: Readers, first_id: int, last_id: int) -> None:
         window = (header.start, header.end, output.blocks)
@@ -204,7 +204,7 @@ class FilesWriter:
                 os.unlink(info.path)
 
 
-class _Output(FilesWriter):
+class Output(FilesWriter):
     """The same, and the blocks on their way there."""
 
     def __init__(self, folder: Folder, header: Header, interval: int, compress: bool) -> None:
@@ -255,7 +255,7 @@ class _Feed:
 
 
 def _work(
-    feeds: Sequence[_Feed], outputs: Sequence[_Output], step: Step, pause: Callable[[], None]
+    feeds: Sequence[_Feed], outputs: Sequence[Output], step: Step, pause: Callable[[], None]
 ) -> list[StatFileInfo]:
     """Run step over ranges of ids and write what it leaves in the outputs' block writers."""
     budget = WORK_BYTES // max(len(feeds), 1)

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from istat.clock import Clock
 from istat.errors import StoreError, StoreFull
@@ -16,6 +17,7 @@ from istat_server.store.changes import Changes
 from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.manifest import FileEntry, Manifest
+from istat_server.store.moving import Move
 from istat_server.store.pool import Pool, Work
 from istat_server.store.reserve import free_bytes
 
@@ -134,7 +136,7 @@ class Housekeeping:
                 files.reserve.use(lambda: files.commit(lambda state: _after(state, job, ()), ()))
                 files.remove(entry.path for entry in job.inputs)    # room is wanted now, perhaps for the next MANIFEST
             else:
-                result = self._workshop(self._give_way).run(job, files.open_files(), graves)
+                result = self._workshop(self._give_way).run(job, files.view, graves)
                 files.commit(lambda state: _after(state, job, result), result)
         except Interrupted:
             log.info("a job on %s was left undone", files.folder)
@@ -155,4 +157,7 @@ def _after(state: Manifest, job: planning.Job, result: Sequence[FileEntry]) -> M
         if planning.overlapping(family.files, job.start, job.end) != job.inputs:
             return state            # late rows came meanwhile: what was derived is not complete
         return state.with_files(result).with_derived(job.policy, family.derived | {job.start})
+    if isinstance(job, Move):
+        done = replace(state.policy(job.policy), moved=job.end)
+        return state.with_files(result, (entry.path for entry in job.inputs if entry.end <= job.end)).with_policy(done)
     return state.with_files(result, (entry.path for entry in job.inputs))

@@ -12,9 +12,11 @@ from typing import Any
 
 from istat.kernels import blocks
 from istat.retention import Ladder
-from istat_server.store import compaction
+from istat_server.store import compaction, moving
 from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry, folder_of
-from istat_server.store.planning import NO_GRAVES, Derive, Graves, Job, Merge
+from istat_server.store.moving import Move
+from istat_server.store.planning import NO_GRAVES, Derive, Expire, Graves, Job, Merge
+from istat_server.store.reading import FamilyView, View
 from istat_server.store.statfile import Header, StatFile, StatFileInfo
 
 
@@ -87,13 +89,17 @@ class Workshop:
         header = self._header(policy, level, kind, start, end, (sequence, sequence))
         return [self._entry(info, whole=False) for info in self._write_files(policy, header, made)]
 
-    def run(self, job: Job, open_files: Mapping[str, StatFile], graves: Graves = NO_GRAVES) -> list[FileEntry]:
-        """Write what a job asks for, without the deleted counters; `open_files` are its inputs by path."""
-        if not isinstance(job, Merge | Derive):
+    def run(self, job: Job, view: View, graves: Graves = NO_GRAVES) -> list[FileEntry]:
+        """Write what a job asks for, without the deleted counters; `view` has its inputs."""
+        if isinstance(job, Expire):
             return []
+        open_files = {live.entry.path: live.file for live in view.files}
         inputs = [open_files[entry.path] for entry in job.inputs]
-        made = (self._merge(job, inputs, graves.ids) if isinstance(job, Merge)
-                else self._derive(job, inputs, graves.ids))
+        if isinstance(job, Move):
+            made = self._move(job, view.families[job.policy], graves.ids)
+        else:
+            made = (self._merge(job, inputs, graves.ids) if isinstance(job, Merge)
+                    else self._derive(job, inputs, graves.ids))
         return [replace(entry, cleaned=graves.cutoff) for entry in made]
 
     def _merge(self, job: Merge, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
@@ -124,6 +130,16 @@ class Workshop:
                   for level in range(1, len(levels))]
         made = compaction.derive(inputs, job.start, job.end, levels[0].interval, coarse, drop_ids, pause=self._pause)
         return [self._entry(info, whole=True) for info in made]
+
+    def _move(self, job: Move, view: FamilyView, drop_ids: Sequence[int]) -> list[FileEntry]:
+        sequence = self._number()
+        wanted = {entry.path for entry in job.inputs}
+        view = replace(view, files=tuple(live for live in view.files if live.entry.path in wanted))
+        made = moving.write(
+            job, view, self._ladders[job.heir],
+            lambda level: self._header(job.heir, level, SETTLED, job.start, job.end, (sequence, sequence)),
+            lambda level: self._folder_of(job.heir, level), drop_ids, self._pause)
+        return [self._entry(info, whole=False) for info in made]
 
     def discard(self, entries: Iterable[FileEntry]) -> None:
         """Remove files that were written but are not wanted."""

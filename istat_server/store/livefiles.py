@@ -149,7 +149,7 @@ def _view(state: Manifest, opened: Mapping[str, StatFile], frozen: FrozenHeads) 
         intervals = tuple(level.interval for level in family.ladder.levels)
         number = family.policy.number
         heads = tuple(frozen.get(number) or (None,) * len(intervals))
-        families[number] = FamilyView(number, intervals, family.span, live, heads, family.derived)
+        families[number] = FamilyView(family.policy, intervals, family.span, live, heads, family.derived)
     return View(families, frozen)
 
 

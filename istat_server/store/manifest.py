@@ -66,7 +66,10 @@ class Policy:
     pattern: str                # of the rule; "" is the default
     retention: str              # the ladder, as Ladder.parse takes it
     derived: frozenset[int] = frozenset()       # starts of spans with complete coarse levels
-    heir: int | None = None     # the policy that took over its counters
+    leaving: bool = False       # no counter has it any more
+    heir: int | None = None     # the policy that took over its counters, and takes over its files
+    moved: int = 0              # of what is older than this [Unix s] the heir has it all
+    origins: tuple[tuple[int, int], ...] = ()   # (policy, end): its counters may have rows older than end there
 
     @property
     def ladder(self) -> Ladder:
@@ -107,7 +110,7 @@ class Manifest:
     """What is live. Immutable: a change makes a new one."""
 
     uuid: str
-    policies: tuple[Policy, ...]        # by number
+    policies: tuple[Policy, ...]        # the default, rules in the order in which they are tried, leaving ones
     next_seq: int = 1
     replay_from: int = 1        # first journal segment that is not wholly in StatFiles
     names: tuple[int, ...] = ()         # numbers of the names files, in order
@@ -115,11 +118,12 @@ class Manifest:
     files: tuple[FileEntry, ...] = ()   # by policy, level, seq_lo
     saved: int = 0              # Unix seconds
     imports: tuple[Import, ...] = ()    # one of a key
+    reassign: bool = False      # rules came or went: counters must be looked through for those with another one now
 
     @property
     def default(self) -> Policy:
         """The policy of counters that no rule is for."""
-        return next(policy for policy in self.policies if policy.pattern == "" and policy.heir is None)
+        return next(policy for policy in self.policies if policy.pattern == "" and not policy.leaving)
 
     def policy(self, number: int) -> Policy:
         """A policy by its number. KeyError when there is none."""
@@ -135,13 +139,15 @@ class Manifest:
     def families(self) -> list[Family]:
         """All policies that have counters or files, with their files."""
         found = [self.family(policy.number) for policy in self.policies]
-        return [family for family in found if family.files or family.policy.heir is None]
+        return [family for family in found if family.files or not family.policy.leaving]
+
+    def with_policy(self, policy: Policy) -> Manifest:
+        """This manifest with another policy of the same number."""
+        return replace(self, policies=tuple(policy if one.number == policy.number else one for one in self.policies))
 
     def with_derived(self, number: int, derived: Iterable[int]) -> Manifest:
         """This manifest with other derived spans of a policy."""
-        spans = frozenset(derived)
-        return replace(self, policies=tuple(replace(policy, derived=spans) if policy.number == number else policy
-                                            for policy in self.policies))
+        return self.with_policy(replace(self.policy(number), derived=frozenset(derived)))
 
     def with_files(self, add: Iterable[FileEntry] = (), drop: Iterable[str] = (), **changes: Any) -> Manifest:
         """This manifest with files added and dropped (by path)."""
@@ -183,9 +189,14 @@ def _decoded(fields: dict[str, Any]) -> Manifest:
     if "policies" not in fields:            # written when there was one ladder only
         fields["policies"] = [{"number": 0, "pattern": "", "retention": fields.pop("retention"),
                                "derived": fields.pop("derived")}]
-    fields["policies"] = tuple(Policy(**{**one, "derived": frozenset(one["derived"])}) for one in fields["policies"])
+    fields["policies"] = tuple(_policy(one) for one in fields["policies"])
     fields["imports"] = tuple(Import(**entry) for entry in fields.get("imports", ()))
     return Manifest(**fields)
+
+
+def _policy(fields: dict[str, Any]) -> Policy:
+    origins = tuple((number, end) for number, end in fields.get("origins", ()))
+    return Policy(**{**fields, "derived": frozenset(fields["derived"]), "origins": origins})
 
 
 def save(folder: Path, manifest: Manifest) -> None:

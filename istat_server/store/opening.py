@@ -49,13 +49,13 @@ def make_folder(folder: Path) -> None:
 
 def make_engine(policies: Sequence[Policy], key: int) -> Engine:
     """An engine with heads for the policies that counters have."""
-    live = sorted((policy for policy in policies if policy.heir is None), key=lambda policy: policy.pattern != "")
+    live = sorted((policy for policy in policies if not policy.leaving), key=lambda policy: policy.pattern != "")
     intervals = {policy.number: [level.interval for level in policy.ladder.levels] for policy in live}
     made: Engine = kernel.Engine(intervals[live[0].number], key, live[0].number)
     for policy in live[1:]:
         made.add_policy(policy.number, intervals[policy.number])
     for policy in policies:
-        if policy.heir is not None:
+        if policy.leaving:
             made.alias_policy(policy.number, heir_of(policies, policy.number))
     return made
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, Family, FileEntry, Manifest
+from istat_server.store.moving import Move, next_move
+from istat_server.store.policies import heir_of
 
 # Files from cuts that wait before they are merged: 16 minutes of them at one cut in two minutes.
 CUT_FILES = 8
@@ -78,7 +80,7 @@ class Expire:
     inputs: tuple[FileEntry, ...]
 
 
-Job = Merge | Derive | Expire
+Job = Merge | Derive | Expire | Move
 
 
 def next_job(manifest: Manifest, now: int, force: bool = False,
@@ -93,7 +95,10 @@ def next_job(manifest: Manifest, now: int, force: bool = False,
     if expired and expire:
         return Expire(expired)
     for family in families:
-        job = _merge_in(family, now, force, avoid) or _derive(family, now, force, avoid)
+        if family.policy.heir is None:
+            job: Job | None = _merge_in(family, now, force, avoid) or _derive(family, now, force, avoid)
+        else:
+            job = next_move(family, manifest.family(heir_of(manifest.policies, family.policy.number)), avoid)
         if job is not None:
             return job
     return _rewrite(manifest, now, force, avoid, graves)
@@ -155,8 +160,12 @@ def overlapping(files: Iterable[FileEntry], start: int, end: int) -> tuple[FileE
 
 
 def _expired(entry: FileEntry, family: Family, now: int) -> bool:
+    if entry.end <= family.policy.moved:        # of a level that its heir does not have, or moved over
+        return True
     if entry.end > now - family.ladder.levels[entry.level].keep - EXPIRE_GRACE:
         return False
+    if family.policy.heir is not None:
+        return True             # nothing will be derived here any more
     if entry.kind != FINE or len(family.ladder.levels) == 1:
         return True
     span = family.span

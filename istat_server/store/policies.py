@@ -1,14 +1,17 @@
 """Retention rules and the policies of a store: which ladder a new counter gets, and what a change of rules means.
 
-Pure decisions over a MANIFEST's policies; opens and writes nothing, and moves no files.
+Pure decisions over a MANIFEST; opens and writes nothing. A changed ladder makes a new policy, which takes over the
+counters of the old one, and at once all files that need not change for that (`adopt`); what is left is moved over in
+the background (`moving`). A counter that another rule fits now gets that rule's ladder for new samples; what it had
+stays where it was, and is kept for as long as its old rule says.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
-from istat.errors import StoreError
-from istat.retention import Rule, Rules
-from istat_server.store.manifest import Policy
+from istat.retention import Ladder, Rule, Rules
+from istat_server.store.manifest import DERIVED, FINE, Family, FileEntry, Manifest, Policy
 
 
 def first_policies(rules: Rules) -> tuple[Policy, ...]:
@@ -18,27 +21,93 @@ def first_policies(rules: Rules) -> tuple[Policy, ...]:
     return tuple(made)
 
 
-def reconcile(policies: Sequence[Policy], rules: Rules) -> tuple[Policy, ...]:
-    """The policies of a store whose rules are now these. StoreError when that cannot be."""
-    wanted = {"": rules.default.text, **{rule.pattern: rule.ladder.text for rule in rules.rules}}
-    have = {policy.pattern: policy.retention for policy in policies if policy.heir is None}
-    if wanted != have:
-        was = "; ".join(f"{pattern + ' = ' if pattern else ''}{text}" for pattern, text in have.items())
-        raise StoreError(f"the store was made with retention {was}; start with that, or with another store folder")
-    return tuple(policies)
+def reconcile(state: Manifest, rules: Rules) -> Manifest:
+    """The MANIFEST of a store whose rules are these from now on; the same one when they are what they were."""
+    wanted = {"": rules.default, **{rule.pattern: rule.ladder for rule in rules.rules}}
+    live = {policy.pattern: policy for policy in state.policies if not policy.leaving}
+    if [*wanted] == [*live] and all(live[pattern].retention == ladder.text for pattern, ladder in wanted.items()):
+        return state
+    state = replace(state, reassign=state.reassign or [*wanted] != [*live])
+    number = 1 + max(policy.number for policy in state.policies)
+    order = []
+    for pattern, ladder in wanted.items():
+        old = live.get(pattern)
+        if old is None or old.retention != ladder.text:
+            new = Policy(number, pattern, ladder.text)
+            number += 1
+            state = replace(state, policies=(*state.policies, new))
+            if old is not None:
+                state = adopt(state, old, new)
+            order.append(new.number)
+        else:
+            order.append(old.number)
+    gone = [policy.number for policy in state.policies if policy.number not in order]
+    for one in gone:
+        state = state.with_policy(replace(state.policy(one), leaving=True))
+    return replace(state, policies=tuple(state.policy(one) for one in (*order, *gone)))
+
+
+def fits(old: Ladder, new: Ladder) -> bool:
+    """Whether all that the new levels need is in files of the old ones as they are."""
+    known = {level.interval for level in old.levels}
+    spans = old.window(0) % new.window(0) == 0
+    return old.finest.interval == new.finest.interval and spans and all(one.interval in known for one in new.levels)
+
+
+def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
+    """`new`, which has no files yet, takes over the counters of `old`, and all files that need not change."""
+    whole = fits(old.ladder, new.ladder)
+    family = state.family(old.number)
+    level_of = {level.interval: index for index, level in enumerate(new.ladder.levels)}
+    files = []
+    for entry in family.files:
+        level = level_of.get(old.ladder.levels[entry.level].interval)
+        if level is not None and (whole or (level == 0 and entry.kind == FINE)):
+            files.append(_relabelled(entry, new, level))
+        else:
+            files.append(entry)
+    end = max((entry.end for entry in state.files), default=0)
+    origins = old.origins if whole else (*old.origins, (old.number, end))
+    moved = end if whole else old.moved         # what is left is of levels that are no more
+    derived = _split(family, new.ladder) if whole else frozenset()
+    kept = old.derived if whole or old.ladder.finest.interval != new.ladder.finest.interval else _bare(family)
+    state = state.with_policy(replace(old, leaving=True, heir=new.number, moved=moved, derived=kept, origins=()))
+    state = state.with_policy(replace(new, derived=derived, origins=origins))
+    return state.with_files(files, [entry.path for entry in family.files])
+
+
+def _relabelled(entry: FileEntry, policy: Policy, level: int) -> FileEntry:
+    window = policy.ladder.window(level)
+    inside = entry.whole and (entry.kind == DERIVED or entry.start // window == (entry.end - 1) // window)
+    return replace(entry, policy=policy.number, level=level, whole=inside)
+
+
+def _split(family: Family, ladder: Ladder) -> frozenset[int]:
+    """A family's derived spans as spans of another ladder, which are no longer."""
+    return frozenset(start for begin in family.derived
+                     for start in range(begin, begin + family.span, ladder.window(0)))
+
+
+def _bare(family: Family) -> frozenset[int]:
+    """The derived spans whose rows of the finest level are gone."""
+    held = {start for entry in family.files if entry.kind == FINE
+            for start in range(entry.start - entry.start % family.span, entry.end, family.span)}
+    return family.derived - held
 
 
 def heir_of(policies: Sequence[Policy], number: int) -> int:
-    """The policy that a policy's counters have now: itself, or the last of its heirs."""
-    heirs = {policy.number: policy.heir for policy in policies}
-    while (heir := heirs[number]) is not None:
-        number = heir
+    """The policy that a policy's counters have now: itself, the last of its heirs, or the default."""
+    by_number = {policy.number: policy for policy in policies}
+    default = next(policy.number for policy in policies if not policy.leaving and not policy.pattern)
+    while by_number[number].leaving:
+        heir = by_number[number].heir
+        number = default if heir is None else heir
     return number
 
 
 def rules_of(policies: Sequence[Policy]) -> Rules:
     """The rules that a store has, in the order in which they are tried."""
-    live = [policy for policy in policies if policy.heir is None]
+    live = [policy for policy in policies if not policy.leaving]
     default = next(policy for policy in live if not policy.pattern)
     return Rules(default.ladder, tuple(Rule(policy.pattern, policy.ladder) for policy in live if policy.pattern))
 
@@ -48,7 +117,7 @@ class Chooser:
 
     def __init__(self, policies: Sequence[Policy], rules: Rules) -> None:
         self._rules = rules
-        self._numbers = {policy.pattern: policy.number for policy in policies if policy.heir is None}
+        self._numbers = {policy.pattern: policy.number for policy in policies if not policy.leaving}
 
     def __call__(self, name: bytes) -> int | None:
         """The policy of a counter's stored name; None is the default."""
@@ -56,3 +125,30 @@ class Chooser:
             return None
         pattern = self._rules.choose(name)
         return self._numbers[pattern] if pattern else None
+
+
+def reassigned(names: Iterable[tuple[int, bytes]], policy_of: Callable[[int], int], choose: Chooser,
+               default: int) -> dict[int, int]:
+    """Counters (id, stored name) whose rule is another one now -> its policy."""
+    found = {}
+    for id, name in names:
+        wanted = choose(name)
+        wanted = default if wanted is None else wanted
+        if policy_of(id) != wanted:
+            found[id] = wanted
+    return found
+
+
+def with_origins(state: Manifest, pairs: Iterable[tuple[int, int]]) -> Manifest:
+    """The MANIFEST after counters of one policy got another: (from, to). No longer to be reassigned.
+
+    A policy whose rule is gone may have had any of the counters.
+    """
+    end = max((entry.end for entry in state.files), default=0)
+    gone = [policy for policy in state.policies if policy.leaving and policy.heir is None]
+    wanted = {(one.number, live.number) for one in gone for live in state.policies if not live.leaving} | set(pairs)
+    for source, to in sorted(wanted):
+        of, policy = state.policy(source), state.policy(to)
+        added = dict([(number, until) for number, until in of.origins if number != to] + [(source, end)])
+        state = state.with_policy(replace(policy, origins=tuple(sorted({**dict(policy.origins), **added}.items()))))
+    return replace(state, reassign=False)

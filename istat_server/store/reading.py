@@ -5,19 +5,20 @@ returns a function that does the rest, which may run in any thread.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
 from istat.kernels import blocks, columns
-from istat_server.store.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SETTLED, FileEntry
+from istat_server.store.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SETTLED, FileEntry, Policy
 from istat_server.store.statfile import StatFile
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
     from istat.kernels.python.engine import Engine
     from istat.kernels.python.head import Frozen
+    from istat.retention import Ladder
 
     FrozenHeads = Mapping[int, Sequence[Frozen | None]]     # heads that were cut: per policy and level
 
@@ -38,7 +39,7 @@ class FamilyView:
     starts of the spans (`span` seconds each) whose coarse levels are complete.
     """
 
-    policy: int
+    policy: Policy
     intervals: tuple[int, ...]
     span: int
     files: tuple[LiveFile, ...]
@@ -88,10 +89,88 @@ def select(engine: Engine, view: View, question: Question,
 
     `damaged` is told of blocks that cannot be read; the answer is then without them.
     """
-    live = {level: engine.collect(question.ids, level, question.start, question.end, question.policy)
-            for level in range(question.level + 1)}
-    reader = _Reader(view.families[question.policy], question, live, damaged)
-    return reader.answer
+    readers = [(family, _reader(engine, family, asked, damaged)) for family, asked in _questions(view, question)]
+    ladder = view.families[question.policy].policy.ladder
+
+    def answer() -> list[Columns]:
+        (_own, first), *others = readers
+        rows = first.answer()
+        for family, reader in others:
+            for at, more in enumerate(reader.answer()):
+                event = question.events[at]
+                moved = carried(more, event, family.policy.ladder, reader.level, ladder, question.level)
+                rows[at].extend(moved.slice(question.start, question.end))
+                if event:
+                    rows[at].fold_rates()
+                else:
+                    rows[at].fold(False)
+        return rows
+
+    return answer
+
+
+def answer_at_rest(view: FamilyView, question: Question, damaged: Callable[[StoreCorrupt], None]) -> list[Columns]:
+    """Final buckets of a family that nothing is added to any more, out of its files alone."""
+    nothing = {level: [columns.Columns() for _ in question.ids] for level in range(question.level + 1)}
+    return _Reader(view, question, nothing, damaged).answer()
+
+
+def _questions(view: View, question: Question) -> Iterator[tuple[FamilyView, Question]]:
+    """What to ask which families: the counters' own, and those where they may still have older rows."""
+    own = view.families[question.policy]
+    yield own, question
+    for number, end in own.policy.origins:
+        family = view.families.get(number)
+        level = None if family is None else source_level(family.policy.ladder, own.policy.ladder, question.level)
+        if family is None or level is None:
+            continue
+        # A wider range than asked: rows of a time before may belong to a bucket of another interval that begins in it.
+        step = family.intervals[level]
+        until = min(question.end, end + -end % step)
+        start = max(question.start - question.start % step, family.policy.moved)
+        if start < until:
+            yield family, replace(question, policy=number, level=level, start=start, end=until + -until % step)
+
+
+def _reader(engine: Engine, family: FamilyView, question: Question,
+            damaged: Callable[[StoreCorrupt], None]) -> _Reader:
+    live: dict[int, list[Columns]] = {}
+    for level in range(question.level + 1):
+        if family.policy.leaving:
+            live[level] = [columns.Columns() for _ in question.ids]
+        else:
+            live[level] = engine.collect(question.ids, level, question.start, question.end, question.policy)
+    return _Reader(family, question, live, damaged)
+
+
+def source_level(old: Ladder, new: Ladder, level: int) -> int | None:
+    """From which of the old levels a new one takes what was there before: the coarsest that fits into its buckets,
+    or else that is not coarser. None when there is none."""
+    step = new.levels[level].interval
+    if level == 0 and old.finest.interval == step:
+        return 0
+    finer = [index for index, one in enumerate(old.levels) if one.interval <= step]
+    return max((index for index in finer if step % old.levels[index].interval == 0), default=max(finer, default=None))
+
+
+def carried(rows: Columns, event: bool, old: Ladder, source: int, new: Ladder, level: int) -> Columns:
+    """Final rows of an old ladder's level as final rows of a new ladder's."""
+    base, step = old.levels[source].interval, new.levels[level].interval
+    if not event:
+        return rows if base == step else rows.reduce(0, step)
+    if base != step:
+        rows = rows.reduce(0, step, max(1, step // old.finest.interval))
+    if old.finest.interval == new.finest.interval:
+        return rows
+    made: Columns = columns.Columns()
+    parts = step // new.finest.interval
+    for time, count, total, m2, low, high in rows.rows():
+        rate = total * old.finest.interval / new.finest.interval       # the same events over other seconds
+        if parts == 1:
+            made.append(time, 1, rate, 0.0, rate, rate)
+        else:
+            made.append(time, parts, rate, m2 / count * parts, low, high)
+    return made
 
 
 class _Reader:
@@ -100,6 +179,7 @@ class _Reader:
     def __init__(self, view: FamilyView, question: Question, live: dict[int, list[Columns]],
                  damaged: Callable[[StoreCorrupt], None]) -> None:
         self._view, self._question, self._live, self._damaged = view, question, live, damaged
+        self.level = question.level
         self._interval = view.intervals[question.level]
         self._fine = view.intervals[0]
         self._rates_in_bucket = self._interval // self._fine
@@ -109,7 +189,11 @@ class _Reader:
         asked = self._question
         if asked.level == 0:
             files = self._files(0, FINE, asked.start, asked.end)
-            return [self._finest(at, files, asked.start, asked.end) for at in range(len(asked.ids))]
+            settled = self._files(0, SETTLED, asked.start, asked.end)
+            rows = [self._finest(at, files, asked.start, asked.end) for at in range(len(asked.ids))]
+            for at, found in enumerate(rows):
+                self._add_settled(at, found, settled)
+            return rows
         direct = self._files(asked.level, DIRECT, asked.start, asked.end)
         settled = self._files(asked.level, SETTLED, asked.start, asked.end)
         plans: dict[tuple[frozenset[int], int], list[Piece]] = {}

@@ -9,7 +9,7 @@ import logging
 import os
 import uuid as uuids
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ class StatStore:
                  indexing: Pool, options: Options, lock: int, state: Manifest) -> None:
         self.ladder = rules.default
         self.folder = folder
-        self.ladders = {policy.number: policy.ladder for policy in state.policies if policy.heir is None}
+        self.ladders = {policy.number: policy.ladder for policy in state.policies if not policy.leaving}
         self._clock, self._pool, self._options, self._lock = clock, pool, options, lock
         key = options.key if options.key is not None else int.from_bytes(os.urandom(8), "little")
         self.engine = opening.make_engine(state.policies, key)
@@ -115,16 +115,33 @@ class StatStore:
             fresh = state is None
             if state is None:
                 state = Manifest(uuid=uuids.uuid4().hex, policies=policies.first_policies(rules))
-            state = replace(state, policies=policies.reconcile(state.policies, rules))
+            if rules != policies.rules_of(state.policies):
+                log.info("the retention changes: %s", folder)
+            before, state = state, policies.reconcile(state, rules)
             opening.make_folders(folder, state.policies)
             store = cls(folder, rules, clock, pool or InlinePool(), background or InlinePool(),
                         chores or background or InlinePool(), indexing or background or InlinePool(),
                         options or Options(), lock, state)
-            store._start(fresh, bool(problem))
+            store._start(fresh or state != before, bool(problem))
         except BaseException:
             os.close(lock)
             raise
+        if state.reassign:
+            store._reassign()
         return store
+
+    def _reassign(self) -> None:
+        """Give counters that another rule is for now its policy. Until the MANIFEST says that this is done, each start
+        does it anew."""
+        counters, default = self.engine.counters, self.files.manifest.default.number
+        names = ((id, counters.name(id)) for id in range(len(counters)) if counters.has(id))
+        found = policies.reassigned(names, self.engine.policy, self._choose, default)
+        pairs = {(self.engine.policy(id), to) for id, to in found.items()}
+        for id, to in found.items():
+            self.engine.set_policy(id, to)
+        self.flush()
+        self.files.commit(lambda state: policies.with_origins(state, pairs), ())
+        log.info("%d counters have another retention rule now", len(found))
 
     def _start(self, fresh: bool, careful: bool) -> None:
         """Names, files, journal. `careful`: the previous MANIFEST is in use, so that nothing is removed."""
@@ -424,7 +441,7 @@ class StatStore:
 def _policy_status(family: Family) -> dict[str, object]:
     policy = family.policy
     return {"number": policy.number, "rule": policy.pattern, "retention": policy.retention,
-            "leaving": policy.heir is not None, "files": len(family.files),
+            "leaving": policy.leaving, "files": len(family.files),
             "file_bytes": sum(entry.size for entry in family.files)}
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from istat.clock import FakeClock
-from istat.errors import StoreError, StoreLocked
+from istat.errors import StoreLocked
 from istat.retention import Ladder
 from istat_server.store import nameindex
 from istat_server.store.catalogue import Learned
@@ -134,12 +134,6 @@ def test_what_was_fed_is_visible_at_once_and_after_everything_else(tmp_path, clo
 def test_a_second_server_on_one_store_is_refused(store, clock):
     with pytest.raises(StoreLocked, match="in use by another istat-server"):
         open_store(store.folder, clock)
-
-
-def test_another_retention_is_refused_in_a_sentence(tmp_path, clock):
-    open_store(tmp_path, clock).close()
-    with pytest.raises(StoreError, match="was made with retention 10s:1h,1m:6h,10m:2d"):
-        StatStore.open(tmp_path, Ladder.parse("10s:1d"), clock)
 
 
 def test_a_cut_comes_by_age_and_by_bytes(tmp_path, clock):

@@ -148,7 +148,7 @@ def test_what_cannot_be_imported_is_said(tmp_path: Path, capsys: pytest.CaptureF
     store.close()
     assert run("import", tmp_path / "old", "--store", tmp_path / "new", "--retention", "1s:1d") == StoreError.exit_code
     error = capsys.readouterr().err
-    for words in ("nothing that can be imported", "there is no", "stop it", "was made with retention"):
+    for words in ("nothing that can be imported", "there is no", "stop it", "has the retention"):
         assert words in error
 
 

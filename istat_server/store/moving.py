@@ -1,0 +1,98 @@
+"""What a leaving ladder's files still hold, moved over to its heir's: one stretch after the other, oldest first.
+
+Each level of the heir gets what the old level has that fits it best, as settled rows: final ones, never derived again.
+Works through the ids of a few files with bounded memory; changes nothing that is live. Runs in threads.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import lcm
+from typing import TYPE_CHECKING
+
+from istat.errors import StoreCorrupt
+from istat.retention import Ladder
+from istat_server.store.compaction import Output
+from istat_server.store.manifest import Family, FileEntry
+from istat_server.store.reading import FamilyView, Question, answer_at_rest, carried, source_level
+from istat_server.store.statfile import Header, StatFile, StatFileInfo
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+
+#: Counters between two pauses: some 20 ms of work.
+IDS_AT_ONCE = 100
+MOST_ID = (1 << 32) - 1
+
+
+@dataclass(frozen=True)
+class Move:
+    """Write a leaving policy's rows of start <= time < end for its heir; then they are its only ones."""
+
+    policy: int
+    heir: int
+    start: int
+    end: int
+    inputs: tuple[FileEntry, ...]
+
+
+def next_move(family: Family, heir: Family, avoid: Collection[str]) -> Move | None:
+    """The next stretch of a leaving policy, if there is one that can be read whole."""
+    files = [entry for entry in family.files if entry.end > family.policy.moved]
+    if not files:
+        return None
+    step = lcm(family.ladder.coarsest.interval, heir.ladder.coarsest.interval)
+    length = -(-max(family.ladder.window(level) for level in range(min(2, len(family.ladder.levels)))) // step) * step
+    start = max(family.policy.moved, min(entry.start for entry in files)) // step * step
+    inputs = tuple(entry for entry in files if entry.start < start + length)
+    if any(entry.path in avoid for entry in inputs):
+        return None
+    return Move(family.policy.number, heir.policy.number, start, start + length, inputs)
+
+
+def write(move: Move, view: FamilyView, heir: Ladder, header: Callable[[int], Header], folder: Callable[[int], str],
+          drop_ids: Sequence[int], pause: Callable[[], None]) -> list[StatFileInfo]:
+    """Files of settled rows for each level of the heir that gets some. StoreCorrupt when an input is damaged."""
+    old = view.policy.ladder
+    sources = {level: source for level in range(len(heir.levels))
+               if (source := source_level(old, heir, level)) is not None}
+    writers = {level: Output(folder(level), header(level), heir.levels[level].interval, True) for level in sources}
+    kinds = _kinds([live.file for live in view.files], drop_ids, pause)
+    with ExitStack() as stack:
+        for output in writers.values():
+            stack.enter_context(output)
+        for done, (id, kind) in enumerate((id, kind) for id, kind in enumerate(kinds) if kind):
+            event = kind == 2
+            rows = {source: _final(view, id, event, source, move) for source in set(sources.values())}
+            for level, source in sources.items():
+                output = writers[level]
+                output.blocks.add_run(id, event, carried(rows[source], event, old, source, heir, level))
+                output.write(output.blocks.take())
+            if done % IDS_AT_ONCE == 0:
+                pause()
+        return [info for output in writers.values() for info in output.finish()]
+
+
+def _kinds(files: Sequence[StatFile], drop_ids: Sequence[int], pause: Callable[[], None]) -> bytearray:
+    """Per id: 0 has no rows, 1 gauge, 2 event."""
+    found = bytearray()
+    for file in files:
+        for entry in file.entries(0, MOST_ID):
+            if entry.last_id >= len(found):
+                found.extend(bytes(entry.last_id + 1 - len(found)))
+            for id, event, _rows in file.reader(entry, once=True).runs():
+                found[id] = 2 if event else 1
+        pause()
+    for id in drop_ids:
+        if id < len(found):
+            found[id] = 0
+    return found
+
+
+def _final(view: FamilyView, id: int, event: bool, level: int, move: Move) -> Columns:
+    def damaged(error: StoreCorrupt) -> None:
+        raise error
+
+    question = Question(move.policy, (id,), (event,), level, move.start, move.end)
+    return answer_at_rest(view, question, damaged)[0]

@@ -1,0 +1,242 @@
+"""Another retention for a store that has data: nothing is lost that a new level can hold, nothing is counted twice."""
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from istat.clock import FakeClock
+from istat.retention import Ladder, Rule, Rules
+from istat_server.store.interface import Kind
+from istat_server.store.statstore import Options, StatStore
+
+T = 1325376000      # aligned to a day
+OLD = "10s:3h,1m:12h,10m:4d"
+Row = tuple[Any, ...]
+
+
+def opened(folder: Path, clock: FakeClock, retention: str | Rules) -> StatStore:
+    rules = Ladder.parse(retention) if isinstance(retention, str) else retention
+    return StatStore.open(folder, rules, clock, options=Options(key=1))
+
+
+def put(store: StatStore, *lines: str) -> None:
+    text = "".join(line + "\n" for line in lines).encode()
+    store.engine.feed(text, 0, len(text))
+    for _code, line in store.engine.take_leftovers():
+        store.learn(line.split()[0])
+        store.engine.feed(line + b"\n", 0, len(line) + 1)
+
+
+def crash(store: StatStore) -> None:
+    """What kill -9 leaves."""
+    store._hand_over()
+    store._journal.close()
+    os.close(store._lock)
+
+
+def fill(folder: Path, clock: FakeClock, retention: str | Rules = OLD) -> None:
+    """Two days of two gauges and two event counters, some of it late, in files of all kinds."""
+    clock.set(T)
+    store = opened(folder, clock, retention)
+    for hour in range(48):
+        for minute in range(0, 60, 5):
+            at = T + hour * 3600 + minute * 60
+            for name, value in (("db.g", hour + minute / 100), ("web.g", minute), ("*db.e", 10 * hour), ("*web.e", 60)):
+                put(store, f"{name} {at} {value}", f"{name} {at + 13} {value + 1}")
+        clock.advance(3600)
+        if hour in (20, 33):
+            put(store, *(f"{name} {clock.now() - hours * 3600} 7" for name in ("db.g", "*web.e") for hours in (5, 15)))
+        if hour % 3 == 0:
+            store.flush()
+        if hour % 7 == 0:
+            store.compact()
+    store.close()
+
+
+def at(store: StatStore, name: str, interval: int, start: int = 0) -> list[Row]:
+    counter = store.find(name.encode())
+    assert counter is not None
+    intervals = [level.interval for level in store.ladder_of(counter.id).levels]
+    (rows,) = store.select([counter.id], intervals.index(interval), start, T + 10 * 86400)
+    return rows.rows()
+
+
+def total(store: StatStore, name: str, interval: int, start: int = 0) -> float:
+    """What came, in all: of an event counter the events."""
+    rows = at(store, name, interval, start)
+    counter = store.find(name.encode())
+    assert counter is not None
+    fine = store.ladder_of(counter.id).finest.interval
+    return math.fsum(row[2] for row in rows) * (fine if counter.kind is Kind.EVENT else 1)
+
+
+def same(found: list[Row], wanted: list[Row], fine: tuple[int, int] = (1, 1)) -> None:
+    """Counts in the ratio of the finest intervals; the rest to the last bits."""
+    assert [row[0] for row in found] == [row[0] for row in wanted]
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours[1] * fine[1] == theirs[1] * fine[0]
+        assert ours[2] / ours[1] == pytest.approx(theirs[2] / theirs[1], rel=1e-12)
+        assert ours[4:] == pytest.approx(theirs[4:], rel=1e-12)
+
+
+NAMES = ("db.g", "web.g", "db.e", "web.e")
+
+
+def answers(store: StatStore) -> dict[tuple[str, int], list[Row]]:
+    return {(name, level.interval): at(store, name, level.interval) for name in NAMES
+            for counter in [store.find(name.encode())] if counter for level in store.ladder_of(counter.id).levels}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, clock: FakeClock) -> Path:
+    fill(tmp_path / "s", clock)
+    return tmp_path / "s"
+
+
+def before(folder: Path, clock: FakeClock) -> dict[tuple[str, int], list[Row]]:
+    store = opened(folder, clock, OLD)
+    found = answers(store)
+    store.close()
+    return found
+
+
+def stages(folder: Path, clock: FakeClock, retention: str | Rules) -> Any:
+    """The store as it is at each stage of a change: at once, after each job whose process was killed, at the end."""
+    store = opened(folder, clock, retention)
+    yield store
+    while job := store.housekeeping.next_job(force=True):
+        store.housekeeping.do(job, store.housekeeping._graves(True))
+        yield store
+        crash(store)
+        store = opened(folder, clock, retention)
+    yield store
+    store.close()
+    assert not [family for family in store.files.manifest.families() if family.policy.leaving and family.policy.heir]
+
+
+@pytest.mark.parametrize("retention", [
+    "10s:6h,1m:1d,10m:8d",                      # kept longer
+    "10s:2h,1m:6h,10m:1d",                      # kept shorter
+    "10s:3h,1m:12h,10m:4d,1h:30d",              # a new coarsest level
+    "10s:3h,5m:1d,10m:4d,30m:30d",              # one vanishes, new ones come
+    "10s:3h,10m:4d",                            # a level less
+    "10s:3h,1m:12h:fine,10m:4d:coarse",         # names only
+])
+def test_the_same_finest_interval_keeps_every_bucket(folder: Path, clock: FakeClock, retention: str) -> None:
+    was = before(folder, clock)
+    ladder = Ladder.parse(retention)
+    keep = {level.interval: level.keep for level in ladder.levels}
+    for store in stages(folder, clock, retention):
+        for (name, interval), rows in was.items():
+            if interval in keep:
+                oldest = clock.now() - keep[interval]
+                same(at(store, name, interval), [row for row in rows if row[0] >= oldest - oldest % interval])
+        for level in ladder.levels[1:]:
+            if level.interval not in (60, 600):         # a new one holds what the one below it in the old ladder had
+                source = max(interval for interval in (10, 60, 600) if level.interval % interval == 0)
+                for name in NAMES:
+                    whole = was[name, source]
+                    wanted = math.fsum(row[2] for row in whole) * (10 if name.endswith("e") else 1)
+                    assert total(store, name, level.interval) == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("retention", ["30s:6h,1m:12h,10m:4d", "1m:12h,10m:4d", "1s:1h,10s:6h,1m:12h,10m:4d",
+                                       "5s:3h,10m:4d", "20m:8d", "7s:2h,49s:1d,686s:8d"])
+def test_another_finest_interval_keeps_all_that_its_levels_can_hold(folder: Path, clock: FakeClock,
+                                                                    retention: str) -> None:
+    was = before(folder, clock)
+    ladder = Ladder.parse(retention)
+    fine = ladder.finest.interval
+    first: dict[tuple[str, int], list[Row]] = {}
+    for store in stages(folder, clock, retention):
+        first = first or answers(store)
+        for key, rows in answers(store).items():
+            same(rows, first[key])
+        for (name, interval), rows in was.items():
+            if interval in [level.interval for level in ladder.levels[1:]]:
+                same(at(store, name, interval), rows, (10, fine) if name.endswith("e") else (1, 1))
+        for name in NAMES:
+            wanted = math.fsum(row[2] for row in was[name, 600]) * (10 if name.endswith("e") else 1)
+            assert total(store, name, ladder.coarsest.interval) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_new_samples_come_on_top_while_old_files_move(folder: Path, clock: FakeClock) -> None:
+    was = before(folder, clock)
+    now = int(clock.now())
+    store = opened(folder, clock, "1m:1d,1h:8d")
+    for age in (0, 30, 7000, 20000, 100000):
+        put(store, f"db.g {now - age} 5", f"*web.e {now - age} 120")
+    for _ in range(2):
+        wanted = {name: math.fsum(row[2] for row in was[name, 600]) for name in NAMES}
+        assert total(store, "db.g", 3600) == pytest.approx(wanted["db.g"] + 25)
+        assert total(store, "web.e", 3600) == pytest.approx(wanted["web.e"] * 10 + 600)
+        assert total(store, "db.e", 3600) == pytest.approx(wanted["db.e"] * 10)
+        store.compact()
+    store.close()
+
+
+def test_back_and_forth_loses_nothing_that_was_kept_meanwhile(folder: Path, clock: FakeClock) -> None:
+    was = before(folder, clock)
+    for retention in ("1m:12h,10m:4d", OLD, "10s:3h,1m:12h,10m:4d,1h:30d", OLD):
+        store = opened(folder, clock, retention)
+        if retention != OLD:
+            store.compact()
+        for name in NAMES:
+            fine = store.ladder.finest.interval
+            same(at(store, name, 600), was[name, 600], (10, fine) if name.endswith("e") else (1, 1))
+        crash(store)
+
+
+def test_a_new_rule_is_for_new_samples_and_the_old_ones_are_still_there(folder: Path, clock: FakeClock) -> None:
+    was = before(folder, clock)
+    now = int(clock.now())
+    rules = Rules(Ladder.parse(OLD), (Rule.parse("db.** = 1m:12h,10m:8d"),))
+    for _ in range(2):
+        store = opened(folder, clock, rules)
+        found = [store.find(name.encode()) for name in NAMES]
+        assert [store.ladder_of(one.id).finest.interval for one in found if one] == [60, 10, 60, 10]
+        for name in NAMES:
+            fine = 60 if name == "db.e" else 10
+            same(at(store, name, 600)[:280], was[name, 600][:280], (10, fine) if name.endswith("e") else (1, 1))
+        crash(store)
+    store = opened(folder, clock, rules)
+    put(store, f"db.g {now} 3", f"*db.e {now} 3", f"*web.e {now} 3")
+    for _ in range(2):
+        for name in NAMES:
+            wanted = math.fsum(row[2] for row in was[name, 600]) * (10 if name.endswith("e") else 1)
+            assert total(store, name, 600) == pytest.approx(wanted + (3 if name != "web.g" else 0))
+        store.compact()
+    store.close()
+    # The rule goes again: the counters are of the default once more, with all that they had.
+    store = opened(folder, clock, OLD)
+    for name in NAMES:
+        wanted = math.fsum(row[2] for row in was[name, 600]) * (10 if name.endswith("e") else 1)
+        assert total(store, name, 600) == pytest.approx(wanted + (3 if name != "web.g" else 0))
+    assert [row[0] for row in at(store, "web.g", 10)] == [row[0] for row in was["web.g", 10]]
+    store.close()
+
+
+def test_a_changed_rule_moves_its_counters_only(tmp_path: Path, clock: FakeClock) -> None:
+    rule = Rule.parse("db.** = 10s:6h,10m:8d")
+    fill(tmp_path, clock, Rules(Ladder.parse(OLD), (rule,)))
+    store = opened(tmp_path, clock, Rules(Ladder.parse(OLD), (rule,)))
+    was = answers(store)
+    store.close()
+    for store in stages(tmp_path, clock, Rules(Ladder.parse(OLD), (Rule.parse("db.** = 10s:6h,20m:8d"),))):
+        for name in ("web.g", "web.e"):
+            for interval in (10, 60, 600):
+                same(at(store, name, interval), was[name, interval])
+        for name in ("db.g", "db.e"):
+            same(at(store, name, 10), was[name, 10])
+            assert math.fsum(row[2] for row in at(store, name, 1200)) == pytest.approx(
+                math.fsum(row[2] for row in was[name, 600]))
+
+
+def test_the_same_rules_change_nothing(folder: Path, clock: FakeClock) -> None:
+    state = (folder / "MANIFEST").read_bytes()
+    opened(folder, clock, OLD).close()
+    assert (folder / "MANIFEST").read_bytes() == state
