@@ -20,7 +20,7 @@ import requests
 
 from ftest.crashload import LADDER, LEVELS, NOW, SEQUENCE, Answer, Line, Reference, Stream, compare, find_end
 from ftest.serverprocess import ROOT, ServerProcess
-from istat_server.store import manifest, opening
+from istat_server.store import checking, manifest, opening
 
 SAFE = 0.15             # [s] the store's 100 ms, and what the write itself may need
 LINES_AT_ONCE = 40
@@ -236,6 +236,7 @@ def run(folder: Path, kills: int) -> None:
                 raise AssertionError(f"seed {seed}, life {life}: {error}") from error
         assert harness.server.terminate() == 0
         assert not left_over(harness.server.store)
+        assert not checking.check(harness.server.store).findings
         harness.server.start()
         harness.compare()
         harness.server.assert_no_traceback()

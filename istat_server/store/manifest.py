@@ -236,7 +236,7 @@ def load(folder: Path) -> tuple[Manifest | None, str]:
         raise StoreCorrupt(f"{problem}; there is no older MANIFEST that can be read either")
     if any(path.suffix in (".statfile", ".names", ".journal") for path in folder.glob("*/*")):
         raise StoreCorrupt(f"{folder / NAME}: is missing, and so is the one before it, but there are files of a store; "
-                           f"put it back, or make a new one with: istat check --repair {folder}")
+                           f"put it back, or make the store anew from a backup (istat restore)")
     return None, ""
 
 

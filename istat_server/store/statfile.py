@@ -327,6 +327,24 @@ class StatFile:
                     return
                 yield entry
 
+    @property
+    def page_count(self) -> int:
+        """How many index pages there are."""
+        return len(self._top)
+
+    def page_entries(self, number: int) -> list[BlockEntry]:
+        """The entries of one index page. StoreCorrupt when it is damaged; others may be whole."""
+        return list(self._page(number).from_id(0))
+
+    def block_bytes(self, entry: BlockEntry) -> bytes:
+        """One block as it was coded, checked and unpacked. StoreCorrupt when it is damaged."""
+        part = f"block at {entry.offset}"
+        data = self._checked(entry.offset, entry.length, entry.crc, part, once=True)
+        try:
+            return _unpack(data, entry)
+        except (ValueError, zstandard.ZstdError) as error:
+            raise self._damage(part) from error
+
     def blocks_for(self, first_id: int, last_id: int) -> list[BlockEntry]:
         """Entries of the blocks that may hold ids first_id..last_id, in the order of the file."""
         return list(self.entries(first_id, last_id))

@@ -3,6 +3,7 @@
 #: Sub-command -> where its COMMAND is; the same as the entry points in pyproject.toml.
 COMMANDS = {
     "backup": "istat_server.tools.backing:BACKUP",
+    "check": "istat_server.tools.checking:COMMAND",
     "dump": "istat_server.tools.dumping:COMMAND",
     "export": "istat_server.tools.exporting:COMMAND",
     "import": "istat_server.tools.importing:COMMAND",

@@ -368,7 +368,7 @@ def test_a_store_without_any_manifest_is_not_taken_for_a_new_one(tmp_path, clock
     files = files_on_disk(store)
     (tmp_path / "MANIFEST").unlink()
     (tmp_path / "MANIFEST.previous").unlink()
-    with pytest.raises(StoreCorrupt, match="istat check --repair"):
+    with pytest.raises(StoreCorrupt, match="istat restore"):
         open_store(tmp_path, clock)
     assert files_on_disk(store) == files
 

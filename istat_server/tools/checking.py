@@ -1,0 +1,55 @@
+"""`istat check STORE`: reads every byte of a store and says what is wrong; `--repair` puts it right."""
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from istat.clock import Clock
+from istat.errors import StoreCorrupt
+from istat.subcommands import SubCommand
+from istat_server.store import checking, repairing
+from istat_server.tools.progress import Progress
+
+LISTED = 20         # files in the sentence of an error; all are printed before
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("store", type=Path, metavar="STORE", help="the store's folder, in use or not")
+    parser.add_argument("--repair", action="store_true",
+                        help="salvage what is whole; what cannot be read goes to damaged/. No server may have it open")
+
+
+def _check(arguments: argparse.Namespace, clock: Clock) -> None:
+    repaired = repairing.repair(arguments.store) if arguments.repair else None
+    with Progress("check", None, arguments.json) as progress:
+        report = checking.check(arguments.store, progress.show)
+    if arguments.json:
+        answer = {"files": report.files, "bytes": report.bytes, "counters": report.counters,
+                  "findings": [asdict(finding) for finding in report.findings]}
+        print(json.dumps({**answer, "repaired": asdict(repaired) if repaired else None}))
+    else:
+        _print(report, repaired)
+    if report.errors:
+        files = sorted({finding.file for finding in report.errors})
+        more = f" and {len(files) - LISTED} more" if len(files) > LISTED else ""
+        raise StoreCorrupt(f"{len(report.errors)} things are wrong in {', '.join(files[:LISTED])}{more}"
+                           + ("" if arguments.repair else "; `istat check --repair` saves what is whole"))
+
+
+def _print(report: checking.Report, repaired: repairing.Repair | None) -> None:
+    if repaired is not None:
+        for text in repaired.done:
+            print(f"repaired: {text}")
+        for where in repaired.moved:
+            print(f"moved aside: {where}")
+        if repaired.lost_rows:
+            print(f"lost: {repaired.lost_rows:,} rows")
+    for finding in report.findings:
+        print(f"{finding.kind}: {finding.file}: {finding.text}")
+    print(f"{report.files:,} files, {report.bytes / 1e6:,.1f} MB, {report.counters:,} counters: "
+          + (f"{len(report.errors)} errors" if report.errors else "all sound"))
+
+
+COMMAND = SubCommand("Read every byte of a store and say what is wrong with it.", _arguments, _check)
