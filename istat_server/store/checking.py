@@ -1,4 +1,4 @@
-"""`istat check`: reads every byte of a store and tells what is wrong. Changes nothing; a server may be at work meanwhile.
+"""`istat check`: reads every byte of a store and tells what is wrong. Changes nothing; a server may be at work.
 
 Each finding names a file. What a crash leaves by design (a torn tail of the journal, files that no MANIFEST names) is
 told as a note and is no error.
