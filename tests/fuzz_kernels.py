@@ -10,6 +10,7 @@ seed, which kernels it tries, and how often what was reached. Left out: udp, whi
 from __future__ import annotations
 
 import random
+import struct
 import sys
 import time
 from collections import Counter
@@ -233,7 +234,24 @@ def search_segments(rng: random.Random, reached: Counter[str], table: Any, text:
     KERNELS.search.work(*where[:3], pattern, [text])
 
 
-TARGETS = (feed_lines, read_blocks, search_names)
+def read_rings(rng: random.Random, reached: Counter[str]) -> None:
+    """Slots of a ring of istatd with any numbers."""
+    slots = bytearray()
+    for number in range(rng.randint(0, 64)):
+        slots += struct.pack("<qdffif", NOW + 10 * number, *(rng.choice(SORTS)(rng) % 1e30 for _ in range(3)),
+                             rng.randint(-1, 5), 1.0)
+    data = damaged(rng, bytes(slots))
+    numbers = 10, NOW, 63, 0, 0
+    if rng.random() < 0.5:
+        huge = [0, 1, -1, NOW, 1 << 60, -(1 << 60), 1 << 62, (1 << 63) - 1]
+        numbers = (rng.choice([0, 1, 10, (1 << 31) - 1]), *rng.choices(huge, k=3), rng.choice([0, 30, 1 << 40]))
+    made = tried(reached, KERNELS.rings.rows, data[:len(data) - len(data) % 32], *numbers)
+    if made is not None:
+        reached["rings"] += len(made)
+        work_on(rng, made)
+
+
+TARGETS = (feed_lines, read_blocks, search_names, read_rings)
 
 
 def run(seconds: float, seed: int) -> dict[str, int]:

@@ -19,14 +19,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from istat.kernels.python import blocks, columns, engine, head, lines, names, render, search, udp
+    from istat.kernels.python import blocks, columns, engine, head, lines, names, render, rings, search, udp
 
 __all__ = [
     "IMPLEMENTATION", "KERNELS", "blocks", "columns", "engine", "head", "implementation", "lines",
-    "names", "native_missing", "render", "search", "udp",
+    "names", "native_missing", "render", "rings", "search", "udp",
 ]  # fmt: skip
 
-KERNELS = ("columns", "blocks", "names", "lines", "head", "engine", "render", "search", "udp")
+KERNELS = ("columns", "blocks", "names", "lines", "head", "engine", "render", "search", "udp", "rings")
 BUILDS = ("python", "native")
 VARIABLE = "ISTAT_KERNELS"
 HOW_TO_BUILD = "build them with: python setup.py build_ext --inplace (needs a C compiler and Cython)"

@@ -4,16 +4,15 @@ Reading takes no byte for granted and never writes. Writing makes files that ist
 """
 from __future__ import annotations
 
-import math
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from istat.errors import IstatError
-from istat.kernels import columns
+from istat.kernels import rings
+from istat.kernels.python.rings import MOST, MOST_INTERVAL, to_float
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -23,7 +22,6 @@ EVENT, TRAILING, COARSE = 1, 2, 4       # flags
 VERSION, OLDEST_READER = 8, 4
 PAGE = 8192                             # what istatd writes on machines with pages of 4 KiB [bytes]
 MOST_FILE = 1 << 30                     # a ring of 33 million buckets; bounds what a strange file costs [bytes]
-FLOAT_MAX = 3.4028234663852886e38
 
 COMMON = struct.Struct("<16s5i4x5q2d3q64s256s")     # all versions: 440 bytes
 SINCE_6 = struct.Struct("<dQ")                      # lambda, season
@@ -77,12 +75,6 @@ class Header:
         """The slot of a bucket index, which may be negative."""
         return index % self.capacity
 
-    def has(self, index: int, time: int, now: int) -> bool:
-        """Whether a bucket of that index may be in the ring."""
-        if index > self.last_bucket:
-            return bool(self.flags & EVENT) and time < now
-        return index > self.last_bucket - self.capacity
-
 
 class Bucket(NamedTuple):
     """A slot, as it stands in the file."""
@@ -128,6 +120,8 @@ def _check(header: Header) -> None:
         raise RingError(f"has an interval of {header.interval} s")
     if header.page_size < 4096 or header.page_size % SLOT.size:
         raise RingError(f"has pages of {header.page_size} bytes")
+    if max(abs(header.created), abs(header.last_bucket)) > MOST or not 0 <= header.fixed_count < MOST_INTERVAL:
+        raise RingError("has times that cannot be")
     if header.page_count < 1 or header.file_size > MOST_FILE:
         raise RingError(f"has {header.page_count} pages")
 
@@ -153,60 +147,18 @@ class Ring:
         """What stands in a slot."""
         return Bucket(*SLOT.unpack_from(self.slots, number * SLOT.size))
 
-    def buckets(self, now: int) -> Iterator[tuple[int, Bucket]]:
-        """Index and content of all slots that hold a bucket, in order of slots."""
-        header = self.header
-        created, interval, capacity = header.created, header.interval, header.capacity
-        for number, fields in enumerate(SLOT.iter_unpack(self.slots)):
-            time = fields[0]
-            if time <= 0 or fields[4] <= 0:
-                continue
-            index = (time - created) // interval
-            # istatd divides towards zero: late samples from before its creation stand one slot further.
-            if index % capacity != number and not (index < 0 and (index + 1) % capacity == number):
-                continue
-            if header.has(index, time, now):
-                yield index, Bucket(*fields)
-
     def rows(self, now: int, finest: int) -> Columns:
         """Final rows in order of time; of event counters rates per second. `finest`: the finest level's interval.
 
         Buckets whose numbers are not finite are left out.
         """
-        made: Columns = columns.Columns()
         header = self.header
         parts = 0
         if header.flags & COARSE:
             parts = header.fixed_count if header.fixed_count > 0 else max(1, header.interval // finest)
-        for index, bucket in self.buckets(now):
-            if all(map(math.isfinite, bucket[1:])):
-                made.append(header.created + index * header.interval, *_statistics(bucket, parts))
-        made.fold(False)
+        ahead = now if header.flags & EVENT else 0
+        made: Columns = rings.rows(self.slots, header.interval, header.created, header.last_bucket, ahead, parts)
         return made
-
-
-def _statistics(bucket: Bucket, parts: int) -> tuple[int, float, float, float, float]:
-    """count, sum, M2, min, max. `parts`: the count of coarse event buckets, whatever theirs is."""
-    _, total, low, high, count, sumsq = bucket
-    count = parts or count
-    if count == 1 and _is_float(total, low) and low == high:
-        return 1, total, 0.0, total, total          # the sum has all digits of the one value
-    if low == high:
-        return count, total, 0.0, low, high
-    m2 = sumsq - total * total / count
-    return count, total, m2 if m2 > 0.0 else 0.0, low, high
-
-
-def _is_float(value: float, short: float) -> bool:
-    return to_float(value) == short
-
-
-def to_float(value: float) -> float:
-    """As a number of 24 bits of mantissa; beyond its range the largest one."""
-    if abs(value) > FLOAT_MAX:
-        return math.copysign(FLOAT_MAX, value)
-    found: float = struct.unpack("<f", struct.pack("<f", value))[0]
-    return found
 
 
 def read(path: Path) -> Ring:

@@ -27,6 +27,7 @@ SUM_SHARE = 1e-9
 EDGE_SHARE = 1e-6
 # Rates of a bucket coarser than all of ours are spread over at most so many of ours: bounds what a strange file costs.
 MOST_SPREAD = 10_000
+EVER = 1 << 62                  # beyond all times [s]
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ class _Placing:
         """Note what an archive says beyond the finer ones."""
         refused, rows, last = self._placed.refused, archive.rows, len(self._intervals) - 1
         level = next((level for level, step in enumerate(self._intervals) if step >= archive.interval), last)
-        known = rows.slice(-(1 << 62), self._limits.newest + 1)
+        known = rows.slice(-(EVER), self._limits.newest + 1)
         refused["from_future"] += len(rows) - len(known)
-        part = known.slice(max(0, min(self._limits.oldest[level:])), 1 << 62)
+        part = known.slice(max(0, min(self._limits.oldest[level:])), EVER)
         refused["from_past"] += len(known) - len(part)
         self._placed.taken += len(part)
         ours = self._regrouped(part, archive.interval, level)
@@ -114,10 +115,10 @@ class _Placing:
         """What is young enough for the finest level becomes fine rows; all else is settled, also in coarser levels."""
         oldest = self._limits.oldest
         if level == 0:
-            self._add_fine(rows.slice(oldest[0], 1 << 62))
-            rows = rows.slice(-(1 << 62), oldest[0])
+            self._add_fine(rows.slice(oldest[0], EVER))
+            rows = rows.slice(-(EVER), oldest[0])
         for coarser in range(max(level, 1), len(self._intervals)):
-            moved = self._coarser(rows.slice(oldest[coarser], 1 << 62), coarser)
+            moved = self._coarser(rows.slice(oldest[coarser], EVER), coarser)
             if len(moved):
                 self._fold(self._placed.settled.setdefault(coarser, columns.Columns()), moved)
 
@@ -185,15 +186,21 @@ def _weighed(rows: Columns, count: int) -> Columns:
 
 def residue(whole: Columns, held: Columns, event: bool) -> Columns:
     """What must be added to `held` rows to give `whole` ones; both in order of time, each time once."""
-    known = {row[0]: row for row in held.rows()}
     made: Columns = columns.Columns()
-    for row in whole.rows():
+    if not len(held):
+        made.extend(whole)
+        return made
+    first, last = held.row(0)[0], held.row(len(held) - 1)[0]
+    made.extend(whole.slice(-EVER, first))
+    known = {row[0]: row for row in held.rows()}
+    for row in whole.slice(first, last + 1).rows():
         before = known.get(row[0])
         more: Row | None = row
         if before is not None:
             more = _more_rate(row, before) if event else _more_gauge(row, before)
         if more is not None:
             made.append(*more)
+    made.extend(whole.slice(last + 1, EVER))
     return made
 
 
