@@ -29,6 +29,7 @@ cdef class Columns:
     cdef void move_row(self, Py_ssize_t to, Py_ssize_t index) noexcept nogil
     cdef void merge_row(self, Py_ssize_t into, int64_t count, double sum, double m2,
                         double min, double max) noexcept nogil      # Chan's formula
+    cdef void _merge_all(self, Columns source, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     cdef int copy_span(self, Columns source, int64_t start, int64_t end) noexcept nogil   # append; -1: no memory
     cdef void to_rates(self, int64_t interval) noexcept nogil
     cdef int reduce_from(self, Columns source, int64_t start, int64_t interval,

@@ -154,6 +154,30 @@ cdef class Columns:
         self.min[into] = low
         self.max[into] = high
 
+    cdef void _merge_all(self, Columns source, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """Merge rows of source into the last one as merge_row does, with a compensated sum."""
+        cdef Py_ssize_t i, into = self.n - 1
+        cdef int64_t count = self.count[into]
+        cdef double total = self.sum[into], m2 = self.m2[into], low = self.min[into], high = self.max[into]
+        cdef double lost = 0.0, before, size_a, size_b, distance
+        for i in range(first, end):
+            low = source.min[i] if source.min[i] < low else low
+            high = source.max[i] if source.max[i] > high else high
+            size_a = <double>count
+            size_b = <double>source.count[i]
+            if low != high:
+                distance = source.sum[i] / size_b - total / size_a
+                m2 = m2 + source.m2[i] + distance * distance * size_a * size_b / (size_a + size_b)
+                if not m2 <= MAX_DOUBLE:
+                    m2 = MAX_DOUBLE
+            else:
+                m2 = 0.0
+            count = MAX_INT64 if count > MAX_INT64 - source.count[i] else count + source.count[i]
+            before = total
+            total = bounded(total + source.sum[i])
+            lost += rounded_off(before, source.sum[i], total)
+        self.set_row(into, self.time[into], count, with_lost(total, lost), m2, low, high)
+
     cdef int _sort(self) noexcept nogil:
         """Stable sort by time: merges the ascending stretches that are already there."""
         cdef Py_ssize_t n = self.n
@@ -264,25 +288,18 @@ cdef class Columns:
 
     cdef int reduce_from(self, Columns source, int64_t start, int64_t interval,
                          int64_t event_count) noexcept nogil:
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i = 0, last
         cdef Py_ssize_t first = self.n
-        cdef int64_t time = 0
-        cdef double before, lost = 0.0
-        for i in range(source.n):
-            if self.n > first and time <= source.time[i] < time + interval:
-                before = self.sum[self.n - 1]
-                self.merge_row(self.n - 1, source.count[i], source.sum[i], source.m2[i],
-                               source.min[i], source.max[i])
-                lost += rounded_off(before, source.sum[i], self.sum[self.n - 1])
-                continue
-            if self.n > first:
-                self.sum[self.n - 1] = with_lost(self.sum[self.n - 1], lost)
-            lost = 0.0
+        cdef int64_t time
+        while i < source.n:
             time = floor_to(source.time[i], start, interval)
+            last = i + 1
+            while last < source.n and time <= source.time[last] < time + interval:
+                last += 1
             if self.push(time, source.count[i], source.sum[i], source.m2[i], source.min[i], source.max[i]):
                 return -1
-        if self.n > first:
-            self.sum[self.n - 1] = with_lost(self.sum[self.n - 1], lost)
+            self._merge_all(source, i + 1, last)
+            i = last
         if event_count > 0:
             for i in range(first, self.n):
                 if self.count[i] < event_count:

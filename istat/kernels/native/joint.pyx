@@ -121,6 +121,15 @@ cdef inline double short_or_zero(double value) noexcept nogil:
     return short_mantissa(value) if -1e300 < value < 1e300 else 0.0
 
 
+cdef bint refit(const double *values, Py_ssize_t n, int scale, int64_t *integers) noexcept nogil:
+    """Scale the values up further; False if one is too large for that."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not fits(values[i], scale, &integers[i]):
+            return False
+    return True
+
+
 cdef int decimals(Coder *coder, Columns rows, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
     """Put the columns as integers into the scratch; give their scale, or -1 if they are not of this kind."""
     cdef Py_ssize_t i
@@ -138,13 +147,13 @@ cdef int decimals(Coder *coder, Columns rows, Py_ssize_t first, Py_ssize_t n) no
     other = scale_integers(rows.max + first, n, coder.highs, &exact)
     if not exact:
         return -1
+    if other > scale and not refit(rows.min + first, n, other, coder.lows):
+        return -1
+    if scale > other and not refit(rows.max + first, n, scale, coder.highs):
+        return -1
     if other > scale:
         scale = other
     for i in range(n):
-        if not fits(rows.min[first + i], scale, &coder.lows[i]):
-            return -1
-        if not fits(rows.max[first + i], scale, &coder.highs[i]):
-            return -1
         most = max(most, max(coder.lows[i], -coder.lows[i]))
         most = max(most, max(coder.highs[i], -coder.highs[i]))
         most_count = max(most_count, rows.count[first + i])
