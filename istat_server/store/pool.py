@@ -50,6 +50,11 @@ class InlinePool:
         return function(*args)
 
 
+def given(*pools: Pool | None) -> Pool:
+    """The first pool that there is, or one without threads. (A ThreadPool without work has length 0: it is falsy.)"""
+    return next((pool for pool in pools if pool is not None), InlinePool())
+
+
 # What work in the background may claim of a busy processor: a third of what others do. Not less, since its thread holds
 # the interpreter now and then, and whoever waits for that waits for it [nice value].
 BACKGROUND_NICE = 5

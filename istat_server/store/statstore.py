@@ -26,7 +26,7 @@ from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.manifest import Family, Manifest
 from istat_server.store.policies import Chooser
-from istat_server.store.pool import InlinePool, Pool
+from istat_server.store.pool import Pool, given
 from istat_server.store.reading import Question, select
 
 if TYPE_CHECKING:
@@ -119,8 +119,8 @@ class StatStore:
                 log.info("the retention changes: %s", folder)
             before, state = state, policies.reconcile(state, rules)
             opening.make_folders(folder, state.policies)
-            store = cls(folder, rules, clock, pool or InlinePool(), background or InlinePool(),
-                        chores or background or InlinePool(), indexing or background or InlinePool(),
+            store = cls(folder, rules, clock, given(pool), given(background),
+                        given(chores, background), given(indexing, background),
                         options or Options(), lock, state)
             store._start(fresh or state != before, bool(problem))
         except BaseException:

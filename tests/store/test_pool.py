@@ -1,0 +1,39 @@
+"""Threads: what is given is used, also where it is empty."""
+from __future__ import annotations
+
+import threading
+
+from gevent.threadpool import ThreadPool
+
+from istat.clock import FakeClock
+from istat_server.store.pool import InlinePool, given
+from istat_server.store.statstore import Options, StatStore
+from tests.store.test_statstore import LADDER, NOW, put
+
+
+def test_an_idle_pool_of_threads_is_used():
+    idle = ThreadPool(1)
+    assert not idle         # which is why nobody may ask for its truth
+    assert given(idle) is idle
+    assert given(None, idle) is idle
+    assert isinstance(given(None), InlinePool)
+
+
+def test_a_head_is_written_and_files_are_merged_in_threads(tmp_path, monkeypatch):
+    pools = [ThreadPool(1) for _ in range(3)]
+    store = StatStore.open(tmp_path, LADDER, FakeClock(NOW), pools[0], pools[1], Options(key=1), pools[2])
+    seen = {}
+    for part, name in ((store.flushing, "_write"), (store.housekeeping, "do")):
+        whole = getattr(part, name)
+
+        def spied(*args, name=name, whole=whole):
+            seen[name] = threading.get_ident()
+            return whole(*args)
+
+        monkeypatch.setattr(part, name, spied)
+    for _ in range(3):
+        put(store, "a 1")
+        store.flush()
+    store.compact()
+    assert len({*seen.values(), threading.get_ident()}) == 3
+    store.close()
