@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from istat_server.store.statstore import StatStore
 T = 1325394000  # aligned to an hour
 LADDER = Ladder.parse("10s:1d,5m:10d,1h:100d")
 GAUGE, EVENT = 0, 1
+FIXTURES = Path(__file__).parents[1] / "fixtures/store/v2"
 Row = tuple[int, int, float, float, float, float]
 
 
@@ -77,3 +80,24 @@ def test_they_expire_with_their_level(store: StatStore, clock: FakeClock) -> Non
         clock.advance(86400)
         store.compact()
     assert not [entry for entry in store.files.manifest.files if entry.kind == SETTLED]
+
+
+def test_a_store_of_version_2_with_imported_rows_is_read_as_ever(tmp_path: Path) -> None:
+    """tests/fixtures/store/v2/imported: an istatd store of two counters, by the first `istat import`."""
+    shutil.copytree(FIXTURES / "imported", tmp_path / "store")
+    wanted = json.loads((FIXTURES / "imported.json").read_text())
+    now = 1325404800
+    store = StatStore.open(tmp_path / "store", Ladder.parse("10s:2h,5m:4d,1h:40d"), FakeClock(now))
+    assert [one.finished for one in store.files.manifest.imports] == [True]
+    assert {store.counter(id).name for id in range(store.count())} == set(wanted)
+    for _ in range(2):
+        for name, levels in wanted.items():
+            counter = store.find(name.encode())
+            assert counter is not None
+            for number, rows in enumerate(levels):
+                found = store.select([counter.id], number, 0, now)[0].rows()
+                shown = found if len(found) < 12 else found[:6] + found[-6:]
+                assert [row[:2] + row[4:] for row in shown] == [tuple(row[:2] + row[4:]) for row in rows]
+                assert [row[2:4] for row in shown] == [pytest.approx(row[2:4], rel=1e-6, abs=1e-6) for row in rows]
+        store.compact()
+    store.close()
