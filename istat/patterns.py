@@ -105,9 +105,13 @@ def glob_automaton(pattern: bytes) -> Automaton:
     signs = _WILD.sub(lambda run: b"*" if b"*" in run[0] else b"?", check_pattern(pattern))
     stars = sum(1 << at for at, sign in enumerate(signs) if sign == STAR)
     runs = stars | sum(1 << at for at, sign in enumerate(signs) if sign == QUESTION)
-    letters = sorted(set(signs) - {STAR, QUESTION})
-    here = {letter: sum(1 << at for at, sign in enumerate(signs) if sign == letter) for letter in letters}
-    classes, examples = classes_of([1 << letter for letter in (*letters, DOT)])
+    letters = sorted({*signs, DOT} - {STAR, QUESTION})
+    here = dict.fromkeys(letters, 0)
+    for at, sign in enumerate(signs):
+        here[sign] = here.get(sign, 0) | 1 << at
+    here[STAR] = here[QUESTION] = 0
+    examples = [STAR, *letters]         # a star in a name is a byte like all that are not in the pattern
+    classes = bytes(letters.index(byte) + 1 if byte in here and byte in letters else 0 for byte in range(256))
 
     def settle(places: int) -> int:
         places |= (places & runs) << 1

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 # A segment is made of the tail when it has so many names, or this share of the names in segments: a question looks at
 # all of the tail, 20 to 40 ns a name, and each name should be sorted only a few times while many come.
 TAIL_NAMES = 8192
-TAIL_SHARE = 8
+TAIL_SHARE = 16
 # ... or when it has so many and the last segment was made so long ago [s].
 TAIL_LEAST = 2048
-TAIL_SECONDS = 10.0
+TAIL_SECONDS = 2.0
 # So many segments, and the small ones become one; with the first when they are as much as it.
-MOST_SEGMENTS = 8
+MOST_SEGMENTS = 12
 # Questions that look at most at so many names are answered in the hub: about a millisecond's work, and a thread would
 # cost some tenths.
 NAMES_AT_ONCE = 10_000

@@ -275,12 +275,19 @@ cdef class Segment:
                 high = middle
         return low
 
-    cdef Py_ssize_t behind(self, NameTable table, const char *key, Py_ssize_t size, Py_ssize_t low,
-                           Py_ssize_t high) noexcept nogil:
-        """As `lower`, for a key that is rather near `low`."""
+    cdef Py_ssize_t behind(self, NameTable table, const char *key, Py_ssize_t size, Py_ssize_t low, Py_ssize_t high,
+                           Py_ssize_t guess) noexcept nogil:
+        """As `lower`, for a key that is rather near `low`, by a guess so many places behind it."""
         cdef Py_ssize_t step = 1
         cdef Py_ssize_t from_ = low
         cdef uint64_t ref
+        if guess > 1 and low + guess < high:
+            ref = first_ref(table, self.ids[low + guess - 1])
+            if compare(ref_text(table.arena.chunks, ref), ref_size(ref), key, size) < 0:
+                from_ = low + guess
+                step = guess
+            else:
+                return self.lower(table, key, size, low, low + guess - 1)
         while low + step < high:
             ref = first_ref(table, self.ids[low + step])
             if compare(ref_text(table.arena.chunks, ref), ref_size(ref), key, size) >= 0:
@@ -581,6 +588,7 @@ cdef class Question:
         for i in range(n):
             if not (refs[i] & passed or self.too_long(refs[i])):
                 istat_prefetch(ref_text(chunks, refs[i]))
+                istat_prefetch(ref_text(chunks, refs[i]) + ref_size(refs[i]) - 1)
         for i in range(n):
             if refs[i] & passed or self.too_long(refs[i]) or (
                     self.least.by_name and self.least.full() and self.is_behind(ref_text(chunks, refs[i]), ref_size(refs[i]))):
@@ -778,6 +786,7 @@ cdef class Labels:
         cdef Py_ssize_t low
         cdef Py_ssize_t high
         cdef Py_ssize_t size
+        cdef Py_ssize_t guess = 0
         cdef uint64_t ref
         cdef const char *name
         cdef const char *dot
@@ -798,7 +807,8 @@ cdef class Labels:
             size = dot - name
             memcpy(key, name, size)
             key[size] = BEHIND_DOT
-            low = segment.behind(self.table, key, size + 1, low, high)
+            guess = segment.behind(self.table, key, size + 1, low, high, guess) - low
+            low += guess
         return 0
 
     cdef int look_through(self, uint64_t first, uint64_t stop) noexcept nogil:
