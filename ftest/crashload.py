@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 LADDER = "10s:4h,1m:12h,10m:4d"
+# The same for all that is compared; what was kept under one moves to the other in the background.
+OTHER_LADDER = "10s:4h,1m:12h,10m:5d"
 LEVELS = ((10, 4 * 3600), (60, 12 * 3600), (600, 4 * 86400))     # interval, keep [s]
 NOW = 1325395200                # a whole number of hours
 SEQUENCE = "seq"                # the gauge whose value is the number of its line
@@ -114,6 +116,7 @@ class Reference:
         self.lines = 0                                      # taken
         self.gauges: tuple[dict[str, dict[int, Cell]], ...] = ({}, {}, {})      # per level, counter and bucket
         self.events: dict[str, dict[int, Cell]] = {}        # the finest level
+        self.deleted: dict[str, list[dict[int, Cell]]] = {}     # what deleted gauges had, per level
 
     def take(self, line: Line, now: int) -> None:
         """Add the next line, of a server whose clock stands at `now`."""

@@ -1,4 +1,4 @@
-"""kill -9 at any moment of taking, cutting, merging, deriving, expiring and starting, over and over.
+"""kill -9 at any moment of taking, cutting, merging, deriving, expiring, deleting, changing retention, and starting.
 
 After every restart all buckets of all levels are compared with a plain reference: nothing that was read 100 ms
 before is missing, nothing is counted twice, and no file is left over. ISTAT_CRASH_SEED repeats a run's decisions.
@@ -13,12 +13,26 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import requests
 
-from ftest.crashload import LADDER, LEVELS, NOW, SEQUENCE, Answer, Line, Reference, Stream, compare, find_end
+from ftest.crashchanges import CHANGES, Change
+from ftest.crashload import (
+    LADDER,
+    LEVELS,
+    NOW,
+    OTHER_LADDER,
+    SEQUENCE,
+    Answer,
+    Line,
+    Reference,
+    Stream,
+    compare,
+    find_end,
+)
 from ftest.serverprocess import ROOT, ServerProcess
 from istat_server.store import checking, manifest, opening
 
@@ -94,7 +108,7 @@ class Harness:
         self.now = NOW
         self.stream = Stream(seed)
         self.reference = Reference()
-        self.figures = {"kills": 0, "cuts": 0, "jobs": 0, "lines": 0, "compared": 0}
+        self.figures = {"kills": 0, "cuts": 0, "jobs": 0, "lines": 0, "compared": 0, "changes": 0}
 
     def life(self, number: int) -> None:
         """Load, kill, restart, compare."""
@@ -103,7 +117,8 @@ class Harness:
                         rng.choice([0.002, 0.005, 0.02]))
         feeder.start()
         server.prepare()
-        marks = self._watch(time.monotonic() + rng.uniform(0.02, 0.9))
+        changes = self._begin_changes(f"life.n{number}.")
+        marks = self._watch(time.monotonic() + rng.uniform(0.02, 0.9), changes)
         killed = self._kill()
         feeder.join()
         safe = max((seen for at, seen in marks if at <= killed - SAFE), default=0)
@@ -111,19 +126,35 @@ class Harness:
         self.now += rng.randint(300, 3400)
         server.options["fake-time"] = self.now
         if rng.random() < 0.15:
+            server.options["retention"] = rng.choice([LADDER, OTHER_LADDER])
+        if rng.random() < 0.15:
             self._killed_at_start()
         server.start()
         self._believe()
+        for change in changes:
+            change.settle(server, self.reference)
+            self.figures["changes"] += 1
         self._take(feeder.sent, before, safe)
         self.compare()
         if number % 5 == 0:
             self._at_rest()
 
-    def _watch(self, end: float) -> list[tuple[float, int]]:
+    def _begin_changes(self, current: str) -> list[Change]:
+        """Changes for this life: one of some kind at most, of counters that are fed no more."""
+        rng = self.random
+        kind = rng.choice(CHANGES)
+        names = kind.candidates(self.reference, current)
+        return [kind(rng.sample(names, min(2, len(names))), TOKEN)] if names and rng.random() < 0.6 else []
+
+    def _watch(self, end: float, changes: Sequence[Change] = ()) -> list[tuple[float, int]]:
         """What was seen of the stream, and when: what was only sent a loaded server may leave in the socket."""
         marks = []
         status = {"cuts": 0, "jobs": 0}
+        at = [self.random.uniform(time.monotonic(), end) for _ in changes]
+        waiting = [*zip(at, changes)]
         while time.monotonic() < end:
+            while waiting and waiting[0][0] <= time.monotonic():
+                waiting.pop(0)[1].begin(self.server)
             answer = self.server.post("/*", {"keys": [SEQUENCE], "start": self.now - 60, "stop": self.now + 60,
                                             "maxSamples": -1})
             found = answer[SEQUENCE]            # a sentence while there is none
@@ -132,6 +163,8 @@ class Harness:
                 marks.append((time.monotonic(), int(max(seen))))
             status = self.server.get("/api/v1/status")["store"]
             time.sleep(self.random.uniform(0.0, 0.03))
+        for _when, change in waiting:       # as the kill comes
+            change.begin(self.server)
         for key in ("cuts", "jobs"):
             self.figures[key] += status[key]
         return marks
