@@ -89,8 +89,8 @@ def measure(name: str, runs: list[object], raw: bytes, values: int) -> None:
     )
 
 
-def retention(series: int) -> None:
-    """Print the bytes of one counter through the whole default retention, by kind and level.
+def retention_sizes(series: int) -> list[list[float]]:
+    """Bytes of each series through the whole default retention, per level.
 
     Each level's bytes a row, measured on HOURS hours of samples, times the rows that the level keeps.
     """
@@ -102,7 +102,13 @@ def retention(series: int) -> None:
         for each, text in zip(fine, texts, strict=True):
             value = float(text)
             each.append(time_, 1, value, 0.0, value, value)
-    sizes = [[level_bytes(each, start, level.interval, level.samples) for level in levels] for each in fine]
+    return [[level_bytes(each, start, level.interval, level.samples) for level in levels] for each in fine]
+
+
+def retention(series: int) -> None:
+    """Print the bytes of one counter through the whole default retention, by kind and level."""
+    levels = Ladder.parse().levels
+    sizes = retention_sizes(series)
     print(f"{Ladder.parse().text}: bytes of one counter (a bucket), from {series} series of {HOURS} h")
     print(f"{'kind':10} " + " ".join(f"{level.name:>16}" for level in levels) + f" {'all':>9}")
     everything = {"mean": range(20), **KINDS}

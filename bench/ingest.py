@@ -157,8 +157,7 @@ def disk_run(system: System, names: Sequence[bytes], values: Table) -> Run:
         "with_all": sum(disk[key] for key in ("data", "names", "journal", "rest")) / samples,
         "lost_percent": lost(samples, system.stored(names, times[0], times[-1])),
     }
-    if "finest" in disk:
-        run["finest_level_only"] = disk["finest"] / samples
+    run["finest_level_only"] = disk.get("finest", disk["data"]) / samples  # the peer has one level
     return run
 
 

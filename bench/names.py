@@ -53,6 +53,14 @@ def hex_names(count: int) -> list[bytes]:
     return [b"%032x.%010x" % (draw.getrandbits(128), draw.getrandbits(40)) for _ in range(count)]
 
 
+# The rows that stand for a kind of question.
+TITLES = {
+    "glob": "glob, 100 hits, literals inside",
+    "children": "children of a host",
+    "substring": "substring, 50 hits",
+}
+
+
 def host_questions(count: int, draw: random.Random) -> Iterator[tuple[str, Ask]]:
     """The questions about host names, each with the name of its row."""
     tens = draw.randrange(max(1, count // PER_HOST // 10))
