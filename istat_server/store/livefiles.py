@@ -103,7 +103,7 @@ class LiveFiles:
             except BaseException:
                 self.remove(entry.path for entry in add)
                 raise
-            self.manifest, self.bare_until = state, bare_until
+            self.bare_until = bare_until
             self._show(state, opened, flushed)
             self._forget(before, state, add)
         for entry in add:
@@ -111,7 +111,8 @@ class LiveFiles:
             self.totals["bytes_written"] += entry.size
 
     def _show(self, state: Manifest, opened: dict[str, StatFile], flushed: bool) -> None:
-        with self._view_lock:
+        with self._view_lock:       # both at once: a head that is frozen meanwhile is shown with files that are open
+            self.manifest = state
             opened.update(self.open_files())
             self.view = _view(state, opened, {} if flushed else self.view.frozen)
 

@@ -8,7 +8,7 @@ from gevent.threadpool import ThreadPool
 from istat.clock import FakeClock
 from istat_server.store.pool import InlinePool, given
 from istat_server.store.statstore import Options, StatStore
-from tests.store.test_statstore import LADDER, NOW, put
+from tests.store.test_statstore import LADDER, NOW, put, rows
 
 
 def test_an_idle_pool_of_threads_is_used():
@@ -36,4 +36,22 @@ def test_a_head_is_written_and_files_are_merged_in_threads(tmp_path, monkeypatch
         store.flush()
     store.compact()
     assert len({*seen.values(), threading.get_ident()}) == 3
+    store.close()
+
+
+def test_a_head_frozen_while_a_thread_commits_is_shown_with_all_files(tmp_path, monkeypatch):
+    store = StatStore.open(tmp_path, LADDER, FakeClock(NOW), options=Options(key=1))
+    for value in (1, 2):
+        put(store, f"a {NOW} {value}")
+        store.flush()
+    show, seen = store.files._show, []
+
+    def spied(*args):       # what the hub may do between any two steps of the thread
+        store.files.freeze({})
+        seen.append(rows(store, "a", 0))
+        return show(*args)
+
+    monkeypatch.setattr(store.files, "_show", spied)
+    store.housekeeping.compact()
+    assert [found[0][1:3] for found in seen] == [(2, 3.0)] * len(seen) != []
     store.close()
