@@ -51,9 +51,9 @@ class NameIndex:
         if self._work is not None:
             if not self._work.ready():
                 return
-            made: Segment = self._work.get()
+            work, self._work = self._work, None     # first: what failed is made anew, not asked for again and again
+            made: Segment = work.get()
             self._segments = [*self._segments[:len(self._segments) - self._replaced], made]
-            self._work = None
             self._made_at = self._clock.monotonic()
         if self._is_due():
             self._make()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,3 +125,28 @@ def test_few_names_are_sorted_when_some_time_has_gone_by() -> None:
     index.keep_up()
     index.keep_up()
     assert index.memory() > 0
+
+
+def test_a_segment_that_could_not_be_made_is_made_anew(monkeypatch):
+    class FailingPool(InlinePool):
+        left = 1
+
+        def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+            failed = super().spawn(lambda: None)
+            if self.left:
+                self.left -= 1
+                monkeypatch.setattr(failed, "get", lambda: exec("raise MemoryError"))
+                return failed
+            return super().spawn(function, *args)
+
+    table = names_kernel.NameTable()
+    for number in range(nameindex.TAIL_NAMES):
+        table.add(b"a.%d" % number)
+    index = NameIndex(table, FakeClock(0.0), InlinePool(), FailingPool())
+    index.keep_up()
+    with pytest.raises(MemoryError):
+        index.keep_up()
+    index.keep_up()
+    index.keep_up()
+    assert index.memory() > 0
+    assert index.match(glob(b"a.17"), 9, -1) == [17]
