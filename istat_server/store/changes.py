@@ -61,9 +61,12 @@ class Changes:
 
     # -- what people ask for
 
-    def delete(self, ids: Iterable[int], number: int = 0) -> int:
-        """Hide these counters; how many were there to be hidden. `number`: of a delete that this goes on with."""
-        self._last = number or max(self._last + 1, int(self._clock.now()))
+    def delete(self, ids: Iterable[int]) -> int:
+        """Hide these counters; how many were there to be hidden.
+
+        Each call has a number of its own: a head that begins between two calls is clean of the first one only.
+        """
+        self._last = max(self._last + 1, int(self._clock.now()))
         done = 0
         for id in ids:
             if self._engine.counters.has(id):

@@ -383,10 +383,9 @@ class StatStore:
 
     def delete(self, ids: Sequence[int]) -> int:
         """Hide counters; how many were there. Blocks the greenlet until it is written."""
-        done = number = 0
+        done = 0
         for at in range(0, len(ids), CHANGES_AT_ONCE):
-            done += self.changes.delete(ids[at:at + CHANGES_AT_ONCE], number)
-            number = self.changes.last
+            done += self.changes.delete(ids[at:at + CHANGES_AT_ONCE])
             self._written()
         return done
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from istat.clock import FakeClock
 from istat.errors import BadQuery
-from istat_server.store import planning
+from istat_server.store import planning, statstore
 from istat_server.store.memory import MemoryStore
 from tests.store.test_statstore import LADDER, NOW, STEP, crash, open_store, put, rows
 
@@ -217,3 +217,26 @@ def test_it_answers_as_the_model_whatever_is_changed(tmp_path_factory, steps):
     store = open_store(folder, clock)
     same_names(store, model)
     store.close()
+
+
+def test_a_head_cut_in_the_middle_of_a_long_delete_is_not_taken_for_clean_of_all_of_it(store, monkeypatch):
+    monkeypatch.setattr(statstore, "CHANGES_AT_ONCE", 1)
+    put(store, f"a {NOW} 1", f"b {NOW} 2", f"c {NOW} 3")
+    a, b, c = ids_of(store, "a", "b", "c")
+    written = store._written
+
+    def while_it_is_written():      # what other greenlets do while this one waits
+        monkeypatch.setattr(store, "_written", written)
+        store.delete([c])
+        store.flush()
+        put(store, f"b {NOW} 5")
+        written()
+
+    monkeypatch.setattr(store, "_written", while_it_is_written)
+    store.delete([a, b])
+    store.flush()
+    by_id = {entry.counter.id: entry.number for entry in store.deleted(b"*", 9)}
+    assert len(set(by_id.values())) == 3
+    before, with_b = sorted(store.files.manifest.files, key=lambda entry: entry.seq_lo)
+    assert before.cleaned < by_id[a]
+    assert by_id[c] <= with_b.cleaned < by_id[b] == store.changes.last
