@@ -86,16 +86,18 @@ class Fate(enum.Enum):
     """What becomes of what was not synced."""
 
     NOTHING = "nothing"         # is kept
-    BEGINNING = "beginning"     # of each file, and of what happened to names, torn in the middle
+    BEGINNING = "beginning"     # what happened up to some moment, and a part of the next write
     ANY = "any"                 # each write and each change of names by itself
 
 
 @dataclass
 class Inode:
-    """A file: what is safe, and the changes that are not yet: (offset, data), or (size, None) for a truncation."""
+    """A file: what is safe, and the changes that are not yet: (offset, data), or (size, None) for a truncation; `at`
+    has the place of each among all that happened."""
 
     safe: bytearray = field(default_factory=bytearray)
     changes: list[tuple[int, bytes | None]] = field(default_factory=list)
+    at: list[int] = field(default_factory=list)
     folder: bool = False
 
     def apply(self, changes: list[tuple[int, bytes | None]], to: bytearray) -> None:
@@ -138,9 +140,9 @@ class Disk:
             self._inodes[note.inode] = Inode(folder=note.op == "D")
             self._change(note.inode, path)
         elif note.op == "W":
-            self._inodes[note.inode].changes.append((note.a, note.first))
+            self._write(note.inode, (note.a, note.first))
         elif note.op == "T":
-            self._inodes[note.inode].changes.append((note.a, None))
+            self._write(note.inode, (note.a, None))
         elif note.op == "R":
             self._change(note.inode, target, gone=path)
         elif note.op == "L":
@@ -153,6 +155,11 @@ class Disk:
             self._begun.setdefault((note.inode, path), []).append(covered)
         elif note.op == "E":
             self._synced(note, path)
+
+    def _write(self, inode: int, change: tuple[int, bytes | None]) -> None:
+        self._changes += 1
+        self._inodes[inode].changes.append(change)
+        self._inodes[inode].at.append(self._changes)
 
     def _change(self, inode: int, path: str, gone: str = "") -> None:
         names: list[tuple[str, Inode | None]] = [(gone, None)] if gone else []
@@ -171,6 +178,7 @@ class Disk:
         if inode is not None and not inode.folder:
             inode.apply(inode.changes[:covered], inode.safe)
             del inode.changes[:covered]
+            del inode.at[:covered]
             self._begun = {key: [max(0, one - covered) if key[0] == note.inode else one for one in waiting]
                            for key, waiting in self._begun.items()}
             return
@@ -195,9 +203,11 @@ class Disk:
     def write(self, where: Path, fate: Fate, rng: random.Random) -> None:
         """Make a folder `where` of what the disk may hold after a power cut now."""
         names = dict(self._names)
-        until = rng.randint(0, len(self._pending))
-        for at, change in enumerate(self._pending):
-            if fate is Fate.ANY and rng.random() < 0.5 or fate is Fate.BEGINNING and at < until:
+        waiting = [change.number for change in self._pending]
+        waiting += [at for inode in self._inodes.values() for at in inode.at]
+        until = rng.randint(min(waiting, default=0), self._changes)
+        for change in self._pending:
+            if fate is Fate.ANY and rng.random() < 0.5 or fate is Fate.BEGINNING and change.number < until:
                 self._happen(change, names)
         where.mkdir(parents=True)
         for name in sorted(names):
@@ -205,18 +215,19 @@ class Disk:
             if names[name].folder:
                 path.mkdir(exist_ok=True, parents=False) if path.parent.is_dir() else None
             elif path.parent.is_dir():
-                path.write_bytes(_contents(names[name], fate, rng))
+                path.write_bytes(_contents(names[name], fate, until, rng))
 
 
-def _contents(inode: Inode, fate: Fate, rng: random.Random) -> bytes:
+def _contents(inode: Inode, fate: Fate, until: int, rng: random.Random) -> bytes:
     """What a file may hold."""
     found = bytearray(inode.safe)
     changes = list(inode.changes)
-    if fate is Fate.BEGINNING and changes:
-        changes = changes[:rng.randint(0, len(changes))]
-        offset, data = changes[-1] if changes else (0, None)
-        if data:
-            changes[-1] = (offset, data[:rng.randint(0, len(data))])
+    if fate is Fate.BEGINNING:
+        kept = bisect.bisect_right(inode.at, until)
+        changes = changes[:kept]
+        if kept and inode.at[kept - 1] == until:
+            offset, data = changes[-1]
+            changes[-1] = (offset, data[:rng.randint(0, len(data))] if data is not None else None)
     elif fate is Fate.ANY:
         changes = [torn for change in changes for torn in _torn(*change, rng)]
     elif fate is Fate.NOTHING:
@@ -235,7 +246,3 @@ def _torn(offset: int, data: bytes | None, rng: random.Random) -> list[tuple[int
     cuts = [0, *range(TORN - offset % TORN, len(data), TORN), len(data)]
     return [(offset + start, data[start:end]) for start, end in zip(cuts, cuts[1:]) if rng.random() < 0.6]
 
-
-def at_time(notes: list[Note], time: float) -> int:
-    """How many notes were written by a monotonic time."""
-    return bisect.bisect(notes, time, key=lambda note: note.time)
