@@ -42,6 +42,7 @@ class Changes:
         self._dropping = 0              # deletes up to this one are being, or were, left out of new files
         self._graves: Graves | None = None      # of all deletes, until something changes
         self._sweep: int | None = None  # the next route to look at, while there may be some to forget
+        self._lowest = 0                # no deleted counter has a lower number: spares looking through them all
 
     @property
     def last(self) -> int:
@@ -57,7 +58,7 @@ class Changes:
         """The engine has read records again."""
         self._last = max(self._engine.deleted.values(), default=0)
         self._graves = None
-        self._sweep = 0
+        self._sweep = self._lowest = 0
 
     # -- what people ask for
 
@@ -158,8 +159,7 @@ class Changes:
 
         `head_cleaned`: deletes up to this one have no rows in memory.
         """
-        floor = min([head_cleaned, *(entry.cleaned for entry in self._state().files)])
-        ids = sorted(islice((id for id, number in self._engine.deleted.items() if number <= floor), GONE_AT_ONCE))
+        ids = self._clean(head_cleaned)
         for first, count in _runs(ids):
             self._engine.gone(first, count)
         if ids:
@@ -171,6 +171,19 @@ class Changes:
             self._sweep += ROUTES_AT_ONCE
             if self._sweep >= len(self._engine.routes):
                 self._sweep = None
+
+    def _clean(self, head_cleaned: int) -> list[int]:
+        """Some deleted counters that have no rows anywhere, ascending."""
+        deleted = self._engine.deleted
+        if not deleted:
+            return []
+        floor = min([head_cleaned, *(entry.cleaned for entry in self._state().files)])
+        if floor < self._lowest:
+            return []
+        ids = sorted(islice((id for id, number in deleted.items() if number <= floor), GONE_AT_ONCE))
+        if not ids:
+            self._lowest = min(deleted.values())
+        return ids
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,8 @@
 """Deletes, undo and renames: hidden at once, kept over crashes, space given back, refused in a sentence."""
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -240,3 +242,30 @@ def test_a_head_cut_in_the_middle_of_a_long_delete_is_not_taken_for_clean_of_all
     before, with_b = sorted(store.files.manifest.files, key=lambda entry: entry.seq_lo)
     assert before.cleaned < by_id[a]
     assert by_id[c] <= with_b.cleaned < by_id[b] == store.changes.last
+
+
+def test_deleted_counters_that_wait_are_not_looked_through_at_every_tick(store):
+    class Watched(dict):
+        looks = 0
+
+        def items(self):
+            self.looks += 1
+            return super().items()
+
+    put(store, f"a {NOW} 1", f"b {NOW} 2")
+    store.flush()
+    store.delete(ids_of(store, "a"))
+    store.delete(ids_of(store, "b"))
+    engine = store.engine
+    watched = Watched(engine.deleted)
+    store.changes._engine = SimpleNamespace(
+        deleted=watched, routes=engine.routes, sweep_routes=engine.sweep_routes, gone=engine.gone)
+    for _ in range(20):
+        store.changes.tick(store._head_cleaned)
+    assert watched.looks <= 1
+    store.changes._engine = engine
+    store.compact()
+    for _ in range(3):
+        store.tick()
+    assert store.deleted(b"*", 9) == []
+    assert store.status()["counters_gone"] == 2
