@@ -144,7 +144,8 @@ def change(rng: random.Random, reached: Counter[str], taker: Any) -> None:
         tried(reached, rng.choice([taker.undelete, taker.is_gone]), rng.randrange(6))
         tried(reached, taker.rename, rng.randrange(6), rng.choice([b"foo.bar", b"c.x", b"n", b"m" * 500]))
         tried(reached, taker.gone, rng.randrange(6), rng.randrange(4))
-        tried(reached, rng.choice([taker.unlearn_moved, lambda: taker.sweep_routes(rng.randrange(9), 99)]))
+        tried(reached, rng.choice([taker.unlearn_moved, lambda: taker.sweep_routes(rng.randrange(9), 99),
+                                    taker.give_back]))
 
 
 def write_out(rng: random.Random, taker: Any) -> None:

@@ -84,6 +84,7 @@ class Appender:
         if isinstance(id, Learned):
             self.totals[REFUSALS[id]] += 1
             return
+        store.engine.touch(id)
         self.totals["counters"] += 1
         self.totals["buckets"] += placed.taken
         self.totals["covered"] += placed.covered

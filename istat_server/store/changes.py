@@ -35,7 +35,7 @@ class Changes:
     def __init__(self, engine: Engine, catalogue: Catalogue, clock: Clock, state: Callable[[], Manifest],
                  undo_seconds: int = UNDO_SECONDS) -> None:
         """state: gives the MANIFEST in use."""
-        self.totals = {"deleted": 0, "undeleted": 0, "renamed": 0, "gone": 0}
+        self.totals = {"deleted": 0, "undeleted": 0, "renamed": 0, "gone": 0, "retired": 0}
         self._engine, self._catalogue, self._clock, self._state = engine, catalogue, clock, state
         self._undo_seconds = undo_seconds
         self._last = max(engine.deleted.values(), default=0)
@@ -53,6 +53,12 @@ class Changes:
     def waiting(self) -> int:
         """How many deleted counters are not gone yet."""
         return len(self._engine.deleted)
+
+    @property
+    def gone(self) -> int:
+        """How many ids ever given are gone for good."""
+        counters = self._engine.counters
+        return len(counters) - counters.count() - self.waiting
 
     def replayed(self) -> None:
         """The engine has read records again."""
@@ -171,6 +177,15 @@ class Changes:
             self._sweep += ROUTES_AT_ONCE
             if self._sweep >= len(self._engine.routes):
                 self._sweep = None
+                self._engine.give_back()
+
+    def retire(self, ids: Sequence[int]) -> None:
+        """Forget counters (ascending) that nobody has sent to for longer than their data are kept."""
+        for first, count in _runs(ids):
+            self._engine.gone(first, count)
+        if ids:
+            self.totals["retired"] += len(ids)
+            self._sweep = 0
 
     def _clean(self, head_cleaned: int) -> list[int]:
         """Some deleted counters that have no rows anywhere, ascending."""

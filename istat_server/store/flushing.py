@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from istat.clock import Clock
 from istat.errors import StoreError
-from istat_server.store import namefiles, planning
+from istat_server.store import namefiles, opening, planning
 from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.manifest import Manifest
@@ -34,6 +34,8 @@ class Held:
     frozen: FrozenHeads
     names: bytes
     segment: int
+    gone: int = 0               # counters that are gone for good, of all ids ever given
+    there: int = 0              # and those that are there
     cleaned: int = 0            # deletes up to this one have no rows in it
 
 
@@ -130,9 +132,14 @@ class Flushing:
     def _write(self, held: Held) -> None:
         files, workshop = self._files, self._workshop()
         written, spans = workshop.write_frozen(held.frozen, held.cleaned)
-        names, next_names = files.manifest.names, files.manifest.next_names
+        before = files.manifest
+        names, next_names, names_gone = before.names, before.next_names, before.names_gone
         try:
-            if held.names:
+            if namefiles.worth_compacting(held.gone, names_gone, held.there):
+                names = namefiles.compact(files.folder, files.uuid, next_names, names, held.names,
+                                          opening.make_engine(before.policies, 0))
+                next_names, names_gone = next_names + 1, held.gone
+            elif held.names:
                 names = namefiles.write(files.folder, files.uuid, next_names, names, held.names)
                 next_names += 1
         except BaseException:
@@ -142,6 +149,7 @@ class Flushing:
         def change(state: Manifest) -> Manifest:
             for number, starts in spans.items():
                 state = planning.without_late(state, number, starts)
-            return state.with_files(written, replay_from=held.segment, names=names, next_names=next_names)
+            return state.with_files(written, replay_from=held.segment, names=names, next_names=next_names,
+                                    names_gone=names_gone)
 
         files.commit(change, written, flushed=True)

@@ -17,7 +17,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ HEADER_BYTES = _HEADER.size + _CRC.size
 _FRAME = struct.Struct("<IIqI")
 FRAME_BYTES = _FRAME.size
 _SUMMED = struct.Struct("<Iq")
-KIND_JOURNAL, KIND_NAMES = 0, 1
+KIND_JOURNAL, KIND_NAMES, KIND_HEARD = 0, 1, 2
 # A length above this is damage, not a frame: the engine's buffer is handed over long before [bytes].
 MAX_PAYLOAD = 256 << 20
 # Frames waiting for the writer above this make `crowded` true [bytes].
@@ -125,13 +125,18 @@ def _frame_at(data: memoryview, at: int, salt: int) -> tuple[int, memoryview] | 
 
 
 def write_names(path: Path, number: int, uuid: bytes, records: bytes) -> None:
-    """A names file: one frame of name records, written aside, synced and renamed."""
+    """A names file: name records, written aside, synced and renamed."""
+    write_whole(path, KIND_NAMES, number, uuid, (records[at:at + MAX_PAYLOAD]
+                                                 for at in range(0, len(records), MAX_PAYLOAD)))
+
+
+def write_whole(path: Path, kind: int, number: int, uuid: bytes, payloads: Iterable[bytes]) -> None:
+    """A file of frames, one a payload, written aside, synced and renamed."""
     salt = int.from_bytes(os.urandom(4), "little")
     aside = path.with_suffix(".tmp")
     with open(aside, "wb", opener=private) as file:
-        file.write(header_bytes(KIND_NAMES, salt, number, uuid))
-        for at in range(0, len(records), MAX_PAYLOAD):
-            part = records[at:at + MAX_PAYLOAD]
+        file.write(header_bytes(kind, salt, number, uuid))
+        for part in payloads:
             file.write(frame_header(salt, 0, part) + part)
         file.flush()
         os.fdatasync(file.fileno())

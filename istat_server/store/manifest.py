@@ -115,6 +115,7 @@ class Manifest:
     replay_from: int = 1        # first journal segment that is not wholly in StatFiles
     names: tuple[int, ...] = ()         # numbers of the names files, in order
     next_names: int = 1
+    names_gone: int = 0         # counters that were gone for good when all names files were last written anew
     files: tuple[FileEntry, ...] = ()   # by policy, level, seq_lo
     saved: int = 0              # Unix seconds
     imports: tuple[Import, ...] = ()    # one of a key

@@ -21,6 +21,7 @@ from istat_server.store.catalogue import Catalogue, Learned
 from istat_server.store.changes import UNDO_SECONDS, Changes
 from istat_server.store.flushing import Flushing, Held
 from istat_server.store.housekeeping import Housekeeping
+from istat_server.store.idling import Idling
 from istat_server.store.interface import Child, Counter, Deleted, Kind
 from istat_server.store.jobs import Workshop
 from istat_server.store.livefiles import LiveFiles
@@ -85,6 +86,8 @@ class StatStore:
         self.changes = Changes(self.engine, self.catalogue, clock, lambda: self.files.manifest, options.undo_seconds)
         self.flushing = Flushing(self.files, clock, background, self.workshop)
         self.housekeeping = Housekeeping(self.files, clock, chores, self.workshop, self._crowded, self.changes)
+        self.idling = Idling(self.engine, self.ladders, clock, background, folder, self.files.uuid,
+                             self.files.watch)
         self._cut_at = clock.monotonic()
         self._head_cleaned = 0          # deletes up to this one were before the head in use began
         self._frame_clock = int(clock.now())
@@ -152,6 +155,7 @@ class StatStore:
             manifest.save(self.folder, state)
         previous = manifest.load_previous(self.folder) or state
         opening.load_names(self.folder, state, self.engine)
+        self.idling.load()
         self.changes.replayed()
         self._head_cleaned = self.changes.last
         if not careful:
@@ -175,6 +179,8 @@ class StatStore:
         self._closed = True
         try:
             self.flush()
+            self.idling.finish()
+            self.idling.save()
         finally:
             self.housekeeping.close()
             self._journal.close()
@@ -202,6 +208,7 @@ class StatStore:
         self.catalogue.keep_up()
         self.housekeeping.tick()
         held = self.flushing.cleaned
+        self.changes.retire(self.idling.tick())
         self.changes.tick(self._head_cleaned if held is None else min(held, self._head_cleaned))
 
     def _rescue(self) -> bool:
@@ -276,7 +283,8 @@ class StatStore:
                 self._journal.skip_to(self._journal.cut())
             return
         self.totals["cuts"] += 1
-        self.flushing.hold(Held(frozen, names, self._journal.cut(), self._head_cleaned))
+        self.flushing.hold(Held(frozen, names, self._journal.cut(), self.changes.gone, self.count(),
+                               self._head_cleaned))
         self._head_cleaned = self.changes.last
 
     def flush(self) -> None:

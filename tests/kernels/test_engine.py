@@ -231,7 +231,9 @@ def test_changes_replay_from_the_journal_and_from_what_is_dumped(kernels):
     engine = engine_of(kernels)
     feed(engine, b"foo.bar 1325394000 5\n*ev 1325394000 1\n")
     engine.delete(0, 77)
-    engine.add_route(b"foo.bar", (engine.add_counter(b"foo.bar", False),)) if engine.sweep_routes(0, 99) else None
+    assert engine.sweep_routes(0, 99) == 0          # it may come back
+    feed(engine, b"foo.bar 1325394010 6\n")
+    engine.add_route(b"foo.bar", (engine.add_counter(b"foo.bar", False),))
     feed(engine, b"foo.bar 1325394010 6\n")
     engine.rename(1, b"ev2")
     engine.unlearn_moved()
@@ -265,6 +267,62 @@ def test_runs_of_counters_that_are_gone_take_a_few_bytes(kernels):
     assert again_of(kernels, records).dump_names() == records
     with pytest.raises(ValueError, match="no 2 counters"):
         engine.gone(999, 2)
+
+
+def test_what_is_gone_gives_its_memory_back(kernels):
+    engine = kernels.engine.Engine([10, 300], 7)
+    for number in range(50_000):
+        name = b"some.longer.name.of.a.counter.%d" % number
+        engine.add_route(name, (engine.add_counter(name, number == 7),))
+    before = engine.memory()
+    engine.delete(50, 1)
+    engine.undelete(50)
+    for first in range(100, 49_900, 100):
+        engine.gone(first, 100)
+    engine.sweep_routes(0, 1 << 30)
+    engine.give_back()
+    assert engine.memory() < before / (2 if "native" in repr(kernels) else 1)
+    assert (engine.counters.name(5000), engine.is_gone(5000), engine.is_gone(50)) == (b"", True, False)
+    with pytest.raises(ValueError, match="cannot be called"):
+        engine.counters.put_back(5000, b"x")
+    assert engine.counters.match(b"*.counter.7") == [7]
+    assert [engine.is_event(7), engine.route(b"some.longer.name.of.a.counter.7")] == [True, (7,)]
+    engine.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
+    feed(engine, b"some.longer.name.of.a.counter.5000 1\nsome.longer.name.of.a.counter.49999 1\n 1 2\n")
+    assert len(rows(engine, 49_999)) == 1
+    assert rows(engine, 0) == []
+    again = kernels.engine.Engine([10, 300], 7)
+    again.replay(engine.dump_names())
+    assert again.dump_names() == engine.dump_names()
+    parts = [engine.dump_names(first, 0, 7000, 0) for first in range(0, 50_000, 7000)]
+    parts += [engine.dump_names(0, first, 0, 7000) for first in range(0, 50_000, 7000)]
+    third = kernels.engine.Engine([10, 300], 7)
+    for part in parts:
+        third.replay(part)
+    assert third.dump_names() == engine.dump_names()
+
+
+def test_when_counters_were_heard(kernels):
+    engine = engine_of(kernels)
+    day = NOW // 86_400
+    assert engine.heard(0, 9) == bytes(10)
+    feed(engine, b"foo.bar 1325394000 5\n*ev 1 1\n")      # the second is too old
+    assert engine.heard(0, 2) == day.to_bytes(2, "little") + bytes(2)
+    assert engine.idle(0, day, 0, 99) == [1, 2, 3, 4]
+    engine.delete(2, 5)
+    engine.touch(3)
+    assert engine.idle(0, day, 0, 99) == [1, 4]
+    assert engine.idle(0, day, 2, 2) == []
+    engine.set_heard(3, b"\1\0\2\0")
+    assert engine.idle(0, 2, 0, 99) == [1, 3]
+    engine.set_limits(NOW - 86_400, NOW, NOW, [0, 0])      # a clock that went back makes nobody more silent
+    feed(engine, b"foo.bar 5\n")
+    assert engine.heard(0, 1) == day.to_bytes(2, "little")
+    for first, days in ((0, b"1"), (4, b"1234")):
+        with pytest.raises(ValueError, match="not so many"):
+            engine.set_heard(first, days)
+    with pytest.raises(IndexError):
+        engine.touch(5)
 
 
 CHANGES = st.one_of(

@@ -15,7 +15,7 @@ from istat.kernels.native.head cimport Frozen, Head, HeadState, head_add, head_p
 from istat.kernels.native.lines cimport (
     BAD_FIELDS, BAD_NUMBER, EMPTY, META, NOT_FINITE, RESERVED, SAMPLE, UNKNOWN, Sample, is_digit, is_space, parse_line)
 from istat.kernels.native.names cimport (
-    EXISTS, NAME_ROOM, NO_MEMORY, Arena, NameTable, ref_at, ref_size, ref_text)
+    EXISTS, PAGE_BITS, istat_give_back, NAME_ROOM, NO_MEMORY, Arena, NameTable, ref_at, ref_size, ref_text)
 
 cdef extern from *:
     """
@@ -34,6 +34,7 @@ cdef extern from *:
 cdef enum:
     MAX_LEVELS = 16            # of one ladder
     MAX_POLICIES = 64          # ladders with heads at one time
+    NOWHERE = 0xFFFFFFFFu      # a target less 1 of a route that leads nowhere
     MANY = 0x80000000u         # a target with this bit is an index into `many`
     MOST_IDS = 0xFFFFFFFEu      # ids are less
     FORESEEN = 12              # name records whose slots are fetched ahead of their turn
@@ -53,7 +54,6 @@ cdef enum:
     DEAD = 7
     K_EVENT = 1                # bits of a counter's kind: an event counter,
     K_AWAY = 2                 # deleted or gone: whoever sends to it must learn its route anew,
-    K_GONE = 4                 # gone for good,
     K_MOVED = 8                # renamed, and routes that fed it are about to be unlearnt;
     POLICY_SHIFT = 4           # above lies the index of its policy
     STALE = -2                 # what `apply` says of a route that leads to a counter which is away, or nowhere
@@ -181,8 +181,11 @@ cdef class Engine:
     cdef uint16_t *kind                # of a counter: bits K_, and from POLICY_SHIFT up the index of its policy
     cdef readonly dict deleted         # id -> number of its delete; until it is gone
     cdef bint moved                    # whether any kind has K_MOVED
+    cdef uint16_t *heard_              # of a counter: the day it was last heard, since 1970
+    cdef uint16_t today
+    cdef uint64_t given_back           # [bytes] of these arrays
     cdef uint32_t kind_room
-    cdef uint32_t *target              # of a route: counter id, or MANY | index into many
+    cdef uint32_t *target              # of a route: 1 + (counter id, or MANY | index into many); 0: it leads nowhere
     cdef uint32_t *follow              # of a route: the route seen after it last time
     cdef uint32_t target_room
     cdef uint32_t *many                # count, then that many ids
@@ -215,6 +218,7 @@ cdef class Engine:
 
     def __dealloc__(self):
         free(self.kind)
+        free(self.heard_)
         free(self.target)
         free(self.follow)
         free(self.many)
@@ -277,6 +281,7 @@ cdef class Engine:
         cdef int slot = 0 if policy is None else self.slots[policy]
         cdef Policy *ladder = &self.policies[slot]
         self.now = now
+        self.today = <uint16_t> min(max(now // 86400, 0), 0xFFFF)
         self.newest_gauge = newest_gauge
         ladder.newest_event = newest_event
         for i in range(ladder.levels):
@@ -292,7 +297,8 @@ cdef class Engine:
 
     def memory(self):
         """Bytes held by names, routes and rows."""
-        return (self.counters.memory() + self.routes.memory() + 2 * <uint64_t> self.kind_room + 8 * <uint64_t> self.target_room
+        return (self.counters.memory() + self.routes.memory() + 4 * <uint64_t> self.kind_room
+                + 8 * <uint64_t> self.target_room - self.given_back
                 + 4 * <uint64_t> self.many_room + sum(head.bytes() for head in self.heads))
 
     # -- names -----------------------------------------------------------------------------------------------------
@@ -325,6 +331,7 @@ cdef class Engine:
         if <uint64_t> id >= self.kind_room:
             self.grow_kinds()
         self.kind[id] = K_EVENT if event else 0
+        self.heard_[id] = self.today
         self.place_policy(<uint32_t> id, slot)
         return id
 
@@ -334,6 +341,10 @@ cdef class Engine:
         if grown == NULL:
             raise MemoryError()
         self.kind = <uint16_t *> grown
+        grown = realloc(self.heard_, <size_t> room * sizeof(uint16_t))
+        if grown == NULL:
+            raise MemoryError()
+        self.heard_ = <uint16_t *> grown
         self.kind_room = room
         return 0
 
@@ -374,11 +385,11 @@ cdef class Engine:
             self.grow_targets()
         self.follow[route] = <uint32_t> route + 1
         if count == 0:
-            self.target[route] = MANY           # the first entry of `many` is an empty one
+            self.target[route] = 0
         elif count == 1:
-            self.target[route] = self.many[self.many_size + 1]
+            self.target[route] = self.many[self.many_size + 1] + 1
         else:
-            self.target[route] = self.many_size | MANY
+            self.target[route] = (self.many_size | MANY) + 1
             self.many[self.many_size] = count
             self.many_size += count + 1
         return route
@@ -416,21 +427,25 @@ cdef class Engine:
         return None if route < 0 else self.targets(<uint32_t> route)
 
     cdef tuple targets(self, uint32_t route):
-        cdef uint32_t target = self.target[route]
+        cdef uint32_t target = self.target[route] - 1
         cdef uint32_t at
+        if target == NOWHERE:
+            return ()
         if target < MANY:
             return (target,)
         at = target & ~<uint32_t> MANY
         return tuple([self.many[at + 1 + i] for i in range(self.many[at])])
 
-    def dump_names(self, uint32_t first_counter=0, uint32_t first_route=0):
-        """Records of all counters and routes from these ids on: what `replay` reads back."""
+    def dump_names(self, uint32_t first_counter=0, uint32_t first_route=0, uint32_t counters=0xFFFFFFFF,
+                   uint32_t routes=0xFFFFFFFF):
+        """Records of all counters and routes from these ids on, at most so many: what `replay` reads back."""
         cdef size_t before = self.names_size
         cdef uint32_t id = first_counter
         cdef uint32_t run
-        while id < self.counters.n:
+        cdef uint64_t stop = min(<uint64_t> first_counter + counters, <uint64_t> self.counters.n)
+        while id < stop:
             run = id
-            while run < self.counters.n and run - id < MOST_RUN and self.kind[run] & K_GONE:
+            while run < stop and run - id < MOST_RUN and self.counters.is_forgotten(run):
                 run += 1
             if run > id:
                 self.log_change(id, GONE, (run - id,), b"")
@@ -445,9 +460,10 @@ cdef class Engine:
                 self.log_change(id, POLICY, (self.policies[self.kind[id] >> POLICY_SHIFT].number,), b"")
             id += 1
         id = first_route
-        while id < self.routes.n:
+        stop = min(<uint64_t> first_route + routes, <uint64_t> self.routes.n)
+        while id < stop:
             run = id
-            while run < self.routes.n and run - id < MOST_RUN and self.routes.is_away(run):
+            while run < stop and run - id < MOST_RUN and self.routes.is_away(run):
                 run += 1
             if run > id:
                 self.log_change(id, DEAD, (run - id,), b"")
@@ -514,26 +530,34 @@ cdef class Engine:
         return found
 
     def sweep_routes(self, uint32_t first, uint32_t count):
-        """Forget those of these routes that lead to a counter which is deleted or gone; how many."""
-        return self.unlearn_range(first, min(<uint64_t> first + count, <uint64_t> self.routes.n), K_AWAY)
+        """Forget those of these routes that lead to a counter which is gone for good; how many."""
+        return self.unlearn_range(first, min(<uint64_t> first + count, <uint64_t> self.routes.n), 0)
+
+    cdef bint marked(self, uint32_t id, uint8_t bits) noexcept nogil:
+        """Whether a counter has one of these bits; 0: whether it is gone for good."""
+        if bits == 0:
+            return self.counters.is_forgotten(id)
+        return self.kind[id] & bits != 0
 
     cdef uint32_t unlearn_range(self, uint64_t first, uint64_t stop, uint8_t bits) noexcept nogil:
-        """Forget routes first..stop-1 that lead to a counter with one of these bits; how many."""
+        """Forget routes first..stop-1 that lead to a counter with one of these bits (0: one that is gone); how many."""
         cdef uint32_t found = 0
         cdef uint32_t *ids
         cdef uint32_t target
         cdef uint32_t i
         cdef uint64_t route
         for route in range(first, stop):
-            target = self.target[route]
+            target = self.target[route] - 1
+            if target == NOWHERE:
+                continue
             if target < MANY:
-                if self.kind[target] & bits:
+                if self.marked(target, bits):
                     self.unlearn(<uint32_t> route)
                     found += 1
                 continue
             ids = self.many + (target & ~<uint32_t> MANY)
             for i in range(1, ids[0] + 1):
-                if self.kind[ids[i]] & bits:
+                if self.marked(ids[i], bits):
                     self.unlearn(<uint32_t> route)
                     found += 1
                     break
@@ -542,7 +566,8 @@ cdef class Engine:
     cdef void unlearn(self, uint32_t route) noexcept nogil:
         """Forget a route: its number leads nowhere from now on."""
         self.routes.take_away(route)
-        self.target[route] = MANY
+        self.routes.forget(route)
+        self.target[route] = 0
 
     def gone(self, uint32_t first, uint32_t count):
         """No data of these counters (at most 65536) is anywhere any more: forget them. ValueError for others."""
@@ -557,12 +582,70 @@ cdef class Engine:
             self.counters.take_away(<uint32_t> id)
             if self.kind[id] & K_AWAY:
                 self.deleted.pop(id, None)
-            self.kind[id] |= K_AWAY | K_GONE
+            self.counters.forget(<uint32_t> id)
+            self.kind[id] |= K_AWAY
         return 0
 
     def is_gone(self, uint32_t id):
         """Whether a counter is gone for good."""
-        return id < self.counters.n and self.kind[id] & K_GONE != 0
+        return id < self.counters.n and self.counters.is_forgotten(id)
+
+    def give_back(self):
+        """Give the memory of counters and routes that are gone back to the system; bytes given back so far.
+
+        To be called when no route leads to a counter that is gone: `sweep_routes`.
+        """
+        cdef uint64_t page
+        cdef uint64_t first = 0
+        cdef uint64_t pages = self.counters.n >> PAGE_BITS
+        self.given_back = 0
+        for page in range(pages + 1):
+            if page < pages and self.counters.page_gone(page):
+                continue
+            if page > first:
+                self.given_back += istat_give_back(self.kind, first * 2 << PAGE_BITS, page * 2 << PAGE_BITS)
+                self.given_back += istat_give_back(self.heard_, first * 2 << PAGE_BITS, page * 2 << PAGE_BITS)
+            first = page + 1
+        first = 0
+        pages = self.routes.n >> PAGE_BITS
+        for page in range(pages + 1):
+            if page < pages and self.routes.page_gone(page):
+                continue
+            if page > first:
+                self.given_back += istat_give_back(self.target, first * 4 << PAGE_BITS, page * 4 << PAGE_BITS)
+                self.given_back += istat_give_back(self.follow, first * 4 << PAGE_BITS, page * 4 << PAGE_BITS)
+            first = page + 1
+        return self.given_back
+
+    # -- when counters were last heard -----------------------------------------------------------------------------
+
+    def heard(self, uint32_t first, uint32_t count):
+        """The days (since 1970) on which these counters were last heard, 2 bytes each, little-endian."""
+        cdef uint64_t stop = min(<uint64_t> first + count, <uint64_t> self.counters.n)
+        return (<char *> (self.heard_ + first))[:(stop - first) * 2] if first < stop else b""
+
+    def set_heard(self, uint32_t first, const unsigned char[::1] days):
+        """Say so. ValueError when there are not so many counters."""
+        if <uint64_t> days.shape[0] & 1 or first + <uint64_t> days.shape[0] // 2 > self.counters.n:
+            raise ValueError(f"there are not so many counters from the id {first} on")
+        if days.shape[0]:
+            memcpy(self.heard_ + first, &days[0], days.shape[0])
+
+    def touch(self, uint32_t id):
+        """A counter got data otherwise than by samples. IndexError when there is none."""
+        self.policy(id)
+        self.heard_[id] = max(self.heard_[id], self.today)
+
+    def idle(self, uint64_t policy, int before, uint32_t first, uint32_t count):
+        """The ids of a policy's counters that were last heard before a day, of the `count` ids from `first` on."""
+        cdef uint64_t stop = min(<uint64_t> first + count, <uint64_t> self.counters.n)
+        cdef uint64_t id
+        cdef int slot = self.slots[policy]
+        found = []
+        for id in range(first, stop):
+            if self.heard_[id] < before and self.kind[id] >> POLICY_SHIFT == slot and not self.counters.is_away(id):
+                found.append(id)
+        return found
 
     cdef int put_change(self, uint64_t number, int what, tuple fields, bytes name) except -1:
         cdef size_t before = self.names_size
@@ -710,6 +793,9 @@ cdef class Engine:
                 return 0
         if level and head_places(policy.head[level], self.counters.n) < 0:
             return -1
+        # Once between two cuts is enough.
+        if policy.head[level].place[id] == 0 and self.heard_[id] < self.today:
+            self.heard_[id] = self.today
         if head_add(policy.head[level], id, event, <uint32_t> (time // policy.interval[level]), count, sum, m2,
                     min, max) < 0:
             return -1
@@ -719,16 +805,16 @@ cdef class Engine:
     cdef int apply(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
                    double min, double max) noexcept nogil:
         """One sample to all counters of a route: how many took it, or -1: no memory, or STALE: nothing was done."""
-        cdef uint32_t target = self.target[route]
+        cdef uint32_t target = self.target[route] - 1
         cdef uint32_t *ids
         cdef uint32_t i
         cdef int taken = 0
         cdef int one
         if target < MANY:
             return self.apply_one(target, time, count, sum, m2, min, max)
-        ids = self.many + (target & ~<uint32_t> MANY)
-        if ids[0] == 0:
+        if target == NOWHERE:
             return STALE
+        ids = self.many + (target & ~<uint32_t> MANY)
         for i in range(1, ids[0] + 1):
             if self.kind[ids[i]] & K_AWAY:
                 return STALE
@@ -1191,7 +1277,7 @@ cdef class Engine:
                 raise MemoryError()
             if self.routes.n > self.target_room:
                 self.grow_targets()
-            self.target[self.routes.n - 1] = MANY
+            self.target[self.routes.n - 1] = 0
             self.follow[self.routes.n - 1] = self.routes.n
         for route in range(first, first + count):
             self.unlearn(<uint32_t> route)
@@ -1205,4 +1291,5 @@ cdef class Engine:
         if <uint64_t> id >= self.kind_room:
             self.grow_kinds()
         self.kind[id] = K_AWAY | (K_EVENT if event else 0)
+        self.heard_[id] = self.today
         return self.place_policy(<uint32_t> id, 0)

@@ -35,6 +35,13 @@ cdef int head_places(HeadState *head, uint32_t ids) noexcept nogil:
     cdef uint32_t before = head.places
     if ids <= before:
         return 0
+    if head.place == NULL:          # what nobody uses of a fresh array costs no memory
+        before = ids + ids // 2 + 64 if ids < 0xA0000000u else ids
+        head.place = <uint32_t *> calloc(before, sizeof(uint32_t))
+        if head.place == NULL:
+            return -1
+        head.places = before
+        return 0
     if grow(<void **> &head.place, &head.places, ids, sizeof(uint32_t)) < 0:
         return -1
     memset(head.place + before, 0, (<size_t> head.places - before) * sizeof(uint32_t))

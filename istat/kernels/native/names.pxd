@@ -2,7 +2,7 @@
 #
 # Chunks of text, pages of references and the directories that lead to them never move and are never freed while their
 # table lives. Another thread may therefore read the names that existed when it copied `pages` and `chunks`.
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -68,10 +68,29 @@ cdef struct Directory:
     void *outgrown[48]
     int outgrown_count
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <sys/mman.h>
+    /* Give the memory of whole pages inside place[from..to) back; they read as zeros from then on. The bytes given back. */
+    static inline uint64_t istat_give_back(void *place, uint64_t from, uint64_t to) {
+        uintptr_t first = ((uintptr_t) place + from + 4095) & ~(uintptr_t) 4095;
+        uintptr_t last = ((uintptr_t) place + to) & ~(uintptr_t) 4095;
+        if (first >= last || madvise((void *) first, last - first, MADV_DONTNEED) != 0) return 0;
+        return last - first;
+    }
+    """
+    uint64_t istat_give_back(void *place, uint64_t start, uint64_t end) noexcept nogil
+
 cdef class Arena:
     cdef Directory directory
     cdef char **chunks
     cdef uint64_t chunk_used
+    cdef uint32_t *users        # of a chunk: how many references lead into it
+    cdef uint64_t users_room
+    cdef uint64_t freed         # chunks whose memory was given back
+    cdef void use(self, uint64_t place) noexcept nogil
+    cdef void unuse(self, uint64_t place) noexcept nogil
     cdef int64_t put(self, const char *before, Py_ssize_t before_size, const char *text,
                      Py_ssize_t size) noexcept nogil      # place of the text, or NO_MEMORY
 
@@ -82,6 +101,9 @@ cdef class NameTable:
     cdef uint64_t **pages
     cdef Arena arena
     cdef bint shares
+    cdef uint16_t *forgotten    # of a page: how many of its ids are
+    cdef uint64_t forgotten_room
+    cdef Directory given_back   # pages that a page of gone ids stands for
     cdef readonly list moved    # ids that have another name than their first one
     cdef uint32_t n             # ids given
     cdef uint32_t here          # names in the table
@@ -90,6 +112,9 @@ cdef class NameTable:
     cdef int64_t find_tag(self, uint32_t tag, const char *name, Py_ssize_t size) noexcept nogil
     cdef int64_t insert(self, const char *name, Py_ssize_t size, uint64_t ref, bint star) noexcept nogil
     cdef int64_t insert_nameless(self, const char *text, Py_ssize_t size) noexcept nogil
+    cdef void forget(self, uint32_t index) noexcept nogil
+    cdef bint is_forgotten(self, uint64_t index) noexcept nogil
+    cdef bint page_gone(self, uint64_t page) noexcept nogil
     cdef int take_away(self, uint32_t index) noexcept nogil
     cdef bint is_away(self, uint64_t index) noexcept nogil
     cdef int make_page(self) noexcept nogil

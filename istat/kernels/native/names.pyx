@@ -5,14 +5,21 @@ The text lies in an arena of chunks that several tables may share; a table holds
 name, and 10 to 15 bytes of slots that find it. Nothing that a reference leads to ever moves, so that threads
 can read names while the owner adds more. The specification is the Python twin.
 """
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memchr, memcmp, memcpy
+
+cdef extern from "<stdlib.h>" nogil:
+    int posix_memalign(void **place, size_t alignment, size_t size)
 
 cdef extern from "<string.h>" nogil:
     void *memmem(const void *text, size_t size, const void *word, size_t word_size)
 
 cdef uint64_t NO_SLOTS[1]       # of a shard without names: its one slot is free for ever
 NO_SLOTS[0] = 0
+# Stands for every page whose ids are all gone. Nobody writes to it: what is gone never gets a name again.
+cdef uint64_t GONE_PAGE[PAGE_MASK + 1]
+for _at in range(PAGE_MASK + 1):
+    GONE_PAGE[_at] = AWAY
 
 
 cdef int enter(Directory *directory, void *entry) noexcept nogil:
@@ -39,7 +46,8 @@ cdef int enter(Directory *directory, void *entry) noexcept nogil:
 cdef void empty(Directory *directory) noexcept nogil:
     cdef uint64_t i
     for i in range(directory.used):
-        free(directory.entries[i])
+        if directory.entries[i] != <void *> GONE_PAGE:
+            free(directory.entries[i])
     for i in range(<uint64_t> directory.outgrown_count):
         free(directory.outgrown[i])
     free(directory.entries)
@@ -53,17 +61,39 @@ cdef class Arena:
 
     def __dealloc__(self):
         empty(&self.directory)
+        free(self.users)
+
+    cdef void use(self, uint64_t place) noexcept nogil:
+        """One more reference leads to this place."""
+        self.users[place >> CHUNK_BITS] += 1
+
+    cdef void unuse(self, uint64_t place) noexcept nogil:
+        """One less does. A chunk that none leads to gives its memory back, unless it is still being filled."""
+        cdef uint64_t chunk = place >> CHUNK_BITS
+        self.users[chunk] -= 1
+        if self.users[chunk] == 0 and chunk + 1 < self.directory.used:
+            istat_give_back(self.chunks[chunk], 0, CHUNK_MASK + 1)
+            self.freed += 1
 
     cdef int64_t put(self, const char *before, Py_ssize_t before_size, const char *text,
                      Py_ssize_t size) noexcept nogil:
         """Keep a text, and some bytes right before it: the place of the text, or NO_MEMORY."""
-        cdef char *chunk
+        cdef char *chunk = NULL
+        cdef void *grown
         cdef int64_t place
         if self.chunk_used + before_size + size > CHUNK_MASK + 1:
-            chunk = <char *> malloc(CHUNK_MASK + 1)
-            if chunk == NULL or enter(&self.directory, chunk) < 0:
+            if self.directory.used == self.users_room:
+                grown = realloc(self.users, (self.users_room * 2 + 64) * sizeof(uint32_t))
+                if grown == NULL:
+                    return NO_MEMORY
+                self.users = <uint32_t *> grown
+                self.users_room = self.users_room * 2 + 64
+            if posix_memalign(<void **> &chunk, 4096, CHUNK_MASK + 1) != 0:
+                return NO_MEMORY
+            if enter(&self.directory, chunk) < 0:
                 free(chunk)
                 return NO_MEMORY
+            self.users[self.directory.used - 1] = 0
             self.chunks = <char **> self.directory.entries
             self.chunk_used = self.directory.used == 1        # no text lies at place 0, so that no reference is 0
         chunk = self.chunks[self.directory.used - 1] + self.chunk_used
@@ -91,6 +121,8 @@ cdef class NameTable:
             if self.shards[i].slots != NO_SLOTS:
                 free(self.shards[i].slots)
         empty(&self.directory)
+        empty(&self.given_back)
+        free(self.forgotten)
 
     def __len__(self):
         return self.n
@@ -141,19 +173,29 @@ cdef class NameTable:
         self.pages[self.n >> PAGE_BITS][self.n & PAGE_MASK] = ref
         if self.put_slot(tag, self.n) < 0:
             return NO_MEMORY
+        self.arena.use(ref >> 20)
         self.n += 1
         return <int64_t> self.n - 1
 
     cdef int make_page(self) noexcept nogil:
         """Room for the next reference. 0, or NO_MEMORY."""
-        cdef uint64_t *page
+        cdef uint64_t *page = NULL
+        cdef void *grown
         if self.n == MOST_NAMES:
             return NO_MEMORY
         if self.n >> PAGE_BITS == self.directory.used:
-            page = <uint64_t *> malloc((PAGE_MASK + 1) * sizeof(uint64_t))
-            if page == NULL or enter(&self.directory, page) < 0:
+            if self.directory.used == self.forgotten_room:
+                grown = realloc(self.forgotten, (self.forgotten_room * 2 + 64) * sizeof(uint16_t))
+                if grown == NULL:
+                    return NO_MEMORY
+                self.forgotten = <uint16_t *> grown
+                self.forgotten_room = self.forgotten_room * 2 + 64
+            if posix_memalign(<void **> &page, 4096, (PAGE_MASK + 1) * sizeof(uint64_t)) != 0:
+                return NO_MEMORY
+            if enter(&self.directory, page) < 0:
                 free(page)
                 return NO_MEMORY
+            self.forgotten[self.directory.used - 1] = 0
             self.pages = <uint64_t **> self.directory.entries
         return 0
 
@@ -166,8 +208,42 @@ cdef class NameTable:
         if place < 0 or self.make_page() < 0:
             return NO_MEMORY
         self.pages[self.n >> PAGE_BITS][self.n & PAGE_MASK] = <uint64_t> place << 20 | AWAY | <uint64_t> size
+        self.arena.use(<uint64_t> place)
         self.n += 1
         return <int64_t> self.n - 1
+
+    cdef void forget(self, uint32_t index) noexcept nogil:
+        """An id whose name was taken away needs its text no more: it is gone for good."""
+        cdef uint64_t ref = ref_at(self.pages, index)
+        cdef uint64_t page = index >> PAGE_BITS
+        cdef uint64_t first
+        if ref & ~<uint64_t> AWAY == 0 or not ref & AWAY:
+            return
+        if ref & MOVED:
+            memcpy(&first, ref_text(self.arena.chunks, ref) - sizeof(first), sizeof(first))
+            self.arena.unuse(first >> 20)
+        self.arena.unuse(ref >> 20)
+        self.pages[page][index & PAGE_MASK] = AWAY
+        self.forgotten[page] += 1
+        if self.forgotten[page] == PAGE_MASK + 1 and enter(&self.given_back, self.pages[page]) == 0:
+            first = <uint64_t> self.pages[page]
+            self.pages[page] = GONE_PAGE
+            istat_give_back(<void *> first, 0, (PAGE_MASK + 1) * sizeof(uint64_t))
+
+    cdef bint is_forgotten(self, uint64_t index) noexcept nogil:
+        """Whether an id is gone for good."""
+        return ref_at(self.pages, index) & ~<uint64_t> AWAY == 0
+
+    cdef bint page_gone(self, uint64_t page) noexcept nogil:
+        """Whether all 4096 ids of a page are gone for good."""
+        return self.pages[page] == GONE_PAGE
+
+    def forget_away(self, uint32_t index):
+        """Let go of the text of an id whose name was taken away; it tells an empty one from now on, for good. ValueError
+        when it has its name."""
+        if index >= self.n or not self.is_away(index):
+            raise ValueError(f"the id {index} has its name")
+        self.forget(index)
 
     cdef int take_away(self, uint32_t index) noexcept nogil:
         """0, or -1: the id has no name here."""
@@ -275,6 +351,8 @@ cdef class NameTable:
         if index >= self.n or self.has(index) or len(name) > NAME_ROOM or self.find_text(name, len(name)) >= 0:
             raise ValueError(f"the id {index} cannot be called {name!r}")
         ref = ref_at(self.pages, index) & ~<uint64_t> AWAY
+        if ref == 0:
+            raise ValueError(f"the id {index} cannot be called {name!r}")
         if ref_size(ref) != len(name) or memcmp(ref_text(self.arena.chunks, ref), <const char *> name, len(name)) != 0:
             first = ref
             if ref & MOVED:
@@ -284,6 +362,9 @@ cdef class NameTable:
                 raise MemoryError("no memory for another name")
             if not ref & MOVED:
                 self.moved.append(index)
+            else:
+                self.arena.unuse(ref >> 20)
+            self.arena.use(<uint64_t> place)
             ref = <uint64_t> place << 20 | MOVED | <uint64_t> len(name)
         if self.put_slot(<uint32_t> (istat_hash(self.key, name, len(name)) >> 32), index) < 0:
             raise MemoryError("no memory for another name")
@@ -299,12 +380,13 @@ cdef class NameTable:
 
     def memory(self):
         """Bytes held; the text counts in the table that was first."""
-        cdef uint64_t bytes = self.directory.used * (PAGE_MASK + 1) * sizeof(uint64_t)
+        cdef uint64_t bytes = (self.directory.used - self.given_back.used) * (PAGE_MASK + 1) * sizeof(uint64_t)
         cdef int i
         for i in range(1 << SHARD_BITS):
             if self.shards[i].slots != NO_SLOTS:
                 bytes += self.shards[i].size * sizeof(uint64_t)
-        return bytes if self.shares else bytes + self.arena.directory.used * (CHUNK_MASK + 1)
+        return bytes if self.shares else bytes + (
+            self.arena.directory.used - self.arena.freed) * (CHUNK_MASK + 1)
 
     def match(self, bytes pattern not None, uint32_t first=0, uint32_t names=0xFFFFFFFF, Py_ssize_t limit=-1):
         """Ids from `first`, over at most `names` names, whose whole name fits the pattern; at most `limit`.

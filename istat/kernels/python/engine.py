@@ -72,6 +72,8 @@ class Engine:
         self._events: list[bool] = []
         self.deleted: dict[int, int] = {}       # id -> number of its delete; until it is gone
         self._gone: set[int] = set()
+        self._heard: list[int] = []             # of a counter: the day it was last heard, since 1970
+        self._today = 0
         self._moved: set[int] = set()           # renamed since the last `unlearn_moved`
         self._policy_of: list[int] = []         # of a counter: index in _policies
         self._now = self._newest_gauge = 0
@@ -122,6 +124,7 @@ class Engine:
         `newest_event` and `oldest` are of one policy (None: the default).
         """
         self._now, self._newest_gauge = now, newest_gauge
+        self._today = min(max(now // 86400, 0), 0xFFFF)
         ladder = self._policies[0 if policy is None else self._slots[policy]]
         ladder.newest_event = newest_event
         ladder.oldest = [max(time, 0) for time in oldest]
@@ -161,6 +164,7 @@ class Engine:
         id = self.counters.add(name)
         self._events.append(bool(event))
         self._policy_of.append(0)
+        self._heard.append(self._today)
         return id
 
     def add_route(self, wire: bytes, ids: Iterable[int]) -> int:
@@ -187,12 +191,14 @@ class Engine:
         route = self.routes.find(wire)
         return None if route < 0 else self._targets[route]
 
-    def dump_names(self, first_counter: int = 0, first_route: int = 0) -> bytes:
-        """Records of all counters and routes from these ids on: what `replay` reads back."""
+    def dump_names(self, first_counter: int = 0, first_route: int = 0, counters: int = MOST_IDS,
+                   routes: int = MOST_IDS) -> bytes:
+        """Records of all counters and routes from these ids on, at most so many: what `replay` reads back."""
         out = bytearray()
         id = first_counter
-        while id < len(self.counters):
-            run = _run(id, self._gone)
+        stop = min(first_counter + counters, len(self.counters))
+        while id < stop:
+            run = min(_run(id, self._gone), stop - id)
             name = self.counters.name(id)
             if run:
                 out += _change(id, GONE, run)
@@ -204,8 +210,9 @@ class Engine:
                 out += _change(id, POLICY, self.policy(id))
             id += run or 1
         route = first_route
-        dead = {route for route in range(first_route, len(self.routes)) if not self.routes.has(route)}
-        while route < len(self.routes):
+        stop = min(first_route + routes, len(self.routes))
+        dead = {route for route in range(first_route, stop) if not self.routes.has(route)}
+        while route < stop:
             run = _run(route, dead)
             if run:
                 out += _change(route, DEAD, run)
@@ -255,8 +262,8 @@ class Engine:
         return self._unlearn(range(len(self.routes)), moved)
 
     def sweep_routes(self, first: int, count: int) -> int:
-        """Forget those of these routes that lead to a counter which is deleted or gone; how many."""
-        return self._unlearn(range(first, min(first + count, len(self.routes))), self._gone | self.deleted.keys())
+        """Forget those of these routes that lead to a counter which is gone for good; how many."""
+        return self._unlearn(range(first, min(first + count, len(self.routes))), self._gone)
 
     def _unlearn(self, routes: Iterable[int], ids: Set[int]) -> int:
         found = [route for route in routes if self.routes.has(route) and not ids.isdisjoint(self._targets[route])]
@@ -266,6 +273,7 @@ class Engine:
 
     def _unlearn_one(self, route: int) -> None:
         self.routes.remove(route)
+        self.routes.forget_away(route)
         self._targets[route] = ()
 
     def gone(self, first: int, count: int) -> None:
@@ -279,12 +287,44 @@ class Engine:
         for id in range(first, first + count):
             if self.counters.has(id):
                 self.counters.remove(id)
+            self.counters.forget_away(id)
             self.deleted.pop(id, None)
             self._gone.add(id)
 
     def is_gone(self, id: int) -> bool:
         """Whether a counter is gone for good."""
         return id in self._gone
+
+    def give_back(self) -> int:
+        """Give the memory of counters and routes that are gone back to the system; bytes given back so far.
+
+        To be called when no route leads to a counter that is gone: `sweep_routes`.
+        """
+        return 0
+
+    # -- when counters were last heard
+
+    def heard(self, first: int, count: int) -> bytes:
+        """The days (since 1970) on which these counters were last heard, 2 bytes each, little-endian."""
+        days = self._heard[first:first + count]
+        return struct.pack(f"<{len(days)}H", *days)
+
+    def set_heard(self, first: int, days: bytes) -> None:
+        """Say so. ValueError when there are not so many counters."""
+        if len(days) & 1 or first + len(days) // 2 > len(self._heard):
+            raise ValueError(f"there are not so many counters from the id {first} on")
+        self._heard[first:first + len(days) // 2] = struct.unpack(f"<{len(days) // 2}H", days)
+
+    def touch(self, id: int) -> None:
+        """A counter got data otherwise than by samples. IndexError when there is none."""
+        self.policy(id)
+        self._heard[id] = max(self._heard[id], self._today)
+
+    def idle(self, policy: int, before: int, first: int, count: int) -> list[int]:
+        """The ids of a policy's counters that were last heard before a day, of the `count` ids from `first` on."""
+        slot = self._slots[policy]
+        return [id for id in range(first, min(first + count, len(self.counters)))
+                if self._heard[id] < before and self._policy_of[id] == slot and self.counters.has(id)]
 
     # -- journal buffer
 
@@ -338,6 +378,8 @@ class Engine:
         elif not _valid(count, total, low, high):
             self._tally["rejected"] += 1
             return False
+        if not policy.heads[level].has(id):      # once between two cuts is enough
+            self._heard[id] = max(self._heard[id], self._today)
         policy.heads[level].add(id, event, time, count, total, m2, low, high)
         self._tally["samples"] += 1
         return True
@@ -555,6 +597,7 @@ class Engine:
             if what == GONE:
                 self._events.append(False)
                 self._policy_of.append(0)
+                self._heard.append(self._today)
             else:
                 self._targets.append(())
         if what == GONE:
@@ -575,6 +618,7 @@ class Engine:
         self.counters.add_nameless(name)
         self._events.append(bool(event))
         self._policy_of.append(0)
+        self._heard.append(self._today)
         self.deleted[number] = batch
         return at
 

@@ -31,6 +31,10 @@ class Head:
         """Bytes in use by rows."""
         return self._length * ROW_BYTES
 
+    def has(self, id: int) -> bool:
+        """Whether a counter has a bucket here."""
+        return id in self._rows
+
     def heard(self) -> int:
         """How many counters have a bucket here."""
         return len(self._rows)

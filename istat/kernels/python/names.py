@@ -52,6 +52,7 @@ class NameTable:
         self._names: list[bytes] = []
         self._ids: dict[bytes, int] = {}
         self._away: set[int] = set()
+        self._forgotten: set[int] = set()
         self.moved: list[int] = []
 
     def __len__(self) -> int:
@@ -92,13 +93,23 @@ class NameTable:
 
     def put_back(self, index: int, name: bytes) -> None:
         """Give an id without a name this one. ValueError when it has one, or when another has it."""
-        if index not in self._away or name in self._ids or len(name) > NAME_ROOM:
+        if index not in self._away or index in self._forgotten or name in self._ids or len(name) > NAME_ROOM:
             raise ValueError(f"the id {index} cannot be called {name!r}")
         self._away.remove(index)
         if name != self._names[index] and index not in self.moved:
             self.moved.append(index)
         self._names[index] = name
         self._ids[name] = index
+
+    def forget_away(self, index: int) -> None:
+        """Let go of the text of an id whose name was taken away, for good; it tells an empty one from now on.
+
+        ValueError when the id has its name.
+        """
+        if index not in self._away:
+            raise ValueError(f"the id {index} has its name")
+        self._names[index] = b""
+        self._forgotten.add(index)
 
     def has(self, index: int) -> bool:
         """Whether an id has its name here: it was not taken away."""
