@@ -26,6 +26,8 @@ TAIL_LEAST = 2048
 TAIL_SECONDS = 2.0
 # So many segments, and the small ones become one; with the first when they are as much as it.
 MOST_SEGMENTS = 12
+# Longer than any question takes [s].
+FORGET_SECONDS = 60.0
 # Questions that look at most at so many names are answered in the hub: about a millisecond's work, and a thread would
 # cost some tenths.
 NAMES_AT_ONCE = 10_000
@@ -41,6 +43,7 @@ class NameIndex:
         self._work: Work | None = None
         self._replaced = 0              # segments, counted from the last, in whose place the one under way comes
         self._made_at = clock.monotonic()
+        self._forget_at = float("inf")  # when the texts of gone names that are in no segment any more may go
 
     def memory(self) -> int:
         """Bytes held."""
@@ -55,22 +58,35 @@ class NameIndex:
             made: Segment = work.get()
             self._segments = [*self._segments[:len(self._segments) - self._replaced], made]
             self._made_at = self._clock.monotonic()
+            self._forget_at = self._made_at + FORGET_SECONDS
+        elif self._clock.monotonic() >= self._forget_at:
+            # No question under way can be about segments that were replaced so long ago.
+            self._forget_at = float("inf")
+            self._table.forget_skipped(0, len(self._table))
         if self._is_due():
             self._make()
 
     def _is_due(self) -> bool:
-        done = self._done()
-        tail = len(self._table) - done
-        if tail >= max(TAIL_NAMES, done // TAIL_SHARE):
+        tail = len(self._table) - self._done()
+        if tail >= max(TAIL_NAMES, sum(map(len, self._segments)) // TAIL_SHARE):
             return True
-        return tail >= TAIL_LEAST and self._clock.monotonic() - self._made_at >= TAIL_SECONDS
+        if tail >= TAIL_LEAST and self._clock.monotonic() - self._made_at >= TAIL_SECONDS:
+            return True
+        return self._mostly_gone() and self._clock.monotonic() - self._made_at >= FORGET_SECONDS
+
+    def _mostly_gone(self) -> bool:
+        """Whether segments hold more names that were taken away than that are there."""
+        away = sum(map(len, self._segments)) + len(self._table) - self._done() - self._table.count()
+        return away >= max(TAIL_NAMES, self._table.count())
 
     def _done(self) -> int:
         return self._segments[-1].stop if self._segments else 0
 
     def _make(self) -> None:
         self._replaced = 0
-        if len(self._segments) >= MOST_SEGMENTS:
+        if self._mostly_gone():
+            self._replaced = len(self._segments)
+        elif len(self._segments) >= MOST_SEGMENTS:
             first = self._segments[0]
             all_of_them = len(self._table) - first.stop >= len(first)
             self._replaced = len(self._segments) - (0 if all_of_them else 1)

@@ -280,6 +280,11 @@ def test_what_is_gone_gives_its_memory_back(kernels):
     for first in range(100, 49_900, 100):
         engine.gone(first, 100)
     engine.sweep_routes(0, 1 << 30)
+    assert engine.counters.name(5000) == b"some.longer.name.of.a.counter.5000"
+    assert engine.counters.forget_skipped(0, 100_000) == 0      # a segment may go by their order
+    assert len(kernels.search.build(engine.counters, 0, 50_000)) == 200
+    assert engine.counters.forget_skipped(0, 100_000) == 49_800
+    assert engine.counters.forget_skipped(0, 100_000) == 0
     engine.give_back()
     assert engine.memory() < before / (2 if "native" in repr(kernels) else 1)
     assert (engine.counters.name(5000), engine.is_gone(5000), engine.is_gone(50)) == (b"", True, False)

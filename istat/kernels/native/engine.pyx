@@ -54,6 +54,7 @@ cdef enum:
     DEAD = 7
     K_EVENT = 1                # bits of a counter's kind: an event counter,
     K_AWAY = 2                 # deleted or gone: whoever sends to it must learn its route anew,
+    K_GONE = 4                 # gone for good,
     K_MOVED = 8                # renamed, and routes that fed it are about to be unlearnt;
     POLICY_SHIFT = 4           # above lies the index of its policy
     STALE = -2                 # what `apply` says of a route that leads to a counter which is away, or nowhere
@@ -445,7 +446,7 @@ cdef class Engine:
         cdef uint64_t stop = min(<uint64_t> first_counter + counters, <uint64_t> self.counters.n)
         while id < stop:
             run = id
-            while run < stop and run - id < MOST_RUN and self.counters.is_forgotten(run):
+            while run < stop and run - id < MOST_RUN and self.is_gone_(run):
                 run += 1
             if run > id:
                 self.log_change(id, GONE, (run - id,), b"")
@@ -536,7 +537,7 @@ cdef class Engine:
     cdef bint marked(self, uint32_t id, uint8_t bits) noexcept nogil:
         """Whether a counter has one of these bits; 0: whether it is gone for good."""
         if bits == 0:
-            return self.counters.is_forgotten(id)
+            return self.is_gone_(id)
         return self.kind[id] & bits != 0
 
     cdef uint32_t unlearn_range(self, uint64_t first, uint64_t stop, uint8_t bits) noexcept nogil:
@@ -582,13 +583,17 @@ cdef class Engine:
             self.counters.take_away(<uint32_t> id)
             if self.kind[id] & K_AWAY:
                 self.deleted.pop(id, None)
-            self.counters.forget(<uint32_t> id)
-            self.kind[id] |= K_AWAY
+            self.counters.mark_gone(<uint32_t> id)
+            self.kind[id] |= K_AWAY | K_GONE
         return 0
+
+    cdef bint is_gone_(self, uint64_t id) noexcept nogil:
+        # The kind of a forgotten one may have been given back: it reads as 0.
+        return self.kind[id] & K_GONE != 0 or self.counters.is_forgotten(id)
 
     def is_gone(self, uint32_t id):
         """Whether a counter is gone for good."""
-        return id < self.counters.n and self.counters.is_forgotten(id)
+        return id < self.counters.n and self.is_gone_(id)
 
     def give_back(self):
         """Give the memory of counters and routes that are gone back to the system; bytes given back so far.

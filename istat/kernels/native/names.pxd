@@ -41,6 +41,8 @@ cdef enum:
     NAME_ROOM = 0xFFFF          # [bytes] longest name: what a reference can tell
     AWAY = 1 << 16              # flags of a reference: the name was taken away,
     MOVED = 1 << 17             # another one was given: the first reference lies before its text
+    GONE = 1 << 18              # the id is gone for good,
+    SKIPPED = 1 << 19           # and the last segment over it was made without it
     NO_MEMORY = -1              # what `insert` gives for no id
     EXISTS = -2
     TOO_LONG = -3
@@ -112,6 +114,7 @@ cdef class NameTable:
     cdef int64_t find_tag(self, uint32_t tag, const char *name, Py_ssize_t size) noexcept nogil
     cdef int64_t insert(self, const char *name, Py_ssize_t size, uint64_t ref, bint star) noexcept nogil
     cdef int64_t insert_nameless(self, const char *text, Py_ssize_t size) noexcept nogil
+    cdef void mark_gone(self, uint32_t index) noexcept nogil
     cdef void forget(self, uint32_t index) noexcept nogil
     cdef bint is_forgotten(self, uint64_t index) noexcept nogil
     cdef bint page_gone(self, uint64_t page) noexcept nogil

@@ -19,7 +19,7 @@ NO_SLOTS[0] = 0
 # Stands for every page whose ids are all gone. Nobody writes to it: what is gone never gets a name again.
 cdef uint64_t GONE_PAGE[PAGE_MASK + 1]
 for _at in range(PAGE_MASK + 1):
-    GONE_PAGE[_at] = AWAY
+    GONE_PAGE[_at] = AWAY | GONE
 
 
 cdef int enter(Directory *directory, void *entry) noexcept nogil:
@@ -212,18 +212,23 @@ cdef class NameTable:
         self.n += 1
         return <int64_t> self.n - 1
 
+    cdef void mark_gone(self, uint32_t index) noexcept nogil:
+        """An id whose name was taken away is gone for good: segments made from now on are without it."""
+        if not self.is_forgotten(index):
+            self.pages[index >> PAGE_BITS][index & PAGE_MASK] |= GONE
+
     cdef void forget(self, uint32_t index) noexcept nogil:
-        """An id whose name was taken away needs its text no more: it is gone for good."""
+        """Let go of the text of an id that is away, for good."""
         cdef uint64_t ref = ref_at(self.pages, index)
         cdef uint64_t page = index >> PAGE_BITS
         cdef uint64_t first
-        if ref & ~<uint64_t> AWAY == 0 or not ref & AWAY:
+        if self.is_forgotten(index) or not ref & AWAY:
             return
         if ref & MOVED:
             memcpy(&first, ref_text(self.arena.chunks, ref) - sizeof(first), sizeof(first))
             self.arena.unuse(first >> 20)
         self.arena.unuse(ref >> 20)
-        self.pages[page][index & PAGE_MASK] = AWAY
+        self.pages[page][index & PAGE_MASK] = AWAY | GONE
         self.forgotten[page] += 1
         if self.forgotten[page] == PAGE_MASK + 1 and enter(&self.given_back, self.pages[page]) == 0:
             first = <uint64_t> self.pages[page]
@@ -231,19 +236,40 @@ cdef class NameTable:
             istat_give_back(<void *> first, 0, (PAGE_MASK + 1) * sizeof(uint64_t))
 
     cdef bint is_forgotten(self, uint64_t index) noexcept nogil:
-        """Whether an id is gone for good."""
-        return ref_at(self.pages, index) & ~<uint64_t> AWAY == 0
+        """Whether the text of an id was let go of."""
+        return ref_at(self.pages, index) & ~<uint64_t> (AWAY | GONE | SKIPPED) == 0
 
     cdef bint page_gone(self, uint64_t page) noexcept nogil:
         """Whether all 4096 ids of a page are gone for good."""
         return self.pages[page] == GONE_PAGE
 
-    def forget_away(self, uint32_t index):
-        """Let go of the text of an id whose name was taken away; it tells an empty one from now on, for good. ValueError
-        when it has its name."""
+    def set_gone(self, uint32_t index):
+        """An id whose name was taken away is gone for good: segments made from now on are without it.
+
+        ValueError when it has its name.
+        """
         if index >= self.n or not self.is_away(index):
             raise ValueError(f"the id {index} has its name")
-        self.forget(index)
+        self.mark_gone(index)
+
+    def forget_skipped(self, uint32_t first, uint32_t count):
+        """Let go of the texts of those of these ids that are gone, and that the last segment over them was made without.
+
+        How many; they tell an empty name from now on.
+        """
+        cdef uint64_t index
+        cdef uint32_t found = 0
+        cdef uint64_t stop = min(<uint64_t> first + count, <uint64_t> self.n)
+        index = first
+        while index < stop:
+            if self.pages[index >> PAGE_BITS] == GONE_PAGE:
+                index = (index | PAGE_MASK) + 1
+                continue
+            if ref_at(self.pages, index) & SKIPPED and not self.is_forgotten(index):
+                self.forget(<uint32_t> index)
+                found += 1
+            index += 1
+        return found
 
     cdef int take_away(self, uint32_t index) noexcept nogil:
         """0, or -1: the id has no name here."""
@@ -351,7 +377,7 @@ cdef class NameTable:
         if index >= self.n or self.has(index) or len(name) > NAME_ROOM or self.find_text(name, len(name)) >= 0:
             raise ValueError(f"the id {index} cannot be called {name!r}")
         ref = ref_at(self.pages, index) & ~<uint64_t> AWAY
-        if ref == 0:
+        if ref & GONE:
             raise ValueError(f"the id {index} cannot be called {name!r}")
         if ref_size(ref) != len(name) or memcmp(ref_text(self.arena.chunks, ref), <const char *> name, len(name)) != 0:
             first = ref

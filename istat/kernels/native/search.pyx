@@ -13,7 +13,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
-from istat.kernels.native.names cimport AWAY, MOVED, NameTable, ref_at, ref_size, ref_text
+from istat.kernels.native.names cimport AWAY, GONE, MOVED, SKIPPED, NameTable, ref_at, ref_size, ref_text
 
 cdef extern from *:
     """
@@ -207,7 +207,7 @@ cdef void sort_items(NameTable table, Item *items, Py_ssize_t n, Py_ssize_t dept
 # -- segments --------------------------------------------------------------------------------------------------------------
 
 cdef class Segment:
-    """The names of the ids first..stop-1 in order. Made by `build` and `merge`."""
+    """The names of the ids first..stop-1 in order, without those that were gone. Made by `build` and `merge`."""
     cdef uint32_t *ids
     cdef uint64_t *rows             # ROWS times `words`: bit b of row r: block b has three bytes with the hash r
     cdef Py_ssize_t n
@@ -215,10 +215,10 @@ cdef class Segment:
     cdef readonly uint32_t first
     cdef readonly uint32_t stop
 
-    def __cinit__(self, uint32_t first, uint32_t stop):
+    def __cinit__(self, uint32_t first, uint32_t stop, Py_ssize_t n):
         self.first = first
         self.stop = stop
-        self.n = stop - first
+        self.n = n
         self.words = ((self.n + BLOCK - 1) // BLOCK + 63) // 64 | 1     # odd, so that rows do not share cache places
         self.ids = <uint32_t *> malloc(self.n * sizeof(uint32_t) + 1)
         self.rows = <uint64_t *> calloc(ROWS * self.words, sizeof(uint64_t))
@@ -358,20 +358,33 @@ cdef Rows rows_of(literals) except *:
 
 
 def build(NameTable table not None, uint32_t first, uint32_t stop):
-    """The segment of the ids first..stop-1. ValueError when some of them are not there."""
+    """The segment of the ids first..stop-1, without those that are gone, which are marked as skipped. ValueError when
+    some of them are not there."""
     cdef Segment made
     cdef Item *items
+    cdef uint64_t id
+    cdef Py_ssize_t n = 0
     cdef uint64_t chance = table.key | 1
     cdef Py_ssize_t i
     if not first <= stop <= table.n:
         raise ValueError(f"there are no ids {first}..{stop} among {table.n}")
-    made = Segment(first, stop)
-    items = <Item *> malloc(made.n * sizeof(Item) + 1)
+    items = <Item *> malloc(<size_t> (stop - first) * sizeof(Item) + 1)
     if items == NULL:
         raise MemoryError()
     with nogil:
-        for i in range(made.n):
-            items[i].id = first + <uint32_t> i
+        for id in range(first, stop):
+            if ref_at(table.pages, id) & GONE:      # nobody else changes what is gone until it is marked
+                if not table.is_forgotten(id):
+                    table.pages[id >> 12][id & 0xFFF] |= SKIPPED
+                continue
+            items[n].id = <uint32_t> id
+            n += 1
+    try:
+        made = Segment(first, stop, n)
+    except MemoryError:
+        free(items)
+        raise
+    with nogil:
         set_keys(table, items, made.n, 0)
         sort_items(table, items, made.n, 0, &chance)
         for i in range(made.n):
@@ -389,7 +402,7 @@ def merge(NameTable table not None, Segment left not None, Segment right not Non
     cdef Py_ssize_t i
     if left.stop != right.first or right.stop > table.n:
         raise ValueError(f"{left.first}..{left.stop} and {right.first}..{right.stop} are no neighbours")
-    made = Segment(left.first, right.stop)
+    made = Segment(left.first, right.stop, left.n + right.n)
     with nogil:
         for i in range(made.n):
             if b == right.n or (a < left.n and compare_ids(table, left.ids[a], right.ids[b]) <= 0):

@@ -273,7 +273,6 @@ class Engine:
 
     def _unlearn_one(self, route: int) -> None:
         self.routes.remove(route)
-        self.routes.forget_away(route)
         self._targets[route] = ()
 
     def gone(self, first: int, count: int) -> None:
@@ -287,8 +286,8 @@ class Engine:
         for id in range(first, first + count):
             if self.counters.has(id):
                 self.counters.remove(id)
-            self.counters.forget_away(id)
             self.deleted.pop(id, None)
+            self.counters.set_gone(id)
             self._gone.add(id)
 
     def is_gone(self, id: int) -> bool:

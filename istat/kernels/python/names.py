@@ -52,7 +52,9 @@ class NameTable:
         self._names: list[bytes] = []
         self._ids: dict[bytes, int] = {}
         self._away: set[int] = set()
+        self._gone: set[int] = set()
         self._forgotten: set[int] = set()
+        self.skipped: set[int] = set()      # gone, and the last segment over them was made without them
         self.moved: list[int] = []
 
     def __len__(self) -> int:
@@ -93,7 +95,7 @@ class NameTable:
 
     def put_back(self, index: int, name: bytes) -> None:
         """Give an id without a name this one. ValueError when it has one, or when another has it."""
-        if index not in self._away or index in self._forgotten or name in self._ids or len(name) > NAME_ROOM:
+        if index not in self._away or index in self._gone or name in self._ids or len(name) > NAME_ROOM:
             raise ValueError(f"the id {index} cannot be called {name!r}")
         self._away.remove(index)
         if name != self._names[index] and index not in self.moved:
@@ -101,15 +103,29 @@ class NameTable:
         self._names[index] = name
         self._ids[name] = index
 
-    def forget_away(self, index: int) -> None:
-        """Let go of the text of an id whose name was taken away, for good; it tells an empty one from now on.
+    def set_gone(self, index: int) -> None:
+        """An id whose name was taken away is gone for good: segments made from now on are without it.
 
-        ValueError when the id has its name.
+        ValueError when it has its name.
         """
         if index not in self._away:
             raise ValueError(f"the id {index} has its name")
-        self._names[index] = b""
-        self._forgotten.add(index)
+        self._gone.add(index)
+
+    def gone_among(self, first: int, stop: int) -> set[int]:
+        """Those ids from `first` to before `stop` that are gone for good."""
+        return self._gone.intersection(range(first, stop))
+
+    def forget_skipped(self, first: int, count: int) -> int:
+        """Let go of the texts of those of these ids that are gone, and that the last segment was made without.
+
+        How many; they tell an empty name from now on.
+        """
+        found = self.skipped.intersection(range(first, first + count)) - self._forgotten
+        for index in found:
+            self._names[index] = b""
+        self._forgotten |= found
+        return len(found)
 
     def has(self, index: int) -> bool:
         """Whether an id has its name here: it was not taken away."""

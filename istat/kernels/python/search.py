@@ -47,14 +47,15 @@ class Pattern:
 
 
 class Segment:
-    """The names of the ids first..stop-1 in order. Made by `build` and `merge`; never changed."""
+    """The names of the ids first..stop-1 in order, without those that were gone. Made by `build` and `merge`; never
+    changed."""
 
     def __init__(self, first: int, stop: int, ids: Sequence[int], names: Sequence[bytes]) -> None:
         self.first, self.stop = first, stop
         self.ids, self.names = ids, names       # the names are those that the ids had when it was made
 
     def __len__(self) -> int:
-        return self.stop - self.first
+        return len(self.ids)
 
     def memory(self) -> int:
         """Bytes held, roughly."""
@@ -67,10 +68,13 @@ class Segment:
 
 
 def build(table: NameTable, first: int, stop: int) -> Segment:
-    """The segment of the ids first..stop-1. ValueError when some of them are not there."""
+    """The segment of the ids first..stop-1, without those that are gone, which are marked as skipped. ValueError when
+    some of them are not there."""
     if not 0 <= first <= stop <= len(table):
         raise ValueError(f"there are no ids {first}..{stop} among {len(table)}")
-    rows = sorted((table.name(id), id) for id in range(first, stop))
+    gone = table.gone_among(first, stop)
+    table.skipped |= gone
+    rows = sorted((table.name(id), id) for id in range(first, stop) if id not in gone)
     return Segment(first, stop, [id for _name, id in rows], [name for name, _id in rows])
 
 
