@@ -43,6 +43,7 @@ class NameIndex:
         self._work: Work | None = None
         self._replaced = 0              # segments, counted from the last, in whose place the one under way comes
         self._made_at = clock.monotonic()
+        self._left = 0                  # names taken away that the last segment over all was made with: they may return
         self._forget_at = float("inf")  # when the texts of gone names that are in no segment any more may go
 
     def memory(self) -> int:
@@ -58,8 +59,10 @@ class NameIndex:
             made: Segment = work.get()
             self._segments = [*self._segments[:len(self._segments) - self._replaced], made]
             self._made_at = self._clock.monotonic()
-            self._forget_at = self._made_at + FORGET_SECONDS
-        elif self._clock.monotonic() >= self._forget_at:
+            if len(self._segments) == 1:
+                self._left = self._away()
+            self._forget_at = min(self._forget_at, self._made_at + FORGET_SECONDS)
+        if self._clock.monotonic() >= self._forget_at:
             # No question under way can be about segments that were replaced so long ago.
             self._forget_at = float("inf")
             self._table.forget_skipped(0, len(self._table))
@@ -76,8 +79,10 @@ class NameIndex:
 
     def _mostly_gone(self) -> bool:
         """Whether segments hold more names that were taken away than that are there."""
-        away = sum(map(len, self._segments)) + len(self._table) - self._done() - self._table.count()
-        return away >= max(TAIL_NAMES, self._table.count())
+        return self._away() - self._left >= max(TAIL_NAMES, self._table.count())
+
+    def _away(self) -> int:
+        return sum(map(len, self._segments)) + len(self._table) - self._done() - self._table.count()
 
     def _done(self) -> int:
         return self._segments[-1].stop if self._segments else 0
