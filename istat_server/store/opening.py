@@ -119,7 +119,7 @@ def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[
             raise StoreCorrupt(f"{journal.segment_path(folder / 'journal', expected)}: is missing; put it back, or "
                                f"move the segments after it away to go on without their samples")
         path = journal.segment_path(folder / "journal", number)
-        _replay_segment(path, engine, set_limits, damage)
+        replay_segment(path, engine, set_limits, damage)
         _sync(path)
     for number in numbers:
         if number < keep_from:
@@ -138,7 +138,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _replay_segment(path: Path, engine: Engine, set_limits: Callable[[float], None], damage: journal.Damage) -> None:
+def replay_segment(path: Path, engine: Engine, set_limits: Callable[[float], None], damage: journal.Damage) -> None:
     try:
         for clock, payload in journal.read_segment(path, damage):
             set_limits(clock)

@@ -8,4 +8,5 @@ COMMANDS = {
     "export": "istat_server.tools.exporting:COMMAND",
     "import": "istat_server.tools.importing:COMMAND",
     "restore": "istat_server.tools.backing:RESTORE",
+    "retention": "istat_server.tools.retention:COMMAND",
 }

@@ -1,0 +1,64 @@
+"""`istat retention --store DIR --plan LEVELS`: what another retention would do to a store, before it is done."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from istat.clock import Clock
+from istat.errors import UsageError
+from istat.retention import Ladder, Rules, format_duration
+from istat.setting_types import RetentionRules
+from istat.subcommands import SubCommand
+from istat_server.store.foretelling import Amount, Change, foretell, read_store
+from istat_server.store.policies import rules_of
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", required=True, type=Path, metavar="DIR", help="the store; a server may have it open")
+    parser.add_argument("--plan", metavar="LEVELS", help="the default retention as it would be (default: as it is)")
+    parser.add_argument("--rules", metavar="RULES", help="the retention rules as they would be (default: as they are)")
+
+
+def _retention(arguments: argparse.Namespace, clock: Clock) -> None:
+    state, names = read_store(arguments.store)
+    have = rules_of(state.policies)
+    default = have.default if arguments.plan is None else Ladder.parse(arguments.plan)
+    try:
+        rules = have.rules if arguments.rules is None else RetentionRules().parse(arguments.rules)
+    except ValueError as error:
+        raise UsageError(f"--rules {error}") from error
+    changes = foretell(state, names, Rules(default, rules), int(clock.now()))
+    if arguments.json:
+        json.dump({"rules": [asdict(change) for change in changes]}, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return
+    for change in changes:
+        _tell(change)
+    print("Nothing was changed. Start istat-server with this retention to do it; a server that runs goes on as it is.")
+
+
+def _tell(change: Change) -> None:
+    what = "goes" if not change.new else "is new" if not change.old else (
+        "stays as it is" if change.old == change.new else f"changes from {change.old}")
+    print(f"{change.rule or 'default'} = {change.new or change.old}: {what}")
+    print(f"  counters            {change.counters}"
+          + (f", of which {change.taken_over} from other rules, for new samples" if change.taken_over else ""))
+    for label, amount in (("files not touched", change.stays), ("files taken over", change.adopted),
+                          ("files written anew", change.moved), ("files dropped", change.dropped)):
+        if amount.files:
+            print(f"  {label:<19} {amount.files}, {_size(amount)}")
+    for level, seconds in change.until.items():
+        print(f"  {'kept: ' + level:<19} {format_duration(seconds)}")
+    for level, why in change.lost.items():
+        print(f"  {'dropped: ' + level:<19} {why}")
+
+
+def _size(amount: Amount) -> str:
+    return f"{amount.bytes / 1e6:.1f} MB" if amount.bytes >= 1e5 else f"{amount.bytes} bytes"
+
+
+COMMAND = SubCommand("Tell what another retention would do to a store.", _arguments, _retention)
