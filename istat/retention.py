@@ -3,11 +3,11 @@
 Knows the grammar and the arithmetic of levels; knows no files and no clock. Durations are whole seconds.
 
     policy   = level *( "," level )
-    level    = interval ":" keep [ ":" name ]
+    level    = interval ":" keep [ ":" [ name ] [ ":" weight ] ]
     interval = keep = 1*( 1*DIGIT unit )      ; units add up: "1h30m"
     unit     = "s" / "m" / "h" / "d" / "y"    ; a year has 365 days
 
-istatd's fourth field (a weight, which makes a seasonal level) is recognised and refused.
+A weight (more than 0, less than 1) makes a seasonal level of the season `keep`; those come after the others.
 
 Rules give counters ladders by their names: "db.** = 10s:30d,1h:2y", the first one that fits wins.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import lcm
 
 from istat.errors import BadRetention
 from istat.names import munge
@@ -38,6 +39,7 @@ RESERVED_NAMES = frozenset({"journal", "names", "damaged"})
 MAX_KEEP = 200 * YEAR
 
 _DURATION = re.compile(r"(?:[0-9]{1,12}[smhdy])+")
+_WEIGHT = re.compile(r"[0-9]{0,3}\.?[0-9]{1,18}")
 _PART = re.compile(r"([0-9]+)([smhdy])")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes the name of a folder
 
@@ -84,16 +86,36 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Season:
+    """A level that trails a season: each bucket is `weight` of the same bucket one `season` [s] earlier and the rest of
+    what came, so that it becomes a typical week (or day)."""
+
+    interval: int
+    season: int
+    name: str
+    weight: float
+
+    @property
+    def text(self) -> str:
+        """The level as the grammar writes it."""
+        return f"{format_duration(self.interval)}:{format_duration(self.season)}:{self.name}:{self.weight!r}"
+
+
+@dataclass(frozen=True)
 class Ladder:
     """Levels, finest first; each interval is a multiple of the one before. BadRetention when not."""
 
     levels: tuple[Level, ...]
+    seasons: tuple[Season, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(self.levels))
+        object.__setattr__(self, "seasons", tuple(self.seasons))
         if not 1 <= len(self.levels) <= MAX_LEVELS:
             raise BadRetention(f"a retention rule has 1 to {MAX_LEVELS} levels, not {len(self.levels)}")
-        names = [level.name for level in self.levels]
+        if len(self.levels) + len(self.seasons) > MAX_LEVELS:
+            raise BadRetention(f"a retention rule has at most {MAX_LEVELS} levels, seasonal ones included")
+        names = [*(level.name for level in self.levels), *(season.name for season in self.seasons)]
         if len(set(names)) < len(names):
             raise BadRetention(f"two retention levels have the same name: {', '.join(names)}")
         for level in self.levels:
@@ -104,6 +126,9 @@ class Ladder:
                     f"the interval of {coarser.text} must be a multiple of that of {finer.text}, and longer"
                 )
 
+        for season in self.seasons:
+            _check_season(season, self.finest)
+
     @classmethod
     def parse(cls, text: str = DEFAULT_RETENTION) -> Ladder:
         """The ladder that a text describes. BadRetention says what is wrong with it."""
@@ -112,7 +137,13 @@ class Ladder:
     @property
     def text(self) -> str:
         """The ladder as the grammar writes it; parse() of it gives an equal ladder."""
-        return ",".join(level.text for level in self.levels)
+        return ",".join([*(level.text for level in self.levels), *(season.text for season in self.seasons)])
+
+    @property
+    def stored(self) -> tuple[Level, ...]:
+        """All levels that have files: the seasonal ones last, kept as long as the season after needs them."""
+        keeps = [one.season + 3 * self.window(0) + DAY for one in self.seasons]
+        return (*self.levels, *(Level(one.interval, keep, one.name) for one, keep in zip(self.seasons, keeps)))
 
     @property
     def finest(self) -> Level:
@@ -130,7 +161,8 @@ class Ladder:
         About WINDOW_BUCKETS buckets, at most a WINDOW_SHARE-th of what is kept, so that whole files can
         expire; at least the coarsest interval.
         """
-        level, step = self.levels[index], self.coarsest.interval
+        step = lcm(self.coarsest.interval, *(season.interval for season in self.seasons))
+        level = self.levels[index] if index < len(self.levels) else self.stored[index]
         wanted = min(WINDOW_BUCKETS * level.interval, level.keep // WINDOW_SHARE)
         return max(wanted // step * step, step)
 
@@ -219,16 +251,33 @@ def _check_level(level: Level) -> None:
 
 @lru_cache(1000)
 def _parse_ladder(text: str) -> Ladder:
-    return Ladder(tuple(_parse_level(part.strip()) for part in text.split(",")))
+    levels = [_parse_level(part.strip()) for part in text.split(",")]
+    first = next((index for index, level in enumerate(levels) if isinstance(level, Season)), len(levels))
+    plain = tuple(level for level in levels if isinstance(level, Level))
+    if len(plain) != first:
+        raise BadRetention(f"seasonal levels must come after the others: {text!r}")
+    return Ladder(plain, tuple(level for level in levels if isinstance(level, Season)))
 
 
-def _parse_level(text: str) -> Level:
+def _check_season(season: Season, finest: Level) -> None:
+    _check_level(Level(season.interval, season.season, season.name))
+    if season.interval % finest.interval or season.season % season.interval:
+        raise BadRetention(f"in {season.text} the interval must be a multiple of that of {finest.text}, and the season "
+                           f"a multiple of the interval")
+    if not 0 < season.weight < 1:
+        raise BadRetention(f"the weight of {season.text} must be more than 0 and less than 1")
+
+
+def _parse_level(text: str) -> Level | Season:
     fields = text.split(":")
     if len(fields) < 2:
         raise BadRetention(f"a retention level is interval:keep, such as 10s:10d, not {text!r}")
     if len(fields) > 4:
-        raise BadRetention(f"a retention level has at most a name after interval:keep: {text!r}")
-    if len(fields) == 4:
-        raise BadRetention(f"seasonal levels come later: {text!r}")
-    name = fields[2] if len(fields) == 3 and fields[2] else fields[0]
-    return Level(parse_duration(fields[0]), parse_duration(fields[1]), name)
+        raise BadRetention(f"a retention level has at most a name and a weight after interval:keep: {text!r}")
+    name = fields[2] if len(fields) >= 3 and fields[2] else fields[0]
+    interval, keep = parse_duration(fields[0]), parse_duration(fields[1])
+    if len(fields) < 4:
+        return Level(interval, keep, name)
+    if not _WEIGHT.fullmatch(fields[3]):
+        raise BadRetention(f"the weight of a seasonal level is a number such as 0.9, not {fields[3]!r}")
+    return Season(interval, keep, name, float(fields[3]))

@@ -116,7 +116,7 @@ def _files(found: dict[str, Change], state: Manifest, after: Manifest, now: int)
         to = now_in[entry.path]
         policy = after.policy(to.policy)
         change = found[policy.pattern]
-        old = entry.end <= now - policy.ladder.levels[to.level].keep
+        old = entry.end <= now - policy.ladder.stored[to.level].keep
         if (policy.heir is not None and to.end <= policy.moved) or old:
             change.dropped.add(entry)
         elif policy.heir is not None:

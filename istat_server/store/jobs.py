@@ -99,7 +99,7 @@ class Workshop:
             made = self._move(job, view.families[job.policy], graves.ids)
         else:
             made = (self._merge(job, inputs, graves.ids) if isinstance(job, Merge)
-                    else self._derive(job, inputs, graves.ids))
+                    else self._derive(job, inputs, view.families[job.policy], graves.ids))
         return [replace(entry, cleaned=graves.cutoff) for entry in made]
 
     def _merge(self, job: Merge, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
@@ -122,13 +122,18 @@ class Workshop:
             pause=self._pause, rates=kind == SETTLED)
         return [self._entry(info, whole=True) for info in made]
 
-    def _derive(self, job: Derive, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
+    def _derive(self, job: Derive, inputs: list[StatFile], view: FamilyView,
+                drop_ids: Sequence[int]) -> list[FileEntry]:
         sequence, policy, levels = self._number(), job.policy, self._ladders[job.policy].levels
         coarse = [(levels[level].interval,
                    self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
                    self._folder_of(policy, level))
                   for level in range(1, len(levels))]
         made = compaction.derive(inputs, job.start, job.end, levels[0].interval, coarse, drop_ids, pause=self._pause)
+        made += moving.derive_seasons(
+            job.policy, view, job.start, job.end, [entry.path for entry in job.inputs],
+            lambda level: self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
+            lambda level: self._folder_of(policy, level), drop_ids, self._pause)
         return [self._entry(info, whole=True) for info in made]
 
     def _move(self, job: Move, view: FamilyView, drop_ids: Sequence[int]) -> list[FileEntry]:
@@ -149,11 +154,11 @@ class Workshop:
     def _header(self, policy: int, level: int, kind: str, start: int, end: int, sequences: tuple[int, int]) -> Header:
         """`part` is a number of its own for every file, so that no new file can have the name of a live one."""
         return Header(store=self._uuid, policy=str(policy), level=level, kind=kind,
-                      interval=self._ladders[policy].levels[level].interval, start=start, end=end,
+                      interval=self._ladders[policy].stored[level].interval, start=start, end=end,
                       seq_lo=sequences[0], seq_hi=sequences[1], part=self._number())
 
     def _folder_of(self, policy: int, level: int) -> str:
-        return str(self._folder / folder_of(policy, self._ladders[policy].levels[level]))
+        return str(self._folder / folder_of(policy, self._ladders[policy].stored[level]))
 
     def _entry(self, info: StatFileInfo, whole: bool) -> FileEntry:
         header = info.header

@@ -147,7 +147,7 @@ def _view(state: Manifest, opened: Mapping[str, StatFile], frozen: FrozenHeads) 
     families = {}
     for family in state.families():
         live = tuple(LiveFile(entry, opened[entry.path]) for entry in family.files if entry.path in opened)
-        intervals = tuple(level.interval for level in family.ladder.levels)
+        intervals = tuple(level.interval for level in family.ladder.stored)
         number = family.policy.number
         heads = tuple(frozen.get(number) or (None,) * len(intervals))
         families[number] = FamilyView(family.policy, intervals, family.span, live, heads, family.derived)

@@ -16,9 +16,10 @@ from istat.errors import BadQuery
 from istat.kernels import columns as kernel
 from istat.kernels import names as names_kernel
 from istat.names import expand, munge, stored
-from istat.retention import Ladder, Rules
+from istat.retention import Ladder, Rules, Season
 from istat_server.store.catalogue import compiled, matching
 from istat_server.store.interface import Child, Counter, Deleted, Kind
+from istat_server.store.reading import blended
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -138,7 +139,7 @@ class MemoryStore:
         return [self._level(id, level).slice(max(start, self._oldest(id, level)), end) for id in ids]
 
     def _oldest(self, id: int, level: int) -> int:
-        of = self._ladders[id].levels[level]
+        of = self._ladders[id].stored[level]
         oldest = int(self._clock.now()) - of.keep
         return oldest - oldest % of.interval
 
@@ -198,6 +199,8 @@ class MemoryStore:
         """All buckets of a counter at a level: those derived from the finest one, and what came directly."""
         event = self._counters[id].kind is Kind.EVENT
         ladder = self._ladders[id]
+        if level >= len(ladder.levels):
+            return self._seasonal(id, ladder, ladder.seasons[level - len(ladder.levels)])
         fine, interval = ladder.finest.interval, ladder.levels[level].interval
         rows = kernel.Columns.from_rows(self._rows[id][0])
         rows.fold(event)
@@ -207,6 +210,15 @@ class MemoryStore:
             rows = rows.reduce(0, interval, interval // fine if event else 0)
             self._add_direct(rows, id, level, event)
         return rows
+
+    def _seasonal(self, id: int, ladder: Ladder, season: Season) -> Columns:
+        """Each bucket upon the one a season earlier, from the first one on."""
+        level = max(index for index, one in enumerate(ladder.levels) if season.interval % one.interval == 0)
+        event = self._counters[id].kind is Kind.EVENT
+        rows = self._level(id, level)
+        if ladder.levels[level].interval != season.interval:
+            rows = rows.reduce(0, season.interval, season.interval // ladder.finest.interval if event else 0)
+        return blended(rows, kernel.Columns(), season)
 
     def _add_direct(self, rows: Columns, id: int, level: int, event: bool) -> None:
         """Add what was too old for finer levels: it counts in its own level and in all coarser ones."""

@@ -74,6 +74,33 @@ def write(move: Move, view: FamilyView, heir: Ladder, header: Callable[[int], He
         return [info for output in writers.values() for info in output.finish()]
 
 
+def derive_seasons(policy: int, view: FamilyView, start: int, end: int, paths: Collection[str],
+                   header: Callable[[int], Header], folder: Callable[[int], str], drop_ids: Sequence[int],
+                   pause: Callable[[], None]) -> list[StatFileInfo]:
+    """Files of one span of the seasonal levels, for the counters in these files of the finest level."""
+    ladder = view.policy.ladder
+    levels = range(len(ladder.levels), len(ladder.stored))
+    if not levels:
+        return []
+    kinds = _kinds([live.file for live in view.files if live.entry.path in paths], drop_ids, pause)
+    with ExitStack() as stack:
+        outputs = {level: stack.enter_context(Output(folder(level), header(level), ladder.stored[level].interval, True))
+                   for level in levels}
+        for done, (id, kind) in enumerate((id, kind) for id, kind in enumerate(kinds) if kind):
+            for level, output in outputs.items():
+                question = Question(policy, (id,), (kind == 2,), level, start, end)
+                (rows,) = answer_at_rest(view, question, _raise)
+                output.blocks.add_run(id, kind == 2, rows)
+                output.write(output.blocks.take())
+            if done % IDS_AT_ONCE == 0:
+                pause()
+        return [info for output in outputs.values() for info in output.finish()]
+
+
+def _raise(error: StoreCorrupt) -> None:
+    raise error
+
+
 def _kinds(files: Sequence[StatFile], drop_ids: Sequence[int], pause: Callable[[], None]) -> bytearray:
     """Per id: 0 has no rows, 1 gauge, 2 event."""
     found = bytearray()
@@ -91,8 +118,4 @@ def _kinds(files: Sequence[StatFile], drop_ids: Sequence[int], pause: Callable[[
 
 
 def _final(view: FamilyView, id: int, event: bool, level: int, move: Move) -> Columns:
-    def damaged(error: StoreCorrupt) -> None:
-        raise error
-
-    question = Question(move.policy, (id,), (event,), level, move.start, move.end)
-    return answer_at_rest(view, question, damaged)[0]
+    return answer_at_rest(view, Question(move.policy, (id,), (event,), level, move.start, move.end), _raise)[0]

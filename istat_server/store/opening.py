@@ -30,7 +30,7 @@ FORMAT = re.compile(rb"istatd store ([0-9]{1,9})\n")
 def make_folders(folder: Path, policies: Iterable[Policy]) -> None:
     """The folders of a store, where they are missing."""
     make_folder(folder)
-    levels = (folder_of(policy.number, level) for policy in policies for level in policy.ladder.levels)
+    levels = (folder_of(policy.number, level) for policy in policies for level in policy.ladder.stored)
     for name in ("journal", "names", *levels):
         make_folder(folder / name)
 
@@ -163,7 +163,7 @@ def remove_orphans(folder: Path, states: Sequence[Manifest]) -> None:
     """Remove files that none of these MANIFESTs names: what a crash left between writing and committing."""
     live = {folder / path for state in states for path in references(state)}
     levels = {folder_of(policy.number, level) for state in states for policy in state.policies
-              for level in policy.ladder.levels}
+              for level in policy.ladder.stored}
     folders = [place for name in ("names", *levels) if (place := folder / name).is_dir()]
     for path in (path for place in folders for path in place.iterdir()):
         if path not in live and path.is_file():

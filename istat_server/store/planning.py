@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, Family, FileEntry, Manifest
 from istat_server.store.moving import Move, next_move
 from istat_server.store.policies import heir_of
+from istat_server.store.reading import trailing
 
 # Files from cuts that wait before they are merged: 16 minutes of them at one cut in two minutes.
 CUT_FILES = 8
@@ -105,7 +106,7 @@ def next_job(manifest: Manifest, now: int, force: bool = False,
 
 
 def _merge_in(family: Family, now: int, force: bool, avoid: Collection[str]) -> Merge | None:
-    for level in range(len(family.ladder.levels)):
+    for level in range(len(family.ladder.stored)):
         for kind in (FINE, DIRECT, SETTLED, DERIVED):
             groups: dict[int, list[FileEntry]] = {}
             for entry in family.files:
@@ -146,7 +147,11 @@ def without_late(manifest: Manifest, number: int, starts: Iterable[int]) -> Mani
     level are gone."""
     family = manifest.family(number)
     bare = bare_until(family)
-    return manifest.with_derived(number, family.derived - {start for start in starts if start >= bare})
+    late = {start for start in starts if start >= bare}
+    last = max(family.derived, default=0) + family.span
+    for season in family.ladder.seasons:        # what trails the season of these rows
+        late |= set(trailing(late, season.season, family.span, last))
+    return manifest.with_derived(number, family.derived - {start for start in late if start >= bare})
 
 
 def _aged(entry: FileEntry, age: int, now: int) -> bool:
@@ -162,11 +167,11 @@ def overlapping(files: Iterable[FileEntry], start: int, end: int) -> tuple[FileE
 def _expired(entry: FileEntry, family: Family, now: int) -> bool:
     if entry.end <= family.policy.moved:        # of a level that its heir does not have, or moved over
         return True
-    if entry.end > now - family.ladder.levels[entry.level].keep - EXPIRE_GRACE:
+    if entry.end > now - family.ladder.stored[entry.level].keep - EXPIRE_GRACE:
         return False
     if family.policy.heir is not None:
         return True             # nothing will be derived here any more
-    if entry.kind != FINE or len(family.ladder.levels) == 1:
+    if entry.kind != FINE or len(family.ladder.stored) == 1:
         return True
     span = family.span
     first = entry.start - entry.start % span
@@ -210,7 +215,7 @@ def _derived_group(files: list[FileEntry], _end: int, _now: int, force: bool) ->
 
 
 def _derive(family: Family, now: int, force: bool, avoid: Collection[str]) -> Derive | None:
-    if len(family.ladder.levels) == 1:
+    if len(family.ladder.stored) == 1:
         return None
     span = family.span
     fine = [entry for entry in family.files if entry.kind == FINE]

@@ -61,7 +61,10 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
     level_of = {level.interval: index for index, level in enumerate(new.ladder.levels)}
     files = []
     for entry in family.files:
-        level = level_of.get(old.ladder.levels[entry.level].interval)
+        if entry.level < len(old.ladder.levels):
+            level = level_of.get(old.ladder.levels[entry.level].interval)
+        else:
+            level = _season_like(old.ladder, entry.level, new.ladder)
         if level is not None and (whole or (level == 0 and entry.kind == FINE)):
             files.append(_relabelled(entry, new, level))
         else:
@@ -74,6 +77,15 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
     state = state.with_policy(replace(old, leaving=True, heir=new.number, moved=moved, derived=kept, origins=()))
     state = state.with_policy(replace(new, derived=derived, origins=origins))
     return state.with_files(files, [entry.path for entry in family.files])
+
+
+def _season_like(old: Ladder, level: int, new: Ladder) -> int | None:
+    """The new level that goes on with an old seasonal one."""
+    was = old.seasons[level - len(old.levels)]
+    same = (index for index, one in enumerate(new.seasons)
+            if (one.interval, one.season, one.weight) == (was.interval, was.season, was.weight))
+    found = next(same, None)
+    return None if found is None else len(new.levels) + found
 
 
 def _relabelled(entry: FileEntry, policy: Policy, level: int) -> FileEntry:

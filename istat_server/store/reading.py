@@ -5,7 +5,7 @@ returns a function that does the rest, which may run in any thread.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,16 @@ from istat_server.store.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SETTLED,
 from istat_server.store.statfile import StatFile
 
 if TYPE_CHECKING:
-    from istat.kernels.python.columns import Columns
+    from istat.kernels.python.columns import Columns, Row
     from istat.kernels.python.engine import Engine
     from istat.kernels.python.head import Frozen
-    from istat.retention import Ladder
+    from istat.retention import Ladder, Season
 
     FrozenHeads = Mapping[int, Sequence[Frozen | None]]     # heads that were cut: per policy and level
+
+
+# Seasons without derived files that are looked back over: what is older has next to no weight.
+MOST_SEASONS = 100
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,8 @@ def _questions(view: View, question: Question) -> Iterator[tuple[FamilyView, Que
     """What to ask which families: the counters' own, and those where they may still have older rows."""
     own = view.families[question.policy]
     yield own, question
+    if question.level >= len(own.policy.ladder.levels):
+        return                  # a seasonal level begins anew with its policy
     for number, end in own.policy.origins:
         family = view.families.get(number)
         level = None if family is None else source_level(family.policy.ladder, own.policy.ladder, question.level)
@@ -135,11 +141,13 @@ def _questions(view: View, question: Question) -> Iterator[tuple[FamilyView, Que
 def _reader(engine: Engine, family: FamilyView, question: Question,
             damaged: Callable[[StoreCorrupt], None]) -> _Reader:
     live: dict[int, list[Columns]] = {}
-    for level in range(question.level + 1):
+    # Seasonal buckets follow from those of earlier seasons, some of which may be in memory only.
+    start = question.start if question.level < len(family.policy.ladder.levels) else 0
+    for level in range(min(question.level + 1, len(family.policy.ladder.levels))):
         if family.policy.leaving:
             live[level] = [columns.Columns() for _ in question.ids]
         else:
-            live[level] = engine.collect(question.ids, level, question.start, question.end, question.policy)
+            live[level] = engine.collect(question.ids, level, start, question.end, question.policy)
     return _Reader(family, question, live, damaged)
 
 
@@ -177,7 +185,8 @@ class _Reader:
     """One question being answered."""
 
     def __init__(self, view: FamilyView, question: Question, live: dict[int, list[Columns]],
-                 damaged: Callable[[StoreCorrupt], None]) -> None:
+                 damaged: Callable[[StoreCorrupt], None], depth: int = 0) -> None:
+        self._depth = depth
         self._view, self._question, self._live, self._damaged = view, question, live, damaged
         self.level = question.level
         self._interval = view.intervals[question.level]
@@ -187,6 +196,8 @@ class _Reader:
     def answer(self) -> list[Columns]:
         """Final buckets per id."""
         asked = self._question
+        if asked.level >= len(self._view.policy.ladder.levels):
+            return [self._seasonal(at) for at in range(len(asked.ids))]
         if asked.level == 0:
             files = self._files(0, FINE, asked.start, asked.end)
             settled = self._files(0, SETTLED, asked.start, asked.end)
@@ -204,6 +215,43 @@ class _Reader:
                 plans[key] = self._plan(*key)
             answers.append(self._coarse(at, plans[key], direct, settled))
         return answers
+
+    def _seasonal(self, at: int) -> Columns:
+        """Buckets of a seasonal level: derived files where spans are complete, else what there is now upon those of
+        the season before."""
+        asked, ladder = self._question, self._view.policy.ladder
+        season = ladder.seasons[asked.level - len(ladder.levels)]
+        rows: Columns = columns.Columns()
+        for piece in self._plan(self._late_spans(at), asked.ids[at] >> blocks.ID_BITS):
+            if piece.derived is not None:
+                self._read(piece.derived, asked.ids[at], piece.start, piece.end, rows)
+                continue
+            now = self._without_season(at, season, piece.start, piece.end)
+            before: Columns = columns.Columns()
+            if len(now) and self._depth < MOST_SEASONS:
+                start, end = piece.start - season.season, min(piece.end - season.season, piece.start)
+                question = replace(self._only(at), start=start, end=end)
+                (before,) = _Reader(self._view, question, self._live_of(at), self._damaged, self._depth + 1).answer()
+            rows.extend(blended(now, before, season))
+        return rows
+
+    def _only(self, at: int) -> Question:
+        return replace(self._question, ids=self._question.ids[at:at + 1], events=self._question.events[at:at + 1])
+
+    def _live_of(self, at: int) -> dict[int, list[Columns]]:
+        return {level: [rows[at]] for level, rows in self._live.items()}
+
+    def _without_season(self, at: int, season: Season, start: int, end: int) -> Columns:
+        """The buckets that a seasonal level blends, of the coarsest level that they are made up of."""
+        asked, ladder = self._question, self._view.policy.ladder
+        level = max(index for index, one in enumerate(ladder.levels) if season.interval % one.interval == 0)
+        question = replace(self._only(at), level=level, start=start, end=end)
+        (rows,) = _Reader(self._view, question, self._live_of(at), self._damaged).answer()
+        parts = season.interval // ladder.finest.interval
+        rows = rows.slice(start, end)
+        if ladder.levels[level].interval != season.interval:
+            rows = rows.reduce(0, season.interval, parts if asked.events[at] else 0)
+        return rows
 
     def _files(self, level: int, kind: str, start: int, end: int) -> list[LiveFile]:
         return [live for live in self._view.files
@@ -252,10 +300,16 @@ class _Reader:
         """Starts of derived spans in which this counter has finest rows that are not in a file yet."""
         asked, view = self._question, self._view
         rows: Columns = columns.Columns()
+        ladder = view.policy.ladder
+        seasonal = asked.level >= len(ladder.levels)
         if view.frozen[0] is not None:
-            view.frozen[0].collect(asked.ids[at], asked.start, asked.end, rows)
+            view.frozen[0].collect(asked.ids[at], 0 if seasonal else asked.start, asked.end, rows)
         rows.extend(self._live[0][at])
-        return frozenset(row[0] - row[0] % view.span for row in rows.rows()) & view.derived
+        late = {row[0] - row[0] % view.span for row in rows.rows()}
+        if seasonal and late & view.derived:
+            season = ladder.seasons[asked.level - len(ladder.levels)].season
+            late |= set(trailing(late & view.derived, season, view.span, asked.end))
+        return view.derived & late
 
     def _plan(self, late: frozenset[int], ids: int) -> list[Piece]:
         """What to read where, in order of time. Neighbouring spans that one file holds are one piece."""
@@ -319,6 +373,38 @@ class _Reader:
             rows.fold_rates()
         else:
             rows.fold(False)
+
+
+def blended(rows: Columns, before: Columns, season: Season) -> Columns:
+    """Buckets of a seasonal level: means, variances, minima and maxima of the season before and of now, weighed; those
+    that have no bucket exactly a season before stay as they are."""
+    known = {row[0]: row for row in before.rows()}
+    made: Columns = columns.Columns()
+    for row in rows.rows():
+        old = known.get(row[0] - season.season)
+        if old is not None:
+            row = _blend(old, row, season.weight)
+        known[row[0]] = row
+        made.append(*row)
+    return made
+
+
+def _blend(old: Row, new: Row, weight: float) -> Row:
+    rest = 1.0 - weight
+    count = max(1, int(weight * old[1] + rest * new[1] + 0.5))
+    mean = weight * (old[2] / old[1]) + rest * (new[2] / new[1])
+    variance = weight * (old[3] / old[1]) + rest * (new[3] / new[1])
+    low, high = (weight * old[at] + rest * new[at] for at in (4, 5))
+    # The same sums in another order: a mean of equal values must not leave them by a last bit.
+    mean = min(max(mean, low), high)
+    return (new[0], count, mean * count, variance * count if count > 1 else 0.0, low, high)
+
+
+def trailing(starts: Iterable[int], season: int, span: int, end: int) -> Iterator[int]:
+    """Spans before `end` that are a season, or several, after these."""
+    for start in starts:
+        for later in range(start + season, end, season):
+            yield from (later - later % span, later - later % span + span)
 
 
 def _may_hold(live: LiveFile, ids: int) -> bool:

@@ -374,8 +374,8 @@ class StatStore:
     def _select(self, policy: int, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
         """The same for counters of one policy."""
         ladder = self.ladders[policy]
-        interval = ladder.levels[level].interval
-        start = max(start, int(self._clock.now()) - ladder.levels[level].keep)
+        interval = ladder.stored[level].interval
+        start = max(start, int(self._clock.now()) - ladder.stored[level].keep)
         events = tuple(self.counter(id).kind is Kind.EVENT for id in ids)
         question = Question(policy, tuple(ids), events, level, start - start % interval, -(-end // interval) * interval)
         answer = select(self.engine, self.files.view, question, self._damaged)

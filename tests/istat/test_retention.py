@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.errors import BadRetention
-from istat.retention import DEFAULT_RETENTION, Ladder, Level, Rule, Rules, format_duration, parse_duration
+from istat.retention import DEFAULT_RETENTION, Ladder, Level, Rule, Rules, Season, format_duration, parse_duration
 from istat_server.query.patterns import matches
 
 
@@ -69,7 +69,14 @@ def test_what_is_no_duration(text: str) -> None:
         ("5m:10d,10s:20d", "must be a multiple"),
         ("10s:10d:a,5m:20d:a", "same name"),
         ("10s:10d:../x", "cannot name"),
-        ("10s:10d,5m:7d:ret-7d:0.9", "seasonal levels come later"),
+        ("10s:10d,5m:7d:ret-7d:0.9,1h:1y", "after the others"),
+        ("5m:7d:ret-7d:0.9", "1 to 16 levels"),
+        ("10s:10d,5m:7d:ret-7d:1.0", "more than 0 and less than 1"),
+        ("10s:10d,5m:7d:ret-7d:0", "more than 0 and less than 1"),
+        ("10s:10d,5m:7d:ret-7d:x", "a number such as 0.9"),
+        ("10s:10d,25s:7d:ret-7d:0.9", "must be a multiple"),
+        ("10s:10d,7m:1h:s:0.9", "the season a multiple"),
+        ("10s:10d,5m:7d:10s:0.9", "same name"),
         ("10s:10d:a:b:c", "at most a name"),
         ("10s:999999999y", "too long"),
         (",".join(f"{2**i}s:10d" for i in range(17)), "1 to 16 levels"),
@@ -78,6 +85,15 @@ def test_what_is_no_duration(text: str) -> None:
 def test_what_is_no_ladder(text: str, message: str) -> None:
     with pytest.raises(BadRetention, match=message):
         Ladder.parse(text)
+
+
+def test_seasonal_levels_come_last_and_have_files_of_their_own() -> None:
+    ladder = Ladder.parse("10s:10d,1h:1y,5m:7d:ret-7d:0.9")
+    assert ladder.seasons == (Season(300, 7 * 86400, "ret-7d", 0.9),)
+    assert ladder.text == "10s:10d,1h:1y,5m:7d:ret-7d:0.9"
+    assert [level.name for level in ladder.stored] == ["10s", "1h", "ret-7d"]
+    assert ladder.stored[2].keep > 8 * 86400
+    assert Ladder.parse("10s:10d,5m:7d::0.25").seasons[0].name == "5m"
 
 
 def test_a_level_keeps_the_name_it_was_given_or_its_interval_as_written() -> None:
