@@ -88,9 +88,7 @@ class Istatd:
         counter = self._store.find(name)
         if counter is None:
             raise UnknownCounter(f"No such counter {stored(name).decode()}")
-        answer = self._buckets([counter], start, end, samples)[0]
-        if trailing:
-            answer = _nothing(answer)
+        answer = self._buckets([counter], start, end, samples, bool(trailing))[0]
         if form == "csv":
             send(req, resp, CSV_HEAD + render.rows(answer.rows, CSV_PARTS, CSV_FIELDS, b""), CSV)
             return
@@ -120,9 +118,8 @@ class Istatd:
         start, stop = self._post_range(_post_integer(question, "start"), _post_integer(question, "stop"))
         most = _post_integer(question, "maxSamples", negative=True) or DEFAULT_MAX_SAMPLES
         found, missing = self._find(keys)
-        answers = self._buckets(list(found), start, stop, max(0, most))
-        if _post_integer(question, "trailing", negative=True):
-            answers = [_nothing(answer) for answer in answers]
+        trailing = bool(_post_integer(question, "trailing", negative=True))
+        answers = self._buckets(list(found), start, stop, max(0, most), trailing)
         compact = question.get("compact") is True
         send(req, resp, _multi_get_json(list(found.values()), missing, answers, compact))
 
@@ -147,11 +144,11 @@ class Istatd:
                 found[counter] = key
         return found, list(missing)
 
-    def _buckets(self, counters: list[Counter], start: int, end: int, most: int) -> list[Buckets]:
+    def _buckets(self, counters: list[Counter], start: int, end: int, most: int, trailing: bool) -> list[Buckets]:
         now = int(self._clock.now())
-        if buckets_at_most(self._store, counters, start, end, most, now) > self._limits.buckets:
+        if buckets_at_most(self._store, counters, start, end, most, now, trailing) > self._limits.buckets:
             raise BadQuery("too many buckets at once: ask fewer keys, a shorter range or fewer samples", 413)
-        return buckets(self._store, counters, start, end, most, now, turn)
+        return buckets(self._store, counters, start, end, most, now, turn, trailing)
 
     def get_listing(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /?q=PATTERN: names that fit, with their dotted prefixes."""
@@ -202,11 +199,6 @@ def _post_integer(question: dict[str, Any], key: str, negative: bool = False) ->
     if value < 0 and not negative:
         raise BadQuery(f"Invalid '{key}' parameter")
     return value
-
-
-def _nothing(answer: Buckets) -> Buckets:
-    """The same range without buckets: there are no seasonal levels."""
-    return Buckets(answer.start, answer.end, answer.interval, answer.rows.slice(0, 0))
 
 
 def _multi_get_json(keys: list[str], missing: list[str], answers: list[Buckets], compact: bool) -> bytes:

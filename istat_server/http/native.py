@@ -84,7 +84,10 @@ class Native:
         check_range(start, end)
         if len(names) * min(points, end - start) * len(wanted) > self._limits.values:
             raise BadQuery(f"at most {self._limits.values} numbers at once: ask fewer names or points", 413)
-        answer = series(self._store, names, start, end, points, now, turn)
+        level = question.get("level") or ""
+        if not isinstance(level, str):
+            raise BadQuery("level is the name of a retention level")
+        answer = series(self._store, names, start, end, points, now, turn, level)
         send(req, resp, _series_json(answer, wanted))
 
     def get_names(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -6,7 +6,7 @@ Plain arithmetic: knows no store and no HTTP. Times are Unix seconds, intervals 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import lcm
 from typing import TYPE_CHECKING
@@ -82,7 +82,12 @@ def fit(ladders: Collection[Ladder], start: int, end: int, points: int, now: int
     The interval is a multiple of a level's of each ladder that divides a day, or whole days.
     """
     wanted = max(1, -(-(end - start) // points))
-    interval = _nice(lcm(*(_served(ladder, start, wanted, now) for ladder in ladders)), wanted)
+    return fit_intervals([_served(ladder, start, wanted, now) for ladder in ladders], start, end, points)
+
+
+def fit_intervals(intervals: Iterable[int], start: int, end: int, points: int) -> Grid:
+    """Our grid for [start, end) whose cells are made up of buckets of these intervals."""
+    interval = _nice(lcm(*intervals), max(1, -(-(end - start) // points)))
     first = start - start % interval
     return Grid(first, interval, (_up(end, interval) - first) // interval)
 
@@ -105,7 +110,7 @@ def level_for(ladder: Ladder, grid: Grid, start: int, now: int) -> int:
 
 def to_grid(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int, known_until: int) -> Columns:
     """A level's buckets on a grid. Events have no gaps: where nothing came before `known_until`, a zero."""
-    own, fine = ladder.levels[level].interval, ladder.finest.interval
+    own, fine = ladder.stored[level].interval, ladder.finest.interval
     event = kind is Kind.EVENT
     # Parts 4.4 and 7.4 D: an event bucket's count is that of the finest buckets in it, present or not.
     count = max(1, grid.interval // own) * (own // fine) if event else 0

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istat.errors import BadQuery
+from istat.kernels import columns
 from istat.retention import Ladder, Level
-from istat_server.query.reduce import Grid, covering_level, fit, level_for, normalise, to_grid
+from istat_server.query.reduce import Grid, covering_level, fit, fit_intervals, level_for, normalise, to_grid
 from istat_server.store.interface import Counter, Store
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ def check_range(start: int, end: int) -> None:
 
 def series(
     store: Store, names: Sequence[str], start: int, end: int, points: int, now: int,
-    between: Callable[[], None] = _go_on,
+    between: Callable[[], None] = _go_on, named: str = "",
 ) -> Series:  # fmt: skip
     """Buckets of several counters over [start, end) on one grid of about `points` cells, whatever their ladders.
 
     Each counter is answered once, under its stored name. `between` is called between the turns of a long
-    question. BadQuery for an impossible range.
+    question; `named` is the level wanted (such as a seasonal one), and counters without it have no buckets.
+    BadQuery for an impossible range, or when no counter has that level.
     """
     check_range(start, end)
     found: dict[int, Counter] = {}
@@ -78,15 +80,34 @@ def series(
             found[counter.id] = counter
     counters = list(found.values())
     families = _by_ladder(store, counters)
-    grid = fit(families.keys() or {store.ladder}, start, end, points, now)
+    levels = {ladder: _named_level(ladder, named) for ladder in families or [store.ladder]}
+    if named:
+        intervals = [ladder.stored[level].interval for ladder, level in levels.items() if level is not None]
+        if not intervals:
+            raise BadQuery(f"none of these counters has a level called {named!r}")
+        grid = fit_intervals(intervals, start, end, points)
+    else:
+        grid = fit(levels, start, end, points, now)
     read: dict[int, Columns] = {}
     for ladder, some in families.items():
         if read:
             between()
-        level = level_for(ladder, grid, start, now)
-        rows = _read(store, some, grid, ladder, level, now + 1, between)
+        level = levels[ladder] if named else level_for(ladder, grid, start, now)
+        if level is None:
+            rows = [_no_rows() for _ in some]
+        else:
+            rows = _read(store, some, grid, ladder, level, now + 1, between)
         read.update(zip((counter.id for counter in some), rows))
     return Series(grid, counters, [read[counter.id] for counter in counters], missing)
+
+
+def _named_level(ladder: Ladder, name: str) -> int | None:
+    return next((index for index, level in enumerate(ladder.stored) if level.name == name), None)
+
+
+def _no_rows() -> Columns:
+    made: Columns = columns.Columns()
+    return made
 
 
 def _by_ladder(store: Store, counters: Sequence[Counter]) -> dict[Ladder, list[Counter]]:
@@ -102,7 +123,7 @@ def _read(
     between: Callable[[], None],
 ) -> list[Columns]:  # fmt: skip
     """The buckets of counters of one ladder on a grid, read in turns of about ROWS_AT_ONCE stored buckets."""
-    interval = ladder.levels[level].interval
+    interval = ladder.stored[level].interval
     # istatd's rule for a single bucket can give a range that is not aligned to the level.
     start, end = grid.start - grid.start % interval, grid.end + -grid.end % interval
     aligned = (start, end) == (grid.start, grid.end)
@@ -125,7 +146,7 @@ def _read(
 
 def buckets(
     store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int,
-    between: Callable[[], None] = _go_on,
+    between: Callable[[], None] = _go_on, trailing: bool = False,
 ) -> list[Buckets]:  # fmt: skip
     """istatd's answer (parts 7.4 A to D) for each counter: those of one ladder share one level and one range.
 
@@ -140,13 +161,26 @@ def buckets(
     for ladder, some in _by_ladder(store, counters).items():
         if read:
             between()
-        index = covering_level(ladder, start, now)
-        grid, last = _istatd_grid(ladder.levels[index], start, end, most)
+        index = _season_covering(ladder, start, now) if trailing else covering_level(ladder, start, now)
+        if index is None:
+            # istatd gives the interval of its longest seasonal file, and that of a level where there is none.
+            longest = max(ladder.seasons, key=lambda season: season.season, default=ladder.coarsest)
+            from_, to, interval = normalise(start, end, longest.interval, most)
+            read.update((counter.id, Buckets(from_, to, interval, _no_rows())) for counter in some)
+            continue
+        grid, last = _istatd_grid(ladder.stored[index], start, end, most)
         rows = _read(store, some, grid, ladder, index, grid.end, between)
         read.update(
             (counter.id, Buckets(grid.start, last, grid.interval, its)) for counter, its in zip(some, rows)
         )
     return [read[counter.id] for counter in counters]
+
+
+def _season_covering(ladder: Ladder, start: int, now: int) -> int | None:
+    """The first seasonal level whose season reaches back to `start`."""
+    fitting = (index for index, season in enumerate(ladder.seasons) if season.season >= now - start)
+    found = next(fitting, None)
+    return None if found is None else len(ladder.levels) + found
 
 
 def _istatd_grid(level: Level, start: int, end: int, most: int) -> tuple[Grid, int]:
@@ -157,10 +191,12 @@ def _istatd_grid(level: Level, start: int, end: int, most: int) -> tuple[Grid, i
 
 
 def buckets_at_most(
-    store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int
+    store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int, trailing: bool = False
 ) -> int:
     """How many buckets `buckets` may give in all, so that a caller can refuse too much beforehand."""
-    return sum(
-        len(some) * _istatd_grid(ladder.levels[covering_level(ladder, start, now)], start, end, most)[0].points
-        for ladder, some in _by_ladder(store, counters).items()
-    )
+    total = 0
+    for ladder, some in _by_ladder(store, counters).items():
+        index = _season_covering(ladder, start, now) if trailing else covering_level(ladder, start, now)
+        if index is not None:
+            total += len(some) * _istatd_grid(ladder.stored[index], start, end, most)[0].points
+    return total

@@ -8,6 +8,7 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.errors import BadQuery
+from istat.retention import Ladder, Rule, Rules
 from istat_server.query import select
 from istat_server.query.select import Buckets, buckets, series
 from istat_server.store.memory import MemoryStore
@@ -153,3 +154,26 @@ def test_one_bucket_of_an_unaligned_range(store: MemoryStore) -> None:
     assert answer.interval == answer.end - answer.start
     assert short(answer) == [(answer.start, len(inside), sum(inside), inside[0], inside[-1])]
     assert len(ask(store, "e", T + 12, T + 49, 1).rows) == 1
+
+
+def test_a_seasonal_level_is_asked_by_its_name_or_as_istatd_does(clock: FakeClock) -> None:
+    clock.set(T + 7200)
+    rules = Rules(Ladder.parse("10s:2h,1h:3h,1m:1h:ma-1h:0.9"), (Rule.parse("plain = 10s:1d"),))
+    store = MemoryStore(rules, clock)
+    for at, value in ((T, 2), (T + 3600, 5), (T + 7195, 11)):
+        for name in ("a", "plain"):
+            store.add(name, at, value)
+    answer = series(store, ["a", "plain"], T, T + 7200, 1000, T + 7200, named="ma-1h")
+    assert (answer.grid.interval, answer.grid.points) == (60, 120)
+    found = [[(row[0], row[2]) for row in rows.rows()] for rows in answer.rows]
+    assert found == [[(T, 2.0), (T + 3600, pytest.approx(2.3)), (T + 7140, 11.0)], []]
+    hourly = series(store, ["a"], T, T + 7200, 2, T + 7200, named="ma-1h")
+    found = [[(row[0], row[1], row[2]) for row in rows.rows()] for rows in hourly.rows]
+    assert found == [[(T, 1, 2.0), (T + 3600, 2, pytest.approx(13.3))]]
+    with pytest.raises(BadQuery, match="level called 'ma-1h'"):
+        series(store, ["plain"], T, T + 7200, 1000, T + 7200, named="ma-1h")
+    counters = answer.found
+    trailing = buckets(store, counters, T + 3600, T + 7200, 0, T + 7200, trailing=True)
+    assert [(one.interval, [row[0] for row in one.rows.rows()]) for one in trailing] == [
+        (60, [T + 3600, T + 7140]), (10, [])]
+    assert buckets(store, counters[:1], T + 3599, T + 7200, 0, T + 7200, trailing=True)[0].rows.rows() == []
