@@ -13,7 +13,6 @@ from istat.settings import Values
 from istat_server.hookspecs import ServerContext, Service, hookimpl
 from istat_server.ingest.tcp import TcpInput
 from istat_server.ingest.udp import UdpInput
-from istat_server.store.pool import step_back
 from istat_server.store.statstore import Options, StatStore
 
 
@@ -24,12 +23,8 @@ def istat_open_store(settings: Values, clock: Clock) -> Any:
                       max_counters=settings["max-counters"])
     rules = Rules(settings["retention"], settings["retention-rules"])
     # Four pools, so that neither a question, a head to be written nor new names ever wait behind a merge.
-    chores = ThreadPool(1)
-    chores.spawn(step_back).get()
-    indexing = ThreadPool(1)
-    indexing.spawn(step_back).get()
-    return StatStore.open(settings["store"], rules, clock, pool=gevent.get_hub().threadpool,
-                          background=ThreadPool(1), options=options, chores=chores, indexing=indexing)
+    return StatStore.open(settings["store"], rules, clock, pool=gevent.get_hub().threadpool, options=options,
+                          background=ThreadPool(1), chores=ThreadPool(1), indexing=ThreadPool(1))
 
 
 @hookimpl

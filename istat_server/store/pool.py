@@ -1,8 +1,6 @@
 """What the store needs of threads: start a call, wait for it without stopping the hub. Knows no store."""
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -53,13 +51,3 @@ class InlinePool:
 def given(*pools: Pool | None) -> Pool:
     """The first pool that there is, or one without threads. (A ThreadPool without work has length 0: it is falsy.)"""
     return next((pool for pool in pools if pool is not None), InlinePool())
-
-
-# What work in the background may claim of a busy processor: a third of what others do. Not less, since its thread holds
-# the interpreter now and then, and whoever waits for that waits for it [nice value].
-BACKGROUND_NICE = 5
-
-
-def step_back() -> None:
-    """Lower the priority of this thread, for good."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICE)
