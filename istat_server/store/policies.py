@@ -152,7 +152,7 @@ def reassigned(names: Iterable[tuple[int, bytes]], policy_of: Callable[[int], in
 
 
 def with_origins(state: Manifest, pairs: Iterable[tuple[int, int]]) -> Manifest:
-    """The MANIFEST after counters of one policy got another: (from, to). No longer to be reassigned.
+    """The MANIFEST for counters of one policy that get another: (from, to).
 
     A policy whose rule is gone may have had any of the counters.
     """
@@ -163,4 +163,4 @@ def with_origins(state: Manifest, pairs: Iterable[tuple[int, int]]) -> Manifest:
         of, policy = state.policy(source), state.policy(to)
         added = dict([(number, until) for number, until in of.origins if number != to] + [(source, end)])
         state = state.with_policy(replace(policy, origins=tuple(sorted({**dict(policy.origins), **added}.items()))))
-    return replace(state, reassign=False)
+    return state

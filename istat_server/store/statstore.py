@@ -9,7 +9,7 @@ import logging
 import os
 import uuid as uuids
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,24 +126,30 @@ class StatStore:
                         given(chores, background), given(indexing, background),
                         options or Options(), lock, state)
             store._start(fresh or state != before, bool(problem))
+            if state.reassign:
+                store._reassign()
         except BaseException:
             os.close(lock)
             raise
-        if state.reassign:
-            store._reassign()
         return store
 
     def _reassign(self) -> None:
         """Give counters that another rule is for now its policy. Until the MANIFEST says that this is done, each start
-        does it anew."""
+        does it anew.
+
+        The MANIFEST says first where their older rows are, all of them in files: counters that have their new policy
+        do not tell which one they had.
+        """
         counters, default = self.engine.counters, self.files.manifest.default.number
         names = ((id, counters.name(id)) for id in range(len(counters)) if counters.has(id))
         found = policies.reassigned(names, self.engine.policy, self._choose, default)
         pairs = {(self.engine.policy(id), to) for id, to in found.items()}
+        self.flush()
+        self.files.commit(lambda state: policies.with_origins(state, pairs), ())
         for id, to in found.items():
             self.engine.set_policy(id, to)
         self.flush()
-        self.files.commit(lambda state: policies.with_origins(state, pairs), ())
+        self.files.commit(lambda state: replace(state, reassign=False), ())
         log.info("%d counters have another retention rule now", len(found))
 
     def _start(self, fresh: bool, careful: bool) -> None:

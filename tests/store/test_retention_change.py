@@ -11,6 +11,7 @@ import pytest
 from istat.clock import FakeClock
 from istat.retention import Ladder, Rule, Rules
 from istat_server.store.interface import Kind
+from istat_server.store.livefiles import LiveFiles
 from istat_server.store.moving import Move
 from istat_server.store.statstore import Options, StatStore
 
@@ -251,3 +252,37 @@ def test_the_same_rules_change_nothing(folder: Path, clock: FakeClock) -> None:
     state = (folder / "MANIFEST").read_bytes()
     opened(folder, clock, OLD).close()
     assert (folder / "MANIFEST").read_bytes() == state
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("commits", range(4))
+def test_a_kill_while_counters_get_another_rule_hides_nothing(tmp_path, monkeypatch, commits):
+    clock = FakeClock(T + 40)
+    store = opened(tmp_path, clock, OLD)
+    put(store, f"db.g {T + 10} 5", f"web.g {T + 10} 6")
+    store.flush()
+    put(store, f"db.g {T + 20} 7")
+    crash(store)
+    rules = Rules(Ladder.parse(OLD), (Rule("db.*", Ladder.parse("10s:6h,1m:1d")),))
+    commit, left = LiveFiles.commit, [commits]
+
+    def killed(*args, **options):
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        commit(*args, **options)
+
+    monkeypatch.setattr(LiveFiles, "commit", killed)
+    try:
+        crash(opened(tmp_path, clock, rules))
+    except Killed:
+        pass
+    monkeypatch.setattr(LiveFiles, "commit", commit)
+    for _ in range(2):
+        store = opened(tmp_path, clock, rules)
+        assert at(store, "db.g", 10) == [(T + 10, 1, 5.0, 0.0, 5.0, 5.0), (T + 20, 1, 7.0, 0.0, 7.0, 7.0)]
+        assert at(store, "web.g", 10) == [(T + 10, 1, 6.0, 0.0, 6.0, 6.0)]
+        store.close()
