@@ -259,7 +259,8 @@ def test_deleted_counters_that_wait_are_not_looked_through_at_every_tick(store):
     engine = store.engine
     watched = Watched(engine.deleted)
     store.changes._engine = SimpleNamespace(
-        deleted=watched, routes=engine.routes, sweep_routes=engine.sweep_routes, gone=engine.gone)
+        deleted=watched, routes=engine.routes, sweep_routes=engine.sweep_routes, gone=engine.gone,
+        give_back=engine.give_back)
     for _ in range(20):
         store.changes.tick(store._head_cleaned)
     assert watched.looks <= 1
