@@ -107,6 +107,7 @@ class Flushing:
 
     def _begin(self) -> None:
         assert self._held is not None and self._work is None
+        self._retry_at = float("inf")       # a pool may let us wait for a thread: nobody else begins meanwhile
         self._work = self._background.spawn(self._attempt, self._held)
 
     # -- in a thread

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import threading
 
+import gevent
 from gevent.threadpool import ThreadPool
 
 from istat.clock import FakeClock
@@ -54,4 +55,21 @@ def test_a_head_frozen_while_a_thread_commits_is_shown_with_all_files(tmp_path, 
     monkeypatch.setattr(store.files, "_show", spied)
     store.housekeeping.compact()
     assert [found[0][1:3] for found in seen] == [(2, 3.0)] * len(seen) != []
+    store.close()
+
+
+def test_a_head_is_written_once_when_its_thread_is_long_in_coming(tmp_path):
+    only, may_go_on = ThreadPool(1), threading.Event()
+    store = StatStore.open(tmp_path, LADDER, FakeClock(NOW), ThreadPool(2), only, Options(key=1))
+    put(store, f"a {NOW} 1")
+    for _ in range(2):          # one that runs and one in its queue; who comes then must wait
+        only.spawn(may_go_on.wait)
+    cutting = gevent.spawn(store._cut)
+    gevent.sleep(0)
+    ticking = gevent.spawn(store.flushing.tick)
+    gevent.sleep(0)
+    may_go_on.set()
+    gevent.joinall([cutting, ticking], raise_error=True)
+    store.flush()
+    assert rows(store, "a", 0) == [(NOW, 1, 1.0, 0.0, 1.0, 1.0)]
     store.close()
