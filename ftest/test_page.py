@@ -303,6 +303,25 @@ def test_agents_panel(open_page: Open, server: ServerProcess) -> None:
     assert page.title() == "web1 · istatd"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_status_panel(open_page: Open, server: ServerProcess, scheme: str) -> None:
+    page = open_page()
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.click("#status-button")
+    panel = page.locator("#server-status")
+    panel.locator("h3", has_text="On disk").wait_for()
+    assert [title.lower() for title in panel.locator("h3").all_inner_texts()] == [
+        "counters", "in memory", "on disk", "work", "refused"]
+    row = panel.locator("dl > div", has_text="There now")
+    assert row.locator("dd").inner_text() == f"{server.get('/api/v1/status')['counters']:,}"
+    assert panel.locator("#status-problems").is_hidden()
+    colours = panel.evaluate("e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]")
+    assert colours[0] != colours[1]
+    assert panel.evaluate("e => e.scrollWidth <= e.clientWidth")
+    page.keyboard.press("Escape")
+    panel.wait_for(state="hidden")
+
+
 def test_every_control_has_a_name(open_page: Open) -> None:
     page = open_page()
     nameless = page.evaluate(

@@ -19,6 +19,7 @@ from istat import __version__, changing, tokens
 from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
+from istat.figures import figure
 from istat.lines import sample_line
 from istat.setting_types import Address, Duration
 from istat.subcommands import Action, Load, installed, wanted
@@ -161,7 +162,7 @@ def _status(arguments: argparse.Namespace, clock: Clock) -> None:
         _print_json(status)
         return
     for name, value in _flat(status, ""):
-        print(f"{name:<40} {value}")
+        print(f"{name:<40} {figure(name, value)}")
 
 
 def _confirm_clock(arguments: argparse.Namespace, clock: Clock) -> None:

@@ -46,6 +46,13 @@ STORE_METRICS = {
     "store.cuts": "cuts", "store.jobs": "jobs", "store.files": "files", "store.bytes": "file_bytes",
     "store.written.files": "files_written", "store.written.bytes": "bytes_written",
     "store.damaged_blocks": "damaged_blocks", "store.flush_errors": "flush_errors",
+    "store.head": "head_bytes", "store.flush.seconds": "flush_seconds", "store.debt.files": "debt_files",
+    "store.debt.bytes": "debt_bytes", "store.written.per_sample": "written_per_sample",
+    "store.cache.hits": "cache_hits", "store.cache.misses": "cache_misses", "journal.unsynced": "unsynced_seconds",
+    "counters.folded": "names_folded", "counters.deleted": "counters_deleted",
+    "counters.undeleted": "counters_undeleted", "counters.renamed": "counters_renamed",
+    "counters.gone": "counters_gone", "counters.retired": "counters_retired",
+    "counters.deleted.waiting": "deleted_waiting",
     "store.rows_in_memory": "rows_in_memory", "store.memory": "memory_bytes",
 }
 
@@ -71,7 +78,7 @@ class Server:
         self._loops: list[gevent.Greenlet] = []
         self._ending = Event()
         self._started = clock.monotonic()
-        self._counters_at_start = 0
+        self._ids_at_start = 0
         self._lag = self._lag_before = 0.0      # longest in this and in the last interval of self-metrics [s]
         self._self = Peer("self", "istatd", clock.now())
 
@@ -85,7 +92,7 @@ class Server:
         if self.store is None:
             raise StoreError("no plugin opens the store that the settings name")
         self.intake = Intake(self.store, self.mistakes)
-        self._counters_at_start = self.store.count()
+        self._ids_at_start = self.store.status().get("ids", 0)
         self.metrics.source(self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets)
@@ -195,7 +202,7 @@ class Server:
     def _measure_store(self) -> Mapping[str, float]:
         status = self.store.status()
         found = {name: status[key] for name, key in STORE_METRICS.items() if key in status}
-        return {**found, "counter.created": self.store.count() - self._counters_at_start}
+        return {**found, "counter.created": status.get("ids", 0) - self._ids_at_start}
 
 
 def prepare_folder(folder: os.PathLike[str], owner: tuple[int, int] | None) -> None:

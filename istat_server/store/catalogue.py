@@ -51,6 +51,7 @@ class Catalogue:
         """pool: for long searches; indexing: for what makes them short; policy_for: of a new counter (None: the
         default)."""
         self._policy_for = policy_for
+        self.folded = 0         # wire names that were new and meant counters known already
         self._engine = engine
         self._index = NameIndex(engine.counters, clock, pool, indexing)
         self._max = max_counters
@@ -72,6 +73,8 @@ class Catalogue:
         ids = [counters.find(name) for name in meaning.names]
         if counters.count() + ids.count(-1) > self._max or engine.routes.count() >= 2 * self._max:
             return Learned.FULL
+        if -1 not in ids:
+            self.folded += 1
         for at, name in enumerate(meaning.names):
             if ids[at] < 0:
                 ids[at] = engine.add_counter(name, meaning.event, self._policy_for(name))

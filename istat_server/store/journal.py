@@ -213,6 +213,12 @@ class Journal:
                 self._pending = sum(len(item[1]) for item in self._queue if not isinstance(item, int))
 
     @property
+    def unsynced_seconds(self) -> float:
+        """How old the oldest byte is that no fdatasync has covered; 0: all are covered."""
+        since = self.unsynced_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
     def pending(self) -> int:
         """Bytes handed over and not written yet."""
         return self._pending

@@ -433,9 +433,16 @@ class StatStore:
     def status(self) -> dict[str, object]:
         """What the store consists of and has done."""
         state, files = self.files.manifest, self.files.view.files
+        debt = [live.entry.size for live in files if not live.entry.whole]
+        samples = self.engine.tally()["samples"]
+        written = self._journal.written + self.files.totals["bytes_written"]
         return {
             "folder": str(self.folder), "retention": self.ladder.text, "counters": self.count(),
             "policies": [_policy_status(family) for family in state.families()],
+            "ids": len(self.engine.counters), "names_folded": self.catalogue.folded,
+            "head_bytes": self._rows_bytes(), "debt_files": len(debt), "debt_bytes": sum(debt),
+            "written_per_sample": written / samples if samples else 0.0,
+            "unsynced_seconds": self._journal.unsynced_seconds,
             "routes": len(self.engine.routes), "rows_in_memory": sum(len(head) for head in self.engine.heads),
             "memory_bytes": self.engine.memory() + self.catalogue.memory(), "files": len(files),
             "file_bytes": sum(live.entry.size for live in files), "rows_in_files": sum(f.entry.rows for f in files),

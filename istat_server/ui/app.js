@@ -17,6 +17,7 @@ import { OverviewSource } from "./overview_source.js";
 import { RangeControl } from "./range.js";
 import { Search } from "./search.js";
 import { defaults, formatFragment, isLive, parseFragment, pointsFor, toggleCounter, zoomTo } from "./state.js";
+import { StatusPanel } from "./status.js";
 import { Tree } from "./tree.js";
 
 /** How often an empty page looks whether something has come [ms]. */
@@ -55,6 +56,7 @@ class App {
     /** @param {unknown} error */
     const failed = (error) => this.#failed(error);
     this.panel = new ServerPanel(this.api, { host: (name) => this.#showHost(name), error: failed });
+    this.status = new StatusPanel(this.api, { error: failed });
     this.tree = new Tree(byId("tree"), (prefix) => this.api.children(prefix).catch((error) => { failed(error); throw error; }),
       (name) => this.pick(name));
     this.search = new Search(

@@ -1,0 +1,121 @@
+/** The panel of the server's own figures: what it holds, writes, has still to do and has refused. */
+
+/** @import {Api} from "./api.js" */
+import { byId, el } from "./dom.js";
+import { formatValue } from "./format.js";
+
+/** Period while the panel is open [ms]. */
+const PERIOD = 2000;
+const COUNT = { symbol: "", base: /** @type {1000} */ (1000), perSecond: false };
+const BYTES = { symbol: "B", base: /** @type {1024} */ (1024), perSecond: false };
+
+/** @typedef {{label: string, value: string, note?: string, bad?: boolean}} Row */
+/** @typedef {{title: string, rows: Row[]}} Section */
+
+/** @param {unknown} value */
+const number = (value) => Number(value ?? 0);
+/** Exact below ten thousand, then as short as elsewhere. @param {unknown} value */
+const count = (value) => number(value) < 10000 ? number(value).toLocaleString("en") : formatValue(number(value), COUNT);
+/** @param {unknown} value */
+const bytes = (value) => formatValue(number(value), BYTES);
+
+/** "0.25 s", "2 min 10 s", "3 d 4 h". @param {number} seconds */
+export function formatSpan(seconds) {
+  if (seconds < 60) return `${Number(seconds.toFixed(seconds < 1 ? 3 : 1))}\u00a0s`;
+  const units = /** @type {[string, number][]} */ ([["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]);
+  const at = units.findIndex(([, size]) => seconds >= size);
+  const [unit, size] = units[at];
+  const rest = at + 1 < units.length ? Math.floor((seconds % size) / units[at + 1][1]) : 0;
+  return `${Math.floor(seconds / size)}\u00a0${unit}` + (rest ? ` ${rest}\u00a0${units[at + 1][0]}` : "");
+}
+
+/** What the server says is wrong, in its own words. @param {any} status @returns {string[]} */
+export function problems(status) {
+  const store = status.store ?? {};
+  return ["refusing", "flush_problem", "work_problem", "expiry_problem"].map((key) => String(store[key] ?? "")).filter(Boolean);
+}
+
+/** The figures in groups; what the server does not tell is left out. @param {any} status @returns {Section[]} */
+export function sections(status) {
+  const store = status.store ?? {};
+  const refused = Object.entries(status.refused ?? {}).filter(([, times]) => number(times) > 0);
+  const asked = number(store.cache_hits) + number(store.cache_misses);
+  /** @type {[string, [string, string, unknown, ((value: any) => string)?, string?][]][]} */
+  const groups = [
+    ["Counters", [
+      ["There now", "counters", store.counters],
+      ["Deleted, can come back", "deleted_waiting", store.deleted_waiting],
+      ["Gone for good", "counters_gone", number(store.counters_gone) + number(store.counters_retired)],
+      ["Spellings of known names", "names_folded", store.names_folded],
+    ]],
+    ["In memory", [
+      ["Head", "head_bytes", store.head_bytes, bytes, "samples that are in the journal and in no file yet"],
+      ["Names and head", "memory_bytes", store.memory_bytes, bytes],
+      ["Cache hits", "cache_hits", asked ? number(store.cache_hits) / asked : undefined, (share) => `${Math.round(100 * share)}\u00a0%`],
+    ]],
+    ["On disk", [
+      ["Files", "files", store.files],
+      ["Their size", "file_bytes", store.file_bytes, bytes],
+      ["Written a sample", "written_per_sample", store.written_per_sample, (each) => `${Number(Number(each).toFixed(1))}\u00a0B`, "journal and files, since the start"],
+      ["Oldest sample not synced", "unsynced_seconds", store.unsynced_seconds, formatSpan],
+    ]],
+    ["Work", [
+      ["Last flush took", "flush_seconds", store.flush_seconds, formatSpan],
+      ["Files to be merged", "debt_files", store.debt_files],
+      ["Their size", "debt_bytes", store.debt_bytes, bytes],
+      ["Up for", "uptime", status.uptime, formatSpan],
+    ]],
+  ];
+  /** @type {Section[]} */
+  const made = groups.map(([title, rows]) => ({
+    title,
+    rows: rows.filter(([, , value]) => value !== undefined && value !== null)
+      .map(([label, , value, show = count, note]) => ({ label, value: show(value), note })),
+  }));
+  made.push({
+    title: "Refused",
+    rows: refused.length
+      ? refused.sort((a, b) => number(b[1]) - number(a[1])).map(([kind, times]) => ({ label: kind.replaceAll("_", " "), value: count(times), bad: true }))
+      : [{ label: "Nothing", value: "" }],
+  });
+  return made.filter((section) => section.rows.length);
+}
+
+export class StatusPanel {
+  #timer = 0;
+
+  /** @param {Api} api @param {{error: (error: unknown) => void}} on */
+  constructor(api, on) {
+    this.api = api;
+    this.on = on;
+    this.dialog = byId("server-status");
+    byId("status-button").addEventListener("click", () => this.open());
+    this.dialog.addEventListener("close", () => clearTimeout(this.#timer));
+  }
+
+  open() {
+    this.dialog.showModal();
+    this.#poll();
+  }
+
+  async #poll() {
+    clearTimeout(this.#timer);
+    try {
+      this.#show(await this.api.status());
+    } catch (error) {
+      this.on.error(error);
+    }
+    if (this.dialog.open) this.#timer = window.setTimeout(() => this.#poll(), PERIOD);
+  }
+
+  /** @param {any} status */
+  #show(status) {
+    const wrong = problems(status);
+    byId("status-problems").replaceChildren(...wrong.map((text) => el("li", {}, text)));
+    byId("status-problems").hidden = wrong.length === 0;
+    byId("status-sections").replaceChildren(...sections(status).map((section) => el("section", {},
+      el("h3", {}, section.title),
+      el("dl", {}, ...section.rows.map((row) => el("div", { title: row.note ?? "" },
+        el("dt", {}, row.label), el("dd", { class: row.bad ? "bad" : "" }, row.value)))))));
+  }
+}

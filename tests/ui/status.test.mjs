@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatSpan, problems, sections } from "../../istat_server/ui/status.js";
+
+/** @param {string} text */
+const plain = (text) => text.replaceAll("\u00a0", " ");
+const STATUS = {
+  uptime: 90061,
+  refused: { bad_number: 3, from_past: 0, name_too_long: 12000 },
+  store: {
+    counters: 1234567, deleted_waiting: 12, counters_gone: 5, counters_retired: 2, names_folded: 9, head_bytes: 3 << 20,
+    memory_bytes: 1 << 30, cache_hits: 3, cache_misses: 1, files: 17, file_bytes: 123456789, written_per_sample: 14.26,
+    unsynced_seconds: 0.4123, flush_seconds: 130.2, debt_files: 3, debt_bytes: 2048, refusing: "", expiry_problem: "the clock went on",
+  },
+};
+
+test("figures are grouped, with units", () => {
+  const shown = Object.fromEntries(sections(STATUS).map(({ title, rows }) =>
+    [title, Object.fromEntries(rows.map(({ label, value }) => [label, plain(value)]))]));
+  assert.deepEqual(shown, {
+    "Counters": { "There now": "1.23 M", "Deleted, can come back": "12", "Gone for good": "7", "Spellings of known names": "9" },
+    "In memory": { "Head": "3 MiB", "Names and head": "1 GiB", "Cache hits": "75 %" },
+    "On disk": { "Files": "17", "Their size": "118 MiB", "Written a sample": "14.3 B", "Oldest sample not synced": "0.412 s" },
+    "Work": { "Last flush took": "2 min 10 s", "Files to be merged": "3", "Their size": "2 KiB", "Up for": "1 d 1 h" },
+    "Refused": { "name too long": "12 k", "bad number": "3" },
+  });
+});
+
+test("what is not told is left out, and nothing refused is said", () => {
+  assert.deepEqual(sections({ store: { files: 2 } }).map(({ title }) => title), ["Counters", "On disk", "Refused"]);
+  assert.equal(sections({}).at(-1)?.rows[0].label, "Nothing");
+});
+
+test("problems are the server's own words", () => {
+  assert.deepEqual(problems(STATUS), ["the clock went on"]);
+  assert.deepEqual(problems({}), []);
+});
+
+test("spans have two units at most", () => {
+  assert.deepEqual([0, 0.25, 59.96, 60, 3600, 86400 * 3].map(formatSpan).map(plain), ["0 s", "0.25 s", "60 s", "1 min", "1 h", "3 d"]);
+});
