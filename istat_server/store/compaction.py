@@ -62,7 +62,7 @@ def merge(
             blocks.merge_runs(feeds, first_id, last_id, to, drop_ids, rates=rates)
 
         span = min(start for start, _ in some), max(end for _, end in some)
-        with _unlinked_on_failure(done):
+        with unlinked_on_failure(done):
             done += _work([_Feed(file, *span) for file in inputs], outputs, step, pause)
     return done
 
@@ -260,7 +260,7 @@ def _work(
     """Run step over ranges of ids and write what it leaves in the outputs' block writers."""
     budget = WORK_BYTES // max(len(feeds), 1)
     done: list[StatFileInfo] = []
-    with ExitStack() as stack, _unlinked_on_failure(done):
+    with ExitStack() as stack, unlinked_on_failure(done):
         for output in outputs:
             stack.enter_context(output)
         first_id = 0
@@ -279,14 +279,22 @@ def _work(
                 output.write(output.blocks.take())
             first_id = last_id + 1
             pause()
+        done += finish_all(outputs)
+    return done
+
+
+def finish_all(outputs: Iterable[Output]) -> list[StatFileInfo]:
+    """The files of all of them; none is left when one cannot be finished."""
+    done: list[StatFileInfo] = []
+    with unlinked_on_failure(done):
         for output in outputs:
             done += output.finish()
     return done
 
 
 @contextmanager
-def _unlinked_on_failure(done: list[StatFileInfo]) -> Iterator[None]:
-    """Remove the files that were finished if one after them cannot be."""
+def unlinked_on_failure(done: list[StatFileInfo]) -> Iterator[None]:
+    """Remove the files that were finished if what comes after them fails."""
     try:
         yield
     except BaseException:

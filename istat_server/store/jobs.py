@@ -130,10 +130,11 @@ class Workshop:
                    self._folder_of(policy, level))
                   for level in range(1, len(levels))]
         made = compaction.derive(inputs, job.start, job.end, levels[0].interval, coarse, drop_ids, pause=self._pause)
-        made += moving.derive_seasons(
-            job.policy, view, job.start, job.end, [entry.path for entry in job.inputs],
-            lambda level: self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
-            lambda level: self._folder_of(policy, level), drop_ids, self._pause)
+        with compaction.unlinked_on_failure(made):
+            made += moving.derive_seasons(
+                job.policy, view, job.start, job.end, [entry.path for entry in job.inputs],
+                lambda level: self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
+                lambda level: self._folder_of(policy, level), drop_ids, self._pause)
         return [self._entry(info, whole=True) for info in made]
 
     def _move(self, job: Move, view: FamilyView, drop_ids: Sequence[int]) -> list[FileEntry]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
 from istat.retention import Ladder
-from istat_server.store.compaction import Output
+from istat_server.store.compaction import Output, finish_all
 from istat_server.store.manifest import Family, FileEntry
 from istat_server.store.reading import FamilyView, Question, answer_at_rest, carried, source_level
 from istat_server.store.statfile import Header, StatFile, StatFileInfo
@@ -71,7 +71,7 @@ def write(move: Move, view: FamilyView, heir: Ladder, header: Callable[[int], He
                 output.write(output.blocks.take())
             if done % IDS_AT_ONCE == 0:
                 pause()
-        return [info for output in writers.values() for info in output.finish()]
+        return finish_all(writers.values())
 
 
 def derive_seasons(policy: int, view: FamilyView, start: int, end: int, paths: Collection[str],
@@ -94,7 +94,7 @@ def derive_seasons(policy: int, view: FamilyView, start: int, end: int, paths: C
                 output.write(output.blocks.take())
             if done % IDS_AT_ONCE == 0:
                 pause()
-        return [info for output in outputs.values() for info in output.finish()]
+        return finish_all(outputs.values())
 
 
 def _raise(error: StoreCorrupt) -> None:

@@ -1,6 +1,7 @@
 """Another retention for a store that has data: nothing is lost that a new level can hold, nothing is counted twice."""
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.retention import Ladder, Rule, Rules
+from istat_server.store.housekeeping import Interrupted
 from istat_server.store.interface import Kind
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.moving import Move
@@ -286,3 +288,40 @@ def test_a_kill_while_counters_get_another_rule_hides_nothing(tmp_path, monkeypa
         assert at(store, "db.g", 10) == [(T + 10, 1, 5.0, 0.0, 5.0, 5.0), (T + 20, 1, 7.0, 0.0, 7.0, 7.0)]
         assert at(store, "web.g", 10) == [(T + 10, 1, 6.0, 0.0, 6.0, 6.0)]
         store.close()
+
+
+@pytest.mark.parametrize(("then", "where"), [
+    ("10s:6h,5m:3d,1h:4d", "istat_server.store.compaction.Output.finish"),
+    (OLD + ",5m:4d:ret-1d:0.9", "istat_server.store.moving.derive_seasons")])
+def test_a_job_that_ends_among_its_outputs_leaves_no_files(tmp_path, monkeypatch, then, where):
+    clock = FakeClock(T)
+    store = opened(tmp_path, clock, OLD if "ret" not in then else then)
+    put(store, f"g {T + 10} 5", f"*e {T + 10} 6")
+    clock.advance(8 * 3600)
+    put(store, f"g {clock.now()} 5")
+    if "ret" not in then:
+        store.compact()
+    store.close()
+    store = opened(tmp_path, clock, then)
+    module, _, name = where.rpartition(".")
+    parts = module.rpartition(".")
+    owner = getattr(importlib.import_module(parts[0]), parts[2])
+    whole, calls = getattr(owner, name), []
+
+    def interrupted(*args):
+        calls.append(args)
+        if name != "finish" or (len(calls) == 3 and "Move" in str(job)):
+            raise Interrupted
+        return whole(*args)
+
+    monkeypatch.setattr(owner, name, interrupted)
+    known = set()
+    while (job := store.housekeeping.next_job(force=True)) and repr(job) not in known:
+        known.add(repr(job))
+        calls.clear()
+        store.housekeeping.do(job)
+    assert type(job).__name__ == ("Move" if name == "finish" else "Derive")
+    store.files.commit(lambda state: state, ())
+    on_disk = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.statfile")}
+    assert on_disk == {entry.path for entry in store.files.manifest.files}
+    store.close()
