@@ -9,6 +9,7 @@ import logging
 import os
 import uuid as uuids
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,15 +184,14 @@ class StatStore:
         if self._closed:
             return
         self._closed = True
-        try:
+        with ExitStack() as stack:      # each of them happens, whatever becomes of the others; the last one first
+            stack.callback(os.close, self._lock)
+            stack.callback(self.files.close)
+            stack.callback(self._journal.close)
+            stack.callback(self.housekeeping.close)
             self.flush()
             self.idling.finish()
             self.idling.save()
-        finally:
-            self.housekeeping.close()
-            self._journal.close()
-            self.files.close()
-            os.close(self._lock)
 
     # -- ticking
 

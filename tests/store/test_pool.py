@@ -4,6 +4,7 @@ from __future__ import annotations
 import threading
 
 import gevent
+import pytest
 from gevent.threadpool import ThreadPool
 
 from istat.clock import FakeClock
@@ -73,3 +74,18 @@ def test_a_head_is_written_once_when_its_thread_is_long_in_coming(tmp_path):
     store.flush()
     assert rows(store, "a", 0) == [(NOW, 1, 1.0, 0.0, 1.0, 1.0)]
     store.close()
+
+
+def test_a_job_that_fails_at_the_end_keeps_neither_journal_nor_lock_from_being_let_go(tmp_path, monkeypatch):
+    store = StatStore.open(tmp_path, LADDER, FakeClock(NOW), options=Options(key=1))
+    put(store, "a 1")
+
+    def fail():
+        raise RuntimeError("a fault in a job")
+
+    monkeypatch.setattr(store.housekeeping, "close", fail)
+    with pytest.raises(RuntimeError, match="a fault in a job"):
+        store.close()
+    again = StatStore.open(tmp_path, LADDER, FakeClock(NOW), options=Options(key=1))
+    assert again.count() == 1
+    again.close()
