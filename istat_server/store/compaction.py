@@ -9,6 +9,7 @@ input that is damaged.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -51,7 +52,7 @@ def merge(
     counters in drop_ids are left out. pause() is called between ranges of ids.
     rates: rows of events are rates, which add with their min, max and M2.
     """
-    interval = _interval(inputs)
+    interval, dropped = _interval(inputs), sorted(drop_ids)
     done: list[StatFileInfo] = []
     for at in range(0, len(windows), WINDOWS_AT_ONCE):
         some = windows[at : at + WINDOWS_AT_ONCE]
@@ -59,7 +60,7 @@ def merge(
         triples = [(*window, output.blocks) for window, output in zip(some, outputs, strict=True)]
 
         def step(feeds: Readers, first_id: int, last_id: int, to: Triples = triples) -> None:
-            blocks.merge_runs(feeds, first_id, last_id, to, drop_ids, rates=rates)
+            blocks.merge_runs(feeds, first_id, last_id, to, _within(dropped, first_id, last_id), rates=rates)
 
         span = min(start for start, _ in some), max(end for _, end in some)
         with unlinked_on_failure(done):
@@ -85,9 +86,11 @@ def merge_derived(
     output = Output(folder, header, _interval(inputs), compress)
     spans = _newest_spans(inputs, start, end)
     clips = [(begin, stop) for _, begin, stop in spans]
+    dropped = sorted(drop_ids)
 
     def step(feeds: Readers, first_id: int, last_id: int) -> None:
-        blocks.merge_runs(feeds, first_id, last_id, [(start, end, output.blocks)], drop_ids, clips)
+        blocks.merge_runs(feeds, first_id, last_id, [(start, end, output.blocks)],
+                          _within(dropped, first_id, last_id), clips)
 
     return _work([_Feed(file, begin, stop) for file, begin, stop in spans], [output], step, pause)
 
@@ -111,9 +114,11 @@ def derive(
         raise ValueError("a derived span is a multiple of every coarser interval")
     outputs = [Output(folder, header, interval, compress) for interval, header, folder in coarse]
     pairs = [(interval, output.blocks) for (interval, _, _), output in zip(coarse, outputs, strict=True)]
+    dropped = sorted(drop_ids)
 
     def step(feeds: Readers, first_id: int, last_id: int) -> None:
-        blocks.derive_runs(feeds, first_id, last_id, start, end, fine_interval, pairs, drop_ids)
+        blocks.derive_runs(feeds, first_id, last_id, start, end, fine_interval, pairs,
+                           _within(dropped, first_id, last_id))
 
     return _work([_Feed(file, start, end) for file in inputs], outputs, step, pause)
 
@@ -131,10 +136,11 @@ def reduce_direct(
     if any(interval % file.header.interval for file in inputs):
         raise ValueError("the coarser interval is a multiple of the finer ones")
     output = Output(folder, header, interval, compress)
+    dropped = sorted(drop_ids)
 
     def step(feeds: Readers, first_id: int, last_id: int) -> None:
         window = (header.start, header.end, output.blocks)
-        blocks.merge_runs(feeds, first_id, last_id, [window], drop_ids, None, interval)
+        blocks.merge_runs(feeds, first_id, last_id, [window], _within(dropped, first_id, last_id), None, interval)
 
     return _work([_Feed(file, header.start, header.end) for file in inputs], [output], step, pause)
 
@@ -153,6 +159,11 @@ def _newest_spans(inputs: Sequence[StatFile], start: int, end: int) -> list[tupl
         elif holders:
             spans.append((holders[-1], begin, stop))
     return spans
+
+
+def _within(ids: Sequence[int], first_id: int, last_id: int) -> Sequence[int]:
+    """Those of ascending ids that lie in a range: a kernel looks at all that it is given, at each step."""
+    return ids[bisect_left(ids, first_id) : bisect_right(ids, last_id)]
 
 
 def _interval(inputs: Sequence[StatFile]) -> int:
