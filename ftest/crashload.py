@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 LADDER = "10s:4h,1m:12h,10m:4d"
-# The same for all that is compared; what was kept under one moves to the other in the background.
-OTHER_LADDER = "10s:4h,1m:12h,10m:5d"
+# The same for all that is compared. The first takes over all files as they are; the second lets what is derived for
+# good be written anew in the background.
+OTHER_LADDERS = ("10s:4h,1m:12h,10m:5d", "10s:4h,1m:12h,10m:4d,20m:8d")
 LEVELS = ((10, 4 * 3600), (60, 12 * 3600), (600, 4 * 86400))     # interval, keep [s]
 NOW = 1325395200                # a whole number of hours
 SEQUENCE = "seq"                # the gauge whose value is the number of its line

@@ -24,7 +24,7 @@ from ftest.crashload import (
     LADDER,
     LEVELS,
     NOW,
-    OTHER_LADDER,
+    OTHER_LADDERS,
     SEQUENCE,
     Answer,
     Line,
@@ -126,7 +126,7 @@ class Harness:
         self.now += rng.randint(300, 3400)
         server.options["fake-time"] = self.now
         if rng.random() < 0.15:
-            server.options["retention"] = rng.choice([LADDER, OTHER_LADDER])
+            server.options["retention"] = rng.choice([LADDER, *OTHER_LADDERS])
         if rng.random() < 0.15:
             self._killed_at_start()
         server.start()
@@ -244,7 +244,7 @@ def left_over(store: Path) -> set[str]:
     return extra or ({"(it changes)"} if before[0] != manifest.load(store)[0] else set())
 
 
-KNOWN = {"LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "reserve"}
+KNOWN = {"LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "reserve", "HEARD"}
 
 
 def seed_of() -> int:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
 from istat.errors import StoreCorrupt
-from istat.retention import Ladder
 from istat_server.store import journal
 from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.planning import EXPIRE_GRACE
@@ -36,9 +36,10 @@ LEVEL = 1                   # of zlib: most counters were heard on the same day,
 class Idling:
     """Finds counters whose data are past all retention."""
 
-    def __init__(self, engine: Engine, ladders: dict[int, Ladder], clock: Clock, background: Pool, folder: Path,
-                 uuid: bytes, watch: ClockWatch) -> None:
-        self._engine, self._ladders, self._clock, self._background = engine, ladders, clock, background
+    def __init__(self, engine: Engine, keeps: Callable[[], Mapping[int, int]], clock: Clock, background: Pool,
+                 folder: Path, uuid: bytes, watch: ClockWatch) -> None:
+        """keeps: gives per policy how long its counters may have data [s]."""
+        self._engine, self._keeps, self._clock, self._background = engine, keeps, clock, background
         self._path, self._uuid, self._watch = folder / NAME, uuid, watch
         self._work: Work | None = None
         self._save_at = clock.monotonic() + SAVE_SECONDS
@@ -105,13 +106,12 @@ class Idling:
         first, self._next = self._next, self._next + AT_ONCE
         if self._next >= len(self._engine.counters):
             self._next = None
-        found = [id for policy, ladder in self._ladders.items()
-                 for id in self._engine.idle(policy, self._before(ladder), first, AT_ONCE)]
+        found = [id for policy, keep in self._keeps().items()
+                 for id in self._engine.idle(policy, self._before(keep), first, AT_ONCE)]
         return sorted(found)
 
-    def _before(self, ladder: Ladder) -> int:
+    def _before(self, keep: int) -> int:
         """Counters last heard before this day have no data: neither did they on the day after, see above."""
-        keep = max(level.keep for level in ladder.levels)
         return max(0, int(self._clock.now() - keep - EXPIRE_GRACE) // DAY - 1)
 
     def finish(self) -> None:

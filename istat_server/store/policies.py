@@ -124,6 +124,15 @@ def rules_of(policies: Sequence[Policy]) -> Rules:
     return Rules(default.ladder, tuple(Rule(policy.pattern, policy.ladder) for policy in live if policy.pattern))
 
 
+def longest(state: Manifest) -> dict[int, int]:
+    """Per policy that counters have: how long they may have data [s], those of their rules before included."""
+    keeps = {policy.number: max(level.keep for level in policy.ladder.stored) for policy in state.policies}
+    had = {family.policy.number for family in state.families()}
+    return {policy.number: max(keeps[number] for number in
+                               (policy.number, *(one for one, _end in policy.origins if one in had)))
+            for policy in state.policies if not policy.leaving}
+
+
 class Chooser:
     """New counters' policies."""
 

@@ -87,8 +87,8 @@ class StatStore:
         self.changes = Changes(self.engine, self.catalogue, clock, lambda: self.files.manifest, options.undo_seconds)
         self.flushing = Flushing(self.files, clock, background, self.workshop)
         self.housekeeping = Housekeeping(self.files, clock, chores, self.workshop, self._crowded, self.changes)
-        self.idling = Idling(self.engine, self.ladders, clock, background, folder, self.files.uuid,
-                             self.files.watch)
+        self.idling = Idling(self.engine, lambda: policies.longest(self.files.manifest), clock, background, folder,
+                             self.files.uuid, self.files.watch)
         self._cut_at = clock.monotonic()
         self._head_cleaned = 0          # deletes up to this one were before the head in use began
         self._frame_clock = int(clock.now())

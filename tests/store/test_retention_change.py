@@ -15,6 +15,7 @@ from istat_server.store.housekeeping import Interrupted
 from istat_server.store.interface import Kind
 from istat_server.store.livefiles import LiveFiles
 from istat_server.store.moving import Move
+from istat_server.store.policies import longest
 from istat_server.store.statstore import Options, StatStore
 
 T = 1325376000      # aligned to a day
@@ -325,3 +326,14 @@ def test_a_job_that_ends_among_its_outputs_leaves_no_files(tmp_path, monkeypatch
     on_disk = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.statfile")}
     assert on_disk == {entry.path for entry in store.files.manifest.files}
     store.close()
+
+
+def test_a_silent_counter_is_known_for_as_long_as_its_old_rule_keeps_data(folder: Path, clock: FakeClock) -> None:
+    rules = Rules(Ladder.parse(OLD), (Rule.parse("db.** = 10s:1h"),))
+    store = opened(folder, clock, rules)
+    default, rule = sorted(longest(store.files.manifest).items())
+    assert (default[1], rule[1]) == (4 * 86400, 4 * 86400)
+    store.close()
+    fresh = opened(folder.parent / "fresh", clock, rules)
+    assert longest(fresh.files.manifest) == {0: 4 * 86400, 1: 3600}
+    fresh.close()
