@@ -167,12 +167,15 @@ def check_file(folder: Path, state: Manifest, entry: FileEntry, counters: int) -
             for text in file.verify():
                 yield Finding(entry.path, DAMAGED, text)
             header = file.header
-            says = (header.store, header.policy, header.level, header.kind, header.start, header.end, header.seq_lo,
+            interval = state.policy(entry.policy).ladder.stored[entry.level].interval
+            says = (header.store, header.interval, header.kind, header.start, header.end, header.seq_lo,
                     header.seq_hi, file.rows, file.size)
-            wanted = (state.uuid, str(entry.policy), entry.level, entry.kind, entry.start, entry.end, entry.seq_lo,
+            wanted = (state.uuid, interval, entry.kind, entry.start, entry.end, entry.seq_lo,
                       entry.seq_hi, entry.rows, entry.size)
             if says != wanted:
                 yield Finding(entry.path, WRONG, f"it says {says}, the MANIFEST says {wanted}")
+            if not _inherited(state, header.policy, entry.policy):
+                yield Finding(entry.path, WRONG, f"it is of policy {header.policy}, the MANIFEST says {entry.policy}")
             if file.rows and not header.start <= file.first_time <= file.last_time < header.end:
                 yield Finding(entry.path, WRONG, f"rows from {file.first_time} to {file.last_time} in a file from "
                                                  f"{header.start} to {header.end}")
@@ -183,6 +186,15 @@ def check_file(folder: Path, state: Manifest, entry: FileEntry, counters: int) -
         yield Finding(entry.path, MISSING, "is missing")
     except (StoreError, OSError) as error:
         yield Finding(entry.path, DAMAGED, str(error))
+
+
+def _inherited(state: Manifest, made_for: str, policy: int) -> bool:
+    """Whether a file made for one policy is another's now, by one change of retention after the other."""
+    heirs = {str(one.number): str(one.heir) for one in state.policies}
+    at: str | None = made_for
+    while at is not None and at != str(policy):
+        at = heirs.get(at)
+    return at is not None
 
 
 def _still_named(folder: Path, entry: FileEntry) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.retention import Ladder, Rule, Rules
+from istat_server.store import checking
 from istat_server.store.housekeeping import Interrupted
 from istat_server.store.interface import Kind
 from istat_server.store.livefiles import LiveFiles
@@ -249,6 +250,16 @@ def test_a_changed_rule_moves_its_counters_only(tmp_path: Path, clock: FakeClock
             same(at(store, name, 10), was[name, 10])
             assert math.fsum(row[2] for row in at(store, name, 1200)) == pytest.approx(
                 math.fsum(row[2] for row in was[name, 600]))
+
+
+def test_a_check_finds_nothing_wrong_at_any_stage(folder: Path, clock: FakeClock) -> None:
+    for retention in ("10s:4h,1m:6h,10m:4d", "10s:2h,1m:6h,10m:4d,20m:8d", "1m:6h,10m:4d"):
+        store = opened(folder, clock, retention)
+        for _ in range(2):
+            assert not checking.check(folder).findings
+            store.compact()
+        store.close()
+        assert not checking.check(folder).findings
 
 
 def test_the_same_rules_change_nothing(folder: Path, clock: FakeClock) -> None:
