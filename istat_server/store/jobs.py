@@ -24,11 +24,11 @@ class Workshop:
     """Where new files of one store come from."""
 
     def __init__(self, folder: Path, ladders: Mapping[int, Ladder], number: Callable[[], int], made: int,
-                 uuid: str, pause: Callable[[], None]) -> None:
-        """ladders: by policy; number: gives the next sequence number; made: Unix seconds now; pause: called between
-        portions of a job, may raise to end it."""
+                 uuid: str, pause: Callable[[], None], policy_of: Callable[[int], int]) -> None:
+        """ladders: by policy; policy_of: a counter's; number: gives the next sequence number; made: Unix seconds
+        now; pause: called between portions of a job, may raise to end it."""
         self._folder, self._ladders, self._number, self._made, self._uuid = folder, ladders, number, made, uuid
-        self._pause = pause
+        self._pause, self._policy_of = pause, policy_of
 
     def write_frozen(self, frozen: Mapping[int, Sequence[Any]],
                      cleaned: int = 0) -> tuple[list[FileEntry], dict[int, list[int]]]:
@@ -142,9 +142,9 @@ class Workshop:
         wanted = {entry.path for entry in job.inputs}
         view = replace(view, files=tuple(live for live in view.files if live.entry.path in wanted))
         made = moving.write(
-            job, view, self._ladders[job.heir],
-            lambda level: self._header(job.heir, level, SETTLED, job.start, job.end, (sequence, sequence)),
-            lambda level: self._folder_of(job.heir, level), drop_ids, self._pause)
+            job, view, self._ladders, self._policy_of,
+            lambda heir, level: self._header(heir, level, SETTLED, job.start, job.end, (sequence, sequence)),
+            self._folder_of, drop_ids, self._pause)
         return [self._entry(info, whole=False) for info in made]
 
     def discard(self, entries: Iterable[FileEntry]) -> None:

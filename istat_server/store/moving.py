@@ -5,7 +5,7 @@ Works through the ids of a few files with bounded memory; changes nothing that i
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import lcm
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from istat.errors import StoreCorrupt
 from istat.retention import Ladder
 from istat_server.store.compaction import Output, finish_all
-from istat_server.store.manifest import Family, FileEntry
+from istat_server.store.manifest import Family, FileEntry, Policy
 from istat_server.store.reading import FamilyView, Question, answer_at_rest, carried, source_level
 from istat_server.store.statfile import Header, StatFile, StatFileInfo
 
@@ -28,50 +28,62 @@ MOST_ID = (1 << 32) - 1
 
 @dataclass(frozen=True)
 class Move:
-    """Write a leaving policy's rows of start <= time < end for its heir; then they are its only ones."""
+    """Write a leaving policy's rows of start <= time < end for the policies that its counters have now (the first one
+    is its heir); then they are the only ones."""
 
     policy: int
-    heir: int
+    heirs: tuple[int, ...]
     start: int
     end: int
     inputs: tuple[FileEntry, ...]
 
 
-def next_move(family: Family, heir: Family, avoid: Collection[str]) -> Move | None:
+def next_move(family: Family, heirs: Sequence[Policy], avoid: Collection[str]) -> Move | None:
     """The next stretch of a leaving policy, if there is one that can be read whole."""
     files = [entry for entry in family.files if entry.end > family.policy.moved]
     if not files:
         return None
-    step = lcm(family.ladder.coarsest.interval, heir.ladder.coarsest.interval)
+    step = lcm(family.ladder.coarsest.interval, *(heir.ladder.coarsest.interval for heir in heirs))
     length = -(-max(family.ladder.window(level) for level in range(min(2, len(family.ladder.levels)))) // step) * step
     start = max(family.policy.moved, min(entry.start for entry in files)) // step * step
     inputs = tuple(entry for entry in files if entry.start < start + length)
     if any(entry.path in avoid for entry in inputs):
         return None
-    return Move(family.policy.number, heir.policy.number, start, start + length, inputs)
+    return Move(family.policy.number, tuple(heir.number for heir in heirs), start, start + length, inputs)
 
 
-def write(move: Move, view: FamilyView, heir: Ladder, header: Callable[[int], Header], folder: Callable[[int], str],
-          drop_ids: Sequence[int], pause: Callable[[], None]) -> list[StatFileInfo]:
-    """Files of settled rows for each level of the heir that gets some. StoreCorrupt when an input is damaged."""
+def write(move: Move, view: FamilyView, ladders: Mapping[int, Ladder], policy_of: Callable[[int], int],
+          header: Callable[[int, int], Header], folder: Callable[[int, int], str], drop_ids: Sequence[int],
+          pause: Callable[[], None]) -> list[StatFileInfo]:
+    """Files of settled rows for each level of the heirs that gets some. StoreCorrupt when an input is damaged.
+
+    ladders: of the heirs; policy_of: a counter's policy; header, folder: of a policy's level.
+    """
     old = view.policy.ladder
-    sources = {level: source for level in range(len(heir.levels))
-               if (source := source_level(old, heir, level)) is not None}
-    writers = {level: Output(folder(level), header(level), heir.levels[level].interval, True) for level in sources}
+    sources = {heir: _sources(old, ladders[heir]) for heir in move.heirs}
     kinds = _kinds([live.file for live in view.files], drop_ids, pause)
     with ExitStack() as stack:
-        for output in writers.values():
-            stack.enter_context(output)
+        outputs = {(heir, level): stack.enter_context(Output(folder(heir, level), header(heir, level),
+                                                             ladders[heir].levels[level].interval, True))
+                   for heir in move.heirs for level in sources[heir]}
         for done, (id, kind) in enumerate((id, kind) for id, kind in enumerate(kinds) if kind):
+            heir = policy_of(id)
+            heir = heir if heir in sources else move.heirs[0]
             event = kind == 2
-            rows = {source: _final(view, id, event, source, move) for source in set(sources.values())}
-            for level, source in sources.items():
-                output = writers[level]
-                output.blocks.add_run(id, event, carried(rows[source], event, old, source, heir, level))
+            rows = {source: _final(view, id, event, source, move) for source in set(sources[heir].values())}
+            for level, source in sources[heir].items():
+                output = outputs[heir, level]
+                output.blocks.add_run(id, event, carried(rows[source], event, old, source, ladders[heir], level))
                 output.write(output.blocks.take())
             if done % IDS_AT_ONCE == 0:
                 pause()
-        return finish_all(writers.values())
+        return finish_all(outputs.values())
+
+
+def _sources(old: Ladder, new: Ladder) -> dict[int, int]:
+    """The new levels that get something, and from which of the old ones."""
+    found = {level: source_level(old, new, level) for level in range(len(new.levels))}
+    return {level: source for level, source in found.items() if source is not None}
 
 
 def derive_seasons(policy: int, view: FamilyView, start: int, end: int, paths: Collection[str],
@@ -118,4 +130,6 @@ def _kinds(files: Sequence[StatFile], drop_ids: Sequence[int], pause: Callable[[
 
 
 def _final(view: FamilyView, id: int, event: bool, level: int, move: Move) -> Columns:
-    return answer_at_rest(view, Question(move.policy, (id,), (event,), level, move.start, move.end), _raise)[0]
+    question = Question(move.policy, (id,), (event,), level, move.start, move.end)
+    # A stretch may begin before what was moved when its heirs were others.
+    return answer_at_rest(view, question, _raise)[0].slice(view.policy.moved, move.end)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, Family, FileEntry, Manifest
 from istat_server.store.moving import Move, next_move
-from istat_server.store.policies import heir_of
+from istat_server.store.policies import heirs_of
 from istat_server.store.reading import trailing
 
 # Files from cuts that wait before they are merged: 16 minutes of them at one cut in two minutes.
@@ -99,7 +99,7 @@ def next_job(manifest: Manifest, now: int, force: bool = False,
         if family.policy.heir is None:
             job: Job | None = _merge_in(family, now, force, avoid) or _derive(family, now, force, avoid)
         else:
-            job = next_move(family, manifest.family(heir_of(manifest.policies, family.policy.number)), avoid)
+            job = next_move(family, heirs_of(manifest.policies, family.policy.number), avoid)
         if job is not None:
             return job
     return _rewrite(manifest, now, force, avoid, graves)

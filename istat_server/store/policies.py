@@ -57,6 +57,9 @@ def fits(old: Ladder, new: Ladder) -> bool:
 def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
     """`new`, which has no files yet, takes over the counters of `old`, and all files that need not change."""
     whole = fits(old.ladder, new.ladder)
+    remain = {level.interval for level in new.ladder.levels}
+    if state.reassign and any(level.interval not in remain for level in old.ladder.levels):
+        whole = False           # another rule may have use for the level that goes
     family = state.family(old.number)
     level_of = {level.interval: index for index, level in enumerate(new.ladder.levels)}
     files = []
@@ -76,6 +79,10 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
     kept = old.derived if whole or old.ladder.finest.interval != new.ladder.finest.interval else _bare(family)
     state = state.with_policy(replace(old, leaving=True, heir=new.number, moved=moved, derived=kept, origins=()))
     state = state.with_policy(replace(new, derived=derived, origins=origins))
+    for policy in state.policies:       # rows of counters that have another rule by now are taken over as well
+        until = dict(policy.origins).get(old.number)
+        if until is not None and policy.number != new.number:
+            state = state.with_policy(replace(policy, origins=(*policy.origins, (new.number, until))))
     return state.with_files(files, [entry.path for entry in family.files])
 
 
@@ -115,6 +122,14 @@ def heir_of(policies: Sequence[Policy], number: int) -> int:
         heir = by_number[number].heir
         number = default if heir is None else heir
     return number
+
+
+def heirs_of(policies: Sequence[Policy], number: int) -> list[Policy]:
+    """The policies that counters with rows of this one have now, its heir first."""
+    first = heir_of(policies, number)
+    others = [policy for policy in policies if not policy.leaving and policy.number != first
+              and number in dict(policy.origins)]
+    return [next(policy for policy in policies if policy.number == first), *others]
 
 
 def rules_of(policies: Sequence[Policy]) -> Rules:

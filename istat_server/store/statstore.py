@@ -311,7 +311,8 @@ class StatStore:
         """Where new files of this store come from; `pause` is called between portions of a job."""
         state = self.files.manifest
         ladders = {policy.number: policy.ladder for policy in state.policies}
-        return Workshop(self.folder, ladders, self.files.number, int(self._clock.now()), state.uuid, pause)
+        return Workshop(self.folder, ladders, self.files.number, int(self._clock.now()), state.uuid, pause,
+                        self.engine.policy)
 
     def _crowded(self) -> bool:
         """Whether samples come faster than they are written; called from other threads too."""

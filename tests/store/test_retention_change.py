@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from istat_server.store.policies import longest
 from istat_server.store.statstore import Options, StatStore
 
 T = 1325376000      # aligned to a day
+FIXTURES = Path(__file__).parents[1] / "fixtures/store/v2"
 OLD = "10s:2h,1m:6h,10m:4d"
 Row = tuple[Any, ...]
 
@@ -236,6 +239,21 @@ def test_a_new_rule_is_for_new_samples_and_the_old_ones_are_still_there(folder: 
     store.close()
 
 
+def test_rules_and_levels_that_change_together_or_one_after_the_other(tmp_path: Path, clock: FakeClock) -> None:
+    fill(tmp_path, clock, Rules(Ladder.parse(OLD), (Rule.parse("db.** = 10s:1h,10m:4d"),)))
+    store = opened(tmp_path, clock, Rules(Ladder.parse(OLD), (Rule.parse("db.** = 10s:1h,10m:4d"),)))
+    was = answers(store)
+    store.close()
+    wide = Rule.parse("db.** = 10s:1h,10m:4d,20m:8d")
+    for rules in ((Rule.parse("db.g = 1m:1h,10m:4d"), wide),
+                  (Rule.parse("db.g = 1m:1h,10m:4d"), Rule.parse("db.** = 10s:3h")),
+                  (Rule.parse("db.g = 10s:2h,10m:5d"), Rule.parse("db.** = 1m:2h,1h:4d"))):
+        for store in stages(tmp_path, clock, Rules(Ladder.parse("10s:1h,10m:4d"), rules)):
+            for name in ("db.g", "web.g", "web.e"):
+                same(at(store, name, 600), was[name, 600])
+        assert not checking.check(tmp_path).findings
+
+
 def test_a_changed_rule_moves_its_counters_only(tmp_path: Path, clock: FakeClock) -> None:
     rule = Rule.parse("db.** = 10s:6h,10m:8d")
     fill(tmp_path, clock, Rules(Ladder.parse(OLD), (rule,)))
@@ -348,3 +366,27 @@ def test_a_silent_counter_is_known_for_as_long_as_its_old_rule_keeps_data(folder
     fresh = opened(folder.parent / "fresh", clock, rules)
     assert longest(fresh.files.manifest) == {0: 4 * 86400, 1: 3600}
     fresh.close()
+
+
+def test_a_store_of_version_2_with_leaving_policies_is_read_as_ever(tmp_path: Path) -> None:
+    """tests/fixtures/store/v2/policies: killed just after its rules and levels were changed."""
+    shutil.copytree(FIXTURES / "policies", tmp_path / "store")
+    wanted = json.loads((FIXTURES / "policies.json").read_text())
+    rules = Rules(Ladder.parse(wanted["retention"]), tuple(map(Rule.parse, wanted["rules"])))
+    store = opened(tmp_path / "store", FakeClock(wanted["now"]), rules)
+    assert [policy.heir for policy in store.files.manifest.policies if policy.leaving] == [2, 4]
+    for at_rest in (False, True):
+        for name, levels in wanted["rows"].items():
+            counter = store.find(name.encode())
+            assert counter is not None
+            for number, rows in enumerate(levels):
+                found = store.select([counter.id], number, 0, T + 10**6)[0].rows()
+                if at_rest:         # what was past its old level's time, and still in files, has gone by now
+                    least = min(len(found), len(rows))
+                    assert least >= 6
+                    rows, found = rows[-least:], found[-least:]
+                assert [row[:2] for row in found] == [tuple(row[:2]) for row in rows]
+                assert [value for row in found for value in row[2:]] == pytest.approx(
+                    [value for row in rows for value in row[2:]], rel=1e-6, abs=1e-9)
+        store.compact()
+    store.close()
