@@ -306,6 +306,8 @@ class StatStore:
         """Write the head and bring all files into their final form now. Waits for it."""
         self.flush()
         self.housekeeping.compact()
+        # What was merged is still there for the MANIFEST before this one; another lets go of it.
+        self._pool.apply(self.files.commit, (lambda state: state, ()))
 
     def workshop(self, pause: Callable[[], None] = _nothing) -> Workshop:
         """Where new files of this store come from; `pause` is called between portions of a job."""

@@ -36,7 +36,7 @@ cdef int head_places(HeadState *head, uint32_t ids) noexcept nogil:
     if ids <= before:
         return 0
     if head.place == NULL:          # what nobody uses of a fresh array costs no memory
-        before = ids + ids // 2 + 64 if ids < 0xA0000000u else ids
+        before = ids if ids > 64 else 64    # not more: each cut asks for as many as the head before it had
         head.place = <uint32_t *> calloc(before, sizeof(uint32_t))
         if head.place == NULL:
             return -1
