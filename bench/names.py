@@ -133,7 +133,7 @@ def run(names: list[bytes], questions: Callable[[], Iterator[tuple[str, Ask]]], 
         gevent.sleep(0.1)
         quiet = quiet + 1 if catalogue.memory() == held else 0
     result: dict[str, Any] = {"learn_us": learnt / len(names) * 1e6}
-    held = engine.memory() - sum(head.bytes() for head in engine.heads) + catalogue.memory()
+    held = engine.memory() - sum(head.memory() for head in engine.heads) + catalogue.memory()
     result["bytes_a_name"] = held / len(names)
     result.update(load(engine))
     result["questions"] = ask(catalogue, questions, count)

@@ -471,3 +471,14 @@ def test_what_an_engine_refuses_of_policies(kernels):
         engine.add_policy(number, [10])
     with pytest.raises(ValueError, match="no room"):
         engine.add_policy(99, [10])
+
+
+def test_memory_does_not_grow_from_cut_to_cut(kernels):
+    engine = engine_of(kernels)
+    held = []
+    for _ in range(60):
+        feed(engine, b"foo.bar 5\nfoo.bar %d 6\n" % (NOW - 10))
+        engine.freeze()
+        engine.take_journal()
+        held.append(engine.memory())
+    assert max(held[1:]) == held[1]

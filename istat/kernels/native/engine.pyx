@@ -300,7 +300,7 @@ cdef class Engine:
         """Bytes held by names, routes and rows."""
         return (self.counters.memory() + self.routes.memory() + 4 * <uint64_t> self.kind_room
                 + 8 * <uint64_t> self.target_room - self.given_back
-                + 4 * <uint64_t> self.many_room + sum(head.bytes() for head in self.heads))
+                + 4 * <uint64_t> self.many_room + sum(head.memory() for head in self.heads))
 
     # -- names -----------------------------------------------------------------------------------------------------
 

@@ -174,6 +174,12 @@ cdef class Head:
         """Bytes in use by rows."""
         return head_bytes(&self.state)
 
+    def memory(self):
+        """Bytes held: of rows, with the room to grow, and of the table of all ids."""
+        return (<uint64_t> self.state.places * sizeof(uint32_t) + <uint64_t> self.state.opens_room * sizeof(Open)
+                + <uint64_t> self.state.closeds_room * sizeof(Closed)
+                + <uint64_t> self.state.wides_room * sizeof(Wide))
+
     def heard(self):
         """How many counters have a bucket here."""
         return <Py_ssize_t> self.state.opens

@@ -139,7 +139,7 @@ class Engine:
 
     def memory(self) -> int:
         """Bytes held by names, routes and rows."""
-        return self.counters.memory() + self.routes.memory() + sum(head.bytes() for head in self.heads)
+        return self.counters.memory() + self.routes.memory() + sum(head.memory() for head in self.heads)
 
     # -- names
 

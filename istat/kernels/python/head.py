@@ -35,6 +35,10 @@ class Head:
         """Whether a counter has a bucket here."""
         return id in self._rows
 
+    def memory(self) -> int:
+        """Bytes held: of rows, with the room to grow, and of the table of all ids (here there are only rows)."""
+        return self.bytes()
+
     def heard(self) -> int:
         """How many counters have a bucket here."""
         return len(self._rows)
