@@ -38,7 +38,9 @@ def _ask(arguments: argparse.Namespace, question: str) -> bool:
 
 
 def _tell(arguments: argparse.Namespace, answer: dict[str, Any], text: str) -> None:
-    print(json.dumps(answer) if arguments.json else text)
+    """The answer as JSON, or its text, if there is one."""
+    if arguments.json or text:
+        print(json.dumps(answer) if arguments.json else text)
 
 
 def _counters(count: int) -> str:
@@ -82,7 +84,7 @@ def _delete(arguments: argparse.Namespace, clock: Clock) -> None:
     answer = {"count": count, "deleted": done, "missing": missing,
               "names": [name for _what, answer in shown for name in answer["names"]]}
     _tell(arguments, answer, f"{_counters(done)} deleted; `istat undelete` brings them back for a day at least" if done
-          else f"{_counters(count)} would be deleted; say --yes to do it" if count else "nothing to delete")
+          else f"{_counters(count)} would be deleted; say --yes to do it" if count else "")
     if not count:
         raise UnknownCounter("no counter fits")
 
@@ -120,7 +122,7 @@ def _undelete(arguments: argparse.Namespace, clock: Clock) -> None:
         refused += answer["refused"]
     for row in refused:
         print(f"istat: {row['name']} stays deleted: {row['reason']}", file=sys.stderr)
-    _tell(arguments, {"undeleted": done, "refused": refused}, f"{_counters(done)} came back")
+    _tell(arguments, {"undeleted": done, "refused": refused}, f"{_counters(done)} came back" if done else "")
     if not done:
         raise IstatError("nothing came back")
 
@@ -146,7 +148,7 @@ def _rename(arguments: argparse.Namespace, clock: Clock) -> None:
         answer = client.rename(arguments.old, arguments.new, expected=count)
     done = answer.get("renamed", 0)
     _tell(arguments, answer, f"{_counters(done)} renamed" if done
-          else f"{_counters(count)} would be renamed; say --yes to do it")
+          else f"{_counters(count)} would be renamed; say --yes to do it" if count else "")
     if not count:
         raise UnknownCounter("no counter fits")
 

@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        print(f"istat: {error}", file=sys.stderr)
+        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"istat: {told}", file=sys.stderr)
         return IstatError.exit_code
     return 0
 
@@ -113,7 +114,8 @@ def _query(arguments: argparse.Namespace, clock: Clock) -> None:
             for line in _table(answer, series, columns):
                 print(line)
     if answer["missing"]:
-        raise UnknownCounter("there is no counter " + ", ".join(answer["missing"]))
+        hint = "; `istat ls` lists the names that fit a pattern" if "*" in "".join(answer["missing"]) else ""
+        raise UnknownCounter("there is no counter " + ", ".join(answer["missing"]) + hint)
 
 
 def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str]) -> list[str]:

@@ -37,10 +37,12 @@ class AdminToken:
         given = req.get_header("Authorization") or ""
         sent = given[len(SCHEME):].strip().encode() if given.lower().startswith(SCHEME) else b""
         if not hmac.compare_digest(sent, self._token):
+            title = "this needs the admin token: send it as `Authorization: Bearer TOKEN`"
             if sent:
                 log.warning("%s %s from %s: the admin token is wrong", req.method, req.path[:200], req.remote_addr)
+                title = "the admin token is wrong: send the server's own as `Authorization: Bearer TOKEN`"
             raise falcon.HTTPUnauthorized(
-                title="this needs the admin token: send it as `Authorization: Bearer TOKEN`",
+                title=title,
                 headers={"WWW-Authenticate": 'Bearer realm="istatd"'},
             )
 

@@ -104,8 +104,8 @@ class StatStore:
              indexing: Pool | None = None) -> StatStore:
         """Open a store folder, made when it is missing; replays the journal. A Ladder is that of all counters.
 
-        StoreLocked when another process has it, StoreCorrupt when no MANIFEST can be read, StoreError when it is
-        of another retention or a newer version.
+        A retention other than the store's begins to be the store's. StoreLocked when another process has it,
+        StoreCorrupt when no MANIFEST can be read, StoreError when it is of a newer version.
         """
         folder = Path(folder)
         rules = retention if isinstance(retention, Rules) else Rules(retention)

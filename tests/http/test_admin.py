@@ -52,6 +52,8 @@ def test_no_token_or_a_wrong_one_is_401(store: DoubtfulStore, clock: FakeClock, 
     answer = post(client_of(store, clock, "s3cret"), CONFIRM, authorization)
     assert (answer.status_code, store.confirmed) == (401, 0)
     assert answer.headers["www-authenticate"].startswith("Bearer")
+    came = authorization in ("Bearer s3cre", "Bearer s3crett", "Bearer \xff\xfe")
+    assert ("is wrong" in answer.json["error"]) == came
     assert "Authorization: Bearer TOKEN" in answer.json["error"]
 
 
