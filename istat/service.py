@@ -144,6 +144,23 @@ def raise_file_limit(wanted: int) -> int:
     return wanted
 
 
+# mallopt(3) of glibc: parameters and what they are set to.
+_MALLOC = {
+    -8: 2,              # M_ARENA_MAX: each thread's own heap keeps what was freed in it
+    -3: 256 << 10,      # M_MMAP_THRESHOLD: else it grows up to 32 MiB with what is freed, and large buffers stay
+    -1: 1 << 20,        # M_TRIM_THRESHOLD
+}
+
+
+def give_memory_back() -> bool:
+    """Let the C library return freed memory to the system soon, as a daemon wants it that now and then needs much.
+
+    To be called before the first thread begins. False where the C library has no such settings (musl).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all(mallopt(key, value) == 1 for key, value in _MALLOC.items())
+
+
 def drop_privileges(user: str) -> None:
     """Become `user` (a name or a number) for good: groups, gid, uid and all capabilities, then check.
 

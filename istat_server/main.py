@@ -84,6 +84,7 @@ def run(settings: Values, arguments: Sequence[str]) -> None:
     faults.watch(gevent.get_hub())
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, ending.set)
+    service.give_memory_back()
     raise_file_limit(settings)
     plugins = plugin_manager([builtin])
     front = Front()

@@ -49,6 +49,8 @@ FEED_BYTES = 64 << 10       # journal records handed over at once rather than at
 # A head may grow to this for each counter in it: its open bucket (64 bytes) and a minute of closed rows (24 each), so
 # that a cut writes several rows a counter, which is what makes files small, however many counters there are [bytes].
 CUT_BYTES_EACH = 200
+# Ingest waits for the head that is being written once the next one is this much over its room: two heads are held then.
+CROWDED = 1.25
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ class StatStore:
             return
         self._hand_over()
         if self._full():
-            crowded = self._rows_bytes() >= 2 * self._room()
+            crowded = self._rows_bytes() >= CROWDED * self._room()
             if crowded or self.flushing.ready():
                 self.flushing.finish()
             if not self.flushing.holding:

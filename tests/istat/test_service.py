@@ -147,3 +147,15 @@ def test_root_is_given_up_for_good(user: str, ids: tuple[int, ...]) -> None:
 @needs_root
 def test_an_unknown_user_is_told() -> None:
     assert "there is no user called 'no-such-user'" in drop("no-such-user").stderr
+
+
+def test_freed_memory_goes_back() -> None:
+    script = ("from istat import service; import os\n"
+              "assert service.give_memory_back()\n"
+              "def resident(): return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE')\n"
+              "before = resident()\n"
+              "for size in (1 << 20, 8 << 20, 24 << 20):\n"
+              "    held = [bytes([1]) * size for _ in range(4)]\n"
+              "    del held\n"
+              "assert resident() - before < 4 << 20, resident() - before\n")
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
