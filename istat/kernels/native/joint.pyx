@@ -337,10 +337,13 @@ cdef int put_joint(Coder *coder, Columns rows, Py_ssize_t first, Py_ssize_t n) n
     cdef Py_ssize_t i
     cdef int scale
     cdef const int64_t *counts = rows.count + first
-    cdef int64_t[3] a = [0, 64, 0]
-    cdef int64_t[3] b = [0, 0, 0]
+    cdef int64_t[3] a
+    cdef int64_t[3] b
     if n < LEAST_ROWS:
         return 0
+    # One by one: Cython 0.29 takes a list for a Python object here.
+    a[0], a[1], a[2] = 0, 64, 0
+    b[0], b[1], b[2] = 0, 0, 0
     if make_joint_room(coder, n):
         return NO_MEMORY
     scale = decimals(coder, rows, first, n)

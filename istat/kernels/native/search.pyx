@@ -125,7 +125,9 @@ cdef inline int compare(const char *a, Py_ssize_t a_size, const char *b, Py_ssiz
     cdef int sign = memcmp(a, b, <size_t> min(a_size, b_size))
     if sign != 0:
         return sign
-    return -1 if a_size < b_size else a_size > b_size
+    if a_size < b_size:
+        return -1
+    return 1 if a_size > b_size else 0
 
 
 cdef inline int compare_ids(NameTable table, uint64_t a, uint64_t b) noexcept nogil:
