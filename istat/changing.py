@@ -154,7 +154,22 @@ def _rename(arguments: argparse.Namespace, clock: Clock) -> None:
 
 
 COMMANDS = {
-    "delete": SubCommand("Delete counters; shows which first.", _delete_arguments, _delete),
-    "undelete": SubCommand("Bring deleted counters back.", _undelete_arguments, _undelete),
-    "rename": SubCommand("Rename a counter, or all below a prefix; shows which first.", _rename_arguments, _rename),
+    "delete": SubCommand(
+        "Delete counters; shows which first.", _delete_arguments, _delete,
+        "They are hidden at once and can be brought back for a day. A person is asked before it is done; a script "
+        "says --yes.",
+        (("istat delete 'old.host7.*'", "See what would go, and be asked"),
+         ("istat delete --list", "What was deleted and is not gone yet")),
+    ),
+    "undelete": SubCommand(
+        "Bring deleted counters back.", _undelete_arguments, _undelete,
+        "It can be done for a day at least, unless there is a new counter of the name.",
+        (("istat undelete 'old.host7.*'", "Bring back all of them"),),
+    ),
+    "rename": SubCommand(
+        "Rename a counter, or all below a prefix; shows which first.", _rename_arguments, _rename,
+        "All of them or none; refused where a name is taken. A sample of the old name makes a new counter, so change "
+        "the senders first.",
+        (("istat rename 'web.*' 'front.web.*'", "All counters below web., data and all"),),
+    ),
 }

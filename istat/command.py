@@ -11,7 +11,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,9 +24,16 @@ from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageErr
 from istat.figures import figure
 from istat.lines import sample_line
 from istat.setting_types import Address, Duration
-from istat.subcommands import Action, Load, installed, wanted
+from istat.subcommands import Action, Load, SubCommand, installed, wanted
 
+ABOUT = "Look at an istat-server, send a sample, and more."
 URL_VARIABLE = "ISTAT_URL"
+#: Environment variable -> what it is for, of all sub-commands.
+ENVIRONMENT = {
+    URL_VARIABLE: f"where the server answers, when there is no --server (default {DEFAULT_URL})",
+    tokens.TOKEN_VARIABLE: "the server's admin-token, for what changes or deletes",
+}
+HELP_WIDTH = 100            # columns of a sub-command's description
 INTERRUPTED = 130           # what shells say of SIGINT
 
 
@@ -36,7 +45,7 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = _parser(words, installed() if brought is None else brought).parse_args(words)
+        arguments = parser(words, installed() if brought is None else brought).parse_args(words)
         action: Action = arguments.action
         action(arguments, clock or SystemClock())
     except IstatError as error:
@@ -55,46 +64,69 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
     return 0
 
 
-def _parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="istat", description="Look at an istat-server, send a sample, and more.")
-    parser.add_argument("--version", action="version", version=f"istat {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.ArgumentParser:
+    """The parser of all sub-commands that the words of a command line may mean (all of them when there are none)."""
+    made = argparse.ArgumentParser(prog="istat", description=ABOUT)
+    made.add_argument("--version", action="version", version=f"istat {__version__}")
+    places = made.add_subparsers(required=True, metavar="COMMAND")
+    for name, one in sub_commands(words, brought).items():
+        text = "\n".join(textwrap.wrap(f"{one.help} {one.more}".strip(), HELP_WIDTH))
+        examples = "\n".join(f"# {purpose}\n{line}" for line, purpose in one.examples)
+        place = places.add_parser(name, help=one.help, description=text, epilog=examples,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        place.add_argument("--json", action="store_true", help="print JSON")
+        one.arguments(place)
+        place.set_defaults(action=one.action)
+    return made
 
-    def add(name: str, action: Action, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--json", action="store_true", help="print JSON")
-        command.set_defaults(action=action)
-        return command
 
-    def asks(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
-        note = f"default {url}; also from {URL_VARIABLE}"
-        command.add_argument("--server", default=url, metavar="URL", help=note)
-        return command
+def sub_commands(words: Sequence[str], brought: Mapping[str, Load]) -> dict[str, SubCommand]:
+    """Our own sub-commands, and those of `brought` that the words may mean, by name."""
+    return {**OWN, **wanted(brought, words, OWN)}
 
-    query = asks(add("query", _query, "Print what was recorded for counters."))
-    query.add_argument("names", nargs="+", metavar="NAME")
-    query.add_argument("--last", default="1h", metavar="TIME", help="how far back (default 1h)")
-    query.add_argument("--points", type=int, default=60, metavar="N", help="at most so many (default 60)")
-    query.add_argument("--columns", default="avg,min,max", help="of count sum avg min max sdev")
-    ls = asks(add("ls", _ls, "List counters whose names match a pattern with *."))
-    ls.add_argument("pattern", nargs="?", default="*")
-    ls.add_argument("--regex", action="store_true", help="the pattern is a regular expression, found anywhere")
-    ls.add_argument("--limit", type=int, default=1000, metavar="N")
-    send = add("send", _send, "Send one sample. A name that begins with * is an event counter.")
-    send.add_argument("name", metavar="NAME")
-    send.add_argument("value", type=float, metavar="VALUE")
-    send.add_argument("--to", default=f"127.0.0.1:{DEFAULT_STAT_PORT}", metavar="HOST:PORT")
-    send.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
-    asks(add("status", _status, "Print the server's figures."))
-    clock = asks(add("clock", _confirm_clock, "Tell a server that its clock is right, so that old data may go again."))
-    clock.add_argument("what", choices=["confirm"])
-    tokens.needs_token(clock)
-    for name, change in changing.COMMANDS.items():
-        change.arguments(asks(add(name, change.action, change.help)))
-    for name, more in wanted(brought, words, commands.choices).items():
-        more.arguments(add(name, more.action, more.help))
-    return parser
+
+def _asks(command: argparse.ArgumentParser) -> None:
+    """The option of a command that asks a server."""
+    url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
+    command.add_argument("--server", default=url, metavar="URL", help=f"default {url}; also from {URL_VARIABLE}")
+
+
+def _asking(more: Callable[[argparse.ArgumentParser], None]) -> Callable[[argparse.ArgumentParser], None]:
+    """The arguments of a command that asks a server, and `more`."""
+    def arguments(command: argparse.ArgumentParser) -> None:
+        _asks(command)
+        more(command)
+
+    return arguments
+
+
+def _query_arguments(command: argparse.ArgumentParser) -> None:
+    _asks(command)
+    command.add_argument("names", nargs="+", metavar="NAME", help="a counter's full name")
+    command.add_argument("--last", default="1h", metavar="TIME", help="how far back (default 1h)")
+    command.add_argument("--points", type=int, default=60, metavar="N", help="at most so many (default 60)")
+    command.add_argument("--columns", default="avg,min,max", help="of count sum avg min max sdev (default avg,min,max)")
+
+
+def _ls_arguments(command: argparse.ArgumentParser) -> None:
+    _asks(command)
+    command.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="a name with * (default all)")
+    command.add_argument("--regex", action="store_true", help="the pattern is a regular expression, found anywhere")
+    command.add_argument("--limit", type=int, default=1000, metavar="N", help="list so many at most (default 1000)")
+
+
+def _send_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="the counter's; *NAME is an event counter")
+    command.add_argument("value", type=float, metavar="VALUE", help="a number; of events how many there were")
+    to = f"127.0.0.1:{DEFAULT_STAT_PORT}"
+    command.add_argument("--to", default=to, metavar="HOST:PORT", help=f"where the server takes samples (default {to})")
+    command.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
+
+
+def _clock_arguments(command: argparse.ArgumentParser) -> None:
+    _asks(command)
+    command.add_argument("what", choices=["confirm"], help="that the server's clock is right")
+    tokens.needs_token(command)
 
 
 def _query(arguments: argparse.Namespace, clock: Clock) -> None:
@@ -191,6 +223,44 @@ def _print_json(value: Any) -> None:
     json.dump(value, sys.stdout)
     sys.stdout.write("\n")
 
+
+def _own() -> dict[str, SubCommand]:
+    """The sub-commands that need nothing but the library."""
+    changes = {name: replace(one, arguments=_asking(one.arguments)) for name, one in changing.COMMANDS.items()}
+    return {
+        "query": SubCommand(
+            "Print what was recorded for counters.", _query_arguments, _query,
+            "A line for each point that has data. Points are as far apart as needed for no more than --points of them.",
+            (("istat query cpu.user --last 6h", "The last six hours, in at most 60 points"),
+             ("istat query shop.orders --last 7d --columns count,sum --json", "Counts of a week, for a script")),
+        ),
+        "ls": SubCommand(
+            "List counters whose names match a pattern with *.", _ls_arguments, _ls,
+            "Event counters are listed with a * before the name.",
+            (("istat ls 'cpu.*'", "All counters whose names begin with cpu."),
+             ("istat ls --regex '[.]host[.]web[0-9]+$'", "All counters of web1, web2 and so on")),
+        ),
+        "send": SubCommand(
+            "Send one sample. A name that begins with * is an event counter.", _send_arguments, _send,
+            "It goes over TCP, so that a server which is not there is noticed.",
+            (("istat send shop.queue.length 17", "A gauge: the queue is 17 long now"),
+             ("istat send '*shop.orders' 3", "An event counter: three orders more")),
+        ),
+        "status": SubCommand(
+            "Print the server's figures.", _asks, _status, "",
+            (("istat status", "How is it?"),
+             ("istat status --server http://stats.example.net:8000", "How is the one over there?")),
+        ),
+        "clock": SubCommand(
+            "Tell a server that its clock is right, so that old data may go again.", _clock_arguments, _confirm_clock,
+            "A server whose clock jumped keeps all data until it is sure of the time; `istat status` says so.",
+            (("istat clock confirm --token-file token", "The time is right: go on"),),
+        ),
+        **changes,
+    }
+
+
+OWN = _own()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 
 
 class IstatError(Exception):
-    """Base of all of them. `exit_code` is distinct per class, so that scripts can branch on it."""
+    """It cannot be done for a reason that has no status of its own; a sentence says which.
+
+    Base of all of them. `exit_code` is distinct per class, so that scripts can branch on it.
+    """
 
     exit_code = 1
 
@@ -22,7 +25,7 @@ class UsageError(IstatError):
 
 
 class SettingsError(IstatError):
-    """Settings that cannot be used. `problems` has one sentence for each of them, all at once."""
+    """Settings that cannot be used; each problem is named. `problems` has a sentence for each of them."""
 
     exit_code = 78  # EX_CONFIG of sysexits.h: a service manager can be told not to restart on it
 
@@ -72,7 +75,7 @@ class UnknownCounter(BadQuery):
 
 
 class ServerUnreachable(IstatError):
-    """The server did not answer, or not as a server of ours would."""
+    """The server did not answer, or not as an istat-server would."""
 
     exit_code = 85
 
@@ -84,7 +87,7 @@ class PluginError(IstatError):
 
 
 class StoreError(IstatError):
-    """The store cannot do what was asked."""
+    """The store cannot be opened, read or written: no permission, no folder, a newer format."""
 
     exit_code = 91
 
@@ -102,6 +105,6 @@ class StoreLocked(StoreError):
 
 
 class StoreFull(StoreError):
-    """The disk, or the budget for counters, is used up."""
+    """The disk is full, or there are as many counters as there may be."""
 
     exit_code = 93

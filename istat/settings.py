@@ -102,12 +102,24 @@ class Values(Mapping[str, Any]):
         return self.sources.get(name, "default")
 
 
+@dataclass(frozen=True)
+class FlagHelp:
+    """A flag as --help and the manual page tell it: `--name WORD`. `type` is a setting's; None for a question."""
+
+    name: str
+    word: str
+    help: str
+    type: Type | None = None
+
+
 class Declaration:
     """All settings of one program.
 
     `env_prefix` is that of its environment variables ("ISTAT_SERVER"); `file` is where its TOML file
     usually lies: told in --help, read only when `--config` names it. `tables` are the top-level tables
-    which the file may hold besides settings; their contents are the caller's to check.
+    which the file may hold besides settings; their contents are the caller's to check. `actions` are flags
+    without value that the program itself answers, with their help; they are not for `load`. `examples` are
+    command lines, each with what it is for.
     """
 
     def __init__(
@@ -118,8 +130,11 @@ class Declaration:
         settings: Sequence[Setting],
         about: str = "",
         tables: Sequence[str] = (),
+        actions: Mapping[str, str] | None = None,
+        examples: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.program, self.file, self.about, self.tables = program, file, about, tuple(tables)
+        self.actions, self.examples = dict(actions or {}), tuple(examples)
         self.env_prefix = env_prefix.rstrip("_") + "_"
         self.settings = {setting.name: setting for setting in settings}
         if len(self.settings) != len(settings) or "config" in self.settings:
@@ -193,24 +208,31 @@ class Declaration:
         close = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
         return f" (did you mean {close[0]!r}?)" if close else ""
 
+    def flags(self) -> list[FlagHelp]:
+        """Every flag there is: settings, the program's own actions, and what all programs answer."""
+        settings = [FlagHelp(s.name, s.type.word, s.explanation, s.type) for s in self.settings.values()]
+        actions = [FlagHelp(name, "", text) for name, text in self.actions.items()]
+        return [
+            *settings,
+            *actions,
+            FlagHelp("config", "FILE", f"read settings from a TOML file, usually {self.file}", Path()),
+            FlagHelp("check-config", "", "report all problems of the settings, and end"),
+            FlagHelp("sample-config", "", "print a commented sample of the file, and end"),
+            FlagHelp("version", "", "print the version, and end"),
+            FlagHelp("help", "", "print this, and end"),
+        ]
+
     def help(self) -> str:
         """The text of --help."""
         lines = [f"usage: {self.program} [--config FILE] [--NAME VALUE ...]", ""]
         lines += [*textwrap.wrap(self.about, HELP_WIDTH), ""] if self.about else []
-        entries = [(f"--{s.name} {s.type.word}".rstrip(), s.explanation) for s in self.settings.values()]
-        entries += [
-            ("--config FILE", f"read settings from a TOML file, usually {self.file}"),
-            ("--check-config", "report all problems of the settings, and end"),
-            ("--sample-config", "print a commented sample of the file, and end"),
-            ("--version", "print the version, and end"),
-            ("--help", "print this, and end"),
-        ]
-        for flag, text in entries:
-            lines.append(f"  {flag}")
-            lines += textwrap.wrap(text, HELP_WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
-        lines += ["", "Each can also be given as an environment variable, such as"]
+        for flag in self.flags():
+            lines.append(f"  --{flag.name} {flag.word}".rstrip())
+            lines += textwrap.wrap(flag.help, HELP_WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines += ["", "Each setting can also be given as an environment variable, such as"]
         first = next(iter(self.settings))
         lines += [f"{self.variable(first)} for --{first}. Flags win over those, and those over the file."]
+        lines += ["", *(text for line, purpose in self.examples for text in (f"# {purpose}", line))]
         return "\n".join(lines) + "\n"
 
     def sample(self) -> str:

@@ -22,11 +22,17 @@ Load = Callable[[], object]
 
 @dataclass(frozen=True)
 class SubCommand:
-    """One sub-command. `--json` is always among its options; `action` prints, and raises IstatError in a sentence."""
+    """One sub-command. `--json` is always among its options; `action` prints, and raises IstatError in a sentence.
+
+    `more`: what --help and the manual page say beyond the sentence `help`; `examples`: command lines, each with
+    what it is for.
+    """
 
     help: str
     arguments: Callable[[argparse.ArgumentParser], None]
     action: Action
+    more: str = ""
+    examples: tuple[tuple[str, str], ...] = ()
 
 
 def installed() -> dict[str, Load]:

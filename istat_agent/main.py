@@ -27,7 +27,7 @@ from istat_agent.schedule import Threads
 
 log = logging.getLogger("istat_agent")
 
-ACTIONS = ("--check-config", "--once", "--list-collectors")
+ACTIONS = ("--check-config", *(f"--{name}" for name in DECLARATION.actions))
 PAUSE = 1.0  # seconds between the two readings of --once
 
 

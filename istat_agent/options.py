@@ -26,11 +26,18 @@ DECLARATION = Declaration(
     env_prefix="ISTAT_AGENT",
     file="/etc/istatd/agent.toml",
     about=(
-        "Runs collectors on this machine and sends what they report to a server. Besides the settings:"
-        " --once prints what would be sent, --list-collectors prints what there is. Options of a collector"
+        "Runs collectors on this machine and sends what they report to a server. Options of a collector"
         " stand in the table [plugins.NAME] of the settings file."
     ),
     tables=("plugins",),
+    actions={
+        "once": "print what would be sent, once, and end",
+        "list-collectors": "print which collectors there are and what keeps any from running, and end",
+    },
+    examples=[
+        ("istat-agent --once", "See what this machine would report"),
+        ("istat-agent --server stats.example.net --tags class.web", "Send it to another machine, for a class too"),
+    ],
     settings=[
         Setting(
             "server", Address(STAT_PORT), f"127.0.0.1:{STAT_PORT}", "where samples are sent to, over UDP"

@@ -66,6 +66,12 @@ RELOADABLE = frozenset({"log-level", "log-file", "max-connections"})
 DECLARATION = Declaration(
     "istat-server", "ISTAT_SERVER", "/etc/istatd/server.toml", SETTINGS,
     about="Collects samples of named statistics, keeps them as buckets at several retention levels, and "
-          "answers queries about them over HTTP.",
+          "answers queries about them over HTTP. A sample is a line such as `cpu.user 12.5`, sent by UDP or TCP to "
+          "stat-port; the page is at http-port.",
     tables=("plugins",),
+    examples=[
+        ("istat-server --config /etc/istatd/server.toml --check-config", "See whether a changed file is right"),
+        ("istat-server --stat-port 0 --http-port 0 --store /tmp/try", "Try it on free ports, with a store of its own"),
+        ("istat-server --sample-config", "See every setting with its default, as a file"),
+    ],
 )

@@ -1,5 +1,10 @@
 """Sub-commands of `istat` that work on a store: each module has a COMMAND (istat/subcommands.py)."""
 
+from functools import partial
+from pkgutil import resolve_name
+
+from istat.subcommands import Load
+
 #: Sub-command -> where its COMMAND is; the same as the entry points in pyproject.toml.
 COMMANDS = {
     "backup": "istat_server.tools.backing:BACKUP",
@@ -10,3 +15,8 @@ COMMANDS = {
     "restore": "istat_server.tools.backing:RESTORE",
     "retention": "istat_server.tools.retention:COMMAND",
 }
+
+
+def brought() -> dict[str, Load]:
+    """Name -> how to load it: what installed entry points give, for where nothing is installed."""
+    return {name: partial(resolve_name, place) for name, place in COMMANDS.items()}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
-from pkgutil import resolve_name
 
 from istat import command
-from istat_server.tools import COMMANDS
+from istat_server.tools import brought
 
 if __name__ == "__main__":
-    sys.exit(command.main(brought={name: partial(resolve_name, place) for name, place in COMMANDS.items()}))
+    sys.exit(command.main(brought=brought()))

@@ -26,7 +26,7 @@ def _backup(arguments: argparse.Namespace, clock: Clock) -> None:
 
 
 def _restore_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("backup", type=Path, metavar="BACKUP")
+    parser.add_argument("backup", type=Path, metavar="BACKUP", help="what istat backup made")
     parser.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder, to be the store")
 
 
@@ -44,5 +44,14 @@ def _tell(arguments: argparse.Namespace, made: backup.Made, text: str) -> None:
           f"{made.linked:,} linked, {made.copied:,} copied), {made.segments} segments of the journal")
 
 
-BACKUP = SubCommand("Make a consistent copy of a store, also while a server writes.", _backup_arguments, _backup)
-RESTORE = SubCommand("Make a store of a backup, reading every byte of it.", _restore_arguments, _restore)
+BACKUP = SubCommand(
+    "Make a consistent copy of a store, also while a server writes.", _backup_arguments, _backup,
+    "Files are hard links on the store's device, copies elsewhere; made again to the same folder only what is new is "
+    "copied. Run it as the user that the store belongs to.",
+    (("istat backup --store /var/lib/istatd/server /backup/istatd", "A backup, or a newer one in its place"),),
+)
+RESTORE = SubCommand(
+    "Make a store of a backup, reading every byte of it.", _restore_arguments, _restore,
+    "The backup stays as it is.",
+    (("istat restore /backup/istatd /var/lib/istatd/server", "Bring it back, with the server stopped"),),
+)

@@ -52,4 +52,9 @@ def _print(report: checking.Report, repaired: repairing.Repair | None) -> None:
           + (f"{len(report.errors)} errors" if report.errors else "all sound"))
 
 
-COMMAND = SubCommand("Read every byte of a store and say what is wrong with it.", _arguments, _check)
+COMMAND = SubCommand(
+    "Read every byte of a store and say what is wrong with it.", _arguments, _check,
+    "Ends with status 0 when all is sound and with 90 when something is wrong; each file is named.",
+    (("istat check /var/lib/istatd/server", "Is all well? A server may run"),
+     ("istat check --repair /var/lib/istatd/server", "Save what is whole, with the server stopped")),
+)

@@ -110,4 +110,8 @@ def _print_json(value: Any, indent: int | None = None) -> None:
     sys.stdout.write("\n")
 
 
-COMMAND = SubCommand("Print what is in a file of a store, ours or istatd's.", _arguments, _dump)
+COMMAND = SubCommand(
+    "Print what is in a file of a store, ours or istatd's.", _arguments, _dump,
+    "What kind of file it is, is seen from its first bytes.",
+    (("istat dump /var/lib/istatd/server/MANIFEST", "Which files the store consists of"),),
+)

@@ -135,7 +135,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--store", type=Path, metavar="DIR", help="a store that no server has open")
     place.add_argument("--server", metavar="URL", help="a running server")
-    parser.add_argument("--format", choices=FORMATS, default="csv")
+    parser.add_argument("--format", choices=FORMATS, default="csv", help="default csv")
     parser.add_argument("--output", type=Path, metavar="PATH", help="a file, of istatd a folder (default: print CSV)")
     parser.add_argument("--from", dest="start", metavar="TIME", help="Unix seconds, ISO 8601, or as far back as 6h")
     parser.add_argument("--to", dest="end", metavar="TIME", help="up to then, exclusive (default now)")
@@ -231,4 +231,10 @@ def _writer(arguments: argparse.Namespace) -> Iterator[Writer]:
         yield RingWriter(arguments.output)
 
 
-COMMAND = SubCommand("Write buckets of a store or a server to CSV, Parquet or istatd's files.", _arguments, _export)
+COMMAND = SubCommand(
+    "Write buckets of a store or a server to CSV, Parquet or istatd's files.", _arguments, _export,
+    "CSV and Parquet have each bucket once, at the finest level that holds it; istatd's files have every level whole. "
+    "Parquet needs pyarrow.",
+    (("istat export --server http://127.0.0.1:8000 --from 1d 'cpu.*' > cpu.csv", "A day of some counters, as CSV"),
+     ("istat export --store /backup/istatd --format parquet --output all.parquet", "A whole store that is not in use")),
+)

@@ -226,4 +226,11 @@ def _report(sources: list[Source], notes: list[Import], arguments: argparse.Name
             print(f"istat: {text}", file=sys.stderr)
 
 
-COMMAND = SubCommand("Import buckets of other systems into a store that no server has open.", _arguments, _import)
+COMMAND = SubCommand(
+    "Import buckets of other systems into a store that no server has open.", _arguments, _import,
+    "It takes folders of istatd and of Graphite (whisper), RRD files (with rrdtool) and CSV. What was interrupted is "
+    "gone on with by the same command; what is there already is not taken twice.",
+    (("istat import --store /var/lib/istatd/server --dry-run /var/db/istatd", "What would come from istatd?"),
+     ("istat import --store /var/lib/istatd/server --prefix graphite. /var/lib/graphite/whisper",
+      "Graphite's counters, below a name of their own")),
+)

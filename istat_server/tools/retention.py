@@ -61,4 +61,9 @@ def _size(amount: Amount) -> str:
     return f"{amount.bytes / 1e6:.1f} MB" if amount.bytes >= 1e5 else f"{amount.bytes} bytes"
 
 
-COMMAND = SubCommand("Tell what another retention would do to a store.", _arguments, _retention)
+COMMAND = SubCommand(
+    "Tell what another retention would do to a store.", _arguments, _retention,
+    "Levels are written interval:time, finest first, such as 10s:10d,5m:1y9d; rules PATTERN = LEVELS, separated by "
+    "semicolons. Nothing is changed: that is done by istat-server, started with them.",
+    (("istat retention --store /var/lib/istatd/server --plan 10s:30d,5m:2y,1h:6y12d", "What would keeping more do?"),),
+)

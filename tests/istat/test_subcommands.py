@@ -57,5 +57,5 @@ def test_one_that_cannot_be_loaded_says_so_and_harms_no_other(capsys: pytest.Cap
 
 
 def test_our_own_commands_load_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_status", lambda arguments, clock: None)
+    monkeypatch.setitem(command.OWN, "status", SubCommand("Look.", lambda parser: None, lambda arguments, clock: None))
     assert command.main(["status"], None, {"status": broken, "pony": broken}) == 0

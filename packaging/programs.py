@@ -1,0 +1,136 @@
+"""What our programs take on their command lines, in one form: from the settings' declarations and from argparse.
+
+Knows neither roff nor the shell: manpages.py and bashcompletion.py write them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from istat import command
+from istat.errors import IstatError, PluginError, SettingsError
+from istat.settings import Choice, Declaration, FlagHelp, Many, Path
+from istat.settings import Flag as YesOrNo
+from istat.subcommands import SubCommand
+from istat_agent.options import DECLARATION as AGENT
+from istat_server.options import DECLARATION as SERVER
+from istat_server.tools import COMMANDS, brought
+
+DAEMONS = {"istat-server": SERVER, "istat-agent": AGENT}
+# Modules, besides istat.errors, whose errors end a program.
+_SERVER_ERRORS = ("istat_server.main", "istat_server.ingest.sockets", "istat_server.store.statstore")
+_TOOL_ERRORS = ("istat_server.foreign.ring", "istat_server.foreign.rrd", "istat_server.foreign.whisper")
+DONE = {"istat": "done", "istat-server": "ended by SIGTERM or SIGINT, everything written", "istat-agent":
+        "ended by SIGTERM or SIGINT, everything sent"}
+INTERRUPTED = "stopped by SIGINT, such as Ctrl-C"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A flag, or (without `flags`) a word in its place. `value` stands for what it takes; none when empty.
+
+    `words` are all it may be; `files`: it is a path.
+    """
+
+    flags: tuple[str, ...]
+    value: str
+    help: str
+    words: tuple[str, ...] = ()
+    files: bool = False
+    required: bool = False
+    many: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command or a sub-command, whose name has a blank then."""
+
+    name: str
+    section: int
+    help: str
+    more: str
+    options: tuple[Option, ...]
+    examples: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def page(self) -> str:
+        """The name of its manual page."""
+        return self.name.replace(" ", "-")
+
+
+def daemon(declaration: Declaration) -> Program:
+    """A program that is all settings."""
+    help, _stop, more = declaration.about.partition(". ")
+    options = tuple(option for flag in declaration.flags() for option in _of_setting(flag))
+    return Program(declaration.program, 8, help.rstrip("."), more, options, declaration.examples)
+
+
+def _of_setting(flag: FlagHelp) -> Iterator[Option]:
+    inner = flag.type.of if isinstance(flag.type, Many) else flag.type
+    words = inner.words if isinstance(inner, Choice) else ()
+    names = (f"--{flag.name}",)
+    if isinstance(flag.type, YesOrNo):
+        names = (f"--{flag.name}", f"--no-{flag.name}")
+    if flag.name == "help":
+        names = ("--help", "-h")
+    yield Option(names, flag.word, flag.help, words, isinstance(inner, Path))
+
+
+def tool() -> tuple[Program, list[Program]]:
+    """The command `istat`, and its sub-commands: our own, and those in the tree's list."""
+    parser = command.parser([], brought())
+    found = command.sub_commands([], brought())
+    missing = COMMANDS.keys() - found.keys()
+    if missing:
+        raise PluginError(f"cannot be loaded: istat {', '.join(sorted(missing))}")
+    places = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    programs = [_sub_command(name, one, places.choices[name]) for name, one in sorted(found.items())]
+    options = tuple(_of_action(action) for action in parser._actions if action is not places)
+    return Program("istat", 1, command.ABOUT.rstrip("."), "", options), programs
+
+
+def _sub_command(name: str, one: SubCommand, parser: argparse.ArgumentParser) -> Program:
+    options = tuple(_of_action(action) for action in parser._actions)
+    return Program(f"istat {name}", 1, one.help.rstrip("."), one.more, options, one.examples)
+
+
+def _of_action(action: argparse.Action) -> Option:
+    takes = action.nargs != 0
+    words = tuple(str(word) for word in action.choices or ())
+    value = str(action.metavar or "|".join(words) or action.dest.upper()) if takes else ""
+    text = (action.help or "") % {**vars(action), "prog": "istat"}
+    many = action.nargs in ("*", "+")
+    needed = action.required and action.nargs not in ("*", "?")
+    return Option(tuple(action.option_strings), value, text, words, action.type is pathlib.Path, needed, many)
+
+
+def exit_statuses(program: str) -> dict[int, str]:
+    """Exit status -> what it means, from the errors that the program ends by. `program`: a command's name."""
+    if program == "istat-agent":
+        errors: set[type[IstatError]] = {IstatError, SettingsError}
+    elif program == "istat-server":
+        errors = {e for e in _all_errors(_SERVER_ERRORS) if e.exit_code in (1, 78) or 86 <= e.exit_code <= 93}
+    else:
+        errors = {e for e in _all_errors(_TOOL_ERRORS) if e is not SettingsError}
+    meanings: dict[int, str] = {0: DONE[program]}
+    if program == "istat":
+        meanings[command.INTERRUPTED] = INTERRUPTED
+    for error in errors:
+        meanings.setdefault(error.exit_code, meaning(error))
+    return dict(sorted(meanings.items()))
+
+
+def _all_errors(modules: tuple[str, ...]) -> set[type[IstatError]]:
+    named: list[Any] = [import_module(name) for name in ("istat.errors", *modules)]
+    values = (value for module in named for value in vars(module).values())
+    return {value for value in values if isinstance(value, type) and issubclass(value, IstatError)}
+
+
+def meaning(error: type[IstatError]) -> str:
+    """The first sentence of an error's docstring."""
+    return (error.__doc__ or "").partition("\n")[0].partition(". ")[0].rstrip(".")
