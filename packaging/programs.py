@@ -73,7 +73,7 @@ def daemon(declaration: Declaration) -> Program:
 def _of_setting(flag: FlagHelp) -> Iterator[Option]:
     inner = flag.type.of if isinstance(flag.type, Many) else flag.type
     words = inner.words if isinstance(inner, Choice) else ()
-    names = (f"--{flag.name}",)
+    names: tuple[str, ...] = (f"--{flag.name}",)
     if isinstance(flag.type, YesOrNo):
         names = (f"--{flag.name}", f"--no-{flag.name}")
     if flag.name == "help":
