@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import lcm
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from istat.errors import BadQuery
 from istat.retention import DAY, Ladder
@@ -40,12 +40,19 @@ class Grid:
         return self.start + self.points * self.interval
 
 
-def covering_level(ladder: Ladder, start: int, now: int) -> int:
-    """The finest level whose retention still covers `start`; the coarsest when none does."""
-    for index, level in enumerate(ladder.levels):
-        if start >= now - level.keep:
+class Held(NamedTuple):
+    """The levels of some counters, and per level since when it has all there is (() for ever): Store.full_from."""
+
+    ladder: Ladder
+    full_from: tuple[int, ...] = ()
+
+
+def covering_level(held: Held, start: int, now: int) -> int:
+    """The finest level that has what came since `start`, by its retention; the coarsest when none does."""
+    for index, level in enumerate(held.ladder.levels):
+        if start >= now - level.keep and (not held.full_from or start >= held.full_from[index]):
             return index
-    return len(ladder.levels) - 1
+    return len(held.ladder.levels) - 1
 
 
 def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int, int]:
@@ -76,13 +83,13 @@ def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int,
     return start - start % target, _up(end, target), target
 
 
-def fit(ladders: Collection[Ladder], start: int, end: int, points: int, now: int) -> Grid:
+def fit(kinds: Collection[Held], start: int, end: int, points: int, now: int) -> Grid:
     """Our grid for [start, end): at most `points` cells, one more where the range is not aligned.
 
     The interval is a multiple of a level's of each ladder that divides a day, or whole days.
     """
     wanted = max(1, -(-(end - start) // points))
-    return fit_intervals([_served(ladder, start, wanted, now) for ladder in ladders], start, end, points)
+    return fit_intervals([_served(held, start, wanted, now) for held in kinds], start, end, points)
 
 
 def fit_intervals(intervals: Iterable[int], start: int, end: int, points: int) -> Grid:
@@ -92,19 +99,20 @@ def fit_intervals(intervals: Iterable[int], start: int, end: int, points: int) -
     return Grid(first, interval, (_up(end, interval) - first) // interval)
 
 
-def _served(ladder: Ladder, start: int, wanted: int, now: int) -> int:
+def _served(held: Held, start: int, wanted: int, now: int) -> int:
     """The interval of a ladder's level that serves cells of `wanted` seconds."""
-    level = covering_level(ladder, start, now)
+    ladder, level = held.ladder, covering_level(held, start, now)
     while level + 1 < len(ladder.levels) and ladder.levels[level + 1].interval <= wanted:
         level += 1
     return ladder.levels[level].interval
 
 
-def level_for(ladder: Ladder, grid: Grid, start: int, now: int) -> int:
+def level_for(held: Held, grid: Grid, start: int, now: int) -> int:
     """The level to fill a grid from that was made with this ladder: the coarsest that its cells are made up of
     (the least to read); when all that cover `start` are coarser, the finest of those."""
-    level = covering_level(ladder, start, now)
-    fitting = [index for index, one in enumerate(ladder.levels) if index > level and grid.interval % one.interval == 0]
+    level = covering_level(held, start, now)
+    coarser = range(level + 1, len(held.ladder.levels))
+    fitting = (index for index in coarser if grid.interval % held.ladder.levels[index].interval == 0)
     return max(fitting, default=level)
 
 

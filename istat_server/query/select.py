@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from istat.errors import BadQuery
 from istat.kernels import columns
 from istat.retention import Ladder, Level
-from istat_server.query.reduce import Grid, covering_level, fit, fit_intervals, level_for, normalise, to_grid
+from istat_server.query.reduce import Grid, Held, covering_level, fit, fit_intervals, level_for, normalise, to_grid
 from istat_server.store.interface import Counter, Store
 
 if TYPE_CHECKING:
@@ -79,24 +79,24 @@ def series(
         else:
             found[counter.id] = counter
     counters = list(found.values())
-    families = _by_ladder(store, counters)
-    levels = {ladder: _named_level(ladder, named) for ladder in families or [store.ladder]}
+    families = _by_levels(store, counters)
+    levels = {held: _named_level(held.ladder, named) for held in families or [Held(store.ladder)]}
     if named:
-        intervals = [ladder.stored[level].interval for ladder, level in levels.items() if level is not None]
+        intervals = [held.ladder.stored[level].interval for held, level in levels.items() if level is not None]
         if not intervals:
             raise BadQuery(f"none of these counters has a level called {named!r}")
         grid = fit_intervals(intervals, start, end, points)
     else:
         grid = fit(levels, start, end, points, now)
     read: dict[int, Columns] = {}
-    for ladder, some in families.items():
+    for held, some in families.items():
         if read:
             between()
-        level = levels[ladder] if named else level_for(ladder, grid, start, now)
+        level = levels[held] if named else level_for(held, grid, start, now)
         if level is None:
             rows = [_no_rows() for _ in some]
         else:
-            rows = _read(store, some, grid, ladder, level, now + 1, between)
+            rows = _read(store, some, grid, held.ladder, level, now + 1, between)
         read.update(zip((counter.id for counter in some), rows))
     return Series(grid, counters, [read[counter.id] for counter in counters], missing)
 
@@ -110,11 +110,11 @@ def _no_rows() -> Columns:
     return made
 
 
-def _by_ladder(store: Store, counters: Sequence[Counter]) -> dict[Ladder, list[Counter]]:
+def _by_levels(store: Store, counters: Sequence[Counter]) -> dict[Held, list[Counter]]:
     """The counters by the levels that they have."""
-    found: dict[Ladder, list[Counter]] = {}
+    found: dict[Held, list[Counter]] = {}
     for counter in counters:
-        found.setdefault(store.ladder_of(counter.id), []).append(counter)
+        found.setdefault(Held(store.ladder_of(counter.id), store.full_from(counter.id)), []).append(counter)
     return found
 
 
@@ -158,10 +158,11 @@ def buckets(
     if end > LATEST:
         raise BadQuery("times are Unix seconds; this looks like milliseconds")
     read: dict[int, Buckets] = {}
-    for ladder, some in _by_ladder(store, counters).items():
+    for held, some in _by_levels(store, counters).items():
         if read:
             between()
-        index = _season_covering(ladder, start, now) if trailing else covering_level(ladder, start, now)
+        ladder = held.ladder
+        index = _season_covering(ladder, start, now) if trailing else covering_level(held, start, now)
         if index is None:
             # istatd gives the interval of its longest seasonal file, and that of a level where there is none.
             longest = max(ladder.seasons, key=lambda season: season.season, default=ladder.coarsest)
@@ -195,8 +196,8 @@ def buckets_at_most(
 ) -> int:
     """How many buckets `buckets` may give in all, so that a caller can refuse too much beforehand."""
     total = 0
-    for ladder, some in _by_ladder(store, counters).items():
-        index = _season_covering(ladder, start, now) if trailing else covering_level(ladder, start, now)
+    for held, some in _by_levels(store, counters).items():
+        index = _season_covering(held.ladder, start, now) if trailing else covering_level(held, start, now)
         if index is not None:
-            total += len(some) * _istatd_grid(ladder.stored[index], start, end, most)[0].points
+            total += len(some) * _istatd_grid(held.ladder.stored[index], start, end, most)[0].points
     return total

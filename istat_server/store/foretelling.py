@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from istat.errors import StoreError
-from istat.retention import Ladder, Rules
+from istat.retention import Ladder, Rules, format_duration
 from istat_server.store import journal, manifest, opening
 from istat_server.store.manifest import FileEntry, Manifest
-from istat_server.store.policies import reconcile
+from istat_server.store.policies import fits, reconcile, season_like
 from istat_server.store.reading import source_level
 
 # A server that is busy replaces its MANIFEST every two minutes: a few attempts always find it at rest.
@@ -45,7 +45,7 @@ class Change:
     moved: Amount = field(default_factory=Amount)       # written anew in the background
     dropped: Amount = field(default_factory=Amount)     # of levels that go, or older than is kept
     until: dict[str, int] = field(default_factory=dict)
-    lost: dict[str, str] = field(default_factory=dict)  # old level -> why its data cannot be kept
+    goes: dict[str, str] = field(default_factory=dict)  # old level that is no more -> what becomes of its data
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def foretell(state: Manifest, names: Names, rules: Rules, now: int) -> list[Chan
         if change.new:
             change.until = {level.name: level.keep for level in Ladder.parse(change.new).levels}
         if change.new and change.old and change.new != change.old:
-            change.lost = _lost(Ladder.parse(change.old), Ladder.parse(change.new))
+            change.goes = _goes(Ladder.parse(change.old), Ladder.parse(change.new))
     return list(found.values())
 
 
@@ -127,12 +127,29 @@ def _files(found: dict[str, Change], state: Manifest, after: Manifest, now: int)
             change.stays.add(entry)
 
 
-def _lost(old: Ladder, new: Ladder) -> dict[str, str]:
-    """Old levels that no new level takes its data from, and that say more, or longer, than the others."""
-    used = {source_level(old, new, level) for level in range(len(new.levels))}
-    lost = {}
-    for index, level in enumerate(old.levels):
-        if index not in used:
-            coarser = [one for one in new.levels if one.interval >= level.interval]
-            lost[level.name] = f"only {coarser[0].name} and coarser remain" if coarser else "no level is as coarse"
-    return lost
+def _goes(old: Ladder, new: Ladder) -> dict[str, str]:
+    """Old levels that are no more, each with what becomes of its data."""
+    kept = {level.interval for level in new.levels}
+    found = {level.name: _fate(old, index, new) for index, level in enumerate(old.levels) if level.interval not in kept}
+    anew = not fits(old, new)
+    for season in old.seasons:
+        if season_like(season, new) is None:
+            found[season.name] = "its files go soon after the restart"
+        elif anew:
+            found[season.name] = "begins anew"
+    return found
+
+
+def _fate(old: Ladder, index: int, new: Ladder) -> str:
+    """What becomes of the data of an old level whose interval no new one has."""
+    level, sources = old.levels[index], [source_level(old, new, to) for to in range(len(new.levels))]
+    coarser = next((to for to, one in enumerate(new.levels) if one.interval >= level.interval), None)
+    if coarser is None:
+        return "its data are lost: no level is as coarse"
+    if index in sources:
+        return f"its files go once {new.levels[sources.index(index)].name} is written from them"
+    source, there = sources[coarser], new.levels[coarser]
+    text = f"its files go soon after the restart; {there.name} has the same samples"
+    if source is not None and old.levels[source].keep < min(level.keep, there.keep):
+        text += f" of the last {format_duration(old.levels[source].keep)}; what is older is lost"
+    return text

@@ -70,6 +70,7 @@ class Policy:
     heir: int | None = None     # the policy that took over its counters, and takes over its files
     moved: int = 0              # of what is older than this [Unix s] the heir has it all
     origins: tuple[tuple[int, int], ...] = ()   # (policy, end): its counters may have rows older than end there
+    full_from: tuple[int, ...] = ()     # per level: what is older than this [Unix s] may be in coarser levels only
 
     @property
     def ladder(self) -> Ladder:
@@ -197,7 +198,8 @@ def _decoded(fields: dict[str, Any]) -> Manifest:
 
 def _policy(fields: dict[str, Any]) -> Policy:
     origins = tuple((number, end) for number, end in fields.get("origins", ()))
-    return Policy(**{**fields, "derived": frozenset(fields["derived"]), "origins": origins})
+    full_from = tuple(fields.get("full_from", ()))
+    return Policy(**{**fields, "derived": frozenset(fields["derived"]), "origins": origins, "full_from": full_from})
 
 
 def save(folder: Path, manifest: Manifest) -> None:

@@ -110,6 +110,10 @@ class MemoryStore:
         """See Store.ladder_of."""
         return self._ladders[id]
 
+    def full_from(self, id: int) -> tuple[int, ...]:
+        """See Store.full_from."""
+        return ()
+
     def count(self) -> int:
         """See Store.count."""
         return self._names.count()

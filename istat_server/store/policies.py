@@ -7,11 +7,12 @@ stays where it was, and is kept for as long as its old rule says.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from istat.retention import Ladder, Rule, Rules
+from istat.retention import Ladder, Rule, Rules, Season
 from istat_server.store.manifest import DERIVED, FINE, Family, FileEntry, Manifest, Policy
+from istat_server.store.reading import source_level
 
 
 def first_policies(rules: Rules) -> tuple[Policy, ...]:
@@ -67,7 +68,8 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
         if entry.level < len(old.ladder.levels):
             level = level_of.get(old.ladder.levels[entry.level].interval)
         else:
-            level = _season_like(old.ladder, entry.level, new.ladder)
+            season = season_like(old.ladder.seasons[entry.level - len(old.ladder.levels)], new.ladder)
+            level = None if season is None else len(new.ladder.levels) + season
         if level is not None and (whole or (level == 0 and entry.kind == FINE)):
             files.append(_relabelled(entry, new, level))
         else:
@@ -78,7 +80,8 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
     derived = _split(family, new.ladder) if whole else frozenset()
     kept = old.derived if whole or old.ladder.finest.interval != new.ladder.finest.interval else _bare(family)
     state = state.with_policy(replace(old, leaving=True, heir=new.number, moved=moved, derived=kept, origins=()))
-    state = state.with_policy(replace(new, derived=derived, origins=origins))
+    state = state.with_policy(replace(new, derived=derived, origins=origins,
+                                      full_from=_full_from(old, new.ladder, state.saved)))
     for policy in state.policies:       # rows of counters that have another rule by now are taken over as well
         until = dict(policy.origins).get(old.number)
         if until is not None and policy.number != new.number:
@@ -86,13 +89,24 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
     return state.with_files(files, [entry.path for entry in family.files])
 
 
-def _season_like(old: Ladder, level: int, new: Ladder) -> int | None:
-    """The new level that goes on with an old seasonal one."""
-    was = old.seasons[level - len(old.levels)]
+def _full_from(old: Policy, new: Ladder, saved: int) -> tuple[int, ...]:
+    """Per new level since when it has all there is, by what the old levels kept when the store was last written."""
+    found = []
+    for level in range(len(new.levels)):
+        source = source_level(old.ladder, new, level)
+        if source is None:
+            found.append(saved)
+        else:
+            before = old.full_from[source] if old.full_from else 0
+            found.append(max(before, saved - old.ladder.levels[source].keep, 0))
+    return tuple(found)
+
+
+def season_like(was: Season, new: Ladder) -> int | None:
+    """Which of the new seasonal levels goes on with an old one."""
     same = (index for index, one in enumerate(new.seasons)
             if (one.interval, one.season, one.weight) == (was.interval, was.season, was.weight))
-    found = next(same, None)
-    return None if found is None else len(new.levels) + found
+    return next(same, None)
 
 
 def _relabelled(entry: FileEntry, policy: Policy, level: int) -> FileEntry:
@@ -175,12 +189,26 @@ def reassigned(names: Iterable[tuple[int, bytes]], policy_of: Callable[[int], in
     return found
 
 
-def with_origins(state: Manifest, pairs: Iterable[tuple[int, int]]) -> Manifest:
+def _with_full_from(state: Manifest, pairs: Iterable[tuple[int, int]]) -> Manifest:
+    """A new rule's levels had nothing before; those of a rule with counters of its own are taken as they were."""
+    with_files = {entry.policy for entry in state.files}
+    found: dict[int, tuple[int, ...]] = {}
+    for source, to in sorted(pairs):
+        policy = state.policy(to)
+        if to not in with_files and not policy.origins:
+            one = _full_from(state.policy(source), policy.ladder, state.saved)
+            found[to] = tuple(map(max, found.get(to, one), one))
+    for to, full_from in found.items():
+        state = state.with_policy(replace(state.policy(to), full_from=full_from))
+    return state
+
+
+def with_origins(state: Manifest, pairs: Collection[tuple[int, int]]) -> Manifest:
     """The MANIFEST for counters of one policy that get another: (from, to).
 
     A policy whose rule is gone may have had any of the counters.
     """
-    end = max((entry.end for entry in state.files), default=0)
+    state, end = _with_full_from(state, pairs), max((entry.end for entry in state.files), default=0)
     gone = [policy for policy in state.policies if policy.leaving and policy.heir is None]
     wanted = {(one.number, live.number) for one in gone for live in state.policies if not live.leaving} | set(pairs)
     for source, to in sorted(wanted):

@@ -355,6 +355,10 @@ class StatStore:
         """The levels of a counter."""
         return self.ladders[self.engine.policy(id)]
 
+    def full_from(self, id: int) -> tuple[int, ...]:
+        """Per level of a counter since when it has all there is; () for ever."""
+        return self.files.manifest.policy(self.engine.policy(id)).full_from
+
     def count(self) -> int:
         """How many counters there are."""
         return len(self.catalogue)

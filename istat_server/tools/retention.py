@@ -53,8 +53,8 @@ def _tell(change: Change) -> None:
             print(f"  {label:<19} {amount.files}, {_size(amount)}")
     for level, seconds in change.until.items():
         print(f"  {'kept: ' + level:<19} {format_duration(seconds)}")
-    for level, why in change.lost.items():
-        print(f"  {'dropped: ' + level:<19} {why}")
+    for level, fate in change.goes.items():
+        print(f"  {'goes: ' + level:<19} {fate}")
 
 
 def _size(amount: Amount) -> str:

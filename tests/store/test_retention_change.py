@@ -13,6 +13,7 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.retention import Ladder, Rule, Rules
+from istat_server.query.select import series
 from istat_server.store import checking
 from istat_server.store.housekeeping import Interrupted
 from istat_server.store.interface import Kind
@@ -278,6 +279,46 @@ def test_a_check_finds_nothing_wrong_at_any_stage(folder: Path, clock: FakeClock
             store.compact()
         store.close()
         assert not checking.check(folder).findings
+
+
+def ask(store: StatStore, name: str, start: int, end: int, points: int, now: int) -> tuple[int, list[Row]]:
+    found = series(store, [name], start, end, points, now)
+    return found.grid.interval, found.rows[0].rows()
+
+
+def test_what_a_longer_level_does_not_have_yet_is_answered_from_a_coarser_one(folder: Path, clock: FakeClock) -> None:
+    was = before(folder, clock)
+    now = int(clock.now())
+    start = now - 5 * 3600
+    for retention, interval in (("10s:12h,1m:1d,10m:8d", 60), ("10s:20h,10m:8d", 600), ("10s:1d,20m:8d", 1200)):
+        store = opened(folder, clock, retention)
+        for _ in range(2):
+            found = ask(store, "db.g", start, start + 3600, 3600, now)
+            assert found[0] == interval
+            wanted = [row for row in was["db.g", 60] if start <= row[0] < start + 3600]
+            assert sum(row[1] for row in found[1]) == sum(row[1] for row in wanted)
+            assert ask(store, "db.g", now - 3600, now, 3600, now)[0] == 10
+            store.compact()
+        store.close()
+    clock.advance(86400)        # what is asked for now came after the change
+    store = opened(folder, clock, "10s:1d,20m:8d")
+    assert ask(store, "db.g", now, now + 3600, 3600, now + 86400)[0] == 10
+    store.close()
+
+
+def test_a_new_rules_counters_are_answered_from_levels_that_they_had(folder: Path, clock: FakeClock) -> None:
+    was = before(folder, clock)
+    now = int(clock.now())
+    start = now - 5 * 3600
+    rules = Rules(Ladder.parse(OLD), (Rule.parse("db.** = 10s:12h,5m:2d"),))
+    for _ in range(2):
+        store = opened(folder, clock, rules)
+        for name, interval in (("db.g", 300), ("web.g", 60)):
+            found = ask(store, name, start, start + 3600, 3600, now)
+            wanted = [row for row in was[name, 60] if start <= row[0] < start + 3600]
+            assert found[0] == interval
+            assert sum(row[1] for row in found[1]) == sum(row[1] for row in wanted)
+        store.close()
 
 
 def test_the_same_rules_change_nothing(folder: Path, clock: FakeClock) -> None:

@@ -48,7 +48,7 @@ def test_what_is_said_is_what_happens(tmp_path: Path, clock: FakeClock, capsys: 
         assert sum(policy == number for path, policy in live.items() if path in files) == change["adopted"]["files"]
         assert sum(policy != number for path, policy in live.items() if path in files) == change["moved"]["files"]
     gone = {"10s", "1m", "10m"} - {level.name for level in Ladder.parse(levels).levels}
-    assert set(change["lost"]) == gone
+    assert set(change["goes"]) == gone
     assert change["until"] == {level.name: level.keep for level in Ladder.parse(levels).levels}
     store.close()
 
@@ -65,7 +65,7 @@ def test_rules_that_come_and_go(tmp_path: Path, clock: FakeClock, capsys: pytest
         (OLD, 4, 2), ("", 2, 0), ("", 0, 0)]
     said = plan(capsys, clock, tmp_path, "--plan", "10s:3h,10m:4d")
     assert "default = 10s:3h,10m:4d: changes from 10s:2h,1m:6h,10m:4d" in said
-    assert "dropped: 1m" in said
+    assert "goes: 1m            its files go soon after the restart; 10m has the same samples\n" in said
     assert "db.** = 1m:1d,1h:8d: stays as it is" in said
     assert "Nothing was changed." in said
 
@@ -90,3 +90,22 @@ def test_what_cannot_be_told_is_said(tmp_path: Path, clock: FakeClock, capsys: p
         plan(capsys, clock, tmp_path / "s", "--plan", "10s")
     with pytest.raises(UsageError, match="rules such as"):
         plan(capsys, clock, tmp_path / "s", "--rules", "x")
+
+
+@pytest.mark.parametrize(("old", "new", "goes"), [
+    (OLD, "10s:6h,5m:2d,10m:4d", {"1m": "its files go once 5m is written from them"}),
+    (OLD, "1m:6h,10m:4d", {"10s": "its files go soon after the restart; 1m has the same samples"}),
+    (OLD, "10s:6h", dict.fromkeys(("1m", "10m"), "its data are lost: no level is as coarse")),
+    ("10s:2h,1m:4d,10m:1d", "10s:2h,10m:4d", {"1m": "its files go soon after the restart; 10m has the same samples of "
+                                                    "the last 1d; what is older is lost"}),
+    (OLD + ",1m:1d:day:0.9", OLD, {"day": "its files go soon after the restart"}),
+    (OLD + ",1m:1d:day:0.9", "10s:6h,20m:4d,1m:1d:dd:0.9", {
+        "1m": "its files go soon after the restart; 20m has the same samples",
+        "10m": "its files go once 20m is written from them", "day": "begins anew"}),
+])
+def test_each_level_that_goes_is_named_with_what_becomes_of_it(tmp_path: Path, clock: FakeClock,
+                                                               capsys: pytest.CaptureFixture[str], old: str, new: str,
+                                                               goes: dict[str, str]) -> None:
+    opened(tmp_path, clock, old).close()
+    [change] = plan(capsys, clock, tmp_path, "--plan", new, "--json")
+    assert change["goes"] == goes
