@@ -111,6 +111,11 @@ def store_fd(name: str, descriptor: int) -> bool:
     return _send_notification(f"FDSTORE=1\nFDNAME={name}", [descriptor])
 
 
+def forget_fd(name: str) -> bool:
+    """Have the manager close what was left with it under this name (sd_notify(3): FDSTOREREMOVE)."""
+    return notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+
 def listen_fds(environ: MutableMapping[str, str] | None = None) -> list[tuple[str, int]]:
     """(name, file descriptor) of each socket that the service manager passed; children do not inherit them.
 

@@ -7,6 +7,7 @@ when they are wrong, the agent goes on as it was.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 import gevent
 import gevent.queue
 
-from istat import service
+from istat import logs, service
 from istat.clock import SystemClock
 from istat.errors import IstatError, SettingsError
 from istat.settings import Values
@@ -28,17 +29,19 @@ from istat_agent.schedule import Threads
 log = logging.getLogger("istat_agent")
 
 ACTIONS = ("--check-config", *(f"--{name}" for name in DECLARATION.actions))
+STANDARD_ERROR = 2
 PAUSE = 1.0  # seconds between the two readings of --once
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    faulthandler.enable(STANDARD_ERROR)     # where we were when the service manager's watchdog ended us
     actions = [action for action in ACTIONS if action in arguments]
     arguments = [argument for argument in arguments if argument not in ACTIONS]
     try:
         values = DECLARATION.load(arguments, os.environ)
-        set_up_logging(values["log-level"])
+        logs.to_standard_error(values["log-level"])
         held = values["pid-file"] and not actions  # written before we give up the right to do so
         with service.PidFile(values["pid-file"]) if held else contextlib.nullcontext():
             if values["user"]:
@@ -99,7 +102,7 @@ def serve(arguments: Sequence[str], values: Values) -> int:
         except SettingsError as error:
             log.error("settings not read again, going on with the old ones: %s", error)
         else:
-            set_up_logging(values["log-level"])
+            logs.to_standard_error(values["log-level"])
             agent.stop()
             agent = launch(values, counters, clock, threads)
             log.info("settings read again")
@@ -137,12 +140,6 @@ def keep_alive(interval: float) -> None:
 def status(values: Values) -> str:
     """The line for `systemctl status`."""
     return f"sending to {values['server']} as {host_name(values)}"
-
-
-def set_up_logging(level: str) -> None:
-    """Log to standard error; without times where the service manager adds them."""
-    times = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    logging.basicConfig(level=level.upper(), format=f"{times}%(levelname)s %(message)s", force=True)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,10 @@ from istat.settings import Values
 
 if TYPE_CHECKING:
     from istat_server.ingest.pump import Pump
-    from istat_server.ingest.sockets import StatSockets
     from istat_server.mistakes import Mistakes
     from istat_server.roster import Roster
     from istat_server.selfmetrics import SelfMetrics
+    from istat_server.sockets import StatSockets
 
 PROJECT = "istat_server"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -6,6 +6,7 @@ thread and any file of the store, and READY is told when samples are taken and q
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import logging
 import logging.handlers
@@ -18,22 +19,23 @@ from collections.abc import Iterator, Sequence
 import gevent
 from gevent.event import Event
 
-from istat import service
+from istat import logs, service
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, SettingsError
+from istat.handover import Handover
 from istat.settings import Values
 from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.hookspecs import plugin_manager
 from istat_server.http.server import HttpServer
-from istat_server.ingest.sockets import StatSockets, listen_error, open_stat_sockets
 from istat_server.options import DECLARATION, RELOADABLE
 from istat_server.server import Server, prepare_folder
+from istat_server.sockets import StatSockets, open_http_socket, open_stat_sockets
 
 log = logging.getLogger("istat_server")
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+STANDARD_ERROR = 2
 # How often a start or an end that takes long asks the service manager for more time, and for how much [s].
 EXTEND_EVERY, EXTEND_BY = 10.0, 30.0
 
@@ -63,6 +65,7 @@ class StoppedClock:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 after SIGTERM or SIGINT, else the error's (istat/errors.py)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    faulthandler.enable(STANDARD_ERROR)     # where we were when the service manager's watchdog ended us
     try:
         settings = DECLARATION.load(arguments, os.environ)
         configure_log(settings)
@@ -89,9 +92,13 @@ def run(settings: Values, arguments: Sequence[str]) -> None:
     plugins = plugin_manager([builtin])
     front = Front()
     with contextlib.ExitStack() as held:
+        handover = Handover(service.listen_fds())
         sockets = open_stat_sockets(settings["listen-address"], settings["stat-port"],
-                                    settings["udp-buffer-size"])
-        http = open_http(front, settings)
+                                    settings["udp-buffer-size"], handover)
+        # It says "starting" until the store is open.
+        http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover))
+        handover.close()
+        http.start()
         held.callback(http.stop)
         if settings["pid-file"] is not None:
             held.enter_context(service.PidFile(settings["pid-file"]))
@@ -121,17 +128,6 @@ def raise_file_limit(settings: Values) -> None:
     needed = limit <= settings["max-connections"] or settings.source("num-files") != "default"
     if limit < wanted and needed:
         log.warning("at most %d files can be open instead of %d; raise the limit of the service", limit, wanted)
-
-
-def open_http(front: Front, settings: Values) -> HttpServer:
-    """The HTTP server, listening; it says "starting" until the store is open. PortInUse, CannotListen."""
-    host, port = settings["http-listen-address"], settings["http-port"]
-    http = HttpServer(front, host, port)
-    try:
-        http.start()
-    except OSError as error:
-        raise listen_error(error, host, port) from error
-    return http
 
 
 def tell_ready(settings: Values, sockets: StatSockets, http: HttpServer) -> None:
@@ -167,20 +163,15 @@ def become_user(settings: Values) -> None:
 
 def configure_log(settings: Values) -> None:
     """(Re)open the log as the settings say. LogFileError when the file cannot be written."""
-    handler: logging.Handler = logging.StreamHandler()
-    if settings["log-file"] is not None:
-        try:
-            handler = logging.handlers.WatchedFileHandler(settings["log-file"])
-        except OSError as error:
-            file = settings["log-file"]
-            raise LogFileError(f"cannot write the log file {file}: {error.strerror}") from error
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    root = logging.getLogger()
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-        old.close()
-    root.addHandler(handler)
-    root.setLevel(settings["log-level"].upper())
+    if settings["log-file"] is None:
+        logs.to_standard_error(settings["log-level"])
+        return
+    try:
+        handler = logging.handlers.WatchedFileHandler(settings["log-file"])
+    except OSError as error:
+        raise LogFileError(f"cannot write the log file {settings['log-file']}: {error.strerror}") from error
+    handler.setFormatter(logs.formatter(journal=False))
+    logs.start(handler, settings["log-level"])
 
 
 def reload(server: Server, arguments: Sequence[str]) -> None:

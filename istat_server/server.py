@@ -26,10 +26,10 @@ from istat_server.hookspecs import ServerContext, Service
 from istat_server.http.app import make_app
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
-from istat_server.ingest.sockets import StatSockets
 from istat_server.mistakes import Mistakes
 from istat_server.roster import Peer, Roster
 from istat_server.selfmetrics import INTERVAL, SelfMetrics
+from istat_server.sockets import StatSockets
 from istat_server.store.opening import make_folder
 
 log = logging.getLogger(__name__)

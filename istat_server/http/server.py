@@ -26,7 +26,6 @@ from istat_server.http.limits import LIMITS
 log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 1000  # open at once; further ones wait in the backlog
-BACKLOG = 256
 REQUEST_SECONDS = 10.0  # from a request's first byte to the end of its headers
 IDLE_SECONDS = 75.0  # between requests, and for the rest of a body or an answer
 HEADER_LINES = 100
@@ -193,25 +192,20 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
 
 
 class HttpServer:
-    """Serves a WSGI application on an address. Port 0 takes a free one, which `port` then tells.
+    """Serves a WSGI application on a listening socket, which is its own from now on."""
 
-    OSError from start() when the address cannot be had.
-    """
-
-    def __init__(self, app: Any, address: str, port: int, connections: int = MOST_CONNECTIONS) -> None:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    def __init__(self, app: Any, listener: socket.socket, connections: int = MOST_CONNECTIONS) -> None:
+        listener.setblocking(False)
         self._server = _Server(
-            (address, port),
+            listener,
             app,
-            backlog=BACKLOG,
             spawn=Pool(connections),
             log=LoggingLogAdapter(log, logging.DEBUG) if log.isEnabledFor(logging.DEBUG) else None,
             error_log=LoggingLogAdapter(log, logging.ERROR),
             handler_class=Handler,
             # Else gevent asks the name service for our name before it serves: slow or an error where there is none.
-            environ={"SERVER_NAME": address},
+            environ={"SERVER_NAME": listener.getsockname()[0]},
         )
-        self._server.family = family
 
     @property
     def port(self) -> int:
@@ -219,7 +213,7 @@ class HttpServer:
         return int(self._server.server_port)
 
     def start(self) -> None:
-        """Listen, and serve from now on in greenlets."""
+        """Serve from now on in greenlets."""
         self._server.start()
 
     def stop(self) -> None:

@@ -12,8 +12,8 @@ import gevent
 import gevent.socket
 import pytest
 
-from istat_server.ingest.sockets import open_stat_sockets
 from istat_server.ingest.tcp import TcpInput
+from istat_server.sockets import open_stat_sockets
 from tests.ingest.fakes import Bench, until
 
 Connect = Callable[[], socket.socket]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from istat_server.ingest.sockets import grow_receive_buffer, open_stat_sockets
 from istat_server.ingest.udp import UdpInput
+from istat_server.sockets import grow_receive_buffer, open_stat_sockets
 from tests.ingest.fakes import Bench, until
 
 
@@ -86,7 +86,7 @@ def test_a_fault_does_not_close_the_port(bench: Bench, udp: UdpInput, sender: so
 
 def test_a_small_receive_buffer_is_told_with_the_remedy(caplog: pytest.LogCaptureFixture,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("istat_server.ingest.sockets.SO_RCVBUFFORCE", -1)      # as without CAP_NET_ADMIN
+    monkeypatch.setattr("istat_server.sockets.SO_RCVBUFFORCE", -1)      # as without CAP_NET_ADMIN
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, caplog.at_level(logging.WARNING):
         granted = grow_receive_buffer(sock, 1 << 30)
     assert granted < 1 << 30

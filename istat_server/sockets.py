@@ -1,6 +1,6 @@
-"""Opening the sockets that samples come in by: addresses, ports, buffers, and what to say when it fails.
+"""Opening the sockets that the server listens on: addresses, ports, buffers, and what to say when it fails.
 
-The same port serves UDP and TCP, over IPv4 and IPv6.
+The stat port serves UDP and TCP, over IPv4 and IPv6. Knows nothing of what comes in by them.
 """
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 from dataclasses import dataclass, field
 
 from istat.errors import IstatError
+from istat.handover import Handover
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,8 @@ LOOPBACK = ("127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
 # TCP connections that may wait to be accepted; the kernel caps it at net.core.somaxconn.
 BACKLOG = 4096
+# Of the HTTP port: browsers open six at once.
+HTTP_BACKLOG = 256
 # A free port of the first socket may be taken on another address: how often to try again.
 FREE_PORT_ATTEMPTS = 16
 
@@ -45,13 +48,14 @@ class StatSockets:
     port: int
     tcp: list[socket.socket] = field(default_factory=list)
     udp: list[socket.socket] = field(default_factory=list)
+    udp_buffer: int = 0         # the least receive buffer that a UDP socket got [bytes]
 
     def close(self) -> None:
         for sock in self.tcp + self.udp:
             sock.close()
 
 
-def addresses(listen_address: str) -> list[tuple[socket.AddressFamily, str]]:
+def addresses(listen_address: str, setting: str = "listen-address") -> list[tuple[socket.AddressFamily, str]]:
     """(family, numeric address) of each address to bind. CannotListen when the name has none.
 
     "" is loopback, "*" every address; both mean IPv4, and IPv6 where the machine has it.
@@ -62,23 +66,28 @@ def addresses(listen_address: str) -> list[tuple[socket.AddressFamily, str]]:
         try:
             answers = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
-            raise CannotListen(f"listen-address {host!r} is not an address: {error.strerror}") from error
+            raise CannotListen(f"{setting} {host!r} is not an address: {error.strerror}") from error
         found += [(family, str(where[0])) for family, _, _, _, where in answers]
     if listen_address in ("", "*"):
         found = [(family, host) for family, host in found if family == socket.AF_INET or _has_ipv6(host)]
     return list(dict.fromkeys(found))
 
 
-def open_stat_sockets(listen_address: str, port: int, udp_buffer_kib: int) -> StatSockets:
-    """Bind `port` (0: one that is free) for TCP and UDP. PortInUse, CannotListen."""
+def open_stat_sockets(listen_address: str, port: int, udp_buffer_kib: int,
+                      handover: Handover | None = None) -> StatSockets:
+    """Bind `port` (0: one that is free) for TCP and UDP; sockets that were handed over are used as they are.
+
+    PortInUse, CannotListen.
+    """
+    handover = handover or Handover()
     where = addresses(listen_address)
     for attempt in range(FREE_PORT_ATTEMPTS):
         sockets = StatSockets(port)
         try:
             for family, host in where:
-                sockets.tcp.append(_bind(family, socket.SOCK_STREAM, host, sockets.port))
+                sockets.tcp.append(_bound(handover, family, socket.SOCK_STREAM, host, sockets.port))
                 sockets.port = sockets.tcp[0].getsockname()[1]
-                sockets.udp.append(_bind(family, socket.SOCK_DGRAM, host, sockets.port))
+                sockets.udp.append(_bound(handover, family, socket.SOCK_DGRAM, host, sockets.port))
         except PortInUse:
             sockets.close()
             if port == 0 and attempt + 1 < FREE_PORT_ATTEMPTS:
@@ -90,26 +99,44 @@ def open_stat_sockets(listen_address: str, port: int, udp_buffer_kib: int) -> St
         break
     for sock in sockets.tcp:
         sock.listen(BACKLOG)
-    for sock in sockets.udp:
-        grow_receive_buffer(sock, udp_buffer_kib * 1024)
+    sockets.udp_buffer = min(grow_receive_buffer(sock, udp_buffer_kib * 1024) for sock in sockets.udp)
     return sockets
+
+
+def open_http_socket(host: str, port: int, handover: Handover | None = None) -> socket.socket:
+    """Bind `port` (0: one that is free) for HTTP, or take the socket that was handed over. PortInUse, CannotListen."""
+    where = addresses(host, "http-listen-address")
+    family, address = next((one for one in where if one[0] == socket.AF_INET), where[0])
+    sock = _bound(handover or Handover(), family, socket.SOCK_STREAM, address, port)
+    sock.listen(HTTP_BACKLOG)
+    return sock
 
 
 def grow_receive_buffer(sock: socket.socket, wanted: int) -> int:
     """Give a UDP socket a receive buffer of `wanted` bytes if the system lets us; the bytes granted.
 
-    SO_RCVBUFFORCE needs CAP_NET_ADMIN; without it the kernel clamps to net.core.rmem_max. Linux reports
-    twice the size, for its own bookkeeping (socket(7)).
+    SO_RCVBUFFORCE needs CAP_NET_ADMIN; without it the kernel clamps to net.core.rmem_max, also below what the
+    socket has: one that systemd made may have more than we could give. Linux reports twice the size, for its own
+    bookkeeping (socket(7)).
     """
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, wanted)
-    except OSError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
-    granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    if _receive_buffer(sock) < wanted:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, wanted)
+        except OSError:
+            with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
+                better = _receive_buffer(probe) > _receive_buffer(sock)
+            if better:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
+    granted = _receive_buffer(sock)
     if granted < wanted:
         log.warning("the UDP receive buffer is %d KiB instead of %d KiB: bursts may be lost; to raise it: "
                     "sysctl -w net.core.rmem_max=%d", granted // 1024, wanted // 1024, wanted)
     return granted
+
+
+def _receive_buffer(sock: socket.socket) -> int:
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
 def listen_error(error: OSError, host: str, port: int) -> IstatError:
@@ -133,10 +160,19 @@ def _has_ipv6(host: str) -> bool:
     return True
 
 
+def _bound(handover: Handover, family: int, kind: int, host: str, port: int) -> socket.socket:
+    """A socket bound to this address: handed over, or made now and left with the service manager."""
+    sock = handover.take(family, kind, host, port)
+    if sock is None:
+        sock = _bind(family, kind, host, port)
+        handover.keep(sock)
+    sock.setblocking(False)
+    return sock
+
+
 def _bind(family: int, kind: int, host: str, port: int) -> socket.socket:
     sock = socket.socket(family, kind)
     try:
-        sock.setblocking(False)
         if kind == socket.SOCK_STREAM:
             # A restarted server takes its port though old connections linger in TIME_WAIT.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,60 @@
+"""How a daemon's log lines look: with the time for a terminal or a file, with a priority for the journal.
+
+Knows the logging module and sd-daemon(3)'s "<N>" prefixes; nothing of what is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+TERMINAL_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+JOURNAL_FORMAT = "%(name)s: %(message)s"
+# syslog(3): err, warning, info, debug.
+PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
+
+
+class JournalFormatter(logging.Formatter):
+    """The journal has its own times; it reads the priority at the beginning of each line."""
+
+    def __init__(self) -> None:
+        super().__init__(JOURNAL_FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter.format."""
+        priority = next(number for level, number in PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).split("\n"))
+
+
+def to_journal(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether standard error goes to the journal: systemd names its device and inode (systemd.exec(5))."""
+    named = (os.environ if environ is None else environ).get("JOURNAL_STREAM", "")
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False        # closed, or replaced by what is no file
+    return named == f"{found.st_dev}:{found.st_ino}"
+
+
+def formatter(journal: bool) -> logging.Formatter:
+    """The formatter for the journal, or for all else."""
+    return JournalFormatter() if journal else logging.Formatter(TERMINAL_FORMAT)
+
+
+def start(handler: logging.Handler, level: str) -> None:
+    """Let all log lines from `level` ("debug", "info", "warning", "error") on go to this handler alone."""
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+
+
+def to_standard_error(level: str) -> None:
+    """Log to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter(to_journal()))
+    start(handler, level)
