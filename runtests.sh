@@ -1,5 +1,5 @@
 #!/bin/sh
-# All tests: style, types, units, and functional tests with real daemons and a browser.
+# All tests: style, types, the documentation, units, and functional tests with real daemons and a browser.
 # Arguments go to pytest, for instance: sh runtests.sh --slow tests/istat
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -21,6 +21,7 @@ PATH=$PWD/$VENV/bin:$PATH
 export PATH
 check ruff ruff check .
 check mypy mypy
+check docs python docs/make_site.py
 if has node && [ -e node_modules/typescript/bin/tsc ]; then
     check page-types node node_modules/typescript/bin/tsc -p .
 fi

@@ -1,12 +1,15 @@
 """Writes what the built-in collectors say of themselves: docs/collectors.md and each plugin's sample.toml.
 
-python -m istat_agent.reference        # from the root of a checkout; a test fails when they are not fresh
+python -m istat_agent.reference             # from the root of a checkout
+python -m istat_agent.reference --check     # writes nothing; exits with 1 when one of them is stale
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from istat.plugin import Definition
@@ -14,11 +17,12 @@ from istat_agent.counters import Counters, self_collector
 from istat_agent.plugins import discover
 
 PAGE = Path("docs/collectors.md")
+PLUGINS = Path("plugins")
 WIDTH = 100  # columns of comments
 INTRODUCTION = """\
 # Collectors
 
-<!-- Written by `python -m istat_agent.reference` from the collectors' own declarations: change those. -->
+<!-- Written by `python -m istat_agent.reference` from the collectors' declarations and their folders' READMEs. -->
 
 What the agent's built-in collectors report. On the wire every name carries the host and the tags:
 `cpu.user^host.web1^class.web` feeds the counters `cpu.user.host.web1` and `cpu.user.class.web`. An *event*
@@ -29,8 +33,9 @@ at the first reading of a device.
 Every collector can have `interval` (whole seconds; default the agent's `interval`) and `timeout` (seconds;
 default its interval) in its table `[plugins.NAME]` of `agent.toml`, besides the options below. `enable` and
 `disable` in `agent.toml` choose collectors by name. `istat-agent --once` prints what would be sent.
-How to write one: [adding a collector](adding-a-collector.md).
+How to write one: [Writing a plugin](adding-a-collector.md).
 """
+NOTES = "Names"  # how the last paragraph of a README begins, which leads to this page and to the tests
 
 
 def definitions() -> dict[str, tuple[str, Definition]]:
@@ -48,10 +53,21 @@ def page() -> str:
     return "\n".join([INTRODUCTION, *(_section(*one) for _, one in sorted(definitions().items()))])
 
 
+def about(folder: str) -> str:
+    """What the README of a plugin's folder tells its users: all but the title and the notes at its end."""
+    paragraphs = (PLUGINS / folder / "README.md").read_text().strip().split("\n\n")
+    notes = [paragraph.startswith(NOTES) for paragraph in paragraphs].index(True)
+    return "\n\n".join(paragraphs[1:notes])
+
+
 def _section(folder: str, definition: Definition) -> str:
     lines = [f"## {definition.name}", "", definition.help, ""]
+    if folder == definition.name:
+        lines += [about(folder), ""]
+    elif folder:
+        lines += [f"It comes with [{folder}](#{folder}), which says why.", ""]
     if folder:
-        lines += [f"Source: [plugins/{folder}](../plugins/{folder}/README.md). {_every(definition)}", ""]
+        lines += [f"Folder: `plugins/{folder}`. {_every(definition)}", ""]
     lines += ["| name | unit | what it is |", "|---|---|---|"]
     for metric in definition.metrics:
         event = ", event" if metric.event else ""
@@ -61,6 +77,8 @@ def _section(folder: str, definition: Definition) -> str:
         for option in definition.options:
             default = json.dumps(option.default).replace("|", "\\|")
             lines.append(f"| `{option.name}` | `{default}` | {option.help.replace('|', chr(92) + '|')} |")
+    if folder:
+        lines += ["", "Settings to copy:", "", "```toml", sample(definition).rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -97,12 +115,15 @@ def samples() -> dict[str, str]:
     return {folder: "\n".join(parts) for folder, parts in texts.items()}
 
 
-def main() -> None:
-    """Write all of them."""
-    PAGE.write_text(page())
-    for folder, text in samples().items():
-        Path("plugins", folder, "sample.toml").write_text(text)
+def main(argv: Sequence[str] = ()) -> int:
+    """Write all of them, or with --check compare them."""
+    texts = {PAGE: page(), **{PLUGINS / folder / "sample.toml": text for folder, text in samples().items()}}
+    if "--check" in argv:
+        return 0 if all(path.exists() and path.read_text() == text for path, text in texts.items()) else 1
+    for path, text in texts.items():
+        path.write_text(text)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

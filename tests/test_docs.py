@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 # Written by a program that ftest runs; the page lives without it.
 MADE_LATER = {"docs/screenshot.png"}
 
@@ -18,9 +21,76 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def test_the_settings_page_says_what_the_programs_say() -> None:
-    result = subprocess.run([sys.executable, ROOT / "docs/make_settings.py", "--check"], timeout=60)
-    assert result.returncode == 0, "stale; run: python docs/make_settings.py"
+def script(name: str) -> ModuleType:
+    """One of the scripts in docs/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["make_settings", "make_commands"])
+def test_made_pages_say_what_the_programs_say(name: str) -> None:
+    result = subprocess.run([sys.executable, DOCS / f"{name}.py", "--check"], timeout=60)
+    assert result.returncode == 0, f"stale; run: python docs/{name}.py"
+
+
+def test_a_stale_page_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = script("make_commands")
+    monkeypatch.setattr(commands, "TARGET", tmp_path / "command-line.md")
+    assert commands.main(["--check"]) == 1, "there is none"
+    assert commands.main([]) == 0
+    assert commands.main(["--check"]) == 0
+    (tmp_path / "command-line.md").write_text(commands.page().replace("--last", "--first"))
+    assert commands.main(["--check"]) == 1
+
+
+def test_the_page_of_commands_has_them_all() -> None:
+    commands = script("make_commands")
+    page = commands.page()
+    for name, parser in commands.sub_commands().items():
+        section = page.split(f"\n## istat {name}\n")[1].split("\n## ")[0]
+        assert all(word in section for action in parser._actions for word in action.option_strings[-1:]
+                   if word not in ("--help", "--json"))
+    for code in {kind.exit_code for kind in commands.errors()}:
+        assert f"\n| {code} | " in page
+
+
+def nav_entries() -> list[str]:
+    """The pages that mkdocs.yml names, in order. Read by lines: a YAML reader is there only with the extra `docs`."""
+    nav = (ROOT / "mkdocs.yml").read_text().split("\nnav:\n")[1]
+    return re.findall(r"^ +- (?:.*: )?(\S+\.md)$", nav, re.MULTILINE)
+
+
+def test_every_page_is_once_in_the_navigation() -> None:
+    entries = nav_entries()
+    assert len(entries) > 20
+    assert len(set(entries)) == len(entries), "a page stands twice in mkdocs.yml"
+    assert set(entries) == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda p: p.relative_to(DOCS).as_posix())
+def test_pages_of_the_site_link_to_pages_of_the_site(page: Path) -> None:
+    targets = [t for t in re.findall(r"\]\(([^)#\s]+)", page.read_text()) if "://" not in t]
+    assert not [t for t in targets if not (page.parent / t).resolve().is_relative_to(DOCS)]
+
+
+def test_what_a_page_fetches_from_elsewhere_is_found() -> None:
+    site = script("make_site")
+    assert site.fetches('<a href="https://example.org/">x</a><img src="a.png"><link rel="canonical" href="//a/">') == []
+    found = site.fetches(
+        '<link rel="stylesheet" href="https://fonts.example/x.css"><script src="//cdn.example/a.js"></script>'
+        '<style>@import "https://a.example/b.css";</style><p style="background: url(http://c.example/d.png)">'
+    )
+    assert [re.findall(r"[a-z]+\.example", one) for one in found] == [
+        ["fonts.example"], ["cdn.example"], ["c.example"], ["a.example"]]
+
+
+def test_bars_in_code_of_tables_lose_their_backslash() -> None:
+    hooks = script("site_hooks")
+    assert hooks.without_escapes("<td><code>a\\|b</code> c\\|d</td><code>e\\|f</code>") == (
+        "<td><code>a|b</code> c\\|d</td><code>e\\|f</code>")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda p: p.relative_to(ROOT).as_posix())

@@ -17,8 +17,30 @@ FOLDERS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.
 FRESH = "run: python -m istat_agent.reference"
 
 
-def test_collectors_page_is_fresh() -> None:
-    assert (ROOT / reference.PAGE).read_text() == reference.page(), FRESH
+@pytest.fixture(autouse=True)
+def top_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_page_and_samples_are_fresh() -> None:
+    assert reference.main(["--check"]) == 0, FRESH
+
+
+def test_a_stale_page_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "collectors.md"
+    page.write_text(reference.page().replace("| `cpu.busy` | %", "| `cpu.busy` | s"))
+    monkeypatch.setattr(reference, "PAGE", page)
+    assert reference.main(["--check"]) == 1
+    assert reference.main() == 0
+    assert page.read_text() == reference.page()
+
+
+def test_the_page_has_what_each_readme_tells_its_users() -> None:
+    page = reference.page()
+    for folder in FOLDERS:
+        assert reference.about(folder) in page
+    assert "**Safety.** A script, or a folder, that everybody may write is refused." in page
+    assert "../" not in page, "links out of docs/ lead nowhere on the site"
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
