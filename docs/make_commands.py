@@ -2,91 +2,77 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import pkgutil
 import sys
-from collections.abc import Iterator
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "packaging")]
 
-import istat  # noqa: E402
-import istat_server  # noqa: E402
-from istat import command  # noqa: E402
-from istat.errors import IstatError  # noqa: E402
-from istat_server.tools import COMMANDS  # noqa: E402
+import programs  # noqa: E402  (packaging/programs.py, which the manual pages are made from)
+from programs import Option, Program  # noqa: E402
 
 TARGET = ROOT / "docs/command-line.md"
 HEAD = """# Command line
 
 <!-- Written by `docs/make_commands.py` from the commands' own declarations: change those. -->
 
-| command | what it does | options |
-|---|---|---|
-| `istat-server` | the server, in the foreground | its [settings](settings.md#istat-server), `--config FILE`, \
-`--check-config`, `--sample-config` |
-| `istat-agent` | the agent, in the foreground | its [settings](settings.md#istat-agent), `--config FILE`, \
-`--check-config`, `--sample-config`, `--once`, `--list-collectors` |
-| `istat` | looks at a server, sends samples, works on stores | below |
-
-All three have `--help` and `--version`. Every sub-command of `istat` has `--json`, which prints JSON in place of
-text for people. Those with `--server` ask a running server; its address may stand in the variable `ISTAT_URL`.
-Those that need the admin token take it from the variable `ISTAT_ADMIN_TOKEN`, or from `--token-file`. Other packages
-can bring sub-commands: [Development](development.md#sub-commands-of-istat).
+All commands have `--help` and `--version`, and manual pages with the Debian packages. Every sub-command of `istat` has
+`--json`, which prints JSON in place of text for people. Those with `--server` ask a running server; its address may
+stand in the variable `ISTAT_URL`. Those that need the admin token take it from the variable `ISTAT_ADMIN_TOKEN`, or
+from `--token-file`. Other packages can bring sub-commands: [Development](development.md#sub-commands-of-istat).
 """
 TAIL = """
 ## Exit codes
 
-0 is success, 130 an end by Ctrl-C. Every error has a code of its own, the same for all commands:
+Every error has a code of its own, the same for all commands that can end by it:
 
-| code | meaning |
-|---|---|
+| code | meaning | `istat` | `istat-server` | `istat-agent` |
+|---|---|---|---|---|
 """
-OTHER = "Any other error."
-EVERYWHERE = ("-h", "--json")  # what all sub-commands have
+EVERYWHERE = {"-h", "--help", "--json"}  # what all sub-commands have
 
 
-def sub_commands() -> dict[str, argparse.ArgumentParser]:
-    """Name -> parser of every sub-command of `istat`, as `istat --help` lists them."""
-    os.environ.pop(command.URL_VARIABLE, None)  # it would show as a default
-    brought = {name: partial(pkgutil.resolve_name, place) for name, place in COMMANDS.items()}
-    parser = command._parser([], brought)
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    raise AssertionError("istat has no sub-commands")
+def daemon(program: Program, own: set[str]) -> str:
+    """One daemon's part of the page; `own` are its settings, which have a page."""
+    options = [one for one in program.options if one.flags[0].removeprefix("--") not in own]
+    text = f"\n## {program.name}\n\n{program.help}. {program.more}".rstrip()
+    return (f"{text}\n\nEach of its [settings](settings.md#{program.name}) is a flag as well. Besides:\n"
+            f"{table(options)}{examples(program)}")
 
 
-def section(name: str, parser: argparse.ArgumentParser) -> str:
+def sub_command(program: Program) -> str:
     """One sub-command's part of the page."""
-    shown = [a for a in parser._actions if not set(a.option_strings) & set(EVERYWHERE)]
-    words = " ".join(spelling(action) for action in shown)
-    rows = [f"| {cell(name_of(a))} | {plain(a.help or '')} |" for a in shown if a.help]
-    table = "\n| argument | meaning |\n|---|---|\n" + "\n".join(rows) + "\n" if rows else ""
-    return f"\n## istat {name}\n\n{parser.description}\n\n    istat {name} {words}".rstrip() + f"\n{table}"
+    options = [one for one in program.options if not EVERYWHERE & set(one.flags)]
+    options.sort(key=lambda option: not option.flags)
+    more = f"\n{program.more}\n" if program.more else ""
+    usage = " ".join([program.name, *map(spelling, options)])
+    return f"\n## {program.name}\n\n{program.help}.\n{more}\n    {usage}\n{table(options)}{examples(program)}"
 
 
-def spelling(action: argparse.Action) -> str:
+def spelling(option: Option) -> str:
     """An argument as a usage line has it."""
-    name = name_of(action)
-    if not action.option_strings:
-        return {"*": f"[{name} ...]", "+": f"{name} [{name} ...]", "?": f"[{name}]"}.get(str(action.nargs), name)
-    return name if action.required else f"[{name}]"
+    name = name_of(option) + (" ..." if option.many else "")
+    return name if option.required else f"[{name}]"
 
 
-def name_of(action: argparse.Action) -> str:
-    """An option with its value, or what stands for a positional argument."""
-    value = "|".join(map(str, action.choices)) if action.choices else str(action.metavar or action.dest.upper())
-    if not action.option_strings:
-        return value
-    return action.option_strings[-1] + ("" if action.nargs == 0 else f" {value}")
+def name_of(option: Option) -> str:
+    """A flag with its value, or what stands for a word."""
+    return " ".join([*option.flags[:1], *([option.value] if option.value else [])])
 
 
-def cell(text: str) -> str:
+def table(options: list[Option]) -> str:
+    """What each of them means."""
+    rows = [f"| {code(name_of(one))} | {plain(one.help)} |\n" for one in options]
+    return "\n| argument | meaning |\n|---|---|\n" + "".join(rows) if rows else ""
+
+
+def examples(program: Program) -> str:
+    """Command lines to copy, each below what it is for."""
+    return "\n" + "\n".join(f"    # {purpose}\n    {line}\n" for line, purpose in program.examples)
+
+
+def code(text: str) -> str:
     """Code in a cell of a table."""
     return "`" + text.replace("|", "\\|") + "`"
 
@@ -98,31 +84,21 @@ def plain(text: str) -> str:
     return text
 
 
-def errors(kind: type[IstatError] = IstatError) -> Iterator[type[IstatError]]:
-    """IstatError and all that are derived from it."""
-    yield kind
-    for derived in kind.__subclasses__():
-        yield from errors(derived)
-
-
 def exit_codes() -> str:
-    """A line for each exit code: what the errors that end so are for."""
-    for package in (istat, istat_server):
-        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            if ".kernels" not in module.name and not module.name.endswith("__main__"):
-                import_module(module.name)
-    meanings: dict[int, list[str]] = {}
-    for kind in errors():
-        if "exit_code" in vars(kind):
-            text = OTHER if kind is IstatError else " ".join((kind.__doc__ or "").split())
-            meanings.setdefault(kind.exit_code, []).append(plain(text.split(". ")[0].rstrip(".") + "."))
-    return "".join(f"| {code} | {' '.join(texts)} |\n" for code, texts in sorted(meanings.items()))
+    """A line for each exit code: what it means, and which commands end with it."""
+    known = [programs.exit_statuses(name) for name in ("istat", "istat-server", "istat-agent")]
+    lines = []
+    for number in sorted(set().union(*known)):
+        meaning = next(one[number] for one in known if number in one)
+        marks = " | ".join("x" if number in one else "" for one in known)
+        lines.append(f"| {number} | {'success' if number == 0 else plain(meaning)} | {marks} |\n")
+    return "".join(lines)
 
 
 def page() -> str:
     """docs/command-line.md."""
-    sections = [section(name, parser) for name, parser in sorted(sub_commands().items())]
-    return HEAD + "".join(sections) + TAIL + exit_codes()
+    daemons = [daemon(programs.daemon(one), set(one.settings)) for one in programs.DAEMONS.values()]
+    return HEAD + "".join([*daemons, *map(sub_command, programs.tool()[1])]) + TAIL + exit_codes()
 
 
 def main(argv: list[str]) -> int:
@@ -135,4 +111,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Defaults that are told must not be those of who runs this.
+    os.environ.pop(programs.command.URL_VARIABLE, None)
     sys.exit(main(sys.argv[1:]))

@@ -49,12 +49,12 @@ def test_a_stale_page_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_page_of_commands_has_them_all() -> None:
     commands = script("make_commands")
     page = commands.page()
-    for name, parser in commands.sub_commands().items():
-        section = page.split(f"\n## istat {name}\n")[1].split("\n## ")[0]
-        assert all(word in section for action in parser._actions for word in action.option_strings[-1:]
-                   if word not in ("--help", "--json"))
-    for code in {kind.exit_code for kind in commands.errors()}:
-        assert f"\n| {code} | " in page
+    for program in commands.programs.tool()[1]:
+        section = page.split(f"\n## {program.name}\n")[1].split("\n## ")[0]
+        shown = [option for option in program.options if not commands.EVERYWHERE & set(option.flags)]
+        assert all(commands.code(commands.name_of(option)) in section for option in shown), program.name
+    for name, meanings in ((n, commands.programs.exit_statuses(n)) for n in ("istat", "istat-server", "istat-agent")):
+        assert all(f"\n| {number} | " in page for number in meanings), name
 
 
 def nav_entries() -> list[str]:
