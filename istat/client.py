@@ -265,15 +265,18 @@ class QueryClient:
         except ValueError:
             body = None
         if answer.status_code >= 400:
-            raise _refusal(answer.status_code, body, path)
+            raise _refusal(self.url, answer.status_code, body, path)
         if not isinstance(body, dict):
-            raise ServerUnreachable(f"{self.url} does not answer as an istat-server would")
+            raise ServerUnreachable(f"{self.url} does not answer as an istat-server would; is it another's port?")
         return body
 
 
-def _refusal(status: int, body: object, path: str) -> Exception:
+def _refusal(url: str, status: int, body: object, path: str) -> Exception:
     """The error for an HTTP status: the server's fault, an unknown counter, or a bad question."""
-    said = str(body["error"]) if isinstance(body, dict) and "error" in body else f"status {status} for {path}"
+    if not isinstance(body, dict) or "error" not in body:
+        return ServerUnreachable(f"{url} does not answer as an istat-server would (status {status} for {path}); "
+                                 "is it another's port?")
+    said = str(body["error"])
     if status >= 500:
         return ServerUnreachable(said)
     return UnknownCounter(said) if status == 404 else BadQuery(said, status)
@@ -284,5 +287,15 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "it took too long"
     if isinstance(error, requests.ConnectionError):
-        return "cannot connect (is istat-server running there?)"
+        return f"cannot connect{_cause(error)} (is istat-server running there?)"
     return str(error)
+
+
+def _cause(error: BaseException) -> str:
+    """The system's word for it, such as "Connection refused", which the libraries hide deep inside."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror and not isinstance(inner, requests.RequestException):
+            return f": {inner.strerror}"
+        inner = inner.__cause__ or inner.__context__
+    return ""

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from istat import __version__, changing, tokens
+from istat import __version__, changing, report, systemctl, tokens
 from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
@@ -190,13 +190,30 @@ def _send(arguments: argparse.Namespace, clock: Clock) -> None:
         _print_json({"sent": line.decode().rstrip()})
 
 
+def _status_arguments(command: argparse.ArgumentParser) -> None:
+    _asks(command)
+    command.add_argument("--all", action="store_true", help="print every figure, a line each")
+
+
 def _status(arguments: argparse.Namespace, clock: Clock) -> None:
-    status = QueryClient(arguments.server).status()
+    client = QueryClient(arguments.server)
+    services = systemctl.units() if report.is_local(arguments.server) else []
+    try:
+        status = client.status()
+        senders = [] if arguments.json or arguments.all else client.agents()
+    except ServerUnreachable as error:
+        advice = "".join(f"\n  {line}" for line in report.unreachable(arguments.server, services))
+        raise ServerUnreachable(f"{error}{advice}") from error
     if arguments.json:
         _print_json(status)
-        return
-    for name, value in _flat(status, ""):
-        print(f"{name:<40} {figure(name, value)}")
+    elif arguments.all:
+        for name, value in _flat(status, ""):
+            print(f"{name:<40} {figure(name, value)}")
+    else:
+        usual = arguments.server == os.environ.get(URL_VARIABLE, DEFAULT_URL)
+        option = "" if usual else f" --server {arguments.server}"
+        for line in report.report(status, senders, services, arguments.server, clock.now(), option):
+            print(line)
 
 
 def _confirm_clock(arguments: argparse.Namespace, clock: Clock) -> None:
@@ -247,7 +264,9 @@ def _own() -> dict[str, SubCommand]:
              ("istat send '*shop.orders' 3", "An event counter: three orders more")),
         ),
         "status": SubCommand(
-            "Print the server's figures.", _asks, _status, "",
+            "Tell in plain words how a server is: what it holds, refuses, lacks, and what to do next.",
+            _status_arguments, _status,
+            "Where systemd runs, it tells of our services too. --all prints every figure, --json too.",
             (("istat status", "How is it?"),
              ("istat status --server http://stats.example.net:8000", "How is the one over there?")),
         ),

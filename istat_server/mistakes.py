@@ -6,6 +6,7 @@ cut and escaped; the counts miss nothing.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from istat.clock import Clock
 from istat_server.roster import Peer
@@ -18,13 +19,37 @@ LINES_AT_ONCE = 10.0
 # How much of a bad line is shown [bytes].
 SHOWN_BYTES = 200
 
-# The kinds that listeners count. The line grammar adds its own (istat_server.ingest.intake).
+@dataclass(frozen=True)
+class Kind:
+    """A kind of mistake: what was refused, and what would help."""
+
+    what: str
+    cure: str
+
+
+# Every kind there is, whoever counts it: listeners, the intake, the engine.
 KINDS = {
-    "unterminated": "datagrams whose last byte is no line feed",
-    "truncated": "datagrams longer than the receive buffer",
-    "long_line": "TCP lines longer than max-line",
-    "incomplete": "last lines without a line feed when the connection closed",
-    "too_many_connections": "connections refused because max-connections were open",
+    "unterminated": Kind("datagrams whose last byte is no line feed", "end every line with one, also the last"),
+    "truncated": Kind("datagrams longer than the receive buffer", "send shorter ones"),
+    "long_line": Kind("TCP lines longer than max-line", "send shorter lines, or raise max-line"),
+    "incomplete": Kind("last lines without a line feed when the connection closed", "end every line with one"),
+    "too_many_connections": Kind("connections refused because max-connections were open",
+                                 "raise max-connections, or let each sender keep one connection"),
+    "bad_fields": Kind("lines with too few or too many words", "write `name value` or `name time value`"),
+    "bad_number": Kind("lines whose time or value is no number", "write decimal numbers, times in Unix seconds"),
+    "not_finite": Kind("values that are infinite or no number", "send nothing where there is no value"),
+    "reserved": Kind("lines whose first character is reserved", "begin names with none of # @ $ % & ; :"),
+    "bad_metadata": Kind("lines `#key value` that are too long or too many",
+                         "send at most 32 keys of 256 bytes"),
+    "from_future": Kind("samples whose time is more than a minute ahead",
+                        "set the clocks, the sender's and this machine's (timedatectl shows whether it is synced)"),
+    "from_past": Kind("samples older than what is kept", "send times in Unix seconds, or keep more by retention"),
+    "rejected": Kind("pre-aggregated samples whose fields contradict each other",
+                     "look at how the sender computes count, sum, min and max"),
+    "name_refused": Kind("samples of new names while there are max-counters counters",
+                         "raise max-counters, or delete counters; are there ids or times in names?"),
+    "name_too_long": Kind("samples of names over 1,000 bytes", "choose shorter names"),
+    "store_refuses": Kind("lines that came while the store took nothing", "see to the reason, told as `refusing`"),
 }
 
 

@@ -4,10 +4,12 @@ It knows no command line, no signals and no service manager: that is `main`.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from istat_server.hookspecs import ServerContext, Service
 from istat_server.http.app import make_app
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
-from istat_server.mistakes import Mistakes
+from istat_server.mistakes import KINDS, Mistakes
 from istat_server.roster import Peer, Roster
 from istat_server.selfmetrics import INTERVAL, SelfMetrics
 from istat_server.sockets import StatSockets
@@ -79,6 +81,7 @@ class Server:
         self._ending = Event()
         self._started = clock.monotonic()
         self._ids_at_start = 0
+        self._rate = Rate(SystemClock())
         self._lag = self._lag_before = 0.0      # longest in this and in the last interval of self-metrics [s]
         self._self = Peer("self", "istatd", clock.now())
 
@@ -146,9 +149,28 @@ class Server:
         ingest: dict[str, object] = {"samples": tally["samples"], "lines": tally["lines"]}
         ingest.update({name.removeprefix("statserver."): value for name, value in values.items()
                        if name.startswith(("statserver.udp", "statserver.tcp", "statserver.connect"))})
-        return {"version": __version__, "kernels": IMPLEMENTATION,
+        ingest["samples_per_second"] = self._rate.value
+        refused = self.refusals()
+        return {"version": __version__, "kernels": IMPLEMENTATION, "time": self.clock.now(),
                 "uptime": self.clock.monotonic() - self._started, "counters": self.store.count(),
-                "store": self.store.status(), "ingest": ingest, "refused": self.refusals()}
+                "store": self.store.status(), "ingest": ingest, "refused": refused,
+                "refused_help": {kind: asdict(KINDS[kind]) for kind, count in refused.items() if count},
+                "system": self._system()}
+
+    def _system(self) -> dict[str, object]:
+        """What this machine grants the server, beside what the settings want of it."""
+        found: dict[str, object] = {
+            "udp_buffer_bytes": self._sockets.udp_buffer,
+            "udp_buffer_wanted_bytes": self.settings["udp-buffer-size"] * 1024,
+            "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            "open_files_wanted": self.settings["num-files"],
+            "max_connections": self.settings["max-connections"], "max_counters": self.settings["max-counters"],
+            "senders_online": self.roster.online(),
+        }
+        with contextlib.suppress(OSError):      # a store of a plugin may have no folder
+            disk = os.statvfs(self.settings["store"])
+            found.update(disk_free_bytes=disk.f_bavail * disk.f_frsize, disk_bytes=disk.f_blocks * disk.f_frsize)
+        return found
 
     def _end(self, name: str, stop: Callable[[], None]) -> None:
         try:
@@ -176,7 +198,9 @@ class Server:
         """Put the self-metrics into the store, as samples of now."""
         text = memoryview(self.metrics.lines(int(self.clock.now())))
         self._lag_before, self._lag = self._lag, 0.0
+        self._rate.end(self.store.engine.tally()["samples"])
         self.intake.feed(text, 0, len(text), self._self)
+        self._rate.begin(self.store.engine.tally()["samples"])
 
     def _measure(self) -> Mapping[str, float]:
         tally = self.store.engine.tally()
@@ -203,6 +227,24 @@ class Server:
         status = self.store.status()
         found = {name: status[key] for name, key in STORE_METRICS.items() if key in status}
         return {**found, "counter.created": status.get("ids", 0) - self._ids_at_start}
+
+
+class Rate:
+    """Samples a second between the last two feeds of self-metrics, which do not count."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since = clock.monotonic()
+        self._total = 0
+        self.value = 0.0
+
+    def end(self, total: int) -> None:
+        """So many samples there were when a span ended."""
+        self.value = (total - self._total) / max(self._clock.monotonic() - self._since, 0.001)
+
+    def begin(self, total: int) -> None:
+        """So many there are as the next one begins."""
+        self._since, self._total = self._clock.monotonic(), total
 
 
 def prepare_folder(folder: os.PathLike[str], owner: tuple[int, int] | None) -> None:

@@ -2,12 +2,19 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
 from istat.clock import FakeClock
-from istat_server.mistakes import LINES_AT_ONCE, Mistakes
+from istat.kernels import lines
+from istat_server.mistakes import KINDS, LINES_AT_ONCE, Mistakes
 from istat_server.roster import Peer
+from istat_server.server import REFUSALS
+from istat_server.store.catalogue import Learned
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_all_are_counted_and_a_few_are_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -29,3 +36,15 @@ def test_long_lines_are_cut(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         Mistakes(FakeClock()).note("long_line", b"x" * 70_000)
     assert caplog.messages == ["long_line from unknown peer: '" + "x" * 200 + "'... (70000 bytes)"]
+
+
+def test_every_kind_is_explained_with_what_to_do() -> None:
+    """Listeners and intake name theirs where they count; the engine and the catalogue have lists."""
+    calls = re.findall(r"mistakes\.(?:add|note|show)\(\"([a-z_]+)\"", "".join(
+        path.read_text() for path in (ROOT / "istat_server").rglob("*.py")))
+    good = {"EMPTY", "SAMPLE", "META", "UNKNOWN"}
+    kinds = {*calls, *REFUSALS, Learned.FULL.value, Learned.TOO_LONG.value,
+             *(name.lower() for name in lines.CODES if name not in good)}
+    assert len(calls) >= 5
+    assert kinds <= KINDS.keys()
+    assert all(kind.what and kind.cure for kind in KINDS.values())

@@ -11,7 +11,7 @@ import pytest
 
 from istat import command
 from istat.clock import FakeClock
-from istat.errors import UnknownCounter
+from istat.errors import ServerUnreachable, UnknownCounter
 
 
 class Server:
@@ -46,6 +46,9 @@ class Server:
 
     def status(self) -> dict[str, Any]:
         return {"version": "1", "store": {"counters": 5}}
+
+    def agents(self) -> list[dict[str, Any]]:
+        return []
 
 
 @pytest.fixture(autouse=True)
@@ -95,14 +98,31 @@ def test_ls_takes_a_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [{"regex": "^cpu", "limit": 1000}, {"match": "cpu.*", "limit": 5}]
 
 
-def test_status_in_both_forms(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_in_its_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("status") == 0
+    assert capsys.readouterr().out.startswith("istat-server 1 runs at http://127.0.0.1:8000 since 2012-01-01 ")
+    assert run("status", "--all") == 0
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["version", "1"],
         ["store.counters", "5"],
     ]
     assert run("status", "--json") == 0
     assert json.loads(capsys.readouterr().out)["store"] == {"counters": 5}
+
+
+def test_status_says_what_to_try_when_no_server_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status(self: Server) -> dict[str, Any]:
+        raise ServerUnreachable("no answer")
+
+    monkeypatch.setattr(Server, "status", status)
+    assert run("status") == ServerUnreachable.exit_code
+    told = capsys.readouterr().err
+    assert told.startswith("istat: no answer\n") and "systemctl status istat-server" in told
+    assert "journalctl -u istat-server" in told and "ISTAT_URL" in told
+    run("status", "--server", "http://stats:8000")
+    assert "http-listen-address" in capsys.readouterr().err
 
 
 def test_send() -> None:
