@@ -58,8 +58,7 @@ class Changes:
         if "match" in question:
             found = self._store.deleted(_pattern(question["match"], "match"), self._limits.offset)
         else:
-            names = [stored(name.encode()) for name in self._some(question.get("names"))]
-            found = [entry for name in names for entry in self._store.deleted(name, 1)]
+            found = self._store.deleted_called({stored(name.encode()) for name in self._some(question.get("names"))})
         newest = {entry.counter.name: entry.counter.id for entry in reversed(found)}
         refused = self._store.undelete(list(newest.values()))
         done = len(newest) - len(refused)

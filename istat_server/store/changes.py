@@ -5,15 +5,14 @@ live file is older than the delete. Knows the engine, and of files up to which d
 """
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
 from istat.errors import BadQuery
 from istat.names import WIRE_NAME_ROOM, stored
-from istat_server.store.catalogue import Catalogue, matching
+from istat_server.store.burials import Burials
+from istat_server.store.catalogue import Catalogue
 from istat_server.store.interface import Deleted
 from istat_server.store.manifest import Manifest
 from istat_server.store.planning import Graves
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 # noticed the next day only [s].
 UNDO_SECONDS = 86_400
 GONE_AT_ONCE = 20_000       # counters forgotten in one tick: some 5 ms
+LISTED_AT_ONCE = 10_000     # deleted counters looked at between turns of others: some 5 ms
 MOST_RUN = 65_536           # ids in one record
 ROUTES_AT_ONCE = 200_000    # routes looked at in one tick: some 1 ms
 
@@ -38,11 +38,10 @@ class Changes:
         self.totals = {"deleted": 0, "undeleted": 0, "renamed": 0, "gone": 0, "retired": 0}
         self._engine, self._catalogue, self._clock, self._state = engine, catalogue, clock, state
         self._undo_seconds = undo_seconds
-        self._last = max(engine.deleted.values(), default=0)
-        self._dropping = 0              # deletes up to this one are being, or were, left out of new files
-        self._graves: Graves | None = None      # of all deletes, until something changes
+        self._burials = Burials(engine.deleted)
+        self._last = max(self._burials.numbers, default=0)
+        self._dropping = 0              # deletes up to this one are being left out of new files
         self._sweep: int | None = None  # the next route to look at, while there may be some to forget
-        self._lowest = 0                # no deleted counter has a lower number: spares looking through them all
 
     @property
     def last(self) -> int:
@@ -62,9 +61,9 @@ class Changes:
 
     def replayed(self) -> None:
         """The engine has read records again."""
-        self._last = max(self._engine.deleted.values(), default=0)
-        self._graves = None
-        self._sweep = self._lowest = 0
+        self._burials = Burials(self._engine.deleted)
+        self._last = max(self._burials.numbers, default=0)
+        self._sweep = 0
 
     # -- what people ask for
 
@@ -74,48 +73,55 @@ class Changes:
         Each call has a number of its own: a head that begins between two calls is clean of the first one only.
         """
         self._last = max(self._last + 1, int(self._clock.now()))
-        done = 0
+        done = []
         for id in ids:
             if self._engine.counters.has(id):
                 self._engine.delete(id, self._last)
-                done += 1
-        self._graves = None
-        self.totals["deleted"] += done
-        return done
+                done.append(id)
+        self._burials.add(self._last, done)
+        self.totals["deleted"] += len(done)
+        return len(done)
 
     def undelete(self, ids: Iterable[int]) -> list[Deleted]:
         """Show these counters again; those that cannot be, each with the reason."""
-        refused = []
+        refused, done, dropped = [], {}, self._dropped()
         for id in ids:
-            entry = self._entry(id)
+            entry = self._entry(id, dropped)
             if entry.problem:
                 refused.append(entry)
             else:
                 self._engine.undelete(id)
-                self.totals["undeleted"] += 1
-        self._graves = None
+                done[id] = entry.number
+        self._burials.remove(done)
+        self.totals["undeleted"] += len(done)
         return refused
 
-    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
-        """Deleted counters that fit and are not gone yet, the last deleted first, at most `limit`."""
-        engine = self._engine
-        fitting = matching(pattern, map(engine.counters.name, engine.deleted))
-        newest = sorted(engine.deleted.items(), key=lambda pair: (-pair[1], pair[0]))
-        ids = (id for id, _number in newest if engine.counters.name(id) in fitting)
-        return [self._entry(id) for id in islice(ids, limit)]
+    def deleted(self, fitting: Callable[[Iterable[bytes]], set[bytes]]) -> Iterator[list[Deleted]]:
+        """Deleted counters that are not gone yet and whose names are fitting ones, the last deleted first: what there
+        is in one portion of all after the other, between which others may have their turns."""
+        for ids in self._burials.newest_first(LISTED_AT_ONCE):
+            names = {id: self._engine.counters.name(id) for id in ids}
+            wanted, dropped = fitting(names.values()), self._dropped()
+            yield [self._entry(id, dropped) for id in ids if names[id] in wanted]
 
-    def _entry(self, id: int) -> Deleted:
+    def _dropped(self) -> int:
+        """Rows of deletes up to this one were left out of files, or are just being."""
+        state = self._state()
+        whole = (entry.cleaned for entry in state.files if entry.whole)     # what versions before wrote down only
+        return max(self._dropping, state.dropped, *whole)
+
+    def _entry(self, id: int, dropped: int) -> Deleted:
         number = self._engine.deleted.get(id)
         counter = self._catalogue.counter(id)
         if number is None:
             return Deleted(counter, 0, "it is not deleted, or its data are gone for good")
-        return Deleted(counter, number, self._why_not(counter.name.encode(), number))
+        return Deleted(counter, number, self._why_not(counter.name.encode(), number, dropped))
 
-    def _why_not(self, name: bytes, number: int) -> str:
+    def _why_not(self, name: bytes, number: int, dropped: int) -> str:
         """Why a delete cannot be undone, or ""."""
         if self._engine.counters.find(name) >= 0:
             return "a counter of that name has come since; rename or delete that one first"
-        if number <= self._dropping or any(entry.whole and entry.cleaned >= number for entry in self._state().files):
+        if number <= dropped:
             return "compaction has begun to drop its data"
         return ""
 
@@ -145,17 +151,14 @@ class Changes:
 
     def graves(self, force: bool = False) -> Graves:
         """The deletes that new files leave out: those too old to be undone; `force`: all of them."""
-        every = self._graves
-        if every is None:
-            ordered = sorted(self._engine.deleted.items(), key=lambda pair: pair[1])
-            every = self._graves = Graves(self._last, tuple(number for _id, number in ordered),
-                                          tuple(id for id, _number in ordered), self._engine.counters.count())
         cutoff = self._last if force else min(self._last, int(self._clock.now()) - self._undo_seconds)
-        at = bisect_right(every.numbers, cutoff)
-        return Graves(max(cutoff, 0), every.numbers[:at], every.ids[:at], every.counters)
+        cutoff = max(cutoff, 0)
+        count = self._burials.up_to(cutoff)
+        return Graves(cutoff, self._burials.numbers[:count], self._burials.ids[:count], self._engine.counters.count())
 
     def dropping(self, cutoff: int) -> None:
-        """A job is about to leave out what was deleted up to `cutoff`: it cannot be undone any more."""
+        """A job is about to leave out what was deleted up to `cutoff`: it cannot be undone any more. The MANIFEST that
+        names its files says so for good."""
         self._dropping = max(self._dropping, cutoff)
 
     # -- what goes by itself
@@ -169,8 +172,8 @@ class Changes:
         for first, count in _runs(ids):
             self._engine.gone(first, count)
         if ids:
+            self._burials.drop_first(len(ids))
             self.totals["gone"] += len(ids)
-            self._graves = None
             self._sweep = 0
         elif self._sweep is not None:
             self._engine.sweep_routes(self._sweep, ROUTES_AT_ONCE)
@@ -189,16 +192,10 @@ class Changes:
 
     def _clean(self, head_cleaned: int) -> list[int]:
         """Some deleted counters that have no rows anywhere, ascending."""
-        deleted = self._engine.deleted
-        if not deleted:
+        if not len(self._burials):
             return []
         floor = min([head_cleaned, *(entry.cleaned for entry in self._state().files)])
-        if floor < self._lowest:
-            return []
-        ids = sorted(islice((id for id, number in deleted.items() if number <= floor), GONE_AT_ONCE))
-        if not ids:
-            self._lowest = min(deleted.values())
-        return ids
+        return sorted(self._burials.ids[:min(self._burials.up_to(floor), GONE_AT_ONCE)])
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -137,7 +137,8 @@ class Housekeeping:
                 files.remove(entry.path for entry in job.inputs)    # room is wanted now, perhaps for the next MANIFEST
             else:
                 result = self._workshop(self._give_way).run(job, files.view, graves)
-                files.commit(lambda state: _after(state, job, result), result)
+                dropped = graves.numbers[-1] if graves.numbers else 0
+                files.commit(lambda state: _after(_dropping(state, dropped), job, result), result)
         except Interrupted:
             log.info("a job on %s was left undone", files.folder)
             return
@@ -148,6 +149,10 @@ class Housekeeping:
             log.error("files of %s are left as they are: %s", files.folder, error)
             files.unreadable |= {entry.path for entry in job.inputs}
         self.jobs += 1
+
+
+def _dropping(state: Manifest, dropped: int) -> Manifest:
+    return replace(state, dropped=max(state.dropped, dropped))
 
 
 def _after(state: Manifest, job: planning.Job, result: Sequence[FileEntry]) -> Manifest:

@@ -6,7 +6,7 @@ Knows no files, no sockets and no engine. `tests/store/test_contract.py` runs ag
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -107,7 +107,13 @@ class Store(Protocol):
         """Show deleted counters again; gives those that cannot be. Blocks the greenlet."""
 
     def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
-        """Deleted counters that fit a pattern as in `match`, the last deleted first; without those gone for good."""
+        """Deleted counters that fit a pattern as in `match`, the last deleted first; without those gone for good.
+
+        Blocks the greenlet.
+        """
+
+    def deleted_called(self, names: Collection[bytes]) -> list[Deleted]:
+        """The last deleted counter of each of these (stored) names, where there is one. Blocks the greenlet."""
 
     def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
         """Give counters other (stored) names, all or none. BadQuery (409) when one is taken or cannot be.

@@ -120,6 +120,7 @@ class Manifest:
     files: tuple[FileEntry, ...] = ()   # by policy, level, seq_lo
     saved: int = 0              # Unix seconds
     imports: tuple[Import, ...] = ()    # one of a key
+    dropped: int = 0            # deletes up to this one may have lost rows: they cannot be undone
     reassign: bool = False      # rules came or went: counters must be looked through for those with another one now
 
     @property

@@ -7,7 +7,7 @@ nothing after the process, and gets slow beyond some thousand counters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from istat.buckets import Bucket
@@ -172,6 +172,10 @@ class MemoryStore:
         fitting = matching(pattern, (self._counters[id].name.encode() for id in self._deleted))
         found = [id for id in self._deleted if self._counters[id].name.encode() in fitting]
         return [Deleted(self._counters[id], self._deleted[id], "") for id in reversed(found)][:limit]
+
+    def deleted_called(self, names: Collection[bytes]) -> list[Deleted]:
+        """See Store.deleted_called."""
+        return [entry for name in names for entry in self.deleted(name, 1)]
 
     def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
         """See Store.rename."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid as uuids
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from istat.clock import Clock, SystemClock
 from istat.errors import StoreCorrupt, StoreError
 from istat.retention import Ladder, Rules
 from istat_server.store import journal, manifest, opening, policies
-from istat_server.store.catalogue import Catalogue, Learned
+from istat_server.store.catalogue import Catalogue, Learned, matching
 from istat_server.store.changes import UNDO_SECONDS, Changes
 from istat_server.store.flushing import Flushing, Held
 from istat_server.store.housekeeping import Housekeeping
@@ -421,8 +421,26 @@ class StatStore:
         return refused
 
     def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
-        """Deleted counters that are not gone, the last deleted first."""
-        return self.changes.deleted(pattern, limit)
+        """Deleted counters that are not gone, the last deleted first. Blocks the greenlet."""
+        found: list[Deleted] = []
+        for some in self.changes.deleted(lambda names: matching(pattern, names)):
+            found += some[:limit - len(found)]
+            if len(found) == limit:
+                break
+            self._pool.apply(_nothing)          # others have their turn
+        return found
+
+    def deleted_called(self, names: Collection[bytes]) -> list[Deleted]:
+        """The last deleted counter of each of these names, if there is one. Blocks the greenlet."""
+        found: dict[str, Deleted] = {}
+        wanted = set(names)
+        for some in self.changes.deleted(wanted.intersection):
+            for entry in some:
+                found.setdefault(entry.counter.name, entry)
+            if len(found) == len(wanted):
+                break
+            self._pool.apply(_nothing)
+        return list(found.values())
 
     def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
         """Give counters other names, all or none. Blocks the greenlet until it is written."""

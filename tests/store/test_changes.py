@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from istat.clock import FakeClock
 from istat.errors import BadQuery
-from istat_server.store import planning, statstore
+from istat.retention import Ladder, Rule, Rules
+from istat_server.store import changes, planning, statstore
 from istat_server.store.memory import MemoryStore
+from istat_server.store.statstore import Options, StatStore
 from tests.store.test_statstore import LADDER, NOW, STEP, crash, open_store, put, rows
 
 DAY = 86_400
@@ -85,6 +87,47 @@ def test_a_delete_can_be_undone_with_all_data_until_rows_are_dropped(store, cloc
     assert refused.problem == "it is not deleted, or its data are gone for good"
 
 
+@pytest.mark.parametrize("then", ["1m:2h,10m:30d", "10s:1h,20m:30d"])
+def test_what_a_change_of_retention_dropped_cannot_be_undone_after_a_restart_either(tmp_path, then):
+    clock = FakeClock(NOW)
+    keep = Rule.parse("keep* = 10s:9d")          # its file stays as it is, so that no counter is gone yet
+    rules = Rules(Ladder.parse("10s:1h,10m:30d"), (keep,))
+    store = StatStore.open(tmp_path, rules, clock, options=Options(key=1))
+    put(store, f"a.b {NOW} 1", f"late {NOW} 1", *(f"keep{k} {NOW} 1" for k in range(30)))
+    store.flush()
+    early, late = ids_of(store, "a.b", "late")
+    store.delete([early])
+    pass_time(store, clock, DAY + 1800)
+    store.delete([late])
+    store.close()
+    rules = Rules(Ladder.parse(then), (keep,))
+    store = StatStore.open(tmp_path, rules, clock, options=Options(key=1))
+    store.housekeeping.work_off()
+    for _ in range(2):
+        (refused,) = store.undelete([early])
+        assert refused.problem == "compaction has begun to drop its data"
+        crash(store)
+        store = StatStore.open(tmp_path, rules, clock, options=Options(key=1))
+    assert store.undelete([late]) == []
+    assert rows(store, "late", 1)[0][1] == 1
+    store.close()
+
+
+def test_lists_of_many_deleted_counters_give_others_their_turns(store, monkeypatch):
+    monkeypatch.setattr(changes, "LISTED_AT_ONCE", 10)
+    put(store, *(f"n{k} {NOW} 1" for k in range(40)))
+    for k in range(40):
+        store.delete(ids_of(store, f"n{k}"))
+    turns = []
+    monkeypatch.setattr(store, "_pool", SimpleNamespace(apply=lambda *_: turns.append(1)))
+    assert [entry.counter.name for entry in store.deleted(b"n1?", 3)] == ["n19", "n18", "n17"]
+    assert len(turns) == 2                  # 20 to 39 are looked at before
+    assert store.deleted(b"x*", 3) == []
+    assert len(turns) == 6
+    assert {entry.counter.name for entry in store.deleted_called([b"n39", b"n5", b"x"])} == {"n39", "n5"}
+    assert len(turns) == 10
+
+
 def test_space_comes_back_and_the_id_is_gone_once_no_file_has_it(tmp_path, clock):
     store = open_store(tmp_path, clock)
     put(store, *(f"n{k} {NOW} {k}" for k in range(100)), f"keep {NOW} 1")
@@ -115,9 +158,9 @@ def test_old_files_are_written_anew_once_enough_of_them_is_deleted(store, clock)
     pass_time(store, clock, 2 * 3600)
     store.compact()
     store.delete(ids_of(store, "n1"))
-    assert store.changes.graves().ids == ()
+    assert store.changes.graves().ids.tolist() == []
     pass_time(store, clock, DAY + 3600)
-    assert store.changes.graves().ids == (1,)
+    assert store.changes.graves().ids.tolist() == [1]
     assert all(entry.cleaned < store.changes.last for entry in store.files.manifest.files)      # one of 20 is too few
     store.delete(ids_of(store, "n2", "n3"))
     pass_time(store, clock, DAY + 3600)
