@@ -60,6 +60,9 @@ class Source(Protocol):
     def series(self, after: str) -> Iterator[Series]:
         """The counters behind a mark ("" for all), in order. A commit may come where a series has a mark."""
 
+    def last_mark(self, mark: str) -> str:
+        """The mark behind all that was read; `mark` is that of the last series."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -183,6 +186,10 @@ class Tree(ABC):
                 size += file.size
             self._survey = hashed.hexdigest(), size
         return self._survey
+
+    def last_mark(self, mark: str) -> str:
+        """See Source.last_mark."""
+        return mark
 
     def size(self) -> int:
         """See Source.size."""

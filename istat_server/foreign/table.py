@@ -83,7 +83,10 @@ class Format:
         return (name[1:] if name.startswith(b"*") else name), event
 
     def _number(self, fields: list[str], name: str) -> float:
-        return float(fields[self.places[name]])
+        try:
+            return float(fields[self.places[name]])
+        except ValueError as error:
+            raise BadLine("bad_line", f"the {name} {fields[self.places[name]][:40]!r} is no number") from error
 
     def _sample(self, fields: list[str], interval: int, event: bool) -> Row:
         value = self._number(fields, "value")
@@ -104,7 +107,10 @@ def _time(text: str) -> int:
     try:
         return math.floor(float(text))
     except (ValueError, OverflowError):
-        when = datetime.fromisoformat(text.strip())
+        try:
+            when = datetime.fromisoformat(text.strip())
+        except ValueError as error:
+            raise BadLine("bad_line", f"the time {text[:40]!r} is neither Unix seconds nor ISO 8601") from error
         return math.floor((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
 
 
@@ -118,8 +124,12 @@ class Table:
     name: str = ""              # of the source, where the path does not say it (stdin)
     problems: Problems = field(default_factory=Problems)
     done: int = 0
+    _at_end: bool = False
+    _line_ends: bool = True     # a line longer than MOST_LINE comes in parts
+    _line: int = 1              # the number of the last line read
     _hash: Any = field(default_factory=hashlib.sha256)
     _hashed: int = 0            # bytes that are in it
+    _lines_hashed: int = 0
 
     @property
     def key(self) -> str:
@@ -142,6 +152,7 @@ class Table:
             file.seek(self._hashed)
             while self._hashed < int(mark or 0) and (data := file.read(min(int(mark) - self._hashed, HASH_AT_ONCE))):
                 self._hash.update(data)
+                self._lines_hashed += data.count(b"\n")
                 self._hashed += len(data)
         found: str = self._hash.hexdigest()
         return found if self._hashed == int(mark or 0) else "shorter than it was"
@@ -150,13 +161,13 @@ class Table:
         """See Source.series."""
         with open(self.path, "rb") as file:
             form = Format.of(file.readline(MOST_LINE).decode("utf-8-sig", "surrogateescape"), self.interval)
+            self._at_end, self._line, self._line_ends = False, 1, True
             if after:
                 file.seek(int(after))
-            while True:
+                self._line = self._lines_hashed         # `more` has just hashed all before the mark
+            while not self._at_end:
                 groups = self._gather(file, form)
                 self.done = file.tell()
-                if not groups:
-                    return
                 last = len(groups) - 1
                 for number, ((name, event, interval), rows) in enumerate(sorted(groups.items(), key=lambda g: g[0])):
                     if event:
@@ -167,19 +178,27 @@ class Table:
                     own = os.fsencode(self.naming.prefix) + name
                     yield Series(own, event, (Archive(interval, rows, apart=True),), mark)
 
+    def last_mark(self, mark: str) -> str:
+        """See Source.last_mark."""
+        return str(self.done)
+
     def _gather(self, file: BinaryIO, form: Format) -> dict[Group, Columns]:
-        """The next lines, by counter and interval; at the end none."""
+        """The next lines, by counter and interval."""
         groups: dict[Group, Columns] = {}
         for _ in range(LINES_AT_ONCE):
             line = file.readline(MOST_LINE)
+            self._at_end = not line
             if not line:
                 break
+            self._line += self._line_ends
+            self._line_ends = line.endswith(b"\n")
             if not line.strip():
                 continue
             try:
                 group, row = form.read(line.decode("utf-8", "surrogateescape"))
             except (BadLine, csv.Error) as error:
-                self.problems.add("bad_line", f"{self.path}, before byte {file.tell()}: {error}")
+                where = "standard input" if self.name else self.path
+                self.problems.add("bad_line", f"{where}, line {self._line}: {error}")
                 continue
             groups.setdefault(group, columns.Columns()).append(*row)
         return groups

@@ -64,6 +64,8 @@ class Appender:
         self._open: dict[Place, list[blocks.Block]] = {}
         self._bytes = 0
         self._spans: dict[int, set[int]] = {}       # per policy
+        self._records = b""                         # of names, that a commit took but could not write
+        self._seen = bytearray()                    # per id: 1 when it was counted
 
     @property
     def full(self) -> bool:
@@ -85,7 +87,7 @@ class Appender:
             self.totals[REFUSALS[id]] += 1
             return
         store.engine.touch(id)
-        self.totals["counters"] += 1
+        self.totals["counters"] += self._first_time(id)
         self.totals["buckets"] += placed.taken
         self.totals["covered"] += placed.covered
         self._put(id, (policy, 0, FINE), placed.fine)
@@ -93,6 +95,14 @@ class Appender:
             self._put(id, (policy, level, SETTLED), rows)
         if self._waiting >= ROWS_AT_ONCE:
             self._code()
+
+    def _first_time(self, id: int) -> bool:
+        """Whether this appender meets a counter for the first time."""
+        if id >= len(self._seen):
+            self._seen.extend(bytes(id + 1 - len(self._seen)))
+        first = not self._seen[id]
+        self._seen[id] = 1
+        return first
 
     def _put(self, id: int, where: Place, rows: Columns) -> None:
         if len(rows):
@@ -139,7 +149,7 @@ class Appender:
     def commit(self, note: Import) -> Import:
         """Make all that was appended live, together with the note, to whose totals it adds. The note as written.
 
-        StoreFull or OSError: nothing of it is in the store.
+        StoreFull or OSError: nothing of it is in the store; it may be tried again.
         """
         self._code()
         self._end_files()
@@ -156,9 +166,9 @@ class Appender:
                 # A deleted name got a new id.
                 written += [replace(entry, cleaned=store.changes.last) for entry in made]
             store.engine.take_journal()             # its name records stand in the names file instead
-            records = store.engine.take_names()
-            if records:
-                names = namefiles.write(files.folder, files.uuid, next_names, names, records)
+            self._records += store.engine.take_names()
+            if self._records:
+                names = namefiles.write(files.folder, files.uuid, next_names, names, self._records)
                 next_names += 1
         except BaseException:
             workshop.discard(written)
@@ -172,7 +182,7 @@ class Appender:
                                     imports=(*others, note))
 
         files.commit(change, written)
-        self._coded, self._bytes, self._spans = [], 0, {}
+        self._coded, self._bytes, self._spans, self._records = [], 0, {}, b""
         self.totals.clear()
         return note
 

@@ -15,13 +15,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from istat.clock import Clock
 from istat.command import INTERRUPTED
 from istat.errors import StoreError, UsageError
+from istat.kernels import names as names_kernel
 from istat.names import munge
 from istat.retention import Rules
 from istat.subcommands import SubCommand
@@ -49,6 +51,22 @@ class Interrupted(StoreError):
     exit_code = INTERRUPTED
 
 
+@dataclass(frozen=True)
+class Done:
+    """A source and how far it was imported, before this run and now."""
+
+    source: Source
+    before: Import
+    after: Import
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What this run did."""
+        if self.after is self.before:
+            return {}
+        return {key: count - self.before.totals.get(key, 0) for key, count in self.after.totals.items()}
+
+
 class Sink(Protocol):
     """Where series go."""
 
@@ -73,15 +91,20 @@ class Trial:
     def __init__(self, rules: Rules, now: int) -> None:
         self.totals: Counter[str] = Counter()
         self._rules, self._now = rules, now
+        self._names = names_kernel.NameTable()
 
     def append(self, series: Series) -> None:
         """See Sink.append."""
-        ladder = self._rules.ladder(self._rules.choose(munge(series.name)))
+        name = munge(series.name)
+        ladder = self._rules.ladder(self._rules.choose(name))
         oldest = tuple(self._now - level.keep for level in ladder.levels)
         placed = place(series.event, series.archives, ladder, Limits(oldest, self._now + ladder.finest.interval))
         self.totals.update({key: count for key, count in placed.refused.items() if count})
         if placed.taken:
-            self.totals.update(counters=1, buckets=placed.taken, covered=placed.covered)
+            new = self._names.find(name) < 0
+            if new:
+                self._names.add(name)
+            self.totals.update(counters=int(new), buckets=placed.taken, covered=placed.covered)
 
     def commit(self, note: Import) -> Import:
         """See Sink.commit."""
@@ -108,26 +131,26 @@ def _import(arguments: argparse.Namespace, clock: Clock) -> None:
     if arguments.dry_run:
         state, _problem = manifest.load(arguments.store) if arguments.store.exists() else (None, "")
         trial = Trial(rules_for(state, arguments.retention), int(clock.now()))
-        notes = [_one(source, trial, state.imports if state else (), arguments, []) for source in sources]
+        done = [_one(source, trial, state.imports if state else (), arguments, []) for source in sources]
     else:
-        notes = _all(sources, arguments, clock)
-    _report(sources, notes, arguments)
+        done = _all(sources, arguments, clock)
+    _report(done, arguments)
 
 
-def _all(sources: list[Source], arguments: argparse.Namespace, clock: Clock) -> list[Import]:
+def _all(sources: list[Source], arguments: argparse.Namespace, clock: Clock) -> list[Done]:
     store = open_store(arguments.store, clock, arguments.retention)
     try:
         appender = Appender(store, clock)
         try:
             with _stoppable() as stopped:
-                notes = [_one(source, appender, store.files.manifest.imports, arguments, stopped)
-                         for source in sources]
+                done = [_one(source, appender, store.files.manifest.imports, arguments, stopped)
+                        for source in sources]
         except BaseException:
             appender.abandon()
             raise
         with Progress("merging", None, arguments.json):
             store.housekeeping.work_off()
-        return notes
+        return done
     finally:
         store.close()
 
@@ -174,12 +197,13 @@ def _guess(path: Path) -> str:
 
 
 def _one(source: Source, sink: Sink, imports: tuple[Import, ...], arguments: argparse.Namespace,
-         stopped: list[int]) -> Import:
-    """Import one source from its mark on, and say how far it is then."""
+         stopped: list[int]) -> Done:
+    """Import one source from its mark on."""
     note = noted(imports, source.key) or Import(source.key, "", "", False, 0)
     if not source.more(note):
-        return note
-    last, mark = time.monotonic(), note.mark
+        return Done(source, note, note)
+    before, last, mark = note, time.monotonic(), note.mark
+    told: Counter[str] = Counter()
     with Progress(source.key, source.size(), arguments.json) as progress:
         for series in source.series(note.mark):
             sink.append(series)
@@ -187,12 +211,21 @@ def _one(source: Source, sink: Sink, imports: tuple[Import, ...], arguments: arg
             late = time.monotonic() - last >= COMMIT_SECONDS
             mark = series.mark or mark
             if series.mark and (sink.full or late or stopped):
+                _add_problems(source, sink, told)
                 note = sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=False))
                 last = time.monotonic()
                 if stopped:
                     raise Interrupted(f"stopped; what was read of {source.key} is in the store, and the same command "
                                       f"goes on")
-        return sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=True))
+        _add_problems(source, sink, told)
+        mark = source.last_mark(mark)
+        return Done(source, before, sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=True)))
+
+
+def _add_problems(source: Source, sink: Sink, told: Counter[str]) -> None:
+    """What could not be read stands in the note beside what was taken; `told`: what is in it already."""
+    sink.totals.update(source.problems.counts - told)
+    told.update(source.problems.counts - told)
 
 
 @contextmanager
@@ -208,22 +241,31 @@ def _stoppable() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _report(sources: list[Source], notes: list[Import], arguments: argparse.Namespace) -> None:
+def _report(done: list[Done], arguments: argparse.Namespace) -> None:
     """Totals and refusals of each source."""
-    found: list[dict[str, Any]] = []
-    for source, note in zip(sources, notes, strict=True):
-        found.append({"source": note.key, "totals": note.totals, "problems": dict(source.problems.counts),
-                      "texts": source.problems.texts, "dry_run": arguments.dry_run})
     if arguments.json:
-        json.dump(found, sys.stdout)
+        json.dump([_told(one, arguments.dry_run) for one in done], sys.stdout)
         sys.stdout.write("\n")
         return
-    for one in found:
-        print(f"{one['source']}:{' (dry run: nothing was written)' if arguments.dry_run else ''}")
-        for name, count in sorted({**one["totals"], **one["problems"]}.items()):
+    for one in done:
+        before = one.before
+        until = f"{datetime.fromtimestamp(before.saved, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        if one.after is before:
+            print(f"{before.key}: there is nothing new. Imported until {until}:")
+        elif before.saved:
+            print(f"{before.key}, beside what was imported until {until}:")
+        else:
+            print(f"{before.key}:{' (dry run: nothing was written)' if arguments.dry_run else ''}")
+        for name, count in sorted((before.totals if one.after is before else one.totals).items()):
             print(f"  {name:<16} {count:>14,}")
-        for text in one["texts"]:
+        for text in one.source.problems.texts:
             print(f"istat: {text}", file=sys.stderr)
+
+
+def _told(one: Done, dry_run: bool) -> dict[str, Any]:
+    return {"source": one.before.key, "totals": one.totals, "problems": dict(one.source.problems.counts),
+            "texts": one.source.problems.texts, "nothing_new": one.after is one.before,
+            "before": one.before.totals, "dry_run": dry_run}
 
 
 COMMAND = SubCommand(

@@ -47,7 +47,18 @@ def test_lines_that_cannot_be_are_counted_and_told_by_place(tmp_path: Path) -> N
     source, found = read(tmp_path / "a.csv", "name,time,count,sum,min,max\n" + "\n".join(lines) + "\n")
     assert [row[3] for row in found] == [[(T, 1, 1.0, 0.0, 1.0, 1.0)]]
     assert source.problems.counts["bad_line"] >= 8
-    assert "a.csv, before byte" in source.problems.texts[0]
+    texts = [text.removeprefix(f"{tmp_path}/a.csv, ") for text in source.problems.texts]
+    assert texts[:2] == ["line 2: 2 columns, 6 expected", "line 3: the time 'now' is neither Unix seconds nor ISO 8601"]
+    assert texts[5] == "line 7: invalid literal for int() with base 10: 'x'"
+    assert all(text.startswith("line 9: ") for text in texts[7:])       # a line that is too long comes in parts
+
+
+def test_many_bad_lines_in_a_row_do_not_end_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "LINES_AT_ONCE", 3)
+    source, found = read(tmp_path / "a.csv", f"name,time,value\n{'bad' + chr(10):s}" + "bad\n" * 6 + f"a,{T},1\nbad\n")
+    assert [row[0] for row in found] == [b"a"]
+    assert source.problems.counts == {"bad_line": 8}
+    assert source.last_mark("") == str((tmp_path / "a.csv").stat().st_size)
 
 
 @pytest.mark.parametrize("header", ["", "name,time", "name,time,value,colour", "name,name,time,value", "a,1,2"])
