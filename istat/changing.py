@@ -83,8 +83,9 @@ def _delete(arguments: argparse.Namespace, clock: Clock) -> None:
                 done += client.delete(confirm=True, **what, **expected)["deleted"]
     answer = {"count": count, "deleted": done, "missing": missing,
               "names": [name for _what, answer in shown for name in answer["names"]]}
-    _tell(arguments, answer, f"{_counters(done)} deleted; `istat undelete` brings them back for a day at least" if done
-          else f"{_counters(count)} would be deleted; say --yes to do it" if count else "")
+    them = "it" if done == 1 else "them"
+    _tell(arguments, answer, f"{_counters(done)} deleted; `istat undelete` brings {them} back for a day at least"
+          if done else f"{_counters(count)} would be deleted; say --yes to do it" if count else "")
     if not count:
         raise UnknownCounter("no counter fits")
 

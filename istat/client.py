@@ -19,9 +19,10 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from istat.clock import Clock, SystemClock
-from istat.errors import BadName, BadQuery, ServerUnreachable, UnknownCounter
+from istat.errors import BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
 from istat.lines import sample_line
 
 DEFAULT_STAT_PORT = 8111
@@ -258,6 +259,9 @@ class QueryClient:
         """The JSON object that a route answers."""
         try:
             answer = self._session.request(method, self.url + path, timeout=self.timeout, **question)
+        except (MissingSchema, InvalidSchema, InvalidURL) as error:
+            raise UsageError(f"{self.url!r} is no address of a server: write it as http://HOST:PORT, such as "
+                             f"{DEFAULT_URL}") from error
         except requests.RequestException as error:
             raise ServerUnreachable(f"no answer from {self.url}: {_reason(error)}") from error
         try:

@@ -6,7 +6,7 @@ told as a note and is no error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,7 @@ def check(folder: Path, show: Show = lambda _done, _all: None) -> Report:
     _format(folder, report)
     state = _manifests(folder, report)
     if state is None:
+        report.findings = [_plain(folder, finding) for finding in report.findings]
         return report
     engine = scratch_engine(state)
     read_names(folder, state, engine, report)
@@ -85,7 +86,16 @@ def check(folder: Path, show: Show = lambda _done, _all: None) -> Report:
         show(done, total)
     _families(state, report)
     _orphans(folder, report)
+    report.findings = [_plain(folder, finding) for finding in report.findings]
     return report
+
+
+def _plain(folder: Path, finding: Finding) -> Finding:
+    """Without the file's name in front of the text: it is told beside it."""
+    text = finding.text
+    for name in (folder / finding.file, finding.file, Path(finding.file).name):
+        text = text.removeprefix(f"{name}: ")
+    return replace(finding, text=text)
 
 
 def _format(folder: Path, report: Report) -> None:
@@ -104,7 +114,8 @@ def _manifests(folder: Path, report: Report) -> Manifest | None:
             states.append(manifest.decode((folder / name).read_bytes(), name))
             report.read(folder / name)
         except FileNotFoundError:
-            report.add(name, NOTE if states else MISSING, "is missing")
+            if not states:              # a store or a backup that is new has no MANIFEST before
+                report.add(name, MISSING, "is missing")
         except StoreError as error:
             report.add(name, DAMAGED, str(error))
     return states[0] if states else None

@@ -130,13 +130,13 @@ class StatStore:
                         options or Options(), lock, state)
             store._start(fresh or state != before, bool(problem))
             if state.reassign:
-                store._reassign()
+                store._reassign(policies.rules_of(before.policies), rules)
         except BaseException:
             os.close(lock)
             raise
         return store
 
-    def _reassign(self) -> None:
+    def _reassign(self, old: Rules, new: Rules) -> None:
         """Give counters that another rule is for now its policy. Until the MANIFEST says that this is done, each start
         does it anew.
 
@@ -153,7 +153,10 @@ class StatStore:
             self.engine.set_policy(id, to)
         self.flush()
         self.files.commit(lambda state: replace(state, reassign=False), ())
-        log.info("%d counters have another retention rule now", len(found))
+        names = ((id, counters.name(id)) for id in range(len(counters)) if counters.has(id))
+        # Those of a rule that is gone have the default's policy already.
+        changed = sum(old.choose(name) != new.choose(name) for _id, name in names)
+        log.info("%d counters have another retention rule now", max(changed, len(found)))
 
     def _start(self, fresh: bool, careful: bool) -> None:
         """Names, files, journal. `careful`: the previous MANIFEST is in use, so that nothing is removed."""

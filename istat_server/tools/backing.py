@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from istat.clock import Clock
+from istat.figures import bytes_text
 from istat.subcommands import SubCommand
 from istat_server.store import backup
 from istat_server.tools.progress import Progress
@@ -40,7 +41,7 @@ def _tell(arguments: argparse.Namespace, made: backup.Made, text: str) -> None:
     if arguments.json:
         print(json.dumps({key: getattr(made, key) for key in made.__dataclass_fields__}))
         return
-    print(f"{text}: {made.files:,} files, {made.bytes / 1e6:,.1f} MB ({made.reused:,} were there already, "
+    print(f"{text}: {made.files:,} files, {bytes_text(made.bytes)} ({made.reused:,} were there already, "
           f"{made.linked:,} linked, {made.copied:,} copied), {made.segments} segments of the journal")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from istat.clock import Clock
 from istat.errors import StoreCorrupt
+from istat.figures import bytes_text
 from istat.subcommands import SubCommand
 from istat_server.store import checking, repairing
 from istat_server.tools.progress import Progress
@@ -34,7 +35,9 @@ def _check(arguments: argparse.Namespace, clock: Clock) -> None:
     if report.errors:
         files = sorted({finding.file for finding in report.errors})
         more = f" and {len(files) - LISTED} more" if len(files) > LISTED else ""
-        raise StoreCorrupt(f"{len(report.errors)} things are wrong in {', '.join(files[:LISTED])}{more}"
+        count = len(report.errors)
+        what = f"{', '.join(files[:LISTED])}{more}" if arguments.json else str(arguments.store)
+        raise StoreCorrupt(f"{'one thing is' if count == 1 else f'{count:,} things are'} wrong in {what}"
                            + ("" if arguments.repair else "; `istat check --repair` saves what is whole"))
 
 
@@ -48,8 +51,9 @@ def _print(report: checking.Report, repaired: repairing.Repair | None) -> None:
             print(f"lost: {repaired.lost_rows:,} rows")
     for finding in report.findings:
         print(f"{finding.kind}: {finding.file}: {finding.text}")
-    print(f"{report.files:,} files, {report.bytes / 1e6:,.1f} MB, {report.counters:,} counters: "
-          + (f"{len(report.errors)} errors" if report.errors else "all sound"))
+    errors = len(report.errors)
+    print(f"{report.files:,} files, {bytes_text(report.bytes)}, {report.counters:,} counters: "
+          + ("all sound" if not errors else "1 error" if errors == 1 else f"{errors:,} errors"))
 
 
 COMMAND = SubCommand(

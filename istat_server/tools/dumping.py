@@ -44,6 +44,8 @@ def _dump(arguments: argparse.Namespace, clock: Clock) -> None:
         _print(dumpjournal.records(path), arguments.json)
     elif ring.is_ring(head):
         _dump_ring(path, arguments)
+    elif not head:
+        raise UsageError(f"{path} is empty")
     else:
         raise UsageError(f"{path} is no file of a store that this istat knows")
 

@@ -53,14 +53,18 @@ def records(path: Path) -> Iterator[Record]:
     """The header, every frame, every record, and at the end what was left out. StoreCorrupt when it is no segment."""
     damage = journal.Damage()
     magic, version, kind, salt, number, uuid = struct.unpack_from("<8sHHIQ16s", path.read_bytes()[:44].ljust(44, b"\0"))
-    first = True
+    header = {"record": "header", "version": version, "kind": "names" if kind else "journal", "number": number,
+              "salt": f"{salt:08x}", "store": uuid.hex()}
+    frames = 0
     for clock, payload in journal.read_segment(path, damage):
-        if first:
-            yield {"record": "header", "version": version, "kind": "names" if kind else "journal", "number": number,
-                   "salt": f"{salt:08x}", "store": uuid.hex()}
-            first = False
+        if not frames:
+            yield header
+        frames += 1
         yield {"record": "frame", "clock": clock, "bytes": len(payload)}
         yield from _payload(bytes(payload))
+    if not frames:
+        yield header
+        yield {"record": "empty", "note": "there are no frames: nothing was written to it yet"}
     for note in damage.notes:
         yield {"record": "damage", "note": note}
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from istat.clock import Clock
 from istat.errors import UsageError
+from istat.figures import bytes_text
 from istat.retention import Ladder, Rules, format_duration
 from istat.setting_types import RetentionRules
 from istat.subcommands import SubCommand
-from istat_server.store.foretelling import Amount, Change, foretell, read_store
+from istat_server.store.foretelling import Change, foretell, read_store
 from istat_server.store.policies import rules_of
 
 
@@ -50,15 +51,11 @@ def _tell(change: Change) -> None:
     for label, amount in (("files not touched", change.stays), ("files taken over", change.adopted),
                           ("files written anew", change.moved), ("files dropped", change.dropped)):
         if amount.files:
-            print(f"  {label:<19} {amount.files}, {_size(amount)}")
+            print(f"  {label:<19} {amount.files:,}, {bytes_text(amount.bytes)}")
     for level, seconds in change.until.items():
         print(f"  {'kept: ' + level:<19} {format_duration(seconds)}")
     for level, fate in change.goes.items():
         print(f"  {'goes: ' + level:<19} {fate}")
-
-
-def _size(amount: Amount) -> str:
-    return f"{amount.bytes / 1e6:.1f} MB" if amount.bytes >= 1e5 else f"{amount.bytes} bytes"
 
 
 COMMAND = SubCommand(

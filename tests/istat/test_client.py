@@ -12,7 +12,7 @@ import pytest
 
 from istat.client import QueryClient, StatClient
 from istat.clock import FakeClock
-from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter
+from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
 from istat.lines import sample_line
 
 
@@ -161,6 +161,12 @@ def test_refusals_and_strangers(client: QueryClient) -> None:
         client.status()
     with pytest.raises(ServerUnreachable, match="does not answer as an istat-server"):
         client.names()
+
+
+@pytest.mark.parametrize("url", ["foo", "foo:8000", "127.0.0.1:8000", "ftp://foo", "http://", "http://:80"])
+def test_an_address_that_is_none_is_refused_with_what_to_write(url: str) -> None:
+    with pytest.raises(UsageError, match="write it as http://HOST:PORT, such as http://127.0.0.1:8000$"):
+        QueryClient(url).names()
 
 
 def test_nobody_there() -> None:

@@ -170,8 +170,18 @@ def test_the_command(folder, capsys, tmp_path):
     brought = {"check": lambda: COMMAND}
     assert command.main(["check", str(folder)], brought=brought) == 0
     assert "all sound" in capsys.readouterr().out
+    (folder / "MANIFEST.previous").rename(tmp_path / "previous")     # as in a new store, or a restored one
+    assert command.main(["check", str(folder)], brought=brought) == 0
+    assert "MANIFEST.previous" not in capsys.readouterr().out
+    (tmp_path / "previous").rename(folder / "MANIFEST.previous")
     victim = folder / state_of(folder).files[0].path
     flip(victim, victim.stat().st_size // 2)
+    assert command.main(["check", str(folder)], brought=brought) == 90
+    told = capsys.readouterr()
+    finding, summary = told.out.splitlines()
+    assert finding.count(victim.name) == 1 and finding.startswith(f"damaged: {victim.relative_to(folder)}: block ")
+    assert "iB, 302 counters: 1 error" in summary and "errors" not in summary
+    assert told.err == f"istat: one thing is wrong in {folder}; `istat check --repair` saves what is whole\n"
     assert command.main(["check", "--json", str(folder)], brought=brought) == 90
     told = capsys.readouterr()
     assert json.loads(told.out)["findings"][0]["file"] == str(victim.relative_to(folder))

@@ -211,7 +211,8 @@ def test_back_and_forth_loses_nothing_that_was_kept_meanwhile(folder: Path, cloc
         crash(store)
 
 
-def test_a_new_rule_is_for_new_samples_and_the_old_ones_are_still_there(folder: Path, clock: FakeClock) -> None:
+def test_a_new_rule_is_for_new_samples_and_the_old_ones_are_still_there(folder: Path, clock: FakeClock,
+                                                                       caplog: pytest.LogCaptureFixture) -> None:
     was = before(folder, clock)
     now = int(clock.now())
     rules = Rules(Ladder.parse(OLD), (Rule.parse("db.** = 1m:12h,10m:8d"),))
@@ -232,7 +233,9 @@ def test_a_new_rule_is_for_new_samples_and_the_old_ones_are_still_there(folder: 
         store.compact()
     store.close()
     # The rule goes again: the counters are of the default once more, with all that they had.
-    store = opened(folder, clock, OLD)
+    with caplog.at_level("INFO"):
+        store = opened(folder, clock, OLD)
+    assert "2 counters have another retention rule now" in caplog.text
     for name in NAMES:
         wanted = math.fsum(row[2] for row in was[name, 600]) * (10 if name.endswith("e") else 1)
         assert total(store, name, 600) == pytest.approx(wanted + (3 if name != "web.g" else 0))

@@ -39,6 +39,19 @@ def test_a_journal_segment(capsys: pytest.CaptureFixture[str]) -> None:
                           "m2": pytest.approx(2 / 3), "min": 2.0, "max": 5.0}
 
 
+def test_a_segment_without_frames_and_an_empty_file_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "00000001.journal"
+    path.write_bytes((FIXTURES / "00000001.journal").read_bytes()[:44])
+    header, empty = dumped(capsys, path)
+    assert (header["kind"], header["number"]) == ("journal", 1)
+    assert empty == {"record": "empty", "note": "there are no frames: nothing was written to it yet"}
+    assert run("dump", path) == 0
+    assert capsys.readouterr().out.splitlines()[1] == 'empty note="there are no frames: nothing was written to it yet"'
+    path.write_bytes(b"")
+    assert run("dump", path) == UsageError.exit_code
+    assert capsys.readouterr().err.strip().startswith(f"istat: {path} is empty")
+
+
 def test_a_damaged_segment_says_where_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "00000001.journal"
     path.write_bytes((FIXTURES / "00000001.journal").read_bytes() + b"x" * 30)
