@@ -179,7 +179,7 @@ def test_the_command(folder, capsys, tmp_path):
     assert command.main(["check", str(folder)], brought=brought) == 90
     told = capsys.readouterr()
     finding, summary = told.out.splitlines()
-    assert finding.count(victim.name) == 1 and finding.startswith(f"damaged: {victim.relative_to(folder)}: block ")
+    assert finding.count(victim.name) == 1 and finding.startswith(f"damaged: {victim.relative_to(folder)}: ")
     assert "iB, 302 counters: 1 error" in summary and "errors" not in summary
     assert told.err == f"istat: one thing is wrong in {folder}; `istat check --repair` saves what is whole\n"
     assert command.main(["check", "--json", str(folder)], brought=brought) == 90
