@@ -17,6 +17,7 @@ import sys
 
 from setuptools import Command, Extension, find_namespace_packages, find_packages, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 PAGE = "istat_server/ui"
 VENDOR = os.path.join(PAGE, "vendor")
@@ -29,13 +30,15 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
 }
+# Compilers at a time: the largest kernel takes 350 MB to compile.
+COMPILERS = min(4, os.cpu_count() or 1)
 NO_KERNELS = "istatd: native kernels were not built ({}); the plain-Python ones will be used, slower."
 
 
 def kernels() -> list[Extension]:
     """One optional extension per native kernel; none where Cython is missing."""
     try:
-        from Cython.Build import cythonize
+        import Cython  # noqa: F401
     except ImportError:
         print(NO_KERNELS.format("Cython is missing"))
         return []
@@ -44,7 +47,7 @@ def kernels() -> list[Extension]:
     if os.environ.get("ISTAT_ASAN") == "1":
         compile_args += ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address"]
         link_args += ["-fsanitize=address"]
-    extensions = [
+    return [
         Extension(
             path[: -len(".pyx")].replace("/", "."),
             [path],
@@ -53,8 +56,12 @@ def kernels() -> list[Extension]:
         )
         for path in sorted(glob.glob("istat/kernels/native/*.pyx"))
     ]
-    if not extensions:
-        return []
+
+
+def translated(extensions: list[Extension]) -> list[Extension]:
+    """The same kernels, made into C."""
+    from Cython.Build import cythonize
+
     made = list(cythonize(extensions, compiler_directives=DIRECTIVES))
     for extension in made:
         extension.optional = True  # set here: cythonize() drops it
@@ -64,12 +71,32 @@ def kernels() -> list[Extension]:
 class BuildKernels(build_ext):
     """build_ext that says in one sentence what it means when a kernel could not be compiled."""
 
+    def initialize_options(self) -> None:
+        """Several at a time, unless told otherwise."""
+        super().initialize_options()
+        self.parallel = COMPILERS
+
+    def finalize_options(self) -> None:
+        """Make C of the kernels: not before, as most runs of this file only ask what there is."""
+        if self.distribution.ext_modules:
+            self.distribution.ext_modules = translated(self.distribution.ext_modules)
+        super().finalize_options()
+
     def run(self) -> None:
         """Build, then look whether every kernel came out."""
         super().run()
         missing = [e.name for e in self.extensions if not os.path.exists(self.get_ext_fullpath(e.name))]
         if missing:
             print(NO_KERNELS.format("no working C compiler for " + ", ".join(missing)))
+
+
+class BuildModules(build_py):
+    """build_py that leaves the plugins' tests out of what is installed."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """(package, module, file) of each module of a package."""
+        found = super().find_package_modules(package, package_dir)
+        return [one for one in found if not one[1].startswith("test_") and one[1] != "conftest"]
 
 
 class BuildPage(Command):
@@ -109,17 +136,17 @@ def packages() -> list[str]:
 
 
 setup(
+    license="MIT",
     packages=packages(),
     package_dir={"istat_plugins": "plugins"},
     package_data={
         "istat": ["py.typed", "*.pxd"],
-        "istat.kernels": ["*.pxd", "*.pyi"],
-        "istat.kernels.native": ["*.pxd", "*.pyi"],
-        "istat_server": ["ui/*", "ui/*/*"],
-        "istat_server.ui": ["*.html", "*.js", "*.css", "*.svg", "*/*"],
+        "istat.kernels": ["*.pxd"],
+        "istat.kernels.native": ["*.pxd"],
+        "istat_server": ["ui/*", "ui/vendor/*"],
         "": ["sample.toml", "README.md"],
     },
     ext_modules=[] if "build_ui" in sys.argv else kernels(),
-    cmdclass={"build_ext": BuildKernels, "build_ui": BuildPage},
+    cmdclass={"build_ext": BuildKernels, "build_py": BuildModules, "build_ui": BuildPage},
     zip_safe=False,
 )

@@ -40,6 +40,7 @@ class ServerProcess:
         self.log_path = self.folder / "server.log"
         self.options: dict[str, object] = {"stat-port": 0, "http-port": 0, "store": self.store}
         self.options.update({name.replace("_", "-"): value for name, value in options.items()})
+        self.command = [sys.executable, "-m", "istat_server.main"]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
@@ -179,7 +180,7 @@ class ServerProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         assert self.process is None, "it runs already"
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "istat_server.main"]
+        command = list(self.command)
         for name, value in self.options.items():
             command += [f"--{name}", str(value)]
         with self.log_path.open("ab") as log:
