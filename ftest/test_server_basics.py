@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ftest.serverprocess import ServerProcess
+from ftest.serverprocess import ROOT, ServerProcess
 
 POUR_SECONDS = 2.0
 
@@ -257,3 +258,13 @@ def test_fake_time_stops_the_clock(tmp_path: Path) -> None:
         wait_for_samples(server, 1)
         assert server.values("fake.now", 1_325_395_000, 1_325_395_010, "avg") == [5.0]
         server.wait_until(lambda: server.refused().get("from_future") == 1, "it is refused")
+
+
+def test_figures_that_the_page_on_sizing_names_are_in_the_status(server: ServerProcess) -> None:
+    section = (ROOT / "docs/sizing.md").read_text().split("## What a server says of itself")[1].split("## ")[0]
+    named = re.findall(r"^\| `([\w.]+)` \|", section, re.MULTILINE)
+    assert len(named) > 5
+    status = server.get("/api/v1/status")
+    for name in named:
+        group, _, figure = name.partition(".")
+        assert isinstance(status[group][figure] if figure else status[group], (int, float)), name
