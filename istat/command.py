@@ -33,6 +33,7 @@ ENVIRONMENT = {
     URL_VARIABLE: f"where the server answers, when there is no --server (default {DEFAULT_URL})",
     tokens.TOKEN_VARIABLE: "the server's admin-token, for what changes or deletes",
 }
+AHEAD = 60.0                # a sample may be this much newer than now [s]
 HELP_WIDTH = 100            # columns of a sub-command's description
 INTERRUPTED = 130           # what shells say of SIGINT
 
@@ -182,10 +183,14 @@ def _send(arguments: argparse.Namespace, clock: Clock) -> None:
     if target is None:
         raise UsageError("--to wants an address")
     line = sample_line(arguments.name, arguments.value, arguments.time)
+    if arguments.time is not None and arguments.time > clock.now() + AHEAD:
+        print("istat: its time is more than a minute ahead, which servers refuse; it wants Unix seconds",
+              file=sys.stderr)
     with StatClient(target.host, target.port, transport="tcp", clock=clock) as client:
         client.send(line)
     if client.dropped:
-        raise ServerUnreachable(f"cannot connect to {target}: the sample was not sent")
+        raise ServerUnreachable(f"cannot connect to {target}: the sample was not sent (is istat-server running there? "
+                                "`istat status` says what to try)")
     if arguments.json:
         _print_json({"sent": line.decode().rstrip()})
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from istat import __version__
+from istat import __version__, owners
 from istat.errors import SettingsError
 from istat.setting_types import (
     Address,
@@ -183,7 +183,7 @@ class Declaration:
     ) -> Values:
         """Each setting's value from its strongest source; problems of weaker sources are told as well."""
         tables = {name: file.pop(name) for name in self.tables if isinstance(file.get(name), dict)}
-        for name in file.keys() - self.settings.keys():
+        for name in [name for name in file if name not in self.settings]:
             problems.append(f"{path}: {name!r} is no setting of {self.program}{self.suggestion(name)}")
         values = {name: setting.default for name, setting in self.settings.items()}
         sources: dict[str, str] = {}
@@ -299,6 +299,9 @@ def _read_file(path: str, problems: list[str]) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
+    except PermissionError as error:
+        problems.append(f"cannot read the settings file {path}: {error.strerror}{owners.refused(path)}; "
+                        "run it as root, or as a user who may read it")
     except OSError as error:
         problems.append(f"cannot read the settings file {path}: {error.strerror}")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

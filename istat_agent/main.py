@@ -6,7 +6,6 @@ when they are wrong, the agent goes on as it was.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import logging
 import os
@@ -17,7 +16,7 @@ from collections.abc import Sequence
 import gevent
 import gevent.queue
 
-from istat import logs, service
+from istat import logs, pidfile, service
 from istat.clock import SystemClock
 from istat.errors import IstatError, SettingsError
 from istat.settings import Values
@@ -42,11 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         values = DECLARATION.load(arguments, os.environ)
         logs.to_standard_error(values["log-level"])
-        held = values["pid-file"] and not actions  # written before we give up the right to do so
-        with service.PidFile(values["pid-file"]) if held else contextlib.nullcontext():
+        # Written before we give up the right to do so.
+        with pidfile.hold(None if actions else values["pid-file"]):
             if values["user"]:
                 service.drop_privileges(values["user"])
             return act(actions, values) if actions else serve(arguments, values)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"istat-agent: {problem}", file=sys.stderr)
+        return error.exit_code
     except IstatError as error:
         print(f"istat-agent: {error}", file=sys.stderr)
         return error.exit_code

@@ -23,7 +23,7 @@ import pluggy
 from istat import dropin
 from istat.errors import PluginError
 from istat.plugin import Definition, source_of
-from istat_agent import hookspecs
+from istat_agent import hookspecs, missing
 
 ENTRY_POINTS = "istat_agent.plugins"
 # In a checkout the built-in plugins lie in plugins/ beside this package; installed they have another name.
@@ -183,4 +183,4 @@ def _last_lines(error: BaseException) -> str:
         return f"SyntaxError: {error.msg} (line {error.lineno} of {error.filename})"
     frames = traceback.extract_tb(error.__traceback__)
     place = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {error}{place}{missing.cure(error)}"

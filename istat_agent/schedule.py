@@ -22,6 +22,7 @@ from gevent.threadpool import ThreadPool
 from istat.clock import Clock
 from istat.errors import PluginError
 from istat.plugin import Emit, Job
+from istat_agent import missing
 from istat_agent.counters import Counters
 
 log = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ def _told(error: Exception) -> str:
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {error}{place}{missing.cure(error)}"
 
 
 def start(

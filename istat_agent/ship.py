@@ -1,8 +1,8 @@
 """Brings lines to the server: packs them into datagrams, queues them, sends them over UDP.
 
-A server that is away is no error: it is counted, and told once a minute. While its name does not resolve
-or its port is known to be closed, datagrams wait in the queue, the oldest dropped when it is full. Knows
-nothing of what the lines mean.
+A server that is away is no error: it is counted, and told when it goes and when it comes back. While its name
+does not resolve or its port is known to be closed, datagrams wait in the queue, the oldest dropped when it is
+full. Knows nothing of what the lines mean.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RETRY = 5.0  # seconds between two tries while the server is away
 PROBE = 0.1  # seconds for a closed port to say so
 RESOLVE = 60.0  # seconds for which an address is believed
 IDENTITY = 60.0  # seconds between two introductions
-QUIET = 60.0  # seconds in which an absent server is told once
+QUIET = 60.0  # seconds in which a server that comes and goes is told once
 
 
 def pack(lines: Iterable[bytes], limit: int) -> tuple[list[bytes], int]:
@@ -152,6 +152,8 @@ class Shipper:
         self._away = False
         self._introduced = float("-inf")
         self._quiet_until = float("-inf")
+        self._told_at: float | None = None  # since when it is away, if that was told
+        self._dropped_before = 0
 
     def offer(self, lines: Sequence[bytes]) -> None:
         """Take lines to be sent soon. Never blocks."""
@@ -220,20 +222,29 @@ class Shipper:
         self._link.check()
         self._introduced = self._clock.monotonic()
         self._away = False
-        log.info("the server %s can be reached again", self._server)
+        if self._told_at is not None:
+            away, self._told_at = self._introduced - self._told_at, None
+            lost = self._counters.dropped - self._dropped_before
+            log.info("the server %s can be reached again, after %.0f s; the %d datagrams that waited are sent, %d were "
+                     "lost", self._server, away, len(self._queue), lost)
 
     def _missing(self, error: OSError) -> None:
         self._away = True
         self._counters.unreachable += 1
         now = self._clock.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET
-            log.warning(
-                "cannot reach the server %s (%s); %d datagrams wait",
-                self._server,
-                error.strerror or error,
-                len(self._queue),
-            )
+        if self._told_at is None and now >= self._quiet_until:
+            self._quiet_until, self._told_at, self._dropped_before = now + QUIET, now, self._counters.dropped
+            log.warning("cannot reach the server %s (%s); what comes waits, the newest %d datagrams of it. %s",
+                        self._server, error.strerror or error, QUEUE, _advice(error))
+
+
+def _advice(error: OSError) -> str:
+    """What to try."""
+    if isinstance(error, socket.gaierror):
+        return "Is the name in the setting server right?"
+    if error.errno == errno.ECONNREFUSED:
+        return "Does istat-server run there, is stat-port that port, and does listen-address let this machine in?"
+    return "Is the network up, and the setting server right?"
 
 
 def identity(hostname: str, agent: str, version: str) -> bytes:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 import gevent
 from gevent.event import Event
 
-from istat import logs, service
+from istat import logs, pidfile, service
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, SettingsError
 from istat.handover import Handover
@@ -100,8 +100,7 @@ def run(settings: Values, arguments: Sequence[str]) -> None:
         handover.close()
         http.start()
         held.callback(http.stop)
-        if settings["pid-file"] is not None:
-            held.enter_context(service.PidFile(settings["pid-file"]))
+        held.enter_context(pidfile.hold(settings["pid-file"]))
         become_user(settings)
         server = Server(settings, clock_of(settings), plugins, sockets, front, faults)
         with more_time():
@@ -127,7 +126,8 @@ def raise_file_limit(settings: Values) -> None:
     limit = service.raise_file_limit(wanted)
     needed = limit <= settings["max-connections"] or settings.source("num-files") != "default"
     if limit < wanted and needed:
-        log.warning("at most %d files can be open instead of %d; raise the limit of the service", limit, wanted)
+        log.warning("at most %d files can be open instead of %d; each connection wants one; "
+                    "raise LimitNOFILE= of the service, or say ulimit -n %d first", limit, wanted, wanted)
 
 
 def tell_ready(settings: Values, sockets: StatSockets, http: HttpServer) -> None:

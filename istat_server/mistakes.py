@@ -42,7 +42,8 @@ KINDS = {
     "bad_metadata": Kind("lines `#key value` that are too long or too many",
                          "send at most 32 keys of 256 bytes"),
     "from_future": Kind("samples whose time is more than a minute ahead",
-                        "set the clocks, the sender's and this machine's (timedatectl shows whether it is synced)"),
+                        "set the clocks, the sender's and this machine's (timedatectl tells whether one is right); "
+                        "times are Unix seconds, not milliseconds"),
     "from_past": Kind("samples older than what is kept", "send times in Unix seconds, or keep more by retention"),
     "rejected": Kind("pre-aggregated samples whose fields contradict each other",
                      "look at how the sender computes count, sum, min and max"),

@@ -5,6 +5,7 @@ It knows no command line, no signals and no service manager: that is `main`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import resource
@@ -17,9 +18,9 @@ import gevent
 import pluggy
 from gevent.event import Event
 
-from istat import __version__
+from istat import __version__, owners
 from istat.clock import Clock, SystemClock
-from istat.errors import StoreError
+from istat.errors import StoreError, StoreFull
 from istat.kernels import IMPLEMENTATION
 from istat.settings import Values
 from istat_server.faults import Faults
@@ -33,6 +34,7 @@ from istat_server.roster import Peer, Roster
 from istat_server.selfmetrics import INTERVAL, SelfMetrics
 from istat_server.sockets import StatSockets
 from istat_server.store.opening import make_folder
+from istat_server.store.reserve import FULL
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ class Server:
         try:
             self.store = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
         except OSError as error:
-            raise StoreError(f"the store {folder} cannot be opened: {error.strerror or error}") from error
+            raise store_error(error, f"the store {folder} cannot be opened", folder) from error
         if self.store is None:
             raise StoreError("no plugin opens the store that the settings name")
         self.intake = Intake(self.store, self.mistakes)
@@ -258,8 +260,21 @@ def prepare_folder(folder: os.PathLike[str], owner: tuple[int, int] | None) -> N
     except FileExistsError as error:
         raise StoreError(f"the store {folder} is no folder; name another with --store") from error
     except OSError as error:
-        raise StoreError(f"the folder {folder} of the store cannot be made: {error.strerror}; "
-                         "name another with --store") from error
+        raise store_error(error, f"the folder {folder} of the store cannot be made", folder) from error
+
+
+def store_error(error: OSError, what: str, folder: os.PathLike[str]) -> StoreError:
+    """The sentence for the system's refusal, with what to do about it. StoreFull for a full disk."""
+    words = f"{what}: {error.strerror or error}"
+    if error.errno in FULL:
+        return StoreFull(f"{words}; make room on its disk (df {folder}), or name another folder with --store")
+    if isinstance(error, PermissionError):
+        give = f"chown -R {owners.user()}" if os.path.isdir(folder) else f"install -d -o {owners.user()}"
+        return StoreError(f"{words}{owners.refused(error.filename or folder)}; run it as the user that the folder "
+                          f"belongs to, give it to this one ({give} {folder}), or name another with --store")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return StoreError(f"{words}; raise LimitNOFILE= of the service, or say ulimit -n 65536 first")
+    return StoreError(f"{words}; name another with --store")
 
 
 def _memory() -> tuple[int, int]:

@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from ftest.test_first_contact import MISTAKES
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 # Written by a program that ftest runs; the page lives without it.
@@ -99,3 +101,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     inside = [t for t in targets if "://" not in t]
     paths = [(page.parent / t).resolve() for t in inside]
     assert not [p for p in paths if not p.exists() and p.relative_to(ROOT).as_posix() not in MADE_LATER]
+
+
+def test_each_mistake_on_the_page_is_made_by_a_functional_test() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(MISTAKES)
+
+
+def test_the_page_of_mistakes_has_the_cure_of_each_message() -> None:
+    """A section is a message (indented), and words besides it."""
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    for section in page.split("\n## ")[1:]:
+        lines = section.splitlines()
+        assert [line for line in lines if line.startswith("    ")], lines[0]
+        assert len(" ".join(line for line in lines[1:] if not line.startswith("    ")).split()) >= 15, lines[0]

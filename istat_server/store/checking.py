@@ -14,6 +14,7 @@ from istat.errors import StoreCorrupt, StoreError
 from istat_server.store import journal, manifest, namefiles, opening
 from istat_server.store.manifest import FINE, FileEntry, Manifest
 from istat_server.store.statfile import StatFile
+from istat_server.store.versions import NewerFormat
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
@@ -61,7 +62,8 @@ class Report:
 
 
 def check(folder: Path, show: Show = lambda _done, _all: None) -> Report:
-    """Read a whole store. StoreError when the folder holds none; everything else is in the report."""
+    """Read a whole store. StoreError when the folder holds none, NewerFormat when we cannot know; everything else is in
+    the report."""
     report = Report()
     if not any((folder / name).exists() for name in ("FORMAT", manifest.NAME, manifest.PREVIOUS)):
         raise StoreError(f"{folder} holds no store")
@@ -102,7 +104,8 @@ def _format(folder: Path, report: Report) -> None:
     path = folder / "FORMAT"
     if not path.exists():
         report.add("FORMAT", NOTE, "is missing; the next start writes it")
-    elif path.read_bytes() != opening.FORMAT_TEXT:
+    elif (found := path.read_bytes()) != opening.FORMAT_TEXT:
+        opening.refuse_newer(folder, found)
         report.add("FORMAT", DAMAGED, "is not what this istatd writes")
 
 
@@ -116,7 +119,7 @@ def _manifests(folder: Path, report: Report) -> Manifest | None:
         except FileNotFoundError:
             if not states:              # a store or a backup that is new has no MANIFEST before
                 report.add(name, MISSING, "is missing")
-        except StoreError as error:
+        except StoreCorrupt as error:
             report.add(name, DAMAGED, str(error))
     return states[0] if states else None
 
@@ -195,6 +198,8 @@ def check_file(folder: Path, state: Manifest, entry: FileEntry, counters: int) -
                 yield Finding(entry.path, WRONG, f"rows of counter {last}, but only {counters} have names")
     except FileNotFoundError:
         yield Finding(entry.path, MISSING, "is missing")
+    except NewerFormat:
+        raise
     except (StoreError, OSError) as error:
         yield Finding(entry.path, DAMAGED, str(error))
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from istat.errors import StoreCorrupt
+from istat_server.store.versions import NewerFormat
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def _salt(path: Path, data: bytes) -> int:
     if magic != MAGIC:
         raise StoreCorrupt(f"{path}: this is no journal segment")
     if version != VERSION:
-        raise StoreCorrupt(f"{path}: version {version} is a newer istatd's; this one reads {VERSION}")
+        raise NewerFormat(path, version, VERSION)
     return int(salt)
 
 

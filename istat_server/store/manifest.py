@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from istat.errors import StoreCorrupt, StoreError
+from istat.errors import StoreCorrupt
 from istat.retention import Ladder, Level
 from istat_server.store.journal import private, sync_folder
+from istat_server.store.versions import NewerFormat
 
 log = logging.getLogger(__name__)
 
@@ -170,14 +171,16 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes, where: str) -> Manifest:
-    """The manifest that bytes describe. StoreCorrupt when they do not, StoreError when a newer istatd wrote them: then
+    """The manifest that bytes describe. StoreCorrupt when they do not, NewerFormat when a newer istatd wrote them: then
     the one before must not be used either."""
     head, _, body = data.partition(b"\n")
     words = head.split()
     if len(words) != 4 or words[0] != b"istat-manifest" or not all(word.isalnum() for word in words[1:]):
         raise StoreCorrupt(f"{where}: this is no MANIFEST")
     if words[1] not in [b"%d" % version for version in READABLE]:
-        raise StoreError(f"{where}: version {words[1].decode()} was written by a newer istatd; start that one")
+        if not words[1].isdigit():
+            raise StoreCorrupt(f"{where}: this is no MANIFEST")
+        raise NewerFormat(where, int(words[1]), VERSION)
     if words[3] != b"%d" % len(body) or words[2] != b"%08x" % zlib.crc32(body):
         raise StoreCorrupt(f"{where}: the checksum is wrong")
     try:

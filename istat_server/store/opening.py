@@ -17,13 +17,15 @@ from istat.kernels import engine as kernel
 from istat_server.store import journal, namefiles
 from istat_server.store.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of
 from istat_server.store.policies import heir_of
+from istat_server.store.versions import NewerFormat
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
 
 log = logging.getLogger(__name__)
 
-FORMAT_TEXT = b"istatd store 1\n"
+FORMAT_VERSION = 1
+FORMAT_TEXT = b"istatd store %d\n" % FORMAT_VERSION
 FORMAT = re.compile(rb"istatd store ([0-9]{1,9})\n")
 
 
@@ -80,8 +82,7 @@ def check_format(folder: Path) -> None:
     found = path.read_bytes() if path.exists() else b""
     if found == FORMAT_TEXT:
         return
-    if match := FORMAT.fullmatch(found):
-        raise StoreError(f"{folder} is of format {match[1].decode()}; a newer istatd wrote it, so start that one")
+    refuse_newer(folder, found)
     known = FORMAT_TEXT.startswith(found) or any((folder / name).exists() for name in (NAME, PREVIOUS))
     if not known:
         raise StoreError(f"{path} is none of istatd's; name another folder with --store")
@@ -94,6 +95,12 @@ def check_format(folder: Path) -> None:
         os.fdatasync(file.fileno())
     os.rename(aside, path)
     journal.sync_folder(folder)
+
+
+def refuse_newer(folder: Path, found: bytes) -> None:
+    """NewerFormat when a FORMAT file says so."""
+    if match := FORMAT.fullmatch(found):
+        raise NewerFormat(f"the store {folder}", int(match[1]), FORMAT_VERSION)
 
 
 def load_names(folder: Path, state: Manifest, engine: Engine) -> None:

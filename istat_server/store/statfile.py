@@ -45,6 +45,7 @@ from istat_server.store.statformat import (
     StatFileInfo,
     span_of,
 )  # fmt: skip
+from istat_server.store.versions import NewerFormat
 
 __all__ = [
     "COLUMNS", "SUFFIX", "BlockEntry", "Header", "StatFile", "StatFileInfo", "StatFileWriter", "open_advised",
@@ -264,7 +265,7 @@ class StatFile:
         if magic != MAGIC or PREFIX.size + length + CRC.size != len(data):
             raise self._damage("header")
         if version != VERSION:
-            raise StoreError(f"{self.path}: StatFile version {version}; this program reads version {VERSION}")
+            raise NewerFormat(self.path, version, VERSION)
         if CRC.unpack_from(data, len(data) - CRC.size)[0] != zlib.crc32(data[: -CRC.size]):
             raise self._damage("header")
         try:

@@ -76,25 +76,39 @@ def test_lines_too_long_for_a_datagram_are_counted() -> None:
     assert (bench.counters.samples, bench.counters.refused) == (1, 1)
 
 
-def test_absent_server_is_told_once_a_minute_and_gets_everything_later(
+def test_absent_server_is_told_once_and_gets_everything_later(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench()
     bench.link.error = ConnectionRefusedError(111, "Connection refused")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         for i in range(5):
             bench.shipper.offer([b"a %d 1\n" % i])
             bench.shipper.flush()
             bench.clock.advance(5)
         assert len(caplog.records) == 1
-        assert "cannot reach the server stats:8111 (Connection refused)" in caplog.text
+        assert "cannot reach the server stats:8111 (Connection refused); what comes waits" in caplog.text
+        assert "Does istat-server run there" in caplog.text
         bench.clock.advance(60)
         bench.shipper.flush()
-        assert len(caplog.records) == 2
-    assert bench.counters.unreachable == 6
-    bench.link.error = None
-    bench.shipper.flush()
+        assert len(caplog.records) == 1
+        assert bench.counters.unreachable == 6
+        bench.link.error = None
+        bench.shipper.flush()
+        assert caplog.messages[1:] == ["the server stats:8111 can be reached again, after 85 s; "
+                                       "the 5 datagrams that waited are sent, 0 were lost"]
     assert bench.link.sent == [IDENTITY, *(b"a %d 1\n" % i for i in range(5))]
+
+
+def test_server_that_comes_and_goes_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    with caplog.at_level(logging.INFO):
+        for error in (ConnectionRefusedError(111, "Connection refused"), None) * 10:
+            bench.link.error = error
+            bench.shipper.offer([b"a 1 1\n"])
+            bench.shipper.flush()
+            bench.clock.advance(5)
+    assert [message.startswith("cannot reach") for message in caplog.messages] == [True, False] * 2
 
 
 def test_data_is_not_sent_to_a_port_that_is_still_closed() -> None:

@@ -159,6 +159,11 @@ def test_refusals_and_strangers(client: QueryClient) -> None:
     assert caught.value.status == 400
     with pytest.raises(ServerUnreachable, match="status 500"):
         client.status()
+    with pytest.raises(ServerUnreachable, match="does not answer as an istat-server would .status 404 for "):
+        client.children()   # another program's page for what it does not have
+    for url in ("foo", "127.0.0.1:8000", "ftp://stats:8000", "http://"):
+        with pytest.raises(UsageError, match="is no address of a server: write it as http://HOST:PORT"):
+            QueryClient(url).status()
     with pytest.raises(ServerUnreachable, match="does not answer as an istat-server"):
         client.names()
 

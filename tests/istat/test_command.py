@@ -135,6 +135,15 @@ def test_send() -> None:
     assert run("send", "a", "1", "--to", f"127.0.0.1:{port}") == 85
 
 
+def test_send_says_when_a_time_cannot_be_right(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        to = f"127.0.0.1:{listener.getsockname()[1]}"
+        assert run("send", "a", "3", "--to", to, "--time", "1325395061000") == 0
+        assert "more than a minute ahead" in capsys.readouterr().err
+        assert run("send", "a", "3", "--to", to, "--time", "1325395060") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("query", "a", "--last", "soon") == 2
     assert run("send", "a b", "1") == 80

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from istat.errors import StoreCorrupt
 from istat_server.store import journal
 from istat_server.store.journal import Damage, Journal, read_segment
+from istat_server.store.versions import NewerFormat
 
 ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests/fixtures/store/v1/00000001.journal"
@@ -87,7 +88,7 @@ def test_other_files_are_refused(tmp_path):
             frames(path)
     head = journal._HEADER.pack(journal.MAGIC, 2, 0, 1, 1, UUID)
     path.write_bytes(head + journal._CRC.pack(__import__("zlib").crc32(head)))
-    with pytest.raises(StoreCorrupt, match="newer istatd"):
+    with pytest.raises(NewerFormat, match="newer istatd"):
         frames(path)
 
 

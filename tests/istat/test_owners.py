@@ -1,0 +1,40 @@
+"""Messages about permissions name who we are and whose the thing is."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from istat import owners, pidfile
+from istat.errors import IstatError
+
+ME, GROUP = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+
+
+def test_the_file_itself_or_the_nearest_folder_that_can_be_seen(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch(0o600)
+    os.chown(file, os.geteuid(), os.getegid())
+    assert owners.refused(file) == f" (this is the user {ME}; {file} belongs to {ME}:{GROUP}, mode 0600)"
+    assert f"; {tmp_path} belongs to " in owners.refused(tmp_path / "no" / "such" / "file")
+    assert owners.user() == ME
+
+
+def test_users_without_a_name_are_told_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
+    assert owners.user() == "4000000"
+
+
+def test_a_pid_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(IstatError, match=f"cannot write the pid-file {tmp_path}/no/pid: No such file"), \
+            pidfile.hold(tmp_path / "no" / "pid"):
+        pass
+    with pidfile.hold(None), pidfile.hold(tmp_path / "pid"):
+        assert (tmp_path / "pid").read_text() == f"{os.getpid()}\n"
+        with pytest.raises(IstatError, match="already running"), pidfile.hold(tmp_path / "pid"):
+            pass
+    assert not (tmp_path / "pid").exists()
