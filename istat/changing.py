@@ -125,7 +125,8 @@ def _undelete(arguments: argparse.Namespace, clock: Clock) -> None:
         print(f"istat: {row['name']} stays deleted: {row['reason']}", file=sys.stderr)
     _tell(arguments, {"undeleted": done, "refused": refused}, f"{_counters(done)} came back" if done else "")
     if not done:
-        raise IstatError("nothing came back")
+        raise IstatError("nothing came back" + ("" if refused else ": no deleted counter fits; `istat delete --list` "
+                                                                   "shows which there are"))
 
 
 def _rename_arguments(parser: argparse.ArgumentParser) -> None:

@@ -140,10 +140,16 @@ class Naming:
         return os.fsencode(self.prefix) + text
 
 
+def plain(key: str) -> str:
+    """A source's key for people."""
+    kind, prefix, place = key.split(":", 2)
+    return f"{place} ({kind}{', as ' + prefix + '*' if prefix else ''})"
+
+
 def changed(key: str) -> StoreError:
     """The refusal to import what is not what it was."""
-    return StoreError(f"{key} was imported before and has changed since: importing it again would count what it had "
-                      f"then twice")
+    return StoreError(f"{plain(key)} was imported before and has changed since: importing it again would count what it "
+                      f"had then twice")
 
 
 @dataclass

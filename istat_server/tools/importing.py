@@ -30,7 +30,7 @@ from istat.subcommands import SubCommand
 from istat_server.foreign.ring import is_ring
 from istat_server.foreign.ringtree import RingTree
 from istat_server.foreign.rrd import RrdTree
-from istat_server.foreign.source import Naming, Problems, Source, walk
+from istat_server.foreign.source import Naming, Problems, Source, plain, walk
 from istat_server.foreign.table import Table
 from istat_server.foreign.whisper import WhisperTree
 from istat_server.store import manifest
@@ -215,8 +215,8 @@ def _one(source: Source, sink: Sink, imports: tuple[Import, ...], arguments: arg
                 note = sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=False))
                 last = time.monotonic()
                 if stopped:
-                    raise Interrupted(f"stopped; what was read of {source.key} is in the store, and the same command "
-                                      f"goes on")
+                    raise Interrupted(f"stopped; what was read of {plain(source.key)} is in the store, and the same "
+                                      f"command goes on")
         _add_problems(source, sink, told)
         mark = source.last_mark(mark)
         return Done(source, before, sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=True)))
@@ -251,13 +251,14 @@ def _report(done: list[Done], arguments: argparse.Namespace) -> None:
         before = one.before
         until = f"{datetime.fromtimestamp(before.saved, UTC):%Y-%m-%dT%H:%M:%SZ}"
         if one.after is before:
-            print(f"{before.key}: there is nothing new. Imported until {until}:")
+            print(f"{plain(before.key)}: there is nothing new. Imported until {until}:")
         elif before.saved:
-            print(f"{before.key}, beside what was imported until {until}:")
+            print(f"{plain(before.key)}, beside what was imported until {until}:")
         else:
-            print(f"{before.key}:{' (dry run: nothing was written)' if arguments.dry_run else ''}")
-        for name, count in sorted((before.totals if one.after is before else one.totals).items()):
-            print(f"  {name:<16} {count:>14,}")
+            print(f"{plain(before.key)}:{' (dry run: nothing was written)' if arguments.dry_run else ''}")
+        totals = before.totals if one.after is before else one.totals
+        for name in sorted({"counters", "buckets", *(name for name, count in totals.items() if count)}):
+            print(f"  {name:<16} {totals.get(name, 0):>14,}")
         for text in one.source.problems.texts:
             print(f"istat: {text}", file=sys.stderr)
 

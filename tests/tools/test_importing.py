@@ -120,19 +120,19 @@ def test_each_run_tells_what_it_did_itself(tmp_path: Path, capsys: pytest.Captur
     words = ["import", path, "--store", tmp_path / "s", "--retention", RETENTION]
     assert run(*words) == 0
     said = capsys.readouterr()
-    assert said.out.split() == [f"csv::{path}:", "bad_line", "1", "buckets", "2", "counters", "1", "covered", "0"]
+    assert said.out.split() == [str(path), "(csv):", "bad_line", "1", "buckets", "2", "counters", "1"]
     assert said.err == f"istat: {path}, line 4: 1 columns, 3 expected\n"
     assert run(*words) == 0
     said = capsys.readouterr()
     assert "there is nothing new. Imported until 20" in said.out
-    assert said.out.split()[-8:] == ["bad_line", "1", "buckets", "2", "counters", "1", "covered", "0"]
+    assert said.out.split()[-6:] == ["bad_line", "1", "buckets", "2", "counters", "1"]
     assert said.err == ""
     with open(path, "a") as file:
         file.write(f"b,{NOW - 40},3\n\nworse,\n")
     assert run(*words) == 0
     said = capsys.readouterr()
-    assert "a.csv, beside what was imported until 20" in said.out
-    assert said.out.split()[-8:] == ["bad_line", "1", "buckets", "1", "counters", "1", "covered", "0"]
+    assert "a.csv (csv), beside what was imported until 20" in said.out
+    assert said.out.split()[-6:] == ["bad_line", "1", "buckets", "1", "counters", "1"]
     assert said.err == f"istat: {path}, line 7: 2 columns, 3 expected\n"
 
 
