@@ -10,7 +10,7 @@ import pytest
 
 from istat.plugin import Config, Emit
 from istat_agent import hookspecs, reference
-from istat_agent.plugins import definitions_of
+from istat_agent.plugins import ENTRY_POINTS, definitions_of
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").exists())
@@ -84,6 +84,12 @@ def test_examples_of_the_page_are_collectors(tmp_path: Path) -> None:
         options = {"path": str(tmp_path / "totals")} if definition.options else {}
         (job,) = definition.start(Config(options))
         job.collect(Emit(1000, 5.0))
+
+
+def test_the_example_of_a_package_names_the_door() -> None:
+    text = (ROOT / "docs/adding-a-collector.md").read_text()
+    (block,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert tomllib.loads(block)["project"]["entry-points"] == {ENTRY_POINTS: {"example": "istat_example.collector"}}
 
 
 def test_every_hook_is_documented() -> None:
