@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from istat.backoff import BackOff
 from istat.errors import IstatError
 
 try:
@@ -28,6 +29,7 @@ try:
 except ImportError:  # systemd-python is optional: the protocol is one datagram
     _systemd = None
 
+START_SECONDS = 30.0  # that a start may take after it was waited for
 FIRST_LISTEN_FD = 3  # sd_listen_fds(3): the sockets follow standard error
 PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP = 38, 24  # linux/prctl.h
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
@@ -87,6 +89,15 @@ def status(text: str) -> bool:
 def extend_timeout(seconds: float) -> bool:
     """Ask for more time before a start or stop counts as hung."""
     return notify(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
+
+def wait_to_start(back_off: BackOff) -> None:
+    """Wait as long as the starts that failed before this one ask for, and tell so."""
+    pause = back_off.begin()
+    if pause:
+        extend_timeout(pause + START_SECONDS)
+        status(f"waiting {pause:.0f} s, as the last {back_off.failed} starts failed")
+        time.sleep(pause)
 
 
 def watchdog() -> bool:

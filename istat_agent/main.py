@@ -17,6 +17,7 @@ import gevent
 import gevent.queue
 
 from istat import logs, pidfile, service
+from istat.backoff import BackOff
 from istat.clock import SystemClock
 from istat.errors import IstatError, SettingsError
 from istat.settings import Values
@@ -89,6 +90,8 @@ def listing(plan: Plan) -> str:
 
 def serve(arguments: Sequence[str], values: Values) -> int:
     """Run until SIGTERM or SIGINT."""
+    back_off = BackOff(os.environ)
+    service.wait_to_start(back_off)
     counters, clock, threads = Counters(), SystemClock(), Threads()
     commands: gevent.queue.Queue[str] = gevent.queue.Queue()
     for number, command in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
@@ -98,6 +101,7 @@ def serve(arguments: Sequence[str], values: Values) -> int:
         gevent.spawn(keep_alive, watchdog)
     agent = launch(values, counters, clock, threads)
     service.ready(status(values))
+    back_off.succeeded()
     while commands.get() == "reload":
         service.reloading()
         try:

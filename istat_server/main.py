@@ -20,6 +20,7 @@ import gevent
 from gevent.event import Event
 
 from istat import logs, pidfile, service
+from istat.backoff import BackOff
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, SettingsError
 from istat.handover import Handover
@@ -69,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = DECLARATION.load(arguments, os.environ)
         configure_log(settings)
-        run(settings, arguments)
+        back_off = BackOff(os.environ)
+        service.wait_to_start(back_off)
+        run(settings, arguments, back_off)
     except SettingsError as error:
         for problem in error.problems:
             print(f"istat-server: {problem}", file=sys.stderr)
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(settings: Values, arguments: Sequence[str]) -> None:
+def run(settings: Values, arguments: Sequence[str], back_off: BackOff) -> None:
     """Start, serve until told to end, end. IstatError in a sentence when it cannot start."""
     ending = Event()
     faults = Faults()
@@ -108,6 +111,7 @@ def run(settings: Values, arguments: Sequence[str]) -> None:
         server.start()
         gevent.signal_handler(signal.SIGHUP, reload, server, arguments)
         tell_ready(settings, sockets, http)
+        back_off.succeeded()
         watchdog = gevent.spawn(keep_watchdog)
         ending.wait()
         log.info("ending: taking what has arrived, writing what is held")

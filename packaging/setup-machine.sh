@@ -24,6 +24,11 @@ END
     if [ "${1:-}" = tests ]; then
         has chromium || has chromium-browser || has google-chrome || printf ' chromium'
         [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || printf ' fonts-dejavu-core'
+        if [ "$(id -u)" = 0 ]; then # to build and boot Debian trees
+            has mmdebstrap || printf ' mmdebstrap'
+            has systemd-nspawn || printf ' systemd-container'
+            has apt-ftparchive || printf ' apt-utils'
+        fi
     fi
 }
 

@@ -1,0 +1,98 @@
+#!/bin/sh
+# Build the Debian packages from a clone, on Debian 12:
+#
+#   sh packaging/build-deb.sh [--output FOLDER] [--no-tests] [--no-lintian]
+#
+# Installs the packages it needs to build (as root or through sudo), fetches the page's chart library unless it is there,
+# copies what git knows of the tree with packaging/debian as debian/, builds the copy without network, checks the result
+# with lintian, and leaves packages and source in FOLDER (dist/deb).
+set -eu
+cd "$(dirname "$0")/.."
+TOP=$PWD
+# Debian's own Python and tools, whatever else comes first for this user.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+PYTHON=/usr/bin/python3
+. packaging/setup-machine.sh
+
+output=$TOP/dist/deb profile='' lint=1
+while [ $# -gt 0 ]; do
+    case $1 in
+        --output) [ $# -gt 1 ] || fail "--output wants a folder"; output=$2; shift ;;
+        --no-tests) profile=nocheck ;;
+        --no-lintian) lint=0 ;;
+        *) fail "usage: sh packaging/build-deb.sh [--output FOLDER] [--no-tests] [--no-lintian]" ;;
+    esac
+    shift
+done
+mkdir -p "$output"
+output=$(cd "$output" && pwd)
+
+has apt-get || fail "Packages for Debian are built on Debian: there is no apt-get here."
+has git && git rev-parse --is-inside-work-tree >/dev/null 2>&1 || fail "Packages are built from a clone: git is needed."
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+source=$work/istatd
+
+copy_tree() {
+    mkdir -p "$source"
+    # A file that was deleted but not yet in git is no file.
+    git ls-files -z | xargs -0 ls -d 2>/dev/null >"$work/files" || :
+    tar -cf - --no-recursion -T "$work/files" | tar -xf - -C "$source"
+    cp -R packaging/debian "$source/debian"
+}
+
+apt_get() {
+    say "Installing what is needed to build"
+    # shellcheck disable=SC2086  # none or one word
+    as_root env DEBIAN_FRONTEND=noninteractive ${profile:+DEB_BUILD_PROFILES=$profile} apt-get -qq -y \
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >/dev/null
+}
+
+install_build_packages() {
+    missing=''
+    has dpkg-buildpackage || missing="$missing build-essential"
+    [ $lint = 0 ] || has lintian || missing="$missing lintian"
+    [ -e istat_server/ui/vendor/uPlot.esm.js ] || has npm || missing="$missing nodejs npm"
+    # shellcheck disable=SC2086  # the packages are words
+    if [ -n "$missing" ]; then
+        apt_get update
+        apt_get install $missing
+    fi
+    dpkg-checkbuilddeps ${profile:+-P$profile} "$source/debian/control" 2>/dev/null && return
+    [ -n "$missing" ] || apt_get update
+    apt_get build-dep "$source"
+}
+
+# The only step that needs a network.
+fetch_page() {
+    [ -e istat_server/ui/vendor/uPlot.esm.js ] || $PYTHON setup.py -q build_ui
+    [ -e istat_server/ui/vendor/uPlot.esm.js ] || fail "The page's chart library could not be fetched from npm."
+    mkdir -p "$source/istat_server/ui/vendor"
+    cp istat_server/ui/vendor/* "$source/istat_server/ui/vendor/"
+}
+
+build() {
+    # In a network of its own where root may make one; else pybuild's rules keep pip from the network.
+    alone=''
+    [ "$(id -u)" != 0 ] || ! has unshare || alone='unshare --net --'
+    cd "$source"
+    # shellcheck disable=SC2086
+    $alone env -i PATH="$PATH" HOME="$work" LC_ALL=C.UTF-8 TZ="${TZ:-UTC}" DEB_BUILD_OPTIONS="$profile" DEB_BUILD_PROFILES="$profile" \
+        sh -c 'ip link set lo up 2>/dev/null || :; exec dpkg-buildpackage -us -uc' || fail "The build failed."
+    cd "$TOP"
+}
+
+copy_tree
+install_build_packages
+fetch_page
+build
+if [ $lint = 1 ]; then
+    say "== lintian"
+    lintian --allow-root -I --pedantic --fail-on error,warning "$work"/*.changes ||
+        fail "lintian found faults; they stand above."
+fi
+cp "$work"/istatd_*.dsc "$work"/istatd_*.tar.xz "$work"/istatd_*.changes "$work"/istatd_*.buildinfo "$work"/*.deb "$output/"
+say "Built: $(cd "$output" && ls ./*.deb | tr '\n' ' ')in $output"

@@ -1,0 +1,80 @@
+"""What must agree between packages, units and code, seen without building anything."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from istat import __version__
+from istat.settings import Declaration
+from istat_agent.options import DECLARATION as AGENT
+from istat_server.options import DECLARATION as SERVER
+
+ROOT = Path(__file__).parents[2]
+DEBIAN = ROOT / "packaging/debian"
+# systemd-analyze's exposure times ten.
+EXPOSURE = {"istat-server": 12, "istat-agent": 16}
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    """A unit file; of settings that are repeated the last one."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string((ROOT / "systemd" / name).read_text())
+    return parser
+
+
+def test_the_changelogs_version_is_the_codes() -> None:
+    newest = (DEBIAN / "changelog").read_text().splitlines()[0]
+    assert re.fullmatch(rf"istatd \({re.escape(__version__)}\) bookworm; urgency=\w+", newest)
+
+
+@pytest.mark.parametrize("name", EXPOSURE)
+def test_the_sandbox_is_tight(name: str) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    path = ROOT / f"systemd/{name}.service"
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager",
+                           f"--threshold={EXPOSURE[name]}", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+
+
+@pytest.mark.parametrize(("name", "declaration"), [("server", SERVER), ("agent", AGENT)])
+def test_units_name_the_files_that_the_settings_name(name: str, declaration: Declaration) -> None:
+    service = unit(f"istat-{name}.service")["Service"]
+    assert service["ExecStart"] == f"/usr/bin/istat-{name} --config {declaration.file}"
+    state = f"/var/lib/{service['StateDirectory']}"
+    sysusers = (DEBIAN / f"istatd-{name}.sysusers").read_text().split()
+    assert sysusers[1] == service["User"] == service["Group"]
+    assert sysusers[-1] == state
+    assert state in (DEBIAN / f"istatd-{name}.postrm").read_text()
+    assert f"root:{service['User']}" in (DEBIAN / f"istatd-{name}.postinst").read_text()
+
+
+def test_the_store_is_in_the_state_folder() -> None:
+    state = f"/var/lib/{unit('istat-server.service')['Service']['StateDirectory']}"
+    assert str(SERVER.settings["store"].default) == state
+
+
+def test_the_socket_unit_has_the_default_ports() -> None:
+    socket = unit("istat-server.socket")["Socket"]
+    where = f"127.0.0.1:{SERVER.settings['stat-port'].default}"
+    assert socket["ListenStream"] == socket["ListenDatagram"] == where
+
+
+def test_debian_has_what_the_package_depends_on() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[><=]", text)[0] for text in project["dependencies"]}
+    control = (DEBIAN / "control").read_text()
+    assert {name for name in needed if f"python3-{name}," not in control} == set()
+
+
+def test_every_example_is_shipped() -> None:
+    listed = "".join(path.read_text() for path in DEBIAN.glob("*.examples")).split()
+    assert sorted(listed) == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "systemd/examples").iterdir())
