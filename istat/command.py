@@ -259,7 +259,7 @@ def _own() -> dict[str, SubCommand]:
         "ls": SubCommand(
             "List counters whose names match a pattern with *.", _ls_arguments, _ls,
             "Event counters are listed with a * before the name.",
-            (("istat ls 'cpu.*'", "All counters whose names begin with cpu."),
+            (("istat ls 'cpu.*'", "What is there of the CPU"),
              ("istat ls --regex '[.]host[.]web[0-9]+$'", "All counters of web1, web2 and so on")),
         ),
         "send": SubCommand(

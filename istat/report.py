@@ -24,8 +24,15 @@ FREE_SHARE, FREE_BYTES = 0.05, 1 << 30
 PROBLEMS = {
     "refusing": "samples are refused: {}",
     "flush_problem": "what is in memory could not be written ({}); it is in the journal, and tried again",
-    "work_problem": "merging of files waits: {}",
+    "work_problem": "{}",
     "expiry_problem": "{}",
+}
+# The system's words (strerror(3)) -> what helps, with the store's folder.
+CURES = {
+    "No space left on device": "make room on its disk (df {}) or keep less; nothing that was taken is lost",
+    "Disk quota exceeded": "make room in {}, or raise the quota; nothing that was taken is lost",
+    "Read-only file system": "the disk of {} can only be read; dmesg tells whether it failed",
+    "Input/output error": "the disk of {} fails; dmesg tells more",
 }
 
 Status = Mapping[str, Any]
@@ -103,7 +110,10 @@ def _refused(status: Status) -> Iterable[str]:
 def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Sequence[Unit], url: str,
               now: float) -> Iterable[str]:
     store, system = status.get("store", {}), status.get("system", {})
-    yield from (text.format(store[key]) for key, text in PROBLEMS.items() if store.get(key))
+    for key, text in PROBLEMS.items():
+        if store.get(key):
+            cure = next((cure for words, cure in CURES.items() if words in store[key]), "")
+            yield text.format(store[key]) + (f". {_sentence(cure.format(store.get('folder')))}" if cure else "")
     if store.get("damaged_blocks") or store.get("damaged_files"):
         yield f"damaged files were met; `istat check {store.get('folder')}` tells which"
     yield from _granted(system)
@@ -168,6 +178,10 @@ def _state(unit: Unit) -> str:
 
 def _short_state(unit: Unit) -> str:
     return unit.state + (f" ({unit.result})" if unit.result not in ("", "success") else "")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _number(count: int, what: str) -> str:

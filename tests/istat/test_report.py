@@ -77,8 +77,9 @@ def test_only_what_was_refused_is_told_with_its_cure() -> None:
     ("parts", "said"),
     [
         ({"store": {"refusing": "the disk is full"}}, "samples are refused: the disk is full"),
-        ({"store": {"flush_problem": "[Errno 30] Read-only file system"}}, "Read-only file system"),
-        ({"store": {"work_problem": "the disk is nearly full"}}, "merging of files waits: the disk is nearly full"),
+        ({"store": {"refusing": "No space left on device"}}, "Make room on its disk (df /var/lib/istatd/server)"),
+        ({"store": {"flush_problem": "[Errno 30] Read-only file system"}}, "/istatd/server can only be read"),
+        ({"store": {"work_problem": "merging waits for 12 MiB"}}, "- merging waits for 12 MiB"),
         ({"store": {"expiry_problem": "the clock went on; istat clock confirm"}}, "istat clock confirm"),
         ({"store": {"damaged_blocks": 2}}, "istat check /var/lib/istatd/server"),
         ({"system": {"udp_buffer_bytes": 212992}}, "is 208 KiB instead of 8 MiB"),
