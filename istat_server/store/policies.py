@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from istat.retention import Ladder, Rule, Rules, Season
-from istat_server.store.manifest import DERIVED, FINE, Family, FileEntry, Manifest, Policy
+from istat_server.store.manifest import DERIVED, FINE, SETTLED, Family, FileEntry, Manifest, Policy
 from istat_server.store.reading import source_level
 
 
@@ -100,6 +100,20 @@ def _full_from(old: Policy, new: Ladder, saved: int) -> tuple[int, ...]:
             before = old.full_from[source] if old.full_from else 0
             found.append(max(before, saved - old.ladder.levels[source].keep, 0))
     return tuple(found)
+
+
+def with_import(state: Manifest, number: int, before: Sequence[int], now: int) -> Manifest:
+    """The MANIFEST with buckets from elsewhere in it, as far as finer levels of this policy have nothing so old.
+
+    before: its `full_from` when the import began: what was so already stays so, other commits of it are looked at anew.
+    """
+    policy, files = state.policy(number), state.family(number).files
+    found = []
+    for level in range(len(policy.ladder.levels)):
+        first = min((entry.start for entry in files if entry.level == level), default=now)
+        older = any(entry.kind == SETTLED and entry.level > level and entry.start < first for entry in files)
+        found.append(max(before[level] if before else 0, first if older else 0))
+    return state.with_policy(replace(policy, full_from=tuple(found) if any(found) else ()))
 
 
 def season_like(was: Season, new: Ladder) -> int | None:

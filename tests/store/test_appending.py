@@ -13,6 +13,7 @@ import pytest
 from istat.clock import FakeClock
 from istat.errors import StoreError, StoreFull, StoreLocked
 from istat.kernels import columns
+from istat_server.query import select as query
 from istat_server.store import appending, checking, manifest
 from istat_server.store.appending import Appender, Series, noted, open_store
 from istat_server.store.manifest import Import
@@ -153,6 +154,41 @@ def test_a_full_disk_leaves_the_store_as_it_was(store: StatStore, monkeypatch: p
             appender.commit(note())
     appender.abandon()
     assert not list(store.folder.rglob("*.statfile")) and not store.files.manifest.imports
+
+
+def ask(store: StatStore, name: str, start: int, end: int) -> tuple[int, list[float]]:
+    found = query.series(store, [name], start, end, 3600, NOW)
+    return found.grid.interval, [row[2] for row in found.rows[0].rows()]
+
+
+def test_coarse_buckets_are_answered_where_finer_levels_have_nothing_so_old(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    appender = Appender(store, FakeClock(NOW))
+    appender.append(series("coarse", *(single(NOW - age, 2.0) for age in range(300, 86400, 300)), interval=300))
+    appender.commit(note("1"))
+    for _ in range(2):
+        assert ask(store, "coarse", NOW - 3000, NOW) == (300, [2.0] * 10)
+        assert ask(store, "coarse", NOW, NOW + 60)[0] == 10         # samples that come now are at the finest level
+        store.close()
+        store = opened(tmp_path)
+    appender = Appender(store, FakeClock(NOW))      # finer ones that come later do not hide those
+    appender.append(series("fine", *(single(NOW - age, 1.0) for age in range(10, 3600, 10))))
+    appender.commit(note("2"))
+    assert ask(store, "coarse", NOW - 3000, NOW) == (300, [2.0] * 10)
+    assert ask(store, "fine", NOW - 3000, NOW) == (300, [30.0] * 10)
+    store.close()
+
+
+def test_a_source_with_fine_and_coarse_buckets_is_answered_from_both(store: StatStore) -> None:
+    appender = Appender(store, FakeClock(NOW))
+    for commit, age in enumerate((1200, 600)):      # whatever the commits that they come in
+        fine = Archive(10, columns.Columns.from_rows([single(NOW - age + at, 1.0) for at in range(0, 600, 10)]))
+        coarse = Archive(300, columns.Columns.from_rows([single(NOW - 3600 * at, 2.0) for at in range(1, 20)]))
+        appender.append(Series(b"both%d" % commit, False, (fine, coarse), ""))
+        appender.commit(note(str(commit)))
+    assert ask(store, "both0", NOW - 1200, NOW) == (10, [1.0] * 60)
+    assert ask(store, "both1", NOW - 600, NOW) == (10, [1.0] * 60)
+    assert ask(store, "both1", NOW - 4500, NOW - 3000) == (300, [2.0])
 
 
 def failing(where: str, left: list[int]) -> Callable[..., object]:
