@@ -14,6 +14,10 @@ from istat.retention import Ladder, Rule, Rules, Season
 from istat_server.store.manifest import DERIVED, FINE, SETTLED, Family, FileEntry, Manifest, Policy
 from istat_server.store.reading import source_level
 
+# A level that holds this part of the time that it keeps is asked for all of it, whatever coarser ones have of the rest:
+# finer buckets for most of an answer are worth more than the oldest end of it.
+LEAST_HELD = 2 / 3
+
 
 def first_policies(rules: Rules) -> tuple[Policy, ...]:
     """The policies of a new store: 0 is the default, then one per rule."""
@@ -108,11 +112,13 @@ def with_import(state: Manifest, number: int, before: Sequence[int], now: int) -
     before: its `full_from` when the import began: what was so already stays so, other commits of it are looked at anew.
     """
     policy, files = state.policy(number), state.family(number).files
-    found = []
-    for level in range(len(policy.ladder.levels)):
+    found, levels = [], policy.ladder.levels
+    for level, one in enumerate(levels):
         first = min((entry.start for entry in files if entry.level == level), default=now)
-        older = any(entry.kind == SETTLED and entry.level > level and entry.start < first for entry in files)
-        found.append(max(before[level] if before else 0, first if older else 0))
+        older = any(entry.kind == SETTLED and entry.level > level
+                    and entry.start + levels[entry.level].interval <= first for entry in files)
+        lacking = older and now - first < LEAST_HELD * one.keep
+        found.append(max(before[level] if before else 0, first if lacking else 0))
     return state.with_policy(replace(policy, full_from=tuple(found) if any(found) else ()))
 
 

@@ -189,6 +189,18 @@ def test_a_source_with_fine_and_coarse_buckets_is_answered_from_both(store: Stat
     assert ask(store, "both0", NOW - 1200, NOW) == (10, [1.0] * 60)
     assert ask(store, "both1", NOW - 600, NOW) == (10, [1.0] * 60)
     assert ask(store, "both1", NOW - 4500, NOW - 3000) == (300, [2.0])
+    appender.append(series("more", single(NOW - 2410, 1.0)))        # two thirds of an hour: the finest level is asked first
+    appender.commit(note())
+    assert ask(store, "both1", NOW - 3000, NOW)[0] == 10
+
+
+def test_a_coarse_bucket_of_the_time_of_finer_ones_is_not_older(store: StatStore) -> None:
+    appender = Appender(store, FakeClock(NOW))
+    fine = Archive(10, columns.Columns.from_rows([single(NOW - 290, 1.0)]))
+    coarse = Archive(300, columns.Columns.from_rows([(NOW - 300, 2, 5.0, 4.5, 1.0, 4.0)]))
+    appender.append(Series(b"both", False, (fine, coarse), ""))
+    appender.commit(note())
+    assert ask(store, "both", NOW - 600, NOW) == (10, [1.0])
 
 
 def failing(where: str, left: list[int]) -> Callable[..., object]:
