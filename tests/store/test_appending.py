@@ -189,7 +189,7 @@ def test_a_source_with_fine_and_coarse_buckets_is_answered_from_both(store: Stat
     assert ask(store, "both0", NOW - 1200, NOW) == (10, [1.0] * 60)
     assert ask(store, "both1", NOW - 600, NOW) == (10, [1.0] * 60)
     assert ask(store, "both1", NOW - 4500, NOW - 3000) == (300, [2.0])
-    appender.append(series("more", single(NOW - 2410, 1.0)))        # two thirds of an hour: the finest level is asked first
+    appender.append(series("more", single(NOW - 2410, 1.0)))    # two thirds of an hour
     appender.commit(note())
     assert ask(store, "both1", NOW - 3000, NOW)[0] == 10
 
