@@ -142,7 +142,8 @@ def port_in_use(place: Path) -> str:
 def store_of_another_user(place: Path) -> str:
     folder = place / "store"
     folder.mkdir(mode=0o700 if os.geteuid() == 0 else 0)
-    return server("--stat-port", 0, "--store", folder, status=91, before=as_nobody())
+    said = server("--stat-port", 0, "--store", folder, status=91, before=as_nobody())
+    return said + run(ISTAT, "check", folder, status=1, before=as_nobody())
 
 
 def privileged_port(place: Path) -> str:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from istat import __version__, changing, report, systemctl, tokens
+from istat import __version__, changing, owners, report, systemctl, tokens
 from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
         return INTERRUPTED
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        if isinstance(error, PermissionError) and error.filename:
+            told += f"{owners.refused(error.filename)}; run it as that user, or as root"
         print(f"istat: {told}", file=sys.stderr)
         return IstatError.exit_code
     return 0

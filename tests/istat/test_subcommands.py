@@ -43,7 +43,9 @@ def test_a_brought_command_runs_with_its_arguments(capsys: pytest.CaptureFixture
 def test_its_errors_are_told_as_our_own_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("look", "bad") == StoreError.exit_code
     assert run("look", "closed") == 1
-    assert capsys.readouterr().err == "istat: bad holds no store\nistat: closed: Permission denied\n"
+    told = capsys.readouterr().err
+    assert told.startswith("istat: bad holds no store\nistat: closed: Permission denied (this is the user ")
+    assert told.endswith("; run it as that user, or as root\n")
 
 
 def test_one_that_cannot_be_loaded_says_so_and_harms_no_other(capsys: pytest.CaptureFixture[str]) -> None:
