@@ -156,7 +156,7 @@ class StatStore:
         names = ((id, counters.name(id)) for id in range(len(counters)) if counters.has(id))
         # Those of a rule that is gone have the default's policy already.
         changed = sum(old.choose(name) != new.choose(name) for _id, name in names)
-        log.info("%d counters have another retention rule now", max(changed, len(found)))
+        log.info("counters that have another retention rule now: %d", max(changed, len(found)))
 
     def _start(self, fresh: bool, careful: bool) -> None:
         """Names, files, journal. `careful`: the previous MANIFEST is in use, so that nothing is removed."""

@@ -235,7 +235,7 @@ def test_a_new_rule_is_for_new_samples_and_the_old_ones_are_still_there(folder: 
     # The rule goes again: the counters are of the default once more, with all that they had.
     with caplog.at_level("INFO"):
         store = opened(folder, clock, OLD)
-    assert "2 counters have another retention rule now" in caplog.text
+    assert "counters that have another retention rule now: 2" in caplog.text
     for name in NAMES:
         wanted = math.fsum(row[2] for row in was[name, 600]) * (10 if name.endswith("e") else 1)
         assert total(store, name, 600) == pytest.approx(wanted + (3 if name != "web.g" else 0))
