@@ -29,6 +29,13 @@ USERS = {"istat-server": "_istatd", "istat-agent": "_istat-agent"}
 FILES = {"istat-server": 1_048_576, "istat-agent": 65_536}
 RESTART_SECONDS = 5
 JOURNAL_SECONDS = 0.1      # within which what was read survives the end of the process
+# On a signal the main thread sleeps, and the event loop with it.
+HANG = """
+import signal, time
+def hang(*_):
+    time.sleep(600)
+signal.signal(signal.SIGUSR1, hang)
+"""
 FIND = ("find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' "
         "-not -path '/srv/*' | sort")
 # What Debian's own tools leave behind.
@@ -207,14 +214,17 @@ def test_kill_9_is_made_good_in_seconds_and_costs_no_datagram_that_was_not_read(
 
 
 @pytest.mark.parametrize("unit", USERS)
-def test_a_daemon_that_hangs_is_restarted(machine: Machine, unit: str) -> None:
+def test_a_hub_that_hangs_is_restarted(machine: Machine, unit: str) -> None:
     folder = f"/run/systemd/system/{unit}.service.d"
-    machine.run(f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=2s\\n' > {folder}/quick.conf; "
+    machine.run(f"mkdir -p {folder} /run/hang; cat > /run/hang/sitecustomize.py", stdin=HANG)
+    machine.run(f"printf '[Service]\\nWatchdogSec=2s\\nEnvironment=PYTHONPATH=/run/hang\\n' > {folder}/test.conf; "
                 f"systemctl daemon-reload; systemctl restart {unit}")
     before = pid(machine, unit)
-    machine.run(f"kill -STOP {before}")
+    machine.run(f"kill -USR1 {before}")
     assert wait_for(lambda: pid(machine, unit) not in (0, before) and running(machine, unit), 20)
-    assert "Watchdog timeout" in machine.run(f"journalctl -u {unit} --no-pager -n 300")
+    said = machine.run(f"journalctl -u {unit} --no-pager -n 300")
+    assert "Watchdog timeout" in said
+    assert "sitecustomize.py" in said and "in hang" in said, "it says where it hung"
     machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart {unit}")
 
 

@@ -22,7 +22,7 @@ SETTINGS = (
     Setting("listen-address", Text(), "",
             'Address to take samples on. Empty is this machine only (127.0.0.1 and ::1); "*" is everyone.'),
     Setting("http-listen-address", Text(), "127.0.0.1",
-            "Address to serve HTTP on. Whoever reaches it can read every counter."),
+            'Address to serve HTTP on; "*" is every IPv4 address. Whoever reaches it can read every counter.'),
     Setting("store", Path(), "/var/lib/istatd/server", "Folder of the store; made when it is missing."),
     Setting("retention", Retention(), DEFAULT_RETENTION,
             "How long which buckets are kept: interval:time, finest first. For counters that no rule of "
