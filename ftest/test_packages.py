@@ -140,9 +140,9 @@ assert job.returncode == 0
 
 
 def test_two_builds_are_alike_and_lintian_has_nothing_to_say(built: str, folder: Path) -> None:
-    first = sorted(path.name for path in (folder / "first").glob("*.deb"))
-    assert [name.partition("_")[0] for name in first] == ["istatd", "istatd-agent", "istatd-server", "python3-istat",
-                                                          "python3-istat-dbgsym"]
+    first = [path.name for path in (folder / "first").glob("*.deb")]
+    assert sorted(name.partition("_")[0] for name in first) == ["istatd", "istatd-agent", "istatd-server",
+                                                                "python3-istat", "python3-istat-dbgsym"]
     for name in [*first, f"istatd_{__version__}.tar.xz"]:
         assert (folder / "first" / name).read_bytes() == (folder / "second" / name).read_bytes(), name
     said = built.partition("== lintian\n")[2].partition("Built:")[0]

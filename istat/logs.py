@@ -58,3 +58,9 @@ def to_standard_error(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(to_journal()))
     start(handler, level)
+
+
+def last_words(program: str, sentence: str) -> None:
+    """Say on standard error why a daemon ends; the journal shows it as an error."""
+    mark = f"<{PRIORITIES[0][1]}>" if to_journal() else ""
+    print(f"{mark}{program}: {sentence}", file=sys.stderr)

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"istat-agent: {problem}", file=sys.stderr)
         return error.exit_code
     except IstatError as error:
-        print(f"istat-agent: {error}", file=sys.stderr)
+        logs.last_words("istat-agent", str(error))
         return error.exit_code
     except BrokenPipeError:
         # The reader of --once, such as `head`, had enough. Keep Python from complaining at exit.

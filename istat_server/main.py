@@ -75,10 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(settings, arguments, back_off)
     except SettingsError as error:
         for problem in error.problems:
-            print(f"istat-server: {problem}", file=sys.stderr)
+            logs.last_words("istat-server", problem)
         return error.exit_code
     except IstatError as error:
-        print(f"istat-server: {error}", file=sys.stderr)
+        logs.last_words("istat-server", str(error))
         return error.exit_code
     return 0
 

@@ -147,7 +147,7 @@ def listen_error(error: OSError, host: str, port: int) -> IstatError:
     if error.errno == errno.EACCES:
         return CannotListen(f"no permission for {where}; choose a port from 1024 up")
     if error.errno == errno.EADDRNOTAVAIL:
-        return CannotListen(f"listen-address {host} is not an address of this machine")
+        return CannotListen(f"{host} is not an address of this machine: choose another to listen on")
     return CannotListen(f"cannot listen on {where}: {error.strerror}")
 
 

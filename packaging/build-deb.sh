@@ -72,6 +72,7 @@ fetch_page() {
     [ -e istat_server/ui/vendor/uPlot.esm.js ] || fail "The page's chart library could not be fetched from npm."
     mkdir -p "$source/istat_server/ui/vendor"
     cp istat_server/ui/vendor/* "$source/istat_server/ui/vendor/"
+    chmod -R u=rwX,go=rX "$source" # the same source whatever the umask
 }
 
 build() {
