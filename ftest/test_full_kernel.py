@@ -58,9 +58,9 @@ def test_limits_are_in_force(tmp_path: Path) -> None:
     job = tmp_path / "job"
     job.mkdir()
     packages.make_repository(job / "repository", tmp_path / "built/first", tmp_path / "built/needed")
-    said = fullkernel.run(tree, job, PREPARE, JOB)
-    print(said)
-    lines = said.splitlines()
+    debiantree.make(folder / "kernel", fullkernel.KERNEL)
+    lines = fullkernel.run(folder / "kernel", job, PREPARE, JOB)
+    print("\n".join(lines))
     assert "istat-server files 1048576 1048576" in lines
     assert "istat-agent files 65536 65536" in lines
     assert "istat-server memory 2147483648" in lines
