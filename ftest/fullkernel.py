@@ -1,9 +1,9 @@
 """A Debian tree booted under a kernel of its own, emulated by QEMU: what a container cannot show.
 
-Limits above those of a machine that withholds privileges, memory and task limits in force. No /dev/kvm is needed, so it is
-ten times slower than the machine; packages are therefore installed before the boot, by chroot. Needs root to make the disk
-image, mke2fs, and qemu-system-x86_64 (Debian: qemu-system-x86). (User Mode Linux 6.1 would be lighter, but ends at once on
-CPUs whose registers are larger than it knows, those with AMX.)
+Limits above those of a machine that withholds privileges, memory and task limits in force. No /dev/kvm is needed, so
+it is ten times slower than the machine; packages are therefore installed before the boot, by chroot. Needs root to
+make the disk image, mke2fs, and qemu-system-x86_64 (Debian: qemu-system-x86). (User Mode Linux 6.1 would be lighter,
+but ends at once on CPUs whose registers are larger than it knows, those with AMX.)
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ unshare --net --pid --fork --kill-child chroot "$root" sh -ec "$4"
 umount "$root/job"; umount -l "$root/dev"; umount "$root/proc"
 cp "$3/job.sh" "$3/job.service" "$3/job.timer" "$root/etc/systemd/system/"
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+ln -sf /dev/null "$root/etc/systemd/system/serial-getty@ttyS0.service"
 ln -sf ../job.timer "$root/etc/systemd/system/multi-user.target.wants/job.timer"
 mke2fs -qF -t ext4 -O ^has_journal -d "$root" "$5" "$6"
 """
@@ -73,10 +74,10 @@ def run(tree: Path, folder: Path, prepare: str, job: str) -> list[str]:
             env=ENVIRONMENT, capture_output=True, text=True, timeout=PREPARE_SECONDS)
         if made.returncode != 0:
             raise Failed(f"the tree could not be prepared: {made.stdout[-2000:]}{made.stderr[-2000:]}")
-        boot = tree / "boot"
+        kernel, initial = (next((tree / "boot").glob(name)) for name in ("vmlinuz-*", "initrd.img-*"))
         subprocess.run(
             ["qemu-system-x86_64", "-accel", "tcg", "-m", MEMORY, "-nographic", "-monitor", "none", "-nic", "none",
-             "-no-reboot", "-kernel", str(next(boot.glob("vmlinuz-*"))), "-initrd", str(next(boot.glob("initrd.img-*"))),
+             "-no-reboot", "-kernel", kernel, "-initrd", initial,
              "-append", "root=/dev/vda rw console=ttyS0 quiet loglevel=1 systemd.show_status=0",
              "-serial", f"file:{console}",
              "-drive", f"file={image},format=raw,if=virtio,cache=unsafe"],
