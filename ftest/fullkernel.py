@@ -38,7 +38,7 @@ SERVICE = f"""
 After=multi-user.target
 [Service]
 Type=exec
-ExecStart=/bin/sh -c "sh -e /etc/systemd/system/job.sh; echo {END}$?"
+ExecStart=/bin/sh -c "echo; sh -e /etc/systemd/system/job.sh; echo {END}$?"
 ExecStopPost=/bin/systemctl --no-block poweroff
 StandardOutput=tty
 StandardError=inherit
