@@ -302,6 +302,8 @@ def test_an_upgrade_loses_no_datagram_and_keeps_settings_and_data(machine: Machi
     assert pid(machine) != before
     assert wait_for(lambda: counted(machine, "upgraded.count") == 2000), counted(machine, "upgraded.count")
     assert counted(machine, "stopped.udp") == 100
+    machine.run("istat send upgraded.tcp 1")
+    assert wait_for(lambda: counted(machine, "upgraded.tcp") == 1), "the sockets for TCP came through it too"
     assert "max-connections = 77" in machine.run("cat /etc/istatd/server.toml")
     assert machine.run("stat -c %U:%G:%a /etc/istatd/server.toml").strip() == "root:_istatd:640"
     assert machine.show("istat-agent", "UnitFileState", "ActiveState") == {"UnitFileState": "disabled",
