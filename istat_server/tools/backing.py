@@ -8,6 +8,7 @@ from pathlib import Path
 
 from istat.clock import Clock
 from istat.figures import bytes_text
+from istat.owners import left_to_owner
 from istat.subcommands import SubCommand
 from istat_server.store import backup
 from istat_server.tools.progress import Progress
@@ -32,7 +33,7 @@ def _restore_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _restore(arguments: argparse.Namespace, clock: Clock) -> None:
-    with Progress("restore", None, arguments.json) as progress:
+    with left_to_owner(arguments.folder), Progress("restore", None, arguments.json) as progress:
         made = backup.restore(arguments.backup, arguments.folder, progress.show)
     _tell(arguments, made, f"{arguments.folder} is a store again; start the server with --store {arguments.folder}")
 
@@ -48,7 +49,7 @@ def _tell(arguments: argparse.Namespace, made: backup.Made, text: str) -> None:
 BACKUP = SubCommand(
     "Make a consistent copy of a store, also while a server writes.", _backup_arguments, _backup,
     "Files are hard links on the store's device, copies elsewhere; made again to the same folder only what is new is "
-    "copied. Run it as the user that the store belongs to.",
+    "copied. Run it as root, or as the user that the store belongs to.",
     (("istat backup --store /var/lib/istatd/server /backup/istatd", "A backup, or a newer one in its place"),),
 )
 RESTORE = SubCommand(

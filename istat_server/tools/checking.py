@@ -9,6 +9,7 @@ from pathlib import Path
 from istat.clock import Clock
 from istat.errors import StoreCorrupt
 from istat.figures import bytes_text
+from istat.owners import left_to_owner
 from istat.subcommands import SubCommand
 from istat_server.store import checking, repairing
 from istat_server.tools.progress import Progress
@@ -23,7 +24,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace, clock: Clock) -> None:
-    repaired = repairing.repair(arguments.store) if arguments.repair else None
+    with left_to_owner(arguments.store):
+        repaired = repairing.repair(arguments.store) if arguments.repair else None
     with Progress("check", None, arguments.json) as progress:
         report = checking.check(arguments.store, progress.show)
     if arguments.json:

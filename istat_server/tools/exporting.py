@@ -16,6 +16,7 @@ from istat.client import QueryClient
 from istat.clock import Clock
 from istat.errors import BadQuery, StoreError, StoreLocked, UsageError
 from istat.kernels import columns
+from istat.owners import left_to_owner
 from istat.retention import Ladder, Rule, Rules
 from istat.setting_types import Duration
 from istat.subcommands import SubCommand
@@ -206,14 +207,15 @@ def _place(arguments: argparse.Namespace, clock: Clock) -> Iterator[Place]:
     state, _problem = manifest.load(arguments.store)
     if state is None:
         raise StoreError(f"{arguments.store} holds no store")
-    try:
-        store = StatStore.open(arguments.store, rules_for(state, None), clock)
-    except StoreLocked as error:
-        raise StoreLocked(f"{arguments.store} is in use by an istat-server: ask that one, with --server") from error
-    try:
-        yield StorePlace(store)
-    finally:
-        store.close()
+    with left_to_owner(arguments.store):    # opening and closing a store write to it
+        try:
+            store = StatStore.open(arguments.store, rules_for(state, None), clock)
+        except StoreLocked as error:
+            raise StoreLocked(f"{arguments.store} is in use by an istat-server: ask that one, with --server") from error
+        try:
+            yield StorePlace(store)
+        finally:
+            store.close()
 
 
 @contextmanager

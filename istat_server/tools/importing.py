@@ -25,6 +25,7 @@ from istat.command import INTERRUPTED
 from istat.errors import StoreError, UsageError
 from istat.kernels import names as names_kernel
 from istat.names import munge
+from istat.owners import left_to_owner
 from istat.retention import Rules
 from istat.subcommands import SubCommand
 from istat_server.foreign.ring import is_ring
@@ -133,7 +134,8 @@ def _import(arguments: argparse.Namespace, clock: Clock) -> None:
         trial = Trial(rules_for(state, arguments.retention), int(clock.now()))
         done = [_one(source, trial, state.imports if state else (), arguments, []) for source in sources]
     else:
-        done = _all(sources, arguments, clock)
+        with left_to_owner(arguments.store):
+            done = _all(sources, arguments, clock)
     _report(done, arguments)
 
 

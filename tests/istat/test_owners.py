@@ -38,3 +38,30 @@ def test_a_pid_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None
         with pytest.raises(IstatError, match="already running"), pidfile.hold(tmp_path / "pid"):
             pass
     assert not (tmp_path / "pid").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes in the folders of others")
+def test_what_root_makes_in_the_folder_of_another_is_that_users(tmp_path: Path) -> None:
+    store, elsewhere = tmp_path / "store", tmp_path / "elsewhere"
+    store.mkdir()
+    elsewhere.write_text("root's")
+    os.chown(store, 1234, 1235)
+    with pytest.raises(KeyError), owners.left_to_owner(store):
+        (store / "10s").mkdir()
+        (store / "10s" / "file").write_text("")
+        (store / "symbolic").symlink_to(elsewhere)
+        os.link(elsewhere, store / "hard")
+        raise KeyError
+    for made in (store / "10s", store / "10s" / "file"):
+        assert (made.stat().st_uid, made.stat().st_gid) == (1234, 1235)
+    assert elsewhere.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes in the folders of others")
+def test_a_folder_of_root_or_a_new_one_stays_roots(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    with owners.left_to_owner(new):
+        new.mkdir()
+    with owners.left_to_owner(new):
+        (new / "file").write_text("")
+    assert new.stat().st_uid == (new / "file").stat().st_uid == 0
