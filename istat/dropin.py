@@ -1,6 +1,6 @@
 """Which files of a drop-in folder may be used: shared by the agent (`*.py`) and the plugin `exec` (scripts).
 
-It looks only at names and permissions, never into files.
+It looks at names and permissions, and at the first two bytes of what looks like a forgotten script.
 """
 
 from __future__ import annotations
@@ -20,12 +20,26 @@ def scripts(folders: Sequence[str]) -> list[str]:
     return [path for path in _files(folders) if not path.endswith(".py") and os.access(path, os.X_OK)]
 
 
+def not_executable(folders: Sequence[str]) -> list[str]:
+    """The files that begin as scripts do, and that nobody made executable."""
+    return [path for path in _files(folders)
+            if not path.endswith(".py") and not os.access(path, os.X_OK) and _is_script(path)]
+
+
 def unsafe(path: str) -> str | None:
     """Why a file must not be run, or None. Whoever may write it could run code as the agent's user."""
     for place in (path, os.path.dirname(path) or "."):
         if os.stat(place).st_mode & stat.S_IWOTH:
             return f"everybody may write {place} (chmod o-w {place})"
     return None
+
+
+def _is_script(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"#!"
+    except PermissionError:
+        return False    # not for us
 
 
 def _files(folders: Sequence[str]) -> list[str]:

@@ -68,6 +68,8 @@ class Exec:
         # Scripts run in the folder /, so a folder given as "." must be told in full.
         folders = [os.path.abspath(folder) for folder in (*config.plugin_dirs, *config["folders"])]
         commands += [(path,) for path in dropin.scripts(folders)]
+        for path in dropin.not_executable(folders):
+            log.warning("not run: %s: it is not executable (chmod +x %s)", path, path)
         self._scripts: dict[str, Script] = {}
         for command in filter(None, commands):
             try:

@@ -133,7 +133,7 @@ def test_a_script_says_how_often(tmp_path: Path) -> None:
     script(tmp_path, "a", "# istat: interval=60 timeout=20\necho a 1")
     script(tmp_path, "b", "echo b 1")
     script(tmp_path, "c.py", "python collectors are not ours")
-    script(tmp_path, "notes.txt", "not executable", 0o644)
+    (tmp_path / "notes.txt").write_text("no script")
     found = [(job.name, job.interval, job.timeout) for job in jobs(tmp_path)]
     assert found == [("exec:a", 60, 21.0), ("exec:b", 10, 11.0)]
 
@@ -141,6 +141,7 @@ def test_a_script_says_how_often(tmp_path: Path) -> None:
 def test_wrong_scripts_are_told_and_stop_no_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     script(tmp_path, "open", "echo a 1", 0o777)
     script(tmp_path, "header", "# istat: every=60")
+    script(tmp_path, "forgotten", "echo a 1", 0o644)
     script(tmp_path, "twice", "echo a 1")
     script(tmp_path, "twice.sh", "echo a 1")
     with caplog.at_level(logging.WARNING):
@@ -148,6 +149,7 @@ def test_wrong_scripts_are_told_and_stop_no_others(tmp_path: Path, caplog: pytes
     assert [job.name for job in found] == ["exec:echo", "exec:twice"]
     told = caplog.text
     assert "everybody may write" in told
+    assert f"forgotten: it is not executable (chmod +x {tmp_path}/forgotten)" in told
     assert "`istat: every=60`: it can have interval=SECONDS and timeout=SECONDS" in told
     assert "another script has the name twice" in told
     assert "/no/such: there is no such file" in told
