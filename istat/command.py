@@ -173,6 +173,10 @@ def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
         return
     for counter in answer["names"]:
         print(("*" if counter["kind"] == "event" else "") + counter["name"])
+    if not answer["names"]:
+        pattern = arguments.pattern
+        wider = "" if arguments.regex or "*" in pattern else f"; try '{pattern}*' or '*{pattern}*'"
+        print(f"istat: no counter fits {pattern!r}{wider}", file=sys.stderr)
     if answer["truncated"]:
         print(f"istat: there are more; see --limit (now {arguments.limit})", file=sys.stderr)
 

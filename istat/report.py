@@ -19,6 +19,8 @@ LABEL = 12              # columns of what a line is about
 SENDERS = 5             # names of senders that are told
 # Clocks may differ by this much without anyone noticing: gauges up to a minute ahead are taken [s].
 CLOCK_SECONDS = 30.0
+# A server that runs shorter has not heard from every agent: they say who they are every 60 s [s].
+AGENT_SECONDS = 70.0
 # Free space under which it is worth a word: a disk that is nearly full [share, bytes].
 FREE_SHARE, FREE_BYTES = 0.05, 1 << 30
 PROBLEMS = {
@@ -122,7 +124,8 @@ def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Se
         yield (f"the server's clock is {seconds_text(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} this "
                "machine's; one of them is wrong (timedatectl shows whether it is synchronised)")
     agent = next((unit for unit in services if unit.name == AGENT), None)
-    if agent and agent.active and not any(is_agent(row) and row.get("online") for row in senders):
+    late = float(status.get("uptime", 0)) > AGENT_SECONDS
+    if agent and agent.active and late and not any(is_agent(row) and row.get("online") for row in senders):
         yield f"{AGENT} runs here, but nothing came from an agent; see: journalctl -u {AGENT.partition('.')[0]}"
     if not services and not senders and is_local(url):
         yield "nobody has sent anything yet; start istat-agent, or try: istat send test.first 1"

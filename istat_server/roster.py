@@ -167,16 +167,19 @@ class Roster:
         return False
 
     def _shown(self, now: float) -> list[Peer]:
-        """All peers worth showing. A machine that came back (same host and name) hides its gone selves."""
+        """All peers worth showing. A machine that came back (same host and name) hides its gone selves, and an agent
+        that was started again the one before, whose datagrams ended before its own began."""
         self._forget(now)
         peers = sorted(self._everyone(), key=lambda peer: (not peer.online(now), -peer.last_seen))
-        known: set[tuple[str, str]] = set()
+        known: dict[tuple[str, str], float] = {}    # -> when the one shown was first seen
         shown = []
         for peer in peers:
             identity = (peer.address.rpartition(":")[0], peer.name)
-            if peer.online(now) or identity not in known:
+            followed = "agent" in peer.metadata and peer.transport == "udp" and \
+                peer.last_seen <= known.get(identity, peer.first_seen)
+            if identity not in known or (peer.online(now) and not followed):
                 shown.append(peer)
-            known.add(identity)
+            known.setdefault(identity, peer.first_seen)
         return shown
 
     def _everyone(self) -> Iterable[Peer]:

@@ -99,7 +99,11 @@ def open_stat_sockets(listen_address: str, port: int, udp_buffer_kib: int,
         break
     for sock in sockets.tcp:
         sock.listen(BACKLOG)
-    sockets.udp_buffer = min(grow_receive_buffer(sock, udp_buffer_kib * 1024) for sock in sockets.udp)
+    wanted = udp_buffer_kib * 1024
+    sockets.udp_buffer = min(grow_receive_buffer(sock, wanted) for sock in sockets.udp)
+    if sockets.udp_buffer < wanted:
+        log.warning("the UDP receive buffer is %d KiB instead of %d KiB: bursts may be lost; to raise it: "
+                    "sysctl -w net.core.rmem_max=%d", sockets.udp_buffer // 1024, udp_buffer_kib, wanted)
     return sockets
 
 
@@ -128,11 +132,7 @@ def grow_receive_buffer(sock: socket.socket, wanted: int) -> int:
                 better = _receive_buffer(probe) > _receive_buffer(sock)
             if better:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
-    granted = _receive_buffer(sock)
-    if granted < wanted:
-        log.warning("the UDP receive buffer is %d KiB instead of %d KiB: bursts may be lost; to raise it: "
-                    "sysctl -w net.core.rmem_max=%d", granted // 1024, wanted // 1024, wanted)
-    return granted
+    return _receive_buffer(sock)
 
 
 def _receive_buffer(sock: socket.socket) -> int:

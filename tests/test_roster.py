@@ -56,6 +56,24 @@ def test_a_host_that_came_back_hides_its_gone_selves() -> None:
     assert [(row["address"], row["online"]) for row in roster.agents()] == [("10.0.0.7:3", True)]
 
 
+def test_an_agent_that_was_started_again_is_shown_once() -> None:
+    clock = FakeClock(1000)
+    roster = Roster(clock)
+    for port in (1, 2, 3):
+        roster.sender(key(port), 100).meta("agent", "web1")
+        clock.advance(10)
+    assert [row["address"] for row in roster.agents()] == ["10.0.0.7:3"]
+
+
+def test_two_agents_of_one_name_that_both_send_are_both_shown() -> None:
+    clock = FakeClock(1000)
+    roster = Roster(clock)
+    for port in (1, 2, 1, 2):
+        roster.sender(key(port), 100).meta("agent", "web1")
+        clock.advance(10)
+    assert [row["address"] for row in roster.agents()] == ["10.0.0.7:2", "10.0.0.7:1"]
+
+
 def test_the_longest_gone_make_place_and_the_online_ones_stay() -> None:
     clock = FakeClock(1000)
     roster = Roster(clock, limit=3)

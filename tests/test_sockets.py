@@ -102,3 +102,14 @@ def test_a_receive_buffer_never_shrinks() -> None:
         assert large == 128 << 10
         assert grow_receive_buffer(sock, 16 << 10) == large
         assert grow_receive_buffer(sock, 1 << 40 >> 10) >= large
+
+
+def test_a_receive_buffer_that_is_too_small_is_told_once(monkeypatch: pytest.MonkeyPatch,
+                                                         caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("istat_server.sockets.grow_receive_buffer", lambda sock, wanted: 64 << 10)
+    sockets = open_stat_sockets("", 0, 8192)
+    sockets.close()
+    assert sockets.udp_buffer == 64 << 10
+    assert [record.getMessage() for record in caplog.records] == [
+        "the UDP receive buffer is 64 KiB instead of 8192 KiB: bursts may be lost; to raise it: "
+        "sysctl -w net.core.rmem_max=8388608"]

@@ -86,7 +86,8 @@ def test_ls_marks_events_and_says_when_there_are_more(capsys: pytest.CaptureFixt
     assert "there are more" in output.err
 
 
-def test_ls_takes_a_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ls_takes_a_regular_expression_and_says_when_nothing_fits(monkeypatch: pytest.MonkeyPatch,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[dict[str, object]] = []
 
     def names(self: Server, **how: object) -> dict[str, Any]:
@@ -94,8 +95,13 @@ def test_ls_takes_a_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"names": [], "truncated": False}
 
     monkeypatch.setattr(Server, "names", names)
-    assert run("ls", "--regex", "^cpu") == run("ls", "cpu.*", "--limit", "5") == 0
-    assert asked == [{"regex": "^cpu", "limit": 1000}, {"match": "cpu.*", "limit": 5}]
+    assert run("ls", "--regex", "^cpu") == run("ls", "cpu.*", "--limit", "5") == run("ls", "cpu") == 0
+    assert asked == [{"regex": "^cpu", "limit": 1000}, {"match": "cpu.*", "limit": 5}, {"match": "cpu", "limit": 1000}]
+    assert capsys.readouterr().err.splitlines() == [
+        "istat: no counter fits '^cpu'",
+        "istat: no counter fits 'cpu.*'",
+        "istat: no counter fits 'cpu'; try 'cpu*' or '*cpu*'",
+    ]
 
 
 def test_status_in_its_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
