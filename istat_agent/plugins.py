@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
@@ -17,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any, NoReturn
 
 import pluggy
 
@@ -149,12 +151,21 @@ def built_in_package() -> ModuleType | None:
     return None
 
 
+class _FreshLoader(importlib.machinery.SourceFileLoader):
+    """Leaves no byte code in a drop-in folder, and takes none that is left there: it would hide a change that keeps
+    a file's size, within the second."""
+
+    def path_stats(self, path: Any) -> NoReturn:
+        """SourceLoader: without these neither is done."""
+        raise OSError(f"{path} is always compiled")
+
+
 def _load_file(path: str) -> ModuleType:
     reason = dropin.unsafe(path)
     if reason is not None:
         raise PluginError(f"not loaded: {reason}")
     name = DROP_IN_PREFIX + os.path.basename(path)[: -len(".py")]
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FreshLoader(name, path))
     if spec is None or spec.loader is None:
         raise PluginError("cannot be loaded as a Python module")
     module = importlib.util.module_from_spec(spec)

@@ -1,6 +1,7 @@
 """Finding collectors: built-in, entry points, drop-in files; and what a wrong one is told."""
 
 import importlib.metadata
+import os
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -49,6 +50,16 @@ def test_drop_in_file(folder: Path) -> None:
     emit = Emit()
     found.definition(emit)
     assert emit.gauges() == {"queue.depth": 3}
+
+
+def test_a_change_is_seen_and_nothing_is_left_in_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    path = folder / "queue.py"
+    for interval in (10, 20):       # the same size, and the same second
+        path.write_text(GOOD.replace("10", str(interval)))
+        os.utime(path, (1000, 1000))
+        assert discover([str(folder)]).found["queue"].definition.interval == interval
+    assert list(folder.iterdir()) == [path]
 
 
 def test_each_wrong_file_is_one_message(folder: Path) -> None:
