@@ -196,7 +196,7 @@ def _send(arguments: argparse.Namespace, clock: Clock) -> None:
         client.send(line)
     if client.dropped:
         raise ServerUnreachable(f"cannot connect to {target}: the sample was not sent (is istat-server running there? "
-                                "`istat status` says what to try)")
+                                "`istat status` says what to try; another place: --to HOST:PORT, its stat-port)")
     if arguments.json:
         _print_json({"sent": line.decode().rstrip()})
 
