@@ -45,11 +45,22 @@ class Handover:
 
     def close(self) -> None:
         """Let go of what nobody took: the settings name other addresses now."""
-        for name, sock in self._waiting:
+        self._drop(self._waiting)
+
+    def let_go(self, family: int, kind: int, port: int) -> bool:
+        """Let go of what holds this port on other addresses, which keeps it from being bound to a new one; whether
+        there was any. The service manager closes its own copy a moment later."""
+        holding = [(name, sock) for name, sock in self._waiting
+                   if (key := _key(sock)) and key[:2] == (family, kind) and key[3] == port]
+        self._drop(holding)
+        return bool(holding)
+
+    def _drop(self, sockets: list[tuple[str, socket.socket]]) -> None:
+        self._waiting = [waiting for waiting in self._waiting if waiting not in sockets]
+        for name, sock in sockets:
             log.warning("socket %s (%s) is not what the settings ask for, and is closed", name, _name(sock))
             service.forget_fd(name)
             sock.close()
-        self._waiting.clear()
 
 
 def _key(sock: socket.socket) -> Key | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import time
 from dataclasses import dataclass, field
 
 from istat.errors import IstatError
@@ -24,6 +25,9 @@ BACKLOG = 4096
 HTTP_BACKLOG = 256
 # A free port of the first socket may be taken on another address: how often to try again.
 FREE_PORT_ATTEMPTS = 16
+# The service manager closes its copies of sockets that it is to forget when it has read the message: how often to look
+# whether it has, and how long to wait in between [s].
+LET_GO_ATTEMPTS, LET_GO_SECONDS = 500, 0.01
 
 # Linux, include/uapi/asm-generic/socket.h; Python has no name for it.
 SO_RCVBUFFORCE = 33
@@ -164,10 +168,25 @@ def _bound(handover: Handover, family: int, kind: int, host: str, port: int) -> 
     """A socket bound to this address: handed over, or made now and left with the service manager."""
     sock = handover.take(family, kind, host, port)
     if sock is None:
-        sock = _bind(family, kind, host, port)
+        sock = _bind_freed(handover, family, kind, host, port)
         handover.keep(sock)
     sock.setblocking(False)
     return sock
+
+
+def _bind_freed(handover: Handover, family: int, kind: int, host: str, port: int) -> socket.socket:
+    """_bind, though the port is held on another address by a socket that was handed over: from 127.0.0.1 to all."""
+    try:
+        return _bind(family, kind, host, port)
+    except PortInUse:
+        if not handover.let_go(family, kind, port):
+            raise
+    for _ in range(LET_GO_ATTEMPTS):
+        try:
+            return _bind(family, kind, host, port)
+        except PortInUse:
+            time.sleep(LET_GO_SECONDS)
+    return _bind(family, kind, host, port)
 
 
 def _bind(family: int, kind: int, host: str, port: int) -> socket.socket:

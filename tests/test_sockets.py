@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 
@@ -96,20 +97,23 @@ def test_sockets_of_other_addresses_are_let_go(caplog: pytest.LogCaptureFixture)
     second.close()
 
 
+@pytest.mark.parametrize(("before", "after"), [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1"), ("", "*")])
+def test_other_addresses_of_the_same_port_replace_those_that_were_kept(before: str, after: str) -> None:
+    first = open_stat_sockets(before, 0, 64)
+    copies = [sock.dup() for sock in (*first.tcp, *first.udp)]      # what the service manager holds
+    handover = Handover(passed_on(first))
+    closing = threading.Timer(0.1, lambda: [copy.close() for copy in copies])
+    closing.start()
+    second = open_stat_sockets(after, first.port, 64, handover)
+    closing.join()
+    assert [sock.getsockname()[0] for sock in second.udp] == [host for _, host in addresses(after)]
+    second.close()
+    handover.close()
+
+
 def test_a_receive_buffer_never_shrinks() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         large = grow_receive_buffer(sock, 128 << 10)
         assert large == 128 << 10
         assert grow_receive_buffer(sock, 16 << 10) == large
         assert grow_receive_buffer(sock, 1 << 40 >> 10) >= large
-
-
-def test_a_receive_buffer_that_is_too_small_is_told_once(monkeypatch: pytest.MonkeyPatch,
-                                                         caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("istat_server.sockets.grow_receive_buffer", lambda sock, wanted: 64 << 10)
-    sockets = open_stat_sockets("", 0, 8192)
-    sockets.close()
-    assert sockets.udp_buffer == 64 << 10
-    assert [record.getMessage() for record in caplog.records] == [
-        "the UDP receive buffer is 64 KiB instead of 8192 KiB: bursts may be lost; to raise it: "
-        "sysctl -w net.core.rmem_max=8388608"]

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from istat_server.ingest.udp import UdpInput
-from istat_server.sockets import grow_receive_buffer, open_stat_sockets
+from istat_server.sockets import open_stat_sockets
 from tests.ingest.fakes import Bench, until
 
 
@@ -84,10 +84,11 @@ def test_a_fault_does_not_close_the_port(bench: Bench, udp: UdpInput, sender: so
     bench.errors.clear()
 
 
-def test_a_small_receive_buffer_is_told_with_the_remedy(caplog: pytest.LogCaptureFixture,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_receive_buffer_is_told_once_with_the_remedy(caplog: pytest.LogCaptureFixture,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("istat_server.sockets.SO_RCVBUFFORCE", -1)      # as without CAP_NET_ADMIN
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, caplog.at_level(logging.WARNING):
-        granted = grow_receive_buffer(sock, 1 << 30)
-    assert granted < 1 << 30
-    assert "sysctl -w net.core.rmem_max=1073741824" in caplog.text
+    with caplog.at_level(logging.WARNING):
+        sockets = open_stat_sockets("", 0, 1 << 20)
+    sockets.close()
+    assert sockets.udp_buffer < 1 << 30
+    assert caplog.text.count("sysctl -w net.core.rmem_max=1073741824") == 1, "not once for each address"
