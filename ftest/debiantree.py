@@ -1,8 +1,9 @@
 """Throw-away Debian 12 trees: one to run commands in, or one with a real systemd as process 1.
 
 Each is an overlay in memory over a base tree that is never written to, mounted in a mount namespace of its own, so that
-nothing stays mounted whatever happens. Needs root, mmdebstrap, overlayfs, and for a boot systemd-nspawn (Debian:
-systemd-container). Knows Debian and systemd; nothing of istatd.
+nothing stays mounted whatever happens, and ends with the process that made it, also when that is killed. Needs root,
+mmdebstrap, overlayfs, and for a boot systemd-nspawn (Debian: systemd-container). Knows Debian and systemd; nothing of
+istatd.
 
 A container can not raise a hard limit that this machine has, and has no memory limits in force where this machine has
 cgroup controllers of version 1.
@@ -97,8 +98,8 @@ def run_in(tree: Path, place: Path, shared: Path, script: str, seconds: float = 
     place.mkdir(parents=True, exist_ok=True)
     passed = {k: v for k, v in os.environ.items() if any(word in k.upper() for word in PASSED_ON)}
     return subprocess.run(
-        ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "sh", "-c", CHROOT, "sh",
-         str(tree), str(place), str(shared), script],
+        ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation=private", "--pid", "--fork",
+         "--kill-child", "sh", "-c", CHROOT, "sh", str(tree), str(place), str(shared), script],
         env={**ENVIRONMENT, **passed, **environ}, timeout=seconds, text=True, capture_output=True)
 
 
@@ -128,7 +129,8 @@ class Machine:
         environ = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
         with open(self._place.with_name(f"{self.name}.console"), "wb") as console:
             self._nspawn = subprocess.Popen(
-                ["sh", "-ec", enter + namespace, BOOT, "sh", str(self._tree), str(self._place), self.name, *binds],
+                ["setpriv", "--pdeathsig", "TERM", "sh", "-ec", enter + namespace, BOOT, "sh", str(self._tree),
+                 str(self._place), self.name, *binds],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environ, start_new_session=True)
         try:
             self._wait_until_up()

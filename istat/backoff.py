@@ -1,23 +1,28 @@
-"""A daemon that cannot start is started again and again by the service manager: from the third time on it waits first.
+"""A daemon that fails is started again and again by the service manager: from the third time on it waits first.
 
-systemd 252 restarts at an even pace. The count of starts that failed one after another stands in a file of the
-runtime folder, which the unit keeps from restart to restart (RuntimeDirectoryPreserve=restart) and drops at a stop.
-Without such a folder there is no waiting.
+systemd 252 restarts at an even pace. The count of failures one after another stands in a file of the runtime folder,
+which the unit keeps from restart to restart (RuntimeDirectoryPreserve=restart) and drops at a stop. A start has failed
+when the daemon ends before it was up for STEADY seconds, unless it was told to. Without such a folder it never waits.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 FILE = "failed-starts"
 # Failures that are followed by a start at once: a kill must be made good within seconds.
 AT_ONCE = 3
 LONGEST = 60.0      # between two starts [s]
+# A daemon that is up for so long has not failed: one that is killed for its memory may die a while after READY [s].
+STEADY = 60.0
 
 
 class BackOff:
-    """Counts starts until one succeeds."""
+    """Counts starts until one succeeds or is ended by someone."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """`environ`: RUNTIME_DIRECTORY as systemd.exec(5) sets it; of several folders the first."""
@@ -42,7 +47,11 @@ class BackOff:
             return 0.0      # a full or foreign folder must not keep a daemon from starting
         return 0.0 if self.failed < AT_ONCE else min(LONGEST, 2.0 ** (self.failed - AT_ONCE + 1))
 
-    def succeeded(self) -> None:
-        """The start has succeeded: the next failure is the first one."""
-        if self._file is not None and self._file.exists():
-            self._file.unlink()
+    def forget(self) -> None:
+        """It has been up for STEADY seconds, or was told to end: the next failure is the first one."""
+        if self._file is None:
+            return
+        try:
+            self._file.unlink(missing_ok=True)
+        except OSError as error:    # not our folder any more: root was given up since
+            log.warning("cannot remove %s, so the next start may wait: %s", self._file, error.strerror)

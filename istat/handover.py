@@ -1,7 +1,7 @@
 """Listening sockets that outlive the process: kept by the service manager over a restart, a crash, an upgrade.
 
-Whoever listens asks `take` before it binds, and gives what it bound to `keep`. Sockets of a socket unit come in by
-the same door. Knows sockets and systemd's file-descriptor store (sd_notify(3), sd_listen_fds(3)); not what is said
+Whoever listens asks `take` before it binds, and gives what it listens on to `keep`. Sockets of a socket unit come in
+by the same door. Knows sockets and systemd's file-descriptor store (sd_notify(3), sd_listen_fds(3)); not what is said
 over them. Without a service manager nothing is handed over and nothing kept.
 """
 
@@ -24,6 +24,7 @@ class Handover:
     def __init__(self, passed: Iterable[tuple[str, int]] = ()) -> None:
         """`passed`: (name, file descriptor), as service.listen_fds() gives them; they belong to this object now."""
         self._waiting: list[tuple[str, socket.socket]] = []
+        self._taken: list[socket.socket] = []
         for name, descriptor in passed:
             try:
                 self._waiting.append((name, socket.socket(fileno=descriptor)))
@@ -35,13 +36,15 @@ class Handover:
         for index, (name, sock) in enumerate(self._waiting):
             if port and _key(sock) == (family, kind, host, port):
                 del self._waiting[index]
+                self._taken.append(sock)
                 log.info("socket %s was handed over", name)
                 return sock
         return None
 
     def keep(self, sock: socket.socket) -> None:
-        """Leave a socket that was bound just now with the service manager; what was handed over it has already."""
-        service.store_fd(_name(sock), sock.fileno())
+        """Leave a socket with the service manager, unless it was handed over: then the manager has it already."""
+        if not any(sock is taken for taken in self._taken):
+            service.store_fd(_name(sock), sock.fileno())
 
     def close(self) -> None:
         """Let go of what nobody took: the settings name other addresses now."""

@@ -14,6 +14,7 @@ import importlib
 import os
 import pwd
 import resource
+import signal
 import socket
 import time
 from collections.abc import MutableMapping
@@ -30,6 +31,7 @@ except ImportError:  # systemd-python is optional: the protocol is one datagram
     _systemd = None
 
 START_SECONDS = 30.0  # that a start may take after it was waited for
+END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FIRST_LISTEN_FD = 3  # sd_listen_fds(3): the sockets follow standard error
 PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP = 38, 24  # linux/prctl.h
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
@@ -91,13 +93,23 @@ def extend_timeout(seconds: float) -> bool:
     return notify(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
 
-def wait_to_start(back_off: BackOff) -> None:
-    """Wait as long as the starts that failed before this one ask for, and tell so."""
+def wait_to_start(back_off: BackOff) -> bool:
+    """Wait as long as the starts that failed before this one ask for, and tell so.
+
+    False when told to end meanwhile. What failed is forgotten then: `systemctl restart`, and the restart of an upgrade,
+    are not to wait. To be called before any thread is started.
+    """
     pause = back_off.begin()
-    if pause:
-        extend_timeout(pause + START_SECONDS)
-        status(f"waiting {pause:.0f} s, as the last {back_off.failed} starts failed")
-        time.sleep(pause)
+    if not pause:
+        return True
+    extend_timeout(pause + START_SECONDS)
+    status(f"waiting {pause:.0f} s, as the last {back_off.failed} starts failed")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
+    told = signal.sigtimedwait(END_SIGNALS, pause)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if told is not None:
+        back_off.forget()
+    return told is None
 
 
 def watchdog() -> bool:

@@ -17,7 +17,7 @@ import gevent
 import gevent.queue
 
 from istat import logs, pidfile, service
-from istat.backoff import BackOff
+from istat.backoff import STEADY, BackOff
 from istat.clock import SystemClock
 from istat.errors import IstatError, SettingsError
 from istat.settings import Values
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return act(actions, values) if actions else serve(arguments, values)
     except SettingsError as error:
         for problem in error.problems:
-            print(f"istat-agent: {problem}", file=sys.stderr)
+            logs.last_words("istat-agent", problem)
         return error.exit_code
     except IstatError as error:
         logs.last_words("istat-agent", str(error))
@@ -91,7 +91,8 @@ def listing(plan: Plan) -> str:
 def serve(arguments: Sequence[str], values: Values) -> int:
     """Run until SIGTERM or SIGINT."""
     back_off = BackOff(os.environ)
-    service.wait_to_start(back_off)
+    if not service.wait_to_start(back_off):
+        return 0
     counters, clock, threads = Counters(), SystemClock(), Threads()
     commands: gevent.queue.Queue[str] = gevent.queue.Queue()
     for number, command in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
@@ -101,7 +102,7 @@ def serve(arguments: Sequence[str], values: Values) -> int:
         gevent.spawn(keep_alive, watchdog)
     agent = launch(values, counters, clock, threads)
     service.ready(status(values))
-    back_off.succeeded()
+    gevent.spawn_later(STEADY, back_off.forget)
     while commands.get() == "reload":
         service.reloading()
         try:
@@ -115,6 +116,7 @@ def serve(arguments: Sequence[str], values: Values) -> int:
             log.info("settings read again")
         service.ready(status(values))
     service.stopping()
+    back_off.forget()
     agent.stop()
     log.info("ended; %d samples sent in %d datagrams", counters.samples, counters.datagrams)
     return 0

@@ -20,7 +20,7 @@ import gevent
 from gevent.event import Event
 
 from istat import logs, pidfile, service
-from istat.backoff import BackOff
+from istat.backoff import STEADY, BackOff
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, SettingsError
 from istat.handover import Handover
@@ -71,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = DECLARATION.load(arguments, os.environ)
         configure_log(settings)
         back_off = BackOff(os.environ)
-        service.wait_to_start(back_off)
-        run(settings, arguments, back_off)
+        if service.wait_to_start(back_off):
+            run(settings, arguments, back_off)
     except SettingsError as error:
         for problem in error.problems:
             logs.last_words("istat-server", problem)
@@ -111,10 +111,11 @@ def run(settings: Values, arguments: Sequence[str], back_off: BackOff) -> None:
         server.start()
         gevent.signal_handler(signal.SIGHUP, reload, server, arguments)
         tell_ready(settings, sockets, http)
-        back_off.succeeded()
+        gevent.spawn_later(STEADY, back_off.forget)
         watchdog = gevent.spawn(keep_watchdog)
         ending.wait()
         log.info("ending: taking what has arrived, writing what is held")
+        back_off.forget()
         service.stopping()
         watchdog.kill()
         with more_time():
@@ -184,16 +185,16 @@ def reload(server: Server, arguments: Sequence[str]) -> None:
     try:
         settings = DECLARATION.load(arguments, os.environ)
         configure_log(settings)
-    except (SettingsError, LogFileError) as error:
-        log.error("not reloaded, all stays as it was: %s", error)
-    else:
         changed = [name for name in settings if settings[name] != server.settings[name]]
         waiting = [name for name in changed if name not in RELOADABLE]
         if waiting:
             log.warning("these settings change with a restart only: %s", ", ".join(waiting))
         server.reload(settings)
         log.info("reloaded; changed: %s", ", ".join(n for n in changed if n in RELOADABLE) or "nothing")
-    service.ready()
+    except (SettingsError, LogFileError) as error:
+        log.error("not reloaded, all stays as it was: %s", error)
+    finally:
+        service.ready()     # whatever a plugin did: else the service manager waits for ever
 
 
 def keep_watchdog() -> None:

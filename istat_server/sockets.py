@@ -103,6 +103,9 @@ def open_stat_sockets(listen_address: str, port: int, udp_buffer_kib: int,
         break
     for sock in sockets.tcp:
         sock.listen(BACKLOG)
+    if port:        # another start takes another free one
+        for sock in sockets.tcp + sockets.udp:
+            handover.keep(sock)
     wanted = udp_buffer_kib * 1024
     sockets.udp_buffer = min(grow_receive_buffer(sock, wanted) for sock in sockets.udp)
     if sockets.udp_buffer < wanted:
@@ -115,8 +118,11 @@ def open_http_socket(host: str, port: int, handover: Handover | None = None) -> 
     """Bind `port` (0: one that is free) for HTTP, or take the socket that was handed over. PortInUse, CannotListen."""
     where = addresses(host, "http-listen-address")
     family, address = next((one for one in where if one[0] == socket.AF_INET), where[0])
-    sock = _bound(handover or Handover(), family, socket.SOCK_STREAM, address, port)
+    handover = handover or Handover()
+    sock = _bound(handover, family, socket.SOCK_STREAM, address, port)
     sock.listen(HTTP_BACKLOG)
+    if port:
+        handover.keep(sock)
     return sock
 
 
@@ -165,11 +171,8 @@ def _has_ipv6(host: str) -> bool:
 
 
 def _bound(handover: Handover, family: int, kind: int, host: str, port: int) -> socket.socket:
-    """A socket bound to this address: handed over, or made now and left with the service manager."""
-    sock = handover.take(family, kind, host, port)
-    if sock is None:
-        sock = _bind_freed(handover, family, kind, host, port)
-        handover.keep(sock)
+    """A socket bound to this address: handed over, or made now."""
+    sock = handover.take(family, kind, host, port) or _bind_freed(handover, family, kind, host, port)
     sock.setblocking(False)
     return sock
 

@@ -7,6 +7,7 @@
 # copies what git knows of the tree with packaging/debian as debian/, builds the copy without network, checks the result
 # with lintian, and leaves packages and source in FOLDER (dist/deb).
 set -eu
+CALLED_FROM=$PWD
 cd "$(dirname "$0")/.."
 TOP=$PWD
 # Debian's own Python and tools, whatever else comes first for this user.
@@ -18,18 +19,21 @@ PYTHON=/usr/bin/python3
 output=$TOP/dist/deb profile='' lint=1
 while [ $# -gt 0 ]; do
     case $1 in
-        --output) [ $# -gt 1 ] || fail "--output wants a folder"; output=$2; shift ;;
+        --output)
+            [ $# -gt 1 ] && [ -n "$2" ] || fail "--output wants a folder"
+            case $2 in /*) output=$2 ;; *) output=$CALLED_FROM/$2 ;; esac
+            shift ;;
         --no-tests) profile=nocheck ;;
         --no-lintian) lint=0 ;;
         *) fail "usage: sh packaging/build-deb.sh [--output FOLDER] [--no-tests] [--no-lintian]" ;;
     esac
     shift
 done
+has apt-get || fail "Packages for Debian are built on Debian: there is no apt-get here."
+has git || fail "Packages are built from a clone: git is needed."
+git rev-parse --is-inside-work-tree >/dev/null || fail "Packages are built from a clone; what git says stands above."
 mkdir -p "$output"
 output=$(cd "$output" && pwd)
-
-has apt-get || fail "Packages for Debian are built on Debian: there is no apt-get here."
-has git && git rev-parse --is-inside-work-tree >/dev/null 2>&1 || fail "Packages are built from a clone: git is needed."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -48,7 +52,8 @@ apt_get() {
     say "Installing what is needed to build"
     # shellcheck disable=SC2086  # none or one word
     as_root env DEBIAN_FRONTEND=noninteractive ${profile:+DEB_BUILD_PROFILES=$profile} apt-get -qq -y \
-        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >/dev/null
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >/dev/null ||
+        fail "apt-get $* failed; as another user than root it needs a sudo that asks for no password."
 }
 
 install_build_packages() {
@@ -78,7 +83,7 @@ fetch_page() {
 build() {
     # In a network of its own where root may make one; else pybuild's rules keep pip from the network.
     alone=''
-    [ "$(id -u)" != 0 ] || ! has unshare || alone='unshare --net --'
+    if [ "$(id -u)" = 0 ] && unshare --net true 2>/dev/null; then alone='unshare --net --'; fi
     cd "$source"
     # shellcheck disable=SC2086
     $alone env -i PATH="$PATH" HOME="$work" LC_ALL=C.UTF-8 TZ="${TZ:-UTC}" DEB_BUILD_OPTIONS="$profile" DEB_BUILD_PROFILES="$profile" \

@@ -3,7 +3,7 @@
 #
 #   sh packaging/make-repo.sh REPOSITORY DEB-OR-FOLDER...
 #
-# REPOSITORY is made anew. Its signing key is in ISTAT_REPO_KEYS (a GnuPG home, REPOSITORY.keys beside it unless told
+# REPOSITORY then holds these packages and no others; it stays as it was when something fails. Its signing key is in ISTAT_REPO_KEYS (a GnuPG home, REPOSITORY.keys beside it unless told
 # otherwise; keep it to yourself), and is made when there is none. What a machine needs then stands in the repository:
 #   istatd-archive-keyring.gpg   to copy to /usr/share/keyrings/
 #   istatd.sources               to copy to /etc/apt/sources.list.d/; write another URI there when it is served elsewhere
@@ -15,6 +15,7 @@ for tool in apt-ftparchive:apt-utils gpg:gpg xz:xz-utils; do
     command -v "${tool%:*}" >/dev/null || fail "${tool%:*} is missing; install it by: apt install ${tool#*:}"
 done
 
+umask 022 # the user _apt reads it
 mkdir -p "$1"
 repository=$(cd "$1" && pwd)
 keys=${ISTAT_REPO_KEYS:-$repository.keys}
@@ -23,17 +24,21 @@ shift
 mkdir -p -m 0700 "$keys"
 GNUPGHOME=$(cd "$keys" && pwd)
 export GNUPGHOME
-trap 'gpgconf --kill gpg-agent >/dev/null 2>&1 || :' EXIT
+new=$repository/new.$$
+trap 'rm -rf "$new"; gpgconf --kill gpg-agent >/dev/null 2>&1 || :' EXIT
+trap 'exit 1' INT TERM HUP
 gpg --batch --quiet --list-secret-keys "$who" >/dev/null 2>&1 ||
     gpg --batch --quiet --passphrase '' --quick-gen-key "$who" ed25519 sign never
 
-rm -rf "$repository/pool" "$repository/dists"
-mkdir -p "$repository/pool"
+# Aside first: packages may come from the repository itself, and there may be none.
+mkdir -p "$new/pool"
 for from in "$@"; do
-    if [ -d "$from" ]; then cp "$from"/*.deb "$repository/pool/"; else cp "$from" "$repository/pool/"; fi
+    if [ -d "$from" ]; then set -- "$from"/*.deb; else set -- "$from"; fi
+    [ -e "$1" ] || fail "There is no package at $from."
+    install -m 0644 "$@" "$new/pool/"
 done
 
-cd "$repository"
+cd "$new"
 machine=$(dpkg --print-architecture)
 lists=dists/stable/main/binary-$machine
 mkdir -p "$lists"
@@ -48,9 +53,12 @@ gpg --batch --yes --quiet --local-user "$who" --armor --detach-sign -o dists/sta
 gpg --batch --yes --quiet --output istatd-archive-keyring.gpg --export "$who"
 cat >istatd.sources <<END
 Types: deb
-URIs: file://$repository
+URIs: file://$(printf '%s\n' "$repository" | sed 's/%/%25/g; s/ /%20/g')
 Suites: stable
 Components: main
 Signed-By: /usr/share/keyrings/istatd-archive-keyring.gpg
 END
+cd "$repository"
+rm -rf pool dists
+mv "$new"/* .
 printf '%s packages in %s\n' "$(find pool -name '*.deb' | wc -l)" "$repository"

@@ -84,6 +84,31 @@ def test_a_datagram_sent_between_two_processes_is_not_lost() -> None:
     second.close()
 
 
+class Kept(Handover):
+    """A service manager that tells what was left with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[tuple[int, int]] = []
+
+    def keep(self, sock: socket.socket) -> None:
+        self.names.append((sock.type, sock.getsockname()[1]))
+
+
+def test_only_what_the_next_start_asks_for_again_is_kept() -> None:
+    kept = Kept()
+    first = open_stat_sockets("127.0.0.1", 0, 64, kept)
+    open_http_socket("127.0.0.1", 0, kept).close()
+    assert kept.names == [], "a free port is another one the next time"
+    first.close()
+    second = open_stat_sockets("127.0.0.1", first.port, 64, kept)
+    assert kept.names == [(socket.SOCK_STREAM, first.port), (socket.SOCK_DGRAM, first.port)]
+    with pytest.raises(PortInUse):
+        open_stat_sockets("127.0.0.1", first.port, 64, kept)
+    assert len(kept.names) == 2, "what could not be opened whole is not kept"
+    second.close()
+
+
 def test_sockets_of_other_addresses_are_let_go(caplog: pytest.LogCaptureFixture) -> None:
     first = open_stat_sockets("127.0.0.1", 0, 64)
     port = first.port

@@ -48,6 +48,7 @@ def test_what_is_kept_comes_back_by_kind_address_and_port(manager: socket.socket
     taken = again.take(socket.AF_INET, socket.SOCK_DGRAM, "127.0.0.1", port)
     assert taken is not None and taken.getsockname() == udp.getsockname()
     assert again.take(socket.AF_INET, socket.SOCK_DGRAM, "127.0.0.1", port) is None, "only once"
+    again.keep(taken)       # says nothing: the manager has it
     again.close()
     assert manager.recv(500).decode() == f"FDSTOREREMOVE=1\nFDNAME=tcp-127.0.0.1-{tcp.getsockname()[1]}"
     for sock in (udp, tcp, taken):
