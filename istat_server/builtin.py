@@ -30,7 +30,8 @@ def istat_open_store(settings: Values, clock: Clock) -> Any:
 @hookimpl
 def istat_inputs(server: ServerContext) -> Sequence[Service]:
     """istatd's line protocol by UDP and TCP."""
-    udp = UdpInput(server.sockets.udp, server.intake, server.roster, server.mistakes, server.pump)
+    udp = UdpInput(server.sockets.udp, server.intake, server.roster, server.mistakes, server.pump,
+                   server.sockets.drops_before)
     tcp = TcpInput(server.sockets.tcp, server.intake, server.roster, server.mistakes, server.pump,
                    server.settings["max-line"], server.settings["max-connections"])
 

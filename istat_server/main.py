@@ -186,10 +186,11 @@ def reload(server: Server, arguments: Sequence[str]) -> None:
         settings = DECLARATION.load(arguments, os.environ)
         configure_log(settings)
         changed = [name for name in settings if settings[name] != server.settings[name]]
-        waiting = [name for name in changed if name not in RELOADABLE]
+        waiting = {name: server.settings[name] for name in changed if name not in RELOADABLE}
         if waiting:
             log.warning("these settings change with a restart only: %s", ", ".join(waiting))
-        server.reload(settings)
+        # What waits is still what it was: the next reload says so again, and the status tells what is.
+        server.reload(Values({**settings.found, **waiting}, settings.sources, settings.tables))
         log.info("reloaded; changed: %s", ", ".join(n for n in changed if n in RELOADABLE) or "nothing")
     except (SettingsError, LogFileError) as error:
         log.error("not reloaded, all stays as it was: %s", error)

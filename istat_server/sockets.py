@@ -8,6 +8,7 @@ import errno
 import logging
 import socket
 import time
+from array import array
 from dataclasses import dataclass, field
 
 from istat.errors import IstatError
@@ -29,8 +30,10 @@ FREE_PORT_ATTEMPTS = 16
 # whether it has, and how long to wait in between [s].
 LET_GO_ATTEMPTS, LET_GO_SECONDS = 500, 0.01
 
-# Linux, include/uapi/asm-generic/socket.h; Python has no name for it.
-SO_RCVBUFFORCE = 33
+# Linux, include/uapi/asm-generic/socket.h; Python has no name for them.
+SO_RCVBUFFORCE, SO_MEMINFO = 33, 55
+# Place of the count of dropped datagrams in what SO_MEMINFO tells (include/uapi/linux/sock_diag.h), 32-bit numbers all.
+SK_MEMINFO_DROPS, SK_MEMINFO_VARS = 8, 9
 
 
 class PortInUse(IstatError):
@@ -53,6 +56,7 @@ class StatSockets:
     tcp: list[socket.socket] = field(default_factory=list)
     udp: list[socket.socket] = field(default_factory=list)
     udp_buffer: int = 0         # the least receive buffer that a UDP socket got [bytes]
+    drops_before: list[int] = field(default_factory=list)   # of each UDP socket: datagrams it lost before it was ours
 
     def close(self) -> None:
         for sock in self.tcp + self.udp:
@@ -103,6 +107,7 @@ def open_stat_sockets(listen_address: str, port: int, udp_buffer_kib: int,
         break
     for sock in sockets.tcp:
         sock.listen(BACKLOG)
+    sockets.drops_before = [drops(sock) for sock in sockets.udp]
     if port:        # another start takes another free one
         for sock in sockets.tcp + sockets.udp:
             handover.keep(sock)
@@ -143,6 +148,15 @@ def grow_receive_buffer(sock: socket.socket, wanted: int) -> int:
             if better:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
     return _receive_buffer(sock)
+
+
+def drops(sock: socket.socket) -> int:
+    """Datagrams that the kernel dropped on a UDP socket since it was opened; 0 where the kernel does not tell."""
+    try:
+        told = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS)
+    except OSError:
+        return 0
+    return int(array("I", told)[SK_MEMINFO_DROPS]) if len(told) == 4 * SK_MEMINFO_VARS else 0
 
 
 def _receive_buffer(sock: socket.socket) -> int:

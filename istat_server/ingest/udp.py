@@ -32,8 +32,10 @@ class UdpInput:
     name = "udp"
 
     def __init__(self, sockets: Sequence[socket.socket], intake: Feeder, roster: Roster, mistakes: Mistakes,
-                 pump: Pump) -> None:
+                 pump: Pump, drops_before: Sequence[int] = ()) -> None:
+        """`drops_before`: what each socket lost before this server had it; a socket may be kept over a restart."""
         self._readers = [UdpReader(sock, intake, roster, mistakes, pump) for sock in sockets]
+        self._drops_before = drops_before or [0] * len(sockets)
 
     def start(self) -> None:
         """Begin to receive."""
@@ -50,7 +52,8 @@ class UdpInput:
         readers = self._readers
         return {"datagrams": sum(r.receiver.datagrams for r in readers),
                 "bytes": sum(r.receiver.received for r in readers),
-                "drops": sum(r.receiver.drops for r in readers),
+                # A receiver knows of none until a datagram arrives.
+                "drops": sum(max(0, r.receiver.drops - n) for r, n in zip(readers, self._drops_before, strict=True)),
                 "drains": sum(r.drains for r in readers)}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
+from istat.handover import Handover
 from istat_server.ingest.udp import UdpInput
 from istat_server.sockets import open_stat_sockets
 from tests.ingest.fakes import Bench, until
@@ -63,6 +64,26 @@ def test_many_datagrams_are_few_wakeups(bench: Bench, udp: UdpInput, sender: soc
     until(lambda: len(bench.intake.lines) == 450)
     assert udp.totals()["drains"] < 40
     assert udp.totals()["drops"] == 0
+
+
+def test_what_a_kept_socket_lost_before_is_not_counted_again(bench: Bench) -> None:
+    first = open_stat_sockets("127.0.0.1", 0, 1)
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for _ in range(500):
+        sender.sendto(b"lost.before 1\n" * 50, first.udp[0].getsockname())
+    kept = [("kept", sock.detach()) for sock in first.udp + first.tcp]
+    sockets = open_stat_sockets("127.0.0.1", first.port, 1, Handover(kept))
+    (before,) = sockets.drops_before
+    assert 0 < before < 500
+    udp = UdpInput(sockets.udp, bench.intake, bench.roster, bench.mistakes, bench.pump, sockets.drops_before)
+    udp.start()
+    until(lambda: udp.totals()["datagrams"] == 500 - before)
+    sender.sendto(b"a 1\n", sockets.udp[0].getsockname())
+    until(lambda: udp.totals()["datagrams"] == 501 - before)
+    assert udp.totals()["drops"] == 0
+    for sock in [*sockets.tcp, sender]:
+        sock.close()
+    udp.stop()
 
 
 def test_stop_takes_what_has_arrived(bench: Bench, udp: UdpInput, sender: socket.socket) -> None:
