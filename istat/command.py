@@ -91,7 +91,8 @@ def sub_commands(words: Sequence[str], brought: Mapping[str, Load]) -> dict[str,
 def _asks(command: argparse.ArgumentParser) -> None:
     """The option of a command that asks a server."""
     url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
-    command.add_argument("--server", default=url, metavar="URL", help=f"default {url}; also from {URL_VARIABLE}")
+    told = url.replace("%", "%%")       # argparse formats help texts
+    command.add_argument("--server", default=url, metavar="URL", help=f"default {told}; also from {URL_VARIABLE}")
 
 
 def _asking(more: Callable[[argparse.ArgumentParser], None]) -> Callable[[argparse.ArgumentParser], None]:

@@ -168,3 +168,13 @@ def test_clock_confirm_takes_the_token_from_the_environment_or_a_file(
     assert Server.asked == [("one",), ("two",)]
     assert "2012-01-01 05:16:40 UTC is believed. It was doubted: the clock went on" in capsys.readouterr().out
     assert run("clock", "confirm", "--token-file", str(tmp_path / "none")) == 1
+
+
+def test_help_tells_a_server_whose_address_has_a_percent_sign(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(command.URL_VARIABLE, "http://one:8000/a%20b")
+    with pytest.raises(SystemExit) as ended:
+        command.main(["status", "--help"])
+    assert ended.value.code == 0
+    assert "default http://one:8000/a%20b" in " ".join(capsys.readouterr().out.split())
