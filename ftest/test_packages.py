@@ -271,7 +271,7 @@ def test_a_start_that_fails_again_and_again_waits_longer(machine: Machine) -> No
     assert wait_for(lambda: said in machine.show("istat-server", "StatusText")["StatusText"], 30)
     assert "port 8111 of 127.0.0.1 is in use" in machine.run("journalctl -u istat-server --no-pager -n 30")
     said = "waiting 60 s"
-    assert wait_for(lambda: said in (machine.run("echo 20 > /run/istat-server/failed-starts") + machine.show(
+    assert wait_for(lambda: said in (machine.run("printf 20 > /run/istat-server/failed-starts") + machine.show(
         "istat-server", "StatusText")["StatusText"]), 60)
     machine.run("systemctl stop squatter; systemctl restart istat-server")
     assert running(machine)
