@@ -278,6 +278,22 @@ def test_a_start_that_fails_again_and_again_waits_longer(machine: Machine) -> No
     assert machine.run("cat /run/istat-server/failed-starts || true").strip() in ("1", ""), "no waiting"
 
 
+def test_another_listen_address_holds_after_a_restart(machine: Machine) -> None:
+    machine.run("cp -p /etc/istatd/server.toml /root/")
+    for value, bound in (('"*"', {"0.0.0.0:8111", "[::]:8111"}), ('""', {"127.0.0.1:8111", "[::1]:8111"})):
+        machine.run(f"sed -i 's/^#*listen-address = .*/listen-address = {value}/' /etc/istatd/server.toml; "
+                    "systemctl restart istat-server")
+        assert {line.split()[4] for line in machine.run("ss -Hlntu 'sport = :8111'").splitlines()} == bound
+    machine.run("cp -p /root/server.toml /etc/istatd/server.toml; systemctl restart istat-server")
+
+
+def test_what_root_imports_is_the_servers(machine: Machine) -> None:
+    machine.run('printf "name,time,value\\nroots.own,$(($(date +%s) - 60)),5\\n" >/root/some.csv')
+    machine.run("systemctl stop istat-server; istat import --store /var/lib/istatd/server /root/some.csv; "
+                "istat export --store /var/lib/istatd/server --output /root/all.csv; systemctl start istat-server")
+    assert machine.run("istat ls 'roots.*'") == "roots.own\n"
+
+
 def test_the_socket_unit_gives_a_larger_buffer(machine: Machine) -> None:
     machine.run("systemctl stop istat-server; systemctl start istat-server.socket")
     assert not running(machine)
