@@ -136,7 +136,8 @@ def _granted(system: Status) -> Iterable[str]:
     buffer, wanted = system.get("udp_buffer_bytes", 0), system.get("udp_buffer_wanted_bytes", 0)
     if 0 < buffer < wanted:
         yield (f"the UDP receive buffer is {bytes_text(buffer)} instead of {bytes_text(wanted)}: bursts may be lost; "
-               f"sysctl -w net.core.rmem_max={wanted}, then restart the server")
+               f"echo net.core.rmem_max={wanted} > /etc/sysctl.d/60-istatd.conf; sysctl --system; "
+               "then restart the server")
     files, connections = system.get("open_files", 0), system.get("max_connections", 0)
     if 0 < files <= connections:
         yield (f"only {number_text(files)} files can be open, less than max-connections ({number_text(connections)}); "

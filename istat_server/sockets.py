@@ -115,7 +115,8 @@ def open_stat_sockets(listen_address: str, port: int, udp_buffer_kib: int,
     sockets.udp_buffer = min(grow_receive_buffer(sock, wanted) for sock in sockets.udp)
     if sockets.udp_buffer < wanted:
         log.warning("the UDP receive buffer is %d KiB instead of %d KiB: bursts may be lost; to raise it: "
-                    "sysctl -w net.core.rmem_max=%d", sockets.udp_buffer // 1024, udp_buffer_kib, wanted)
+                    "echo net.core.rmem_max=%d > /etc/sysctl.d/60-istatd.conf; sysctl --system",
+                    sockets.udp_buffer // 1024, udp_buffer_kib, wanted)
     return sockets
 
 
