@@ -180,12 +180,18 @@ class QueryClient:
         end: float | None = None,
         points: int | None = None,
         columns: Sequence[str] = ("avg",),
+        level: str = "",
     ) -> dict[str, Any]:
-        """Columns of several counters on one grid of times; without `start`, the last hour. Gaps are None."""
+        """Columns of several counters on one grid of times; without `start`, the last hour. Gaps are None.
+
+        `level`: the name of the retention level to answer from, such as `10s`; else the server chooses.
+        """
         question: dict[str, Any] = {"names": list(names), "columns": ",".join(columns)}
         for key, value in (("from", start), ("to", end), ("points", points)):
             if value is not None:
                 question[key] = int(value)
+        if level:
+            question["level"] = level
         return self._object("POST", "/api/v1/series", json=question)
 
     def names(self, match: str = "*", limit: int = 1000, offset: int = 0, regex: str = "") -> dict[str, Any]:

@@ -1,19 +1,22 @@
 """Answers made of buckets: several counters on one grid (ours), or one after the other as istatd gives them.
 
-Knows a store's interface and the reductions, no HTTP and no JSON.
+A question is answered from the finest level that misses nothing which a coarser one has: what was imported, or came
+under another rule, may be in coarser levels only. Asked for by its name, a level answers with what it has. Knows
+a store's interface and the reductions, no HTTP and no JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from istat.errors import BadQuery
 from istat.kernels import columns
 from istat.retention import Ladder, Level
 from istat_server.query.reduce import Grid, Held, covering_level, fit, fit_intervals, level_for, normalise, to_grid
-from istat_server.store.interface import Counter, Store
+from istat_server.store.interface import Counter, Kind, Store
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -24,6 +27,7 @@ DEFAULT_SPAN = 900  # [s] what istatd answers when no range is asked
 ROWS_AT_ONCE = 500_000
 # The year 5138: later times are typing mistakes, or milliseconds. [s]
 LATEST = 10**11
+NOTHING_FOUND: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +83,59 @@ def series(
         else:
             found[counter.id] = counter
     counters = list(found.values())
+    if named:
+        grid, read = _at_level(store, counters, start, end, points, now, between, named)
+    else:
+        grid, read = _at_best(store, counters, start, end, points, now, between)
+    return Series(grid, counters, [read[counter.id] for counter in counters], missing)
+
+
+def _at_level(
+    store: Store, counters: Sequence[Counter], start: int, end: int, points: int, now: int,
+    between: Callable[[], None], named: str,
+) -> tuple[Grid, dict[int, Columns]]:  # fmt: skip
+    """The buckets of a level by its name."""
     families = _by_levels(store, counters)
     levels = {held: _named_level(held.ladder, named) for held in families or [Held(store.ladder)]}
-    if named:
-        intervals = [held.ladder.stored[level].interval for held, level in levels.items() if level is not None]
-        if not intervals:
-            raise BadQuery(f"none of these counters has a level called {named!r}")
-        grid = fit_intervals(intervals, start, end, points)
-    else:
-        grid = fit(levels, start, end, points, now)
+    intervals = [held.ladder.stored[level].interval for held, level in levels.items() if level is not None]
+    if not intervals:
+        raise BadQuery(f"none of these counters has a level called {named!r}")
+    grid = fit_intervals(intervals, start, end, points)
     read: dict[int, Columns] = {}
     for held, some in families.items():
         if read:
             between()
-        level = levels[held] if named else level_for(held, grid, start, now)
+        level = levels[held]
         if level is None:
             rows = [_no_rows() for _ in some]
         else:
-            rows = _read(store, some, grid, held.ladder, level, now + 1, between)
+            rows, _ = _read(store, some, grid, held.ladder, level, now + 1, between)
         read.update(zip((counter.id for counter in some), rows))
-    return Series(grid, counters, [read[counter.id] for counter in counters], missing)
+    return grid, read
+
+
+def _at_best(
+    store: Store, counters: Sequence[Counter], start: int, end: int, points: int, now: int,
+    between: Callable[[], None],
+) -> tuple[Grid, dict[int, Columns]]:  # fmt: skip
+    """The buckets of the finest levels that miss nothing. All are read once more where one of them does."""
+    finest: dict[int, int] = {}
+    while True:
+        families = _by_levels(store, counters, finest)
+        grid = fit(families or [Held(store.ladder)], start, end, points, now)
+        read: dict[int, Columns] = {}
+        coarser: dict[int, int] = {}
+        for held, some in families.items():
+            if read:
+                between()
+            level = level_for(held, grid, start, now)
+            rows, more = _read(store, some, grid, held.ladder, level, now + 1, between)
+            read.update(zip((counter.id for counter in some), rows))
+            coarser.update(more)
+        if not coarser:
+            return grid, read
+        finest.update(coarser)
+        between()
 
 
 def _named_level(ladder: Ladder, name: str) -> int | None:
@@ -110,19 +147,24 @@ def _no_rows() -> Columns:
     return made
 
 
-def _by_levels(store: Store, counters: Sequence[Counter]) -> dict[Held, list[Counter]]:
-    """The counters by the levels that they have."""
+def _by_levels(
+    store: Store, counters: Sequence[Counter], finest: Mapping[int, int] = NOTHING_FOUND
+) -> dict[Held, list[Counter]]:
+    """The counters by the levels that they have; `finest`: id -> the first of them that may be asked."""
     found: dict[Held, list[Counter]] = {}
     for counter in counters:
-        found.setdefault(Held(store.ladder_of(counter.id), store.full_from(counter.id)), []).append(counter)
+        id = counter.id
+        held = Held(store.ladder_of(id), store.full_from(id), finest.get(id, 0))
+        found.setdefault(held, []).append(counter)
     return found
 
 
 def _read(
     store: Store, counters: Sequence[Counter], grid: Grid, ladder: Ladder, level: int, known_until: int,
     between: Callable[[], None],
-) -> list[Columns]:  # fmt: skip
-    """The buckets of counters of one ladder on a grid, read in turns of about ROWS_AT_ONCE stored buckets."""
+) -> tuple[list[Columns], dict[int, int]]:  # fmt: skip
+    """The buckets of counters of one ladder on a grid, read in turns of about ROWS_AT_ONCE stored buckets; and those of
+    which a coarser level has what this one misses: id -> that level."""
     interval = ladder.stored[level].interval
     # istatd's rule for a single bucket can give a range that is not aligned to the level.
     start, end = grid.start - grid.start % interval, grid.end + -grid.end % interval
@@ -130,25 +172,56 @@ def _read(
     stored_each = max(1, (end - start) // interval)
     turn = max(1, ROWS_AT_ONCE // stored_each)
     read: list[Columns] = []
+    coarser: dict[int, int] = {}
     for first in range(0, len(counters), turn):
         if first:
             between()
         now_read = counters[first : first + turn]
         selected = store.select([counter.id for counter in now_read], level, start, end)
+        coarser.update(_missed(store, now_read, selected, ladder, level, start, end))
         if not aligned:
             selected = [rows.slice(grid.start, grid.end) for rows in selected]
         read += [
             to_grid(rows, counter.kind, grid, ladder, level, known_until)
             for counter, rows in zip(now_read, selected)
         ]
-    return read
+    return read, coarser
+
+
+def _missed(
+    store: Store, counters: Sequence[Counter], rows: Sequence[Columns], ladder: Ladder, level: int, start: int, end: int
+) -> dict[int, int]:
+    """The counters of which a coarser level has buckets where these rows, of this level, have none: id -> level."""
+    found: dict[int, int] = {}
+    for coarser in range(level + 1, len(ladder.levels)):
+        left = [(counter, own) for counter, own in zip(counters, rows) if counter.id not in found]
+        if not left or not store.may_miss(counters[0].id, level, start, end):
+            break
+        step = ladder.levels[coarser].interval
+        # At the edges, buckets of this level may be in another one of the coarser level without being asked for.
+        first, last = start + -start % step, end - end % step
+        theirs = store.select([counter.id for counter, _own in left], coarser, start - start % step, end + -end % step)
+        for (counter, own), other in zip(left, theirs):
+            inner = other.slice(first, last) if len(own) else other
+            if _more(inner, own.slice(first, last).reduce(0, step), counter.kind is Kind.EVENT):
+                found[counter.id] = coarser
+    return found
+
+
+def _more(coarse: Columns, reduced: Columns, event: bool) -> bool:
+    """Whether coarse buckets are at times where those of a finer level are not. No events are as good as no bucket."""
+    if len(coarse) <= len(reduced):
+        return False
+    known = {row[0] for row in reduced.rows()}
+    return any(row[0] not in known and not (event and row[4] == row[5] == 0) for row in coarse.rows())
 
 
 def buckets(
     store: Store, counters: Sequence[Counter], start: int, end: int, most: int, now: int,
     between: Callable[[], None] = _go_on, trailing: bool = False,
 ) -> list[Buckets]:  # fmt: skip
-    """istatd's answer (parts 7.4 A to D) for each counter: those of one ladder share one level and one range.
+    """istatd's answer (parts 7.4 A to D) for each counter: those of one ladder share one range, and
+    one level unless it misses something.
 
     `most` is the number of buckets wanted; 0 is all. Empty ranges still read one bucket. BadQuery for a
     range that cannot be.
@@ -158,7 +231,9 @@ def buckets(
     if end > LATEST:
         raise BadQuery("times are Unix seconds; this looks like milliseconds")
     read: dict[int, Buckets] = {}
-    for held, some in _by_levels(store, counters).items():
+    families = list(_by_levels(store, counters).items())
+    while families:
+        held, some = families.pop()
         if read:
             between()
         ladder = held.ladder
@@ -170,10 +245,12 @@ def buckets(
             read.update((counter.id, Buckets(from_, to, interval, _no_rows())) for counter in some)
             continue
         grid, last = _istatd_grid(ladder.stored[index], start, end, most)
-        rows = _read(store, some, grid, ladder, index, grid.end, between)
+        rows, coarser = _read(store, some, grid, ladder, index, grid.end, between)
         read.update(
             (counter.id, Buckets(grid.start, last, grid.interval, its)) for counter, its in zip(some, rows)
         )
+        again = [counter for counter in some if counter.id in coarser]
+        families += _by_levels(store, again, coarser).items()
     return [read[counter.id] for counter in counters]
 
 

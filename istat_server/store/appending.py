@@ -20,7 +20,7 @@ from istat.retention import Ladder, Rules
 from istat_server.store import manifest, namefiles, planning
 from istat_server.store.catalogue import Learned
 from istat_server.store.manifest import FINE, SETTLED, FileEntry, Import, Manifest
-from istat_server.store.policies import rules_of, with_import
+from istat_server.store.policies import rules_of
 from istat_server.store.settling import Archive, Limits, place
 from istat_server.store.statstore import Options, StatStore
 
@@ -64,7 +64,6 @@ class Appender:
         self._open: dict[Place, list[blocks.Block]] = {}
         self._bytes = 0
         self._spans: dict[int, set[int]] = {}       # per policy
-        self._full_from = {policy.number: policy.full_from for policy in store.files.manifest.policies}
         self._records = b""                         # of names, that a commit took but could not write
         self._seen = bytearray()                    # per id: 1 when it was counted
 
@@ -179,10 +178,7 @@ class Appender:
             for policy, starts in self._spans.items():
                 state = planning.without_late(state, policy, starts)
             others = tuple(one for one in state.imports if one.key != note.key)
-            state = state.with_files(written, names=names, next_names=next_names, imports=(*others, note))
-            for policy in {entry.policy for entry in written}:
-                state = with_import(state, policy, self._full_from[policy], self._now)
-            return state
+            return state.with_files(written, names=names, next_names=next_names, imports=(*others, note))
 
         files.commit(change, written)
         self._coded, self._bytes, self._spans, self._records = [], 0, {}, b""

@@ -114,6 +114,10 @@ class MemoryStore:
         """See Store.full_from."""
         return ()
 
+    def may_miss(self, id: int, level: int, start: int, end: int) -> bool:
+        """See Store.may_miss."""
+        return False
+
     def count(self) -> int:
         """See Store.count."""
         return self._names.count()

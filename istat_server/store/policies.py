@@ -11,12 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from istat.retention import Ladder, Rule, Rules, Season
-from istat_server.store.manifest import DERIVED, FINE, SETTLED, Family, FileEntry, Manifest, Policy
+from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, Family, FileEntry, Manifest, Policy
 from istat_server.store.reading import source_level
-
-# A level that holds this part of the time that it keeps is asked for all of it, whatever coarser ones have of the rest:
-# finer buckets for most of an answer are worth more than the oldest end of it.
-LEAST_HELD = 2 / 3
 
 
 def first_policies(rules: Rules) -> tuple[Policy, ...]:
@@ -106,20 +102,13 @@ def _full_from(old: Policy, new: Ladder, saved: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def with_import(state: Manifest, number: int, before: Sequence[int], now: int) -> Manifest:
-    """The MANIFEST with buckets from elsewhere in it, as far as finer levels of this policy have nothing so old.
-
-    before: its `full_from` when the import began: what was so already stays so, other commits of it are looked at anew.
-    """
-    policy, files = state.policy(number), state.family(number).files
-    found, levels = [], policy.ladder.levels
-    for level, one in enumerate(levels):
-        first = min((entry.start for entry in files if entry.level == level), default=now)
-        older = any(entry.kind == SETTLED and entry.level > level
-                    and entry.start + levels[entry.level].interval <= first for entry in files)
-        lacking = older and now - first < LEAST_HELD * one.keep
-        found.append(max(before[level] if before else 0, first if lacking else 0))
-    return state.with_policy(replace(policy, full_from=tuple(found) if any(found) else ()))
+def may_miss(state: Manifest, number: int, level: int, start: int, end: int) -> bool:
+    """Whether coarser levels of a policy may have rows of start <= time < end that are not of this level's: some came
+    from elsewhere, or too late for it, or may still be with another rule's levels."""
+    apart = any(entry.policy == number and entry.level > level and entry.kind in (SETTLED, DIRECT)
+                and entry.start < end and entry.end > start for entry in state.files)
+    had = {origin for origin, until in state.policy(number).origins if until > start}
+    return apart or any(entry.policy in had for entry in state.files)
 
 
 def season_like(was: Season, new: Ladder) -> int | None:
@@ -209,26 +198,12 @@ def reassigned(names: Iterable[tuple[int, bytes]], policy_of: Callable[[int], in
     return found
 
 
-def _with_full_from(state: Manifest, pairs: Iterable[tuple[int, int]]) -> Manifest:
-    """A new rule's levels had nothing before; those of a rule with counters of its own are taken as they were."""
-    with_files = {entry.policy for entry in state.files}
-    found: dict[int, tuple[int, ...]] = {}
-    for source, to in sorted(pairs):
-        policy = state.policy(to)
-        if to not in with_files and not policy.origins:
-            one = _full_from(state.policy(source), policy.ladder, state.saved)
-            found[to] = tuple(map(max, found.get(to, one), one))
-    for to, full_from in found.items():
-        state = state.with_policy(replace(state.policy(to), full_from=full_from))
-    return state
-
-
 def with_origins(state: Manifest, pairs: Collection[tuple[int, int]]) -> Manifest:
     """The MANIFEST for counters of one policy that get another: (from, to).
 
     A policy whose rule is gone may have had any of the counters.
     """
-    state, end = _with_full_from(state, pairs), max((entry.end for entry in state.files), default=0)
+    end = max((entry.end for entry in state.files), default=0)
     gone = [policy for policy in state.policies if policy.leaving and policy.heir is None]
     wanted = {(one.number, live.number) for one in gone for live in state.policies if not live.leaving} | set(pairs)
     for source, to in sorted(wanted):

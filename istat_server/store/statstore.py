@@ -362,6 +362,10 @@ class StatStore:
         """Per level of a counter since when it has all there is; () for ever."""
         return self.files.manifest.policy(self.engine.policy(id)).full_from
 
+    def may_miss(self, id: int, level: int, start: int, end: int) -> bool:
+        """Whether coarser levels may have of a time what this one has not."""
+        return policies.may_miss(self.files.manifest, self.engine.policy(id), level, start, end)
+
     def count(self) -> int:
         """How many counters there are."""
         return len(self.catalogue)

@@ -17,7 +17,7 @@ from istat.clock import Clock
 from istat.errors import BadQuery, StoreError, StoreLocked, UsageError
 from istat.kernels import columns
 from istat.owners import left_to_owner
-from istat.retention import Ladder, Rule, Rules
+from istat.retention import Ladder, Level, Rule, Rules
 from istat.setting_types import Duration
 from istat.subcommands import SubCommand
 from istat_server.foreign.writers import CsvWriter, Exported, ParquetWriter, RingWriter, Writer
@@ -107,13 +107,14 @@ class ServerPlace:
             points = -(-(min(end, first + POINTS * kept.interval) - first) // kept.interval)
             turn = max(1, NUMBERS // (points * len(STATISTICS)))
             for at in range(0, len(counters), turn):
-                self._ask(counters[at : at + turn], made[at : at + turn], first, points, kept.interval)
+                self._ask(counters[at : at + turn], made[at : at + turn], first, points, kept)
         return made
 
     def _ask(self, counters: Sequence[Named], into: Sequence[Columns], start: int, points: int,
-             interval: int) -> None:
+             level: Level) -> None:
+        interval = level.interval
         end = start + points * interval
-        answer = self._client.series([counter.name for counter in counters], start, end, points, STATISTICS)
+        answer = self._client.series([counter.name for counter in counters], start, end, points, STATISTICS, level.name)
         if answer["interval"] != interval:
             raise BadQuery(f"the server answers buckets of {answer['interval']} s where {interval} s were wanted")
         found = {series["name"]: series for series in answer["series"]}

@@ -175,7 +175,7 @@ def test_coarse_buckets_are_answered_where_finer_levels_have_nothing_so_old(tmp_
     appender.append(series("fine", *(single(NOW - age, 1.0) for age in range(10, 3600, 10))))
     appender.commit(note("2"))
     assert ask(store, "coarse", NOW - 3000, NOW) == (300, [2.0] * 10)
-    assert ask(store, "fine", NOW - 3000, NOW) == (300, [30.0] * 10)
+    assert ask(store, "fine", NOW - 3000, NOW) == (10, [1.0] * 300)
     store.close()
 
 

@@ -149,10 +149,11 @@ class FakeServer:
         return {"names": [{"name": counter.name, "kind": counter.kind.value} for counter in found[offset:offset + 2]],
                 "truncated": len(found) > offset + 2}
 
-    def series(self, names: list[str], start: int, end: int, points: int, statistics: Any) -> dict[str, Any]:
+    def series(self, names: list[str], start: int, end: int, points: int, statistics: Any,
+               level: str) -> dict[str, Any]:
         from istat.buckets import Bucket
         from istat_server.query import select
-        answer = select.series(self.store, names, start, end, points, NOW)
+        answer = select.series(self.store, names, start, end, points, NOW, named=level)
         made = []
         for counter, rows in zip(answer.found, answer.rows):
             known = {row[0]: Bucket.from_row(row) for row in rows.rows()}
