@@ -20,6 +20,7 @@ from typing import Any
 from istat import __version__, changing, owners, report, systemctl, tokens
 from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
+from istat.console import INTERRUPTED
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
 from istat.figures import figure
 from istat.lines import sample_line
@@ -35,7 +36,6 @@ ENVIRONMENT = {
 }
 AHEAD = 60.0                # a sample may be this much newer than now [s]
 HELP_WIDTH = 100            # columns of a sub-command's description
-INTERRUPTED = 130           # what shells say of SIGINT
 
 
 def main(argv: Sequence[str] | None = None, clock: Clock | None = None,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from istat.clock import Clock
-from istat.command import INTERRUPTED
+from istat.console import INTERRUPTED
 from istat.errors import StoreError, UsageError
 from istat.kernels import names as names_kernel
 from istat.names import munge
