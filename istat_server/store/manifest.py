@@ -10,6 +10,7 @@ import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -184,20 +185,32 @@ def decode(data: bytes, where: str) -> Manifest:
     if words[3] != b"%d" % len(body) or words[2] != b"%08x" % zlib.crc32(body):
         raise StoreCorrupt(f"{where}: the checksum is wrong")
     try:
-        return _decoded(json.loads(body))
+        return _decoded(json.loads(body), where)
     except (ValueError, TypeError, KeyError) as error:
         raise StoreCorrupt(f"{where}: it does not say what a MANIFEST says: {error!r}") from error
 
 
-def _decoded(fields: dict[str, Any]) -> Manifest:
-    fields["files"] = tuple(FileEntry(**entry) for entry in fields["files"])
-    fields["names"] = tuple(fields["names"])
+def _decoded(fields: dict[str, Any], where: str) -> Manifest:
     if "policies" not in fields:            # written when there was one ladder only
         fields["policies"] = [{"number": 0, "pattern": "", "retention": fields.pop("retention"),
                                "derived": fields.pop("derived")}]
+    unknown = _unknown(fields)
+    if unknown:         # whole by its checksum: to go on without them would lose them with the next one that is written
+        raise NewerFormat(where, f"{VERSION} with {', '.join(unknown)}", VERSION)
+    fields["files"] = tuple(FileEntry(**entry) for entry in fields["files"])
+    fields["names"] = tuple(fields["names"])
     fields["policies"] = tuple(_policy(one) for one in fields["policies"])
     fields["imports"] = tuple(Import(**entry) for entry in fields.get("imports", ()))
     return Manifest(**fields)
+
+
+def _unknown(fields: dict[str, Any]) -> list[str]:
+    """Keys that we do not know, whatever they are in."""
+    parts: list[tuple[type[Manifest | FileEntry | Policy | Import], Iterable[dict[str, Any]]]] = [
+        (Manifest, [fields]), (FileEntry, fields["files"]), (Policy, fields["policies"]),
+        (Import, fields.get("imports", ()))]
+    return sorted({key for kind, ones in parts for known in [{one.name for one in fields_of(kind)}]
+                   for one in ones for key in one.keys() - known})
 
 
 def _policy(fields: dict[str, Any]) -> Policy:
