@@ -198,7 +198,7 @@ def _missed(
         if not left or not store.may_miss(counters[0].id, level, start, end):
             break
         step = ladder.levels[coarser].interval
-        # At the edges, buckets of this level may be in another one of the coarser level without being asked for.
+        # A coarser bucket at an edge may be of times that nobody asked for; it counts where there is nothing else.
         first, last = start + -start % step, end - end % step
         theirs = store.select([counter.id for counter, _own in left], coarser, start - start % step, end + -end % step)
         for (counter, own), other in zip(left, theirs):

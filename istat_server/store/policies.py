@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from istat.retention import Ladder, Rule, Rules, Season
-from istat_server.store.manifest import DERIVED, DIRECT, FINE, SETTLED, Family, FileEntry, Manifest, Policy
+from istat_server.store.manifest import DERIVED, FINE, SETTLED, Family, FileEntry, Manifest, Policy
 from istat_server.store.reading import source_level
 
 
@@ -104,8 +104,8 @@ def _full_from(old: Policy, new: Ladder, saved: int) -> tuple[int, ...]:
 
 def may_miss(state: Manifest, number: int, level: int, start: int, end: int) -> bool:
     """Whether coarser levels of a policy may have rows of start <= time < end that are not of this level's: some came
-    from elsewhere, or too late for it, or may still be with another rule's levels."""
-    apart = any(entry.policy == number and entry.level > level and entry.kind in (SETTLED, DIRECT)
+    from elsewhere, or may still be with another rule's levels. (Those that came too late for it are older.)"""
+    apart = any(entry.policy == number and entry.level > level and entry.kind == SETTLED
                 and entry.start < end and entry.end > start for entry in state.files)
     had = {origin for origin, until in state.policy(number).origins if until > start}
     return apart or any(entry.policy in had for entry in state.files)

@@ -123,6 +123,14 @@ def test_a_counter_that_is_young_or_silent_is_not_asked_coarser(store: StatStore
     assert ask(store, NOW - HOUR, NOW, "young") == (10, [{}])
 
 
+def test_a_bucket_of_which_a_part_is_asked_for_does_not_make_it_coarse(store: StatStore, clock: FakeClock) -> None:
+    imported(store, clock, "edge", (300, NOW - HOUR, NOW - HOUR + 300))
+    assert ask(store, NOW - HOUR + 200, NOW, "edge")[0] == 300      # as there is nothing else
+    imported(store, clock, "edge", (10, NOW - HOUR + 300, NOW - 300))
+    assert ask(store, NOW - HOUR + 200, NOW, "edge")[0] == 10
+    assert ask(store, NOW - HOUR, NOW, "edge")[0] == 300
+
+
 @pytest.mark.parametrize(("event", "interval"), [(False, 60), (True, 10)])
 def test_a_coarse_zero_of_a_gauge_is_a_value_and_of_events_is_nothing(
         store: StatStore, clock: FakeClock, event: bool, interval: int) -> None:
