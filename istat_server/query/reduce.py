@@ -41,18 +41,16 @@ class Grid:
 
 
 class Held(NamedTuple):
-    """The levels of some counters, per level since when it has all there is (() for ever): Store.full_from, and the
-    finest one that misses nothing of what is asked."""
+    """The levels of some counters, and the finest of these that misses nothing of what is asked."""
 
     ladder: Ladder
-    full_from: tuple[int, ...] = ()
     finest: int = 0
 
 
 def covering_level(held: Held, start: int, now: int) -> int:
     """The finest level that has what came since `start`, by its retention; the coarsest when none does."""
     for index, level in enumerate(held.ladder.levels[held.finest:], held.finest):
-        if start >= now - level.keep and (not held.full_from or start >= held.full_from[index]):
+        if start >= now - level.keep:
             return index
     return len(held.ladder.levels) - 1
 

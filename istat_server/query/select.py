@@ -1,7 +1,7 @@
 """Answers made of buckets: several counters on one grid (ours), or one after the other as istatd gives them.
 
 A question is answered from the finest level that misses nothing which a coarser one has: what was imported, or came
-under another rule, may be in coarser levels only. Asked for by its name, a level answers with what it has. Knows
+when other levels were kept, may be in coarser ones only. Asked for by its name, a level answers with what it has. Knows
 a store's interface and the reductions, no HTTP and no JSON.
 """
 
@@ -153,8 +153,7 @@ def _by_levels(
     """The counters by the levels that they have; `finest`: id -> the first of them that may be asked."""
     found: dict[Held, list[Counter]] = {}
     for counter in counters:
-        id = counter.id
-        held = Held(store.ladder_of(id), store.full_from(id), finest.get(id, 0))
+        held = Held(store.ladder_of(counter.id), finest.get(counter.id, 0))
         found.setdefault(held, []).append(counter)
     return found
 
@@ -198,11 +197,11 @@ def _missed(
         if not left or not store.may_miss(counters[0].id, level, start, end):
             break
         step = ladder.levels[coarser].interval
-        # A coarser bucket at an edge may be of times that nobody asked for; it counts where there is nothing else.
+        # A coarser bucket at an edge may be of times that nobody asked for; it counts where no whole one is asked for.
         first, last = start + -start % step, end - end % step
         theirs = store.select([counter.id for counter, _own in left], coarser, start - start % step, end + -end % step)
         for (counter, own), other in zip(left, theirs):
-            inner = other.slice(first, last) if len(own) else other
+            inner = other.slice(first, last) if first < last or len(own) else other
             if _more(inner, own.slice(first, last).reduce(0, step), counter.kind is Kind.EVENT):
                 found[counter.id] = coarser
     return found

@@ -62,13 +62,9 @@ class Store(Protocol):
     def ladder_of(self, id: int) -> Ladder:
         """The retention levels of one counter. IndexError or KeyError when there is none."""
 
-    def full_from(self, id: int) -> tuple[int, ...]:
-        """Per level of the counter's, Unix seconds before which coarser levels may have what it has not, as after a
-        change of retention; () when each level has all that came."""
-
     def may_miss(self, id: int, level: int, start: int, end: int) -> bool:
         """Whether coarser levels may have buckets of counters with this one's levels at times where this level has
-        none, as after an import. Cheap, so that all else costs nothing."""
+        none, as after an import or a change of retention. Cheap, so that all else costs nothing."""
 
     def find(self, name: bytes) -> Counter | None:
         """The counter of this name in any spelling (a leading `*` is dropped, the rest munged)."""

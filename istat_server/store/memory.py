@@ -110,10 +110,6 @@ class MemoryStore:
         """See Store.ladder_of."""
         return self._ladders[id]
 
-    def full_from(self, id: int) -> tuple[int, ...]:
-        """See Store.full_from."""
-        return ()
-
     def may_miss(self, id: int, level: int, start: int, end: int) -> bool:
         """See Store.may_miss."""
         return False

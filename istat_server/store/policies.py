@@ -103,12 +103,14 @@ def _full_from(old: Policy, new: Ladder, saved: int) -> tuple[int, ...]:
 
 
 def may_miss(state: Manifest, number: int, level: int, start: int, end: int) -> bool:
-    """Whether coarser levels of a policy may have rows of start <= time < end that are not of this level's: some came
-    from elsewhere, or may still be with another rule's levels. (Those that came too late for it are older.)"""
-    apart = any(entry.policy == number and entry.level > level and entry.kind == SETTLED
-                and entry.start < end and entry.end > start for entry in state.files)
-    had = {origin for origin, until in state.policy(number).origins if until > start}
-    return apart or any(entry.policy in had for entry in state.files)
+    """Whether coarser levels of a policy may have rows of start <= time < end that are not of this level's: it was not
+    kept so long then, some came from elsewhere, or may still be with another rule's levels. (Late rows are older.)"""
+    policy = state.policy(number)
+    if policy.full_from and start < policy.full_from[level]:
+        return True
+    had = {origin for origin, until in policy.origins if until > start}
+    return any(entry.policy in had or (entry.policy == number and entry.level > level and entry.kind == SETTLED
+                                       and entry.start < end and entry.end > start) for entry in state.files)
 
 
 def season_like(was: Season, new: Ladder) -> int | None:

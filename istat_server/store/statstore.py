@@ -358,10 +358,6 @@ class StatStore:
         """The levels of a counter."""
         return self.ladders[self.engine.policy(id)]
 
-    def full_from(self, id: int) -> tuple[int, ...]:
-        """Per level of a counter since when it has all there is; () for ever."""
-        return self.files.manifest.policy(self.engine.policy(id)).full_from
-
     def may_miss(self, id: int, level: int, start: int, end: int) -> bool:
         """Whether coarser levels may have of a time what this one has not."""
         return policies.may_miss(self.files.manifest, self.engine.policy(id), level, start, end)

@@ -125,7 +125,8 @@ def test_a_counter_that_is_young_or_silent_is_not_asked_coarser(store: StatStore
 
 def test_a_bucket_of_which_a_part_is_asked_for_does_not_make_it_coarse(store: StatStore, clock: FakeClock) -> None:
     imported(store, clock, "edge", (300, NOW - HOUR, NOW - HOUR + 300))
-    assert ask(store, NOW - HOUR + 200, NOW, "edge")[0] == 300      # as there is nothing else
+    assert ask(store, NOW - HOUR + 200, NOW, "edge")[0] == 10
+    assert ask(store, NOW - HOUR + 200, NOW - HOUR + 500, "edge")[0] == 300     # as no whole one is asked for
     imported(store, clock, "edge", (10, NOW - HOUR + 300, NOW - 300))
     assert ask(store, NOW - HOUR + 200, NOW, "edge")[0] == 10
     assert ask(store, NOW - HOUR, NOW, "edge")[0] == 300
@@ -146,6 +147,22 @@ def test_an_hour_only_counter_shows_where_every_finer_level_is_empty(store: Stat
     imported(store, clock, "hourly", (HOUR, NOW - 30 * HOUR, NOW))
     interval, (found,) = ask(store, NOW - HOUR, NOW, "hourly")
     assert interval == 300 and set(found.values()) == {2.0}
+
+
+def test_finer_buckets_that_are_imported_after_a_longer_retention_show(tmp_path: Path, clock: FakeClock) -> None:
+    store = open_store(tmp_path / "s", clock, "10s:1h,1m:2d")
+    live(store, clock, 3 * HOUR, "live", "hidden")
+    store.compact()
+    store.housekeeping.work_off()
+    store.close()
+    clock.advance(2 * HOUR)
+    store = StatStore.open(tmp_path / "s", Ladder.parse("10s:1d,1m:2d"), clock)
+    imported(store, clock, "fine", (10, NOW - HOUR, NOW + HOUR))
+    for _ in range(2):
+        assert ask(store, NOW, NOW + HOUR, "fine") == (10, [dict.fromkeys(range(NOW, NOW + HOUR, 10), 2.0)])
+        assert ask(store, NOW, NOW + HOUR, "live") == (60, [dict.fromkeys(range(NOW, NOW + HOUR, 60), 1.0)])
+        store.compact()
+    store.close()
 
 
 def test_counters_of_a_rule_with_counters_of_its_own_show_what_they_had(tmp_path: Path, clock: FakeClock) -> None:
