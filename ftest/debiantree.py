@@ -53,9 +53,11 @@ exec systemd-nspawn --quiet --boot --directory="$place/root" --machine="$name" -
 
 
 def missing() -> str:
-    """Why there can be no tree here; empty when there can."""
+    """Why there can be no tree here; empty when there can. Continuous integration has to have the tools."""
     if os.geteuid() != 0:
         return "making a Debian tree needs root"
+    if os.environ.get("CI") == "true":
+        return ""
     for tool, package in (("mmdebstrap", "mmdebstrap"), ("systemd-nspawn", "systemd-container"),
                           ("apt-ftparchive", "apt-utils")):
         if shutil.which(tool) is None:
