@@ -46,7 +46,11 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = parser(words, installed() if brought is None else brought).parse_args(words)
+        understood = parser(words, installed() if brought is None else brought)
+        if not words:
+            understood.print_help()
+            return UsageError.exit_code
+        arguments = understood.parse_args(words)
         action: Action = arguments.action
         action(arguments, clock or SystemClock())
     except IstatError as error:

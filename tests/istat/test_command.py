@@ -178,3 +178,9 @@ def test_help_tells_a_server_whose_address_has_a_percent_sign(
         command.main(["status", "--help"])
     assert ended.value.code == 0
     assert "default http://one:8000/a%20b" in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_a_command_there_is_the_list_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([], brought={}) == 2
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: istat") and "Print what was recorded for counters." in shown
