@@ -105,7 +105,9 @@ class ParquetWriter:
         self._arrow, self._rows = arrow, list[Line]()
         self._schema = arrow.schema([("name", words), ("kind", words), ("time", arrow.timestamp("s", tz="UTC")),
                                      ("interval", arrow.int32()), ("count", arrow.int64()), *numbers])
-        self._aside = path.with_name(f".{path.name}.tmp")
+        # What is no plain file, such as /dev/null, is written to, never replaced.
+        special = path.exists() and not path.is_file()
+        self._aside = path if special else path.with_name(f".{path.name}.tmp")
         self._file = parquet.ParquetWriter(self._aside, self._schema, compression="zstd")
 
     def write(self, counter: Exported) -> None:
@@ -126,7 +128,8 @@ class ParquetWriter:
         """See Writer.finish. The file appears whole."""
         self._put()
         self._file.close()
-        os.rename(self._aside, self._path)
+        if self._aside != self._path:
+            os.rename(self._aside, self._path)
 
 
 class RingWriter:

@@ -87,6 +87,14 @@ def test_parquet_holds_what_csv_does(tmp_path: Path, store: Path, capsys: pytest
         assert int(line["time"]) == row["time"].timestamp() and float(line["sum"]) == row["sum"]
 
 
+def test_a_device_is_written_to_and_never_replaced(tmp_path: Path, store: Path) -> None:
+    pytest.importorskip("pyarrow.parquet")
+    null = tmp_path / "null"
+    null.symlink_to("/dev/null")
+    assert run("export", "--store", store, "--from", "90m", "--format", "parquet", "--output", null) == 0
+    assert null.is_symlink()
+
+
 def test_without_pyarrow_a_sentence_says_what_to_do(
         tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
