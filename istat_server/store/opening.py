@@ -172,7 +172,8 @@ def remove_orphans(folder: Path, states: Sequence[Manifest]) -> None:
     levels = {folder_of(policy.number, level) for state in states for policy in state.policies
               for level in policy.ladder.stored}
     folders = [place for name in ("names", *levels) if (place := folder / name).is_dir()]
-    for path in (path for place in folders for path in place.iterdir()):
+    aside = list(folder.glob("*.tmp"))      # written beside MANIFEST, HEARD or FORMAT, and not renamed
+    for path in (*aside, *(path for place in folders for path in place.iterdir())):
         if path not in live and path.is_file():
             log.info("removing %s: nothing refers to it", path)
             path.unlink()

@@ -164,7 +164,7 @@ def test_the_journal_shrinks_with_each_flush(store):
 
 def test_files_of_a_crash_are_removed_at_the_next_start(tmp_path, clock):
     open_store(tmp_path, clock).close()
-    orphans = [tmp_path / "10s" / "1-2-3.statfile", tmp_path / "names" / "00000099.names"]
+    orphans = [tmp_path / "10s" / "1-2-3.statfile", tmp_path / "names" / "00000099.names", tmp_path / "HEARD.tmp"]
     for path in orphans:
         path.write_bytes(b"half")
     open_store(tmp_path, clock).close()
