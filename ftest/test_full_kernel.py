@@ -22,7 +22,13 @@ apt-get -qq update
 apt-get -qq install -y --no-install-recommends istatd
 cp /usr/share/doc/istatd-server/examples/udp-buffer.sysctl.conf /etc/sysctl.d/60-istatd.conf
 mkdir -p /etc/systemd/system/istat-agent.service.d /etc/systemd/system/istat-server.service.d
-printf "[Service]\\nMemoryMax=100M\\n" > /etc/systemd/system/istat-agent.service.d/test.conf
+# The emulated machine is slow: only memory is to be short.
+cat > /etc/systemd/system/istat-agent.service.d/test.conf <<END
+[Service]
+MemoryMax=100M
+TimeoutStartSec=5min
+WatchdogSec=0
+END
 cp /usr/share/doc/istatd-server/examples/server-memory.conf /etc/systemd/system/istat-server.service.d/
 printf "#!/usr/bin/python3\\nx = bytearray(400 << 20)\\nprint('greedy.done', 1)\\n" > /etc/istatd/plugins.d/greedy
 chmod 755 /etc/istatd/plugins.d/greedy
@@ -47,6 +53,7 @@ done
 echo "killed $(grep -c 'oom_kill [1-9]' /sys/fs/cgroup/system.slice/istat-agent.service/memory.events)"
 sleep 2
 echo "agent $(systemctl is-active istat-agent) $(systemctl show -P NRestarts istat-agent)"
+journalctl -u istat-agent --no-pager -n 20
 """
 
 
