@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -206,13 +206,21 @@ def refused_name(place: Path) -> str:
         return said + status_of(one)
 
 
+def held_port(sock: socket.socket) -> int:
+    """Bind to a port that stays free when the socket is closed: the kernel gives none of these for port 0."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_768):
+        with suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 def unreachable_server(place: Path) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held, socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))     # bound, but it does not listen: the connection is refused
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
         said = run(ISTAT, "ls", "--server", url, status=85) + run(ISTAT, "status", "--server", url, status=85)
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
+        port = held_port(held)
     said += run(ISTAT, "send", "a", 1, "--to", f"127.0.0.1:{port}", status=85)
     with running(AGENT, place / "agent.log", "--server", f"127.0.0.1:{port}", "--interval", 1) as wait:
         wait("cannot reach the server")
