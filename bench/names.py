@@ -25,8 +25,8 @@ from gevent.threadpool import ThreadPool
 from istat.clock import SystemClock
 from istat.kernels import IMPLEMENTATION
 from istat.kernels import engine as engine_kernel
-from istat_server.store import namefiles
-from istat_server.store.catalogue import Catalogue
+from istat_server.store.names import namefiles
+from istat_server.store.names.catalogue import Catalogue
 
 Ask = Callable[[Catalogue], Any]
 INTERVALS = (10, 300, 3600)

@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from istat_server import main
-from istat_server.store import flushing, housekeeping, journal, namefiles, planning
+from istat_server.store.files import journal
+from istat_server.store.names import namefiles
 from istat_server.store.statstore import Options, StatStore
+from istat_server.store.work import flushing, housekeeping, planning
 
 CUT_SECONDS = 0.15
 CUT_BYTES = 1 << 20

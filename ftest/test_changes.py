@@ -23,7 +23,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 def istat(server: ServerProcess, *words: str, token: str = "s3cret") -> subprocess.CompletedProcess[str]:
     """The command, with the token in its environment."""
     environment = {**server.environment, "ISTAT_URL": server.url, "ISTAT_ADMIN_TOKEN": token}
-    return subprocess.run([sys.executable, "-m", "istat.command", *words], env=environment, text=True,
+    return subprocess.run([sys.executable, "-m", "istat.cli.command", *words], env=environment, text=True,
                           capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
 
 

@@ -34,7 +34,9 @@ from ftest.crashload import (
     find_end,
 )
 from ftest.serverprocess import ROOT, ServerProcess
-from istat_server.store import checking, manifest, opening
+from istat_server.store import opening
+from istat_server.store.files import manifest
+from istat_server.store.offline import checking
 
 SAFE = 0.15             # [s] the store's 100 ms, and what the write itself may need
 LINES_AT_ONCE = 40

@@ -15,7 +15,7 @@ from ftest.crashload import LADDER, NOW
 from ftest.powercut import Shim
 from ftest.serverprocess import ServerProcess
 from ftest.test_crash_harness import FastServer
-from istat_server.store import checking
+from istat_server.store.offline import checking
 
 FAULTS = [
     ("write", "/journal/", errno.EIO), ("write", "/journal/", errno.ENOSPC), ("sync", "/journal", errno.EIO),

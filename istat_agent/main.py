@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import gevent
 import gevent.queue
 
-from istat import logs, pidfile, service
-from istat.backoff import STEADY, BackOff
 from istat.clock import SystemClock
+from istat.daemon import logs, pidfile, service
+from istat.daemon.backoff import STEADY, BackOff
 from istat.errors import IstatError, SettingsError
 from istat.settings import Values
 from istat_agent.agent import Agent, Plan, host_name, make_plan, once

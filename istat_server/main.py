@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 import gevent
 from gevent.event import Event
 
-from istat import logs, pidfile, service
-from istat.backoff import STEADY, BackOff
 from istat.clock import Clock, SystemClock
+from istat.daemon import logs, pidfile, service
+from istat.daemon.backoff import STEADY, BackOff
+from istat.daemon.handover import Handover
 from istat.errors import IstatError, SettingsError
-from istat.handover import Handover
 from istat.settings import Values
 from istat_server import builtin
 from istat_server.faults import Faults

@@ -33,8 +33,8 @@ from istat_server.mistakes import KINDS, Mistakes
 from istat_server.roster import Peer, Roster
 from istat_server.selfmetrics import INTERVAL, SelfMetrics
 from istat_server.sockets import StatSockets
+from istat_server.store.files.reserve import FULL
 from istat_server.store.opening import make_folder
-from istat_server.store.reserve import FULL
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import time
 from array import array
 from dataclasses import dataclass, field
 
+from istat.daemon.handover import Handover
 from istat.errors import IstatError
-from istat.handover import Handover
 
 log = logging.getLogger(__name__)
 

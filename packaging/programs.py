@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from istat import command, console
+from istat import cli
+from istat.cli import command
 from istat.errors import IstatError, PluginError, SettingsError
 from istat.settings import Choice, Declaration, FlagHelp, Many, Path
 from istat.settings import Flag as YesOrNo
@@ -119,7 +120,7 @@ def exit_statuses(program: str) -> dict[int, str]:
         errors = {e for e in _all_errors(_TOOL_ERRORS) if e is not SettingsError}
     meanings: dict[int, str] = {0: DONE[program]}
     if program == "istat":
-        meanings[console.INTERRUPTED] = INTERRUPTED
+        meanings[cli.INTERRUPTED] = INTERRUPTED
     for error in errors:
         meanings.setdefault(error.exit_code, meaning(error))
     return dict(sorted(meanings.items()))

@@ -67,5 +67,5 @@ def test_the_store_knows_no_socket_and_no_http(path: Path) -> None:
 
 
 def test_the_walk_finds_relative_and_plain_imports(tmp_path: Path) -> None:
-    assert "istat.errors.IstatError" in set(imports(ROOT / "istat/service.py"))
+    assert "istat.errors.IstatError" in set(imports(ROOT / "istat/daemon/service.py"))
     assert len(product_files()) > 10

@@ -12,7 +12,7 @@ from istat.kernels import lines
 from istat_server.mistakes import KINDS, LINES_AT_ONCE, Mistakes
 from istat_server.roster import Peer
 from istat_server.server import REFUSALS
-from istat_server.store.catalogue import Learned
+from istat_server.store.names.catalogue import Learned
 
 ROOT = Path(__file__).parents[1]
 

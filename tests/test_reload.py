@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from istat import service
+from istat.daemon import service
 from istat.settings import Values
 from istat_server import main
 from istat_server.options import DECLARATION

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from istat.handover import Handover
+from istat.daemon.handover import Handover
 from istat_server.sockets import (
     CannotListen,
     PortInUse,

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from istat_server.foreign import ring
 from istat_server.foreign.source import Found, Tree, parts_of, walk
-from istat_server.store.appending import Series
-from istat_server.store.settling import Archive
+from istat_server.store.levels.placing import Archive
+from istat_server.store.offline.appending import Series
 
 
 @dataclass

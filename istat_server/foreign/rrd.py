@@ -20,8 +20,8 @@ from xml.etree import ElementTree
 from istat.errors import IstatError, UsageError
 from istat.kernels import columns
 from istat_server.foreign.source import Found, Tree, parts_of
-from istat_server.store.appending import Series
-from istat_server.store.settling import Archive
+from istat_server.store.levels.placing import Archive
+from istat_server.store.offline.appending import Series
 
 SUFFIX, XML_SUFFIX = ".rrd", ".xml"
 DUMP_SECONDS = 60.0             # however large a file is, rrdtool has read it by then

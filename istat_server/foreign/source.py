@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from istat.errors import StoreError
-from istat_server.store.appending import Series
-from istat_server.store.manifest import Import
+from istat_server.store.files.manifest import Import
+from istat_server.store.offline.appending import Series
 
 # Problems that are told one by one; of all others only the number [problems].
 TOLD = 20

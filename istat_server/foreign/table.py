@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from istat.errors import BadLine, UsageError
 from istat.kernels import columns
 from istat_server.foreign.source import Naming, Problems, changed
-from istat_server.store.appending import Series
-from istat_server.store.manifest import Import
-from istat_server.store.settling import Archive
+from istat_server.store.files.manifest import Import
+from istat_server.store.levels.placing import Archive
+from istat_server.store.offline.appending import Series
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns

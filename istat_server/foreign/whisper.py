@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from istat.errors import IstatError
 from istat.kernels import columns
 from istat_server.foreign.source import Found, Tree, parts_of
-from istat_server.store.appending import Series
-from istat_server.store.settling import Archive
+from istat_server.store.levels.placing import Archive
+from istat_server.store.offline.appending import Series
 
 SUFFIX = ".wsp"
 HEAD = struct.Struct("!2LfL")       # aggregation, longest retention, xFilesFactor, archives

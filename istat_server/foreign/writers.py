@@ -15,7 +15,7 @@ from istat.kernels import columns
 from istat.names import munge
 from istat.retention import Ladder
 from istat_server.foreign import ring
-from istat_server.store.settling import residue
+from istat_server.store.levels.placing import residue
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from istat.kernels import lines
 from istat_server.mistakes import Mistakes
 from istat_server.roster import Peer
-from istat_server.store.catalogue import Learned
+from istat_server.store.names.catalogue import Learned
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine

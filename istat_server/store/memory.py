@@ -17,9 +17,9 @@ from istat.kernels import columns as kernel
 from istat.kernels import names as names_kernel
 from istat.names import expand, munge, stored
 from istat.retention import Ladder, Rules, Season
-from istat_server.store.catalogue import compiled, matching
 from istat_server.store.interface import Child, Counter, Deleted, Kind
-from istat_server.store.reading import blended
+from istat_server.store.levels.reading import blended
+from istat_server.store.names.catalogue import compiled, matching
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
 from istat.kernels import engine as kernel
-from istat_server.store import journal, namefiles
-from istat_server.store.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of
-from istat_server.store.policies import heir_of
-from istat_server.store.versions import NewerFormat
+from istat_server.store.files import journal
+from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of
+from istat_server.store.files.versions import NewerFormat
+from istat_server.store.levels.policies import heir_of
+from istat_server.store.names import namefiles
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine

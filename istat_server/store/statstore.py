@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING
 from istat.clock import Clock, SystemClock
 from istat.errors import StoreCorrupt, StoreError
 from istat.retention import Ladder, Rules
-from istat_server.store import journal, manifest, opening, policies
-from istat_server.store.catalogue import Catalogue, Learned, matching
-from istat_server.store.changes import UNDO_SECONDS, Changes
-from istat_server.store.flushing import Flushing, Held
-from istat_server.store.housekeeping import Housekeeping
-from istat_server.store.idling import Idling
+from istat_server.store import opening
+from istat_server.store.files import journal, manifest
+from istat_server.store.files.livefiles import LiveFiles
+from istat_server.store.files.manifest import Family, Manifest
 from istat_server.store.interface import Child, Counter, Deleted, Kind
-from istat_server.store.jobs import Workshop
-from istat_server.store.livefiles import LiveFiles
-from istat_server.store.manifest import Family, Manifest
-from istat_server.store.policies import Chooser
+from istat_server.store.levels import policies
+from istat_server.store.levels.policies import Chooser
+from istat_server.store.levels.reading import Question, select
+from istat_server.store.names.catalogue import Catalogue, Learned, matching
+from istat_server.store.names.changes import UNDO_SECONDS, Changes
+from istat_server.store.names.idling import Idling
 from istat_server.store.pool import Pool, given
-from istat_server.store.reading import Question, select
+from istat_server.store.work.flushing import Flushing, Held
+from istat_server.store.work.housekeeping import Housekeeping
+from istat_server.store.work.workshop import Workshop
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from istat import command
+from istat.cli import command
 from istat_server.tools import brought
 
 if __name__ == "__main__":

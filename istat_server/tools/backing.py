@@ -6,11 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
+from istat.cli.figures import bytes_text
 from istat.clock import Clock
-from istat.figures import bytes_text
 from istat.owners import left_to_owner
 from istat.subcommands import SubCommand
-from istat_server.store import backup
+from istat_server.store.offline import backup
 from istat_server.tools.progress import Progress
 
 

@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from istat.cli.figures import bytes_text
 from istat.clock import Clock
 from istat.errors import StoreCorrupt
-from istat.figures import bytes_text
 from istat.owners import left_to_owner
 from istat.subcommands import SubCommand
-from istat_server.store import checking, repairing
+from istat_server.store.offline import checking, repairing
 from istat_server.tools.progress import Progress
 
 LISTED = 20         # files in the sentence of an error; all are printed before

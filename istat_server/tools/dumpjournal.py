@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from istat_server.store import journal
+from istat_server.store.files import journal
 
 Record = dict[str, Any]
 

@@ -21,9 +21,9 @@ from istat.retention import Ladder, Level, Rule, Rules
 from istat.setting_types import Duration
 from istat.subcommands import SubCommand
 from istat_server.foreign.writers import CsvWriter, Exported, ParquetWriter, RingWriter, Writer
-from istat_server.store import manifest
-from istat_server.store.appending import rules_for
+from istat_server.store.files import manifest
 from istat_server.store.interface import Kind
+from istat_server.store.offline.appending import rules_for
 from istat_server.store.statstore import StatStore
 from istat_server.tools.progress import Progress
 

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from istat.cli import INTERRUPTED
 from istat.clock import Clock
-from istat.console import INTERRUPTED
 from istat.errors import StoreError, UsageError
 from istat.kernels import names as names_kernel
 from istat.names import munge
@@ -34,10 +34,10 @@ from istat_server.foreign.rrd import RrdTree
 from istat_server.foreign.source import Naming, Problems, Source, plain, walk
 from istat_server.foreign.table import Table
 from istat_server.foreign.whisper import WhisperTree
-from istat_server.store import manifest
-from istat_server.store.appending import Appender, Series, noted, open_store, rules_for
-from istat_server.store.manifest import Import
-from istat_server.store.settling import Limits, place
+from istat_server.store.files import manifest
+from istat_server.store.files.manifest import Import
+from istat_server.store.levels.placing import Limits, place
+from istat_server.store.offline.appending import Appender, Series, noted, open_store, rules_for
 from istat_server.tools.progress import Progress
 
 # However little is read, a commit comes after this: what an interruption costs [s].

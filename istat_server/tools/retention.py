@@ -8,14 +8,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from istat.cli.figures import bytes_text
 from istat.clock import Clock
 from istat.errors import UsageError
-from istat.figures import bytes_text
 from istat.retention import Ladder, Rules, format_duration
 from istat.setting_types import RetentionRules
 from istat.subcommands import SubCommand
-from istat_server.store.foretelling import Change, foretell, read_store
-from istat_server.store.policies import rules_of
+from istat_server.store.levels.policies import rules_of
+from istat_server.store.offline.foretelling import Change, foretell, read_store
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

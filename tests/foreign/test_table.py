@@ -12,7 +12,7 @@ from istat.errors import StoreError, UsageError
 from istat_server.foreign import table
 from istat_server.foreign.source import Naming
 from istat_server.foreign.table import Table
-from istat_server.store.manifest import Import
+from istat_server.store.files.manifest import Import
 
 T = 1325404800
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from istat.handover import Handover
+from istat.daemon.handover import Handover
 from istat_server.ingest.udp import UdpInput
 from istat_server.sockets import open_stat_sockets
 from tests.ingest.fakes import Bench, until

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from istat import owners, pidfile
+from istat import owners
+from istat.daemon import pidfile
 from istat.errors import IstatError
 
 ME, GROUP = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name

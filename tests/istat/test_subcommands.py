@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from istat import command
+from istat.cli import command
 from istat.errors import PluginError, StoreError
 from istat.subcommands import SubCommand
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from istat import command
+from istat.cli import command
 from istat.settings import Declaration
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER

@@ -16,10 +16,10 @@ from istat.clock import FakeClock
 from istat.kernels import columns
 from istat.retention import Ladder, Rule, Rules
 from istat_server.query import select
-from istat_server.store.appending import Appender, Series, open_store
+from istat_server.store.files.manifest import Import
 from istat_server.store.interface import Counter
-from istat_server.store.manifest import Import
-from istat_server.store.settling import Archive
+from istat_server.store.levels.placing import Archive
+from istat_server.store.offline.appending import Appender, Series, open_store
 from istat_server.store.statstore import StatStore
 
 NOW = 1325404800

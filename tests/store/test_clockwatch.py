@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from istat.clock import FakeClock
 from istat_server.store.clockwatch import STEADY, ClockWatch
-from tests.store.test_statstore import NOW, open_store, put, rows
+from tests.store.harness import NOW, open_store, put, rows
 
 
 def test_a_jump_is_doubted_for_a_day():

@@ -10,7 +10,7 @@ from gevent.threadpool import ThreadPool
 from istat.clock import FakeClock
 from istat_server.store.pool import InlinePool, given
 from istat_server.store.statstore import Options, StatStore
-from tests.store.test_statstore import LADDER, NOW, put, rows
+from tests.store.harness import LADDER, NOW, put, rows
 
 
 def test_an_idle_pool_of_threads_is_used():

@@ -3,9 +3,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,44 +12,15 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import StoreLocked
 from istat.retention import Ladder
-from istat_server.store import nameindex
-from istat_server.store.catalogue import Learned
 from istat_server.store.interface import Kind
 from istat_server.store.memory import MemoryStore
+from istat_server.store.names import nameindex
+from istat_server.store.names.catalogue import Learned
 from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import Options, StatStore
+from tests.store.harness import FIXTURES, LADDER, NOW, crash, open_store, put, rows
 
-NOW = 1325395000
-LADDER = Ladder.parse("10s:1h,1m:6h,10m:2d")
-FIXTURES = Path(__file__).parents[1] / "fixtures/store/v1"
 NAMES = ["g.one", "g.two^x^y^", "*ev", "*ev2^x^", "g.one^x"]
-
-
-def open_store(folder, clock, **options):
-    return StatStore.open(folder, LADDER, clock, options=Options(key=1, **options))
-
-
-def put(store, *lines):
-    """As an intake does it."""
-    text = b"".join(line.encode() + b"\n" for line in lines)
-    store.engine.feed(text, 0, len(text))
-    for _code, line in store.engine.take_leftovers():
-        assert store.learn(line.split()[0]) is Learned.KNOWN
-        store.engine.feed(line + b"\n", 0, len(line) + 1)
-    store.after_feed()
-
-
-def crash(store):
-    """What kill -9 leaves: the journal as far as it was handed over."""
-    store._hand_over()
-    store._journal.close()
-    os.close(store._lock)
-
-
-def rows(store, name, level, start=0, end=NOW + 10 ** 6):
-    counter = store.find(name.encode())
-    (found,) = store.select([counter.id], level, start, end)
-    return found.rows()
 
 
 def same(store, model, exact=True):
@@ -218,8 +187,8 @@ def test_the_name_budget_is_kept_and_a_lone_star_is_nothing(tmp_path, clock):
 
 def test_a_store_of_version_1_reads_as_ever(tmp_path):
     """Bytes kept for ever: journal not yet flushed, names, all three kinds of files, a MANIFEST."""
-    shutil.copytree(FIXTURES / "store", tmp_path / "s")
-    expected = json.loads((FIXTURES / "store.json").read_text())
+    shutil.copytree(FIXTURES / "v1/store", tmp_path / "s")
+    expected = json.loads((FIXTURES / "v1/store.json").read_text())
     store = StatStore.open(tmp_path / "s", Ladder.parse(), FakeClock(NOW))
     assert {counter.name for counter in store.match(b"*", 100)} == set(expected)
     for name, kept in expected.items():

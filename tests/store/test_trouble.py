@@ -8,11 +8,12 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.errors import StoreCorrupt, StoreError, StoreFull
-from istat_server.store import journal, manifest, opening
+from istat_server.store import opening
+from istat_server.store.files import journal, manifest
+from istat_server.store.files.statfile import StatFileWriter
 from istat_server.store.pool import InlinePool
-from istat_server.store.statfile import StatFileWriter
-from istat_server.store.statstore import StatStore
-from tests.store.test_statstore import LADDER, NOW, Options, crash, open_store, put, rows
+from istat_server.store.statstore import Options, StatStore
+from tests.store.harness import LADDER, NOW, crash, open_store, put, rows
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -328,7 +329,7 @@ def test_merges_wait_while_the_disk_is_nearly_full(tmp_path, clock, monkeypatch,
     for at in range(9):
         put(store, f"a {NOW - at} 1")
         store.flush()
-    from istat_server.store import housekeeping
+    from istat_server.store.work import housekeeping
     monkeypatch.setattr(housekeeping, "free_bytes", lambda _folder: 1000)
     clock.advance(10)
     store.tick()

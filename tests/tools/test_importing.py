@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from istatd_writer import Counter, f32
 
-from istat import command
+from istat.cli import command
 from istat.clock import FakeClock
 from istat.errors import StoreError, StoreLocked, UsageError
 from istat.retention import Ladder
-from istat_server.store import manifest
+from istat_server.store.files import manifest
 from istat_server.store.statstore import StatStore
 from istat_server.tools import COMMANDS
 
@@ -193,9 +193,9 @@ def test_prefixes_and_refusals_are_reported_for_people(tmp_path: Path, capsys: p
 
 SLOW = """
 import sys, time
-from istat_server.store import appending
+from istat_server.store.offline import appending
 from istat_server.tools import importing, COMMANDS
-from istat import command
+from istat.cli import command
 from istat.clock import FakeClock
 from functools import partial
 from pkgutil import resolve_name

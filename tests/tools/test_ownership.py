@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-from istat import command
+from istat.cli import command
 from istat.clock import FakeClock
 from istat_server.tools import COMMANDS
 

@@ -13,10 +13,10 @@ from istat.clock import FakeClock
 from istat.errors import BadRetention, StoreError, UsageError
 from istat.retention import Ladder, Rules
 from istat.setting_types import RetentionRules
-from istat_server.store import manifest
+from istat_server.store.files import manifest
 from istat_server.store.statstore import StatStore
 from istat_server.tools.retention import COMMAND
-from tests.store.test_retention_change import OLD, fill, opened
+from tests.store.levels.test_retention_change import OLD, fill, opened
 
 
 def plan(capsys: pytest.CaptureFixture[str], clock: FakeClock, folder: Path, *words: str) -> Any:

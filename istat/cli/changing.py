@@ -1,0 +1,177 @@
+"""`istat delete`, `undelete` and `rename`: counters of a running server, by its admin token. Knows HTTP through
+istat.client only.
+
+Nothing is done before it was shown what: a person is asked, a script says --yes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from istat.cli import tokens
+from istat.client import QueryClient
+from istat.clock import Clock
+from istat.errors import IstatError, UnknownCounter, UsageError
+from istat.subcommands import SubCommand
+
+SAMPLES = 10        # names that are shown of many
+# Deleting a million counters takes a server some seconds [s].
+TIMEOUT = 300.0
+
+
+def _client(arguments: argparse.Namespace) -> QueryClient:
+    return QueryClient(arguments.server, TIMEOUT, token=tokens.token_of(arguments))
+
+
+def _ask(arguments: argparse.Namespace, question: str) -> bool:
+    """Whether to go on: --yes, or a person's word. Elsewhere nothing is done."""
+    if arguments.yes:
+        return True
+    if not sys.stdin.isatty() or arguments.json:
+        return False
+    print(f"{question} [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _tell(arguments: argparse.Namespace, answer: dict[str, Any], text: str) -> None:
+    """The answer as JSON, or its text, if there is one."""
+    if arguments.json or text:
+        print(json.dumps(answer) if arguments.json else text)
+
+
+def _counters(count: int) -> str:
+    return "1 counter" if count == 1 else f"{count:,} counters"
+
+
+def _is_pattern(text: str) -> bool:
+    return "*" in text[1:] or "?" in text or text == "*"
+
+
+def _delete_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="a name, or a pattern with * or ?")
+    parser.add_argument("--yes", action="store_true", help="do it; without, only show what would go")
+    parser.add_argument("--list", action="store_true", help="list what was deleted and is not gone yet")
+    tokens.needs_token(parser)
+
+
+def _delete(arguments: argparse.Namespace, clock: Clock) -> None:
+    client = _client(arguments)
+    if arguments.list:
+        _list(arguments, client)
+        return
+    if not arguments.patterns:
+        raise UsageError("name what to delete, or --list what was")
+    names = [text for text in arguments.patterns if not _is_pattern(text)]
+    wanted: list[dict[str, Any]] = [{"match": text} for text in arguments.patterns if _is_pattern(text)]
+    wanted += [{"names": names}] if names else []
+    shown = [(what, client.delete(**what)) for what in wanted]
+    count = sum(answer["count"] for _what, answer in shown)
+    missing = [name for _what, answer in shown for name in answer["missing"]]
+    for name in missing:
+        print(f"istat: there is no counter {name}", file=sys.stderr)
+    if not arguments.json:
+        _show([name for _what, answer in shown for name in answer["names"]], count)
+    done = 0
+    if count and _ask(arguments, f"Delete {_counters(count)}?"):
+        for what, answer in shown:
+            if answer["count"]:
+                expected = {} if "names" in what else {"expected": answer["count"]}
+                done += client.delete(confirm=True, **what, **expected)["deleted"]
+    answer = {"count": count, "deleted": done, "missing": missing,
+              "names": [name for _what, answer in shown for name in answer["names"]]}
+    them = "it" if done == 1 else "them"
+    _tell(arguments, answer, f"{_counters(done)} deleted; `istat undelete` brings {them} back for a day at least"
+          if done else f"{_counters(count)} would be deleted; say --yes to do it" if count else "")
+    if not count:
+        raise UnknownCounter("no counter fits")
+
+
+def _show(lines: list[str], count: int) -> None:
+    for line in lines[:SAMPLES]:
+        print(line)
+    if count > SAMPLES:
+        print(f"... and {count - min(SAMPLES, len(lines)):,} more")
+
+
+def _list(arguments: argparse.Namespace, client: QueryClient) -> None:
+    answer = client.deleted(arguments.patterns[0] if arguments.patterns else "*")
+    if arguments.json:
+        print(json.dumps(answer))
+        return
+    for row in answer["deleted"]:
+        when = datetime.fromtimestamp(row["time"], UTC)
+        print(f"{when:%Y-%m-%dT%H:%M:%SZ}  {row['name']}" + (f"  (no undo: {row['reason']})" if row["reason"] else ""))
+    if answer["truncated"]:
+        print("istat: there are more", file=sys.stderr)
+
+
+def _undelete_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("patterns", nargs="+", metavar="PATTERN", help="a name, or a pattern with * or ?")
+    tokens.needs_token(parser)
+
+
+def _undelete(arguments: argparse.Namespace, clock: Clock) -> None:
+    client = _client(arguments)
+    done, refused = 0, []
+    for text in arguments.patterns:
+        answer = client.undelete(**({"match": text} if _is_pattern(text) else {"names": [text]}))
+        done += answer["undeleted"]
+        refused += answer["refused"]
+    for row in refused:
+        print(f"istat: {row['name']} stays deleted: {row['reason']}", file=sys.stderr)
+    _tell(arguments, {"undeleted": done, "refused": refused}, f"{_counters(done)} came back" if done else "")
+    if not done:
+        raise IstatError("nothing came back" + ("" if refused else ": no deleted counter fits; `istat delete --list` "
+                                                                   "shows which there are"))
+
+
+def _rename_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD", help="a name, or a prefix as in old.prefix.*")
+    parser.add_argument("new", metavar="NEW", help="its new name, or new.prefix.*")
+    parser.add_argument("--yes", action="store_true", help="do it; without, only show what would be renamed")
+    tokens.needs_token(parser)
+
+
+def _rename(arguments: argparse.Namespace, clock: Clock) -> None:
+    client = _client(arguments)
+    answer = client.rename(arguments.old, arguments.new)
+    count = answer["count"]
+    if not arguments.json:
+        _show([f"{old} -> {new}" for old, new in answer["names"]], count)
+    for problem in answer["problems"]:
+        print(f"istat: {problem}", file=sys.stderr)
+    if answer["problems"] and not arguments.json:
+        raise IstatError("nothing was renamed")
+    if count and _ask(arguments, f"Rename {_counters(count)}?"):
+        answer = client.rename(arguments.old, arguments.new, expected=count)
+    done = answer.get("renamed", 0)
+    _tell(arguments, answer, f"{_counters(done)} renamed" if done
+          else f"{_counters(count)} would be renamed; say --yes to do it" if count else "")
+    if not count:
+        raise UnknownCounter("no counter fits")
+
+
+COMMANDS = {
+    "delete": SubCommand(
+        "Delete counters; shows which first.", _delete_arguments, _delete,
+        "They are hidden at once and can be brought back for a day. A person is asked before it is done; a script "
+        "says --yes.",
+        (("istat delete 'old.host7.*'", "See what would go, and be asked"),
+         ("istat delete --list", "What was deleted and is not gone yet")),
+    ),
+    "undelete": SubCommand(
+        "Bring deleted counters back.", _undelete_arguments, _undelete,
+        "It can be done for a day at least, unless there is a new counter of the name.",
+        (("istat undelete 'old.host7.*'", "Bring back all of them"),),
+    ),
+    "rename": SubCommand(
+        "Rename a counter, or all below a prefix; shows which first.", _rename_arguments, _rename,
+        "All of them or none; refused where a name is taken. A sample of the old name makes a new counter, so change "
+        "the senders first.",
+        (("istat rename 'web.*' 'front.web.*'", "All counters below web., data and all"),),
+    ),
+}

@@ -1,0 +1,301 @@
+"""The command `istat`: look at a server, send a sample. Its own sub-commands go through istat.client; other packages
+bring more (istat/subcommands.py).
+
+istat ls 'cpu.*'            istat query cpu.user --last 6h
+istat send queue.length 17  istat status
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from istat import __version__, owners
+from istat.cli import INTERRUPTED, changing, report, systemctl, tokens
+from istat.cli.figures import figure
+from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
+from istat.clock import Clock, SystemClock
+from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
+from istat.lines import sample_line
+from istat.setting_types import Address, Duration
+from istat.subcommands import Action, Load, SubCommand, installed, wanted
+
+ABOUT = "Look at an istat-server, send a sample, and more."
+URL_VARIABLE = "ISTAT_URL"
+#: Environment variable -> what it is for, of all sub-commands.
+ENVIRONMENT = {
+    URL_VARIABLE: f"where the server answers, when there is no --server (default {DEFAULT_URL})",
+    tokens.TOKEN_VARIABLE: "the server's admin-token, for what changes or deletes",
+}
+AHEAD = 60.0                # a sample may be this much newer than now [s]
+HELP_WIDTH = 100            # columns of a sub-command's description
+
+
+def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
+         brought: Mapping[str, Load] | None = None) -> int:
+    """Run one command; returns its exit status (that of the error, when it failed).
+
+    `brought`: the sub-commands of other packages, by name; those that are installed unless given.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        understood = parser(words, installed() if brought is None else brought)
+        if not words:
+            understood.print_help()
+            return UsageError.exit_code
+        arguments = understood.parse_args(words)
+        action: Action = arguments.action
+        action(arguments, clock or SystemClock())
+    except IstatError as error:
+        print(f"istat: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader, such as `head`, had enough. Keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        if isinstance(error, PermissionError) and error.filename:
+            told += f"{owners.refused(error.filename)}; run it as that user, or as root"
+        print(f"istat: {told}", file=sys.stderr)
+        return IstatError.exit_code
+    return 0
+
+
+def parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.ArgumentParser:
+    """The parser of all sub-commands that the words of a command line may mean (all of them when there are none)."""
+    made = argparse.ArgumentParser(prog="istat", description=ABOUT)
+    made.add_argument("--version", action="version", version=f"istat {__version__}")
+    places = made.add_subparsers(required=True, metavar="COMMAND")
+    for name, one in sub_commands(words, brought).items():
+        text = "\n".join(textwrap.wrap(f"{one.help} {one.more}".strip(), HELP_WIDTH))
+        examples = "\n".join(f"# {purpose}\n{line}" for line, purpose in one.examples)
+        place = places.add_parser(name, help=one.help, description=text, epilog=examples,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        place.add_argument("--json", action="store_true", help="print JSON")
+        one.arguments(place)
+        place.set_defaults(action=one.action)
+    return made
+
+
+def sub_commands(words: Sequence[str], brought: Mapping[str, Load]) -> dict[str, SubCommand]:
+    """Our own sub-commands, and those of `brought` that the words may mean, by name."""
+    return {**OWN, **wanted(brought, words, OWN)}
+
+
+def _asks(command: argparse.ArgumentParser) -> None:
+    """The option of a command that asks a server."""
+    url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
+    told = url.replace("%", "%%")       # argparse formats help texts
+    command.add_argument("--server", default=url, metavar="URL", help=f"default {told}; also from {URL_VARIABLE}")
+
+
+def _asking(more: Callable[[argparse.ArgumentParser], None]) -> Callable[[argparse.ArgumentParser], None]:
+    """The arguments of a command that asks a server, and `more`."""
+    def arguments(command: argparse.ArgumentParser) -> None:
+        _asks(command)
+        more(command)
+
+    return arguments
+
+
+def _query_arguments(command: argparse.ArgumentParser) -> None:
+    _asks(command)
+    command.add_argument("names", nargs="+", metavar="NAME", help="a counter's full name")
+    command.add_argument("--last", default="1h", metavar="TIME", help="how far back (default 1h)")
+    command.add_argument("--points", type=int, default=60, metavar="N", help="at most so many (default 60)")
+    command.add_argument("--columns", default="avg,min,max", help="of count sum avg min max sdev (default avg,min,max)")
+
+
+def _ls_arguments(command: argparse.ArgumentParser) -> None:
+    _asks(command)
+    command.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="a name with * (default all)")
+    command.add_argument("--regex", action="store_true", help="the pattern is a regular expression, found anywhere")
+    command.add_argument("--limit", type=int, default=1000, metavar="N", help="list so many at most (default 1000)")
+
+
+def _send_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="the counter's; *NAME is an event counter")
+    command.add_argument("value", type=float, metavar="VALUE", help="a number; of events how many there were")
+    to = f"127.0.0.1:{DEFAULT_STAT_PORT}"
+    command.add_argument("--to", default=to, metavar="HOST:PORT", help=f"where the server takes samples (default {to})")
+    command.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
+
+
+def _clock_arguments(command: argparse.ArgumentParser) -> None:
+    _asks(command)
+    command.add_argument("what", choices=["confirm"], help="that the server's clock is right")
+    tokens.needs_token(command)
+
+
+def _query(arguments: argparse.Namespace, clock: Clock) -> None:
+    try:
+        back = Duration().parse(arguments.last)
+    except ValueError as error:
+        raise UsageError(f"--last {error}") from None
+    columns = arguments.columns.split(",")
+    end = clock.now()
+    client = QueryClient(arguments.server)
+    answer = client.series(arguments.names, end - back, end, arguments.points, columns)
+    if arguments.json:
+        _print_json(answer)
+    else:
+        for series in answer["series"]:
+            print(f"# {series['name']} ({series['kind']}), every {answer['interval']} s")
+            for line in _table(answer, series, columns):
+                print(line)
+    if answer["missing"]:
+        hint = "; `istat ls` lists the names that fit a pattern" if "*" in "".join(answer["missing"]) else ""
+        raise UnknownCounter("there is no counter " + ", ".join(answer["missing"]) + hint)
+
+
+def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str]) -> list[str]:
+    """A line for the heading, then one for each point that is no gap."""
+    lines = ["".join([f"{'# time (UTC)':<20}", *(f"{column:>15}" for column in columns)])]
+    for index in range(answer["points"]):
+        values = [series[column][index] for column in columns]
+        if any(value is not None for value in values):
+            when = datetime.fromtimestamp(answer["start"] + index * answer["interval"], UTC)
+            numbers = ("-" if value is None else f"{value:.6g}" for value in values)
+            lines.append(f"{when:%Y-%m-%dT%H:%M:%S} " + "".join(f"{number:>15}" for number in numbers))
+    return lines
+
+
+def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
+    asked = {"regex" if arguments.regex else "match": arguments.pattern}
+    answer = QueryClient(arguments.server).names(limit=arguments.limit, **asked)
+    if arguments.json:
+        _print_json(answer)
+        return
+    for counter in answer["names"]:
+        print(("*" if counter["kind"] == "event" else "") + counter["name"])
+    if not answer["names"]:
+        pattern = arguments.pattern
+        wider = "" if arguments.regex or "*" in pattern else f"; try '{pattern}*' or '*{pattern}*'"
+        print(f"istat: no counter fits {pattern!r}{wider}", file=sys.stderr)
+    if answer["truncated"]:
+        print(f"istat: there are more; see --limit (now {arguments.limit})", file=sys.stderr)
+
+
+def _send(arguments: argparse.Namespace, clock: Clock) -> None:
+    try:
+        target = Address(DEFAULT_STAT_PORT).parse(arguments.to)
+    except ValueError as error:
+        raise UsageError(f"--to {error}") from None
+    if target is None:
+        raise UsageError("--to wants an address")
+    line = sample_line(arguments.name, arguments.value, arguments.time)
+    if arguments.time is not None and arguments.time > clock.now() + AHEAD:
+        print("istat: its time is more than a minute ahead, which servers refuse; it wants Unix seconds",
+              file=sys.stderr)
+    with StatClient(target.host, target.port, transport="tcp", clock=clock) as client:
+        client.send(line)
+    if client.dropped:
+        raise ServerUnreachable(f"cannot connect to {target}: the sample was not sent (is istat-server running there? "
+                                "`istat status` says what to try; another place: --to HOST:PORT, its stat-port)")
+    if arguments.json:
+        _print_json({"sent": line.decode().rstrip()})
+
+
+def _status_arguments(command: argparse.ArgumentParser) -> None:
+    _asks(command)
+    command.add_argument("--all", action="store_true", help="print every figure, a line each")
+
+
+def _status(arguments: argparse.Namespace, clock: Clock) -> None:
+    client = QueryClient(arguments.server)
+    services = systemctl.units() if report.is_local(arguments.server) else []
+    try:
+        status = client.status()
+        senders = [] if arguments.json or arguments.all else client.agents()
+    except ServerUnreachable as error:
+        advice = "".join(f"\n  {line}" for line in report.unreachable(arguments.server, services))
+        raise ServerUnreachable(f"{error}{advice}") from error
+    if arguments.json:
+        _print_json(status)
+    elif arguments.all:
+        for name, value in _flat(status, ""):
+            print(f"{name:<40} {figure(name, value)}")
+    else:
+        usual = arguments.server == os.environ.get(URL_VARIABLE, DEFAULT_URL)
+        option = "" if usual else f" --server {arguments.server}"
+        for line in report.report(status, senders, services, arguments.server, clock.now(), option):
+            print(line)
+
+
+def _confirm_clock(arguments: argparse.Namespace, clock: Clock) -> None:
+    answer = QueryClient(arguments.server, token=tokens.token_of(arguments)).confirm_clock()
+    if arguments.json:
+        _print_json(answer)
+        return
+    when = datetime.fromtimestamp(answer["time"], UTC)
+    doubt = f" It was doubted: {answer['doubt']}" if answer["doubt"] else ""
+    print(f"{when:%Y-%m-%d %H:%M:%S} UTC is believed.{doubt}")
+
+
+def _flat(value: Any, prefix: str) -> list[tuple[str, Any]]:
+    """Dotted names and plain values of nested objects."""
+    if not isinstance(value, dict):
+        return [(prefix, value)]
+    pairs = []
+    for key, inner in value.items():
+        pairs += _flat(inner, f"{prefix}.{key}" if prefix else key)
+    return pairs
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout)
+    sys.stdout.write("\n")
+
+
+def _own() -> dict[str, SubCommand]:
+    """The sub-commands that need nothing but the library."""
+    changes = {name: replace(one, arguments=_asking(one.arguments)) for name, one in changing.COMMANDS.items()}
+    return {
+        "query": SubCommand(
+            "Print what was recorded for counters.", _query_arguments, _query,
+            "A line for each point that has data. Points are as far apart as needed for no more than --points of them.",
+            (("istat query cpu.user --last 6h", "The last six hours, in at most 60 points"),
+             ("istat query shop.orders --last 7d --columns count,sum --json", "Counts of a week, for a script")),
+        ),
+        "ls": SubCommand(
+            "List counters whose names match a pattern with *.", _ls_arguments, _ls,
+            "Event counters are listed with a * before the name.",
+            (("istat ls 'cpu.*'", "What is there of the CPU"),
+             ("istat ls --regex '[.]host[.]web[0-9]+$'", "All counters of web1, web2 and so on")),
+        ),
+        "send": SubCommand(
+            "Send one sample. A name that begins with * is an event counter.", _send_arguments, _send,
+            "It goes over TCP, so that a server which is not there is noticed.",
+            (("istat send shop.queue.length 17", "A gauge: the queue is 17 long now"),
+             ("istat send '*shop.orders' 3", "An event counter: three orders more")),
+        ),
+        "status": SubCommand(
+            "Tell in plain words how a server is: what it holds, refuses, lacks, and what to do next.",
+            _status_arguments, _status,
+            "Where systemd runs, it tells of our services too. --all prints every figure, --json too.",
+            (("istat status", "How is it?"),
+             ("istat status --server http://stats.example.net:8000", "How is the one over there?")),
+        ),
+        "clock": SubCommand(
+            "Tell a server that its clock is right, so that old data may go again.", _clock_arguments, _confirm_clock,
+            "A server whose clock jumped keeps all data until it is sure of the time; `istat status` says so.",
+            (("istat clock confirm --token-file token", "The time is right: go on"),),
+        ),
+        **changes,
+    }
+
+
+OWN = _own()
+
+if __name__ == "__main__":
+    sys.exit(main())

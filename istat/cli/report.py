@@ -1,0 +1,206 @@
+"""The status of a server in plain words, and what to do next. Knows the JSON of /api/v1/status, and no HTTP.
+
+An older server may tell less: what is missing is left out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from istat.cli.figures import bytes_text, number_text, seconds_text
+from istat.cli.systemctl import AGENT, SERVER, Unit
+
+WIDTH = 100             # columns
+LABEL = 12              # columns of what a line is about
+SENDERS = 5             # names of senders that are told
+# Clocks may differ by this much without anyone noticing: gauges up to a minute ahead are taken [s].
+CLOCK_SECONDS = 30.0
+# A server that runs shorter has not heard from every agent: they say who they are every 60 s [s].
+AGENT_SECONDS = 70.0
+# Free space under which it is worth a word: a disk that is nearly full [share, bytes].
+FREE_SHARE, FREE_BYTES = 0.05, 1 << 30
+PROBLEMS = {
+    "refusing": "samples are refused: {}",
+    "flush_problem": "what is in memory could not be written ({}); it is in the journal, and tried again",
+    "work_problem": "{}",
+    "expiry_problem": "{}",
+}
+# The system's words (strerror(3)) -> what helps, with the store's folder.
+CURES = {
+    "No space left on device": "make room on its disk (df {}) or keep less; nothing that was taken is lost",
+    "Disk quota exceeded": "make room in {}, or raise the quota; nothing that was taken is lost",
+    "Read-only file system": "the disk of {} can only be read; dmesg tells whether it failed",
+    "Input/output error": "the disk of {} fails; dmesg tells more",
+}
+
+Status = Mapping[str, Any]
+
+
+def report(status: Status, senders: Sequence[Mapping[str, Any]], services: Sequence[Unit], url: str, now: float,
+           option: str = "") -> list[str]:
+    """The lines that `istat status` prints. `senders`: rows of /api/v1/agents; `now`: this machine's clock;
+    `option`: what further commands need to find this server."""
+    uptime = float(status.get("uptime", 0))
+    since = datetime.fromtimestamp(float(status.get("time", now)) - uptime, UTC)
+    lines = [f"istat-server {status.get('version')} runs at {url} since {since:%Y-%m-%d %H:%M:%S} UTC "
+             f"({seconds_text(round(uptime))}), with {status.get('kernels')} kernels", ""]
+    for label, text in _facts(status, senders, now):
+        lines += _labelled(label, text)
+    lines += [f"{unit.name}: {_state(unit)}" for unit in services]
+    lines += _listed("Refused since the start", _refused(status))
+    lines += _listed("To be looked at", _problems(status, senders, services, url, now))
+    lines += ["", "What to do next"]
+    for what, how in (("the page", f"{url}/"), ("names", f"istat ls 'cpu.*'{option}"),
+                      ("values", f"istat query NAME --last 6h{option}"),
+                      ("all figures", f"istat status --all{option}")):
+        lines += _labelled(what, how, indent=2)
+    return lines
+
+
+def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> Iterable[tuple[str, str]]:
+    store, ingest, system = (status.get(key, {}) for key in ("store", "ingest", "system"))
+    used = store.get("file_bytes", 0)
+    disk = f"; {bytes_text(system['disk_free_bytes'])} of its disk are free" if "disk_free_bytes" in system else ""
+    head = f", {bytes_text(store['head_bytes'])} in memory and journal" if store.get("head_bytes") else ""
+    yield "Data", f"{store.get('folder')}: {bytes_text(used)} in {_number(store.get('files', 0), 'file')}{head}{disk}"
+    most = f" of at most {number_text(system['max_counters'])}" if "max_counters" in system else ""
+    yield "Counters", f"{number_text(status.get('counters', 0))}{most}"
+    lately = f"{number_text(float(ingest['samples_per_second']))} a second lately, " \
+        if "samples_per_second" in ingest else ""
+    yield "Samples", f"{lately}{number_text(ingest.get('samples', 0))} since the start with the server's own"
+    yield "Senders", _senders(senders, now)
+
+
+def _senders(senders: Sequence[Mapping[str, Any]], now: float) -> str:
+    """Who sends, agents by their names."""
+    online = [row for row in senders if row.get("online")]
+    if not online:
+        return "none now" + (f", {number_text(len(senders))} before" if senders else "")
+    shown = [_sender(row, now) for row in online[:SENDERS]]
+    more = len(online) - len(shown)
+    return f"{number_text(len(online))} now: " + ", ".join(shown) + (f" and {number_text(more)} more" if more else "")
+
+
+def _sender(row: Mapping[str, Any], now: float) -> str:
+    what = f"istat-agent {row.get('version')}" if is_agent(row) else str(row.get("transport", ""))
+    ago = max(0.0, now - float(row.get("last_seen", now)))
+    return f"{row.get('name')} ({what}, {seconds_text(round(ago))} ago)"
+
+
+def is_agent(row: Mapping[str, Any]) -> bool:
+    """Whether a sender says that it is an agent of ours."""
+    return "agent" in (row.get("metadata") or {})
+
+
+def _refused(status: Status) -> Iterable[str]:
+    told = status.get("refused_help", {})
+    for kind, count in sorted(status.get("refused", {}).items(), key=lambda pair: -pair[1]):
+        if count:
+            help = told.get(kind, {})
+            what, cure = help.get("what", ""), help.get("cure", "")
+            yield f"{number_text(count)} {kind}" + (f": {what}; {cure}" if what else "")
+    lost = status.get("ingest", {}).get("udp.drops", 0)
+    if lost:
+        yield (f"{number_text(lost)} datagrams lost because the UDP receive buffer was full; make it larger "
+               "(udp-buffer-size, and net.core.rmem_max of this machine)")
+
+
+def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Sequence[Unit], url: str,
+              now: float) -> Iterable[str]:
+    store, system = status.get("store", {}), status.get("system", {})
+    for key, text in PROBLEMS.items():
+        if store.get(key):
+            cure = next((cure for words, cure in CURES.items() if words in store[key]), "")
+            yield text.format(store[key]) + (f". {_sentence(cure.format(store.get('folder')))}" if cure else "")
+    if store.get("damaged_blocks") or store.get("damaged_files"):
+        yield f"damaged files were met; `istat check {store.get('folder')}` tells which"
+    yield from _granted(system)
+    ahead = float(status.get("time", now)) - now
+    if abs(ahead) > CLOCK_SECONDS:
+        yield (f"the server's clock is {seconds_text(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} this "
+               "machine's; one of them is wrong (timedatectl shows whether it is synchronised)")
+    agent = next((unit for unit in services if unit.name == AGENT), None)
+    late = float(status.get("uptime", 0)) > AGENT_SECONDS
+    if agent and agent.active and late and not any(is_agent(row) and row.get("online") for row in senders):
+        yield f"{AGENT} runs here, but nothing came from an agent; see: journalctl -u {AGENT.partition('.')[0]}"
+    if not services and not senders and is_local(url):
+        yield "nobody has sent anything yet; start istat-agent, or try: istat send test.first 1"
+
+
+def _granted(system: Status) -> Iterable[str]:
+    """Where the machine gives less than the settings ask for."""
+    buffer, wanted = system.get("udp_buffer_bytes", 0), system.get("udp_buffer_wanted_bytes", 0)
+    if 0 < buffer < wanted:
+        yield (f"the UDP receive buffer is {bytes_text(buffer)} instead of {bytes_text(wanted)}: bursts may be lost; "
+               f"echo net.core.rmem_max={wanted} > /etc/sysctl.d/60-istatd.conf; sysctl --system; "
+               "then restart the server")
+    files, connections = system.get("open_files", 0), system.get("max_connections", 0)
+    if 0 < files <= connections:
+        yield (f"only {number_text(files)} files can be open, less than max-connections ({number_text(connections)}); "
+               "raise LimitNOFILE= of the service, or lower max-connections")
+    free, whole = system.get("disk_free_bytes"), system.get("disk_bytes", 0)
+    if free is not None and free < FREE_BYTES and free < FREE_SHARE * whole:
+        yield f"only {bytes_text(free)} of the disk are free; make room, or keep less (docs/retention.md)"
+
+
+def unreachable(url: str, services: Sequence[Unit]) -> list[str]:
+    """What to try when no server answers."""
+    lines = []
+    server = next((unit for unit in services if unit.name == SERVER), None)
+    name = SERVER.partition(".")[0]
+    if is_local(url):
+        if server is not None:
+            lines.append(f"{SERVER} is {_short_state(server)} here")
+        if server is None or not server.active:
+            lines += [f"is it running?  systemctl status {name}; start it: systemctl start {name}",
+                      f"why it ended:   journalctl -u {name} -n 20"]
+        lines.append("another port:   istat status --server http://127.0.0.1:PORT, or ISTAT_URL=http://127.0.0.1:PORT "
+                     "(its setting http-port)")
+    else:
+        host = urlsplit(url).hostname
+        lines += [f"is it running on {host}?  systemctl status {name}, there",
+                  "does it listen for others?  its setting http-listen-address is 127.0.0.1 unless told otherwise",
+                  "is the port right, and open in the firewall?  its setting http-port"]
+    return lines
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL means this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _state(unit: Unit) -> str:
+    """With what to do where it does not run."""
+    name = unit.name.partition(".")[0]
+    cure = "" if unit.active else f"; systemctl start {name}, and journalctl -u {name} says why it ended"
+    return _short_state(unit) + cure
+
+
+def _short_state(unit: Unit) -> str:
+    return unit.state + (f" ({unit.result})" if unit.result not in ("", "success") else "")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{number_text(count)} {what}" + ("" if count == 1 else "s")
+
+
+def _labelled(label: str, text: str, indent: int = 0) -> list[str]:
+    first = " " * indent + f"{label:<{LABEL}}"
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
+                         break_long_words=False, break_on_hyphens=False)
+
+
+def _listed(title: str, texts: Iterable[str]) -> list[str]:
+    lines: list[str] = []
+    for text in texts:
+        lines += textwrap.wrap(text, WIDTH, initial_indent="  - ", subsequent_indent="    ",
+                               break_long_words=False, break_on_hyphens=False)
+    return ["", title, *lines] if lines else []

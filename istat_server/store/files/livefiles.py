@@ -1,0 +1,163 @@
+"""The live files of a store: which there are, and how that changes. The MANIFEST and the view that follows from it.
+
+Threads and the hub meet here: `commit` (one at a time; replaces the MANIFEST) and `view` (replaced whole under a
+lock that is never held over I/O). Knows neither why files change nor what is in them.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istat.clock import Clock
+from istat.errors import StoreCorrupt
+from istat_server.store import opening
+from istat_server.store.clockwatch import ClockWatch
+from istat_server.store.files import journal, manifest
+from istat_server.store.files.blockcache import BlockCache
+from istat_server.store.files.manifest import FileEntry, Manifest
+from istat_server.store.files.reserve import Reserve
+from istat_server.store.files.statfile import StatFile
+from istat_server.store.levels.reading import FamilyView, LiveFile, View
+from istat_server.store.work import planning
+
+if TYPE_CHECKING:
+    from istat_server.store.levels.reading import FrozenHeads
+
+log = logging.getLogger(__name__)
+
+
+class LiveFiles:
+    """The files that the MANIFEST names, open; and the frozen head that is on its way to become some."""
+
+    def __init__(self, folder: Path, clock: Clock, cache_bytes: int, state: Manifest) -> None:
+        self.folder = folder
+        self.manifest = state
+        self.blocks = BlockCache(cache_bytes)
+        self.watch = ClockWatch(clock, state.saved)
+        self.reserve = Reserve(folder)
+        self.unreadable: set[str] = set()   # damaged or gone, or inputs of merges that failed: left alone in this life
+        self.totals = {"files_written": 0, "bytes_written": 0, "damaged_files": 0}
+        self.bare_until = _bare(state)      # per policy
+        self._commit_lock = threading.Lock()
+        self._view_lock = threading.Lock()
+        self._numbers_lock = threading.Lock()
+        self._next_number = state.next_seq
+        self._leaving: set[str] = set()     # files that only the previous MANIFEST needs
+        self.view = _view(state, {live.entry.path: live.file for live in self._open_all()}, {})
+
+    def _open_all(self) -> Iterator[LiveFile]:
+        """The live files. One that is damaged or gone is told of and left alone; the others are served."""
+        for entry in self.manifest.files:
+            try:
+                file = self._open(entry)
+            except (StoreCorrupt, FileNotFoundError) as error:
+                log.error("%s; answers are without it", error)
+                self.unreadable.add(entry.path)
+                self.totals["damaged_files"] += 1
+            else:
+                yield LiveFile(entry, file)
+
+    def _open(self, entry: FileEntry) -> StatFile:
+        return StatFile.open(self.folder / entry.path, self.blocks)
+
+    def keep_for(self, previous: Manifest) -> None:
+        """Files that only `previous` needs go with the next commit."""
+        self._leaving = _only(previous, self.manifest)
+
+    @property
+    def uuid(self) -> bytes:
+        """The store's."""
+        return bytes.fromhex(self.manifest.uuid)
+
+    def number(self) -> int:
+        """The next sequence number; never given twice."""
+        with self._numbers_lock:
+            self._next_number += 1
+            return self._next_number - 1
+
+    def freeze(self, frozen: FrozenHeads) -> None:
+        """Questions overlay this head until the commit that names its files."""
+        with self._view_lock:
+            self.view = _view(self.manifest, self.open_files(), frozen)
+
+    def open_files(self) -> dict[str, StatFile]:
+        """The live files that can be read, by path."""
+        return {live.entry.path: live.file for live in self.view.files}
+
+    def commit(self, change: Callable[[Manifest], Manifest], add: Sequence[FileEntry], flushed: bool = False) -> None:
+        """Replace the MANIFEST, then what queries see, then remove files that no MANIFEST needs any more.
+
+        `flushed`: the frozen head is in the files now. An exception means that nothing has changed, and the
+        files in `add` are gone again.
+        """
+        with self._commit_lock:
+            before = self.manifest
+            try:
+                opened = {entry.path: self._open(entry) for entry in add}
+                state = change(before)
+                state = replace(state, next_seq=self._next_number, saved=int(self.watch.believed()))
+                bare_until = _bare(state)
+                manifest.save(self.folder, state)
+            except BaseException:
+                self.remove(entry.path for entry in add)
+                raise
+            self.bare_until = bare_until
+            self._show(state, opened, flushed)
+            self._forget(before, state, add)
+        for entry in add:
+            self.totals["files_written"] += 1
+            self.totals["bytes_written"] += entry.size
+
+    def _show(self, state: Manifest, opened: dict[str, StatFile], flushed: bool) -> None:
+        with self._view_lock:       # both at once: a head that is frozen meanwhile is shown with files that are open
+            self.manifest = state
+            opened.update(self.open_files())
+            self.view = _view(state, opened, {} if flushed else self.view.frozen)
+
+    def _forget(self, before: Manifest, state: Manifest, add: Sequence[FileEntry]) -> None:
+        """What this MANIFEST dropped is the previous one's now; what that one had dropped can go."""
+        needed = opening.references(state)
+        self.remove(self._leaving | {entry.path for entry in add if entry.path not in needed})
+        self._leaving = _only(before, state)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files of this store; one that cannot be is left for the next start."""
+        for path in paths:
+            if path in self.unreadable:
+                continue                    # someone may want to look at it
+            try:
+                (self.folder / path).unlink(missing_ok=True)
+            except OSError as error:
+                log.error("%s cannot be removed: %s", self.folder / path, error.strerror)
+
+    def close(self) -> None:
+        """Close all files; questions under way are answered first."""
+        for live in self.view.files:
+            live.file.close()
+
+
+def _bare(state: Manifest) -> dict[int, int]:
+    return {family.policy.number: planning.bare_until(family) for family in state.families()}
+
+
+def _view(state: Manifest, opened: Mapping[str, StatFile], frozen: FrozenHeads) -> View:
+    """What queries see of a MANIFEST whose files are open."""
+    families = {}
+    for family in state.families():
+        live = tuple(LiveFile(entry, opened[entry.path]) for entry in family.files if entry.path in opened)
+        intervals = tuple(level.interval for level in family.ladder.stored)
+        number = family.policy.number
+        heads = tuple(frozen.get(number) or (None,) * len(intervals))
+        families[number] = FamilyView(family.policy, intervals, family.span, live, heads, family.derived)
+    return View(families, frozen)
+
+
+def _only(before: Manifest, state: Manifest) -> set[str]:
+    """The files, journal segments too, that `before` needs and `state` does not."""
+    segments = (str(journal.segment_path(Path("journal"), number))
+                for number in range(before.replay_from, state.replay_from))
+    return (opening.references(before) - opening.references(state)) | set(segments)

@@ -1,0 +1,420 @@
+"""Answering: partial rows of files and heads to final buckets. Knows no names, no policy, no threads.
+
+A `View` is one consistent moment of a store; `select` gathers what it needs of the live head in the hub and
+returns a function that does the rest, which may run in any thread.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from istat.errors import StoreCorrupt
+from istat.kernels import blocks, columns
+from istat_server.store.files.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SETTLED, FileEntry, Policy
+from istat_server.store.files.statfile import StatFile
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns, Row
+    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.head import Frozen
+    from istat.retention import Ladder, Season
+
+    FrozenHeads = Mapping[int, Sequence[Frozen | None]]     # heads that were cut: per policy and level
+
+
+# Seasons without derived files that are looked back over: what is older has next to no weight.
+MOST_SEASONS = 100
+
+
+@dataclass(frozen=True)
+class LiveFile:
+    """A file of the manifest and the open StatFile behind it."""
+
+    entry: FileEntry
+    file: StatFile
+
+
+@dataclass(frozen=True)
+class FamilyView:
+    """What a store has of one policy at one moment, but for the live head.
+
+    `files` are in sequence order per level; `frozen` is the head being written, per level; `derived` are the
+    starts of the spans (`span` seconds each) whose coarse levels are complete.
+    """
+
+    policy: Policy
+    intervals: tuple[int, ...]
+    span: int
+    files: tuple[LiveFile, ...]
+    frozen: tuple[Frozen | None, ...]
+    derived: frozenset[int]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a store consists of at one moment, but for the live heads: its policies by number."""
+
+    families: Mapping[int, FamilyView]
+    frozen: FrozenHeads
+
+    @property
+    def files(self) -> tuple[LiveFile, ...]:
+        """All of them."""
+        return tuple(live for family in self.families.values() for live in family.files)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Buckets of which counters of one policy, of which level, with start <= time < end (multiples of its interval)."""
+
+    policy: int
+
+    ids: tuple[int, ...]
+    events: tuple[bool, ...]
+    level: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of time to be read from one derived file, or from the files of the finest level."""
+
+    start: int
+    end: int
+    derived: LiveFile | None
+    fine: list[LiveFile]
+
+
+def select(engine: Engine, view: View, question: Question,
+           damaged: Callable[[StoreCorrupt], None]) -> Callable[[], list[Columns]]:
+    """Copy the live head's rows now; the function returned reads the rest. One Columns per id.
+
+    `damaged` is told of blocks that cannot be read; the answer is then without them.
+    """
+    readers = [(family, _reader(engine, family, asked, damaged)) for family, asked in _questions(view, question)]
+    ladder = view.families[question.policy].policy.ladder
+
+    def answer() -> list[Columns]:
+        (_own, first), *others = readers
+        rows = first.answer()
+        for family, reader in others:
+            for at, more in enumerate(reader.answer()):
+                event = question.events[at]
+                moved = carried(more, event, family.policy.ladder, reader.level, ladder, question.level)
+                rows[at].extend(moved.slice(question.start, question.end))
+                if event:
+                    rows[at].fold_rates()
+                else:
+                    rows[at].fold(False)
+        return rows
+
+    return answer
+
+
+def answer_at_rest(view: FamilyView, question: Question, damaged: Callable[[StoreCorrupt], None]) -> list[Columns]:
+    """Final buckets of a family that nothing is added to any more, out of its files alone."""
+    nothing = {level: [columns.Columns() for _ in question.ids] for level in range(question.level + 1)}
+    return _Reader(view, question, nothing, damaged).answer()
+
+
+def _questions(view: View, question: Question) -> Iterator[tuple[FamilyView, Question]]:
+    """What to ask which families: the counters' own, and those where they may still have older rows."""
+    own = view.families[question.policy]
+    yield own, question
+    if question.level >= len(own.policy.ladder.levels):
+        return                  # a seasonal level begins anew with its policy
+    for number, end in own.policy.origins:
+        family = view.families.get(number)
+        level = None if family is None else source_level(family.policy.ladder, own.policy.ladder, question.level)
+        if family is None or level is None:
+            continue
+        # A wider range than asked: rows of a time before may belong to a bucket of another interval that begins in it.
+        step = family.intervals[level]
+        until = min(question.end, end + -end % step)
+        start = max(question.start - question.start % step, family.policy.moved)
+        if start < until:
+            yield family, replace(question, policy=number, level=level, start=start, end=until + -until % step)
+
+
+def _reader(engine: Engine, family: FamilyView, question: Question,
+            damaged: Callable[[StoreCorrupt], None]) -> _Reader:
+    live: dict[int, list[Columns]] = {}
+    # Seasonal buckets follow from those of earlier seasons, some of which may be in memory only.
+    start = question.start if question.level < len(family.policy.ladder.levels) else 0
+    for level in range(min(question.level + 1, len(family.policy.ladder.levels))):
+        if family.policy.leaving:
+            live[level] = [columns.Columns() for _ in question.ids]
+        else:
+            live[level] = engine.collect(question.ids, level, start, question.end, question.policy)
+    return _Reader(family, question, live, damaged)
+
+
+def source_level(old: Ladder, new: Ladder, level: int) -> int | None:
+    """From which of the old levels a new one takes what was there before: the coarsest that fits into its buckets,
+    or else that is not coarser. None when there is none."""
+    step = new.levels[level].interval
+    if level == 0 and old.finest.interval == step:
+        return 0
+    finer = [index for index, one in enumerate(old.levels) if one.interval <= step]
+    return max((index for index in finer if step % old.levels[index].interval == 0), default=max(finer, default=None))
+
+
+def carried(rows: Columns, event: bool, old: Ladder, source: int, new: Ladder, level: int) -> Columns:
+    """Final rows of an old ladder's level as final rows of a new ladder's."""
+    base, step = old.levels[source].interval, new.levels[level].interval
+    if not event:
+        return rows if base == step else rows.reduce(0, step)
+    if base != step:
+        rows = rows.reduce(0, step, max(1, step // old.finest.interval))
+    if old.finest.interval == new.finest.interval:
+        return rows
+    made: Columns = columns.Columns()
+    parts = step // new.finest.interval
+    for time, count, total, m2, low, high in rows.rows():
+        rate = total * old.finest.interval / new.finest.interval       # the same events over other seconds
+        if parts == 1:
+            made.append(time, 1, rate, 0.0, rate, rate)
+        else:
+            made.append(time, parts, rate, m2 / count * parts, low, high)
+    return made
+
+
+class _Reader:
+    """One question being answered."""
+
+    def __init__(self, view: FamilyView, question: Question, live: dict[int, list[Columns]],
+                 damaged: Callable[[StoreCorrupt], None], depth: int = 0) -> None:
+        self._depth = depth
+        self._view, self._question, self._live, self._damaged = view, question, live, damaged
+        self.level = question.level
+        self._interval = view.intervals[question.level]
+        self._fine = view.intervals[0]
+        self._rates_in_bucket = self._interval // self._fine
+
+    def answer(self) -> list[Columns]:
+        """Final buckets per id."""
+        asked = self._question
+        if asked.level >= len(self._view.policy.ladder.levels):
+            return [self._seasonal(at) for at in range(len(asked.ids))]
+        if asked.level == 0:
+            files = self._files(0, FINE, asked.start, asked.end)
+            settled = self._files(0, SETTLED, asked.start, asked.end)
+            rows = [self._finest(at, files, asked.start, asked.end) for at in range(len(asked.ids))]
+            for at, found in enumerate(rows):
+                self._add_settled(at, found, settled)
+            return rows
+        direct = self._files(asked.level, DIRECT, asked.start, asked.end)
+        settled = self._files(asked.level, SETTLED, asked.start, asked.end)
+        plans: dict[tuple[frozenset[int], int], list[Piece]] = {}
+        answers = []
+        for at, id in enumerate(asked.ids):
+            key = self._late_spans(at), id >> blocks.ID_BITS
+            if key not in plans:
+                plans[key] = self._plan(*key)
+            answers.append(self._coarse(at, plans[key], direct, settled))
+        return answers
+
+    def _seasonal(self, at: int) -> Columns:
+        """Buckets of a seasonal level: derived files where spans are complete, else what there is now upon those of
+        the season before."""
+        asked, ladder = self._question, self._view.policy.ladder
+        season = ladder.seasons[asked.level - len(ladder.levels)]
+        rows: Columns = columns.Columns()
+        for piece in self._plan(self._late_spans(at), asked.ids[at] >> blocks.ID_BITS):
+            if piece.derived is not None:
+                self._read(piece.derived, asked.ids[at], piece.start, piece.end, rows)
+                continue
+            now = self._without_season(at, season, piece.start, piece.end)
+            before: Columns = columns.Columns()
+            if len(now) and self._depth < MOST_SEASONS:
+                start, end = piece.start - season.season, min(piece.end - season.season, piece.start)
+                question = replace(self._only(at), start=start, end=end)
+                (before,) = _Reader(self._view, question, self._live_of(at), self._damaged, self._depth + 1).answer()
+            rows.extend(blended(now, before, season))
+        return rows
+
+    def _only(self, at: int) -> Question:
+        return replace(self._question, ids=self._question.ids[at:at + 1], events=self._question.events[at:at + 1])
+
+    def _live_of(self, at: int) -> dict[int, list[Columns]]:
+        return {level: [rows[at]] for level, rows in self._live.items()}
+
+    def _without_season(self, at: int, season: Season, start: int, end: int) -> Columns:
+        """The buckets that a seasonal level blends, of the coarsest level that they are made up of."""
+        asked, ladder = self._question, self._view.policy.ladder
+        level = max(index for index, one in enumerate(ladder.levels) if season.interval % one.interval == 0)
+        question = replace(self._only(at), level=level, start=start, end=end)
+        (rows,) = _Reader(self._view, question, self._live_of(at), self._damaged).answer()
+        parts = season.interval // ladder.finest.interval
+        rows = rows.slice(start, end)
+        if ladder.levels[level].interval != season.interval:
+            rows = rows.reduce(0, season.interval, parts if asked.events[at] else 0)
+        return rows
+
+    def _files(self, level: int, kind: str, start: int, end: int) -> list[LiveFile]:
+        return [live for live in self._view.files
+                if live.entry.level == level and live.entry.kind == kind
+                and live.entry.start < end and live.entry.end > start]
+
+    def _read(self, live: LiveFile, id: int, start: int, end: int, into: Columns) -> None:
+        if not _may_hold(live, id >> blocks.ID_BITS):
+            return
+        try:
+            live.file.read(id, start, end, into)
+        except StoreCorrupt as error:
+            self._damaged(error)
+
+    def _finest(self, at: int, files: list[LiveFile], start: int, end: int) -> Columns:
+        """Level 0 buckets of one counter: all partial rows folded in order of arrival, events as rates."""
+        id, event = self._question.ids[at], self._question.events[at]
+        rows: Columns = columns.Columns()
+        for live in files:
+            self._read(live, id, start, end, rows)
+        frozen = self._view.frozen[0]
+        if frozen is not None:
+            frozen.collect(id, start, end, rows)
+        rows.extend(self._live[0][at].slice(start, end))
+        rows.fold(event)
+        if event:
+            rows.rates(self._fine)
+        return rows
+
+    def _coarse(self, at: int, plan: list[Piece], direct: list[LiveFile], settled: list[LiveFile]) -> Columns:
+        """Buckets of a coarser level: derived files where spans are complete, the finest level elsewhere,
+        and on top the rows that came too late for the finest level, and those that came from elsewhere."""
+        id, event = self._question.ids[at], self._question.events[at]
+        rows: Columns = columns.Columns()
+        for piece in plan:
+            if piece.derived is not None:
+                self._read(piece.derived, id, piece.start, piece.end, rows)
+            else:
+                fine = self._finest(at, piece.fine, piece.start, piece.end)
+                rows.extend(fine.reduce(piece.start, self._interval, self._rates_in_bucket if event else 0))
+        self._add_direct(at, rows, direct)
+        self._add_settled(at, rows, settled)
+        return rows
+
+    def _late_spans(self, at: int) -> frozenset[int]:
+        """Starts of derived spans in which this counter has finest rows that are not in a file yet."""
+        asked, view = self._question, self._view
+        rows: Columns = columns.Columns()
+        ladder = view.policy.ladder
+        seasonal = asked.level >= len(ladder.levels)
+        if view.frozen[0] is not None:
+            view.frozen[0].collect(asked.ids[at], 0 if seasonal else asked.start, asked.end, rows)
+        rows.extend(self._live[0][at])
+        late = {row[0] - row[0] % view.span for row in rows.rows()}
+        if seasonal and late & view.derived:
+            season = ladder.seasons[asked.level - len(ladder.levels)].season
+            late |= set(trailing(late & view.derived, season, view.span, asked.end))
+        return view.derived & late
+
+    def _plan(self, late: frozenset[int], ids: int) -> list[Piece]:
+        """What to read where, in order of time. Neighbouring spans that one file holds are one piece."""
+        asked, span = self._question, self._view.span
+        done = sorted(start for start in self._view.derived - late
+                      if start < asked.end and start + span > asked.start)
+        derived = sorted((live for live in self._files(asked.level, DERIVED, asked.start, asked.end)
+                          if _may_hold(live, ids)), key=lambda live: -live.entry.seq_hi)
+        plan: list[Piece] = []
+        at = asked.start
+        for begin in done:
+            start, end = max(begin, asked.start), min(begin + span, asked.end)
+            if start > at:
+                plan.append(Piece(at, start, None, self._files(0, FINE, at, start)))
+            at = end
+            covering = (f for f in derived if f.entry.start <= begin and f.entry.end >= begin + span)
+            newest = next(covering, None)
+            if newest is None:
+                continue            # a complete span without any rows
+            if plan and plan[-1].derived is newest and plan[-1].end == start:
+                plan[-1] = Piece(plan[-1].start, end, newest, [])
+            else:
+                plan.append(Piece(start, end, newest, []))
+        if at < asked.end:
+            plan.append(Piece(at, asked.end, None, self._files(0, FINE, at, asked.end)))
+        return plan
+
+    def _add_direct(self, at: int, rows: Columns, files: list[LiveFile]) -> None:
+        """Add rows that were too old for the finest level when they came."""
+        asked = self._question
+        id, event = asked.ids[at], asked.events[at]
+        direct: Columns = columns.Columns()
+        for live in files:
+            self._read(live, id, asked.start, asked.end, direct)
+        for level in range(1, asked.level + 1):
+            waiting: Columns = columns.Columns()
+            frozen = self._view.frozen[level]
+            if frozen is not None:
+                frozen.collect(id, asked.start, asked.end, waiting)
+            waiting.extend(self._live[level][at])
+            direct.extend(regroup(waiting, self._interval, event))
+        if not len(direct):
+            return
+        direct.fold(event)
+        if event:
+            rows.add_direct(direct, self._interval, self._fine)
+        else:
+            rows.extend(direct)
+            rows.fold(False)
+
+
+    def _add_settled(self, at: int, rows: Columns, files: list[LiveFile]) -> None:
+        """Add final rows that came from elsewhere (a leaving ladder, an import)."""
+        asked = self._question
+        before = len(rows)
+        for live in files:
+            self._read(live, asked.ids[at], asked.start, asked.end, rows)
+        if len(rows) == before:
+            return
+        if asked.events[at]:
+            rows.fold_rates()
+        else:
+            rows.fold(False)
+
+
+def blended(rows: Columns, before: Columns, season: Season) -> Columns:
+    """Buckets of a seasonal level: means, variances, minima and maxima of the season before and of now, weighed; those
+    that have no bucket exactly a season before stay as they are."""
+    known = {row[0]: row for row in before.rows()}
+    made: Columns = columns.Columns()
+    for row in rows.rows():
+        old = known.get(row[0] - season.season)
+        if old is not None:
+            row = _blend(old, row, season.weight)
+        known[row[0]] = row
+        made.append(*row)
+    return made
+
+
+def _blend(old: Row, new: Row, weight: float) -> Row:
+    rest = 1.0 - weight
+    count = max(1, int(weight * old[1] + rest * new[1] + 0.5))
+    mean = weight * (old[2] / old[1]) + rest * (new[2] / new[1])
+    variance = weight * (old[3] / old[1]) + rest * (new[3] / new[1])
+    low, high = (weight * old[at] + rest * new[at] for at in (4, 5))
+    # The same sums in another order: a mean of equal values must not leave them by a last bit.
+    mean = min(max(mean, low), high)
+    return (new[0], count, mean * count, variance * count if count > 1 else 0.0, low, high)
+
+
+def trailing(starts: Iterable[int], season: int, span: int, end: int) -> Iterator[int]:
+    """Spans before `end` that are a season, or several, after these."""
+    for start in starts:
+        for later in range(start + season, end, season):
+            yield from (later - later % span, later - later % span + span)
+
+
+def _may_hold(live: LiveFile, ids: int) -> bool:
+    """Whether a file may have rows of this range of ids."""
+    return live.entry.ids in (ids, ALL_IDS)
+
+
+def regroup(rows: Columns, interval: int, event: bool) -> Columns:
+    """Partial rows moved to the buckets of a coarser interval: they just add."""
+    moved: Columns = columns.Columns.from_rows(
+        [(row[0] - row[0] % interval, *row[1:]) for row in rows.rows()])
+    moved.fold(event)
+    return moved

@@ -1,0 +1,133 @@
+"""The counters' names: learning new ones, finding old ones. A readable skin over the engine's name tables.
+
+Knows no samples and no files. Belongs to the hub, as the engine does.
+"""
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from istat import names, patterns
+from istat import regex as expressions
+from istat.clock import Clock
+from istat.kernels import names as names_kernel
+from istat_server.store.interface import Child, Counter, Kind
+from istat_server.store.names.nameindex import NameIndex
+from istat_server.store.pool import Pool
+
+if TYPE_CHECKING:
+    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.search import Pattern
+
+
+class Learned(enum.Enum):
+    """What became of a wire name."""
+
+    KNOWN = "known"             # it has a route now
+    NOTHING = "nothing"         # it means no counter at all, such as a lone `*`
+    FULL = "name_refused"       # the store has as many counters as it may have
+    TOO_LONG = "name_too_long"
+
+
+def compiled(pattern: bytes, regex: bool) -> Pattern:
+    """A glob or a regular expression, ready for use. BadQuery when it cannot be read or is too much."""
+    return expressions.regex(pattern) if regex else patterns.glob(pattern)
+
+
+def matching(pattern: bytes, some: Iterable[bytes]) -> set[bytes]:
+    """Those of some names, whether they are counters or not, that fit a pattern."""
+    table = names_kernel.NameTable()
+    for name in some:
+        table.add(name)
+    return {table.name(index) for index in table.match(pattern)}
+
+
+class Catalogue:
+    """Names of one store's counters. Ids are the engine's."""
+
+    def __init__(self, engine: Engine, max_counters: int, clock: Clock, pool: Pool, indexing: Pool,
+                 policy_for: Callable[[bytes], int | None] = lambda _name: None) -> None:
+        """pool: for long searches; indexing: for what makes them short; policy_for: of a new counter (None: the
+        default)."""
+        self._policy_for = policy_for
+        self.folded = 0         # wire names that were new and meant counters known already
+        self._engine = engine
+        self._index = NameIndex(engine.counters, clock, pool, indexing)
+        self._max = max_counters
+
+    def __len__(self) -> int:
+        return self._engine.counters.count()
+
+    def learn(self, wire: bytes) -> Learned:
+        """Give a new wire name its route, and make the counters it feeds that do not exist yet."""
+        if len(wire) > names.WIRE_NAME_ROOM or wire.count(b"^") > names.CARETS_ROOM:
+            return Learned.TOO_LONG
+        engine = self._engine
+        if engine.routes.find(wire) >= 0:
+            return Learned.KNOWN
+        meaning = names.expand(wire)
+        if not meaning.names:
+            return Learned.NOTHING
+        counters = engine.counters
+        ids = [counters.find(name) for name in meaning.names]
+        if counters.count() + ids.count(-1) > self._max or engine.routes.count() >= 2 * self._max:
+            return Learned.FULL
+        if -1 not in ids:
+            self.folded += 1
+        for at, name in enumerate(meaning.names):
+            if ids[at] < 0:
+                ids[at] = engine.add_counter(name, meaning.event, self._policy_for(name))
+        engine.add_route(wire, ids)
+        return Learned.KNOWN
+
+    def create(self, name: bytes, event: bool) -> int | Learned:
+        """The id of a stored name, made when it is new; it gets no route. KNOWN when it is of the other kind."""
+        if not name:
+            return Learned.NOTHING
+        if len(name) > names.WIRE_NAME_ROOM:
+            return Learned.TOO_LONG
+        id = self._engine.counters.find(name)
+        if id >= 0:
+            return id if self._engine.is_event(id) == event else Learned.KNOWN
+        if self._engine.counters.count() >= self._max:
+            return Learned.FULL
+        made: int = self._engine.add_counter(name, event, self._policy_for(name))
+        return made
+
+    def find(self, name: bytes) -> Counter | None:
+        """The counter of a name in any spelling."""
+        id = self._engine.counters.find(names.stored(name))
+        return self.counter(id) if id >= 0 else None
+
+    def counter(self, id: int) -> Counter:
+        """The counter of an id. IndexError when there is none."""
+        kind = Kind.EVENT if self._engine.is_event(id) else Kind.GAUGE
+        return Counter(id, self._engine.counters.name(id).decode("ascii"), kind)
+
+    def match(self, pattern: bytes, limit: int, after: int, regex: bool = False) -> list[Counter]:
+        """Counters with ids above `after` that fit a pattern, at most `limit`, by id. BadQuery when it is too much."""
+        return self._counters(self._index.match(compiled(pattern, regex), limit, after))
+
+    def search(self, words: list[bytes], limit: int) -> list[Counter]:
+        """Counters whose name has every word in it, shorter names first, at most `limit`."""
+        return self._counters(self._index.words([names.munge(word) for word in words], limit))
+
+    def _counters(self, ids: list[int]) -> list[Counter]:
+        """The counters of these ids, but for those deleted while they were looked for."""
+        has = self._engine.counters.has
+        return [self.counter(id) for id in ids if has(id)]
+
+    def children(self, prefix: bytes, limit: int) -> list[Child]:
+        """What follows a dotted prefix, by label."""
+        stem = prefix.decode("ascii") + "." if prefix else ""
+        return [Child(text, stem + text, self.counter(id) if id >= 0 else None, branches)
+                for label, id, branches in self._index.children(prefix, limit) for text in (label.decode("ascii"),)]
+
+    def keep_up(self) -> None:
+        """Have the search keep up with new names. To be called now and then; costs little."""
+        self._index.keep_up()
+
+    def memory(self) -> int:
+        """Bytes held by the search; the names are the engine's."""
+        return self._index.memory()

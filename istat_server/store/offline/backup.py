@@ -1,0 +1,262 @@
+"""A store's backup: made from outside while a server writes, and put back. docs/operating.md says how to use it.
+
+A backup is a store folder of its own, but for the file BACKUP: a MANIFEST, the files it names, and the journal from
+where it is to be replayed. All files but the journal's never change, so they are hard links where that works; the
+MANIFEST says which belong together. Knows files and no server.
+"""
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from istat.clock import Clock
+from istat.errors import StoreCorrupt, StoreError
+from istat_server.store import opening
+from istat_server.store.files import journal, manifest
+from istat_server.store.files.manifest import NAME, Manifest
+from istat_server.store.files.statfile import StatFile
+from istat_server.store.names import namefiles
+
+MARK = "BACKUP"
+# What else belongs to a store, where it is there: which format, and when counters were last heard.
+BESIDE = ("FORMAT", "HEARD")
+# Looks at the MANIFEST, each of which copies only what is new, before the store is said to change too fast.
+ROUNDS = 100
+COPY_BYTES = 1 << 20        # read at once
+# Errors of link(2) that mean that a copy is needed: another device, no links there, too many of this file.
+NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EACCES}
+
+Show = Callable[[int, int], None]       # bytes done, bytes in all
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a backup or a restore consists of. `reused`: files that were there already."""
+
+    files: int
+    bytes: int
+    linked: int
+    copied: int
+    reused: int
+    segments: int
+
+
+class _Gone(Exception):
+    """A file is not there any more: the store has gone on."""
+
+
+def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False) -> Made:
+    """Copy or link a consistent state of a store that may be in use: all that was acknowledged before this began.
+
+    `to` is new, empty, or an older backup of the same store, whose equal files are reused; it stays whole until the
+    new one is. `copy`: no hard links. StoreError, StoreCorrupt or OSError when it cannot be made.
+    """
+    if not (store / NAME).exists():
+        raise StoreError(f"{store} holds no store")
+    if to.resolve() == store.resolve() or store.resolve() in to.resolve().parents:
+        raise StoreError(f"{to} is in the store; a backup belongs elsewhere")
+    _check_target(to)
+    text, missing = b"", ""
+    for _round in range(ROUNDS):
+        before, text = text, (store / NAME).read_bytes()
+        if missing and text == before:
+            raise StoreCorrupt(f"{store / missing}: is missing; what does `istat check` say?")
+        state = manifest.decode(text, str(store / NAME))
+        _check_uuid(to, state)
+        work = _Work(store, to, copy, show)
+        try:
+            work.files(state)
+            segments = work.journal(state.replay_from)
+        except _Gone as gone:
+            missing = str(gone)
+            continue
+        work.beside()
+        work.sync()
+        _put(to / MARK, json.dumps({"store": state.uuid, "time": int(clock.now()), "bytes": work.bytes,
+                                    "files": work.count}).encode() + b"\n")
+        _put(to / NAME, text)
+        _remove_others(to, state, segments)
+        return Made(work.count, work.bytes, work.linked, work.copied, work.reused, len(segments))
+    raise StoreError(f"{store} changed {ROUNDS} times while it was copied; try again, to a faster disk")
+
+
+def restore(source: Path, to: Path, show: Show) -> Made:
+    """Copy a backup to a new folder, as a store, and read every byte of it. The backup stays as it is.
+
+    StoreError when the folder is not empty, StoreCorrupt when a file of the backup is damaged or missing.
+    """
+    if not (source / MARK).exists():
+        raise StoreError(f"{source} is no backup: it has no file {MARK}")
+    if to.exists() and any(to.iterdir()):
+        raise StoreError(f"{to} is not empty; a store is restored to a folder of its own")
+    text = (source / NAME).read_bytes()
+    state = manifest.decode(text, str(source / NAME))
+    opening.make_folder(to)
+    lock = opening.take_lock(to)
+    try:
+        work = _Work(source, to, True, show)
+        try:
+            work.files(state)
+            segments = work.journal(state.replay_from)
+        except _Gone as gone:
+            raise StoreCorrupt(f"{source / str(gone)}: is missing") from None
+        work.beside()
+        _verify(to, state)
+        work.sync()
+        _put(to / NAME, text)
+    finally:
+        os.close(lock)
+    return Made(work.count, work.bytes, work.linked, work.copied, work.reused, len(segments))
+
+
+def _check_target(to: Path) -> None:
+    """StoreError for a folder that holds anything but a backup."""
+    if to.is_dir() and any(to.iterdir()) and not (to / MARK).exists():
+        made = {path.name for path in to.iterdir()}
+        if (to / NAME).exists() or not made <= {"journal", "names"}:
+            raise StoreError(f"{to} is neither empty nor a backup")
+    if (to / "LOCK").exists():
+        raise StoreError(f"{to} was used as a store; it is no backup any more")
+    opening.make_folder(to)
+    if not (to / MARK).exists():
+        _put(to / MARK, b"{}\n")        # a first backup that is cut off can be gone on with
+
+
+def _check_uuid(to: Path, state: Manifest) -> None:
+    before, _problem = manifest.load(to)
+    if before is not None and before.uuid != state.uuid:
+        raise StoreError(f"{to} is a backup of another store")
+
+
+def _verify(folder: Path, state: Manifest) -> None:
+    """Read every byte. StoreCorrupt names the first file that is damaged."""
+    for entry in state.files:
+        with StatFile.open(folder / entry.path) as file:
+            for problem in file.verify():
+                raise StoreCorrupt(problem)
+    for number in state.names:
+        namefiles.read(namefiles.path_of(folder, number))
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Replace a small file."""
+    aside = path.with_name(path.name + ".tmp")
+    with open(aside, "wb", opener=journal.private) as file:
+        file.write(data)
+        file.flush()
+        os.fdatasync(file.fileno())
+    os.rename(aside, path)
+    journal.sync_folder(path.parent)
+
+
+def _remove_others(to: Path, state: Manifest, segments: list[int]) -> None:
+    """What only an older backup in this folder needed."""
+    needed = opening.references(state) | {NAME, MARK, *BESIDE}
+    needed |= {str(journal.segment_path(Path("journal"), number)) for number in segments}
+    for path in [path for path in to.rglob("*") if path.is_file()]:
+        if str(path.relative_to(to)) not in needed:
+            path.unlink()
+
+
+class _Work:
+    """One look at a store: what of it is in the other folder by now."""
+
+    def __init__(self, source: Path, to: Path, copy: bool, show: Show) -> None:
+        self.count = self.bytes = self.linked = self.copied = self.reused = 0
+        self._source, self._to, self._copy, self._show = source, to, copy, show
+        self._folders: set[Path] = {to}
+        self._total = 0
+
+    def files(self, state: Manifest) -> None:
+        """The files that a MANIFEST names."""
+        sizes = {entry.path: entry.size for entry in state.files}
+        self._total = sum(sizes.values())
+        for path in sorted(opening.references(state)):
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise StoreCorrupt(f"{self._source / NAME}: names {path!r}, which is not in the store")
+            self._file(path, sizes.get(path))
+            self._show(self.bytes, self._total)
+
+    def _file(self, path: str, size: int | None) -> None:
+        source, target = self._source / path, self._to / path
+        try:
+            found = os.stat(source)
+        except FileNotFoundError:
+            raise _Gone(path) from None
+        if size is not None and found.st_size != size:
+            raise StoreCorrupt(f"{source}: has {found.st_size} bytes, not {size}")
+        self.count += 1
+        self.bytes += found.st_size
+        if target.exists() and target.stat().st_size == found.st_size:      # files of one name never differ
+            self.reused += 1
+            return
+        self._folder(target.parent)
+        try:
+            if not self._copy and self._link(source, target):
+                self.linked += 1
+            else:
+                self._copy_file(source, target, found.st_size)
+                self.copied += 1
+        except FileNotFoundError:
+            raise _Gone(path) from None
+
+    def _link(self, source: Path, target: Path) -> bool:
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno in NO_LINK:
+                return False
+            raise
+        return True
+
+    def _copy_file(self, source: Path, target: Path, size: int) -> None:
+        """The first `size` bytes, written aside, synced and renamed."""
+        aside = target.with_name(target.name + ".tmp")
+        with open(source, "rb") as old, open(aside, "wb", opener=journal.private) as new:
+            _pour(old, new, size)
+            new.flush()
+            os.fdatasync(new.fileno())
+        os.rename(aside, target)
+
+    def journal(self, first: int) -> list[int]:
+        """The segments from `first` on, each up to the size that it has now; their numbers."""
+        self._folder(self._to / "journal")
+        numbers = sorted(number for path in (self._source / "journal").glob("*.journal")
+                         if (number := int(path.stem)) >= first)
+        if numbers and numbers != list(range(first, first + len(numbers))):
+            raise _Gone(str(journal.segment_path(Path("journal"), first)))
+        for number in numbers:
+            source = journal.segment_path(self._source / "journal", number)
+            try:
+                self._copy_file(source, journal.segment_path(self._to / "journal", number), source.stat().st_size)
+            except FileNotFoundError:
+                raise _Gone(str(source.relative_to(self._source))) from None
+        return numbers
+
+    def beside(self) -> None:
+        """Small files that are no part of any MANIFEST."""
+        for name in BESIDE:
+            if (self._source / name).exists():
+                _put(self._to / name, (self._source / name).read_bytes())
+
+    def _folder(self, folder: Path) -> None:
+        opening.make_folder(folder)
+        self._folders.add(folder)
+
+    def sync(self) -> None:
+        """Make links and renames survive power loss."""
+        for folder in self._folders:
+            journal.sync_folder(folder)
+
+
+def _pour(old: BinaryIO, new: BinaryIO, size: int) -> None:
+    """The first `size` bytes of a file that may grow."""
+    while size > 0 and (data := old.read(min(size, COPY_BYTES))):
+        new.write(data)
+        size -= len(data)

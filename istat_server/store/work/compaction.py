@@ -1,0 +1,314 @@
+"""Compaction: several StatFiles to fewer, or to coarser ones. Pure mechanics over open files.
+
+Works through ranges of ids, a few blocks of each input at a time, so that memory stays bounded whatever
+the size of the files. Knows neither which files are live nor when to work nor threads; the caller decides,
+and drops the outputs if it changes its mind. An exception leaves no file behind; StoreCorrupt names the
+input that is damaged.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from itertools import chain, groupby
+from typing import Self
+
+from istat.errors import StoreError
+from istat.kernels import blocks
+from istat_server.store.files.statfile import BlockEntry, Header, StatFile, StatFileInfo, StatFileWriter
+
+MOST_ID = (1 << 32) - 1
+#: Raw bytes of blocks that are held of all inputs together, but for one block of each [bytes].
+WORK_BYTES = 16 << 20
+WINDOWS_AT_ONCE = 60  # output files open together; the kernel takes 64
+Folder = str | os.PathLike[str]
+Window = tuple[int, int]
+Readers = list[list[blocks.BlockReader]]
+Triples = list[tuple[int, int, blocks.BlockWriter]]
+Step = Callable[[Readers, int, int], None]
+
+
+def _nothing() -> None:
+    """Pause for nobody."""
+
+
+def merge(
+    inputs: Sequence[StatFile],
+    windows: Sequence[Window],
+    header_for: Callable[[Window], Header],
+    folder: Folder,
+    drop_ids: Collection[int] = (),
+    pause: Callable[[], None] = _nothing,
+    compress: bool = True,
+    rates: bool = False,
+) -> list[StatFileInfo]:
+    """Merge fine, direct or (rates) settled files, in sequence order, into one file per window that got rows.
+
+    Rows of one counter and time add, folded left in the order of the inputs. Rows outside all windows and
+    counters in drop_ids are left out. pause() is called between ranges of ids.
+    rates: rows of events are rates, which add with their min, max and M2.
+    """
+    interval, dropped = _interval(inputs), sorted(drop_ids)
+    done: list[StatFileInfo] = []
+    for at in range(0, len(windows), WINDOWS_AT_ONCE):
+        some = windows[at : at + WINDOWS_AT_ONCE]
+        outputs = [Output(folder, header_for(window), interval, compress) for window in some]
+        triples = [(*window, output.blocks) for window, output in zip(some, outputs, strict=True)]
+
+        def step(feeds: Readers, first_id: int, last_id: int, to: Triples = triples) -> None:
+            blocks.merge_runs(feeds, first_id, last_id, to, _within(dropped, first_id, last_id), rates=rates)
+
+        span = min(start for start, _ in some), max(end for _, end in some)
+        with unlinked_on_failure(done):
+            done += _work([_Feed(file, *span) for file in inputs], outputs, step, pause)
+    return done
+
+
+def merge_derived(
+    inputs: Sequence[StatFile],
+    start: int,
+    end: int,
+    header: Header,
+    folder: Folder,
+    drop_ids: Collection[int] = (),
+    pause: Callable[[], None] = _nothing,
+    compress: bool = True,
+) -> list[StatFileInfo]:
+    """Merge derived files of one level, in sequence order, into one for start <= time < end.
+
+    Each input holds its span from header.start to header.end wholly: where several hold a time, the newest
+    alone counts, also where it has no rows.
+    """
+    output = Output(folder, header, _interval(inputs), compress)
+    spans = _newest_spans(inputs, start, end)
+    clips = [(begin, stop) for _, begin, stop in spans]
+    dropped = sorted(drop_ids)
+
+    def step(feeds: Readers, first_id: int, last_id: int) -> None:
+        blocks.merge_runs(feeds, first_id, last_id, [(start, end, output.blocks)],
+                          _within(dropped, first_id, last_id), clips)
+
+    return _work([_Feed(file, begin, stop) for file, begin, stop in spans], [output], step, pause)
+
+
+def derive(
+    inputs: Sequence[StatFile],
+    start: int,
+    end: int,
+    fine_interval: int,
+    coarse: Sequence[tuple[int, Header, Folder]],
+    drop_ids: Collection[int] = (),
+    pause: Callable[[], None] = _nothing,
+    compress: bool = True,
+) -> list[StatFileInfo]:
+    """Derive coarser levels from all fine files, in sequence order, for start <= time < end.
+
+    coarse: interval, header and folder of each level; end - start is a multiple of each interval. Gauges
+    merge; event totals become rates, counted with the fine buckets that are missing as zeros.
+    """
+    if any((end - start) % interval or interval % fine_interval for interval, _, _ in coarse):
+        raise ValueError("a derived span is a multiple of every coarser interval")
+    outputs = [Output(folder, header, interval, compress) for interval, header, folder in coarse]
+    pairs = [(interval, output.blocks) for (interval, _, _), output in zip(coarse, outputs, strict=True)]
+    dropped = sorted(drop_ids)
+
+    def step(feeds: Readers, first_id: int, last_id: int) -> None:
+        blocks.derive_runs(feeds, first_id, last_id, start, end, fine_interval, pairs,
+                           _within(dropped, first_id, last_id))
+
+    return _work([_Feed(file, start, end) for file in inputs], outputs, step, pause)
+
+
+def reduce_direct(
+    inputs: Sequence[StatFile],
+    header: Header,
+    folder: Folder,
+    drop_ids: Collection[int] = (),
+    pause: Callable[[], None] = _nothing,
+    compress: bool = False,
+) -> list[StatFileInfo]:
+    """Regroup direct rows, inputs in sequence order, to the coarser interval of header; rows just add."""
+    interval = header.interval
+    if any(interval % file.header.interval for file in inputs):
+        raise ValueError("the coarser interval is a multiple of the finer ones")
+    output = Output(folder, header, interval, compress)
+    dropped = sorted(drop_ids)
+
+    def step(feeds: Readers, first_id: int, last_id: int) -> None:
+        window = (header.start, header.end, output.blocks)
+        blocks.merge_runs(feeds, first_id, last_id, [window], _within(dropped, first_id, last_id), None, interval)
+
+    return _work([_Feed(file, header.start, header.end) for file in inputs], [output], step, pause)
+
+
+def _newest_spans(inputs: Sequence[StatFile], start: int, end: int) -> list[tuple[StatFile, int, int]]:
+    """Cut start..end into stretches, each with the newest input that holds it, in time order."""
+    edges = {start, end}
+    for file in inputs:
+        edges |= {edge for edge in (file.header.start, file.header.end) if start < edge < end}
+    ordered = sorted(edges)
+    spans: list[tuple[StatFile, int, int]] = []
+    for begin, stop in zip(ordered, ordered[1:], strict=False):
+        holders = [file for file in inputs if file.header.start <= begin and stop <= file.header.end]
+        if holders and spans and spans[-1][0] is holders[-1] and spans[-1][2] == begin:
+            spans[-1] = (holders[-1], spans[-1][1], stop)
+        elif holders:
+            spans.append((holders[-1], begin, stop))
+    return spans
+
+
+def _within(ids: Sequence[int], first_id: int, last_id: int) -> Sequence[int]:
+    """Those of ascending ids that lie in a range: a kernel looks at all that it is given, at each step."""
+    return ids[bisect_left(ids, first_id) : bisect_right(ids, last_id)]
+
+
+def _interval(inputs: Sequence[StatFile]) -> int:
+    intervals = {file.header.interval for file in inputs}
+    if len(intervals) != 1:
+        raise ValueError("inputs need one interval")
+    return intervals.pop()
+
+
+class FilesWriter:
+    """Files of one header, one for each range of ids; each comes to be with its first block.
+
+    Leaving a `with` leaves no file but those of `finish`.
+    """
+
+    def __init__(self, folder: Folder, header: Header, compress: bool) -> None:
+        self._folder, self._header, self._compress = folder, header, compress
+        self._file: StatFileWriter | None = None
+        self._done: list[StatFileInfo] = []
+        self._given = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, finished: Iterable[blocks.Block]) -> None:
+        """Add blocks, by ascending ids."""
+        for ids, group in groupby(finished, key=lambda block: block.first_id >> blocks.ID_BITS):
+            if self._file is None or self._file.header.ids != ids:
+                self._end_file()
+                self._file = StatFileWriter(self._folder, replace(self._header, ids=ids))
+            self._file.add(group, self._compress)
+
+    def _end_file(self) -> None:
+        if self._file is not None:
+            self._done.append(self._file.finish())
+            self._file = None
+
+    def finish(self) -> list[StatFileInfo]:
+        """The files."""
+        self._end_file()
+        self._given = True
+        return self._done
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.abort()
+        if not self._given:
+            for info in self._done:
+                os.unlink(info.path)
+
+
+class Output(FilesWriter):
+    """The same, and the blocks on their way there."""
+
+    def __init__(self, folder: Folder, header: Header, interval: int, compress: bool) -> None:
+        super().__init__(folder, header, compress)
+        self.blocks = blocks.BlockWriter(interval=interval)
+
+    def finish(self) -> list[StatFileInfo]:
+        self.write(self.blocks.finish())
+        return super().finish()
+
+
+class _Feed:
+    """The blocks of one input that have rows in start <= time < end, walked by id; few are held at a time."""
+
+    def __init__(self, file: StatFile, start: int, end: int) -> None:
+        self.file = file
+        entries = file.entries(0, MOST_ID)
+        self._coming = (e for e in entries if e.first_time < end and e.last_time >= start)
+        self._known: deque[BlockEntry] = deque()
+        self._held: list[tuple[BlockEntry, blocks.BlockReader]] = []
+
+    def reach(self, budget: int) -> int | None:
+        """The last id of about budget bytes of coming blocks; MOST_ID at the end, None when nothing is left."""
+        size = 0
+        for entry in chain(self._known.copy(), self._more()):
+            size += entry.raw_length
+            if size >= budget:
+                return entry.last_id
+        return MOST_ID if self._known or self._held else None
+
+    def _more(self) -> Iterator[BlockEntry]:
+        for entry in self._coming:
+            self._known.append(entry)
+            yield entry
+
+    def take(self, last_id: int) -> list[blocks.BlockReader]:
+        """Readers of all held and coming blocks that begin at or before last_id."""
+        for entry in chain(self._known.copy(), self._more()):
+            if entry.first_id > last_id:
+                break
+            self._known.popleft()
+            self._held.append((entry, self.file.reader(entry, once=True)))
+        return [reader for _, reader in self._held]
+
+    def drop(self, last_id: int) -> None:
+        """Let go of blocks that end at or before last_id."""
+        self._held = [held for held in self._held if held[0].last_id > last_id]
+
+
+def _work(
+    feeds: Sequence[_Feed], outputs: Sequence[Output], step: Step, pause: Callable[[], None]
+) -> list[StatFileInfo]:
+    """Run step over ranges of ids and write what it leaves in the outputs' block writers."""
+    budget = WORK_BYTES // max(len(feeds), 1)
+    done: list[StatFileInfo] = []
+    with ExitStack() as stack, unlinked_on_failure(done):
+        for output in outputs:
+            stack.enter_context(output)
+        first_id = 0
+        while first_id <= MOST_ID:
+            ends = [end for end in (feed.reach(budget) for feed in feeds) if end is not None]
+            if not ends:
+                break
+            last_id = min(ends)
+            try:
+                step([feed.take(last_id) for feed in feeds], first_id, last_id)
+            except ValueError as error:
+                raise StoreError(f"{', '.join(feed.file.path for feed in feeds)}: {error}") from error
+            for feed in feeds:
+                feed.drop(last_id)
+            for output in outputs:
+                output.write(output.blocks.take())
+            first_id = last_id + 1
+            pause()
+        done += finish_all(outputs)
+    return done
+
+
+def finish_all(outputs: Iterable[Output]) -> list[StatFileInfo]:
+    """The files of all of them; none is left when one cannot be finished."""
+    done: list[StatFileInfo] = []
+    with unlinked_on_failure(done):
+        for output in outputs:
+            done += output.finish()
+    return done
+
+
+@contextmanager
+def unlinked_on_failure(done: list[StatFileInfo]) -> Iterator[None]:
+    """Remove the files that were finished if what comes after them fails."""
+    try:
+        yield
+    except BaseException:
+        for info in done:
+            os.unlink(info.path)
+        raise

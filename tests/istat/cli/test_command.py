@@ -1,0 +1,186 @@
+"""The command `istat`: what a person sees."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from istat.cli import command
+from istat.clock import FakeClock
+from istat.errors import ServerUnreachable, UnknownCounter
+
+
+class Server:
+    """Stands for QueryClient: answers from its own table."""
+
+    asked: list[tuple[Any, ...]] = []
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self.url = url
+        self.token = token
+
+    def confirm_clock(self) -> dict[str, Any]:
+        self.asked.append((self.token,))
+        return {"time": 1325395000, "doubt": "the clock went on by 9000 s at once"}
+
+    def series(self, *question: Any) -> dict[str, Any]:
+        self.asked.append(question)
+        series = [{"name": "cpu", "kind": "gauge", "avg": [1.5, None, 2], "max": [3, None, None]}]
+        return {
+            "start": 1325394000,
+            "interval": 10,
+            "points": 3,
+            "series": series,
+            "missing": ["b"][: len(question[0]) - 1],
+        }
+
+    def names(self, match: str, limit: int) -> dict[str, Any]:
+        return {
+            "names": [{"name": "cpu", "kind": "gauge"}, {"name": "hits", "kind": "event"}],
+            "truncated": True,
+        }
+
+    def status(self) -> dict[str, Any]:
+        return {"version": "1", "store": {"counters": 5}}
+
+    def agents(self) -> list[dict[str, Any]]:
+        return []
+
+
+@pytest.fixture(autouse=True)
+def server(monkeypatch: pytest.MonkeyPatch) -> None:
+    Server.asked.clear()
+    monkeypatch.setattr(command, "QueryClient", Server)
+
+
+def run(*arguments: str) -> int:
+    return command.main(arguments, FakeClock(1325395000))
+
+
+def test_query_prints_a_table_without_the_gaps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("query", "cpu", "--last", "30s", "--columns", "avg,max", "--points", "3") == 0
+    assert Server.asked == [(["cpu"], 1325394970, 1325395000, 3, ["avg", "max"])]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "# cpu (gauge), every 10 s"
+    assert [line.split() for line in lines[2:]] == [
+        ["2012-01-01T05:00:00", "1.5", "3"],
+        ["2012-01-01T05:00:20", "2", "-"],
+    ]
+
+
+def test_query_names_what_is_missing_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("query", "cpu", "b", "--json", "--columns", "avg,max") == UnknownCounter.exit_code
+    output = capsys.readouterr()
+    assert json.loads(output.out)["missing"] == ["b"]
+    assert output.err == "istat: there is no counter b\n"
+
+
+def test_ls_marks_events_and_says_when_there_are_more(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ls") == 0
+    output = capsys.readouterr()
+    assert output.out == "cpu\n*hits\n"
+    assert "there are more" in output.err
+
+
+def test_ls_takes_a_regular_expression_and_says_when_nothing_fits(monkeypatch: pytest.MonkeyPatch,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[dict[str, object]] = []
+
+    def names(self: Server, **how: object) -> dict[str, Any]:
+        asked.append(how)
+        return {"names": [], "truncated": False}
+
+    monkeypatch.setattr(Server, "names", names)
+    assert run("ls", "--regex", "^cpu") == run("ls", "cpu.*", "--limit", "5") == run("ls", "cpu") == 0
+    assert asked == [{"regex": "^cpu", "limit": 1000}, {"match": "cpu.*", "limit": 5}, {"match": "cpu", "limit": 1000}]
+    assert capsys.readouterr().err.splitlines() == [
+        "istat: no counter fits '^cpu'",
+        "istat: no counter fits 'cpu.*'",
+        "istat: no counter fits 'cpu'; try 'cpu*' or '*cpu*'",
+    ]
+
+
+def test_status_in_its_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("status") == 0
+    assert capsys.readouterr().out.startswith("istat-server 1 runs at http://127.0.0.1:8000 since 2012-01-01 ")
+    assert run("status", "--all") == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["version", "1"],
+        ["store.counters", "5"],
+    ]
+    assert run("status", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["store"] == {"counters": 5}
+
+
+def test_status_says_what_to_try_when_no_server_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status(self: Server) -> dict[str, Any]:
+        raise ServerUnreachable("no answer")
+
+    monkeypatch.setattr(Server, "status", status)
+    assert run("status") == ServerUnreachable.exit_code
+    told = capsys.readouterr().err
+    assert told.startswith("istat: no answer\n") and "systemctl status istat-server" in told
+    assert "journalctl -u istat-server" in told and "ISTAT_URL" in told
+    run("status", "--server", "http://stats:8000")
+    assert "http-listen-address" in capsys.readouterr().err
+
+
+def test_send() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert run("send", "*mail.sent", "3", "--to", f"127.0.0.1:{port}", "--time", "7") == 0
+        connection = listener.accept()[0]
+        assert connection.recv(100) == b"*mail.sent 7 3.0\n"
+        connection.close()
+    assert run("send", "a", "1", "--to", f"127.0.0.1:{port}") == 85
+
+
+def test_send_says_when_a_time_cannot_be_right(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        to = f"127.0.0.1:{listener.getsockname()[1]}"
+        assert run("send", "a", "3", "--to", to, "--time", "1325395061000") == 0
+        assert "more than a minute ahead" in capsys.readouterr().err
+        assert run("send", "a", "3", "--to", to, "--time", "1325395060") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("query", "a", "--last", "soon") == 2
+    assert run("send", "a b", "1") == 80
+    assert "istat: --last wants a time" in capsys.readouterr().err
+
+
+def test_clock_confirm_takes_the_token_from_the_environment_or_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ISTAT_ADMIN_TOKEN", raising=False)
+    assert run("clock", "confirm") == 2
+    assert "admin-token" in capsys.readouterr().err
+    monkeypatch.setenv("ISTAT_ADMIN_TOKEN", "one")
+    (tmp_path / "token").write_text("two\n")
+    assert run("clock", "confirm") == run("clock", "confirm", "--token-file", str(tmp_path / "token")) == 0
+    assert Server.asked == [("one",), ("two",)]
+    assert "2012-01-01 05:16:40 UTC is believed. It was doubted: the clock went on" in capsys.readouterr().out
+    assert run("clock", "confirm", "--token-file", str(tmp_path / "none")) == 1
+
+
+def test_help_tells_a_server_whose_address_has_a_percent_sign(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(command.URL_VARIABLE, "http://one:8000/a%20b")
+    with pytest.raises(SystemExit) as ended:
+        command.main(["status", "--help"])
+    assert ended.value.code == 0
+    assert "default http://one:8000/a%20b" in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_a_command_there_is_the_list_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([], brought={}) == 2
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: istat") and "Print what was recorded for counters." in shown

@@ -1,0 +1,132 @@
+"""The status in plain words: what a person reads of a server that is well, of one that is not, and of an older one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from istat.cli.report import report, unreachable
+from istat.cli.systemctl import Unit
+
+NOW = 1325395000.0      # 2012-01-01 05:16:40 UTC
+URL = "http://127.0.0.1:8000"
+MIB = 1 << 20
+STATUS: dict[str, Any] = {
+    "version": "0.1.0", "kernels": "native", "time": NOW, "uptime": 3700.2, "counters": 1234,
+    "store": {"folder": "/var/lib/istatd/server", "file_bytes": 5 * MIB, "files": 3, "head_bytes": 2048,
+              "refusing": ""},
+    "ingest": {"samples": 5000, "samples_per_second": 12.5, "udp.drops": 0},
+    "refused": {"bad_number": 0, "from_future": 0}, "refused_help": {},
+    "system": {"udp_buffer_bytes": 8 * MIB, "udp_buffer_wanted_bytes": 8 * MIB, "open_files": 65536,
+               "max_connections": 10000, "max_counters": 10_000_000, "disk_free_bytes": 50 << 30,
+               "disk_bytes": 100 << 30},
+}
+AGENT = {"name": "web1", "version": "0.1.0", "online": True, "last_seen": NOW - 4, "transport": "udp",
+         "metadata": {"agent": "web1"}}
+SCRIPT = {"name": "10.0.0.7", "online": True, "last_seen": NOW, "transport": "tcp", "metadata": {}}
+
+
+def changed(**parts: dict[str, Any]) -> dict[str, Any]:
+    return {**STATUS, **{key: {**STATUS[key], **value} for key, value in parts.items()}}
+
+
+def text(status: dict[str, Any] = STATUS, senders: Any = (AGENT,), services: Any = (), now: float = NOW,
+         option: str = "") -> str:
+    return "\n".join(report(status, senders, services, URL, now, option))
+
+
+def joined(lines: str) -> str:
+    return " ".join(lines.split())
+
+
+def test_a_server_that_is_well() -> None:
+    assert text(senders=[AGENT, SCRIPT]).splitlines() == [
+        "istat-server 0.1.0 runs at http://127.0.0.1:8000 since 2012-01-01 04:14:59 UTC (1 h 1 min), with native "
+        "kernels",
+        "",
+        "Data        /var/lib/istatd/server: 5 MiB in 3 files, 2 KiB in memory and journal; 50 GiB of its",
+        "            disk are free",
+        "Counters    1,234 of at most 10,000,000",
+        "Samples     12.5 a second lately, 5,000 since the start with the server's own",
+        "Senders     2 now: web1 (istat-agent 0.1.0, 4 s ago), 10.0.0.7 (tcp, 0 s ago)",
+        "",
+        "What to do next",
+        "  the page    http://127.0.0.1:8000/",
+        "  names       istat ls 'cpu.*'",
+        "  values      istat query NAME --last 6h",
+        "  all figures istat status --all",
+    ]
+
+
+def test_further_commands_find_the_same_server() -> None:
+    assert "istat ls 'cpu.*' --server http://stats:8000" in text(option=" --server http://stats:8000")
+
+
+def test_only_what_was_refused_is_told_with_its_cure() -> None:
+    status = {**STATUS, "refused": {"bad_number": 0, "from_future": 1200, "new_kind": 1},
+              "refused_help": {"from_future": {"what": "samples of tomorrow", "cure": "set the clock"}}}
+    told = text(status)
+    assert "Refused since the start\n  - 1,200 from_future: samples of tomorrow; set the clock\n" in told
+    assert "\n  - 1 new_kind\n" in told
+    assert "bad_number" not in told
+    assert "7 datagrams lost" in text(changed(ingest={"udp.drops": 7}))
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"store": {"refusing": "the disk is full"}}, "samples are refused: the disk is full"),
+        ({"store": {"refusing": "No space left on device"}}, "Make room on its disk (df /var/lib/istatd/server)"),
+        ({"store": {"flush_problem": "[Errno 30] Read-only file system"}}, "/istatd/server can only be read"),
+        ({"store": {"work_problem": "merging waits for 12 MiB"}}, "- merging waits for 12 MiB"),
+        ({"store": {"expiry_problem": "the clock went on; istat clock confirm"}}, "istat clock confirm"),
+        ({"store": {"damaged_blocks": 2}}, "istat check /var/lib/istatd/server"),
+        ({"system": {"udp_buffer_bytes": 212992}}, "is 208 KiB instead of 8 MiB"),
+        ({"system": {"open_files": 1024}}, "only 1,024 files can be open"),
+        ({"system": {"disk_free_bytes": 3 * MIB}}, "only 3 MiB of the disk are free"),
+    ],
+)
+def test_what_is_wrong_is_told(parts: dict[str, dict[str, Any]], said: str) -> None:
+    told = joined(text(changed(**parts)))
+    assert "To be looked at" in told and said in told
+    assert "To be looked at" not in text()
+
+
+def test_clocks_that_differ() -> None:
+    assert "the server's clock is 2 h behind this machine's" in joined(text(now=NOW + 7200))
+    assert "10 min ahead of this machine's" in joined(text(now=NOW - 600))
+
+
+def test_services_and_an_agent_that_does_not_deliver() -> None:
+    runs = [Unit("istat-server.service", "active", "success"), Unit("istat-agent.service", "active", "success")]
+    assert "istat-agent.service: active\n" in text(services=runs)
+    assert "To be looked at" not in text(services=runs)
+    assert "nothing came from an agent; see: journalctl -u istat-agent" in joined(text(services=runs, senders=[SCRIPT]))
+    just_started = {**STATUS, "uptime": 60}
+    assert "nothing came" not in text(just_started, services=runs, senders=[SCRIPT]), "it may introduce itself later"
+    failed = [Unit("istat-agent.service", "failed", "exit-code")]
+    assert "istat-agent.service: failed (exit-code); systemctl start istat-agent" in text(services=failed)
+
+
+def test_nobody_sends() -> None:
+    told = text(senders=[])
+    assert "Senders     none now" in told and "istat send test.first 1" in told
+    assert "none now, 1 before" in text(senders=[{**AGENT, "online": False}])
+    assert "and 2 more" in text(senders=[AGENT] * 7)
+
+
+def test_an_older_server_tells_less() -> None:
+    told = text({"version": "0.0.9", "kernels": "python", "uptime": 5, "counters": 2, "store": {"folder": "/s"},
+                 "ingest": {"samples": 3}, "refused": {"reserved": 1}})
+    assert "Counters    2\n" in told and "Samples     3 since the start" in told and "1 reserved" in told
+
+
+def test_what_to_try_when_none_answers() -> None:
+    here = "\n".join(unreachable(URL, []))
+    assert "systemctl start istat-server" in here and "ISTAT_URL" in here
+    known = "\n".join(unreachable(URL, [Unit("istat-server.service", "failed", "exit-code")]))
+    assert known.startswith("istat-server.service is failed (exit-code) here\n")
+    runs = "\n".join(unreachable(URL, [Unit("istat-server.service", "active", "success")]))
+    assert "is active here" in runs and "journalctl" not in runs and "http-port" in runs
+    assert "http-listen-address" in "\n".join(unreachable("http://stats.example.net:8000", []))

@@ -1,0 +1,51 @@
+"""What the tests of the store share: opening one, feeding it as the intake does, a crash, its buckets."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from istat.clock import FakeClock
+from istat.kernels.python.columns import Row
+from istat.retention import Ladder
+from istat_server.store.names.catalogue import Learned
+from istat_server.store.statstore import Options, StatStore
+
+NOW = 1325395000        # where the fixture `clock` stands: 2012-01-01 05:16:40 UTC
+LADDER = Ladder.parse("10s:1h,1m:6h,10m:2d")
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "tests/fixtures/store"        # a folder for each version of a store
+
+
+def open_store(folder: Path, clock: FakeClock, **options: object) -> StatStore:
+    """A store whose name tables hash the same each time."""
+    return StatStore.open(folder, LADDER, clock, options=Options(key=1, **options))
+
+
+def put(store: StatStore, *lines: str) -> None:
+    """Feed lines as an intake does."""
+    text = b"".join(line.encode() + b"\n" for line in lines)
+    store.engine.feed(text, 0, len(text))
+    for _code, line in store.engine.take_leftovers():
+        assert store.learn(line.split()[0]) is Learned.KNOWN
+        store.engine.feed(line + b"\n", 0, len(line) + 1)
+    store.after_feed()
+
+
+def send(store: StatStore, *lines: str) -> None:
+    """Feed lines that come now: the store has looked at its clock."""
+    store.tick()
+    put(store, *lines)
+
+
+def crash(store: StatStore) -> None:
+    """What kill -9 leaves: the journal as far as it was handed over."""
+    store._hand_over()
+    store._journal.close()
+    os.close(store._lock)
+
+
+def rows(store: StatStore, name: str, level: int, start: int = 0, end: int = NOW + 10 ** 6) -> list[Row]:
+    """The buckets of a counter."""
+    counter = store.find(name.encode())
+    (found,) = store.select([counter.id], level, start, end)
+    return found.rows()
