@@ -25,6 +25,7 @@ from gevent.threadpool import ThreadPool
 from istat.clock import SystemClock
 from istat.kernels import IMPLEMENTATION
 from istat.kernels import engine as engine_kernel
+from istat_server.store.files.manifest import names_path
 from istat_server.store.names import namefiles
 from istat_server.store.names.catalogue import Catalogue
 
@@ -147,7 +148,7 @@ def load(engine: Any) -> dict[str, float]:
         namefiles.write(Path(folder), bytes(16), 1, (), engine.dump_names())
         again = engine_kernel.Engine(INTERVALS, 8)
         begin, worked = time.perf_counter(), time.process_time()
-        records = namefiles.read(namefiles.path_of(Path(folder), 1))
+        records = namefiles.read(names_path(Path(folder), 1))
         read = time.perf_counter() - begin
         again.replay(records, True)
         done = time.perf_counter() - begin

@@ -25,8 +25,8 @@ from bench.systems import Istatd, compact_store
 from bench.work import STEP, Form, Work, Writer
 from istat.clock import FakeClock
 from istat.retention import Ladder
+from istat_server.store.levels.policies import EXPIRE_GRACE
 from istat_server.store.statstore import Options, StatStore
-from istat_server.store.work.planning import EXPIRE_GRACE
 
 MB = 1e6  # [bytes]
 KILL_AFTER = 8  # steps of load before kill -9: more than one cut, and a journal of most of a cut

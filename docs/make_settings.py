@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from istat.settings import Declaration  # noqa: E402
+from istat.settings.declaration import Declaration  # noqa: E402
 from istat_agent.options import DECLARATION as AGENT  # noqa: E402
 from istat_server.options import DECLARATION as SERVER  # noqa: E402
 

@@ -34,7 +34,6 @@ from ftest.crashload import (
     find_end,
 )
 from ftest.serverprocess import ROOT, ServerProcess
-from istat_server.store import opening
 from istat_server.store.files import manifest
 from istat_server.store.offline import checking
 
@@ -239,7 +238,7 @@ def left_over(store: Path) -> set[str]:
     before = [manifest.load(store)[0], manifest.load_previous(store)]
     states = [state for state in before if state is not None]
     found = {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
-    named = {path for state in states for path in opening.references(state)} | KNOWN
+    named = {path for state in states for path in manifest.references(state)} | KNOWN
     oldest = min(state.replay_from for state in states)
     extra = {path for path in found - named
              if not (path.startswith("journal/") and int(Path(path).stem) >= oldest)}

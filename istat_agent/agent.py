@@ -16,7 +16,7 @@ import gevent
 from istat import __version__
 from istat.clock import Clock
 from istat.plugin import Config, Definition, Emit
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_agent import names, schedule, ship
 from istat_agent.counters import Counters, self_collector
 from istat_agent.plugins import Collection, Found, discover

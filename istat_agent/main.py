@@ -20,7 +20,7 @@ from istat.clock import SystemClock
 from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.errors import IstatError, SettingsError
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_agent.agent import Agent, Plan, host_name, make_plan, once
 from istat_agent.counters import Counters
 from istat_agent.options import DECLARATION

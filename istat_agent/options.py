@@ -5,7 +5,7 @@ Collectors' options are the tables `[plugins.NAME]` of the settings file; `agent
 
 from __future__ import annotations
 
-from istat.settings import (
+from istat.settings.declaration import (
     Address,
     Choice,
     Declaration,

@@ -9,7 +9,7 @@ from gevent.threadpool import ThreadPool
 
 from istat.clock import Clock
 from istat.retention import Rules
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_server.hookspecs import ServerContext, Service, hookimpl
 from istat_server.ingest.tcp import TcpInput
 from istat_server.ingest.udp import UdpInput

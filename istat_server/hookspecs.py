@@ -23,7 +23,7 @@ import pluggy
 
 from istat.clock import Clock
 from istat.errors import PluginError
-from istat.settings import Values
+from istat.settings.declaration import Values
 
 if TYPE_CHECKING:
     from istat_server.ingest.pump import Pump

@@ -24,7 +24,7 @@ from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
 from istat.errors import IstatError, SettingsError
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.front import Front

@@ -5,7 +5,17 @@ Names are istatd's where the meaning is the same.
 from __future__ import annotations
 
 from istat.retention import DEFAULT_RETENTION
-from istat.settings import Choice, Declaration, Duration, Integer, Path, Retention, RetentionRules, Setting, Text
+from istat.settings.declaration import (
+    Choice,
+    Declaration,
+    Duration,
+    Integer,
+    Path,
+    Retention,
+    RetentionRules,
+    Setting,
+    Text,
+)
 
 # istatd's ports.
 STAT_PORT = 8111

@@ -22,7 +22,7 @@ from istat import __version__, owners
 from istat.clock import Clock, SystemClock
 from istat.errors import StoreError, StoreFull
 from istat.kernels import IMPLEMENTATION
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.hookspecs import ServerContext, Service

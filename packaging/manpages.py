@@ -15,7 +15,7 @@ from roff import Page, bold, italic, reference
 
 from istat import __version__
 from istat.cli import command
-from istat.settings import Declaration, Many, Path, Setting
+from istat.settings.declaration import Declaration, Many, Path, Setting
 from istat_agent.reference import definitions
 from istat_server.options import RELOADABLE
 

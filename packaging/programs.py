@@ -15,8 +15,8 @@ from typing import Any
 from istat import cli
 from istat.cli import command
 from istat.errors import IstatError, PluginError, SettingsError
-from istat.settings import Choice, Declaration, FlagHelp, Many, Path
-from istat.settings import Flag as YesOrNo
+from istat.settings.declaration import Choice, Declaration, FlagHelp, Many, Path
+from istat.settings.declaration import Flag as YesOrNo
 from istat.subcommands import SubCommand
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER

@@ -10,17 +10,34 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("istat", "istat_server", "istat_agent", "istat_plugins", "plugins")
+STORE = "istat_server/store"
 STORE_MAY_NOT = ("socket", "socketserver", "http", "gevent.pywsgi", "falcon", "requests")
-# (a folder or module, what of ours it may import): the longest prefix decides.
+# What every room of the store may know: the contract, threads, and whether the clock can be believed.
+GROUND = ("istat", "istat_server.store.interface", "istat_server.store.pool", "istat_server.store.clockwatch")
+FILES, LEVELS, NAMES, WORK = (f"istat_server.store.{room}" for room in ("files", "levels", "names", "work"))
+# (a folder or module, what of ours it may import): the longest prefix decides. The store's rooms from the ground up.
 ALLOWED = {
     "istat": ("istat",),
     "istat/kernels": ("istat.kernels",),
     "istat_server": ("istat", "istat_server"),
-    "istat_server/store": ("istat", "istat_server.store"),
+    f"{STORE}/interface": ("istat",),
+    f"{STORE}/pool": ("istat",),
+    f"{STORE}/clockwatch": ("istat",),
+    f"{STORE}/files": (*GROUND, FILES),
+    f"{STORE}/levels": (*GROUND, FILES, LEVELS),
+    f"{STORE}/names": (*GROUND, FILES, LEVELS, NAMES),
+    f"{STORE}/work": (*GROUND, FILES, LEVELS, NAMES, WORK),
+    f"{STORE}/opening": (*GROUND, FILES, LEVELS, NAMES),
+    f"{STORE}/statstore": (*GROUND, FILES, LEVELS, NAMES, WORK, "istat_server.store.opening"),
+    f"{STORE}/memory": (*GROUND, LEVELS, NAMES),
+    f"{STORE}/offline": ("istat", "istat_server.store"),
     "istat_server/query": ("istat", "istat_server.query", "istat_server.store.interface"),
     "istat_agent": ("istat", "istat_agent"),
     "plugins": ("istat", "plugins", "istat_plugins"),
 }
+# Of the common library: what authors of collectors and applications import knows neither the command line nor what only
+# daemons need; and these two do not know each other.
+ABOVE = ("istat.cli", "istat.daemon")
 
 
 def product_files() -> list[Path]:
@@ -51,8 +68,8 @@ def within(name: str, allowed: tuple[str, ...]) -> bool:
 
 
 def rule(path: Path) -> tuple[str, ...]:
-    text = path.relative_to(ROOT).as_posix()
-    return ALLOWED[max((p for p in ALLOWED if text.startswith(p + "/")), key=len)]
+    text = path.relative_to(ROOT).with_suffix("").as_posix()
+    return ALLOWED[max((p for p in ALLOWED if text == p or text.startswith(p + "/")), key=len)]
 
 
 @pytest.mark.parametrize("path", product_files(), ids=lambda p: p.relative_to(ROOT).as_posix())
@@ -61,9 +78,45 @@ def test_a_module_imports_only_what_the_map_allows(path: Path) -> None:
     assert not wrong, f"{path.relative_to(ROOT)} may import {rule(path)} of ours, not {wrong}"
 
 
+@pytest.mark.parametrize("path", [p for p in product_files() if p.parts[len(ROOT.parts)] in ("istat", "plugins")],
+                         ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_what_authors_import_knows_no_command_line_and_no_daemon(path: Path) -> None:
+    own = ".".join(path.relative_to(ROOT).parts[:2])
+    assert not [n for n in imports(path) if within(n, ABOVE) and not within(n, (own,))]
+
+
 @pytest.mark.parametrize("path", [p for p in product_files() if "store" in p.parts], ids=lambda p: p.name)
 def test_the_store_knows_no_socket_and_no_http(path: Path) -> None:
     assert not [n for n in imports(path) if within(n, STORE_MAY_NOT)]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also not by imports inside functions or for types only."""
+    known = {module_name(path): path for path in product_files()}
+    arrows = {}
+    for name, path in known.items():
+        wanted = set()
+        for one in imports(path):
+            target = next((t for t in (one, one.rpartition(".")[0]) if t in known), None)
+            if target is not None and target != name:
+                wanted.add(target)
+        arrows[name] = wanted
+    while ready := [name for name, wanted in arrows.items() if not wanted & arrows.keys()]:
+        for name in ready:
+            del arrows[name]
+    assert not arrows, f"in circles, or above one: {sorted(arrows)}"
+
+
+@pytest.mark.parametrize("folder", sorted({p.parent for p in product_files()}),
+                         ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_a_folder_has_no_more_modules_than_one_looks_through(folder: Path) -> None:
+    modules = [p for p in (*folder.glob("*.py"), *folder.glob("*.pyx")) if p.name != "__init__.py"]
+    assert len(modules) <= 12
 
 
 def test_the_walk_finds_relative_and_plain_imports(tmp_path: Path) -> None:

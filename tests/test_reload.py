@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from istat.daemon import service
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_server import main
 from istat_server.options import DECLARATION
 

@@ -18,7 +18,7 @@ from istat.kernels import names as names_kernel
 from istat.names import expand, munge, stored
 from istat.retention import Ladder, Rules, Season
 from istat_server.store.interface import Child, Counter, Deleted, Kind
-from istat_server.store.levels.reading import blended
+from istat_server.store.levels.arithmetic import blended
 from istat_server.store.names.catalogue import compiled, matching
 
 if TYPE_CHECKING:

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
-from istat.kernels import engine as kernel
 from istat_server.store.files import journal
-from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of
+from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of, names_path, references
 from istat_server.store.files.versions import NewerFormat
-from istat_server.store.levels.policies import heir_of
 from istat_server.store.names import namefiles
 
 if TYPE_CHECKING:
@@ -48,19 +46,6 @@ def make_folder(folder: Path) -> None:
         journal.sync_folder(folder.parent)
     except PermissionError:         # above the store: who made it there for us sees to it
         log.debug("%s cannot be synced", folder.parent)
-
-
-def make_engine(policies: Sequence[Policy], key: int) -> Engine:
-    """An engine with heads for the policies that counters have."""
-    live = sorted((policy for policy in policies if not policy.leaving), key=lambda policy: policy.pattern != "")
-    intervals = {policy.number: [level.interval for level in policy.ladder.levels] for policy in live}
-    made: Engine = kernel.Engine(intervals[live[0].number], key, live[0].number)
-    for policy in live[1:]:
-        made.add_policy(policy.number, intervals[policy.number])
-    for policy in policies:
-        if policy.leaving:
-            made.alias_policy(policy.number, heir_of(policies, policy.number))
-    return made
 
 
 def take_lock(folder: Path) -> int:
@@ -107,7 +92,7 @@ def refuse_newer(folder: Path, found: bytes) -> None:
 def load_names(folder: Path, state: Manifest, engine: Engine) -> None:
     """Read the names files into the engine. StoreCorrupt when one is damaged: ids would shift."""
     for number in state.names:
-        path = namefiles.path_of(folder, number)
+        path = names_path(folder, number)
         try:
             engine.replay(namefiles.read(path), True)
         except ValueError as error:
@@ -159,12 +144,6 @@ def replay_segment(path: Path, engine: Engine, set_limits: Callable[[float], Non
         damage.torn_bytes += size
         if size:        # an empty one is a segment that was about to begin
             damage.notes.append(str(error))
-
-
-def references(state: Manifest) -> set[str]:
-    """The files, but for the journal's, that a MANIFEST needs; relative to the store."""
-    named = {entry.path for entry in state.files}
-    return named | {str(namefiles.path_of(Path(), number)) for number in state.names}
 
 
 def remove_orphans(folder: Path, states: Sequence[Manifest]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid as uuids
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,20 +18,22 @@ from istat.clock import Clock, SystemClock
 from istat.errors import StoreCorrupt, StoreError
 from istat.retention import Ladder, Rules
 from istat_server.store import opening
+from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
-from istat_server.store.files.manifest import Family, Manifest
-from istat_server.store.interface import Child, Counter, Deleted, Kind
+from istat_server.store.files.manifest import FileGroup, Manifest
+from istat_server.store.interface import Deleted, Kind
 from istat_server.store.levels import policies
 from istat_server.store.levels.policies import Chooser
 from istat_server.store.levels.reading import Question, select
-from istat_server.store.names.catalogue import Catalogue, Learned, matching
-from istat_server.store.names.changes import UNDO_SECONDS, Changes
+from istat_server.store.names.catalogue import Catalogue
+from istat_server.store.names.deletes import UNDO_SECONDS, Deletes
 from istat_server.store.names.idling import Idling
+from istat_server.store.names.renames import Renames
 from istat_server.store.pool import Pool, given
 from istat_server.store.work.flushing import Flushing, Held
 from istat_server.store.work.housekeeping import Housekeeping
-from istat_server.store.work.workshop import Workshop
+from istat_server.store.work.pressure import HeadRoom, Pressure
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -42,17 +44,12 @@ log = logging.getLogger(__name__)
 GAUGE_AHEAD = 60
 # Questions of at most this many rows of the finest level, and counters, are answered in the hub: some tenths of a
 # millisecond's work, and a thread would cost as much again; each counter is a read in each file at worst.
-ROWS_AT_ONCE = 4000
-IDS_AT_ONCE = 4
+SMALL_ROWS = 4000
+SMALL_IDS = 4
 CHANGES_AT_ONCE = 10_000    # counters deleted before others have their turn: some 10 ms
 JOURNAL_SECONDS = 10.0      # that one who changes something waits for it to be written
 RESCUE_SECONDS = 5.0        # between two cuts because the journal cannot be written
 FEED_BYTES = 64 << 10       # journal records handed over at once rather than at the next tick [bytes]
-# A head may grow to this for each counter in it: its open bucket (64 bytes) and a minute of closed rows (24 each), so
-# that a cut writes several rows a counter, which is what makes files small, however many counters there are [bytes].
-CUT_BYTES_EACH = 200
-# Ingest waits for the head that is being written once the next one is this much over its room: two heads are held then.
-CROWDED = 1.25
 
 
 @dataclass(frozen=True)
@@ -68,10 +65,6 @@ class Options:
     key: int | None = None              # of the name tables' hash; None: random
 
 
-def _nothing() -> None:
-    """A pause for those who need none."""
-
-
 class StatStore:
     """A store folder, open. Make one with `StatStore.open`."""
 
@@ -81,20 +74,25 @@ class StatStore:
         self.folder = folder
         self.ladders = {policy.number: policy.ladder for policy in state.policies if not policy.leaving}
         self._clock, self._pool, self._options, self._lock = clock, pool, options, lock
+        self._chores = chores
         key = options.key if options.key is not None else int.from_bytes(os.urandom(8), "little")
-        self.engine = opening.make_engine(state.policies, key)
+        self.engine = policies.make_engine(state.policies, key)
+        self.head = HeadRoom(self.engine, options.cut_bytes)
         self._choose = Chooser(state.policies, rules)
-        self.catalogue = Catalogue(self.engine, options.max_counters, clock, pool, indexing,
-                                   self._choose)
-        self.learn: Callable[[bytes], Learned] = self.catalogue.learn
-        self.files = LiveFiles(folder, clock, options.cache_bytes, state)
-        self.changes = Changes(self.engine, self.catalogue, clock, lambda: self.files.manifest, options.undo_seconds)
-        self.flushing = Flushing(self.files, clock, background, self.workshop)
-        self.housekeeping = Housekeeping(self.files, clock, chores, self.workshop, self._crowded, self.changes)
-        self.idling = Idling(self.engine, lambda: policies.longest(self.files.manifest), clock, background, folder,
-                             self.files.uuid, self.files.watch)
+        self.catalogue = Catalogue(self.engine, options.max_counters, clock, pool, indexing, self._choose)
+        self.watch = ClockWatch(clock, state.saved)
+        self.files = LiveFiles(folder, self.watch.believed, options.cache_bytes, state)
+        self.deletes = Deletes(self.engine, self.catalogue, clock, self.files, pool, options.undo_seconds)
+        self.renames = Renames(self.engine)
+        self.flushing = Flushing(self.files, clock, background, self.engine.policy)
+        self.idling = Idling(self.engine, self.files, clock, background, self.watch)
+        # What the contract asks about names and deleted counters is answered where they are kept.
+        self.learn, self.find, self.counter = self.catalogue.learn, self.catalogue.find, self.catalogue.counter
+        self.count, self.match = self.catalogue.count, self.catalogue.match
+        self.search, self.children = self.catalogue.search, self.catalogue.children
+        self.deleted, self.deleted_called = self.deletes.deleted, self.deletes.deleted_called
+        self.rename_problems = self.renames.problems
         self._cut_at = clock.monotonic()
-        self._head_cleaned = 0          # deletes up to this one were before the head in use began
         self._frame_clock = int(clock.now())
         self._closed = False
         self.totals = {"cuts": 0, "damaged_blocks": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0}
@@ -170,21 +168,23 @@ class StatStore:
         previous = manifest.load_previous(self.folder) or state
         opening.load_names(self.folder, state, self.engine)
         self.idling.load()
-        self.changes.replayed()
-        self._head_cleaned = self.changes.last
+        self.deletes.names_loaded()
         if not careful:
             opening.remove_orphans(self.folder, (state, previous))
             self.files.keep_for(previous)
         damage = journal.Damage()
         keep_from = 0 if careful else min(previous.replay_from, state.replay_from)
         last = opening.replay(self.folder, state, self.engine, self._set_limits, damage, keep_from)
-        self.changes.replayed()
+        self.deletes.replayed()
         self.totals["journal_skipped_bytes"] = damage.skipped_bytes
         self.totals["journal_torn_bytes"] = damage.torn_bytes
         self._set_limits(self._clock.now())
         self.engine.take_journal()
         self._journal = journal.Journal(self.folder / "journal", last + 1, self.files.uuid, self._options.journal_sync,
                                         self.files.reserve.room)
+        pressure = Pressure(self._journal, self.flushing, self.head)
+        self.housekeeping = Housekeeping(self.files, self._clock, self._chores, self.engine.policy, self.watch,
+                                         pressure, self.deletes)
 
     def close(self) -> None:
         """Write everything that is in memory to StatFiles, then let go of the folder."""
@@ -215,14 +215,13 @@ class StatStore:
         failing = self._journal.error is not None and self._rescue()
         elapsed = self._clock.monotonic() - self._cut_at
         if not self.flushing.holding and (elapsed >= self._options.cut_seconds or self._journal.needs_cut
-                                          or self._full() or failing):
+                                          or self.head.full() or failing):
             self._cut()
         self._problem = self._why_refuse()
         self.catalogue.keep_up()
         self.housekeeping.tick()
-        held = self.flushing.cleaned
-        self.changes.retire(self.idling.tick())
-        self.changes.tick(self._head_cleaned if held is None else min(held, self._head_cleaned))
+        self.deletes.retire(self.idling.tick())
+        self.deletes.tick(self.flushing.cleaned)
 
     def _rescue(self) -> bool:
         """The journal cannot be written: what waits for it goes to files by a cut. Whether it is time for one."""
@@ -232,7 +231,7 @@ class StatStore:
     def _why_refuse(self) -> str:
         if self._journal.error is not None:
             return f"the journal cannot be written: {self._journal.error}; it goes on by itself once it can be"
-        if self.flushing.problem and self._full():
+        if self.flushing.problem and self.head.full():
             return f"memory is full and cannot be written: {self.flushing.problem}"
         return ""
 
@@ -241,25 +240,14 @@ class StatStore:
         if self.engine.journal_size() < FEED_BYTES:
             return
         self._hand_over()
-        if self._full():
-            crowded = self._rows_bytes() >= CROWDED * self._room()
-            if crowded or self.flushing.ready():
+        if self.head.full():
+            if self.head.crowded() or self.flushing.ready():
                 self.flushing.finish()
             if not self.flushing.holding:
                 self._cut()
             self._problem = self._why_refuse()
         if self._journal.crowded and self._journal.error is None:
             self._pool.apply(self._journal.drain, (10.0,))
-
-    def _full(self) -> bool:
-        return self._rows_bytes() >= self._room()
-
-    def _room(self) -> int:
-        """Bytes of rows that make a cut due."""
-        return max(self._options.cut_bytes, CUT_BYTES_EACH * sum(head.heard() for head in self.engine.heads))
-
-    def _rows_bytes(self) -> int:
-        return sum(head.bytes() for head in self.engine.heads)
 
     def _hand_over(self) -> None:
         payload = self.engine.take_journal()
@@ -289,22 +277,21 @@ class StatStore:
         frozen = self.engine.freeze()
         names = self.engine.take_names()
         if not names and not any(map(any, frozen.values())):
-            self._head_cleaned = self.changes.last
+            self.deletes.cut()
             if self._journal.needs_cut:
                 self._journal.cut()
             elif self._journal.error is not None:       # all that waits for the old segment is in files
                 self._journal.skip_to(self._journal.cut())
             return
         self.totals["cuts"] += 1
-        self.flushing.hold(Held(frozen, names, self._journal.cut(), self.changes.gone, self.count(),
-                               self._head_cleaned))
-        self._head_cleaned = self.changes.last
+        self.flushing.hold(Held(frozen, names, self._journal.cut(), self.deletes.gone, self.count(),
+                                self.deletes.cut()))
 
     def flush(self) -> None:
         """Write all that is in memory to StatFiles and wait for it. Raises what went wrong."""
-        self.flushing.settle()
+        self.flushing.finish_all()
         self._cut()
-        self.flushing.settle()
+        self.flushing.finish_all()
         self._journal.skip_to(self.files.manifest.replay_from)
         if self._journal.error is not None and self._journal.pending:
             raise StoreError(f"the journal cannot be written: {self._journal.error}")
@@ -316,24 +303,13 @@ class StatStore:
         # What was merged is still there for the MANIFEST before this one; another lets go of it.
         self._pool.apply(self.files.commit, (lambda state: state, ()))
 
-    def workshop(self, pause: Callable[[], None] = _nothing) -> Workshop:
-        """Where new files of this store come from; `pause` is called between portions of a job."""
-        state = self.files.manifest
-        ladders = {policy.number: policy.ladder for policy in state.policies}
-        return Workshop(self.folder, ladders, self.files.number, int(self._clock.now()), state.uuid, pause,
-                        self.engine.policy)
-
-    def _crowded(self) -> bool:
-        """Whether samples come faster than they are written; called from other threads too."""
-        return self._journal.crowded or (self.flushing.holding and self._full())
-
     def confirm_clock(self) -> str:
         """Believe the clock as it is: what is old by it may go. What was doubted, or "".
 
         Blocks the greenlet: it is written down at once, so that the next start believes it too. StoreError if it
         cannot be.
         """
-        doubted = self.files.watch.confirm()
+        doubted = self.watch.confirm()
         try:
             self._pool.apply(self.files.commit, (lambda state: state, ()))
         except OSError as error:
@@ -341,14 +317,6 @@ class StatStore:
         return doubted
 
     # -- the store's interface
-
-    def find(self, name: bytes) -> Counter | None:
-        """The counter of a name in any spelling."""
-        return self.catalogue.find(name)
-
-    def counter(self, id: int) -> Counter:
-        """The counter of an id."""
-        return self.catalogue.counter(id)
 
     def policy_for(self, name: bytes) -> int:
         """The policy of a counter's stored name: what it has, or what it would get."""
@@ -363,22 +331,6 @@ class StatStore:
     def may_miss(self, id: int, level: int, start: int, end: int) -> bool:
         """Whether coarser levels may have of a time what this one has not."""
         return policies.may_miss(self.files.manifest, self.engine.policy(id), level, start, end)
-
-    def count(self) -> int:
-        """How many counters there are."""
-        return len(self.catalogue)
-
-    def match(self, pattern: bytes, limit: int, after: int = -1, regex: bool = False) -> list[Counter]:
-        """Counters with ids above `after` whose name fits an istatd pattern or a regular expression."""
-        return self.catalogue.match(pattern, limit, after, regex)
-
-    def search(self, words: list[bytes], limit: int) -> list[Counter]:
-        """Counters whose name has all the words in it."""
-        return self.catalogue.search(words, limit)
-
-    def children(self, prefix: bytes, limit: int = 10_000) -> list[Child]:
-        """What follows a dotted prefix."""
-        return self.catalogue.children(prefix, limit)
 
     def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
         """Final buckets of a level per id with start <= time < end; gaps absent. Blocks the greenlet only."""
@@ -401,7 +353,7 @@ class StatStore:
         answer = select(self.engine, self.files.view, question, self._damaged)
         # Of a coarser level, what is not derived yet is read from the finest one.
         rows = len(ids) * (question.end - question.start) // ladder.finest.interval
-        small = rows <= ROWS_AT_ONCE and len(ids) <= IDS_AT_ONCE
+        small = rows <= SMALL_ROWS and len(ids) <= SMALL_IDS
         result: list[Columns] = answer() if small else self._pool.apply(answer)
         return result
 
@@ -413,7 +365,7 @@ class StatStore:
         """Hide counters; how many were there. Blocks the greenlet until it is written."""
         done = 0
         for at in range(0, len(ids), CHANGES_AT_ONCE):
-            done += self.changes.delete(ids[at:at + CHANGES_AT_ONCE])
+            done += self.deletes.delete(ids[at:at + CHANGES_AT_ONCE])
             self._written()
         return done
 
@@ -421,40 +373,14 @@ class StatStore:
         """Show deleted counters again; those that cannot be. Blocks the greenlet until it is written."""
         refused: list[Deleted] = []
         for at in range(0, len(ids), CHANGES_AT_ONCE):
-            refused += self.changes.undelete(ids[at:at + CHANGES_AT_ONCE])
+            refused += self.deletes.undelete(ids[at:at + CHANGES_AT_ONCE])
             self._written()
         return refused
 
-    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
-        """Deleted counters that are not gone, the last deleted first. Blocks the greenlet."""
-        found: list[Deleted] = []
-        for some in self.changes.deleted(lambda names: matching(pattern, names)):
-            found += some[:limit - len(found)]
-            if len(found) == limit:
-                break
-            self._pool.apply(_nothing)          # others have their turn
-        return found
-
-    def deleted_called(self, names: Collection[bytes]) -> list[Deleted]:
-        """The last deleted counter of each of these names, if there is one. Blocks the greenlet."""
-        found: dict[str, Deleted] = {}
-        wanted = set(names)
-        for some in self.changes.deleted(wanted.intersection):
-            for entry in some:
-                found.setdefault(entry.counter.name, entry)
-            if len(found) == len(wanted):
-                break
-            self._pool.apply(_nothing)
-        return list(found.values())
-
     def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
         """Give counters other names, all or none. Blocks the greenlet until it is written."""
-        self.changes.rename(pairs)
+        self.renames.rename(pairs)
         self._written()
-
-    def rename_problems(self, pairs: Sequence[tuple[int, bytes]]) -> Iterator[str]:
-        """What stands in the way of renames, a sentence each."""
-        return self.changes.rename_problems(pairs)
 
     def _written(self) -> None:
         """Wait until what changed is in the journal. StoreError when it cannot be written now; it is still to come."""
@@ -470,9 +396,9 @@ class StatStore:
         written = self._journal.written + self.files.totals["bytes_written"]
         return {
             "folder": str(self.folder), "retention": self.ladder.text, "counters": self.count(),
-            "policies": [_policy_status(family) for family in state.families()],
+            "policies": [_policy_status(group) for group in state.groups()],
             "ids": len(self.engine.counters), "names_folded": self.catalogue.folded,
-            "head_bytes": self._rows_bytes(), "debt_files": len(debt), "debt_bytes": sum(debt),
+            "head_bytes": self.head.used(), "debt_files": len(debt), "debt_bytes": sum(debt),
             "written_per_sample": written / samples if samples else 0.0,
             "unsynced_seconds": self._journal.unsynced_seconds,
             "routes": len(self.engine.routes), "rows_in_memory": sum(len(head) for head in self.engine.heads),
@@ -484,17 +410,18 @@ class StatStore:
             "refusing": self._problem, "flush_problem": self.flushing.problem, "flush_errors": self.flushing.errors,
             "flush_seconds": self.flushing.seconds, "work_problem": self.housekeeping.problem,
             "expiry_problem": self.housekeeping.expiry_problem, "jobs": self.housekeeping.jobs,
-            "reserve_bytes": self.files.reserve.held, "deleted_waiting": self.changes.waiting,
-            **{f"counters_{what}": count for what, count in self.changes.totals.items()},
+            "reserve_bytes": self.files.reserve.held, "deleted_waiting": self.deletes.waiting,
+            "counters_renamed": self.renames.total,
+            **{f"counters_{what}": count for what, count in self.deletes.totals.items()},
             **self.totals, **self.files.totals,
         }
 
 
-def _policy_status(family: Family) -> dict[str, object]:
-    policy = family.policy
+def _policy_status(group: FileGroup) -> dict[str, object]:
+    policy = group.policy
     return {"number": policy.number, "rule": policy.pattern, "retention": policy.retention,
-            "leaving": policy.leaving, "files": len(family.files),
-            "file_bytes": sum(entry.size for entry in family.files)}
+            "leaving": policy.leaving, "files": len(group.files),
+            "file_bytes": sum(entry.size for entry in group.files)}
 
 
 def compact(folder: Path, clock: Clock | None = None) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from istat.clock import SystemClock
 from istat.plugin import Config, Emit, Option, collector
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_agent import main
 from istat_agent.agent import Plan, make_plan, once, suffix
 from istat_agent.counters import Counters

@@ -10,7 +10,7 @@ import pytest
 
 from istat.errors import SettingsError
 from istat.retention import Ladder, Rule
-from istat.settings import (
+from istat.settings.declaration import (
     Address,
     Choice,
     Declaration,

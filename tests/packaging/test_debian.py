@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from istat import __version__
-from istat.settings import Declaration
+from istat.settings.declaration import Declaration
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from istat.cli import command
-from istat.settings import Declaration
+from istat.settings.declaration import Declaration
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER
 from istat_server.tools import COMMANDS, brought

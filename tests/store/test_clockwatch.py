@@ -81,7 +81,7 @@ def test_doubt_outlives_a_restart_whatever_was_written_meanwhile(tmp_path):
         store.close()
     clock.set(NOW + 200)
     store = open_store(tmp_path, clock)
-    assert store.files.watch.doubt() == ""
+    assert store.watch.doubt() == ""
     assert len(rows(store, "a", 0)) == 1
     store.close()
 

@@ -12,20 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istat.clock import Clock
 from istat.errors import StoreCorrupt
-from istat_server.store import opening
-from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.blockcache import BlockCache
 from istat_server.store.files.manifest import FileEntry, Manifest
 from istat_server.store.files.reserve import Reserve
 from istat_server.store.files.statfile import StatFile
-from istat_server.store.levels.reading import FamilyView, LiveFile, View
-from istat_server.store.work import planning
+from istat_server.store.files.view import GroupView, LiveFile, View
 
 if TYPE_CHECKING:
-    from istat_server.store.levels.reading import FrozenHeads
+    from istat_server.store.files.view import FrozenHeads
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +29,12 @@ log = logging.getLogger(__name__)
 class LiveFiles:
     """The files that the MANIFEST names, open; and the frozen head that is on its way to become some."""
 
-    def __init__(self, folder: Path, clock: Clock, cache_bytes: int, state: Manifest) -> None:
+    def __init__(self, folder: Path, believed: Callable[[], float], cache_bytes: int, state: Manifest) -> None:
+        """believed: the time, as far as the clock can be believed [Unix s]; it is written into each MANIFEST."""
         self.folder = folder
         self.manifest = state
         self.blocks = BlockCache(cache_bytes)
-        self.watch = ClockWatch(clock, state.saved)
+        self._believed = believed
         self.reserve = Reserve(folder)
         self.unreadable: set[str] = set()   # damaged or gone, or inputs of merges that failed: left alone in this life
         self.totals = {"files_written": 0, "bytes_written": 0, "damaged_files": 0}
@@ -99,7 +96,7 @@ class LiveFiles:
             try:
                 opened = {entry.path: self._open(entry) for entry in add}
                 state = change(before)
-                state = replace(state, next_seq=self._next_number, saved=int(self.watch.believed()))
+                state = replace(state, next_seq=self._next_number, saved=int(self._believed()))
                 bare_until = _bare(state)
                 manifest.save(self.folder, state)
             except BaseException:
@@ -120,7 +117,7 @@ class LiveFiles:
 
     def _forget(self, before: Manifest, state: Manifest, add: Sequence[FileEntry]) -> None:
         """What this MANIFEST dropped is the previous one's now; what that one had dropped can go."""
-        needed = opening.references(state)
+        needed = manifest.references(state)
         self.remove(self._leaving | {entry.path for entry in add if entry.path not in needed})
         self._leaving = _only(before, state)
 
@@ -141,23 +138,23 @@ class LiveFiles:
 
 
 def _bare(state: Manifest) -> dict[int, int]:
-    return {family.policy.number: planning.bare_until(family) for family in state.families()}
+    return {group.policy.number: group.bare_until for group in state.groups()}
 
 
 def _view(state: Manifest, opened: Mapping[str, StatFile], frozen: FrozenHeads) -> View:
     """What queries see of a MANIFEST whose files are open."""
-    families = {}
-    for family in state.families():
-        live = tuple(LiveFile(entry, opened[entry.path]) for entry in family.files if entry.path in opened)
-        intervals = tuple(level.interval for level in family.ladder.stored)
-        number = family.policy.number
+    groups = {}
+    for group in state.groups():
+        live = tuple(LiveFile(entry, opened[entry.path]) for entry in group.files if entry.path in opened)
+        intervals = tuple(level.interval for level in group.ladder.stored)
+        number = group.policy.number
         heads = tuple(frozen.get(number) or (None,) * len(intervals))
-        families[number] = FamilyView(family.policy, intervals, family.span, live, heads, family.derived)
-    return View(families, frozen)
+        groups[number] = GroupView(group.policy, intervals, group.span, live, heads, group.derived)
+    return View(groups, frozen)
 
 
 def _only(before: Manifest, state: Manifest) -> set[str]:
     """The files, journal segments too, that `before` needs and `state` does not."""
     segments = (str(journal.segment_path(Path("journal"), number))
                 for number in range(before.replay_from, state.replay_from))
-    return (opening.references(before) - opening.references(state)) | set(segments)
+    return (manifest.references(before) - manifest.references(state)) | set(segments)

@@ -16,7 +16,7 @@ from typing import Any
 
 from istat.errors import StoreCorrupt
 from istat.retention import Ladder, Level
-from istat_server.store.files.journal import private, sync_folder
+from istat_server.store.files.journal import private, segment_path, sync_folder
 from istat_server.store.files.versions import NewerFormat
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class FileEntry:
     size: int                   # [bytes]
     whole: bool                 # lies inside one window of its level; False: as a cut left it
     made: int                   # Unix seconds
-    policy: int = 0             # the ladder whose family of files it belongs to
+    policy: int = 0             # the ladder whose group of files it belongs to
     cleaned: int = 0            # deletes up to this one have no rows in it
     ids: int = ALL_IDS          # id >> blocks.ID_BITS of all ids in it
 
@@ -62,7 +62,7 @@ class Import:
 
 @dataclass(frozen=True)
 class Policy:
-    """A retention rule's ladder, with a family of files of its own. Numbers are never given twice."""
+    """A retention rule's ladder, with a group of files of its own. Numbers are never given twice."""
 
     number: int
     pattern: str                # of the rule; "" is the default
@@ -86,7 +86,7 @@ def folder_of(policy: int, level: Level) -> str:
 
 
 @dataclass(frozen=True)
-class Family:
+class FileGroup:
     """The files of one policy at one moment."""
 
     policy: Policy
@@ -106,6 +106,26 @@ class Family:
     def derived(self) -> frozenset[int]:
         """Starts of spans with complete coarse levels."""
         return self.policy.derived
+
+    @property
+    def fine_spans(self) -> frozenset[int]:
+        """Starts of the spans in which files may have rows of the finest level."""
+        span = self.span
+        return frozenset(start for entry in self.files if entry.kind == FINE
+                         for start in range(entry.start - entry.start % span, entry.end, span))
+
+    @property
+    def bare_spans(self) -> frozenset[int]:
+        """Starts of the spans that have coarse levels but no rows of the finest one any more."""
+        return self.derived - self.fine_spans
+
+    @property
+    def bare_until(self) -> int:
+        """The end of the newest bare span [Unix s]; 0: none.
+
+        Nothing older may go to the finest level: the span would be derived anew from what is left of it.
+        """
+        return max((start + self.span for start in self.bare_spans), default=0)
 
 
 @dataclass(frozen=True)
@@ -137,14 +157,14 @@ class Manifest:
                 return policy
         raise KeyError(number)
 
-    def family(self, number: int) -> Family:
+    def group(self, number: int) -> FileGroup:
         """A policy with its files. KeyError when there is none."""
-        return Family(self.policy(number), tuple(entry for entry in self.files if entry.policy == number))
+        return FileGroup(self.policy(number), tuple(entry for entry in self.files if entry.policy == number))
 
-    def families(self) -> list[Family]:
+    def groups(self) -> list[FileGroup]:
         """All policies that have counters or files, with their files."""
-        found = [self.family(policy.number) for policy in self.policies]
-        return [family for family in found if family.files or not family.policy.leaving]
+        found = [self.group(policy.number) for policy in self.policies]
+        return [group for group in found if group.files or not group.policy.leaving]
 
     def with_policy(self, policy: Policy) -> Manifest:
         """This manifest with another policy of the same number."""
@@ -160,6 +180,16 @@ class Manifest:
         files = [entry for entry in self.files if entry.path not in gone] + list(add)
         files.sort(key=lambda entry: (entry.policy, entry.level, entry.seq_lo, entry.start))
         return replace(self, files=tuple(files), **changes)
+
+
+def references(state: Manifest) -> set[str]:
+    """The files, but for the journal's, that a MANIFEST needs; relative to the store."""
+    return {entry.path for entry in state.files} | {str(names_path(Path(), number)) for number in state.names}
+
+
+def names_path(folder: Path, number: int) -> Path:
+    """Where a names file of the store in `folder` lies."""
+    return segment_path(folder / "names", number, "names")
 
 
 def encode(manifest: Manifest) -> bytes:

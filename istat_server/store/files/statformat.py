@@ -22,6 +22,7 @@ COLUMNS = ("time:int64", "count:int64", "sum:double", "m2:double24", "min:double
 
 PLAIN, ZSTD = 0, 1
 MOST_HEADER = 1 << 20  # [bytes] a header is some hundred bytes and the names of replaced files
+MOST_ID = (1 << 32) - 1  # of a counter
 MOST_BLOCK = 1 << 28  # [bytes] bounds what a damaged index can make a reader allocate
 
 PREFIX = struct.Struct("<8sHHI")  # magic, version, 0, bytes of JSON

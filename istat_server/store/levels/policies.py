@@ -1,6 +1,6 @@
 """Retention rules and the policies of a store: which ladder a new counter gets, and what a change of rules means.
 
-Pure decisions over a MANIFEST; opens and writes nothing. A changed ladder makes a new policy, which takes over the
+Decisions over a MANIFEST; opens and writes no files. A changed ladder makes a new policy, which takes over the
 counters of the old one, and at once all files that need not change for that (`adopt`); what is left is moved over in
 the background (`moving`). A counter that another rule fits now gets that rule's ladder for new samples; what it had
 stays where it was, and is kept for as long as its old rule says.
@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from istat.kernels import engine as kernel
 from istat.retention import Ladder, Rule, Rules, Season
-from istat_server.store.files.manifest import DERIVED, FINE, SETTLED, Family, FileEntry, Manifest, Policy
-from istat_server.store.levels.reading import source_level
+from istat_server.store.files.manifest import DERIVED, FINE, SETTLED, FileEntry, FileGroup, Manifest, Policy
+from istat_server.store.levels.arithmetic import source_level
+
+if TYPE_CHECKING:
+    from istat.kernels.python.engine import Engine
+
+
+# Files outlive their retention by this, so that no accepted sample can meet an expired window [s].
+EXPIRE_GRACE = 3600
 
 
 def first_policies(rules: Rules) -> tuple[Policy, ...]:
@@ -61,10 +70,10 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
     remain = {level.interval for level in new.ladder.levels}
     if state.reassign and any(level.interval not in remain for level in old.ladder.levels):
         whole = False           # another rule may have use for the level that goes
-    family = state.family(old.number)
+    group = state.group(old.number)
     level_of = {level.interval: index for index, level in enumerate(new.ladder.levels)}
     files = []
-    for entry in family.files:
+    for entry in group.files:
         if entry.level < len(old.ladder.levels):
             level = level_of.get(old.ladder.levels[entry.level].interval)
         else:
@@ -77,8 +86,8 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
     end = max((entry.end for entry in state.files), default=0)
     origins = old.origins if whole else (*old.origins, (old.number, end))
     moved = end if whole else old.moved         # what is left is of levels that are no more
-    derived = _split(family, new.ladder) if whole else frozenset()
-    kept = old.derived if whole or old.ladder.finest.interval != new.ladder.finest.interval else _bare(family)
+    derived = _split(group, new.ladder) if whole else frozenset()
+    kept = old.derived if whole or old.ladder.finest.interval != new.ladder.finest.interval else group.bare_spans
     state = state.with_policy(replace(old, leaving=True, heir=new.number, moved=moved, derived=kept, origins=()))
     state = state.with_policy(replace(new, derived=derived, origins=origins,
                                       full_from=_full_from(old, new.ladder, state.saved)))
@@ -86,7 +95,7 @@ def adopt(state: Manifest, old: Policy, new: Policy) -> Manifest:
         until = dict(policy.origins).get(old.number)
         if until is not None and policy.number != new.number:
             state = state.with_policy(replace(policy, origins=(*policy.origins, (new.number, until))))
-    return state.with_files(files, [entry.path for entry in family.files])
+    return state.with_files(files, [entry.path for entry in group.files])
 
 
 def _full_from(old: Policy, new: Ladder, saved: int) -> tuple[int, ...]:
@@ -126,17 +135,10 @@ def _relabelled(entry: FileEntry, policy: Policy, level: int) -> FileEntry:
     return replace(entry, policy=policy.number, level=level, whole=inside)
 
 
-def _split(family: Family, ladder: Ladder) -> frozenset[int]:
-    """A family's derived spans as spans of another ladder, which are no longer."""
-    return frozenset(start for begin in family.derived
-                     for start in range(begin, begin + family.span, ladder.window(0)))
-
-
-def _bare(family: Family) -> frozenset[int]:
-    """The derived spans whose rows of the finest level are gone."""
-    held = {start for entry in family.files if entry.kind == FINE
-            for start in range(entry.start - entry.start % family.span, entry.end, family.span)}
-    return family.derived - held
+def _split(group: FileGroup, ladder: Ladder) -> frozenset[int]:
+    """A group's derived spans as spans of another ladder, which are no longer."""
+    return frozenset(start for begin in group.derived
+                     for start in range(begin, begin + group.span, ladder.window(0)))
 
 
 def heir_of(policies: Sequence[Policy], number: int) -> int:
@@ -167,10 +169,23 @@ def rules_of(policies: Sequence[Policy]) -> Rules:
 def longest(state: Manifest) -> dict[int, int]:
     """Per policy that counters have: how long they may have data [s], those of their rules before included."""
     keeps = {policy.number: max(level.keep for level in policy.ladder.stored) for policy in state.policies}
-    had = {family.policy.number for family in state.families()}
+    had = {group.policy.number for group in state.groups()}
     return {policy.number: max(keeps[number] for number in
                                (policy.number, *(one for one, _end in policy.origins if one in had)))
             for policy in state.policies if not policy.leaving}
+
+
+def make_engine(policies: Sequence[Policy], key: int) -> Engine:
+    """An engine with heads for the policies that counters have."""
+    live = sorted((policy for policy in policies if not policy.leaving), key=lambda policy: policy.pattern != "")
+    intervals = {policy.number: [level.interval for level in policy.ladder.levels] for policy in live}
+    made: Engine = kernel.Engine(intervals[live[0].number], key, live[0].number)
+    for policy in live[1:]:
+        made.add_policy(policy.number, intervals[policy.number])
+    for policy in policies:
+        if policy.leaving:
+            made.alias_policy(policy.number, heir_of(policies, policy.number))
+    return made
 
 
 class Chooser:

@@ -5,63 +5,29 @@ returns a function that does the rest, which may run in any thread.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
 from istat.kernels import blocks, columns
-from istat_server.store.files.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SETTLED, FileEntry, Policy
+from istat_server.store.files.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SETTLED
 from istat_server.store.files.statfile import StatFile
+from istat_server.store.files.statformat import MOST_ID
+from istat_server.store.files.view import GroupView, LiveFile, View
+from istat_server.store.levels.arithmetic import blended, carried, regroup, source_level, trailing
 
 if TYPE_CHECKING:
-    from istat.kernels.python.columns import Columns, Row
+    from istat.kernels.python.columns import Columns
     from istat.kernels.python.engine import Engine
     from istat.kernels.python.head import Frozen
-    from istat.retention import Ladder, Season
+    from istat.retention import Season
 
     FrozenHeads = Mapping[int, Sequence[Frozen | None]]     # heads that were cut: per policy and level
 
 
 # Seasons without derived files that are looked back over: what is older has next to no weight.
 MOST_SEASONS = 100
-
-
-@dataclass(frozen=True)
-class LiveFile:
-    """A file of the manifest and the open StatFile behind it."""
-
-    entry: FileEntry
-    file: StatFile
-
-
-@dataclass(frozen=True)
-class FamilyView:
-    """What a store has of one policy at one moment, but for the live head.
-
-    `files` are in sequence order per level; `frozen` is the head being written, per level; `derived` are the
-    starts of the spans (`span` seconds each) whose coarse levels are complete.
-    """
-
-    policy: Policy
-    intervals: tuple[int, ...]
-    span: int
-    files: tuple[LiveFile, ...]
-    frozen: tuple[Frozen | None, ...]
-    derived: frozenset[int]
-
-
-@dataclass(frozen=True)
-class View:
-    """What a store consists of at one moment, but for the live heads: its policies by number."""
-
-    families: Mapping[int, FamilyView]
-    frozen: FrozenHeads
-
-    @property
-    def files(self) -> tuple[LiveFile, ...]:
-        """All of them."""
-        return tuple(live for family in self.families.values() for live in family.files)
 
 
 @dataclass(frozen=True)
@@ -93,16 +59,16 @@ def select(engine: Engine, view: View, question: Question,
 
     `damaged` is told of blocks that cannot be read; the answer is then without them.
     """
-    readers = [(family, _reader(engine, family, asked, damaged)) for family, asked in _questions(view, question)]
-    ladder = view.families[question.policy].policy.ladder
+    readers = [(group, _reader(engine, group, asked, damaged)) for group, asked in _questions(view, question)]
+    ladder = view.groups[question.policy].policy.ladder
 
     def answer() -> list[Columns]:
         (_own, first), *others = readers
         rows = first.answer()
-        for family, reader in others:
+        for group, reader in others:
             for at, more in enumerate(reader.answer()):
                 event = question.events[at]
-                moved = carried(more, event, family.policy.ladder, reader.level, ladder, question.level)
+                moved = carried(more, event, group.policy.ladder, reader.level, ladder, question.level)
                 rows[at].extend(moved.slice(question.start, question.end))
                 if event:
                     rows[at].fold_rates()
@@ -113,78 +79,48 @@ def select(engine: Engine, view: View, question: Question,
     return answer
 
 
-def answer_at_rest(view: FamilyView, question: Question, damaged: Callable[[StoreCorrupt], None]) -> list[Columns]:
-    """Final buckets of a family that nothing is added to any more, out of its files alone."""
+def answer_at_rest(view: GroupView, question: Question, damaged: Callable[[StoreCorrupt], None]) -> list[Columns]:
+    """Final buckets of a group that nothing is added to any more, out of its files alone."""
     nothing = {level: [columns.Columns() for _ in question.ids] for level in range(question.level + 1)}
     return _Reader(view, question, nothing, damaged).answer()
 
 
-def _questions(view: View, question: Question) -> Iterator[tuple[FamilyView, Question]]:
-    """What to ask which families: the counters' own, and those where they may still have older rows."""
-    own = view.families[question.policy]
+def _questions(view: View, question: Question) -> Iterator[tuple[GroupView, Question]]:
+    """What to ask which groups: the counters' own, and those where they may still have older rows."""
+    own = view.groups[question.policy]
     yield own, question
     if question.level >= len(own.policy.ladder.levels):
         return                  # a seasonal level begins anew with its policy
     for number, end in own.policy.origins:
-        family = view.families.get(number)
-        level = None if family is None else source_level(family.policy.ladder, own.policy.ladder, question.level)
-        if family is None or level is None:
+        group = view.groups.get(number)
+        level = None if group is None else source_level(group.policy.ladder, own.policy.ladder, question.level)
+        if group is None or level is None:
             continue
         # A wider range than asked: rows of a time before may belong to a bucket of another interval that begins in it.
-        step = family.intervals[level]
+        step = group.intervals[level]
         until = min(question.end, end + -end % step)
-        start = max(question.start - question.start % step, family.policy.moved)
+        start = max(question.start - question.start % step, group.policy.moved)
         if start < until:
-            yield family, replace(question, policy=number, level=level, start=start, end=until + -until % step)
+            yield group, replace(question, policy=number, level=level, start=start, end=until + -until % step)
 
 
-def _reader(engine: Engine, family: FamilyView, question: Question,
+def _reader(engine: Engine, group: GroupView, question: Question,
             damaged: Callable[[StoreCorrupt], None]) -> _Reader:
     live: dict[int, list[Columns]] = {}
     # Seasonal buckets follow from those of earlier seasons, some of which may be in memory only.
-    start = question.start if question.level < len(family.policy.ladder.levels) else 0
-    for level in range(min(question.level + 1, len(family.policy.ladder.levels))):
-        if family.policy.leaving:
+    start = question.start if question.level < len(group.policy.ladder.levels) else 0
+    for level in range(min(question.level + 1, len(group.policy.ladder.levels))):
+        if group.policy.leaving:
             live[level] = [columns.Columns() for _ in question.ids]
         else:
             live[level] = engine.collect(question.ids, level, start, question.end, question.policy)
-    return _Reader(family, question, live, damaged)
-
-
-def source_level(old: Ladder, new: Ladder, level: int) -> int | None:
-    """From which of the old levels a new one takes what was there before: the coarsest that fits into its buckets,
-    or else that is not coarser. None when there is none."""
-    step = new.levels[level].interval
-    if level == 0 and old.finest.interval == step:
-        return 0
-    finer = [index for index, one in enumerate(old.levels) if one.interval <= step]
-    return max((index for index in finer if step % old.levels[index].interval == 0), default=max(finer, default=None))
-
-
-def carried(rows: Columns, event: bool, old: Ladder, source: int, new: Ladder, level: int) -> Columns:
-    """Final rows of an old ladder's level as final rows of a new ladder's."""
-    base, step = old.levels[source].interval, new.levels[level].interval
-    if not event:
-        return rows if base == step else rows.reduce(0, step)
-    if base != step:
-        rows = rows.reduce(0, step, max(1, step // old.finest.interval))
-    if old.finest.interval == new.finest.interval:
-        return rows
-    made: Columns = columns.Columns()
-    parts = step // new.finest.interval
-    for time, count, total, m2, low, high in rows.rows():
-        rate = total * old.finest.interval / new.finest.interval       # the same events over other seconds
-        if parts == 1:
-            made.append(time, 1, rate, 0.0, rate, rate)
-        else:
-            made.append(time, parts, rate, m2 / count * parts, low, high)
-    return made
+    return _Reader(group, question, live, damaged)
 
 
 class _Reader:
     """One question being answered."""
 
-    def __init__(self, view: FamilyView, question: Question, live: dict[int, list[Columns]],
+    def __init__(self, view: GroupView, question: Question, live: dict[int, list[Columns]],
                  damaged: Callable[[StoreCorrupt], None], depth: int = 0) -> None:
         self._depth = depth
         self._view, self._question, self._live, self._damaged = view, question, live, damaged
@@ -375,46 +311,27 @@ class _Reader:
             rows.fold(False)
 
 
-def blended(rows: Columns, before: Columns, season: Season) -> Columns:
-    """Buckets of a seasonal level: means, variances, minima and maxima of the season before and of now, weighed; those
-    that have no bucket exactly a season before stay as they are."""
-    known = {row[0]: row for row in before.rows()}
-    made: Columns = columns.Columns()
-    for row in rows.rows():
-        old = known.get(row[0] - season.season)
-        if old is not None:
-            row = _blend(old, row, season.weight)
-        known[row[0]] = row
-        made.append(*row)
-    return made
-
-
-def _blend(old: Row, new: Row, weight: float) -> Row:
-    rest = 1.0 - weight
-    count = max(1, int(weight * old[1] + rest * new[1] + 0.5))
-    mean = weight * (old[2] / old[1]) + rest * (new[2] / new[1])
-    variance = weight * (old[3] / old[1]) + rest * (new[3] / new[1])
-    low, high = (weight * old[at] + rest * new[at] for at in (4, 5))
-    # The same sums in another order: a mean of equal values must not leave them by a last bit.
-    mean = min(max(mean, low), high)
-    return (new[0], count, mean * count, variance * count if count > 1 else 0.0, low, high)
-
-
-def trailing(starts: Iterable[int], season: int, span: int, end: int) -> Iterator[int]:
-    """Spans before `end` that are a season, or several, after these."""
-    for start in starts:
-        for later in range(start + season, end, season):
-            yield from (later - later % span, later - later % span + span)
-
-
 def _may_hold(live: LiveFile, ids: int) -> bool:
     """Whether a file may have rows of this range of ids."""
     return live.entry.ids in (ids, ALL_IDS)
 
 
-def regroup(rows: Columns, interval: int, event: bool) -> Columns:
-    """Partial rows moved to the buckets of a coarser interval: they just add."""
-    moved: Columns = columns.Columns.from_rows(
-        [(row[0] - row[0] % interval, *row[1:]) for row in rows.rows()])
-    moved.fold(event)
-    return moved
+def raise_error(error: StoreCorrupt) -> None:
+    """For those who cannot do without a block."""
+    raise error
+
+
+def kinds_in(files: Sequence[StatFile], drop_ids: Sequence[int], pause: Callable[[], None]) -> bytearray:
+    """Per id: 0 has no rows in these files, or is one of `drop_ids`; 1 gauge, 2 event."""
+    found = bytearray()
+    for file in files:
+        for entry in file.entries(0, MOST_ID):
+            if entry.last_id >= len(found):
+                found.extend(bytes(entry.last_id + 1 - len(found)))
+            for id, event, _rows in file.reader(entry, once=True).runs():
+                found[id] = 2 if event else 1
+        pause()
+    for id in drop_ids:
+        if id < len(found):
+            found[id] = 0
+    return found

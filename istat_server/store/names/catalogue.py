@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from istat.kernels.python.search import Pattern
 
 
+# Components below one prefix that are told of.
+CHILDREN_ROOM = 10_000
+
+
 class Learned(enum.Enum):
     """What became of a wire name."""
 
@@ -56,7 +60,8 @@ class Catalogue:
         self._index = NameIndex(engine.counters, clock, pool, indexing)
         self._max = max_counters
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """How many counters there are."""
         return self._engine.counters.count()
 
     def learn(self, wire: bytes) -> Learned:
@@ -105,7 +110,7 @@ class Catalogue:
         kind = Kind.EVENT if self._engine.is_event(id) else Kind.GAUGE
         return Counter(id, self._engine.counters.name(id).decode("ascii"), kind)
 
-    def match(self, pattern: bytes, limit: int, after: int, regex: bool = False) -> list[Counter]:
+    def match(self, pattern: bytes, limit: int, after: int = -1, regex: bool = False) -> list[Counter]:
         """Counters with ids above `after` that fit a pattern, at most `limit`, by id. BadQuery when it is too much."""
         return self._counters(self._index.match(compiled(pattern, regex), limit, after))
 
@@ -118,7 +123,7 @@ class Catalogue:
         has = self._engine.counters.has
         return [self.counter(id) for id in ids if has(id)]
 
-    def children(self, prefix: bytes, limit: int) -> list[Child]:
+    def children(self, prefix: bytes, limit: int = CHILDREN_ROOM) -> list[Child]:
         """What follows a dotted prefix, by label."""
         stem = prefix.decode("ascii") + "." if prefix else ""
         return [Child(text, stem + text, self.counter(id) if id >= 0 else None, branches)

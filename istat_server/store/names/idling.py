@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
 from istat.errors import StoreCorrupt
 from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal
+from istat_server.store.files.livefiles import LiveFiles
+from istat_server.store.levels.policies import EXPIRE_GRACE, longest
 from istat_server.store.pool import Pool, Work
-from istat_server.store.work.planning import EXPIRE_GRACE
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
@@ -36,11 +35,9 @@ LEVEL = 1                   # of zlib: most counters were heard on the same day,
 class Idling:
     """Finds counters whose data are past all retention."""
 
-    def __init__(self, engine: Engine, keeps: Callable[[], Mapping[int, int]], clock: Clock, background: Pool,
-                 folder: Path, uuid: bytes, watch: ClockWatch) -> None:
-        """keeps: gives per policy how long its counters may have data [s]."""
-        self._engine, self._keeps, self._clock, self._background = engine, keeps, clock, background
-        self._path, self._uuid, self._watch = folder / NAME, uuid, watch
+    def __init__(self, engine: Engine, files: LiveFiles, clock: Clock, background: Pool, watch: ClockWatch) -> None:
+        self._engine, self._files, self._clock, self._background = engine, files, clock, background
+        self._path, self._uuid, self._watch = files.folder / NAME, files.uuid, watch
         self._work: Work | None = None
         self._save_at = clock.monotonic() + SAVE_SECONDS
         self._pass_at = clock.monotonic()
@@ -106,7 +103,7 @@ class Idling:
         first, self._next = self._next, self._next + AT_ONCE
         if self._next >= len(self._engine.counters):
             self._next = None
-        found = [id for policy, keep in self._keeps().items()
+        found = [id for policy, keep in longest(self._files.manifest).items()
                  for id in self._engine.idle(policy, self._before(keep), first, AT_ONCE)]
         return sorted(found)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
 from istat_server.store.files import journal
+from istat_server.store.files.manifest import names_path
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
@@ -23,11 +24,6 @@ TIER_RATIO = 2
 LEAST_GONE = 10_000
 DUMPED_AT_ONCE = 65_536     # names in a frame: some 30 ms of work
 SMALL_FILE = 64 << 10      # all below are of one size [bytes]
-
-
-def path_of(folder: Path, number: int) -> Path:
-    """Where a names file of the store in `folder` lies."""
-    return journal.segment_path(folder / "names", number, "names")
 
 
 def read(path: Path) -> bytes | memoryview:
@@ -49,8 +45,8 @@ def write(folder: Path, uuid: bytes, number: int, before: Sequence[int], records
     The numbers that hold all names afterwards. OSError when it cannot be written.
     """
     taken = _group(folder, before, len(records))
-    text = b"".join([read(path_of(folder, one)) for one in taken] + [records])
-    journal.write_names(path_of(folder, number), number, uuid, text)
+    text = b"".join([read(names_path(folder, one)) for one in taken] + [records])
+    journal.write_names(names_path(folder, number), number, uuid, text)
     return (*before[:len(before) - len(taken)], number)
 
 
@@ -66,10 +62,10 @@ def compact(folder: Path, uuid: bytes, number: int, before: Sequence[int], recor
     cost a few bytes for thousands of them. `engine` is an empty one, to be thrown away. The numbers as of `write`.
     """
     for one in before:
-        engine.replay(read(path_of(folder, one)), True)
+        engine.replay(read(names_path(folder, one)), True)
     engine.replay(records, True)
     engine.sweep_routes(0, len(engine.routes))
-    journal.write_whole(path_of(folder, number), journal.KIND_NAMES, number, uuid, _dumps(engine))
+    journal.write_whole(names_path(folder, number), journal.KIND_NAMES, number, uuid, _dumps(engine))
     return (number,)
 
 
@@ -88,7 +84,7 @@ def _group(folder: Path, before: Sequence[int], size: int) -> list[int]:
     group: list[int] = []
     size = max(size, SMALL_FILE)
     for number in reversed(before):
-        one = path_of(folder, number).stat().st_size
+        one = names_path(folder, number).stat().st_size
         if one > TIER_RATIO * size:
             break
         group.insert(0, number)

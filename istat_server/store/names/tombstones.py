@@ -1,15 +1,18 @@
-"""Deleted counters in the order of their deletes, 12 bytes each, so that nobody has to look through all of them.
+"""Tombstones: deleted counters in the order of their deletes, 12 bytes each, so that nobody has to look through all.
 
-Knows ids and numbers of deletes; knows no names and no files. Belongs to the hub.
+Knows ids and numbers of deletes; knows no names and opens no files. What they are for: `deletes`. Belongs to the hub.
 """
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from istat_server.store.files.manifest import FileEntry
 
 
-class Burials:
+class Tombstones:
     """Ids by the number of their delete, ascending; several ids may have one number."""
 
     def __init__(self, deleted: Mapping[int, int]) -> None:
@@ -61,3 +64,29 @@ class Burials:
             found = zip(self.numbers[begin:end], self.ids[begin:end], strict=True)
             yield [id for _number, id in sorted(found, key=lambda pair: (-pair[0], pair[1]))]
             end = bisect_left(self.numbers, number)
+
+
+@dataclass(frozen=True)
+class Due:
+    """Deleted counters whose rows new files leave out: `ids`, by the `numbers` of their deletes, ascending.
+
+    `cutoff`: what a file without any of them is clean up to; `counters`: how many there are beside them.
+    """
+
+    cutoff: int = 0
+    numbers: Sequence[int] = ()
+    ids: Sequence[int] = ()
+    counters: int = 0
+
+    @property
+    def last(self) -> int:
+        """The number of the last of these deletes; 0 when there are none."""
+        return self.numbers[-1] if self.numbers else 0
+
+    def share(self, entry: FileEntry) -> float:
+        """Which part of the counters that may have rows in a file is deleted."""
+        deleted = len(self.numbers) - bisect_right(self.numbers, entry.cleaned)
+        return deleted / (deleted + self.counters) if deleted else 0.0
+
+
+NOTHING_DUE = Due()

@@ -25,6 +25,7 @@ from istat_server.store.names import namefiles
 from istat_server.store.names.catalogue import Learned
 from istat_server.store.statstore import Options, StatStore
 from istat_server.store.work import planning
+from istat_server.store.work.workshop import Workshop
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -156,7 +157,7 @@ class Appender:
         self._code()
         self._end_files()
         store, files = self._store, self._store.files
-        workshop, sequence = store.workshop(), files.number()
+        workshop, sequence = Workshop(store.files, self._clock, store.engine.policy), files.number()
         added = Counter(note.totals)
         added.update(self.totals)
         note = replace(note, totals=dict(added), saved=int(self._clock.now()))
@@ -166,7 +167,7 @@ class Appender:
             for where, coded in self._coded:
                 made = workshop.write_blocks(*where, coded, sequence)
                 # A deleted name got a new id.
-                written += [replace(entry, cleaned=store.changes.last) for entry in made]
+                written += [replace(entry, cleaned=store.deletes.last) for entry in made]
             store.engine.take_journal()             # its name records stand in the names file instead
             self._records += store.engine.take_names()
             if self._records:

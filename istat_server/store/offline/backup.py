@@ -140,7 +140,7 @@ def _verify(folder: Path, state: Manifest) -> None:
             for problem in file.verify():
                 raise StoreCorrupt(problem)
     for number in state.names:
-        namefiles.read(namefiles.path_of(folder, number))
+        namefiles.read(manifest.names_path(folder, number))
 
 
 def _put(path: Path, data: bytes) -> None:
@@ -156,7 +156,7 @@ def _put(path: Path, data: bytes) -> None:
 
 def _remove_others(to: Path, state: Manifest, segments: list[int]) -> None:
     """What only an older backup in this folder needed."""
-    needed = opening.references(state) | {NAME, MARK, *BESIDE}
+    needed = manifest.references(state) | {NAME, MARK, *BESIDE}
     needed |= {str(journal.segment_path(Path("journal"), number)) for number in segments}
     for path in [path for path in to.rglob("*") if path.is_file()]:
         if str(path.relative_to(to)) not in needed:
@@ -176,7 +176,7 @@ class _Work:
         """The files that a MANIFEST names."""
         sizes = {entry.path: entry.size for entry in state.files}
         self._total = sum(sizes.values())
-        for path in sorted(opening.references(state)):
+        for path in sorted(manifest.references(state)):
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 raise StoreCorrupt(f"{self._source / NAME}: names {path!r}, which is not in the store")
             self._file(path, sizes.get(path))

@@ -16,6 +16,7 @@ from istat_server.store.files import journal, manifest
 from istat_server.store.files.manifest import FINE, FileEntry, Manifest
 from istat_server.store.files.statfile import StatFile
 from istat_server.store.files.versions import NewerFormat
+from istat_server.store.levels.policies import make_engine
 from istat_server.store.names import namefiles
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _manifests(folder: Path, report: Report) -> Manifest | None:
 
 def scratch_engine(state: Manifest) -> Engine:
     """Something to replay names into. It keeps no sample."""
-    engine = opening.make_engine(state.policies, 0)
+    engine = make_engine(state.policies, 0)
     for policy in state.policies:
         if policy.heir is None:
             engine.set_limits(0, 0, 0, [LATEST] * len(policy.ladder.levels), policy.number)
@@ -138,7 +139,7 @@ def scratch_engine(state: Manifest) -> Engine:
 def read_names(folder: Path, state: Manifest, engine: Engine, report: Report) -> None:
     """Replay the names files; what is wrong with them goes to the report."""
     for number in state.names:
-        path = namefiles.path_of(folder, number)
+        path = manifest.names_path(folder, number)
         where = str(path.relative_to(folder))
         try:
             engine.replay(namefiles.read(path), True)
@@ -222,11 +223,11 @@ def _still_named(folder: Path, entry: FileEntry) -> bool:
 
 def _families(state: Manifest, report: Report) -> None:
     """What files say of each other: no row of the finest level twice, whole derived spans."""
-    for family in state.families():
-        for start in sorted(family.derived):
-            if start % family.span:
-                report.add(manifest.NAME, WRONG, f"span {start} of policy {family.policy.number} does not begin one")
-        fine = sorted((entry for entry in family.files if entry.kind == FINE), key=lambda entry: entry.seq_lo)
+    for group in state.groups():
+        for start in sorted(group.derived):
+            if start % group.span:
+                report.add(manifest.NAME, WRONG, f"span {start} of policy {group.policy.number} does not begin one")
+        fine = sorted((entry for entry in group.files if entry.kind == FINE), key=lambda entry: entry.seq_lo)
         for at, entry in enumerate(fine):
             for other in fine[at + 1:]:
                 if other.seq_lo > entry.seq_hi:
@@ -241,7 +242,7 @@ def _families(state: Manifest, report: Report) -> None:
 def _orphans(folder: Path, report: Report) -> None:
     """Files that no MANIFEST names: the rest of a crash, or just being written."""
     states = [state for state in (manifest.load(folder)[0], manifest.load_previous(folder)) if state is not None]
-    named = OWN.union(*(opening.references(state) for state in states))
+    named = OWN.union(*(manifest.references(state) for state in states))
     oldest = min((state.replay_from for state in states), default=0)
     for path in sorted(folder.rglob("*")):
         where = str(path.relative_to(folder))

@@ -12,8 +12,8 @@ from istat.retention import Ladder, Rules, format_duration
 from istat_server.store import opening
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.manifest import FileEntry, Manifest
-from istat_server.store.levels.policies import fits, reconcile, season_like
-from istat_server.store.levels.reading import source_level
+from istat_server.store.levels.arithmetic import source_level
+from istat_server.store.levels.policies import fits, make_engine, reconcile, season_like
 
 # A server that is busy replaces its MANIFEST every two minutes: a few attempts always find it at rest.
 ATTEMPTS = 5
@@ -63,7 +63,7 @@ def read_store(folder: Path) -> tuple[Manifest, Names]:
         state, _problem = manifest.load(folder)
         if state is None:
             raise StoreError(f"{folder} holds no store")
-        engine = opening.make_engine(state.policies, 0)
+        engine = make_engine(state.policies, 0)
         try:
             opening.load_names(folder, state, engine)
             for path in sorted((folder / "journal").glob("*.journal")):

@@ -18,6 +18,7 @@ from istat_server.store.files import journal, manifest
 from istat_server.store.files.manifest import DERIVED, FINE, FileEntry, Manifest
 from istat_server.store.files.statfile import StatFile, StatFileWriter
 from istat_server.store.files.statformat import BlockEntry
+from istat_server.store.levels.policies import make_engine
 from istat_server.store.names import namefiles
 from istat_server.store.offline import checking
 
@@ -96,7 +97,7 @@ class _Work:
 
     def _names(self) -> None:
         for number in self._before.names:
-            path = namefiles.path_of(self._folder, number)
+            path = manifest.names_path(self._folder, number)
             try:
                 self._replayable(bytes(namefiles.read(path)))
                 continue
@@ -104,7 +105,7 @@ class _Work:
                 self._say(f"{error}; ids without a name are called istatd.lost.counter.N")
             records = b"".join(payload for _clock, payload in self._frames(path) if self._replayable(payload, False))
             new = self._state.next_names
-            journal.write_names(namefiles.path_of(self._folder, new), new, bytes.fromhex(self._state.uuid), records)
+            journal.write_names(manifest.names_path(self._folder, new), new, bytes.fromhex(self._state.uuid), records)
             names = tuple(new if one == number else one for one in self._state.names)
             self._state = replace(self._state, names=names, next_names=new + 1)
             if path.exists():
@@ -120,7 +121,7 @@ class _Work:
     def _replayable(self, records: bytes, must: bool = True) -> bool:
         """Whether records can be read. ValueError instead of False if they `must`."""
         try:
-            opening.make_engine(self._state.policies, 0).replay(records, True)
+            make_engine(self._state.policies, 0).replay(records, True)
         except ValueError:
             if must:
                 raise
@@ -188,7 +189,7 @@ class _Work:
         for id in range(len(engine.counters), last + 1):
             engine.add_counter(LOST_COUNTER % id, False)
         new = self._state.next_names
-        path = namefiles.path_of(self._folder, new)
+        path = manifest.names_path(self._folder, new)
         journal.write_names(path, new, bytes.fromhex(self._state.uuid), bytes(engine.take_names()))
         self._state = replace(self._state, names=(*self._state.names, new), next_names=new + 1)
         self._say(f"{last + 1 - counters} counters have rows but lost their names; they are istatd.lost.counter.N now")
@@ -212,12 +213,12 @@ class _Work:
 
     def _derive_again(self, entry: FileEntry) -> None:
         """Where all rows of the finest level are still there, what a derived file lost is made anew."""
-        family = self._state.family(entry.policy)
-        fine = [one for one in family.files if one.kind == FINE]
-        again = {start for start in family.derived if start < entry.end and start + family.span > entry.start
-                 and any(one.start < start + family.span and one.end > start for one in fine)}
+        group = self._state.group(entry.policy)
+        fine = [one for one in group.files if one.kind == FINE]
+        again = {start for start in group.derived if start < entry.end and start + group.span > entry.start
+                 and any(one.start < start + group.span and one.end > start for one in fine)}
         if again:
-            self._state = self._state.with_derived(entry.policy, family.derived - again)
+            self._state = self._state.with_derived(entry.policy, group.derived - again)
             self._say(f"{len(again)} spans of it are derived anew from the finest level")
 
     def _salvage(self, path: Path, entry: FileEntry) -> FileEntry | None:

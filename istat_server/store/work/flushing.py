@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from istat.clock import Clock
 from istat.errors import StoreError
-from istat_server.store import opening
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest
+from istat_server.store.levels.policies import make_engine
 from istat_server.store.names import namefiles
 from istat_server.store.pool import Pool, Work
 from istat_server.store.work import planning
 from istat_server.store.work.workshop import Workshop
 
 if TYPE_CHECKING:
-    from istat_server.store.levels.reading import FrozenHeads
+    from istat_server.store.files.view import FrozenHeads
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ class Held:
 class Flushing:
     """At most one head on its way to files."""
 
-    def __init__(self, files: LiveFiles, clock: Clock, background: Pool,
-                 workshop: Callable[[], Workshop]) -> None:
+    def __init__(self, files: LiveFiles, clock: Clock, background: Pool, policy_of: Callable[[int], int]) -> None:
+        """policy_of: a counter's."""
         self.errors = 0
         self.problem = ""                       # why the last attempt failed
         self.seconds = 0.0                      # what the last successful one took
         self._files, self._clock = files, clock
-        self._background, self._workshop = background, workshop
+        self._background, self._policy_of = background, policy_of
         self._held: Held | None = None
         self._work: Work | None = None          # the attempt that is under way
         self._retry_at = 0.0
@@ -97,7 +97,7 @@ class Flushing:
             else:
                 self._retry_at = self._clock.monotonic() + RETRY_SECONDS
 
-    def settle(self) -> None:
+    def finish_all(self) -> None:
         """Wait until no head is held any more. StoreError when it cannot be written."""
         self.finish()
         for _attempt in range(FLUSH_ATTEMPTS):
@@ -133,14 +133,14 @@ class Flushing:
         return True
 
     def _write(self, held: Held) -> None:
-        files, workshop = self._files, self._workshop()
+        files, workshop = self._files, Workshop(self._files, self._clock, self._policy_of)
         written, spans = workshop.write_frozen(held.frozen, held.cleaned)
         before = files.manifest
         names, next_names, names_gone = before.names, before.next_names, before.names_gone
         try:
             if namefiles.worth_compacting(held.gone, names_gone, held.there):
                 names = namefiles.compact(files.folder, files.uuid, next_names, names, held.names,
-                                          opening.make_engine(before.policies, 0))
+                                          make_engine(before.policies, 0))
                 next_names, names_gone = next_names + 1, held.gone
             elif held.names:
                 names = namefiles.write(files.folder, files.uuid, next_names, names, held.names)

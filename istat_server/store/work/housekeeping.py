@@ -12,13 +12,16 @@ from dataclasses import replace
 
 from istat.clock import Clock
 from istat.errors import StoreError, StoreFull
+from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import FileEntry, Manifest
 from istat_server.store.files.reserve import free_bytes
-from istat_server.store.names.changes import Changes
+from istat_server.store.names.deletes import Deletes, with_dropped
+from istat_server.store.names.tombstones import NOTHING_DUE, Due
 from istat_server.store.pool import Pool, Work
 from istat_server.store.work import planning
-from istat_server.store.work.moving import Move
+from istat_server.store.work.planning import Move
+from istat_server.store.work.pressure import Pressure
 from istat_server.store.work.workshop import Workshop
 
 log = logging.getLogger(__name__)
@@ -39,16 +42,15 @@ class Interrupted(Exception):
 class Housekeeping:
     """Merging, deriving and expiring."""
 
-    def __init__(self, files: LiveFiles, clock: Clock, background: Pool,
-                 workshop: Callable[[Callable[[], None]], Workshop], crowded: Callable[[], bool],
-                 changes: Changes) -> None:
-        """crowded: whether ingest is so busy that jobs should let it go first."""
+    def __init__(self, files: LiveFiles, clock: Clock, background: Pool, policy_of: Callable[[int], int],
+                 watch: ClockWatch, pressure: Pressure, deletes: Deletes) -> None:
+        """policy_of: a counter's; pressure: of ingest, which jobs let go first when it is high."""
         self.jobs = 0                           # done
         self.problem = ""                       # why work waits
         self.expiry_problem = ""
         self._files, self._clock = files, clock
-        self._background, self._workshop, self._crowded = background, workshop, crowded
-        self._changes = changes
+        self._background, self._policy_of, self._watch = background, policy_of, watch
+        self._pressure, self._deletes = pressure, deletes
         self._closing = False
         self._work: Work | None = None
         self._plan_at = clock.monotonic()
@@ -68,7 +70,7 @@ class Housekeeping:
             self.problem = self._why_wait(job)
             if not self.problem:
                 self._plan_at = self._clock.monotonic()
-                self._work = self._background.spawn(self.do, job, self._graves(False))
+                self._work = self._background.spawn(self.do, job, self._deletes.drop_due())
         if self._work is None and self._files.reserve.due():
             self._work = self._background.spawn(self._files.reserve.make)
 
@@ -88,7 +90,7 @@ class Housekeeping:
         for _ in range(round(GIVE_WAY_SECONDS / GIVE_WAY_STEP)):
             if self._closing:
                 raise Interrupted
-            if not self._crowded():
+            if not self._pressure.high():
                 return
             time.sleep(GIVE_WAY_STEP)
 
@@ -96,29 +98,22 @@ class Housekeeping:
         """Bring all files into their final form now, and wait for it."""
         self.finish()
         while job := self.next_job(force=True):
-            self._background.apply(self.do, (job, self._graves(True)))
-
-    def _graves(self, force: bool) -> planning.Graves:
-        """The deleted counters that the next job leaves out; from now on that cannot be undone."""
-        graves = self._changes.graves(force)
-        if graves.numbers:
-            self._changes.dropping(graves.numbers[-1])
-        return graves
+            self._background.apply(self.do, (job, self._deletes.drop_due(force=True)))
 
     def work_off(self) -> None:
         """Do what there is to do by now, and wait for it; what must wait for space is left."""
         self.finish()
         while (job := self.next_job()) and not self._why_wait(job):
-            self._background.apply(self.do, (job, self._graves(False)))
+            self._background.apply(self.do, (job, self._deletes.drop_due()))
 
     def next_job(self, force: bool = False) -> planning.Job | None:
         """What to do next, if anything. `force`: as if every file had been quiet for long."""
-        doubt = self._files.watch.doubt()
+        doubt = self._watch.doubt()
         if bool(doubt) != bool(self.expiry_problem):
             log.warning("expiry: %s", doubt or "the clock is believed again; old data are removed")
         self.expiry_problem = doubt
         return planning.next_job(self._files.manifest, int(self._clock.now()), force,
-                                 self._files.unreadable, not doubt, self._changes.graves(force))
+                                 self._files.unreadable, not doubt, self._deletes.due(force))
 
     def _why_wait(self, job: planning.Job) -> str:
         """Nothing, or that there is too little space to write files anew."""
@@ -128,7 +123,7 @@ class Housekeeping:
         free = free_bytes(self._files.folder)
         return "" if free >= needed else f"merging waits for {needed >> 20} MiB of free space; {free >> 20} are there"
 
-    def do(self, job: planning.Job, graves: planning.Graves = planning.NO_GRAVES) -> None:
+    def do(self, job: planning.Job, due: Due = NOTHING_DUE) -> None:
         """In a thread: carry out one job and commit it."""
         files = self._files
         try:
@@ -136,9 +131,9 @@ class Housekeeping:
                 files.reserve.use(lambda: files.commit(lambda state: _after(state, job, ()), ()))
                 files.remove(entry.path for entry in job.inputs)    # room is wanted now, perhaps for the next MANIFEST
             else:
-                result = self._workshop(self._give_way).run(job, files.view, graves)
-                dropped = graves.numbers[-1] if graves.numbers else 0
-                files.commit(lambda state: _after(_dropping(state, dropped), job, result), result)
+                workshop = Workshop(files, self._clock, self._policy_of, self._give_way)
+                result = workshop.run(job, files.view, due)
+                files.commit(lambda state: _after(with_dropped(state, due), job, result), result)
         except Interrupted:
             log.info("a job on %s was left undone", files.folder)
             return
@@ -151,17 +146,13 @@ class Housekeeping:
         self.jobs += 1
 
 
-def _dropping(state: Manifest, dropped: int) -> Manifest:
-    return replace(state, dropped=max(state.dropped, dropped))
-
-
 def _after(state: Manifest, job: planning.Job, result: Sequence[FileEntry]) -> Manifest:
     """The MANIFEST with a job's result."""
     if isinstance(job, planning.Derive):
-        family = state.family(job.policy)
-        if planning.overlapping(family.files, job.start, job.end) != job.inputs:
+        group = state.group(job.policy)
+        if planning.overlapping(group.files, job.start, job.end) != job.inputs:
             return state            # late rows came meanwhile: what was derived is not complete
-        return state.with_files(result).with_derived(job.policy, family.derived | {job.start})
+        return state.with_files(result).with_derived(job.policy, group.derived | {job.start})
     if isinstance(job, Move):
         done = replace(state.policy(job.policy), moved=job.end)
         return state.with_files(result, (entry.path for entry in job.inputs if entry.end <= job.end)).with_policy(done)

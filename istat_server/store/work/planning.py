@@ -6,14 +6,14 @@ once the span is over, and expire as whole files. Late rows make a span underive
 """
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from math import lcm
 
-from istat_server.store.files.manifest import DERIVED, DIRECT, FINE, SETTLED, Family, FileEntry, Manifest
-from istat_server.store.levels.policies import heirs_of
-from istat_server.store.levels.reading import trailing
-from istat_server.store.work.moving import Move, next_move
+from istat_server.store.files.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry, FileGroup, Manifest, Policy
+from istat_server.store.levels.arithmetic import trailing
+from istat_server.store.levels.policies import EXPIRE_GRACE, heirs_of
+from istat_server.store.names.tombstones import NOTHING_DUE, Due
 
 # Files from cuts that wait before they are merged: 16 minutes of them at one cut in two minutes.
 CUT_FILES = 8
@@ -24,37 +24,14 @@ CUT_AGE = 1800
 TIER_FILES = 8
 TIER_RATIO = 2
 # A window is finished up when it has been over, and quiet, for this long [s].
-SETTLE_OVER = 600
-SETTLE_QUIET = 120
+QUIET_OVER = 600
+QUIET_AGE = 120
 # Files derived into one coarse window before they become one.
 DERIVED_FILES = 8
-# Files outlive their retention by this, so that no accepted sample can meet an expired window [s].
-EXPIRE_GRACE = 3600
 
 
-# A settled file is written anew without its deleted counters once they are this share of all.
+# A file of a window that is over is written anew without its deleted counters once they are this share of all.
 REWRITE_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Graves:
-    """Deleted counters whose rows new files leave out: `ids`, by the `numbers` of their deletes, ascending.
-
-    `cutoff`: what a file without any of them is clean up to; `counters`: how many there are beside them.
-    """
-
-    cutoff: int = 0
-    numbers: Sequence[int] = ()
-    ids: Sequence[int] = ()
-    counters: int = 0
-
-    def share(self, entry: FileEntry) -> float:
-        """Which part of the counters that may have rows in a file is deleted."""
-        dead = len(self.numbers) - bisect_right(self.numbers, entry.cleaned)
-        return dead / (dead + self.counters) if dead else 0.0
-
-
-NO_GRAVES = Graves()
 
 
 @dataclass(frozen=True)
@@ -81,77 +58,78 @@ class Expire:
     inputs: tuple[FileEntry, ...]
 
 
+@dataclass(frozen=True)
+class Move:
+    """Write a leaving policy's rows of start <= time < end for the policies that its counters have now (the first one
+    is its heir); then they are the only ones."""
+
+    policy: int
+    heirs: tuple[int, ...]
+    start: int
+    end: int
+    inputs: tuple[FileEntry, ...]
+
+
 Job = Merge | Derive | Expire | Move
 
 
 def next_job(manifest: Manifest, now: int, force: bool = False,
-             avoid: Collection[str] = (), expire: bool = True, graves: Graves = NO_GRAVES) -> Job | None:
+             avoid: Collection[str] = (), expire: bool = True, due: Due = NOTHING_DUE) -> Job | None:
     """The most urgent thing to do, or None.
 
     `force`: as if every file had been quiet for long; `avoid`: paths of files that cannot be read whole;
-    `expire`: whether the clock may be believed that files are old; `graves`: deleted counters that may go.
+    `expire`: whether the clock may be believed that files are old; `due`: deleted counters whose rows may go.
     """
-    families = manifest.families()
-    expired = tuple(entry for family in families for entry in family.files if _expired(entry, family, now))
+    groups = manifest.groups()
+    expired = tuple(entry for group in groups for entry in group.files if _expired(entry, group, now))
     if expired and expire:
         return Expire(expired)
-    for family in families:
-        if family.policy.heir is None:
-            job: Job | None = _merge_in(family, now, force, avoid) or _derive(family, now, force, avoid)
+    for group in groups:
+        if group.policy.heir is None:
+            job: Job | None = _merge_in(group, now, force, avoid) or _derive(group, now, force, avoid)
         else:
-            job = next_move(family, heirs_of(manifest.policies, family.policy.number), avoid)
+            job = _next_move(group, heirs_of(manifest.policies, group.policy.number), avoid)
         if job is not None:
             return job
-    return _rewrite(manifest, now, force, avoid, graves)
+    return _rewrite(manifest, now, force, avoid, due)
 
 
-def _merge_in(family: Family, now: int, force: bool, avoid: Collection[str]) -> Merge | None:
-    for level in range(len(family.ladder.stored)):
+def _merge_in(group: FileGroup, now: int, force: bool, avoid: Collection[str]) -> Merge | None:
+    for level in range(len(group.ladder.stored)):
         for kind in (FINE, DIRECT, SETTLED, DERIVED):
-            groups: dict[int, list[FileEntry]] = {}
-            for entry in family.files:
+            ranges: dict[int, list[FileEntry]] = {}
+            for entry in group.files:
                 if entry.level == level and entry.kind == kind and entry.path not in avoid:
-                    groups.setdefault(entry.ids, []).append(entry)
-            for entries in groups.values():
-                merge = _merge(entries, kind, family.ladder.window(level), now, force)
+                    ranges.setdefault(entry.ids, []).append(entry)
+            for entries in ranges.values():
+                merge = _merge(entries, kind, group.ladder.window(level), now, force)
                 if merge:
                     return Merge(tuple(merge))
     return None
 
 
-def _rewrite(manifest: Manifest, now: int, force: bool, avoid: Collection[str], graves: Graves) -> Merge | None:
+def _rewrite(manifest: Manifest, now: int, force: bool, avoid: Collection[str], due: Due) -> Merge | None:
     """A file of a window that is over and has many deleted counters; `force`: any that has one."""
-    if not graves.ids:
+    if not due.ids:
         return None
     least = 0.0 if force else REWRITE_SHARE
     for entry in manifest.files:
-        over = force or (entry.whole and entry.end + SETTLE_OVER <= now)
-        if over and entry.path not in avoid and graves.share(entry) > least:
+        over = force or (entry.whole and entry.end + QUIET_OVER <= now)
+        if over and entry.path not in avoid and due.share(entry) > least:
             return Merge((entry,))
     return None
-
-
-def bare_until(family: Family) -> int:
-    """The end of the newest span that has coarse levels but no rows of the finest one any more [Unix s]; 0: none.
-
-    Nothing older may go to the finest level: the span would be derived anew from what is left of it.
-    """
-    span = family.span
-    held = {start for entry in family.files if entry.kind == FINE
-            for start in range(entry.start - entry.start % span, entry.end, span)}
-    return max((start + span for start in family.derived - held), default=0)
 
 
 def without_late(manifest: Manifest, number: int, starts: Iterable[int]) -> Manifest:
     """The MANIFEST after late rows came into these spans: underived, but for one whose other rows of the finest
     level are gone."""
-    family = manifest.family(number)
-    bare = bare_until(family)
+    group = manifest.group(number)
+    bare = group.bare_until
     late = {start for start in starts if start >= bare}
-    last = max(family.derived, default=0) + family.span
-    for season in family.ladder.seasons:        # what trails the season of these rows
-        late |= set(trailing(late, season.season, family.span, last))
-    return manifest.with_derived(number, family.derived - {start for start in late if start >= bare})
+    last = max(group.derived, default=0) + group.span
+    for season in group.ladder.seasons:        # what trails the season of these rows
+        late |= set(trailing(late, season.season, group.span, last))
+    return manifest.with_derived(number, group.derived - {start for start in late if start >= bare})
 
 
 def _aged(entry: FileEntry, age: int, now: int) -> bool:
@@ -164,18 +142,18 @@ def overlapping(files: Iterable[FileEntry], start: int, end: int) -> tuple[FileE
     return tuple(entry for entry in files if entry.kind == FINE and entry.start < end and entry.end > start)
 
 
-def _expired(entry: FileEntry, family: Family, now: int) -> bool:
-    if entry.end <= family.policy.moved:        # of a level that its heir does not have, or moved over
+def _expired(entry: FileEntry, group: FileGroup, now: int) -> bool:
+    if entry.end <= group.policy.moved:        # of a level that its heir does not have, or moved over
         return True
-    if entry.end > now - family.ladder.stored[entry.level].keep - EXPIRE_GRACE:
+    if entry.end > now - group.ladder.stored[entry.level].keep - EXPIRE_GRACE:
         return False
-    if family.policy.heir is not None:
+    if group.policy.heir is not None:
         return True             # nothing will be derived here any more
-    if entry.kind != FINE or len(family.ladder.stored) == 1:
+    if entry.kind != FINE or len(group.ladder.stored) == 1:
         return True
-    span = family.span
+    span = group.span
     first = entry.start - entry.start % span
-    return all(start in family.derived for start in range(first, entry.end, span))
+    return all(start in group.derived for start in range(first, entry.end, span))
 
 
 def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bool) -> list[FileEntry]:
@@ -187,43 +165,56 @@ def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bo
         if entry.whole:
             windows.setdefault(entry.start - entry.start % window, []).append(entry)
     choose: Callable[[list[FileEntry], int, int, bool], list[FileEntry]]
-    choose = _derived_group if kind == DERIVED else _window_group
+    choose = _derived_mergeable if kind == DERIVED else _mergeable
     for start in sorted(windows, reverse=True):
-        group = choose(windows[start], start + window, now, force)
-        if len(group) > 1:
-            return group
+        chosen = choose(windows[start], start + window, now, force)
+        if len(chosen) > 1:
+            return chosen
     return []
 
 
-def _window_group(files: list[FileEntry], end: int, now: int, force: bool) -> list[FileEntry]:
+def _mergeable(files: list[FileEntry], end: int, now: int, force: bool) -> list[FileEntry]:
     """Files of a window that should become one: all when it is over and quiet, else the newest of a size."""
-    settled = end + SETTLE_OVER <= now and all(_aged(entry, SETTLE_QUIET, now) for entry in files)
-    if settled or force:
+    finished = end + QUIET_OVER <= now and all(_aged(entry, QUIET_AGE, now) for entry in files)
+    if finished or force:
         return files
-    group: list[FileEntry] = []
+    chosen: list[FileEntry] = []
     size = 0
     for entry in reversed(files):
-        if group and entry.size > TIER_RATIO * size:
+        if chosen and entry.size > TIER_RATIO * size:
             break
-        group.insert(0, entry)
+        chosen.insert(0, entry)
         size += entry.size
-    return group if len(group) >= TIER_FILES else []
+    return chosen if len(chosen) >= TIER_FILES else []
 
 
-def _derived_group(files: list[FileEntry], _end: int, _now: int, force: bool) -> list[FileEntry]:
+def _derived_mergeable(files: list[FileEntry], _end: int, _now: int, force: bool) -> list[FileEntry]:
     return files if force or len(files) > DERIVED_FILES else []
 
 
-def _derive(family: Family, now: int, force: bool, avoid: Collection[str]) -> Derive | None:
-    if len(family.ladder.stored) == 1:
+def _derive(group: FileGroup, now: int, force: bool, avoid: Collection[str]) -> Derive | None:
+    if len(group.ladder.stored) == 1:
         return None
-    span = family.span
-    fine = [entry for entry in family.files if entry.kind == FINE]
-    starts = {start for entry in fine for start in range(entry.start - entry.start % span, entry.end, span)}
-    for start in sorted(starts - family.derived):
+    span = group.span
+    fine = [entry for entry in group.files if entry.kind == FINE]
+    for start in sorted(group.fine_spans - group.derived):
         inputs = overlapping(fine, start, start + span)
-        quiet = force or all(entry.whole and _aged(entry, SETTLE_QUIET, now) for entry in inputs)
+        quiet = force or all(entry.whole and _aged(entry, QUIET_AGE, now) for entry in inputs)
         damaged = any(entry.path in avoid for entry in inputs)
-        if quiet and not damaged and start + span + SETTLE_OVER <= now:
-            return Derive(family.policy.number, start, start + span, inputs)
+        if quiet and not damaged and start + span + QUIET_OVER <= now:
+            return Derive(group.policy.number, start, start + span, inputs)
     return None
+
+
+def _next_move(group: FileGroup, heirs: Sequence[Policy], avoid: Collection[str]) -> Move | None:
+    """The next stretch of a leaving policy, if there is one that can be read whole."""
+    files = [entry for entry in group.files if entry.end > group.policy.moved]
+    if not files:
+        return None
+    step = lcm(group.ladder.coarsest.interval, *(heir.ladder.coarsest.interval for heir in heirs))
+    length = -(-max(group.ladder.window(level) for level in range(min(2, len(group.ladder.levels)))) // step) * step
+    start = max(group.policy.moved, min(entry.start for entry in files)) // step * step
+    inputs = tuple(entry for entry in files if entry.start < start + length)
+    if any(entry.path in avoid for entry in inputs):
+        return None
+    return Move(group.policy.number, tuple(heir.number for heir in heirs), start, start + length, inputs)

@@ -7,27 +7,36 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from istat.clock import Clock
 from istat.kernels import blocks
-from istat.retention import Ladder
+from istat_server.store.files.filewriter import FilesWriter, unlinked_on_failure
+from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry, folder_of
-from istat_server.store.files.statfile import Header, StatFile, StatFileInfo
-from istat_server.store.levels.reading import FamilyView, View
+from istat_server.store.files.statfile import StatFile
+from istat_server.store.files.statformat import Header, StatFileInfo
+from istat_server.store.files.view import GroupView, View
+from istat_server.store.levels.seasons import derive_seasons
+from istat_server.store.names.tombstones import NOTHING_DUE, Due
 from istat_server.store.work import compaction, moving
-from istat_server.store.work.moving import Move
-from istat_server.store.work.planning import NO_GRAVES, Derive, Expire, Graves, Job, Merge
+from istat_server.store.work.planning import Derive, Expire, Job, Merge, Move
+
+
+def _no_pause() -> None:
+    """A pause for those who need none."""
 
 
 class Workshop:
-    """Where new files of one store come from."""
+    """Where new files of one store come from, for the length of one job."""
 
-    def __init__(self, folder: Path, ladders: Mapping[int, Ladder], number: Callable[[], int], made: int,
-                 uuid: str, pause: Callable[[], None], policy_of: Callable[[int], int]) -> None:
-        """ladders: by policy; policy_of: a counter's; number: gives the next sequence number; made: Unix seconds
-        now; pause: called between portions of a job, may raise to end it."""
-        self._folder, self._ladders, self._number, self._made, self._uuid = folder, ladders, number, made, uuid
+    def __init__(self, files: LiveFiles, clock: Clock, policy_of: Callable[[int], int],
+                 pause: Callable[[], None] = _no_pause) -> None:
+        """policy_of: a counter's; pause: called between portions of a job, may raise to end it."""
+        state = files.manifest
+        self._folder, self._number, self._uuid = files.folder, files.number, state.uuid
+        self._ladders = {policy.number: policy.ladder for policy in state.policies}
+        self._made = int(clock.now())
         self._pause, self._policy_of = pause, policy_of
 
     def write_frozen(self, frozen: Mapping[int, Sequence[Any]],
@@ -66,7 +75,7 @@ class Workshop:
         return [replace(entry, cleaned=cleaned) for entry in entries], spans
 
     def _write_files(self, policy: int, header: Header, made: Sequence[blocks.Block]) -> list[StatFileInfo]:
-        with compaction.FilesWriter(self._folder_of(policy, header.level), header, compress=False) as files:
+        with FilesWriter(self._folder_of(policy, header.level), header, compress=False) as files:
             files.write(made)
             return files.finish()
 
@@ -89,18 +98,18 @@ class Workshop:
         header = self._header(policy, level, kind, start, end, (sequence, sequence))
         return [self._entry(info, whole=False) for info in self._write_files(policy, header, made)]
 
-    def run(self, job: Job, view: View, graves: Graves = NO_GRAVES) -> list[FileEntry]:
+    def run(self, job: Job, view: View, due: Due = NOTHING_DUE) -> list[FileEntry]:
         """Write what a job asks for, without the deleted counters; `view` has its inputs."""
         if isinstance(job, Expire):
             return []
         open_files = {live.entry.path: live.file for live in view.files}
         inputs = [open_files[entry.path] for entry in job.inputs]
         if isinstance(job, Move):
-            made = self._move(job, view.families[job.policy], graves.ids)
+            made = self._move(job, view.groups[job.policy], due.ids)
         else:
-            made = (self._merge(job, inputs, graves.ids) if isinstance(job, Merge)
-                    else self._derive(job, inputs, view.families[job.policy], graves.ids))
-        return [replace(entry, cleaned=graves.cutoff) for entry in made]
+            made = (self._merge(job, inputs, due.ids) if isinstance(job, Merge)
+                    else self._derive(job, inputs, view.groups[job.policy], due.ids))
+        return [replace(entry, cleaned=due.cutoff) for entry in made]
 
     def _merge(self, job: Merge, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
         first = job.inputs[0]
@@ -122,7 +131,7 @@ class Workshop:
             pause=self._pause, rates=kind == SETTLED)
         return [self._entry(info, whole=True) for info in made]
 
-    def _derive(self, job: Derive, inputs: list[StatFile], view: FamilyView,
+    def _derive(self, job: Derive, inputs: list[StatFile], view: GroupView,
                 drop_ids: Sequence[int]) -> list[FileEntry]:
         sequence, policy, levels = self._number(), job.policy, self._ladders[job.policy].levels
         coarse = [(levels[level].interval,
@@ -130,14 +139,14 @@ class Workshop:
                    self._folder_of(policy, level))
                   for level in range(1, len(levels))]
         made = compaction.derive(inputs, job.start, job.end, levels[0].interval, coarse, drop_ids, pause=self._pause)
-        with compaction.unlinked_on_failure(made):
-            made += moving.derive_seasons(
+        with unlinked_on_failure(made):
+            made += derive_seasons(
                 job.policy, view, job.start, job.end, [entry.path for entry in job.inputs],
                 lambda level: self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
                 lambda level: self._folder_of(policy, level), drop_ids, self._pause)
         return [self._entry(info, whole=True) for info in made]
 
-    def _move(self, job: Move, view: FamilyView, drop_ids: Sequence[int]) -> list[FileEntry]:
+    def _move(self, job: Move, view: GroupView, drop_ids: Sequence[int]) -> list[FileEntry]:
         sequence = self._number()
         wanted = {entry.path for entry in job.inputs}
         view = replace(view, files=tuple(live for live in view.files if live.entry.path in wanted))

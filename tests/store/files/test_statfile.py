@@ -13,7 +13,8 @@ import pytest
 from istat.errors import StoreCorrupt, StoreError, StoreFull
 from istat.kernels import blocks, columns
 from istat_server.store.files import statfile
-from istat_server.store.files.statfile import Header, StatFile, StatFileInfo, StatFileWriter
+from istat_server.store.files.statfile import StatFile, StatFileWriter
+from istat_server.store.files.statformat import Header, StatFileInfo
 
 FOR_EVER = 1 << 62
 HEADER = Header(

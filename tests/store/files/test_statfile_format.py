@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from istat.kernels import blocks, columns
-from istat_server.store.files.statfile import Header, StatFile, StatFileWriter
+from istat_server.store.files.statfile import StatFile, StatFileWriter
+from istat_server.store.files.statformat import Header
 from tests.store.harness import FIXTURES, ROOT
 
 DOCS = ROOT / "docs/formats/statfile.md"

@@ -13,7 +13,8 @@ from istat.clock import FakeClock
 from istat.kernels import blocks, columns
 from istat.retention import Ladder
 from istat_server.store.files.manifest import SETTLED, FileEntry
-from istat_server.store.files.statfile import Header, StatFileWriter
+from istat_server.store.files.statfile import StatFileWriter
+from istat_server.store.files.statformat import Header
 from istat_server.store.statstore import StatStore
 from tests.store.harness import FIXTURES
 

@@ -19,7 +19,7 @@ from istat_server.store.levels.policies import longest
 from istat_server.store.offline import checking
 from istat_server.store.statstore import Options, StatStore
 from istat_server.store.work.housekeeping import Interrupted
-from istat_server.store.work.moving import Move
+from istat_server.store.work.planning import Move
 from tests.store.harness import FIXTURES, crash, send
 
 T = 1325376000      # aligned to a day
@@ -105,7 +105,7 @@ def stages(folder: Path, clock: FakeClock, retention: str | Rules) -> Any:
     yield store
     done = 0
     while job := store.housekeeping.next_job(force=True):
-        store.housekeeping.do(job, store.housekeeping._graves(True))
+        store.housekeeping.do(job, store.deletes.drop_due(force=True))
         done += 1
         if isinstance(job, Move) or done % 8 == 0:
             crash(store)
@@ -113,7 +113,7 @@ def stages(folder: Path, clock: FakeClock, retention: str | Rules) -> Any:
             yield store
     yield store
     store.close()
-    assert not [family for family in store.files.manifest.families() if family.policy.leaving and family.policy.heir]
+    assert not [group for group in store.files.manifest.groups() if group.policy.leaving and group.policy.heir]
 
 
 @pytest.mark.parametrize("retention", [
@@ -349,7 +349,7 @@ def test_a_kill_while_counters_get_another_rule_hides_nothing(tmp_path, monkeypa
 
 @pytest.mark.parametrize(("then", "where"), [
     ("10s:6h,5m:3d,1h:4d", "istat_server.store.work.compaction.Output.finish"),
-    (OLD + ",5m:4d:ret-1d:0.9", "istat_server.store.work.moving.derive_seasons")])
+    (OLD + ",5m:4d:ret-1d:0.9", "istat_server.store.work.workshop.derive_seasons")])
 def test_a_job_that_ends_among_its_outputs_leaves_no_files(tmp_path, monkeypatch, then, where):
     clock = FakeClock(T)
     store = opened(tmp_path, clock, OLD if "ret" not in then else then)

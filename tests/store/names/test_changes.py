@@ -12,7 +12,8 @@ from istat.errors import BadQuery
 from istat.retention import Ladder, Rule, Rules
 from istat_server.store import statstore
 from istat_server.store.memory import MemoryStore
-from istat_server.store.names import changes
+from istat_server.store.names import deletes
+from istat_server.store.names.tombstones import Due
 from istat_server.store.statstore import Options, StatStore
 from istat_server.store.work import planning
 from tests.store.harness import LADDER, NOW, crash, open_store, put, rows
@@ -117,12 +118,12 @@ def test_what_a_change_of_retention_dropped_cannot_be_undone_after_a_restart_eit
 
 
 def test_lists_of_many_deleted_counters_give_others_their_turns(store, monkeypatch):
-    monkeypatch.setattr(changes, "LISTED_AT_ONCE", 10)
+    monkeypatch.setattr(deletes, "LISTED_AT_ONCE", 10)
     put(store, *(f"n{k} {NOW} 1" for k in range(40)))
     for k in range(40):
         store.delete(ids_of(store, f"n{k}"))
     turns = []
-    monkeypatch.setattr(store, "_pool", SimpleNamespace(apply=lambda *_: turns.append(1)))
+    monkeypatch.setattr(store.deletes, "_pool", SimpleNamespace(apply=lambda *_: turns.append(1)))
     assert [entry.counter.name for entry in store.deleted(b"n1?", 3)] == ["n19", "n18", "n17"]
     assert len(turns) == 2                  # 20 to 39 are looked at before
     assert store.deleted(b"x*", 3) == []
@@ -161,15 +162,15 @@ def test_old_files_are_written_anew_once_enough_of_them_is_deleted(store, clock)
     pass_time(store, clock, 2 * 3600)
     store.compact()
     store.delete(ids_of(store, "n1"))
-    assert store.changes.graves().ids.tolist() == []
+    assert store.deletes.due().ids.tolist() == []
     pass_time(store, clock, DAY + 3600)
-    assert store.changes.graves().ids.tolist() == [1]
-    assert all(entry.cleaned < store.changes.last for entry in store.files.manifest.files)      # one of 20 is too few
+    assert store.deletes.due().ids.tolist() == [1]
+    assert all(entry.cleaned < store.deletes.last for entry in store.files.manifest.files)      # one of 20 is too few
     store.delete(ids_of(store, "n2", "n3"))
     pass_time(store, clock, DAY + 3600)
-    assert all(entry.cleaned >= store.changes.last for entry in store.files.manifest.files)
+    assert all(entry.cleaned >= store.deletes.last for entry in store.files.manifest.files)
     assert store.engine.deleted == {} or all(
-        graves > store.changes.last for graves in store.engine.deleted.values())
+        number > store.deletes.last for number in store.engine.deleted.values())
 
 
 def test_a_rename_keeps_the_data_and_the_old_name_means_a_new_counter(tmp_path, clock):
@@ -194,10 +195,10 @@ def test_a_rename_keeps_the_data_and_the_old_name_means_a_new_counter(tmp_path, 
 
 
 def test_shares_of_deleted_counters():
-    graves = planning.Graves(30, (10, 20, 30), (1, 2, 3), 7)
+    due = Due(30, (10, 20, 30), (1, 2, 3), 7)
     entry = planning.FileEntry("p", 0, "fine", 0, 10, 1, 1, 5, 5, True, 0)
-    assert graves.share(entry) == 0.3
-    assert planning.Graves().share(entry) == 0
+    assert due.share(entry) == 0.3
+    assert Due().share(entry) == 0
     assert LADDER.levels[0].interval == 10
 
 
@@ -287,7 +288,7 @@ def test_a_head_cut_in_the_middle_of_a_long_delete_is_not_taken_for_clean_of_all
     assert len(set(by_id.values())) == 3
     before, with_b = sorted(store.files.manifest.files, key=lambda entry: entry.seq_lo)
     assert before.cleaned < by_id[a]
-    assert by_id[c] <= with_b.cleaned < by_id[b] == store.changes.last
+    assert by_id[c] <= with_b.cleaned < by_id[b] == store.deletes.last
 
 
 def test_deleted_counters_that_wait_are_not_looked_through_at_every_tick(store):
@@ -304,13 +305,13 @@ def test_deleted_counters_that_wait_are_not_looked_through_at_every_tick(store):
     store.delete(ids_of(store, "b"))
     engine = store.engine
     watched = Watched(engine.deleted)
-    store.changes._engine = SimpleNamespace(
+    store.deletes._engine = SimpleNamespace(
         deleted=watched, routes=engine.routes, sweep_routes=engine.sweep_routes, gone=engine.gone,
         give_back=engine.give_back)
     for _ in range(20):
-        store.changes.tick(store._head_cleaned)
+        store.deletes.tick(None)
     assert watched.looks <= 1
-    store.changes._engine = engine
+    store.deletes._engine = engine
     store.compact()
     for _ in range(3):
         store.tick()

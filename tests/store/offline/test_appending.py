@@ -20,6 +20,7 @@ from istat_server.store.levels.placing import Archive
 from istat_server.store.offline import appending, checking
 from istat_server.store.offline.appending import Appender, Series, noted, open_store
 from istat_server.store.statstore import Options, StatStore
+from istat_server.store.work.workshop import Workshop
 
 NOW = 1325404800
 RETENTION = "10s:1h,5m:1d,1h:10d"
@@ -94,7 +95,7 @@ def test_what_a_crash_leaves_uncommitted_is_gone_and_is_appended_once(tmp_path: 
     appender.append(series("b", single(NOW - 60, 2.0), single(NOW - 7200, 9.0)))
     appender._code()
     appender._end_files()
-    workshop = store.workshop()
+    workshop = Workshop(store.files, store._clock, store.engine.policy)
     for where, made in appender._coded:
         workshop.write_blocks(*where, made, store.files.number())        # killed just before the MANIFEST
     crash(store)

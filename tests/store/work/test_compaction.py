@@ -12,7 +12,8 @@ import pytest
 
 from istat.errors import StoreCorrupt
 from istat.kernels import blocks, columns
-from istat_server.store.files.statfile import Header, StatFile, StatFileInfo, StatFileWriter
+from istat_server.store.files.statfile import StatFile, StatFileWriter
+from istat_server.store.files.statformat import Header, StatFileInfo
 from istat_server.store.work import compaction
 
 FOR_EVER = 1 << 62

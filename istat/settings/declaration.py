@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from istat import __version__, owners
 from istat.errors import SettingsError
-from istat.setting_types import (
+from istat.settings.declaration.types import (
     Address,
     Choice,
     Duration,

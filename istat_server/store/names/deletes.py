@@ -1,21 +1,29 @@
-"""Changes to counters: delete, undo, rename; which deleted ones are gone for good, and what that gives back.
+"""The life of a delete, from the request until nothing of the counter is left. All of it is told here.
 
-A delete hides a counter at once; its rows stay in the files until jobs leave them out, and its id is *gone* when no
-live file is older than the delete. Knows the engine, and of files up to which delete each is clean. Belongs to the hub.
+1. *Delete*: the counter cannot be found by its name any more; a tombstone keeps the number of the delete, about the
+   Unix second. Its rows stay where they are, in the head and in files.
+2. *Undelete* lets it be found again, for as long as no job has begun to leave its rows out.
+3. *Due*: after `undo_seconds`, jobs leave its rows out of the files that they write (`drop_due`); the MANIFEST that
+   names such a file says up to which delete that cannot be undone any more (`with_dropped`).
+4. *Clean*: each file, and each head (`cut`), has no rows of counters deleted up to some number.
+5. *Gone*: once all of them are clean of its delete, the id is forgotten for good, and so are the routes that led to it
+   (`tick`). The same becomes of counters that have been silent for longer than their data are kept (`retire`).
+
+Knows the engine, and of files up to which delete each is clean. Belongs to the hub.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
-from istat.errors import BadQuery
-from istat.names import WIRE_NAME_ROOM, stored
+from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest
 from istat_server.store.interface import Deleted
-from istat_server.store.names.catalogue import Catalogue
-from istat_server.store.names.tombstones import Burials
-from istat_server.store.work.planning import Graves
+from istat_server.store.names.catalogue import Catalogue, matching
+from istat_server.store.names.tombstones import Due, Tombstones
+from istat_server.store.pool import Pool
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
@@ -29,17 +37,18 @@ MOST_RUN = 65_536           # ids in one record
 ROUTES_AT_ONCE = 200_000    # routes looked at in one tick: some 1 ms
 
 
-class Changes:
-    """Deletes and renames of one store."""
+class Deletes:
+    """The deletes of one store."""
 
-    def __init__(self, engine: Engine, catalogue: Catalogue, clock: Clock, state: Callable[[], Manifest],
+    def __init__(self, engine: Engine, catalogue: Catalogue, clock: Clock, files: LiveFiles, pool: Pool,
                  undo_seconds: int = UNDO_SECONDS) -> None:
-        """state: gives the MANIFEST in use."""
-        self.totals = {"deleted": 0, "undeleted": 0, "renamed": 0, "gone": 0, "retired": 0}
-        self._engine, self._catalogue, self._clock, self._state = engine, catalogue, clock, state
-        self._undo_seconds = undo_seconds
-        self._burials = Burials(engine.deleted)
-        self._last = max(self._burials.numbers, default=0)
+        """pool: lets others have their turn while long lists are looked through."""
+        self.totals = {"deleted": 0, "undeleted": 0, "gone": 0, "retired": 0}
+        self._engine, self._catalogue, self._clock, self._files = engine, catalogue, clock, files
+        self._pool, self._undo_seconds = pool, undo_seconds
+        self._tombstones = Tombstones(engine.deleted)
+        self._last = max(self._tombstones.numbers, default=0)
+        self._head_cleaned = 0          # deletes up to this one were before the head in use began
         self._dropping = 0              # deletes up to this one are being left out of new files
         self._sweep: int | None = None  # the next route to look at, while there may be some to forget
 
@@ -59,10 +68,15 @@ class Changes:
         counters = self._engine.counters
         return len(counters) - counters.count() - self.waiting
 
+    def names_loaded(self) -> None:
+        """The engine has read the names files: what was deleted there was so before the head began."""
+        self.replayed()
+        self._head_cleaned = self._last
+
     def replayed(self) -> None:
-        """The engine has read records again."""
-        self._burials = Burials(self._engine.deleted)
-        self._last = max(self._burials.numbers, default=0)
+        """The engine has read records of the journal again."""
+        self._tombstones = Tombstones(self._engine.deleted)
+        self._last = max(self._tombstones.numbers, default=0)
         self._sweep = 0
 
     # -- what people ask for
@@ -78,7 +92,7 @@ class Changes:
             if self._engine.counters.has(id):
                 self._engine.delete(id, self._last)
                 done.append(id)
-        self._burials.add(self._last, done)
+        self._tombstones.add(self._last, done)
         self.totals["deleted"] += len(done)
         return len(done)
 
@@ -92,21 +106,43 @@ class Changes:
             else:
                 self._engine.undelete(id)
                 done[id] = entry.number
-        self._burials.remove(done)
+        self._tombstones.remove(done)
         self.totals["undeleted"] += len(done)
         return refused
 
-    def deleted(self, fitting: Callable[[Iterable[bytes]], set[bytes]]) -> Iterator[list[Deleted]]:
+    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
+        """Deleted counters that fit a pattern and are not gone, the last deleted first. Blocks the greenlet."""
+        found: list[Deleted] = []
+        for some in self._portions(lambda names: matching(pattern, names)):
+            found += some[:limit - len(found)]
+            if len(found) == limit:
+                break
+            self._pool.apply(_nothing)          # others have their turn
+        return found
+
+    def deleted_called(self, names: Collection[bytes]) -> list[Deleted]:
+        """The last deleted counter of each of these names, if there is one. Blocks the greenlet."""
+        found: dict[str, Deleted] = {}
+        wanted = set(names)
+        for some in self._portions(wanted.intersection):
+            for entry in some:
+                found.setdefault(entry.counter.name, entry)
+            if len(found) == len(wanted):
+                break
+            self._pool.apply(_nothing)
+        return list(found.values())
+
+    def _portions(self, fitting: Callable[[Iterable[bytes]], set[bytes]]) -> Iterator[list[Deleted]]:
         """Deleted counters that are not gone yet and whose names are fitting ones, the last deleted first: what there
         is in one portion of all after the other, between which others may have their turns."""
-        for ids in self._burials.newest_first(LISTED_AT_ONCE):
+        for ids in self._tombstones.newest_first(LISTED_AT_ONCE):
             names = {id: self._engine.counters.name(id) for id in ids}
             wanted, dropped = fitting(names.values()), self._dropped()
             yield [self._entry(id, dropped) for id in ids if names[id] in wanted]
 
     def _dropped(self) -> int:
         """Rows of deletes up to this one were left out of files, or are just being."""
-        state = self._state()
+        state = self._files.manifest
         whole = (entry.cleaned for entry in state.files if entry.whole)     # what versions before wrote down only
         return max(self._dropping, state.dropped, *whole)
 
@@ -125,54 +161,39 @@ class Changes:
             return "compaction has begun to drop its data"
         return ""
 
-    def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
-        """Give counters other names, all or none. BadQuery (409) where that cannot be."""
-        problem = next(self.rename_problems(pairs), "")
-        if problem:
-            raise BadQuery(problem, 409)
-        for id, name in pairs:
-            self._engine.rename(id, name)
-        self._engine.unlearn_moved()
-        self.totals["renamed"] += len(pairs)
-
-    def rename_problems(self, pairs: Iterable[tuple[int, bytes]]) -> Iterator[str]:
-        """A sentence for each that stands in the way."""
-        seen = set()
-        for id, name in pairs:
-            if not self._engine.counters.has(id):
-                yield f"the counter {id} is not there any more"
-            elif not name or b"^" in name or len(name) > WIRE_NAME_ROOM or stored(name) != name:
-                yield f"no counter can be called {name.decode('ascii', 'replace')[:200]!r}"
-            elif name in seen or self._engine.counters.find(name) >= 0:
-                yield f"there is a counter {name.decode()} already"
-            seen.add(name)
-
     # -- what jobs ask for
 
-    def graves(self, force: bool = False) -> Graves:
+    def due(self, force: bool = False) -> Due:
         """The deletes that new files leave out: those too old to be undone; `force`: all of them."""
         cutoff = self._last if force else min(self._last, int(self._clock.now()) - self._undo_seconds)
         cutoff = max(cutoff, 0)
-        count = self._burials.up_to(cutoff)
-        return Graves(cutoff, self._burials.numbers[:count], self._burials.ids[:count], self._engine.counters.count())
+        count = self._tombstones.up_to(cutoff)
+        return Due(cutoff, self._tombstones.numbers[:count], self._tombstones.ids[:count],
+                   self._engine.counters.count())
 
-    def dropping(self, cutoff: int) -> None:
-        """A job is about to leave out what was deleted up to `cutoff`: it cannot be undone any more. The MANIFEST that
-        names its files says so for good."""
-        self._dropping = max(self._dropping, cutoff)
+    def drop_due(self, force: bool = False) -> Due:
+        """The same, for a job that is about to begin: from now on they cannot be undone."""
+        due = self.due(force)
+        self._dropping = max(self._dropping, due.last)
+        return due
+
+    def cut(self) -> int:
+        """A new head begins. Deletes up to the number returned have no rows in the one before."""
+        cleaned, self._head_cleaned = self._head_cleaned, self._last
+        return cleaned
 
     # -- what goes by itself
 
-    def tick(self, head_cleaned: int) -> None:
+    def tick(self, held: int | None) -> None:
         """Forget counters that are gone, and routes to them, a portion at a time.
 
-        `head_cleaned`: deletes up to this one have no rows in memory.
+        `held`: deletes up to this one have no rows in the head that is being written; None: there is none.
         """
-        ids = self._clean(head_cleaned)
+        ids = self._clean(self._head_cleaned if held is None else min(held, self._head_cleaned))
         for first, count in _runs(ids):
             self._engine.gone(first, count)
         if ids:
-            self._burials.drop_first(len(ids))
+            self._tombstones.drop_first(len(ids))
             self.totals["gone"] += len(ids)
             self._sweep = 0
         elif self._sweep is not None:
@@ -191,11 +212,11 @@ class Changes:
             self._sweep = 0
 
     def _clean(self, head_cleaned: int) -> list[int]:
-        """Some deleted counters that have no rows anywhere, ascending."""
-        if not len(self._burials):
+        """Some deleted counters that have no rows anywhere, ascending. head_cleaned: what the heads are clean up to."""
+        if not len(self._tombstones):
             return []
-        floor = min([head_cleaned, *(entry.cleaned for entry in self._state().files)])
-        return sorted(self._burials.ids[:min(self._burials.up_to(floor), GONE_AT_ONCE)])
+        floor = min([head_cleaned, *(entry.cleaned for entry in self._files.manifest.files)])
+        return sorted(self._tombstones.ids[:min(self._tombstones.up_to(floor), GONE_AT_ONCE)])
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -210,3 +231,12 @@ def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         last = id
     if first is not None and last is not None:
         yield first, last - first + 1
+
+
+def with_dropped(state: Manifest, due: Due) -> Manifest:
+    """The MANIFEST that names files without these deleted counters."""
+    return replace(state, dropped=max(state.dropped, due.last))
+
+
+def _nothing() -> None:
+    """A turn for others."""

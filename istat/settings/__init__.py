@@ -1,0 +1,1 @@
+"""Settings: declared once, from which flags, environment variables, files, help, docs and validation are made."""

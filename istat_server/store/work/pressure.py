@@ -1,0 +1,51 @@
+"""How much waits to be written: how full the head is, and whether other work lets ingest go first."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istat_server.store.files.journal import Journal
+from istat_server.store.work.flushing import Flushing
+
+if TYPE_CHECKING:
+    from istat.kernels.python.engine import Engine
+
+# A head may grow to this for each counter in it: its open bucket (64 bytes) and a minute of closed rows (24 each), so
+# that a cut writes several rows a counter, which is what makes files small, however many counters there are [bytes].
+CUT_BYTES_EACH = 200
+# Ingest waits for the head that is being written once the next one is this much over its room: two heads are held then.
+CROWDED = 1.25
+
+
+class HeadRoom:
+    """The bytes of rows that are in memory only, and how many there may be."""
+
+    def __init__(self, engine: Engine, least: int) -> None:
+        """least: room for so many bytes there always is; many counters have more."""
+        self._engine, self._least = engine, least
+
+    def used(self) -> int:
+        """Bytes of rows."""
+        return sum(head.bytes() for head in self._engine.heads)
+
+    def room(self) -> int:
+        """Bytes of rows that make a cut due."""
+        return max(self._least, CUT_BYTES_EACH * sum(head.heard() for head in self._engine.heads))
+
+    def full(self) -> bool:
+        """Whether a cut is due."""
+        return self.used() >= self.room()
+
+    def crowded(self) -> bool:
+        """Whether ingest has to wait until a head that was cut is written."""
+        return self.used() >= CROWDED * self.room()
+
+
+class Pressure:
+    """Whether samples come faster than they are written. May be asked from any thread."""
+
+    def __init__(self, journal: Journal, flushing: Flushing, head: HeadRoom) -> None:
+        self._journal, self._flushing, self._head = journal, flushing, head
+
+    def high(self) -> bool:
+        """Whether they do."""
+        return self._journal.crowded or (self._flushing.holding and self._head.full())
