@@ -65,7 +65,8 @@ class Feed:
 
     @property
     def tally(self) -> dict[str, int]:
-        return self.keeper.engine.tally()
+        counts: dict[str, int] = self.keeper.engine.tally()
+        return counts
 
 
 @pytest.fixture

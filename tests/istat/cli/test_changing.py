@@ -86,7 +86,7 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
-    def readline(self, size: int | None = -1, /) -> str:
+    def readline(self, size: int | None = -1, /) -> str:    # type: ignore[override]    # as StringIO has it
         self.meanwhile()
         return super().readline()
 
@@ -144,8 +144,9 @@ def test_delete_takes_names_and_patterns_together(server: Server, run: Run) -> N
 
 
 def test_a_star_at_the_beginning_is_an_event_counter_and_alone_it_is_all(server: Server, run: Run) -> None:
+    server.add("web.mail.sent")
     assert run("delete", "*mail.sent", "--yes")[0] == 0
-    assert server.names == ["web.a", "web.b"]
+    assert server.names == ["web.a", "web.b", "web.mail.sent"]
     assert run("delete", "*", "--yes")[0] == 0
     assert server.names == []
 
@@ -196,6 +197,20 @@ def test_nothing_is_deleted_when_others_fit_by_the_time_of_the_answer(server: Se
     assert (status, err) == (BadQuery.exit_code, "istat: 3 counters are meant by now, not 2; look again\n")
     assert "deleted" not in out
     assert server.names == ["mail.sent", "web.a", "web.b", "web.c"]
+
+
+def test_of_counters_that_were_named_those_are_deleted_that_are_left(server: Server, run: Run,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    def meanwhile() -> None:
+        counter = server.store.find(b"web.b")
+        assert counter is not None
+        server.store.delete([counter.id])
+
+    monkeypatch.setattr("sys.stdin", Terminal("y\n", meanwhile))
+    status, out, err = run("delete", "web.a", "web.b")
+    assert (status, err) == (0, "")
+    assert "[y/N] 1 counter deleted;" in out
+    assert server.names == ["mail.sent"]
 
 
 def test_delete_in_json(server: Server, run: Run) -> None:
