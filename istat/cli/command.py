@@ -24,7 +24,7 @@ from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
 from istat.lines import sample_line
-from istat.settings.declaration.types import Address, Duration
+from istat.settings.types import Address, Duration
 from istat.subcommands import Action, Load, SubCommand, installed, wanted
 
 ABOUT = "Look at an istat-server, send a sample, and more."

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from istat import __version__, owners
 from istat.errors import SettingsError
-from istat.settings.declaration.types import (
+from istat.settings.types import (
     Address,
     Choice,
     Duration,

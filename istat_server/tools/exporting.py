@@ -12,14 +12,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from istat.settings.declaration.types import Duration
-
 from istat.client import QueryClient
 from istat.clock import Clock
 from istat.errors import BadQuery, StoreError, StoreLocked, UsageError
 from istat.kernels import columns
 from istat.owners import left_to_owner
 from istat.retention import Ladder, Level, Rule, Rules
+from istat.settings.types import Duration
 from istat.subcommands import SubCommand
 from istat_server.foreign.writers import CsvWriter, Exported, ParquetWriter, RingWriter, Writer
 from istat_server.store.files import manifest

@@ -8,12 +8,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from istat.settings.declaration.types import RetentionRules
-
 from istat.cli.figures import bytes_text
 from istat.clock import Clock
 from istat.errors import UsageError
 from istat.retention import Ladder, Rules, format_duration
+from istat.settings.types import RetentionRules
 from istat.subcommands import SubCommand
 from istat_server.store.levels.policies import rules_of
 from istat_server.store.offline.foretelling import Change, foretell, read_store

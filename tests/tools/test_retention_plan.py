@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from istat.settings.declaration.types import RetentionRules
 
 from istat.clock import FakeClock
 from istat.errors import BadRetention, StoreError, UsageError
 from istat.retention import Ladder, Rules
+from istat.settings.types import RetentionRules
 from istat_server.store.files import manifest
 from istat_server.store.statstore import StatStore
 from istat_server.tools.retention import COMMAND
