@@ -143,7 +143,7 @@ setup(
         "istat": ["py.typed", "*.pxd"],
         "istat.kernels": ["*.pxd"],
         "istat.kernels.native": ["*.pxd"],
-        "istat_server": ["ui/*", "ui/vendor/*"],
+        "istat_server": ["ui/*", "ui/*/*"],
         "": ["sample.toml", "README.md"],
     },
     ext_modules=[] if "build_ui" in sys.argv else kernels(),

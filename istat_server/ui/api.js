@@ -2,7 +2,7 @@
  * The server's /api/v1, as functions. Knows addresses, status codes and the server's clock; shows nothing.
  */
 
-/** @import {Grid} from "./grid.js" */
+/** @import {Grid} from "./charts/grid.js" */
 
 /**
  * @typedef {{name: string, kind: "gauge" | "event"}} Name

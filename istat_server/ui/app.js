@@ -3,22 +3,22 @@
  * state from the URL; every wish of the reader becomes a new state.
  */
 
-/** @import {Grid} from "./grid.js" */
+/** @import {Grid} from "./charts/grid.js" */
 /** @import {State} from "./state.js" */
-import { ServerPanel } from "./agents.js";
+import { ServerPanel } from "./panels/agents.js";
 import { Api, ServerAway } from "./api.js";
-import { ChartCard, loadLibrary } from "./chart.js";
+import { ChartCard, loadLibrary } from "./charts/chart.js";
 import { byId, el } from "./dom.js";
 import { formatRange } from "./format.js";
-import { firstSample } from "./grid.js";
-import { Loader } from "./loader.js";
-import { hostLabel } from "./overview.js";
-import { OverviewSource } from "./overview_source.js";
-import { RangeControl } from "./range.js";
-import { Search } from "./search.js";
+import { firstSample } from "./charts/grid.js";
+import { Loader } from "./charts/loader.js";
+import { hostLabel } from "./overview/overview.js";
+import { OverviewSource } from "./overview/source.js";
+import { RangeControl } from "./panels/range.js";
+import { Search } from "./panels/search.js";
 import { defaults, formatFragment, isLive, parseFragment, pointsFor, toggleCounter, zoomTo } from "./state.js";
-import { StatusPanel } from "./status.js";
-import { Tree } from "./tree.js";
+import { StatusPanel } from "./panels/status.js";
+import { Tree } from "./panels/tree.js";
 
 /** How often an empty page looks whether something has come [ms]. */
 const EMPTY_PERIOD = 3000;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { append, bridged, closedOnly, firstSample, isolated, nearest, summary, times, usualStep } from "../../istat_server/ui/grid.js";
+import { append, bridged, closedOnly, firstSample, isolated, nearest, summary, times, usualStep } from "../../istat_server/ui/charts/grid.js";
 
 /** @param {number} start @param {(number | null)[]} values */
 const grid = (start, values, interval = 10) => ({

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { figures } from "../../istat_server/ui/agents.js";
-import { hostLabel, hostsOf, overviewCharts, plainCharts } from "../../istat_server/ui/overview.js";
+import { figures } from "../../istat_server/ui/panels/agents.js";
+import { hostLabel, hostsOf, overviewCharts, plainCharts } from "../../istat_server/ui/overview/overview.js";
 
 /** @param {...string} bases */
 const of = (...bases) => bases.map((base) => `${base}.host.h1`);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatSpan, problems, sections } from "../../istat_server/ui/status.js";
+import { formatSpan, problems, sections } from "../../istat_server/ui/panels/status.js";
 
 /** @param {string} text */
 const plain = (text) => text.replaceAll("\u00a0", " ");

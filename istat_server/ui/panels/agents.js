@@ -1,8 +1,8 @@
 /** The panel of senders and the status line at the foot: what the server says of itself. */
 
-/** @import {Agent, Api} from "./api.js" */
-import { byId, el } from "./dom.js";
-import { formatAge, formatDateTime, formatValue } from "./format.js";
+/** @import {Agent, Api} from "../api.js" */
+import { byId, el } from "../dom.js";
+import { formatAge, formatDateTime, formatValue } from "../format.js";
 
 /** Period of the status line [ms]. */
 const PERIOD = 10000;

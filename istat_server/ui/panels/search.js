@@ -1,7 +1,7 @@
 /** The search box: asks the server while one types and lists what it finds; arrows move, Enter picks. */
 
-/** @import {Name} from "./api.js" */
-import { el } from "./dom.js";
+/** @import {Name} from "../api.js" */
+import { el } from "../dom.js";
 
 /** Wait after the last key before asking [ms]. */
 const DEBOUNCE = 150;

@@ -4,12 +4,12 @@
  */
 
 /** @import {Grid, Series} from "./grid.js" */
-/** @import {Unit} from "./format.js" */
-import { el, iconButton } from "./dom.js";
-import { TIME_STEPS, axisSteps, formatDateTime, formatTime, formatValue, shortLabels, timeLabels, titleOf, unitOf } from "./format.js";
+/** @import {Unit} from "../format.js" */
+import { el, iconButton } from "../dom.js";
+import { TIME_STEPS, axisSteps, formatDateTime, formatTime, formatValue, shortLabels, timeLabels, titleOf, unitOf } from "../format.js";
 import { bridged, isolated, nearest, summary, times, usualStep } from "./grid.js";
 
-const VENDOR = "./vendor/uPlot.esm.js";
+const VENDOR = "../vendor/uPlot.esm.js";
 const HEIGHT = 200; // of the plot with its axes [px]
 const COLOURS = 8; // --series-1 ... of style.css
 /** A drag shorter than this is a click [px]. */

@@ -3,12 +3,12 @@
  * newest buckets. Tries again, ever more slowly, while the server is away. Knows no DOM but `document.hidden`.
  */
 
-/** @import {Api} from "./api.js" */
+/** @import {Api} from "../api.js" */
 /** @import {Grid} from "./grid.js" */
-/** @import {Range} from "./state.js" */
-import { Refused, ServerAway } from "./api.js";
+/** @import {Range} from "../state.js" */
+import { Refused, ServerAway } from "../api.js";
 import { append, closedOnly } from "./grid.js";
-import { windowOf } from "./state.js";
+import { windowOf } from "../state.js";
 
 /** Finest period of live updates [s]: the finest usual bucket. */
 const FINEST = 10;

@@ -1,6 +1,6 @@
 /** Asks the server what hosts there are and what they send, for the overview; remembers the answer's hosts. */
 
-/** @import {Api} from "./api.js" */
+/** @import {Api} from "../api.js" */
 import { hostLabel, hostsOf, overviewCharts, plainCharts } from "./overview.js";
 
 /** One counter that every agent sends, by order of likelihood: its hosts are the hosts. */

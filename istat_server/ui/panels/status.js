@@ -1,8 +1,8 @@
 /** The panel of the server's own figures: what it holds, writes, has still to do and has refused. */
 
-/** @import {Api} from "./api.js" */
-import { byId, el } from "./dom.js";
-import { formatValue } from "./format.js";
+/** @import {Api} from "../api.js" */
+import { byId, el } from "../dom.js";
+import { formatValue } from "../format.js";
 
 /** Period while the panel is open [ms]. */
 const PERIOD = 2000;

@@ -1,8 +1,8 @@
 /** The time range controls: presets, a step back and forward, and the dialog for any from-to. */
 
-/** @import {Range} from "./state.js" */
-import { byId, el } from "./dom.js";
-import { DEFAULT_PRESET, MIN_SPAN, PRESETS, shift, windowOf } from "./state.js";
+/** @import {Range} from "../state.js" */
+import { byId, el } from "../dom.js";
+import { DEFAULT_PRESET, MIN_SPAN, PRESETS, shift, windowOf } from "../state.js";
 
 /** How far "earlier" and "later" go, as a share of the span. */
 const STEP = 0.5;

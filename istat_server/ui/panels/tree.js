@@ -3,8 +3,8 @@
  * one stop for Tab, arrows move, right and left open and close, Enter or Space picks.
  */
 
-/** @import {Child} from "./api.js" */
-import { el, icon } from "./dom.js";
+/** @import {Child} from "../api.js" */
+import { el, icon } from "../dom.js";
 
 /** Children drawn at once; the rest comes on request, because a host list may hold thousands. */
 const PAGE = 200;
