@@ -1,6 +1,6 @@
 """Every error that istatd raises on purpose, each with the exit code of a command that ends by it.
 
-Two kinds of fault are kept apart: a peer's (`BadName`, `BadLine`, `BadQuery`: counted and answered, never
+Two kinds of fault are kept apart: a sender's (`BadName`, `BadLine`, `BadQuery`: counted and answered, never
 a traceback) and the operator's or the machine's (settings, store, plugins: told in one sentence).
 """
 
@@ -41,7 +41,7 @@ class BadName(IstatError):
 
 
 class BadLine(IstatError):
-    """A line of a peer that is no sample. `kind` is the name under which it is counted."""
+    """A line of a sender that is no sample. `kind` is the name under which it is counted."""
 
     exit_code = 81
 

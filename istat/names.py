@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-WIRE_NAME_ROOM = 1000       # [bytes] longest name taken from a peer, carets and tags included
+WIRE_NAME_ROOM = 1000       # [bytes] longest name taken from a sender, carets and tags included
 CARETS_ROOM = 64            # most pieces of one caret name: bounds what a single line can fan out to
 
 _CHANGED = {*range(33), *range(127, 256), *b"/:\\\"'"}

@@ -54,7 +54,7 @@ class ServerContext:
     """What plugins may use of the server.
 
     `tables` are the `[plugins.NAME]` tables of the settings file, `store` keeps `store.interface.Store`,
-    `intake.feed(view, start, end, peer)` takes whole lines (peers come from `roster`), `pump` gives
+    `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
     readable sources their turns.
     """
 

@@ -1,6 +1,6 @@
-"""What peers do wrong: counted by kind always, shown in the log now and then.
+"""What senders do wrong: counted by kind always, shown in the log now and then.
 
-A peer can send mistakes faster than any disk can take log lines, so the log gets a few a second in all,
+A sender can send mistakes faster than any disk can take log lines, so the log gets a few a second in all,
 cut and escaped; the counts miss nothing.
 """
 from __future__ import annotations
@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 
 from istat.clock import Clock
-from istat_server.roster import Peer
+from istat_server.roster import Sender
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ KINDS = {
 
 
 class Mistakes:
-    """Counts of peers' mistakes by kind, and the sampled log of them."""
+    """Counts of senders' mistakes by kind, and the sampled log of them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -64,21 +64,21 @@ class Mistakes:
         self._hidden = 0
         self.counts: dict[str, int] = dict.fromkeys(KINDS, 0)
 
-    def note(self, kind: str, line: bytes, peer: Peer | None = None) -> None:
-        """Count one mistake and perhaps log its text. `kind` must not come from a peer."""
+    def note(self, kind: str, line: bytes, sender: Sender | None = None) -> None:
+        """Count one mistake and perhaps log its text. `kind` must not come from a sender."""
         self.add(kind)
-        self.show(kind, line, peer)
+        self.show(kind, line, sender)
 
     def add(self, kind: str, count: int = 1) -> None:
         """Count mistakes whose text is not at hand."""
         self.counts[kind] = self.counts.get(kind, 0) + count
 
-    def show(self, kind: str, line: bytes, peer: Peer | None = None) -> None:
+    def show(self, kind: str, line: bytes, sender: Sender | None = None) -> None:
         """Log the text of a mistake that is counted already, if the rate limit lets it."""
         if not self._may_log():
             self._hidden += 1
             return
-        source = f"{peer.transport} {peer.address}" if peer is not None else "unknown peer"
+        source = f"{sender.transport} {sender.address}" if sender is not None else "unknown sender"
         more = f" ({self._hidden} more not shown)" if self._hidden else ""
         self._hidden = 0
         log.warning("%s from %s: %s%s", kind, source, escaped(line), more)
@@ -95,6 +95,6 @@ class Mistakes:
 
 
 def escaped(line: bytes) -> str:
-    """A peer's bytes as printable ASCII, at most `SHOWN_BYTES` of them."""
+    """A sender's bytes as printable ASCII, at most `SHOWN_BYTES` of them."""
     shown = repr(bytes(line[:SHOWN_BYTES]))[1:]
     return shown if len(line) <= SHOWN_BYTES else f"{shown}... ({len(line)} bytes)"

@@ -1,6 +1,6 @@
-"""Who sends us samples: one `Peer` per TCP connection and per UDP sender, and the bounded list of them.
+"""Who sends us samples: one `Sender` per TCP connection and per UDP sender, and the bounded list of them.
 
-It does not know sockets, and it trusts nothing that a peer says about itself: metadata is shown, cut to
+It does not know sockets, and it trusts nothing that a sender says about itself: metadata is shown, cut to
 size, and decides nothing.
 """
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from istat.clock import Clock
 
-# What one peer may tell about itself: keys, and bytes of a key or a value (istatd had no bound).
+# What one sender may tell about itself: keys, and bytes of a key or a value (istatd had no bound).
 METADATA_KEYS = 32
 METADATA_BYTES = 256
 # Peers kept in all, the gone ones included.
@@ -20,11 +20,11 @@ ROSTER_LIMIT = 10_000
 # A UDP sender counts as online this long after its last datagram [s]: agents introduce themselves every
 # 60 s, so two introductions may be lost.
 UDP_ONLINE_SECONDS = 150.0
-# A peer that is gone is forgotten after this time [s] (istatd's figure: 25 hours).
+# A sender that is gone is forgotten after this time [s] (istatd's figure: 25 hours).
 FORGET_SECONDS = 90_000.0
 
 
-class Peer:
+class Sender:
     """One sender of samples.
 
     `address` is `host:port` (an IPv6 host in brackets), times are Unix seconds.
@@ -54,12 +54,12 @@ class Peer:
         return True
 
     def seen(self, now: float, size: int) -> None:
-        """`size` bytes came from this peer at time `now`."""
+        """`size` bytes came from this sender at time `now`."""
         self.last_seen = now
         self.bytes += size
 
     def online(self, now: float) -> bool:
-        """Whether the peer is there: its connection is open, or its last datagram is recent."""
+        """Whether the sender is there: its connection is open, or its last datagram is recent."""
         if self.transport == "udp":
             return now - self.last_seen <= UDP_ONLINE_SECONDS
         return self.connected
@@ -72,86 +72,86 @@ class Peer:
 
 
 class Roster:
-    """The list of peers, at most `limit`; when it is full, those gone longest make place.
+    """The list of senders, at most `limit`; when it is full, those gone longest make place.
 
-    When all are online, newcomers are served but not listed (UDP senders then share one peer, so that
+    When all are online, newcomers are served but not listed (UDP senders then share one sender, so that
     forged addresses cannot push real agents out). `unlisted` counts them.
     """
 
     def __init__(self, clock: Clock, limit: int = ROSTER_LIMIT) -> None:
         self._clock = clock
         self._limit = limit
-        self._open: dict[Peer, None] = {}
-        self._gone: OrderedDict[Peer, None] = OrderedDict()     # longest gone first
-        self._senders: OrderedDict[bytes, Peer] = OrderedDict()     # longest silent first
-        self._others = Peer("udp", "(other senders)", clock.now())
+        self._open: dict[Sender, None] = {}
+        self._gone: OrderedDict[Sender, None] = OrderedDict()     # longest gone first
+        self._udp: OrderedDict[bytes, Sender] = OrderedDict()     # longest silent first
+        self._others = Sender("udp", "(other senders)", clock.now())
         self.unlisted = 0
 
     def __len__(self) -> int:
-        return len(self._open) + len(self._gone) + len(self._senders)
+        return len(self._open) + len(self._gone) + len(self._udp)
 
     def now(self) -> float:
-        """The time that peers' `last_seen` is told in, Unix seconds."""
+        """The time that senders' `last_seen` is told in, Unix seconds."""
         return self._clock.now()
 
-    def connected(self, transport: str, address: str) -> Peer:
+    def connected(self, transport: str, address: str) -> Sender:
         """A connection was opened; give the result back to `disconnected` when it ends."""
         now = self._clock.now()
-        peer = Peer(transport, address, now)
+        sender = Sender(transport, address, now)
         if self._make_place(now):
-            self._open[peer] = None
+            self._open[sender] = None
         else:
             self.unlisted += 1
-        return peer
+        return sender
 
-    def disconnected(self, peer: Peer) -> None:
-        """The connection of this peer has ended."""
-        peer.connected = False
-        if peer in self._open:
-            del self._open[peer]
-            self._gone[peer] = None
+    def disconnected(self, sender: Sender) -> None:
+        """The connection of this sender has ended."""
+        sender.connected = False
+        if sender in self._open:
+            del self._open[sender]
+            self._gone[sender] = None
 
-    def sender(self, key: bytes, size: int) -> Peer:
-        """The peer behind a UDP sender's key (kernels.udp), which has just sent `size` bytes."""
+    def from_udp(self, key: bytes, size: int) -> Sender:
+        """The sender behind a UDP sender's key (kernels.udp), which has just sent `size` bytes."""
         now = self._clock.now()
-        peer = self._senders.get(key)
-        if peer is None:
-            peer = self._new_sender(key, now)
+        sender = self._udp.get(key)
+        if sender is None:
+            sender = self._new_udp(key, now)
         else:
-            self._senders.move_to_end(key)
-        peer.seen(now, size)
-        return peer
+            self._udp.move_to_end(key)
+        sender.seen(now, size)
+        return sender
 
     def online(self) -> int:
-        """How many listed peers are online."""
+        """How many listed senders are online."""
         now = self._clock.now()
-        return len(self._open) + sum(peer.online(now) for peer in self._senders.values())
+        return len(self._open) + sum(sender.online(now) for sender in self._udp.values())
 
     def agents(self) -> list[dict[str, object]]:
         """The rows of `/api/v1/agents`: online ones and the most recently seen first."""
         now = self._clock.now()
-        return [{"name": peer.name, "address": peer.address, "version": peer.metadata.get("version"),
-                 "last_seen": peer.last_seen, "online": peer.online(now), "transport": peer.transport,
-                 "bytes": peer.bytes, "metadata": dict(peer.metadata)} for peer in self._shown(now)]
+        return [{"name": sender.name, "address": sender.address, "version": sender.metadata.get("version"),
+                 "last_seen": sender.last_seen, "online": sender.online(now), "transport": sender.transport,
+                 "bytes": sender.bytes, "metadata": dict(sender.metadata)} for sender in self._shown(now)]
 
     def istatd_agents(self) -> list[dict[str, object]]:
         """The rows of istatd's `/?a=*`, without its wrapping: metadata, and keys that begin with `_`."""
         now = self._clock.now()
         rows = []
-        for peer in self._shown(now):
-            row: dict[str, object] = dict(peer.metadata)
-            row.update(_peer=peer.address, _online=peer.online(now), _connected=_iso(peer.first_seen),
-                       _idle=max(0, int(now - peer.last_seen)))
+        for sender in self._shown(now):
+            row: dict[str, object] = dict(sender.metadata)
+            row.update(_peer=sender.address, _online=sender.online(now), _connected=_iso(sender.first_seen),
+                       _idle=max(0, int(now - sender.last_seen)))
             rows.append(row)
         return rows
 
-    def _new_sender(self, key: bytes, now: float) -> Peer:
+    def _new_udp(self, key: bytes, now: float) -> Sender:
         if not self._make_place(now):
             self.unlisted += 1
             return self._others
-        peer = Peer("udp", address_of(key), now)
-        self._senders[key] = peer
-        return peer
+        sender = Sender("udp", address_of(key), now)
+        self._udp[key] = sender
+        return sender
 
     def _make_place(self, now: float) -> bool:
         if len(self) < self._limit:
@@ -159,39 +159,39 @@ class Roster:
         if self._gone:
             self._gone.popitem(last=False)
             return True
-        if self._senders:
-            key, longest_silent = next(iter(self._senders.items()))
+        if self._udp:
+            key, longest_silent = next(iter(self._udp.items()))
             if not longest_silent.online(now):
-                del self._senders[key]
+                del self._udp[key]
                 return True
         return False
 
-    def _shown(self, now: float) -> list[Peer]:
-        """All peers worth showing. A machine that came back (same host and name) hides its gone selves, and an agent
+    def _shown(self, now: float) -> list[Sender]:
+        """All senders worth showing. A machine that came back (same host and name) hides its gone selves, and an agent
         that was started again the one before, whose datagrams ended before its own began."""
         self._forget(now)
-        peers = sorted(self._everyone(), key=lambda peer: (not peer.online(now), -peer.last_seen))
+        senders = sorted(self._everyone(), key=lambda sender: (not sender.online(now), -sender.last_seen))
         known: dict[tuple[str, str], float] = {}    # -> when the one shown was first seen
         shown = []
-        for peer in peers:
-            identity = (peer.address.rpartition(":")[0], peer.name)
-            followed = "agent" in peer.metadata and peer.transport == "udp" and \
-                peer.last_seen <= known.get(identity, peer.first_seen)
-            if identity not in known or (peer.online(now) and not followed):
-                shown.append(peer)
-            known.setdefault(identity, peer.first_seen)
+        for sender in senders:
+            identity = (sender.address.rpartition(":")[0], sender.name)
+            followed = "agent" in sender.metadata and sender.transport == "udp" and \
+                sender.last_seen <= known.get(identity, sender.first_seen)
+            if identity not in known or (sender.online(now) and not followed):
+                shown.append(sender)
+            known.setdefault(identity, sender.first_seen)
         return shown
 
-    def _everyone(self) -> Iterable[Peer]:
+    def _everyone(self) -> Iterable[Sender]:
         yield from self._open
         yield from self._gone
-        yield from self._senders.values()
+        yield from self._udp.values()
 
     def _forget(self, now: float) -> None:
         while self._gone and now - next(iter(self._gone)).last_seen > FORGET_SECONDS:
             self._gone.popitem(last=False)
-        while self._senders and now - next(iter(self._senders.values())).last_seen > FORGET_SECONDS:
-            self._senders.popitem(last=False)
+        while self._udp and now - next(iter(self._udp.values())).last_seen > FORGET_SECONDS:
+            self._udp.popitem(last=False)
 
 
 def address_of(key: bytes) -> str:

@@ -97,7 +97,7 @@ METRICS: tuple[Metric, ...] = (
         ("store.rows_in_memory", "rows", "rows of the head that are in no StatFile yet"),
         ("store.memory", "bytes", "held by names, routes and the head"),
         ("statserver.connected", "connections", "TCP connections for samples open now"),
-        ("statserver.agents", "peers", "peers online now, TCP and UDP"),
+        ("statserver.agents", "senders", "senders online now, TCP and UDP"),
         ("http.current", "requests", "HTTP requests in progress"),
         ("hub.lag", "seconds", "longest time the event loop kept a due task waiting, in the last 10 to 20 s"),
         ("app.memory.vmsize", "bytes", "virtual memory of the process"),

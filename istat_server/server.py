@@ -30,7 +30,7 @@ from istat_server.http.app import make_app
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
 from istat_server.mistakes import KINDS, Mistakes
-from istat_server.roster import Peer, Roster
+from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, SelfMetrics
 from istat_server.sockets import StatSockets
 from istat_server.store.files.reserve import FULL
@@ -85,7 +85,7 @@ class Server:
         self._ids_at_start = 0
         self._rate = Rate(SystemClock())
         self._lag = self._lag_before = 0.0      # longest in this and in the last interval of self-metrics [s]
-        self._self = Peer("self", "istatd", clock.now())
+        self._self = Sender("self", "istatd", clock.now())
 
     def open(self) -> None:
         """Open the store and build what hangs on it. StoreError and its kinds say what is wrong."""

@@ -11,7 +11,7 @@ from falcon.testing import Result, TestClient
 
 from istat.clock import FakeClock
 from istat.retention import Ladder
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.hookspecs import ServerContext, hookimpl, plugin_manager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -22,3 +23,13 @@ def kernels(request: pytest.FixtureRequest) -> Iterator[Implementation]:
     if request.param == "native" and native_missing():
         pytest.skip(f"native kernels not built: {', '.join(native_missing())}")
     yield implementation(request.param)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """What a daemon's main sets up for its log ends with the test: its stream is closed by then."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)

@@ -10,7 +10,7 @@ import pytest
 from istat.clock import FakeClock
 from istat.kernels import lines
 from istat_server.mistakes import KINDS, LINES_AT_ONCE, Mistakes
-from istat_server.roster import Peer
+from istat_server.roster import Sender
 from istat_server.server import REFUSALS
 from istat_server.store.names.catalogue import Learned
 
@@ -20,14 +20,14 @@ ROOT = Path(__file__).parents[1]
 def test_all_are_counted_and_a_few_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     mistakes = Mistakes(clock)
-    peer = Peer("tcp", "10.0.0.7:99", 0)
+    sender = Sender("tcp", "10.0.0.7:99", 0)
     with caplog.at_level(logging.WARNING):
         for _ in range(1000):
-            mistakes.note("bad_number", b"x abc\x1b[31m", peer)
+            mistakes.note("bad_number", b"x abc\x1b[31m", sender)
         assert len(caplog.records) == LINES_AT_ONCE
         assert caplog.messages[0] == "bad_number from tcp 10.0.0.7:99: 'x abc\\x1b[31m'"
         clock.advance(1)
-        mistakes.note("bad_number", b"again", peer)
+        mistakes.note("bad_number", b"again", sender)
     assert caplog.messages[-1] == "bad_number from tcp 10.0.0.7:99: 'again' (990 more not shown)"
     assert mistakes.counts["bad_number"] == 1001
 
@@ -35,7 +35,7 @@ def test_all_are_counted_and_a_few_are_logged(caplog: pytest.LogCaptureFixture) 
 def test_long_lines_are_cut(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         Mistakes(FakeClock()).note("long_line", b"x" * 70_000)
-    assert caplog.messages == ["long_line from unknown peer: '" + "x" * 200 + "'... (70000 bytes)"]
+    assert caplog.messages == ["long_line from unknown sender: '" + "x" * 200 + "'... (70000 bytes)"]
 
 
 def test_every_kind_is_explained_with_what_to_do() -> None:

@@ -1,4 +1,4 @@
-"""The list of peers: what it shows, what it bounds, whom it forgets first."""
+"""The list of senders: what it shows, what it bounds, whom it forgets first."""
 from __future__ import annotations
 
 from istat.clock import FakeClock
@@ -19,9 +19,9 @@ def test_addresses_of_senders() -> None:
 def test_an_agent_is_shown_by_what_it_says_about_itself() -> None:
     clock = FakeClock(1_700_000_000)
     roster = Roster(clock)
-    peer = roster.sender(V4, 100)
-    peer.meta(b"#hostname", b" db1 ")
-    peer.meta("version", "0.1")
+    sender = roster.from_udp(V4, 100)
+    sender.meta(b"#hostname", b" db1 ")
+    sender.meta("version", "0.1")
     clock.advance(20)
     assert roster.agents() == [{
         "name": "db1", "address": "10.0.0.7:8111", "version": "0.1", "last_seen": 1_700_000_000.0,
@@ -35,24 +35,24 @@ def test_an_agent_is_shown_by_what_it_says_about_itself() -> None:
 
 
 def test_metadata_is_bounded() -> None:
-    peer = Roster(FakeClock()).connected("tcp", "10.0.0.7:1")
+    sender = Roster(FakeClock()).connected("tcp", "10.0.0.7:1")
     for i in range(METADATA_KEYS):
-        assert peer.meta(f"key{i}", "value")
-    assert not peer.meta("one more", "value")
-    assert peer.meta("key0", "newer")
-    assert not peer.meta("key1", "x" * 257)
-    assert (peer.metadata["key0"], peer.metadata["key1"], peer.metadata_refused) == ("newer", "value", 2)
+        assert sender.meta(f"key{i}", "value")
+    assert not sender.meta("one more", "value")
+    assert sender.meta("key0", "newer")
+    assert not sender.meta("key1", "x" * 257)
+    assert (sender.metadata["key0"], sender.metadata["key1"], sender.metadata_refused) == ("newer", "value", 2)
 
 
 def test_a_host_that_came_back_hides_its_gone_selves() -> None:
     clock = FakeClock(1000)
     roster = Roster(clock)
     for port in (1, 2, 3):
-        peer = roster.connected("tcp", f"10.0.0.7:{port}")
-        peer.meta("hostname", "web1")
+        sender = roster.connected("tcp", f"10.0.0.7:{port}")
+        sender.meta("hostname", "web1")
         clock.advance(10)
         if port < 3:
-            roster.disconnected(peer)
+            roster.disconnected(sender)
     assert [(row["address"], row["online"]) for row in roster.agents()] == [("10.0.0.7:3", True)]
 
 
@@ -60,7 +60,7 @@ def test_an_agent_that_was_started_again_is_shown_once() -> None:
     clock = FakeClock(1000)
     roster = Roster(clock)
     for port in (1, 2, 3):
-        roster.sender(key(port), 100).meta("agent", "web1")
+        roster.from_udp(key(port), 100).meta("agent", "web1")
         clock.advance(10)
     assert [row["address"] for row in roster.agents()] == ["10.0.0.7:3"]
 
@@ -69,7 +69,7 @@ def test_two_agents_of_one_name_that_both_send_are_both_shown() -> None:
     clock = FakeClock(1000)
     roster = Roster(clock)
     for port in (1, 2, 1, 2):
-        roster.sender(key(port), 100).meta("agent", "web1")
+        roster.from_udp(key(port), 100).meta("agent", "web1")
         clock.advance(10)
     assert [row["address"] for row in roster.agents()] == ["10.0.0.7:2", "10.0.0.7:1"]
 
@@ -80,14 +80,14 @@ def test_the_longest_gone_make_place_and_the_online_ones_stay() -> None:
     stays = roster.connected("tcp", "10.0.0.1:1")
     for host in (2, 3):
         roster.disconnected(roster.connected("tcp", f"10.0.0.{host}:1"))
-    roster.sender(key(1), 5)
+    roster.from_udp(key(1), 5)
     assert {row["address"] for row in roster.agents()} == {"10.0.0.1:1", "10.0.0.3:1", "10.0.0.7:1"}
-    roster.sender(key(2), 5)
-    shared = roster.sender(key(3), 5)
+    roster.from_udp(key(2), 5)
+    shared = roster.from_udp(key(3), 5)
     assert shared.address == "(other senders)"
     assert (len(roster), roster.unlisted) == (3, 1)
     clock.advance(200)      # UDP senders are offline by now, the connection is not
-    assert roster.sender(key(3), 5).address == "10.0.0.7:3"
+    assert roster.from_udp(key(3), 5).address == "10.0.0.7:3"
     assert stays.connected
     assert "10.0.0.1:1" in {row["address"] for row in roster.agents()}
 
@@ -96,7 +96,7 @@ def test_gone_peers_are_forgotten_after_a_day() -> None:
     clock = FakeClock(1000)
     roster = Roster(clock)
     roster.disconnected(roster.connected("tcp", "10.0.0.1:1"))
-    roster.sender(V4, 1)
+    roster.from_udp(V4, 1)
     clock.advance(90_001)
     assert roster.agents() == []
     assert len(roster) == 0

@@ -11,7 +11,7 @@ from gevent.event import Event
 from istat import __version__
 from istat.clock import FakeClock
 from istat.kernels import IMPLEMENTATION
-from istat.settings import Values
+from istat.settings.declaration import Values
 from istat_server import server as assembly
 from istat_server.options import DECLARATION
 from istat_server.sockets import StatSockets

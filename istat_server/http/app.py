@@ -15,11 +15,11 @@ import falcon
 
 from istat.clock import Clock
 from istat_server.http.admin import Admin, AdminToken
+from istat_server.http.api import Api, Status
 from istat_server.http.changes import Changes
 from istat_server.http.errors import add_handlers, refuse
 from istat_server.http.istatd import Istatd
 from istat_server.http.limits import LIMITS, HttpLimits
-from istat_server.http.native import Native, Status
 from istat_server.http.prometheus import Prometheus
 from istat_server.http.ui import Page
 from istat_server.store.interface import Store
@@ -40,20 +40,20 @@ class Route:
 ROUTES = (
     Route("/", "root", {"GET": "get_root"}, "the page; `?q=PATTERN` lists names, `?a=*` lists agents"),
     Route("/favicon.ico", "page", {"GET": "get_icon"}, "the page's icon"),
-    Route("/health", "native", {"GET": "get_health"}, "200 once the store is open"),
+    Route("/health", "api", {"GET": "get_health"}, "200 once the store is open"),
     Route("/metrics", "prometheus", {"GET": "get_metrics"}, "the server's own metrics for Prometheus"),
     Route(
         "/api/v1/series",
-        "native",
+        "api",
         {"GET": "get_series", "POST": "post_series"},
         "columns of several counters on one grid of times",
         "name=a",
     ),
-    Route("/api/v1/names", "native", {"GET": "get_names"}, "counters whose names fit a pattern"),
-    Route("/api/v1/children", "native", {"GET": "get_children"}, "the components below a dotted prefix"),
-    Route("/api/v1/search", "native", {"GET": "get_search"}, "counters whose names hold all words"),
-    Route("/api/v1/agents", "native", {"GET": "get_agents"}, "who sent what"),
-    Route("/api/v1/status", "native", {"GET": "get_status"}, "the server's figures"),
+    Route("/api/v1/names", "api", {"GET": "get_names"}, "counters whose names fit a pattern"),
+    Route("/api/v1/children", "api", {"GET": "get_children"}, "the components below a dotted prefix"),
+    Route("/api/v1/search", "api", {"GET": "get_search"}, "counters whose names hold all words"),
+    Route("/api/v1/agents", "api", {"GET": "get_agents"}, "who sent what"),
+    Route("/api/v1/status", "api", {"GET": "get_status"}, "the server's figures"),
     Route("/api/v1/delete", "changes", {"POST": "delete"}, "delete counters; a dry run unless confirmed (token)"),
     Route("/api/v1/undelete", "changes", {"POST": "undelete"}, "undo deletes (token)"),
     Route("/api/v1/deleted", "changes", {"GET": "get_deleted"}, "deleted counters that are not gone yet (token)"),
@@ -71,7 +71,7 @@ SINKS = (
 
 
 class Agents(Protocol):
-    """Who sent what: the roster of peers."""
+    """Who sent what: the roster of senders."""
 
     def agents(self) -> list[dict[str, object]]:
         """Rows of /api/v1/agents."""
@@ -126,7 +126,7 @@ def make_app(
     families = {
         "admin": Admin(store, token, clock),
         "changes": Changes(store, token, limits),
-        "native": Native(store, status, agents.agents, clock, limits),
+        "api": Api(store, status, agents.agents, clock, limits),
         "prometheus": Prometheus(metrics.prometheus),
         "page": page,
         "root": Root(istatd, page),

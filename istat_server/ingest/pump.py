@@ -1,6 +1,6 @@
 """Bounded work: sockets that have something to read take turns, a few milliseconds at a time.
 
-A `Source` is put in with `ready` when its socket is readable; `work` then does one bounded step of it, and feeds
+A `Readable` is put in with `ready` when its socket is readable; `work` then does one bounded step of it, and feeds
 what it has read through `Pump.feed`.
 Between slices the hub runs, so HTTP stays live however much comes in. A source that has just been emptied
 although it is busy *rests* for some milliseconds: a thousand small datagrams are then one wake-up of the
@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import Event
 
-from istat_server.roster import Peer
+from istat_server.roster import Sender
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,11 @@ class Outcome(enum.Enum):
 class Feeder(Protocol):
     """What a listener wants of the intake."""
 
-    def feed(self, view: memoryview, start: int, end: int, peer: Peer) -> int:
+    def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """Take the whole lines of view[start:end]; how many bytes those were."""
 
 
-class Source(Protocol):
+class Readable(Protocol):
     """Something readable, as a listener gives it to the pump."""
 
     def work(self) -> Outcome:
@@ -71,14 +71,14 @@ class Pump:
         """on_error: told of exceptions that escaped from a source, which is then closed."""
         self._on_error = on_error
         self._monotonic = monotonic
-        self._ready: deque[Source] = deque()
-        self._resting: list[Source] = []
+        self._ready: deque[Readable] = deque()
+        self._resting: list[Readable] = []
         self._timer: Any = None
         self._wake = Event()
         self._greenlet: gevent.Greenlet | None = None
         self._slice_began = 0.0
 
-    def ready(self, source: Source) -> None:
+    def ready(self, source: Readable) -> None:
         """The source has something to read. Its own watcher must be off until `watch` is called."""
         self._ready.append(source)
         self._wake.set()
@@ -94,14 +94,14 @@ class Pump:
             self._wake.set()
             greenlet.join()
 
-    def feed(self, intake: Feeder, view: memoryview, start: int, end: int, peer: Peer) -> int:
+    def feed(self, intake: Feeder, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """Give the whole lines of view[start:end] to the intake, with turns of the hub in between; how many
         bytes those were. Whoever calls must bear that other greenlets run meanwhile."""
         at = start
         while at < end:
-            used = intake.feed(view, at, min(at + PORTION_BYTES, end), peer)
+            used = intake.feed(view, at, min(at + PORTION_BYTES, end), sender)
             if not used and end - at > PORTION_BYTES:       # one line that is longer than a portion
-                used = intake.feed(view, at, end, peer)
+                used = intake.feed(view, at, end, sender)
             if not used:
                 break
             at += used
@@ -119,9 +119,13 @@ class Pump:
         self._timer = None
         resting, self._resting = self._resting, []
         for source in resting:
-            source.watch()
+            try:
+                source.watch()
+            except Exception as error:  # noqa: BLE001 - one bad source must not end the others
+                self._on_error("a listener", error)
+                self._close(source)
 
-    def _step(self, source: Source) -> None:
+    def _step(self, source: Readable) -> None:
         try:
             outcome = source.work()
             if outcome is Outcome.MORE:
@@ -132,9 +136,15 @@ class Pump:
                 source.watch()
         except Exception as error:  # noqa: BLE001 - one bad source must not end the others
             self._on_error("a listener", error)
-            source.close()
+            self._close(source)
 
-    def _rest(self, source: Source) -> None:
+    def _close(self, source: Readable) -> None:
+        try:
+            source.close()
+        except Exception as error:  # noqa: BLE001 - nor may its end
+            self._on_error("the end of a listener", error)
+
+    def _rest(self, source: Readable) -> None:
         self._resting.append(source)
         if self._timer is None:
             # A libev timer that has fired would fire at once when started again, hence a new one each time.

@@ -16,7 +16,7 @@ import gevent
 
 from istat_server.ingest.pump import Feeder, Outcome, Pump
 from istat_server.mistakes import Mistakes
-from istat_server.roster import Peer, Roster
+from istat_server.roster import Roster, Sender
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class TcpInput:
         if connection in self.connections:
             self.connections.remove(connection)
             self.disconnects += 1
-            self.roster.disconnected(connection.peer)
+            self.roster.disconnected(connection.sender)
 
     def _accept(self, sock: socket.socket) -> None:
         for _ in range(ACCEPTS):
@@ -138,10 +138,10 @@ class TcpInput:
 class Connection:
     """One accepted connection: a pump's source."""
 
-    __slots__ = ("peer", "_input", "_socket", "_watcher", "_tail", "_skipping", "_read_at", "__weakref__")
+    __slots__ = ("sender", "_input", "_socket", "_watcher", "_tail", "_skipping", "_read_at", "__weakref__")
 
-    def __init__(self, owner: TcpInput, sock: socket.socket, peer: Peer) -> None:
-        self.peer = peer
+    def __init__(self, owner: TcpInput, sock: socket.socket, sender: Sender) -> None:
+        self.sender = sender
         self._input = owner
         self._socket = sock
         self._watcher: Any = gevent.get_hub().loop.io(sock.fileno(), 1)
@@ -150,12 +150,12 @@ class Connection:
         self._read_at = float("-inf")
 
     def watch(self) -> None:
-        """See pump.Source.watch. A connection may have been closed while it rested."""
+        """See pump.Readable.watch. A connection may have been closed while it rested."""
         if self._watcher is not None:
             self._watcher.start(self._readable)
 
     def work(self) -> Outcome:
-        """See pump.Source.work: one read."""
+        """See pump.Readable.work: one read."""
         if self._watcher is None:
             return Outcome.CLOSED
         held = len(self._tail)
@@ -163,7 +163,7 @@ class Connection:
             size = self._socket.recv_into(self._input.view[held:held + READ_BYTES])
         except (BlockingIOError, InterruptedError):
             return Outcome.EMPTY
-        except OSError:     # reset by the peer: the same as an end, and not our fault
+        except OSError:     # reset by the sender: the same as an end, and not our fault
             size = 0
         if size == 0:
             self.close()
@@ -187,11 +187,11 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """See pump.Source.close. An unfinished last line is a mistake of the peer's."""
+        """See pump.Readable.close. An unfinished last line is a mistake of the sender's."""
         if self._watcher is None:
             return
         if self._tail:
-            self._input.mistakes.note("incomplete", self._tail, self.peer)
+            self._input.mistakes.note("incomplete", self._tail, self.sender)
             self._tail = b""
         self._watcher.stop()
         self._watcher.close()
@@ -214,7 +214,7 @@ class Connection:
         owner = self._input
         end = held + size
         owner.received += size
-        self.peer.seen(owner.roster.now(), size)
+        self.sender.seen(owner.roster.now(), size)
         if held:
             owner.buffer[:held] = self._tail
         start = 0
@@ -225,14 +225,14 @@ class Connection:
         if self._skipping:
             return
         if line_end >= 0:       # without one there is nothing new to parse
-            start += owner.pump.feed(owner.intake, owner.view, start, end, self.peer)
+            start += owner.pump.feed(owner.intake, owner.view, start, end, self.sender)
         self._keep(start, end)
 
     def _keep(self, start: int, end: int) -> None:
         """Remember the unfinished line buffer[start:end], or drop it when it is too long already."""
         owner = self._input
         if end - start > owner.max_line:
-            owner.mistakes.note("long_line", bytes(owner.view[start:end]), self.peer)
+            owner.mistakes.note("long_line", bytes(owner.view[start:end]), self.sender)
             self._skipping = True
             start = end
         self._tail = bytes(owner.view[start:end])

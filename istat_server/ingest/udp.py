@@ -73,19 +73,19 @@ class UdpReader:
         self._closed = False
 
     def watch(self) -> None:
-        """See pump.Source.watch."""
+        """See pump.Readable.watch."""
         if not self._closed:
             self._watcher.start(self._readable)
 
     def work(self) -> Outcome:
-        """See pump.Source.work: one batch of datagrams."""
+        """See pump.Readable.work: one batch of datagrams."""
         receiver = self.receiver
         truncated, unterminated = receiver.truncated, receiver.unterminated
         self.drains += 1
         taken = receiver.drain()
-        for start, end, sender, _ in receiver.runs:
-            peer = self._roster.sender(sender, end - start)
-            self._pump.feed(self._intake, receiver.buffer, start, end, peer)
+        for start, end, key, _ in receiver.runs:
+            sender = self._roster.from_udp(key, end - start)
+            self._pump.feed(self._intake, receiver.buffer, start, end, sender)
         if receiver.refused:
             self._note_refused(receiver.truncated - truncated, receiver.unterminated - unterminated)
         if taken == BATCH:
@@ -103,7 +103,7 @@ class UdpReader:
         self._socket.close()
 
     def close(self) -> None:
-        """See pump.Source.close. A port is not given up for one fault: listen on."""
+        """See pump.Readable.close. A port is not given up for one fault: listen on."""
         self.watch()
 
     def _readable(self) -> None:
@@ -114,4 +114,4 @@ class UdpReader:
         self._mistakes.add("truncated", truncated)
         self._mistakes.add("unterminated", unterminated)
         for reason, sender, shown in self.receiver.refused:
-            self._mistakes.show(reason, shown, self._roster.sender(sender, 0))
+            self._mistakes.show(reason, shown, self._roster.from_udp(sender, 0))

@@ -40,19 +40,19 @@ class Grid:
         return self.start + self.points * self.interval
 
 
-class Held(NamedTuple):
+class Reach(NamedTuple):
     """The levels of some counters, and the finest of these that misses nothing of what is asked."""
 
     ladder: Ladder
     finest: int = 0
 
 
-def covering_level(held: Held, start: int, now: int) -> int:
+def covering_level(reach: Reach, start: int, now: int) -> int:
     """The finest level that has what came since `start`, by its retention; the coarsest when none does."""
-    for index, level in enumerate(held.ladder.levels[held.finest:], held.finest):
+    for index, level in enumerate(reach.ladder.levels[reach.finest:], reach.finest):
         if start >= now - level.keep:
             return index
-    return len(held.ladder.levels) - 1
+    return len(reach.ladder.levels) - 1
 
 
 def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int, int]:
@@ -83,13 +83,13 @@ def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int,
     return start - start % target, _up(end, target), target
 
 
-def fit(kinds: Collection[Held], start: int, end: int, points: int, now: int) -> Grid:
+def fit(kinds: Collection[Reach], start: int, end: int, points: int, now: int) -> Grid:
     """Our grid for [start, end): at most `points` cells, one more where the range is not aligned.
 
     The interval is a multiple of a level's of each ladder that divides a day, or whole days.
     """
     wanted = max(1, -(-(end - start) // points))
-    return fit_intervals([_served(held, start, wanted, now) for held in kinds], start, end, points)
+    return fit_intervals([_served(reach, start, wanted, now) for reach in kinds], start, end, points)
 
 
 def fit_intervals(intervals: Iterable[int], start: int, end: int, points: int) -> Grid:
@@ -99,20 +99,20 @@ def fit_intervals(intervals: Iterable[int], start: int, end: int, points: int) -
     return Grid(first, interval, (_up(end, interval) - first) // interval)
 
 
-def _served(held: Held, start: int, wanted: int, now: int) -> int:
+def _served(reach: Reach, start: int, wanted: int, now: int) -> int:
     """The interval of a ladder's level that serves cells of `wanted` seconds."""
-    ladder, level = held.ladder, covering_level(held, start, now)
+    ladder, level = reach.ladder, covering_level(reach, start, now)
     while level + 1 < len(ladder.levels) and ladder.levels[level + 1].interval <= wanted:
         level += 1
     return ladder.levels[level].interval
 
 
-def level_for(held: Held, grid: Grid, start: int, now: int) -> int:
+def level_for(reach: Reach, grid: Grid, start: int, now: int) -> int:
     """The level to fill a grid from that was made with this ladder: the coarsest that its cells are made up of
     (the least to read); when all that cover `start` are coarser, the finest of those."""
-    level = covering_level(held, start, now)
-    coarser = range(level + 1, len(held.ladder.levels))
-    fitting = (index for index in coarser if grid.interval % held.ladder.levels[index].interval == 0)
+    level = covering_level(reach, start, now)
+    coarser = range(level + 1, len(reach.ladder.levels))
+    fitting = (index for index in coarser if grid.interval % reach.ladder.levels[index].interval == 0)
     return max(fitting, default=level)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from istat.errors import BadQuery
 from istat.kernels import columns
 from istat.retention import Ladder, Level
-from istat_server.query.reduce import Grid, Held, covering_level, fit, fit_intervals, level_for, normalise, to_grid
+from istat_server.query.reduce import Grid, Reach, covering_level, fit, fit_intervals, level_for, normalise, to_grid
 from istat_server.store.interface import Counter, Kind, Store
 
 if TYPE_CHECKING:
@@ -95,21 +95,21 @@ def _at_level(
     between: Callable[[], None], named: str,
 ) -> tuple[Grid, dict[int, Columns]]:  # fmt: skip
     """The buckets of a level by its name."""
-    families = _by_levels(store, counters)
-    levels = {held: _named_level(held.ladder, named) for held in families or [Held(store.ladder)]}
-    intervals = [held.ladder.stored[level].interval for held, level in levels.items() if level is not None]
+    reaches = _by_levels(store, counters)
+    levels = {reach: _named_level(reach.ladder, named) for reach in reaches or [Reach(store.ladder)]}
+    intervals = [reach.ladder.stored[level].interval for reach, level in levels.items() if level is not None]
     if not intervals:
         raise BadQuery(f"none of these counters has a level called {named!r}")
     grid = fit_intervals(intervals, start, end, points)
     read: dict[int, Columns] = {}
-    for held, some in families.items():
+    for reach, some in reaches.items():
         if read:
             between()
-        level = levels[held]
+        level = levels[reach]
         if level is None:
             rows = [_no_rows() for _ in some]
         else:
-            rows, _ = _read(store, some, grid, held.ladder, level, now + 1, between)
+            rows, _ = _read(store, some, grid, reach.ladder, level, now + 1, between)
         read.update(zip((counter.id for counter in some), rows))
     return grid, read
 
@@ -121,15 +121,15 @@ def _at_best(
     """The buckets of the finest levels that miss nothing. All are read once more where one of them does."""
     finest: dict[int, int] = {}
     while True:
-        families = _by_levels(store, counters, finest)
-        grid = fit(families or [Held(store.ladder)], start, end, points, now)
+        reaches = _by_levels(store, counters, finest)
+        grid = fit(reaches or [Reach(store.ladder)], start, end, points, now)
         read: dict[int, Columns] = {}
         coarser: dict[int, int] = {}
-        for held, some in families.items():
+        for reach, some in reaches.items():
             if read:
                 between()
-            level = level_for(held, grid, start, now)
-            rows, more = _read(store, some, grid, held.ladder, level, now + 1, between)
+            level = level_for(reach, grid, start, now)
+            rows, more = _read(store, some, grid, reach.ladder, level, now + 1, between)
             read.update(zip((counter.id for counter in some), rows))
             coarser.update(more)
         if not coarser:
@@ -149,12 +149,12 @@ def _no_rows() -> Columns:
 
 def _by_levels(
     store: Store, counters: Sequence[Counter], finest: Mapping[int, int] = NOTHING_FOUND
-) -> dict[Held, list[Counter]]:
+) -> dict[Reach, list[Counter]]:
     """The counters by the levels that they have; `finest`: id -> the first of them that may be asked."""
-    found: dict[Held, list[Counter]] = {}
+    found: dict[Reach, list[Counter]] = {}
     for counter in counters:
-        held = Held(store.ladder_of(counter.id), finest.get(counter.id, 0))
-        found.setdefault(held, []).append(counter)
+        reach = Reach(store.ladder_of(counter.id), finest.get(counter.id, 0))
+        found.setdefault(reach, []).append(counter)
     return found
 
 
@@ -230,13 +230,13 @@ def buckets(
     if end > LATEST:
         raise BadQuery("times are Unix seconds; this looks like milliseconds")
     read: dict[int, Buckets] = {}
-    families = list(_by_levels(store, counters).items())
-    while families:
-        held, some = families.pop()
+    reaches = list(_by_levels(store, counters).items())
+    while reaches:
+        reach, some = reaches.pop()
         if read:
             between()
-        ladder = held.ladder
-        index = _season_covering(ladder, start, now) if trailing else covering_level(held, start, now)
+        ladder = reach.ladder
+        index = _season_covering(ladder, start, now) if trailing else covering_level(reach, start, now)
         if index is None:
             # istatd gives the interval of its longest seasonal file, and that of a level where there is none.
             longest = max(ladder.seasons, key=lambda season: season.season, default=ladder.coarsest)
@@ -249,7 +249,7 @@ def buckets(
             (counter.id, Buckets(grid.start, last, grid.interval, its)) for counter, its in zip(some, rows)
         )
         again = [counter for counter in some if counter.id in coarser]
-        families += _by_levels(store, again, coarser).items()
+        reaches += _by_levels(store, again, coarser).items()
     return [read[counter.id] for counter in counters]
 
 
@@ -272,8 +272,8 @@ def buckets_at_most(
 ) -> int:
     """How many buckets `buckets` may give in all, so that a caller can refuse too much beforehand."""
     total = 0
-    for held, some in _by_levels(store, counters).items():
-        index = _season_covering(held.ladder, start, now) if trailing else covering_level(held, start, now)
+    for reach, some in _by_levels(store, counters).items():
+        index = _season_covering(reach.ladder, start, now) if trailing else covering_level(reach, start, now)
         if index is not None:
-            total += len(some) * _istatd_grid(held.ladder.stored[index], start, end, most)[0].points
+            total += len(some) * _istatd_grid(reach.ladder.stored[index], start, end, most)[0].points
     return total

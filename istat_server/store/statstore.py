@@ -31,7 +31,7 @@ from istat_server.store.names.deletes import UNDO_SECONDS, Deletes
 from istat_server.store.names.idling import Idling
 from istat_server.store.names.renames import Renames
 from istat_server.store.pool import Pool, given
-from istat_server.store.work.flushing import Flushing, Held
+from istat_server.store.work.flushing import CutHead, Flushing
 from istat_server.store.work.housekeeping import Housekeeping
 from istat_server.store.work.pressure import HeadRoom, Pressure
 
@@ -284,7 +284,7 @@ class StatStore:
                 self._journal.skip_to(self._journal.cut())
             return
         self.totals["cuts"] += 1
-        self.flushing.hold(Held(frozen, names, self._journal.cut(), self.deletes.gone, self.count(),
+        self.flushing.hold(CutHead(frozen, names, self._journal.cut(), self.deletes.gone, self.count(),
                                 self.deletes.cut()))
 
     def flush(self) -> None:

@@ -9,24 +9,24 @@ import gevent
 from istat.clock import FakeClock
 from istat_server.ingest.pump import Pump
 from istat_server.mistakes import Mistakes
-from istat_server.roster import Peer, Roster
+from istat_server.roster import Roster, Sender
 
 
 class FakeIntake:
-    """Takes whole lines, as the real one does, and remembers them with their peers."""
+    """Takes whole lines, as the real one does, and remembers them with their senders."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.peers: list[Peer] = []
+        self.senders: list[Sender] = []
         self.feeds = 0
 
-    def feed(self, view: memoryview, start: int, end: int, peer: Peer) -> int:
+    def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         self.feeds += 1
         data = bytes(view[start:end])
         whole = data.rfind(b"\n") + 1
         for line in data[:whole].split(b"\n")[:-1]:
             self.lines.append(line)
-            self.peers.append(peer)
+            self.senders.append(sender)
         return whole
 
 

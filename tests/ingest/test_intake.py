@@ -12,7 +12,7 @@ from istat.kernels import Implementation
 from istat.retention import Ladder
 from istat_server.ingest.intake import Intake
 from istat_server.mistakes import Mistakes
-from istat_server.roster import METADATA_BYTES, METADATA_KEYS, Peer
+from istat_server.roster import METADATA_BYTES, METADATA_KEYS, Sender
 from istat_server.store.names.catalogue import Catalogue, Learned
 from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import StatStore
@@ -47,16 +47,16 @@ class Keeper:
 
 
 class Feed:
-    """An intake over a Keeper, with one peer."""
+    """An intake over a Keeper, with one sender."""
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
         self.mistakes = Mistakes(FakeClock(NOW))
-        self.peer = Peer("tcp", "192.0.2.7:4321", NOW)
+        self.sender = Sender("tcp", "192.0.2.7:4321", NOW)
         self.intake = Intake(keeper, self.mistakes)
 
     def __call__(self, text: bytes) -> int:
-        return self.intake.feed(memoryview(text), 0, len(text), self.peer)
+        return self.intake.feed(memoryview(text), 0, len(text), self.sender)
 
     @property
     def refused(self) -> dict[str, int]:
@@ -94,7 +94,7 @@ def test_a_new_name_is_what_stands_before_any_white_space(feed: Feed) -> None:
 
 def test_a_caret_name_feeds_all_the_counters_that_it_means(feed: Feed) -> None:
     feed(b"req.time^host.web1^class.front 1325394990 4\n")
-    assert len(feed.keeper.catalogue) == 2
+    assert feed.keeper.catalogue.count() == 2
     for name in (b"req.time.host.web1", b"req.time.class.front"):
         assert feed.keeper.values(name) == [(1325394990, 1, 4.0)]
     assert feed.tally["lines"] == 1
@@ -116,9 +116,9 @@ def test_an_unfinished_line_is_left_to_the_caller(feed: Feed) -> None:
 
 def test_only_the_span_that_was_named_is_read(feed: Feed) -> None:
     text = b"before 1\na 1\nb 2\nafter 3\n"
-    assert feed.intake.feed(memoryview(text), 9, 17, feed.peer) == 8
+    assert feed.intake.feed(memoryview(text), 9, 17, feed.sender) == 8
     assert feed.keeper.learnt == [b"a", b"b"]
-    assert feed.intake.feed(memoryview(text), 9, 9, feed.peer) == 0
+    assert feed.intake.feed(memoryview(text), 9, 9, feed.sender) == 0
 
 
 def test_the_store_has_its_turn_after_each_portion_with_all_of_it_taken(feed: Feed) -> None:
@@ -130,7 +130,7 @@ def test_the_store_has_its_turn_after_each_portion_with_all_of_it_taken(feed: Fe
 
 def test_a_name_that_means_no_counter_is_no_mistake_and_makes_none(feed: Feed) -> None:
     assert feed(b"* 1\na 1\n") == 8
-    assert (len(feed.keeper.catalogue), feed.tally["samples"], feed.refused) == (1, 1, {})
+    assert (feed.keeper.catalogue.count(), feed.tally["samples"], feed.refused) == (1, 1, {})
 
 
 def test_names_beyond_max_counters_are_refused_and_the_rest_goes_on(kernels: Implementation,
@@ -149,7 +149,7 @@ def test_a_name_that_is_too_long_is_refused(feed: Feed, caplog: pytest.LogCaptur
     longest = b"n" * names.WIRE_NAME_ROOM
     feed(longest + b" 1\n" + longest + b"n 2\n")
     assert feed.refused == {"name_too_long": 1}
-    assert len(feed.keeper.catalogue) == 1
+    assert feed.keeper.catalogue.count() == 1
     assert caplog.messages[0].startswith("name_too_long from tcp 192.0.2.7:4321: 'nnn")
 
 
@@ -176,24 +176,24 @@ def test_a_flood_of_bad_lines_is_counted_whole_and_keeps_no_new_name_out(feed: F
 def test_metadata_is_split_at_the_first_space(feed: Feed) -> None:
     text = b"#hostname  web1 in rack 7 \r\n#agent istat\n"
     assert feed(text) == len(text)
-    assert feed.peer.metadata == {"hostname": "web1 in rack 7", "agent": "istat"}
+    assert feed.sender.metadata == {"hostname": "web1 in rack 7", "agent": "istat"}
     assert feed(b"#hostname web2\n") == 15
-    assert feed.peer.metadata["hostname"] == "web2"
+    assert feed.sender.metadata["hostname"] == "web2"
     assert (feed.refused, feed.tally["metadata"], feed.tally["samples"]) == ({}, 3, 0)
 
 
 @pytest.mark.parametrize("line", [b"#", b"#hostname", b"# web1", b"#k " + b"v" * (METADATA_BYTES + 1)])
 def test_metadata_that_cannot_be_kept_is_a_mistake(feed: Feed, caplog: pytest.LogCaptureFixture, line: bytes) -> None:
     feed(line + b"\n")
-    assert feed.peer.metadata == {}
+    assert feed.sender.metadata == {}
     assert feed.refused == {"bad_metadata": 1}
     assert caplog.messages[0].startswith(f"bad_metadata from tcp 192.0.2.7:4321: '{line[:100].decode()}")
 
 
 def test_a_peer_may_tell_so_much_about_itself(feed: Feed) -> None:
     feed(b"".join(b"#k%d v\n" % number for number in range(METADATA_KEYS + 3)) + b"#k0 w\n")
-    assert len(feed.peer.metadata) == METADATA_KEYS
-    assert feed.peer.metadata["k0"] == "w"
+    assert len(feed.sender.metadata) == METADATA_KEYS
+    assert feed.sender.metadata["k0"] == "w"
     assert feed.refused == {"bad_metadata": 3}
 
 
@@ -203,7 +203,7 @@ def test_what_comes_while_the_store_refuses_is_counted_and_dropped(feed: Feed) -
     assert feed.refused == {"store_refuses": 2}
     assert feed(b"no end") == 0
     assert feed.refused == {"store_refuses": 2}, "its beginning is not a line yet"
-    assert (feed.tally["lines"], feed.peer.metadata, feed.keeper.samples_after) == (0, {}, [])
+    assert (feed.tally["lines"], feed.sender.metadata, feed.keeper.samples_after) == (0, {}, [])
     feed.keeper.refusing = ""
     assert feed(b"a 1\n") == 4
     assert feed.keeper.values(b"a") == [(NOW, 1, 1.0)]
@@ -212,10 +212,10 @@ def test_what_comes_while_the_store_refuses_is_counted_and_dropped(feed: Feed) -
 
 def test_a_deleted_counter_is_made_anew_by_its_next_sample(clock: FakeClock, tmp_path: Path) -> None:
     store = StatStore.open(tmp_path, Ladder.parse("10s:1d"), clock)
-    peer, intake = Peer("udp", "192.0.2.7:1", 0), Intake(store, Mistakes(clock))
+    sender, intake = Sender("udp", "192.0.2.7:1", 0), Intake(store, Mistakes(clock))
 
     def take(text: bytes) -> None:
-        assert intake.feed(memoryview(text), 0, len(text), peer) == len(text)
+        assert intake.feed(memoryview(text), 0, len(text), sender) == len(text)
 
     take(b"a 1\nb 1\n")
     first = store.find(b"a")

@@ -9,11 +9,11 @@ from gevent.event import Event
 
 from istat.clock import FakeClock
 from istat_server.ingest.pump import PORTION_BYTES, SLICE_SECONDS, Outcome, Pump
-from istat_server.roster import Peer
+from istat_server.roster import Sender
 from tests.ingest.fakes import Bench, FakeIntake
 
 MORE, EMPTY, REST, CLOSED = Outcome.MORE, Outcome.EMPTY, Outcome.REST, Outcome.CLOSED
-PEER = Peer("udp", "192.0.2.7:1", 0)
+PEER = Sender("udp", "192.0.2.7:1", 0)
 # Far longer than anything here takes [s]; it is never waited out unless something is broken.
 PATIENCE = 5.0
 # Steps of a source that has more and more: a pump that stops for nobody comes to their end.
@@ -29,6 +29,7 @@ class Source:
         self.done = Event()             # the last of the steps was done
         self.watched = Event()
         self.broken: Exception | None = None    # what `watch` raises
+        self.stuck: Exception | None = None     # what `close` raises
         self.during: Callable[[], None] = lambda: None
 
     def work(self) -> Outcome:
@@ -49,6 +50,8 @@ class Source:
 
     def close(self) -> None:
         self.seen.append(f"{self.name} closed")
+        if self.stuck is not None:
+            raise self.stuck
 
 
 def no_error(where: str, error: BaseException) -> None:
@@ -144,6 +147,34 @@ def test_a_source_that_raises_is_closed_and_told_of_and_the_others_go_on(seen: l
     assert told == [("a listener", fault)]
 
 
+def test_a_source_whose_end_fails_too_harms_nobody(seen: list[str]) -> None:
+    told: list[tuple[str, BaseException]] = []
+    pump = Pump(lambda place, error: told.append((place, error)))
+    fault, worse = ValueError("odd bytes"), OSError("no such descriptor")
+    bad, good = Source("bad", seen, fault), Source("good", seen, CLOSED)
+    bad.stuck = worse
+    pump.ready(bad)
+    pump.ready(good)
+    pump.start()
+    assert good.done.wait(PATIENCE)
+    pump.stop()
+    assert told == [("a listener", fault), ("the end of a listener", worse)]
+
+
+def test_a_source_that_cannot_be_watched_after_its_rest_harms_no_other_one(seen: list[str]) -> None:
+    told: list[tuple[str, BaseException]] = []
+    pump = Pump(lambda place, error: told.append((place, error)))
+    bad, good = Source("bad", seen, REST), Source("good", seen, REST)
+    bad.broken = OSError("closed meanwhile")
+    pump.ready(bad)
+    pump.ready(good)
+    pump.start()
+    assert good.watched.wait(PATIENCE)
+    pump.stop()
+    assert seen == ["bad", "good", "bad closed", "good watched"]
+    assert told == [("a listener", bad.broken)]
+
+
 def test_others_get_their_turn_however_much_there_is_to_read() -> None:
     """A source that never has enough is there, and a greenlet wants some turns of the hub."""
     bench, endless = Bench(), Source("endless", [])
@@ -216,10 +247,10 @@ class SlowIntake(FakeIntake):
         self.clock, self.seconds = clock, seconds
         self.sizes: list[int] = []
 
-    def feed(self, view: memoryview, start: int, end: int, peer: Peer) -> int:
+    def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         self.clock.advance(self.seconds)
         self.sizes.append(end - start)
-        return super().feed(view, start, end, peer)
+        return super().feed(view, start, end, sender)
 
 
 def fed(text: bytes, seconds: float = 0.0, start: int = 0, end: int | None = None) -> tuple[int, SlowIntake, list[int]]:
@@ -248,7 +279,7 @@ def test_a_long_text_is_fed_in_portions_of_whole_lines() -> None:
     assert intake.lines == lines
     assert max(intake.sizes) <= PORTION_BYTES
     assert len(text) / PORTION_BYTES < intake.feeds < len(text) / PORTION_BYTES + 3
-    assert set(intake.peers) == {PEER}
+    assert set(intake.senders) == {PEER}
 
 
 def test_a_line_longer_than_a_portion_is_taken_whole() -> None:

@@ -51,10 +51,10 @@ def test_lines_of_a_connection_arrive_in_order(bench: Bench, tcp: TcpInput, conn
     until(lambda: bench.intake.lines == [b"a 1", b"b 2"])
     client.sendall(b" 3\r\nd 4\n")
     until(lambda: bench.intake.lines == [b"a 1", b"b 2", b"c 3\r", b"d 4"])
-    peer = bench.intake.peers[0]
-    assert (peer.transport, peer.address) == ("tcp", f"127.0.0.1:{client.getsockname()[1]}")
-    assert peer.bytes == 17
-    assert peer.connected
+    sender = bench.intake.senders[0]
+    assert (sender.transport, sender.address) == ("tcp", f"127.0.0.1:{client.getsockname()[1]}")
+    assert sender.bytes == 17
+    assert sender.connected
 
 
 def test_bytes_that_come_one_by_one_make_lines(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
@@ -174,10 +174,10 @@ def test_a_fault_closes_only_the_connection_that_met_it(bench: Bench, tcp: TcpIn
     until(lambda: len(tcp.connections) == 2)
     feed = bench.intake.feed
 
-    def failing(view: memoryview, start: int, end: int, peer: object) -> int:
+    def failing(view: memoryview, start: int, end: int, sender: object) -> int:
         if bytes(view[start:end]) == b"boom 1\n":
             raise RuntimeError("boom")
-        return feed(view, start, end, peer)     # type: ignore[arg-type]
+        return feed(view, start, end, sender)     # type: ignore[arg-type]
 
     monkeypatch.setattr(bench.intake, "feed", failing)
     bad.sendall(b"boom 1\n")

@@ -37,8 +37,8 @@ def test_lines_arrive_with_their_sender(bench: Bench, udp: UdpInput, sender: soc
     sender.send(b"#hostname db1\na 1\n")
     sender.send(b"b 2\n")
     until(lambda: bench.intake.lines == [b"#hostname db1", b"a 1", b"b 2"])
-    assert {peer.address for peer in bench.intake.peers} == {f"127.0.0.1:{sender.getsockname()[1]}"}
-    assert bench.intake.peers[0].bytes == 22
+    assert {sender.address for sender in bench.intake.senders} == {f"127.0.0.1:{sender.getsockname()[1]}"}
+    assert bench.intake.senders[0].bytes == 22
     assert udp.totals()["datagrams"] == 2
     assert udp.totals()["bytes"] == 22
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from istat.errors import BadQuery
 from istat.retention import DAY, HOUR, Ladder
-from istat_server.query.reduce import Grid, Held, covering_level, fit, level_for, normalise
+from istat_server.query.reduce import Grid, Reach, covering_level, fit, level_for, normalise
 
 LADDER = Ladder.parse("10s:10d,5m:1y9d,1h:6y12d")
 NOW = 1325394000
@@ -47,11 +47,11 @@ def test_an_empty_range_as_one_bucket_is_an_error() -> None:
 
 
 def test_only_the_start_decides_the_level() -> None:
-    assert covering_level(Held(LADDER), NOW - 10 * DAY, NOW) == 0
-    assert covering_level(Held(LADDER), NOW - 10 * DAY - 1, NOW) == 1
-    assert covering_level(Held(LADDER), NOW - 400 * DAY, NOW) == 2
-    assert covering_level(Held(LADDER), 0, NOW) == 2
-    assert covering_level(Held(LADDER), NOW + 100, NOW) == 0
+    assert covering_level(Reach(LADDER), NOW - 10 * DAY, NOW) == 0
+    assert covering_level(Reach(LADDER), NOW - 10 * DAY - 1, NOW) == 1
+    assert covering_level(Reach(LADDER), NOW - 400 * DAY, NOW) == 2
+    assert covering_level(Reach(LADDER), 0, NOW) == 2
+    assert covering_level(Reach(LADDER), NOW + 100, NOW) == 0
 
 
 @pytest.mark.parametrize(
@@ -71,24 +71,24 @@ def test_only_the_start_decides_the_level() -> None:
 )
 def test_our_fit(span: int, points: int, level: int, interval: int) -> None:
     end = NOW - NOW % DAY
-    grid = fit([Held(LADDER)], end - span, end, points, NOW)
-    assert (level_for(Held(LADDER), grid, end - span, NOW), grid.interval) == (level, interval)
+    grid = fit([Reach(LADDER)], end - span, end, points, NOW)
+    assert (level_for(Reach(LADDER), grid, end - span, NOW), grid.interval) == (level, interval)
 
 
 @given(st.integers(0, NOW), st.integers(1, 10**9), st.integers(1, 10000))
 def test_our_grid_covers_the_range_with_few_points(start: int, span: int, points: int) -> None:
-    grid = fit([Held(LADDER)], start, start + span, points, NOW)
+    grid = fit([Reach(LADDER)], start, start + span, points, NOW)
     assert grid.start <= start
     assert grid.start > start - grid.interval
     assert start + span <= grid.end < start + span + grid.interval
     assert grid.points <= points + 1
     assert grid.start % grid.interval == 0
-    assert grid.interval % LADDER.levels[level_for(Held(LADDER), grid, start, NOW)].interval == 0
+    assert grid.interval % LADDER.levels[level_for(Reach(LADDER), grid, start, NOW)].interval == 0
 
 
 def test_ladders_that_fit_no_day_still_give_multiples() -> None:
     ladder = Ladder.parse("7s:1d,1001s:10d")
-    grid = fit([Held(ladder)], NOW - 3600, NOW, 100, NOW)
+    grid = fit([Reach(ladder)], NOW - 3600, NOW, 100, NOW)
     assert grid.interval == 42
     assert isinstance(grid, Grid)
 
@@ -101,6 +101,6 @@ def test_one_grid_serves_several_ladders_each_from_a_level_of_its_own() -> None:
         (9 * DAY, 1000, (1, 1), 1200),
         (20 * DAY, 1000, (1, 1), 1800),
     ):
-        grid = fit([Held(LADDER), Held(other)], NOW - span, NOW, points, NOW)
-        found = tuple(level_for(Held(one), grid, NOW - span, NOW) for one in (LADDER, other))
+        grid = fit([Reach(LADDER), Reach(other)], NOW - span, NOW, points, NOW)
+        found = tuple(level_for(Reach(one), grid, NOW - span, NOW) for one in (LADDER, other))
         assert (found, grid.interval) == (levels, interval)

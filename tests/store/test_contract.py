@@ -21,7 +21,7 @@ from istat.retention import Ladder, Rule, Rules
 from istat_server.ingest.intake import Intake
 from istat_server.mistakes import Mistakes
 from istat_server.query.select import buckets, series
-from istat_server.roster import Peer
+from istat_server.roster import Sender
 from istat_server.store.interface import Child, Counter, Kind, Store
 from istat_server.store.memory import MemoryStore
 from istat_server.store.statstore import StatStore
@@ -65,7 +65,7 @@ def open_memory(folder: Path, clock: FakeClock) -> Iterator[Opened]:
 def open_statstore(folder: Path, clock: FakeClock) -> Iterator[Opened]:
     store = StatStore.open(folder, RULES, clock)
     intake = Intake(store, Mistakes(SystemClock()))
-    peer = Peer("tcp", "127.0.0.1:1", 0)
+    peer = Sender("tcp", "127.0.0.1:1", 0)
 
     def feed(text: str) -> None:
         data = memoryview(text.encode())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from istat.retention import Ladder, Season
 
 
-def source_level(old: Ladder, new: Ladder, level: int) -> int | None:
+def old_level_for(old: Ladder, new: Ladder, level: int) -> int | None:
     """From which of the old levels a new one takes what was there before: the coarsest that fits into its buckets,
     or else that is not coarser. None when there is none."""
     step = new.levels[level].interval

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from istat.kernels import engine as kernel
 from istat.retention import Ladder, Rule, Rules, Season
 from istat_server.store.files.manifest import DERIVED, FINE, SETTLED, FileEntry, FileGroup, Manifest, Policy
-from istat_server.store.levels.arithmetic import source_level
+from istat_server.store.levels.arithmetic import old_level_for
 
 if TYPE_CHECKING:
     from istat.kernels.python.engine import Engine
@@ -102,7 +102,7 @@ def _full_from(old: Policy, new: Ladder, saved: int) -> tuple[int, ...]:
     """Per new level since when it has all there is, by what the old levels kept when the store was last written."""
     found = []
     for level in range(len(new.levels)):
-        source = source_level(old.ladder, new, level)
+        source = old_level_for(old.ladder, new, level)
         if source is None:
             found.append(saved)
         else:

@@ -15,7 +15,7 @@ from istat_server.store.files.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SE
 from istat_server.store.files.statfile import StatFile
 from istat_server.store.files.statformat import MOST_ID
 from istat_server.store.files.view import GroupView, LiveFile, View
-from istat_server.store.levels.arithmetic import blended, carried, regroup, source_level, trailing
+from istat_server.store.levels.arithmetic import blended, carried, old_level_for, regroup, trailing
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -93,7 +93,7 @@ def _questions(view: View, question: Question) -> Iterator[tuple[GroupView, Ques
         return                  # a seasonal level begins anew with its policy
     for number, end in own.policy.origins:
         group = view.groups.get(number)
-        level = None if group is None else source_level(group.policy.ladder, own.policy.ladder, question.level)
+        level = None if group is None else old_level_for(group.policy.ladder, own.policy.ladder, question.level)
         if group is None or level is None:
             continue
         # A wider range than asked: rows of a time before may belong to a bucket of another interval that begins in it.

@@ -12,7 +12,7 @@ from istat.retention import Ladder, Rules, format_duration
 from istat_server.store import opening
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.manifest import FileEntry, Manifest
-from istat_server.store.levels.arithmetic import source_level
+from istat_server.store.levels.arithmetic import old_level_for
 from istat_server.store.levels.policies import fits, make_engine, reconcile, season_like
 
 # A server that is busy replaces its MANIFEST every two minutes: a few attempts always find it at rest.
@@ -143,7 +143,7 @@ def _goes(old: Ladder, new: Ladder) -> dict[str, str]:
 
 def _fate(old: Ladder, index: int, new: Ladder) -> str:
     """What becomes of the data of an old level whose interval no new one has."""
-    level, sources = old.levels[index], [source_level(old, new, to) for to in range(len(new.levels))]
+    level, sources = old.levels[index], [old_level_for(old, new, to) for to in range(len(new.levels))]
     coarser = next((to for to, one in enumerate(new.levels) if one.interval >= level.interval), None)
     if coarser is None:
         return "its data are lost: no level is as coarse"

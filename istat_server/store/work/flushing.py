@@ -30,7 +30,7 @@ FLUSH_ATTEMPTS = 3          # before the end, or one who asked for a flush, is t
 
 
 @dataclass(frozen=True)
-class Held:
+class CutHead:
     """A head that was cut and is not in files yet. `segment` is the journal's first one that begins after it."""
 
     frozen: FrozenHeads
@@ -51,7 +51,7 @@ class Flushing:
         self.seconds = 0.0                      # what the last successful one took
         self._files, self._clock = files, clock
         self._background, self._policy_of = background, policy_of
-        self._held: Held | None = None
+        self._held: CutHead | None = None
         self._work: Work | None = None          # the attempt that is under way
         self._retry_at = 0.0
 
@@ -69,7 +69,7 @@ class Flushing:
         """Whether an attempt has ended of which nobody has heard yet."""
         return self._work is not None and self._work.ready()
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: CutHead) -> None:
         """Take a head and begin to write it."""
         assert self._held is None
         self._held = held
@@ -114,7 +114,7 @@ class Flushing:
 
     # -- in a thread
 
-    def _attempt(self, held: Held) -> bool:
+    def _attempt(self, held: CutHead) -> bool:
         """The head becomes files; whether it did."""
         began = self._clock.monotonic()
         try:
@@ -132,7 +132,7 @@ class Flushing:
         self.seconds = self._clock.monotonic() - began
         return True
 
-    def _write(self, held: Held) -> None:
+    def _write(self, held: CutHead) -> None:
         files, workshop = self._files, Workshop(self._files, self._clock, self._policy_of)
         written, spans = workshop.write_frozen(held.frozen, held.cleaned)
         before = files.manifest

@@ -13,7 +13,7 @@ from istat.retention import Ladder
 from istat_server.store.files.filewriter import Output, finish_all
 from istat_server.store.files.statformat import Header, StatFileInfo
 from istat_server.store.files.view import GroupView
-from istat_server.store.levels.arithmetic import carried, source_level
+from istat_server.store.levels.arithmetic import carried, old_level_for
 from istat_server.store.levels.reading import Question, answer_at_rest, kinds_in, raise_error
 from istat_server.store.levels.seasons import IDS_AT_ONCE
 from istat_server.store.work.planning import Move
@@ -53,7 +53,7 @@ def write(move: Move, view: GroupView, ladders: Mapping[int, Ladder], policy_of:
 
 def _sources(old: Ladder, new: Ladder) -> dict[int, int]:
     """The new levels that get something, and from which of the old ones."""
-    found = {level: source_level(old, new, level) for level in range(len(new.levels))}
+    found = {level: old_level_for(old, new, level) for level in range(len(new.levels))}
     return {level: source for level, source in found.items() if source is not None}
 
 

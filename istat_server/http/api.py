@@ -44,7 +44,7 @@ Agents = Callable[[], list[dict[str, object]]]
 Status = Callable[[], dict[str, object]]
 
 
-class Native:
+class Api:
     """The handlers, by the names that the table of routes uses."""
 
     def __init__(
