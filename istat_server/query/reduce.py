@@ -1,15 +1,16 @@
 """From the range that was asked to a grid of buckets, and from a level's buckets to that grid.
 
-Two ways: istatd's (`normalise`, after parts 7.4 A and B of its behaviour specification) and our own (`fit`).
+Two ways: istatd's (`normalise`, after parts 7.4 A and B of its behaviour specification) and our own
+(`fit_intervals`). From which level a grid is filled: `levels`.
 Plain arithmetic: knows no store and no HTTP. Times are Unix seconds, intervals seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import lcm
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from istat.errors import BadQuery
 from istat.retention import DAY, Ladder
@@ -40,21 +41,6 @@ class Grid:
         return self.start + self.points * self.interval
 
 
-class Reach(NamedTuple):
-    """The levels of some counters, and the finest of these that misses nothing of what is asked."""
-
-    ladder: Ladder
-    finest: int = 0
-
-
-def covering_level(reach: Reach, start: int, now: int) -> int:
-    """The finest level that has what came since `start`, by its retention; the coarsest when none does."""
-    for index, level in enumerate(reach.ladder.levels[reach.finest:], reach.finest):
-        if start >= now - level.keep:
-            return index
-    return len(reach.ladder.levels) - 1
-
-
 def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int, int]:
     """(start, end, interval) of istatd's answer with at most `most` buckets (0: as they are stored).
 
@@ -83,37 +69,11 @@ def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int,
     return start - start % target, _up(end, target), target
 
 
-def fit(kinds: Collection[Reach], start: int, end: int, points: int, now: int) -> Grid:
-    """Our grid for [start, end): at most `points` cells, one more where the range is not aligned.
-
-    The interval is a multiple of a level's of each ladder that divides a day, or whole days.
-    """
-    wanted = max(1, -(-(end - start) // points))
-    return fit_intervals([_served(reach, start, wanted, now) for reach in kinds], start, end, points)
-
-
 def fit_intervals(intervals: Iterable[int], start: int, end: int, points: int) -> Grid:
     """Our grid for [start, end) whose cells are made up of buckets of these intervals."""
     interval = _nice(lcm(*intervals), max(1, -(-(end - start) // points)))
     first = start - start % interval
     return Grid(first, interval, (_up(end, interval) - first) // interval)
-
-
-def _served(reach: Reach, start: int, wanted: int, now: int) -> int:
-    """The interval of a ladder's level that serves cells of `wanted` seconds."""
-    ladder, level = reach.ladder, covering_level(reach, start, now)
-    while level + 1 < len(ladder.levels) and ladder.levels[level + 1].interval <= wanted:
-        level += 1
-    return ladder.levels[level].interval
-
-
-def level_for(reach: Reach, grid: Grid, start: int, now: int) -> int:
-    """The level to fill a grid from that was made with this ladder: the coarsest that its cells are made up of
-    (the least to read); when all that cover `start` are coarser, the finest of those."""
-    level = covering_level(reach, start, now)
-    coarser = range(level + 1, len(reach.ladder.levels))
-    fitting = (index for index in coarser if grid.interval % reach.ladder.levels[index].interval == 0)
-    return max(fitting, default=level)
 
 
 def to_grid(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int, known_until: int) -> Columns:

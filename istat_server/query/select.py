@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from istat.errors import BadQuery
 from istat.kernels import columns
 from istat.retention import Ladder, Level
-from istat_server.query.reduce import Grid, Reach, covering_level, fit, fit_intervals, level_for, normalise, to_grid
+from istat_server.query.levels import Reach, covering_level, fit, level_for
+from istat_server.query.reduce import Grid, fit_intervals, normalise, to_grid
 from istat_server.store.interface import Counter, Kind, Store
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from istat.errors import BadQuery
 from istat.retention import DAY, HOUR, Ladder
-from istat_server.query.reduce import Grid, Reach, covering_level, fit, level_for, normalise
+from istat_server.query.levels import Reach, covering_level, fit, level_for
+from istat_server.query.reduce import Grid, normalise
 
 LADDER = Ladder.parse("10s:10d,5m:1y9d,1h:6y12d")
 NOW = 1325394000

@@ -16,7 +16,7 @@ from istat_server.store.levels.reading import Question, answer_at_rest, kinds_in
 IDS_AT_ONCE = 100
 
 
-def derive_seasons(policy: int, view: GroupView, start: int, end: int, paths: Collection[str],
+def roll_up_seasons(policy: int, view: GroupView, start: int, end: int, paths: Collection[str],
                    header: Callable[[int], Header], folder: Callable[[int], str], drop_ids: Sequence[int],
                    pause: Callable[[], None]) -> list[StatFileInfo]:
     """Files of one span of the seasonal levels, for the counters in these files of the finest level."""

@@ -1,4 +1,4 @@
-"""Compaction: several StatFiles to fewer, or to coarser ones. Pure mechanics over open files.
+"""Compaction: several StatFiles to fewer. Pure mechanics over open files; `rollup` makes coarser levels by the same.
 
 Works through ranges of ids, a few blocks of each input at a time, so that memory stays bounded whatever
 the size of the files. Knows neither which files are live nor when to work nor threads; the caller decides,
@@ -31,7 +31,7 @@ Triples = list[tuple[int, int, blocks.BlockWriter]]
 Step = Callable[[Readers, int, int], None]
 
 
-def _nothing() -> None:
+def no_pause() -> None:
     """Pause for nobody."""
 
 
@@ -41,7 +41,7 @@ def merge(
     header_for: Callable[[Window], Header],
     folder: Folder,
     drop_ids: Collection[int] = (),
-    pause: Callable[[], None] = _nothing,
+    pause: Callable[[], None] = no_pause,
     compress: bool = True,
     rates: bool = False,
 ) -> list[StatFileInfo]:
@@ -59,11 +59,11 @@ def merge(
         triples = [(*window, output.blocks) for window, output in zip(some, outputs, strict=True)]
 
         def step(feeds: Readers, first_id: int, last_id: int, to: Triples = triples) -> None:
-            blocks.merge_runs(feeds, first_id, last_id, to, _within(dropped, first_id, last_id), rates=rates)
+            blocks.merge_runs(feeds, first_id, last_id, to, within(dropped, first_id, last_id), rates=rates)
 
         span = min(start for start, _ in some), max(end for _, end in some)
         with unlinked_on_failure(done):
-            done += _work([_Feed(file, *span) for file in inputs], outputs, step, pause)
+            done += work_through([Feed(file, *span) for file in inputs], outputs, step, pause)
     return done
 
 
@@ -74,7 +74,7 @@ def merge_derived(
     header: Header,
     folder: Folder,
     drop_ids: Collection[int] = (),
-    pause: Callable[[], None] = _nothing,
+    pause: Callable[[], None] = no_pause,
     compress: bool = True,
 ) -> list[StatFileInfo]:
     """Merge derived files of one level, in sequence order, into one for start <= time < end.
@@ -89,37 +89,9 @@ def merge_derived(
 
     def step(feeds: Readers, first_id: int, last_id: int) -> None:
         blocks.merge_runs(feeds, first_id, last_id, [(start, end, output.blocks)],
-                          _within(dropped, first_id, last_id), clips)
+                          within(dropped, first_id, last_id), clips)
 
-    return _work([_Feed(file, begin, stop) for file, begin, stop in spans], [output], step, pause)
-
-
-def derive(
-    inputs: Sequence[StatFile],
-    start: int,
-    end: int,
-    fine_interval: int,
-    coarse: Sequence[tuple[int, Header, Folder]],
-    drop_ids: Collection[int] = (),
-    pause: Callable[[], None] = _nothing,
-    compress: bool = True,
-) -> list[StatFileInfo]:
-    """Derive coarser levels from all fine files, in sequence order, for start <= time < end.
-
-    coarse: interval, header and folder of each level; end - start is a multiple of each interval. Gauges
-    merge; event totals become rates, counted with the fine buckets that are missing as zeros.
-    """
-    if any((end - start) % interval or interval % fine_interval for interval, _, _ in coarse):
-        raise ValueError("a derived span is a multiple of every coarser interval")
-    outputs = [Output(folder, header, interval, compress) for interval, header, folder in coarse]
-    pairs = [(interval, output.blocks) for (interval, _, _), output in zip(coarse, outputs, strict=True)]
-    dropped = sorted(drop_ids)
-
-    def step(feeds: Readers, first_id: int, last_id: int) -> None:
-        blocks.derive_runs(feeds, first_id, last_id, start, end, fine_interval, pairs,
-                           _within(dropped, first_id, last_id))
-
-    return _work([_Feed(file, start, end) for file in inputs], outputs, step, pause)
+    return work_through([Feed(file, begin, stop) for file, begin, stop in spans], [output], step, pause)
 
 
 def reduce_direct(
@@ -127,7 +99,7 @@ def reduce_direct(
     header: Header,
     folder: Folder,
     drop_ids: Collection[int] = (),
-    pause: Callable[[], None] = _nothing,
+    pause: Callable[[], None] = no_pause,
     compress: bool = False,
 ) -> list[StatFileInfo]:
     """Regroup direct rows, inputs in sequence order, to the coarser interval of header; rows just add."""
@@ -139,9 +111,9 @@ def reduce_direct(
 
     def step(feeds: Readers, first_id: int, last_id: int) -> None:
         window = (header.start, header.end, output.blocks)
-        blocks.merge_runs(feeds, first_id, last_id, [window], _within(dropped, first_id, last_id), None, interval)
+        blocks.merge_runs(feeds, first_id, last_id, [window], within(dropped, first_id, last_id), None, interval)
 
-    return _work([_Feed(file, header.start, header.end) for file in inputs], [output], step, pause)
+    return work_through([Feed(file, header.start, header.end) for file in inputs], [output], step, pause)
 
 
 def _newest_spans(inputs: Sequence[StatFile], start: int, end: int) -> list[tuple[StatFile, int, int]]:
@@ -160,7 +132,7 @@ def _newest_spans(inputs: Sequence[StatFile], start: int, end: int) -> list[tupl
     return spans
 
 
-def _within(ids: Sequence[int], first_id: int, last_id: int) -> Sequence[int]:
+def within(ids: Sequence[int], first_id: int, last_id: int) -> Sequence[int]:
     """Those of ascending ids that lie in a range: a kernel looks at all that it is given, at each step."""
     return ids[bisect_left(ids, first_id) : bisect_right(ids, last_id)]
 
@@ -172,7 +144,7 @@ def _interval(inputs: Sequence[StatFile]) -> int:
     return intervals.pop()
 
 
-class _Feed:
+class Feed:
     """The blocks of one input that have rows in start <= time < end, walked by id; few are held at a time."""
 
     def __init__(self, file: StatFile, start: int, end: int) -> None:
@@ -210,8 +182,8 @@ class _Feed:
         self._held = [held for held in self._held if held[0].last_id > last_id]
 
 
-def _work(
-    feeds: Sequence[_Feed], outputs: Sequence[Output], step: Step, pause: Callable[[], None]
+def work_through(
+    feeds: Sequence[Feed], outputs: Sequence[Output], step: Step, pause: Callable[[], None]
 ) -> list[StatFileInfo]:
     """Run step over ranges of ids and write what it leaves in the outputs' block writers."""
     budget = WORK_BYTES // max(len(feeds), 1)

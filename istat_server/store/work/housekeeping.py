@@ -148,7 +148,7 @@ class Housekeeping:
 
 def _after(state: Manifest, job: planning.Job, result: Sequence[FileEntry]) -> Manifest:
     """The MANIFEST with a job's result."""
-    if isinstance(job, planning.Derive):
+    if isinstance(job, planning.Rollup):
         group = state.group(job.policy)
         if planning.overlapping(group.files, job.start, job.end) != job.inputs:
             return state            # late rows came meanwhile: what was derived is not complete

@@ -42,7 +42,7 @@ class Merge:
 
 
 @dataclass(frozen=True)
-class Derive:
+class Rollup:
     """Write the coarser levels of one span from all files of the finest level that have rows in it."""
 
     policy: int
@@ -70,7 +70,7 @@ class Move:
     inputs: tuple[FileEntry, ...]
 
 
-Job = Merge | Derive | Expire | Move
+Job = Merge | Rollup | Expire | Move
 
 
 def next_job(manifest: Manifest, now: int, force: bool = False,
@@ -86,7 +86,7 @@ def next_job(manifest: Manifest, now: int, force: bool = False,
         return Expire(expired)
     for group in groups:
         if group.policy.heir is None:
-            job: Job | None = _merge_in(group, now, force, avoid) or _derive(group, now, force, avoid)
+            job: Job | None = _merge_in(group, now, force, avoid) or _roll_up(group, now, force, avoid)
         else:
             job = _next_move(group, heirs_of(manifest.policies, group.policy.number), avoid)
         if job is not None:
@@ -192,7 +192,7 @@ def _derived_mergeable(files: list[FileEntry], _end: int, _now: int, force: bool
     return files if force or len(files) > DERIVED_FILES else []
 
 
-def _derive(group: FileGroup, now: int, force: bool, avoid: Collection[str]) -> Derive | None:
+def _roll_up(group: FileGroup, now: int, force: bool, avoid: Collection[str]) -> Rollup | None:
     if len(group.ladder.stored) == 1:
         return None
     span = group.span
@@ -202,7 +202,7 @@ def _derive(group: FileGroup, now: int, force: bool, avoid: Collection[str]) -> 
         quiet = force or all(entry.whole and _aged(entry, QUIET_AGE, now) for entry in inputs)
         damaged = any(entry.path in avoid for entry in inputs)
         if quiet and not damaged and start + span + QUIET_OVER <= now:
-            return Derive(group.policy.number, start, start + span, inputs)
+            return Rollup(group.policy.number, start, start + span, inputs)
     return None
 
 

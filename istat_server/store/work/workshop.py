@@ -17,10 +17,11 @@ from istat_server.store.files.manifest import DERIVED, DIRECT, FINE, SETTLED, Fi
 from istat_server.store.files.statfile import StatFile
 from istat_server.store.files.statformat import Header, StatFileInfo
 from istat_server.store.files.view import GroupView, View
-from istat_server.store.levels.seasons import derive_seasons
+from istat_server.store.levels.seasons import roll_up_seasons
 from istat_server.store.names.tombstones import NOTHING_DUE, Due
 from istat_server.store.work import compaction, moving
-from istat_server.store.work.planning import Derive, Expire, Job, Merge, Move
+from istat_server.store.work.planning import Expire, Job, Merge, Move, Rollup
+from istat_server.store.work.rollup import roll_up
 
 
 def _no_pause() -> None:
@@ -108,7 +109,7 @@ class Workshop:
             made = self._move(job, view.groups[job.policy], due.ids)
         else:
             made = (self._merge(job, inputs, due.ids) if isinstance(job, Merge)
-                    else self._derive(job, inputs, view.groups[job.policy], due.ids))
+                    else self._roll_up(job, inputs, view.groups[job.policy], due.ids))
         return [replace(entry, cleaned=due.cutoff) for entry in made]
 
     def _merge(self, job: Merge, inputs: list[StatFile], drop_ids: Sequence[int]) -> list[FileEntry]:
@@ -131,16 +132,16 @@ class Workshop:
             pause=self._pause, rates=kind == SETTLED)
         return [self._entry(info, whole=True) for info in made]
 
-    def _derive(self, job: Derive, inputs: list[StatFile], view: GroupView,
+    def _roll_up(self, job: Rollup, inputs: list[StatFile], view: GroupView,
                 drop_ids: Sequence[int]) -> list[FileEntry]:
         sequence, policy, levels = self._number(), job.policy, self._ladders[job.policy].levels
         coarse = [(levels[level].interval,
                    self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
                    self._folder_of(policy, level))
                   for level in range(1, len(levels))]
-        made = compaction.derive(inputs, job.start, job.end, levels[0].interval, coarse, drop_ids, pause=self._pause)
+        made = roll_up(inputs, job.start, job.end, levels[0].interval, coarse, drop_ids, pause=self._pause)
         with unlinked_on_failure(made):
-            made += derive_seasons(
+            made += roll_up_seasons(
                 job.policy, view, job.start, job.end, [entry.path for entry in job.inputs],
                 lambda level: self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
                 lambda level: self._folder_of(policy, level), drop_ids, self._pause)

@@ -349,7 +349,7 @@ def test_a_kill_while_counters_get_another_rule_hides_nothing(tmp_path, monkeypa
 
 @pytest.mark.parametrize(("then", "where"), [
     ("10s:6h,5m:3d,1h:4d", "istat_server.store.work.compaction.Output.finish"),
-    (OLD + ",5m:4d:ret-1d:0.9", "istat_server.store.work.workshop.derive_seasons")])
+    (OLD + ",5m:4d:ret-1d:0.9", "istat_server.store.work.workshop.roll_up_seasons")])
 def test_a_job_that_ends_among_its_outputs_leaves_no_files(tmp_path, monkeypatch, then, where):
     clock = FakeClock(T)
     store = opened(tmp_path, clock, OLD if "ret" not in then else then)
@@ -377,7 +377,7 @@ def test_a_job_that_ends_among_its_outputs_leaves_no_files(tmp_path, monkeypatch
         known.add(repr(job))
         calls.clear()
         store.housekeeping.do(job)
-    assert type(job).__name__ == ("Move" if name == "finish" else "Derive")
+    assert type(job).__name__ == ("Move" if name == "finish" else "Rollup")
     store.files.commit(lambda state: state, ())
     on_disk = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.statfile")}
     assert on_disk == {entry.path for entry in store.files.manifest.files}

@@ -14,7 +14,7 @@ from istat.errors import StoreCorrupt
 from istat.kernels import blocks, columns
 from istat_server.store.files.statfile import StatFile, StatFileWriter
 from istat_server.store.files.statformat import Header, StatFileInfo
-from istat_server.store.work import compaction
+from istat_server.store.work import compaction, rollup
 
 FOR_EVER = 1 << 62
 HEADER = Header("4f3a", "default", 0, "fine", 10, 0, 3600, 1, 1)
@@ -141,7 +141,7 @@ def test_derived_levels_are_the_reduced_fine_rows(tmp_path: Path) -> None:
     hour = replace(HEADER, level=2, kind="derived", interval=3600)
     (tmp_path / "5m").mkdir()
     (tmp_path / "1h").mkdir()
-    infos = compaction.derive(
+    infos = rollup.roll_up(
         files, 0, 3600, 10, [(300, five, tmp_path / "5m"), (3600, hour, tmp_path / "1h")], drop_ids=[3]
     )
     assert [os.path.basename(os.path.dirname(info.path)) for info in infos] == ["5m", "1h"]
@@ -159,7 +159,7 @@ def test_derived_levels_are_the_reduced_fine_rows(tmp_path: Path) -> None:
 
 def test_a_derived_span_must_fit_its_intervals(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
-        compaction.derive([], 0, 450, 10, [(300, HEADER, tmp_path)])
+        rollup.roll_up([], 0, 450, 10, [(300, HEADER, tmp_path)])
 
 
 def derived(folder: Path, sequence: int, start: int, end: int, content: Content) -> StatFile:
