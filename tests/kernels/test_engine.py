@@ -182,7 +182,7 @@ def again_of(kernels, records):
     return engine
 
 
-def test_a_deleted_counter_is_hidden_and_its_name_learnt_anew(kernels):
+def test_a_deleted_counter_is_found_no_more_and_its_name_learnt_anew(kernels):
     engine = engine_of(kernels)
     feed(engine, b"foo.bar 1325394000 5\nc^x^y 1325394000 1\n")
     engine.delete(0, 77)
@@ -289,8 +289,8 @@ def test_what_is_gone_gives_its_memory_back(kernels):
     assert engine.memory() < before / (2 if "native" in repr(kernels) else 1)
     assert (engine.counters.name(5000), engine.is_gone(5000), engine.is_gone(50)) == (b"", True, False)
     with pytest.raises(ValueError, match="cannot be called"):
-        engine.counters.put_back(5000, b"x")
-    assert engine.counters.match(b"*.counter.7") == [7]
+        engine.counters.relist(5000, b"x")
+    assert engine.counters.find(b"some.longer.name.of.a.counter.7") == 7
     assert [engine.is_event(7), engine.route(b"some.longer.name.of.a.counter.7")] == [True, (7,)]
     engine.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
     feed(engine, b"some.longer.name.of.a.counter.5000 1\nsome.longer.name.of.a.counter.49999 1\n 1 2\n")

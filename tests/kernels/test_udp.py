@@ -13,7 +13,7 @@ import pytest
 @pytest.fixture(params=["python", "native"])
 def receiver_class(request: pytest.FixtureRequest) -> Any:
     try:
-        return importlib.import_module(f"istat.kernels.{request.param}.udp").Receiver
+        return importlib.import_module(f"istat.kernels.{request.param}.ingest.udp").Receiver
     except ImportError:
         pytest.skip("the native kernels are not built")
 
