@@ -41,7 +41,7 @@ cdef enum:
     NAME_ROOM = 0xFFFF          # [bytes] longest name: what a reference can tell
     UNLISTED = 1 << 16          # flags of a reference: its name does not lead to the id,
     MOVED = 1 << 17             # another one was given: the first reference lies before its text
-    GONE = 1 << 18              # the id is gone for good,
+    GONE = 1 << 18              # the id is gone,
     SKIPPED = 1 << 19           # and the last segment over it was made without it
     NO_MEMORY = -1              # what `insert` gives for no id
     EXISTS = -2

@@ -210,7 +210,7 @@ cdef class NameTable:
         return <int64_t> self.n - 1
 
     cdef void mark_gone(self, uint32_t index) noexcept nogil:
-        """An unlisted id is gone for good: segments made from now on are without it."""
+        """An unlisted id is gone: segments made from now on are without it."""
         if not self.is_forgotten(index):
             self.pages[index >> PAGE_BITS][index & PAGE_MASK] |= GONE
 
@@ -237,11 +237,11 @@ cdef class NameTable:
         return ref_at(self.pages, index) & ~<uint64_t> (UNLISTED | GONE | SKIPPED) == 0
 
     cdef bint page_gone(self, uint64_t page) noexcept nogil:
-        """Whether all 4096 ids of a page are gone for good."""
+        """Whether all 4096 ids of a page are gone."""
         return self.pages[page] == GONE_PAGE
 
     def set_gone(self, uint32_t index):
-        """An unlisted id is gone for good: segments made from now on are without it.
+        """An unlisted id is gone: segments made from now on are without it.
 
         ValueError when it is listed.
         """

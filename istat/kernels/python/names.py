@@ -72,7 +72,7 @@ class NameTable:
         self._ids[name] = index
 
     def set_gone(self, index: int) -> None:
-        """An unlisted id is gone for good: segments made from now on are without it.
+        """An unlisted id is gone: segments made from now on are without it.
 
         ValueError when it is listed.
         """
@@ -81,7 +81,7 @@ class NameTable:
         self._gone.add(index)
 
     def gone_among(self, first: int, stop: int) -> set[int]:
-        """Those ids from `first` to before `stop` that are gone for good."""
+        """Those ids from `first` to before `stop` that are gone."""
         return self._gone.intersection(range(first, stop))
 
     def forget_skipped(self, first: int, count: int) -> int:

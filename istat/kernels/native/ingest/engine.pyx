@@ -13,7 +13,8 @@ from istat.kernels.native.ingest.records cimport (
     DELETE, FORM_NAMES, GONE, MOST_IDS, MOST_RUN, POLICY, RENAME, TOMBSTONE, UNDELETE, UNLEARNT, Record, put_change,
     put_counter, put_route, read_record, reserve)
 from istat.kernels.native.ingest.registry cimport POLICY_SHIFT, is_deleted, is_event, is_gone, ladder_of
-from istat.kernels.native.names cimport EXISTS
+from istat.kernels.native.ingest.routes cimport ids_of
+from istat.kernels.native.names cimport EXISTS, ref_at, ref_size, ref_text
 from istat.kernels.native.varints cimport get_varint
 
 cdef enum:
@@ -49,6 +50,7 @@ cdef class Engine(Feed):
     cdef uint64_t dump_counter(self, uint32_t id, uint64_t stop) except 0:
         """A counter, or a run of some that are gone, to the log of names; how many ids that is."""
         cdef uint64_t run = id
+        cdef uint64_t ref
         while run < stop and run - id < MOST_RUN and is_gone(self, run):
             run += 1
         if run > id:
@@ -57,7 +59,8 @@ cdef class Engine(Feed):
         if is_deleted(self, id):
             put_change(&self.names_log, TOMBSTONE, id, (is_event(self, id), self.deleted[id]), self.counters.name(id))
         else:
-            put_counter(&self.names_log, id, is_event(self, id), self.counters.name(id))
+            ref = ref_at(self.counters.pages, id)
+            put_counter(&self.names_log, id, is_event(self, id), ref_text(self.arena.chunks, ref), ref_size(ref))
         if self.kind[id] >> POLICY_SHIFT:
             put_change(&self.names_log, POLICY, id, (ladder_of(self, id).policy,), None)
         return 1
@@ -65,12 +68,17 @@ cdef class Engine(Feed):
     cdef uint64_t dump_route(self, uint32_t route, uint64_t stop) except 0:
         """The same for a route, or a run of some that were unlearnt."""
         cdef uint64_t run = route
+        cdef uint64_t ref = ref_at(self.routes.pages, route)
+        cdef uint32_t target = self.routes.target[route] - 1
+        cdef uint32_t n = 0
+        cdef const uint32_t *ids
         while run < stop and run - route < MOST_RUN and self.routes.is_unlisted(run):
             run += 1
         if run > route:
             put_change(&self.names_log, UNLEARNT, route, (run - route,), None)
             return run - route
-        put_route(&self.names_log, route, self.routes.targets(route), self.routes.name(route))
+        ids = ids_of(self.routes, &target, &n)
+        put_route(&self.names_log, route, ids, n, ref_text(self.arena.chunks, ref), ref_size(ref))
         return 1
 
     # -- replay ----------------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ cdef class Feed(Registry):
             return self.apply_one(target, time, count, sum, m2, min, max)
         if target == NOWHERE:
             return STALE
-        ids = ids_of(self.routes, target, &n)
+        ids = ids_of(self.routes, &target, &n)
         for i in range(n):
             if is_deleted(self, ids[i]):
                 return STALE

@@ -85,8 +85,9 @@ cdef inline int put_sample(Buffer *journal, int64_t *before, uint32_t route, int
     return 0
 
 # A counter, or a route to some counters.
-cdef int put_counter(Buffer *log, uint64_t id, bint event, bytes name) except -1
-cdef int put_route(Buffer *log, uint64_t number, tuple ids, bytes wire) except -1
+cdef int put_counter(Buffer *log, uint64_t id, bint event, const char *name, Py_ssize_t size) except -1
+cdef int put_route(Buffer *log, uint64_t number, const uint32_t *ids, uint32_t n, const char *wire,
+                   Py_ssize_t size) except -1
 # What happened, with the numbers and the name (or None) that tell of it.
 cdef int put_change(Buffer *log, int what, uint64_t number, tuple values, bytes name) except -1
 # The byte after the record, or NULL when it is malformed.

@@ -10,46 +10,48 @@ from istat.kernels.native.names cimport NAME_ROOM
 from istat.kernels.native.varints cimport VARINT_ROOM, get_varint, unzigzag
 
 
-cdef uint8_t *end_of(Buffer *log, size_t numbers, bytes name) except NULL:
-    """Where the next record begins, with room for so many numbers and a name."""
-    if reserve(log, VARINT_ROOM * numbers + <size_t> len(name)) < 0:
+cdef uint8_t *end_of(Buffer *log, size_t numbers, Py_ssize_t size) except NULL:
+    """Where the next record begins, with room for so many numbers and a name of that size."""
+    if reserve(log, VARINT_ROOM * numbers + <size_t> size) < 0:
         raise MemoryError()
     return log.data + log.size
 
 
-cdef void close(Buffer *log, uint8_t *to, bytes name) noexcept:
+cdef inline void close(Buffer *log, uint8_t *to, const char *name, Py_ssize_t size) noexcept nogil:
     """Put the name at the end, which completes the record."""
-    memcpy(to, <const char *> name, len(name))
-    log.size = <size_t> (to - log.data) + <size_t> len(name)
+    memcpy(to, name, <size_t> size)
+    log.size = <size_t> (to - log.data) + <size_t> size
 
 
-cdef int put_counter(Buffer *log, uint64_t id, bint event, bytes name) except -1:
-    cdef uint8_t *to = end_of(log, 2, name)
+cdef int put_counter(Buffer *log, uint64_t id, bint event, const char *name, Py_ssize_t size) except -1:
+    cdef uint8_t *to = end_of(log, 2, size)
     to = put_varint(to, id << 4 | <uint64_t> (event << 3 | FORM_NAMES))
-    close(log, put_varint(to, <uint64_t> len(name)), name)
+    close(log, put_varint(to, <uint64_t> size), name, size)
     return 0
 
 
-cdef int put_route(Buffer *log, uint64_t number, tuple ids, bytes wire) except -1:
-    cdef uint8_t *to = end_of(log, 3 + <size_t> len(ids), wire)
+cdef int put_route(Buffer *log, uint64_t number, const uint32_t *ids, uint32_t n, const char *wire,
+                   Py_ssize_t size) except -1:
+    cdef uint8_t *to = end_of(log, 3 + <size_t> n, size)
+    cdef uint32_t i
     to = put_varint(to, number << 4 | 1 << 2 | FORM_NAMES)
-    to = put_varint(to, <uint64_t> len(ids))
-    for id in ids:
-        to = put_varint(to, <uint64_t> id)
-    close(log, put_varint(to, <uint64_t> len(wire)), wire)
+    to = put_varint(to, n)
+    for i in range(n):
+        to = put_varint(to, ids[i])
+    close(log, put_varint(to, <uint64_t> size), wire, size)
     return 0
 
 
 cdef int put_change(Buffer *log, int what, uint64_t number, tuple values, bytes name) except -1:
     cdef bytes text = b"" if name is None else name
-    cdef uint8_t *to = end_of(log, 3 + <size_t> len(values), text)
+    cdef uint8_t *to = end_of(log, 3 + <size_t> len(values), len(text))
     to = put_varint(to, number << 4 | CHANGE << 2 | FORM_NAMES)
     to = put_varint(to, <uint64_t> what)
     for value in values:
         to = put_varint(to, <uint64_t> value)
     if name is not None:
         to = put_varint(to, <uint64_t> len(text))
-    close(log, to, text)
+    close(log, to, text, len(text))
     return 0
 
 

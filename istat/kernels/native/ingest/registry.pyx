@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 from istat.kernels.native.ingest.head cimport head_places
 from istat.kernels.native.ingest.records cimport (
     DELETE, GONE, MOST_RUN, POLICY, RENAME, UNDELETE, put_change, put_counter, put_route, reserve, take)
-from istat.kernels.native.ingest.routes cimport MANY, NOWHERE, ids_of
+from istat.kernels.native.ingest.routes cimport ids_of
 from istat.kernels.native.names cimport EXISTS, NAME_ROOM, NO_MEMORY, PAGE_BITS, istat_give_back
 
 
@@ -51,7 +51,7 @@ cdef class Registry(Ladders):
         cdef int64_t id = self.make_counter(name, len(name), event, slot)
         if id < 0:
             raise refusal("counter", name, id)
-        put_counter(&self.names_log, <uint64_t> id, event, name)
+        put_counter(&self.names_log, <uint64_t> id, event, name, len(name))
         if slot:
             put_change(&self.names_log, POLICY, <uint64_t> id, (policy,), None)
         self.journal_since(before)
@@ -122,18 +122,21 @@ cdef class Registry(Ladders):
         cdef size_t before = self.names_log.size
         cdef uint32_t one
         cdef uint32_t *ready
+        cdef uint32_t n
+        cdef uint32_t i = 0
         cdef int64_t route
         ids = tuple(ids)
         if not ids or max(ids) >= self.counters.n or min(ids) < 0:
             raise ValueError(f"a route leads to one known counter or more, not {ids!r}")
-        ready = self.routes.make_ready(len(ids))
+        n = <uint32_t> len(ids)
+        ready = self.routes.make_ready(n)
         for one in ids:
-            ready[0] = one
-            ready += 1
-        route = self.routes.place(wire, len(wire), <uint32_t> len(ids))
+            ready[i] = one
+            i += 1
+        route = self.routes.place(wire, len(wire), n)
         if route < 0:
             raise refusal("route", wire, route)
-        put_route(&self.names_log, <uint64_t> route, ids, wire)
+        put_route(&self.names_log, <uint64_t> route, ready, n, wire, len(wire))
         self.journal_since(before)
         return route
 
@@ -167,13 +170,7 @@ cdef class Registry(Ladders):
         cdef uint64_t route
         for route in range(first, stop):
             target = self.routes.target[route] - 1
-            if target == NOWHERE:
-                continue
-            if target < MANY:
-                ids = &target
-                n = 1
-            else:
-                ids = ids_of(self.routes, target, &n)
+            ids = ids_of(self.routes, &target, &n)
             for i in range(n):
                 if self.kind[ids[i]] & bits or bits == K_GONE and is_gone(self, ids[i]):
                     self.routes.unlearn(<uint32_t> route)

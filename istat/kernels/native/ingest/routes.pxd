@@ -25,8 +25,15 @@ cdef class Routes(NameTable):
     cdef uint64_t give_back(self) noexcept nogil
     cdef uint64_t target_bytes(self) noexcept nogil
 
-cdef inline const uint32_t *ids_of(Routes routes, uint32_t target, uint32_t *n) noexcept nogil:
-    """The counters of a target with MANY, and how many."""
-    cdef const uint32_t *many = routes.many + (target & ~<uint32_t> MANY)
+cdef inline const uint32_t *ids_of(Routes routes, const uint32_t *target, uint32_t *n) noexcept nogil:
+    """The counters of a target (less 1), and how many; the pointer is good until the next route comes."""
+    cdef const uint32_t *many
+    if target[0] < MANY:
+        n[0] = 1
+        return target
+    if target[0] == NOWHERE:
+        n[0] = 0
+        return target
+    many = routes.many + (target[0] & ~<uint32_t> MANY)
     n[0] = many[0]
     return many + 1

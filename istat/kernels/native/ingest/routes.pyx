@@ -92,13 +92,8 @@ cdef class Routes(NameTable):
 
     cdef tuple targets(self, uint32_t route):
         cdef uint32_t target = self.target[route] - 1
-        cdef const uint32_t *ids
         cdef uint32_t n = 0
-        if target == NOWHERE:
-            return ()
-        if target < MANY:
-            return (target,)
-        ids = ids_of(self, target, &n)
+        cdef const uint32_t *ids = ids_of(self, &target, &n)
         return tuple([ids[i] for i in range(n)])
 
     cdef uint64_t give_back(self) noexcept nogil:

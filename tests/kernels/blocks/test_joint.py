@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.kernels.test_blocks import BUILDS, Row, bits, each_build, read, short, write
+from tests.kernels.blocks.test_blocks import BUILDS, Row, bits, each_build, read, short, write
 
 
 def reduced(build: Any, samples: list[float], parts: int = 30) -> list[Row]:
