@@ -1,8 +1,9 @@
 """Columns of doubles as streams of bits: the specification.
 
 Doubles become integers (decimals scaled up; decimals and how far beside them the value lies; or the double's
-own bits), and those a stream (streams.py). The native build of the same name gives the same bits. Knows a
-column, not what it means.
+own bits), and those a stream (streams.py). `get_doubles` is specification; which of the three and at which scale is
+`put_doubles`'s choice, and what it did not choose is read as well. The native build of the same name gives the same
+bits. Knows a column, not what it means.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 The native build of the same name gives the same bytes. docs/formats/statfile.md says how a run looks and
 why. Rows of single samples are one column of doubles; rows of many samples are coded jointly (joint.py) where
 they can, else as five columns (doubles.py). Knows neither directories of blocks nor files.
+
+`decode_run` is specification. That `encode_run` codes jointly whatever it can, and in what scales it looks for the
+columns first, is its choice; a run coded otherwise, with the flags that say so, is read as well.
 """
 
 from __future__ import annotations

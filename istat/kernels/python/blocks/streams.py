@@ -3,6 +3,9 @@
 The native build of the same name gives the same bits; docs/formats/statfile.md says how a stream looks. Bits
 are taken from the low end of each byte. Integers become residuals of the best of three predictors, and
 residuals are Rice coded, 128 to a parameter. 64-bit arithmetic wraps around. Knows nothing of rows.
+
+BitReader is specification. BitWriter's predictor, its base and step, and its Rice parameters are one encoder's choice
+by some estimates of cost; a reader takes any.
 """
 
 from __future__ import annotations

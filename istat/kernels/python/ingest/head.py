@@ -1,6 +1,7 @@
 """What is in memory of one level and not yet in a StatFile. Knows no names, no files, no clock.
 
-This module is the specification; `native/ingest/head.pyx` is the fast build of it and the same tests run on both.
+This module is the specification; `native/ingest/head.pyx` is the fast build of it and the same tests run on both. What
+rows there are, and in which order they are told, is specified; what they take in memory is each build's own business.
 """
 from __future__ import annotations
 

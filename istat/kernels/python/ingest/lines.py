@@ -1,6 +1,6 @@
 """Line grammar: one line of bytes to a sample. Knows no name tables, no sockets, no clock.
 
-This module is the specification; `native/ingest/lines.pyx` is the fast build of it and the same tests run on both.
+All of this module is specification; `native/ingest/lines.pyx` is the fast build of it and the same tests run on both.
 A line is `name value`, `name time value` or `name time sum sumsq min max count`; tokens are split at
 space, TAB, VT, FF and CR.
 """

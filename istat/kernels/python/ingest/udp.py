@@ -1,7 +1,8 @@
 """Draining a UDP socket: many datagrams a call, laid out as few runs of whole lines.
 
 This is the specification of `native/ingest/udp.pyx`, which does the same with one recvmmsg(2) a call.
-It knows datagrams and line feeds; what a line means, and who a sender is, it does not know.
+What runs, refusals and totals say is specified; how many calls of the system it takes, and how the buffer is laid out,
+is not. It knows datagrams and line feeds; what a line means, and who a sender is, it does not know.
 """
 from __future__ import annotations
 
