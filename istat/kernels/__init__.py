@@ -21,7 +21,6 @@ from __future__ import annotations
 import importlib
 import os
 from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ KERNELS = {
     "blocks": "blocks", "columns": "columns", "engine": "ingest.engine", "head": "ingest.head", "lines": "ingest.lines",
     "names": "names", "render": "render", "rings": "rings", "search": "search", "udp": "ingest.udp",
 }  # fmt: skip
+ROOMS = ("", "blocks", "ingest", "search")
+TWINS_ONLY = {"__init__", "varints"}        # native ones have none, or stand in a .pxd alone
 BUILDS = ("python", "native")
 VARIABLE = "ISTAT_KERNELS"
 HOW_TO_BUILD = "build them with: python setup.py build_ext --inplace (needs a C compiler and Cython)"
@@ -69,11 +70,18 @@ class Implementation:
 
 def native_missing() -> list[str]:
     """The kernels that were not built as native code, as `room.module`; nothing is imported to find out."""
-    here = Path(__file__).parent
-    twins = (path.relative_to(here / "python").with_suffix("") for path in (here / "python").rglob("*.py"))
-    wanted = sorted(twin for twin in twins if twin.name not in ("__init__", "varints"))
-    return [".".join(twin.parts) for twin in wanted
-            if not any(Path(f"{here / 'native' / twin}{suffix}").exists() for suffix in EXTENSION_SUFFIXES)]
+    missing = []
+    for room in ROOMS:
+        built = {name for name, suffix in _files("native", room) if suffix in EXTENSION_SUFFIXES}
+        twins = {name for name, suffix in _files("python", room) if suffix == ".py"}
+        missing += [f"{room}.{name}".lstrip(".") for name in sorted(twins - built - TWINS_ONLY)]
+    return missing
+
+
+def _files(build: str, room: str) -> list[tuple[str, str]]:
+    """The files of a room, each taken apart: the module's name and all that follows it."""
+    parts = [name.partition(".") for name in os.listdir(os.path.join(os.path.dirname(__file__), build, room))]
+    return [(name, dot + rest) for name, dot, rest in parts]
 
 
 def implementation(name: str) -> Implementation:
