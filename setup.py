@@ -1,7 +1,7 @@
 """Build of istatd: Cython kernels (optional), the package list, and the page's third-party files.
 
 What is static stands in pyproject.toml. This file knows the three things that are not: every
-istat/kernels/native/*.pyx is an extension, plugins/ is installed as `istat_plugins`, and
+.pyx below istat/kernels/native/ is an extension, plugins/ is installed as `istat_plugins`, and
 `python setup.py build_ui` fetches the chart library of the page from npm.
 
 ISTAT_ASAN=1 in the environment builds the kernels with AddressSanitizer, for the fuzz run.
@@ -54,7 +54,7 @@ def kernels() -> list[Extension]:
             extra_compile_args=compile_args,
             extra_link_args=link_args,
         )
-        for path in sorted(glob.glob("istat/kernels/native/*.pyx"))
+        for path in sorted(glob.glob("istat/kernels/native/**/*.pyx", recursive=True))
     ]
 
 
@@ -140,11 +140,9 @@ setup(
     packages=packages(),
     package_dir={"istat_plugins": "plugins"},
     package_data={
-        "istat": ["py.typed", "*.pxd"],
-        "istat.kernels": ["*.pxd"],
-        "istat.kernels.native": ["*.pxd"],
+        "istat": ["py.typed"],
         "istat_server": ["ui/*", "ui/*/*"],
-        "": ["sample.toml", "README.md"],
+        "": ["sample.toml", "README.md", "*.pxd"],
     },
     ext_modules=[] if "build_ui" in sys.argv else kernels(),
     cmdclass={"build_ext": BuildKernels, "build_py": BuildModules, "build_ui": BuildPage},

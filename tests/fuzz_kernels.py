@@ -207,19 +207,16 @@ def search_names(rng: random.Random, reached: Counter[str]) -> None:
     for _ in range(rng.randint(0, 50)):
         tried(reached, table.add, mutated(rng, rng.choice([b"cpu.user.host.a", b"a.b", b"", b"*"])))
     pattern = mutated(rng, rng.choice([b"cpu.*", b"?.?", b"*a*b?", b""]))
-    table.match(pattern)
-    table.search([pattern[:3], pattern[3:]])
-    table.children(pattern)
     search_segments(rng, reached, table, pattern)
 
 
 def search_segments(rng: random.Random, reached: Counter[str], table: Any, text: bytes) -> None:
-    """The same names in segments, some of them taken away or called otherwise since, and automata of any bytes."""
+    """The same names in segments, some of them unlisted or called otherwise since, and automata of any bytes."""
     cuts = sorted(rng.randrange(len(table) + 1) for _ in range(3))
     segments = [KERNELS.search.build(table, *cut) for cut in zip([0, *cuts[:-1]], cuts, strict=True)]
     for id in rng.sample(range(len(table)), min(3, len(table))):
-        table.remove(id)
-        tried(reached, table.put_back, id, rng.choice([text, table.name(id)]))
+        table.unlist(id)
+        tried(reached, table.relist, id, rng.choice([text, table.name(id)]))
     if rng.random() < 0.5:
         segments[1:] = [KERNELS.search.merge(table, *segments[1:])]
     where = table, segments, (cuts[-1], len(table)), table.moved
@@ -268,5 +265,5 @@ def run(seconds: float, seed: int) -> dict[str, int]:
 
 if __name__ == "__main__":
     SEED = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
-    print(f"seed {SEED}, kernels {KERNELS.blocks.__file__}", flush=True)
+    print(f"seed {SEED}, kernels {KERNELS.columns.__file__}", flush=True)
     print(run(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0, SEED))

@@ -2,7 +2,13 @@
 
 `python/X.py` is the specification of `native/X.pyx`. `ISTAT_KERNELS=python|native` chooses; without it
 the native build is used when it is complete, else the plain-Python one. The two are never mixed: a
-native kernel works on the memory of the other native kernels.
+native kernel works on the memory of the other native kernels. Both have the same rooms:
+
+    columns, names, varints     what the rooms stand on: rows of buckets, names to ids, numbers as bytes
+    blocks/                     rows coded, written, read and merged
+    search/                     patterns and questions over a table of names
+    ingest/                     datagrams and lines to buckets, records to buckets: the engine of a store
+    render, rings               rows as JSON text; the slots of istatd's ring files as rows
 
     from istat.kernels import columns           # the chosen build
     twin = implementation("python").columns     # one build by name, for tests
@@ -13,20 +19,27 @@ Kernels are imported when first asked for, and import nothing of ours outside th
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from istat.kernels.python import blocks, columns, engine, head, lines, names, render, rings, search, udp
+    from istat.kernels.python import blocks, columns, names, render, rings, search
+    from istat.kernels.python.ingest import engine, head, lines, udp
 
 __all__ = [
     "IMPLEMENTATION", "KERNELS", "blocks", "columns", "engine", "head", "implementation", "lines",
     "names", "native_missing", "render", "rings", "search", "udp",
 ]  # fmt: skip
 
-KERNELS = ("columns", "blocks", "names", "lines", "head", "engine", "render", "search", "udp", "rings")
+#: Where each kernel is in its build; a room that is one tells in its __init__ what is for others.
+KERNELS = {
+    "blocks": "blocks", "columns": "columns", "engine": "ingest.engine", "head": "ingest.head", "lines": "ingest.lines",
+    "names": "names", "render": "render", "rings": "rings", "search": "search", "udp": "ingest.udp",
+}  # fmt: skip
+ROOMS = ("", "blocks", "ingest", "search")
+TWINS_ONLY = {"__init__", "varints"}        # native ones have none, or stand in a .pxd alone
 BUILDS = ("python", "native")
 VARIABLE = "ISTAT_KERNELS"
 HOW_TO_BUILD = "build them with: python setup.py build_ext --inplace (needs a C compiler and Cython)"
@@ -43,10 +56,11 @@ class Implementation:
     def __getattr__(self, kernel: str) -> ModuleType:
         if kernel not in KERNELS:
             raise AttributeError(f"no kernel is called {kernel!r}")
+        module = f"istat.kernels.{self.name}.{KERNELS[kernel]}"
         try:
-            return importlib.import_module(f"istat.kernels.{self.name}.{kernel}")
+            return importlib.import_module(module)
         except ModuleNotFoundError as error:
-            if self.name == "native" and error.name == f"istat.kernels.native.{kernel}":
+            if self.name == "native" and (error.name or "").startswith("istat.kernels.native."):
                 raise ImportError(f"the native kernel {kernel!r} is not built; {HOW_TO_BUILD}") from error
             raise
 
@@ -55,8 +69,19 @@ class Implementation:
 
 
 def native_missing() -> list[str]:
-    """Names of the kernels that were not built as native code; nothing is imported to find out."""
-    return [k for k in KERNELS if importlib.util.find_spec(f"istat.kernels.native.{k}") is None]
+    """The kernels that were not built as native code, as `room.module`; nothing is imported to find out."""
+    missing = []
+    for room in ROOMS:
+        built = {name for name, suffix in _files("native", room) if suffix in EXTENSION_SUFFIXES}
+        twins = {name for name, suffix in _files("python", room) if suffix == ".py"}
+        missing += [f"{room}.{name}".lstrip(".") for name in sorted(twins - built - TWINS_ONLY)]
+    return missing
+
+
+def _files(build: str, room: str) -> list[tuple[str, str]]:
+    """The files of a room, each taken apart: the module's name and all that follows it."""
+    parts = [name.partition(".") for name in os.listdir(os.path.join(os.path.dirname(__file__), build, room))]
+    return [(name, dot + rest) for name, dot, rest in parts]
 
 
 def implementation(name: str) -> Implementation:

@@ -13,7 +13,7 @@ from istat_server.roster import Sender
 from istat_server.store.names.catalogue import Learned
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 KIND_OF = {code: name.lower() for name, code in lines.CODES.items()}
 META, UNKNOWN = lines.CODES["META"], lines.CODES["UNKNOWN"]

@@ -8,6 +8,7 @@ nothing after the process, and gets slow beyond some thousand counters.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istat.buckets import Bucket
@@ -120,23 +121,28 @@ class MemoryStore:
 
     def match(self, pattern: bytes, limit: int, after: int = -1, regex: bool = False) -> list[Counter]:
         """See Store.match."""
-        there = (id for id in range(after + 1, len(self._counters)) if self._names.has(id))
         fits = compiled(pattern, regex).fits
-        return self._these(id for id in there if fits(self._names.name(id)))[:limit]
+        return self._these(id for id in self._live() if id > after and fits(self._names.name(id)))[:limit]
+
+    def _live(self) -> Iterator[int]:
+        return (id for id in range(len(self._counters)) if self._names.has(id))
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:
         """See Store.search."""
-        found = self._these(self._names.search([munge(word) for word in words]))
+        wanted = [munge(word) for word in words]
+        found = self._these(id for id in self._live() if all(word in self._names.name(id) for word in wanted))
         return sorted(found, key=lambda counter: (len(counter.name), counter.name))[:limit]
 
     def children(self, prefix: bytes) -> list[Child]:
         """See Store.children."""
         stem = prefix.decode() + "." if prefix else ""
-        return [
-            Child(text, stem + text, self._counters[index] if index >= 0 else None, branches)
-            for label, index, branches in sorted(self._names.children(prefix))
-            for text in [label.decode()]
-        ]
+        found: dict[str, Child] = {}
+        for counter in self._these(self._live()):
+            if counter.name.startswith(stem):
+                label, dot, _ = counter.name[len(stem):].partition(".")
+                before = found.get(label) or Child(label, stem + label, None, False)
+                found[label] = replace(before, branches=True) if dot else replace(before, counter=counter)
+        return [found[label] for label in sorted(found)]
 
     def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
         """See Store.select."""
@@ -151,7 +157,7 @@ class MemoryStore:
         """See Store.delete."""
         there = [id for id in ids if self._names.has(id)]
         for id in there:
-            self._names.remove(id)
+            self._names.unlist(id)
             self._deleted[id] = int(self._clock.now())
         return len(there)
 
@@ -163,7 +169,7 @@ class MemoryStore:
             if id not in self._deleted or self._names.find(name) >= 0:
                 refused.append(Deleted(self._counters[id], 0, "it is not deleted, or its name was taken"))
             else:
-                self._names.put_back(id, name)
+                self._names.relist(id, name)
                 del self._deleted[id]
         return refused
 
@@ -182,8 +188,8 @@ class MemoryStore:
         for problem in self.rename_problems(pairs):
             raise BadQuery(problem, 409)
         for id, name in pairs:
-            self._names.remove(id)
-            self._names.put_back(id, name)
+            self._names.unlist(id)
+            self._names.relist(id, name)
             self._counters[id] = Counter(id, name.decode(), self._counters[id].kind)
 
     def rename_problems(self, pairs: Sequence[tuple[int, bytes]]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from istat_server.store.files.versions import NewerFormat
 from istat_server.store.names import namefiles
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 log = logging.getLogger(__name__)
 

@@ -9,44 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from istat.kernels.python.ingest import records as kernel
 from istat_server.store.files import journal
 
 Record = dict[str, Any]
 
-SAME, TIME, WIDE, NAMES = range(4)          # forms
-CHANGE = 3                                  # type of a name record that tells what happened
-CHANGES = {1: "delete", 2: "undelete", 3: "rename", 4: "policy", 5: "gone", 6: "buried", 7: "dead"}
-MOST_SHIFT = 63
-
-
-class _Cursor:
-    """Reads on in a payload. IndexError or struct.error at its end, ValueError for a number without one."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def varint(self) -> int:
-        value = shift = 0
-        while shift <= MOST_SHIFT:
-            byte = self.data[self.at]
-            self.at += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-        raise ValueError("a number without an end")
-
-    def double(self) -> float:
-        found: float = struct.unpack_from("<d", self.data, self.at)[0]
-        self.at += 8
-        return found
-
-    def name(self) -> str:
-        size = self.varint()
-        if size > len(self.data) - self.at:
-            raise ValueError("a name that is cut off")
-        self.at += size
-        return self.data[self.at - size : self.at].decode("ascii", "backslashreplace")
+CHANGES = {kernel.DELETE: "delete", kernel.UNDELETE: "undelete", kernel.RENAME: "rename", kernel.POLICY: "policy",
+           kernel.GONE: "gone", kernel.TOMBSTONE: "tombstone", kernel.UNLEARNT: "unlearnt"}
+# What the value of a change is.
+VALUES = {kernel.DELETE: "batch", kernel.TOMBSTONE: "batch", kernel.POLICY: "policy", kernel.GONE: "ids",
+          kernel.UNLEARNT: "ids"}
 
 
 def records(path: Path) -> Iterator[Record]:
@@ -70,57 +42,49 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def _payload(data: bytes) -> Iterator[Record]:
-    cursor, time = _Cursor(data), 0
-    while cursor.at < len(data):
-        begin = cursor.at
+    at = time = 0
+    while at < len(data):
         try:
-            found, time = _one(cursor, time)
-        except (IndexError, struct.error, ValueError) as error:
-            yield {"record": "malformed", "byte": begin, "note": str(error)}
+            record, end = kernel.read(data, at, time)
+        except ValueError as error:
+            yield {"record": "malformed", "byte": at, "note": str(error)}
             return
-        yield found
+        if isinstance(record, kernel.Sample):
+            time = record.fields[0]
+        yield _told(record)
+        at = end
 
 
-def _one(cursor: _Cursor, time: int) -> tuple[Record, int]:
-    tag = cursor.varint()
-    form, number = tag & 3, tag >> 2
-    if form == NAMES:
-        return _name(cursor, number), time
-    if form != SAME:
-        moved = cursor.varint()
-        time += (moved >> 1) ^ -(moved & 1)
-    value = cursor.double()
-    if form != WIDE:
-        return {"record": "sample", "route": number, "time": time, "value": value}, time
-    count = cursor.varint()
-    m2, low, high = (cursor.double() for _ in range(3))
-    return {"record": "bucket", "route": number, "time": time, "count": count, "sum": value, "m2": m2, "min": low,
-            "max": high}, time
+def _told(record: kernel.Record) -> Record:
+    match record:
+        case kernel.Sample(route=route, fields=(time, count, total, m2, low, high)):
+            if not record.wide:
+                return {"record": "sample", "route": route, "time": time, "value": total}
+            return {"record": "bucket", "route": route, "time": time, "count": count, "sum": total, "m2": m2,
+                    "min": low, "max": high}
+        case kernel.Counter():
+            return {"record": "counter", "id": record.id, "kind": _kind(record.event), "name": _text(record.name)}
+        case kernel.Route():
+            return {"record": "route", "id": record.number, "name": _text(record.name),
+                    "counters": list(record.targets)}
+        case kernel.Change():
+            return _change(record)
 
 
-def _name(cursor: _Cursor, number: int) -> Record:
-    type, id = number & 3, number >> 2
-    if type == CHANGE:
-        return _change(cursor, id)
-    if type & 1:
-        targets = [cursor.varint() for _ in range(min(cursor.varint(), len(cursor.data)))]
-        return {"record": "route", "id": id, "name": cursor.name(), "counters": targets}
-    return {"record": "counter", "id": id, "kind": "event" if type & 2 else "gauge", "name": cursor.name()}
+def _change(record: kernel.Change) -> Record:
+    told: Record = {"record": CHANGES[record.what], "id": record.number}
+    if record.what == kernel.TOMBSTONE:
+        told["kind"] = _kind(record.event)
+    if record.what in VALUES:
+        told[VALUES[record.what]] = record.value
+    if record.name:
+        told["name"] = _text(record.name)
+    return told
 
 
-def _change(cursor: _Cursor, id: int) -> Record:
-    what = CHANGES.get(cursor.varint())
-    found: Record = {"record": what, "id": id}
-    if what == "delete":
-        found["batch"] = cursor.varint()
-    elif what == "rename":
-        found["name"] = cursor.name()
-    elif what == "policy":
-        found["policy"] = cursor.varint()
-    elif what in ("gone", "dead"):
-        found["ids"] = cursor.varint()
-    elif what == "buried":
-        found.update(kind="event" if cursor.varint() else "gauge", batch=cursor.varint(), name=cursor.name())
-    elif what is None:
-        raise ValueError("a change that is not known")
-    return found
+def _kind(event: bool) -> str:
+    return "event" if event else "gauge"
+
+
+def _text(name: bytes) -> str:
+    return name.decode("ascii", "backslashreplace")

@@ -23,7 +23,7 @@ def choose(wish: str, code: str = "pass") -> subprocess.CompletedProcess[str]:
 
 
 def test_python_is_used_on_demand() -> None:
-    assert choose("python", "assert k.lines.__name__ == 'istat.kernels.python.lines'").stdout == "python\n"
+    assert choose("python", "assert k.lines.__name__ == 'istat.kernels.python.ingest.lines'").stdout == "python\n"
 
 
 def test_native_on_demand_is_native_or_a_loud_error() -> None:
@@ -48,6 +48,6 @@ def test_there_are_two_builds() -> None:
 
 
 def test_a_build_is_a_namespace_of_modules() -> None:
-    from istat.kernels.python import lines
+    from istat.kernels.python.ingest import lines
 
     assert kernels.implementation("python").lines is lines

@@ -39,9 +39,9 @@ cdef enum:
     SHARD_BITS = 6              # parts of the hash table, which grow one at a time
     MOST_NAMES = 0xFFFFFFFEu
     NAME_ROOM = 0xFFFF          # [bytes] longest name: what a reference can tell
-    AWAY = 1 << 16              # flags of a reference: the name was taken away,
+    UNLISTED = 1 << 16          # flags of a reference: its name does not lead to the id,
     MOVED = 1 << 17             # another one was given: the first reference lies before its text
-    GONE = 1 << 18              # the id is gone for good,
+    GONE = 1 << 18              # the id is gone,
     SKIPPED = 1 << 19           # and the last segment over it was made without it
     NO_MEMORY = -1              # what `insert` gives for no id
     EXISTS = -2
@@ -113,13 +113,13 @@ cdef class NameTable:
     cdef void foresee(self, const char *name, Py_ssize_t size) noexcept nogil
     cdef int64_t find_tag(self, uint32_t tag, const char *name, Py_ssize_t size) noexcept nogil
     cdef int64_t insert(self, const char *name, Py_ssize_t size, uint64_t ref, bint star) noexcept nogil
-    cdef int64_t insert_nameless(self, const char *text, Py_ssize_t size) noexcept nogil
+    cdef int64_t insert_unlisted(self, const char *text, Py_ssize_t size) noexcept nogil
     cdef void mark_gone(self, uint32_t index) noexcept nogil
     cdef void forget(self, uint32_t index) noexcept nogil
     cdef bint is_forgotten(self, uint64_t index) noexcept nogil
     cdef bint page_gone(self, uint64_t page) noexcept nogil
-    cdef int take_away(self, uint32_t index) noexcept nogil
-    cdef bint is_away(self, uint64_t index) noexcept nogil
+    cdef int unlist_id(self, uint32_t index) noexcept nogil
+    cdef bint is_unlisted(self, uint64_t index) noexcept nogil
     cdef int make_page(self) noexcept nogil
     cdef int put_slot(self, uint32_t tag, uint64_t index) noexcept nogil
     cdef int drop_slot(self, uint64_t index) noexcept nogil

@@ -1,25 +1,22 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Names to dense ids and back, and plain search over them. Knows nothing of counters, routes or samples.
+"""Names to dense ids and back. Knows nothing of counters, routes, samples or search.
 
 The text lies in an arena of chunks that several tables may share; a table holds an 8-byte reference for each
 name, and 10 to 15 bytes of slots that find it. Nothing that a reference leads to ever moves, so that threads
 can read names while the owner adds more. The specification is the Python twin.
 """
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memcmp, memcpy
 
 cdef extern from "<stdlib.h>" nogil:
     int posix_memalign(void **place, size_t alignment, size_t size)
-
-cdef extern from "<string.h>" nogil:
-    void *memmem(const void *text, size_t size, const void *word, size_t word_size)
 
 cdef uint64_t NO_SLOTS[1]       # of a shard without names: its one slot is free for ever
 NO_SLOTS[0] = 0
 # Stands for every page whose ids are all gone. Nobody writes to it: what is gone never gets a name again.
 cdef uint64_t GONE_PAGE[PAGE_MASK + 1]
 for _at in range(PAGE_MASK + 1):
-    GONE_PAGE[_at] = AWAY | GONE
+    GONE_PAGE[_at] = UNLISTED | GONE
 
 
 cdef int enter(Directory *directory, void *entry) noexcept nogil:
@@ -199,36 +196,36 @@ cdef class NameTable:
             self.pages = <uint64_t **> self.directory.entries
         return 0
 
-    cdef int64_t insert_nameless(self, const char *text, Py_ssize_t size) noexcept nogil:
-        """The next id, whose text is in no slot, or NO_MEMORY, TOO_LONG."""
+    cdef int64_t insert_unlisted(self, const char *text, Py_ssize_t size) noexcept nogil:
+        """The next id, unlisted, or NO_MEMORY, TOO_LONG."""
         cdef int64_t place
         if size > NAME_ROOM:
             return TOO_LONG
         place = self.arena.put(b"", 0, text, size)
         if place < 0 or self.make_page() < 0:
             return NO_MEMORY
-        self.pages[self.n >> PAGE_BITS][self.n & PAGE_MASK] = <uint64_t> place << 20 | AWAY | <uint64_t> size
+        self.pages[self.n >> PAGE_BITS][self.n & PAGE_MASK] = <uint64_t> place << 20 | UNLISTED | <uint64_t> size
         self.arena.use(<uint64_t> place)
         self.n += 1
         return <int64_t> self.n - 1
 
     cdef void mark_gone(self, uint32_t index) noexcept nogil:
-        """An id whose name was taken away is gone for good: segments made from now on are without it."""
+        """An unlisted id is gone: segments made from now on are without it."""
         if not self.is_forgotten(index):
             self.pages[index >> PAGE_BITS][index & PAGE_MASK] |= GONE
 
     cdef void forget(self, uint32_t index) noexcept nogil:
-        """Let go of the text of an id that is away, for good."""
+        """Let go of the text of an unlisted id, for good."""
         cdef uint64_t ref = ref_at(self.pages, index)
         cdef uint64_t page = index >> PAGE_BITS
         cdef uint64_t first
-        if self.is_forgotten(index) or not ref & AWAY:
+        if self.is_forgotten(index) or not ref & UNLISTED:
             return
         if ref & MOVED:
             memcpy(&first, ref_text(self.arena.chunks, ref) - sizeof(first), sizeof(first))
             self.arena.unuse(first >> 20)
         self.arena.unuse(ref >> 20)
-        self.pages[page][index & PAGE_MASK] = AWAY | GONE
+        self.pages[page][index & PAGE_MASK] = UNLISTED | GONE
         self.forgotten[page] += 1
         if self.forgotten[page] == PAGE_MASK + 1 and enter(&self.given_back, self.pages[page]) == 0:
             first = <uint64_t> self.pages[page]
@@ -237,19 +234,19 @@ cdef class NameTable:
 
     cdef bint is_forgotten(self, uint64_t index) noexcept nogil:
         """Whether the text of an id was let go of."""
-        return ref_at(self.pages, index) & ~<uint64_t> (AWAY | GONE | SKIPPED) == 0
+        return ref_at(self.pages, index) & ~<uint64_t> (UNLISTED | GONE | SKIPPED) == 0
 
     cdef bint page_gone(self, uint64_t page) noexcept nogil:
-        """Whether all 4096 ids of a page are gone for good."""
+        """Whether all 4096 ids of a page are gone."""
         return self.pages[page] == GONE_PAGE
 
     def set_gone(self, uint32_t index):
-        """An id whose name was taken away is gone for good: segments made from now on are without it.
+        """An unlisted id is gone: segments made from now on are without it.
 
-        ValueError when it has its name.
+        ValueError when it is listed.
         """
-        if index >= self.n or not self.is_away(index):
-            raise ValueError(f"the id {index} has its name")
+        if index >= self.n or not self.is_unlisted(index):
+            raise ValueError(f"the id {index} is listed")
         self.mark_gone(index)
 
     def forget_skipped(self, uint32_t first, uint32_t count):
@@ -271,22 +268,22 @@ cdef class NameTable:
             index += 1
         return found
 
-    cdef int take_away(self, uint32_t index) noexcept nogil:
-        """0, or -1: the id has no name here."""
-        if index >= self.n or self.is_away(index):
+    cdef int unlist_id(self, uint32_t index) noexcept nogil:
+        """As `unlist`: 0, or -1: the id is not listed."""
+        if index >= self.n or self.is_unlisted(index):
             return -1
         self.drop_slot(index)
-        self.pages[index >> PAGE_BITS][index & PAGE_MASK] |= AWAY
+        self.pages[index >> PAGE_BITS][index & PAGE_MASK] |= UNLISTED
         return 0
 
-    cdef bint is_away(self, uint64_t index) noexcept nogil:
-        return ref_at(self.pages, index) & AWAY != 0
+    cdef bint is_unlisted(self, uint64_t index) noexcept nogil:
+        return ref_at(self.pages, index) & UNLISTED != 0
 
     cdef int put_slot(self, uint32_t tag, uint64_t index) noexcept nogil:
         cdef Shard *shard = &self.shards[tag >> (32 - SHARD_BITS)]
         if (shard.used + 1) * 5 > shard.size * 4 and grow(shard) < 0:
             return -1
-        settle(shard, <uint64_t> tag << 32 | (index + 1))
+        place_slot(shard, <uint64_t> tag << 32 | (index + 1))
         shard.used += 1
         self.here += 1
         return 0
@@ -347,7 +344,7 @@ cdef class NameTable:
         return index
 
     def name(self, uint32_t index):
-        """The name of an id; of one that was taken away, the name that it had."""
+        """The name of an id; of an unlisted one, the name that it had."""
         cdef uint64_t ref = self.ref(index)
         return ref_text(self.arena.chunks, ref)[:ref_size(ref)]
 
@@ -356,27 +353,27 @@ cdef class NameTable:
             raise IndexError(f"no name has the id {index}")
         return ref_at(self.pages, index)
 
-    def add_nameless(self, bytes text=b""):
-        """The next id, without a name in the table; `text` is what it tells."""
-        cdef int64_t index = self.insert_nameless(text, len(text))
+    def add_unlisted(self, bytes text=b""):
+        """The next id, unlisted; `text` is the name that it tells."""
+        cdef int64_t index = self.insert_unlisted(text, len(text))
         if index < 0:
             raise MemoryError("no memory for another name")
         return index
 
-    def remove(self, uint32_t index):
-        """Take a name away: it is found no more, and may be given to another id; the id still tells it. ValueError
-        when the id has none here."""
-        if self.take_away(index) < 0:
+    def unlist(self, uint32_t index):
+        """Take an id off the list: its name is found no more, and may be given to another id; the id still tells it.
+        ValueError when it is not listed."""
+        if self.unlist_id(index) < 0:
             raise ValueError(f"the id {index} has no name here")
 
-    def put_back(self, uint32_t index, bytes name not None):
-        """Give an id without a name this one. ValueError when it has one, or when another has it."""
+    def relist(self, uint32_t index, bytes name not None):
+        """List an unlisted id under this name. ValueError when it is listed or gone, or another id has the name."""
         cdef uint64_t ref
         cdef uint64_t first
         cdef int64_t place
         if index >= self.n or self.has(index) or len(name) > NAME_ROOM or self.find_text(name, len(name)) >= 0:
             raise ValueError(f"the id {index} cannot be called {name!r}")
-        ref = ref_at(self.pages, index) & ~<uint64_t> AWAY
+        ref = ref_at(self.pages, index) & ~<uint64_t> UNLISTED
         if ref & GONE:
             raise ValueError(f"the id {index} cannot be called {name!r}")
         if ref_size(ref) != len(name) or memcmp(ref_text(self.arena.chunks, ref), <const char *> name, len(name)) != 0:
@@ -397,8 +394,8 @@ cdef class NameTable:
         self.pages[index >> PAGE_BITS][index & PAGE_MASK] = ref
 
     def has(self, uint32_t index):
-        """Whether an id has its name here: it was not taken away."""
-        return index < self.n and not self.is_away(index)
+        """Whether an id is listed: its name leads to it."""
+        return index < self.n and not self.is_unlisted(index)
 
     def count(self):
         """How many names there are; `len` is how many ids were given."""
@@ -414,95 +411,13 @@ cdef class NameTable:
         return bytes if self.shares else bytes + (
             self.arena.directory.used - self.arena.freed) * (CHUNK_MASK + 1)
 
-    def match(self, bytes pattern not None, uint32_t first=0, uint32_t names=0xFFFFFFFF, Py_ssize_t limit=-1):
-        """Ids from `first`, over at most `names` names, whose whole name fits the pattern; at most `limit`.
-
-        `*` is any run of characters, `?` any run of characters but dots.
-        """
-        cdef const char *glob = pattern
-        cdef Py_ssize_t size = len(pattern)
-        cdef uint64_t stop = min(<uint64_t> first + names, <uint64_t> self.n)
-        cdef uint64_t i
-        cdef uint64_t ref
-        found = []
-        for i in range(first, stop):
-            ref = ref_at(self.pages, i)
-            if not ref & AWAY and fits(glob, size, ref_text(self.arena.chunks, ref), ref_size(ref)):
-                found.append(i)
-                if len(found) == limit:
-                    break
-        return found
-
-    def search(self, list words not None, uint32_t first=0, uint32_t names=0xFFFFFFFF, Py_ssize_t limit=-1):
-        """Ids from `first`, over at most `names` names, that contain every word; at most `limit`."""
-        cdef uint64_t stop = min(<uint64_t> first + names, <uint64_t> self.n)
-        cdef uint64_t i
-        cdef uint64_t ref
-        cdef bytes word
-        found = []
-        for i in range(first, stop):
-            ref = ref_at(self.pages, i)
-            if ref & AWAY:
-                continue
-            for word in words:
-                if memmem(ref_text(self.arena.chunks, ref), <size_t> ref_size(ref), <const char *> word,
-                          len(word)) == NULL:
-                    break
-            else:
-                found.append(i)
-                if len(found) == limit:
-                    break
-        return found
-
-    def children(self, bytes prefix not None, Py_ssize_t limit=-1, uint32_t first=0, uint32_t names=0xFFFFFFFF):
-        """[(label, id of the name that ends there or -1, whether longer names follow)] below a dotted prefix.
-
-        Of the names from id `first`, at most `names` of them.
-        The empty prefix gives the first labels of all names. In order of first appearance.
-        """
-        cdef bytes stem = prefix + b"." if prefix else b""
-        cdef Py_ssize_t stem_size = len(stem)
-        cdef const char *stem_text = stem
-        cdef NameTable labels = NameTable(self.key)
-        cdef const char *name
-        cdef const char *dot
-        cdef Py_ssize_t size
-        cdef Py_ssize_t label_size
-        cdef int64_t label
-        cdef uint64_t i
-        cdef uint64_t ref
-        ids = []
-        deeper = []
-        for i in range(first, min(<uint64_t> first + names, <uint64_t> self.n)):
-            ref = ref_at(self.pages, i)
-            size = ref_size(ref)
-            name = ref_text(self.arena.chunks, ref)
-            if ref & AWAY or size < stem_size or memcmp(name, stem_text, stem_size) != 0:
-                continue
-            dot = <const char *> memchr(name + stem_size, 46, size - stem_size)
-            label_size = size - stem_size if dot == NULL else dot - name - stem_size
-            label = labels.find_text(name + stem_size, label_size)
-            if label < 0:
-                if labels.n == <uint64_t> limit:
-                    continue
-                label = labels.insert(name + stem_size, label_size, 0, False)
-                if label < 0:
-                    raise MemoryError()
-                ids.append(-1)
-                deeper.append(False)
-            if dot == NULL:
-                ids[label] = i
-            elif not deeper[label]:
-                deeper[label] = True
-        return [(labels.name(k), ids[k], deeper[k]) for k in range(labels.n)]
-
 
 cdef inline uint64_t home(uint32_t tag, uint64_t size) noexcept nogil:
     """The place of a tag among the slots of its shard. It grows with the tag, so that growing copies in order."""
     return <uint64_t> <uint32_t> (tag << SHARD_BITS) * size >> 32
 
 
-cdef inline void settle(Shard *shard, uint64_t slot) noexcept nogil:
+cdef inline void place_slot(Shard *shard, uint64_t slot) noexcept nogil:
     cdef uint64_t at = home(<uint32_t> (slot >> 32), shard.size)
     while shard.slots[at] != 0:
         at = at + 1 if at + 1 < shard.size else 0
@@ -520,47 +435,8 @@ cdef int grow(Shard *shard) noexcept nogil:
         return -1
     for i in range(shard.size):
         if shard.slots[i] != 0:
-            settle(&more, shard.slots[i])
+            place_slot(&more, shard.slots[i])
     if shard.slots != NO_SLOTS:
         free(shard.slots)
     shard[0] = more
     return 0
-
-
-cdef bint fits(const char *pattern, Py_ssize_t size, const char *name, Py_ssize_t name_size) noexcept nogil:
-    """Whether the whole name fits. The last `?` grows first, then the last `*`: no more need be tried, since a
-    run that may not cross a dot can only be replaced by a shorter tail of the same component."""
-    cdef Py_ssize_t p = 0
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t star = -1
-    cdef Py_ssize_t star_i = 0
-    cdef Py_ssize_t mark = -1
-    cdef Py_ssize_t mark_i = 0
-    if size == 0:
-        return False
-    while True:
-        if p < size and pattern[p] == 42:
-            star = p
-            star_i = i
-            mark = -1
-            p += 1
-        elif p < size and pattern[p] == 63:
-            mark = p
-            mark_i = i
-            p += 1
-        elif i < name_size and p < size and pattern[p] == name[i]:
-            p += 1
-            i += 1
-        elif i == name_size and p == size:
-            return True
-        elif mark >= 0 and mark_i < name_size and name[mark_i] != 46:
-            mark_i += 1
-            i = mark_i
-            p = mark + 1
-        elif star >= 0 and star_i < name_size:
-            star_i += 1
-            i = star_i
-            p = star + 1
-            mark = -1
-        else:
-            return False

@@ -4,6 +4,8 @@ The native build of the same name gives the same bits for the same calls, so eve
 expression here is written in the order in which it is evaluated there. Knows rows, not counters: what
 an id, a level or a file is stands elsewhere. Rows are ``(time, count, sum, m2, min, max)``: time in Unix
 seconds of the bucket's start, count >= 1, m2 the sum of squared deviations from the mean.
+
+All of it is specification, down to the last bit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Columns as JSON text: the specification. The native build of the same name gives the same bytes.
 
 Numbers come back as the same double from any correct parser: a decimal fraction that is as short as can be
-between 1e-9 and 2**53, 17 significant digits elsewhere (`-0.0` is written 0). What is no number is `null`.
+between 1e-9 and 2**53, 17 significant digits elsewhere (`-0.0` is written 0). What is no number is `null`. That a
+number comes back is the promise; which of the texts that do is chosen here, and both builds choose the same.
 
 FIELDS: `count`, `sum`, `avg`, `min`, `max`, `sdev` (sample standard deviation), `sumsq` (sum of squares);
 `rows` also knows `time` (Unix seconds) and `iso` (UTC, as 2012-01-01T05:00:00Z, without quotes).

@@ -1,6 +1,6 @@
 """The slots of istatd's ring files as rows: the specification. docs/formats/ring-file.md says what counts as a bucket.
 
-The native build of the same name gives the same bits. Knows slots, no headers and no files.
+All of it is specification: the native build of the same name gives the same bits. Knows slots, no headers and no files.
 """
 
 from __future__ import annotations

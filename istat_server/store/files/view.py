@@ -9,7 +9,7 @@ from istat_server.store.files.manifest import FileEntry, Policy
 from istat_server.store.files.statfile import StatFile
 
 if TYPE_CHECKING:
-    from istat.kernels.python.head import Frozen
+    from istat.kernels.python.ingest.head import Frozen
 
     FrozenHeads = Mapping[int, Sequence[Frozen | None]]     # heads that were cut: per policy and level
 

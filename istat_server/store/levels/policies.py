@@ -17,7 +17,7 @@ from istat_server.store.files.manifest import DERIVED, FINE, SETTLED, FileEntry,
 from istat_server.store.levels.arithmetic import old_level_for
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 
 # Files outlive their retention by this, so that no accepted sample can meet an expired window [s].

@@ -19,8 +19,8 @@ from istat_server.store.levels.arithmetic import blended, carried, old_level_for
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
-    from istat.kernels.python.engine import Engine
-    from istat.kernels.python.head import Frozen
+    from istat.kernels.python.ingest.engine import Engine
+    from istat.kernels.python.ingest.head import Frozen
     from istat.retention import Season
 
     FrozenHeads = Mapping[int, Sequence[Frozen | None]]     # heads that were cut: per policy and level

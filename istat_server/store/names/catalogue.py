@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from istat import names, patterns
 from istat import regex as expressions
 from istat.clock import Clock
-from istat.kernels import names as names_kernel
 from istat_server.store.interface import Child, Counter, Kind
 from istat_server.store.names.nameindex import NameIndex
 from istat_server.store.pool import Pool
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
     from istat.kernels.python.search import Pattern
 
 
@@ -40,11 +39,8 @@ def compiled(pattern: bytes, regex: bool) -> Pattern:
 
 
 def matching(pattern: bytes, some: Iterable[bytes]) -> set[bytes]:
-    """Those of some names, whether they are counters or not, that fit a pattern."""
-    table = names_kernel.NameTable()
-    for name in some:
-        table.add(name)
-    return {table.name(index) for index in table.match(pattern)}
+    """Those of some names, whether they are counters or not, that fit a glob. BadQuery when it is too much."""
+    return set(filter(patterns.glob(pattern).fits, some))
 
 
 class Catalogue:

@@ -26,7 +26,7 @@ from istat_server.store.names.tombstones import Due, Tombstones
 from istat_server.store.pool import Pool
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 # Rows of a deleted counter are kept at least this long, unless one asks for all space at once: a mistake is often
 # noticed the next day only [s].

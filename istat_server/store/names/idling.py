@@ -19,7 +19,7 @@ from istat_server.store.levels.policies import EXPIRE_GRACE, longest
 from istat_server.store.pool import Pool, Work
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from istat_server.store.files import journal
 from istat_server.store.files.manifest import names_path
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 # Files of about one size before they become one of the next size.
 TIER_FILES = 8

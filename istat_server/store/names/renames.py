@@ -8,7 +8,7 @@ from istat.errors import BadQuery
 from istat.names import WIRE_NAME_ROOM, stored
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 
 class Renames:

@@ -20,7 +20,7 @@ from istat_server.store.levels.policies import make_engine
 from istat_server.store.names import namefiles
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 DAMAGED, MISSING, WRONG, NOTE = "damaged", "missing", "wrong", "note"
 # Files of a store's folder that are neither the MANIFEST's nor the journal's.

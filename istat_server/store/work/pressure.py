@@ -7,7 +7,7 @@ from istat_server.store.files.journal import Journal
 from istat_server.store.work.flushing import Flushing
 
 if TYPE_CHECKING:
-    from istat.kernels.python.engine import Engine
+    from istat.kernels.python.ingest.engine import Engine
 
 # A head may grow to this for each counter in it: its open bucket (64 bytes) and a minute of closed rows (24 each), so
 # that a cut writes several rows a counter, which is what makes files small, however many counters there are [bytes].

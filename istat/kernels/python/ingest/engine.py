@@ -1,0 +1,198 @@
+"""The engine of a store: what lines are fed to, what records are replayed into, and what is dumped as records.
+
+It is built in floors, each a class that knows only those below it: Ladders (heads and limits of time), Registry
+(counters, routes and what happens to them), Feed (lines to buckets), and this, which reads records back. What a
+record does is specification, and so is that records of ids that are gone are dumped as runs. The native build of the
+same name does the same.
+"""
+from __future__ import annotations
+
+from collections.abc import Set
+
+from istat.kernels.python.ingest.feed import Feed
+from istat.kernels.python.ingest.records import (
+    DELETE,
+    FORM_NAMES,
+    GONE,
+    MOST_IDS,
+    MOST_RUN,
+    POLICY,
+    RENAME,
+    TOMBSTONE,
+    UNDELETE,
+    UNLEARNT,
+    Change,
+    Counter,
+    Record,
+    Route,
+    Sample,
+    put_change,
+    put_counter,
+    put_route,
+    read,
+)
+
+MOST_LOST = 16384       # name records that one stretch of damage can have held
+
+
+class Engine(Feed):
+    """Counters, routes, heads and the journal buffer of one store. Levels finest first.
+
+    `intervals` and `policy` are those of the default ladder, the one of counters that no change record gives another;
+    counters of other policies have heads of their own.
+    """
+
+    # -- dump
+
+    def dump_names(self, first_counter: int = 0, first_route: int = 0, counters: int = MOST_IDS,
+                   routes: int = MOST_IDS) -> bytes:
+        """Records of all counters and routes from these ids on, at most so many: what `replay` reads back."""
+        out = bytearray()
+        id, stop = first_counter, min(first_counter + counters, len(self.counters))
+        while id < stop:
+            run = min(_run(id, self._gone), stop - id)
+            out += put_change(GONE, id, run) if run else self._dump_counter(id)
+            id += run or 1
+        route, stop = first_route, min(first_route + routes, len(self.routes))
+        unlearnt = {route for route in range(first_route, stop) if not self.routes.has(route)}
+        while route < stop:
+            run = _run(route, unlearnt)
+            out += put_change(UNLEARNT, route, run) if run else put_route(
+                route, self.routes.targets(route), self.routes.name(route))
+            route += run or 1
+        return bytes(out)
+
+    def _dump_counter(self, id: int) -> bytes:
+        name, event = self.counters.name(id), self._events[id]
+        if id in self.deleted:
+            record = put_change(TOMBSTONE, id, event, self.deleted[id], name=name)
+        else:
+            record = put_counter(id, event, name)
+        return record + put_change(POLICY, id, self.policy(id)) if self._slot_of[id] else record
+
+    # -- replay
+
+    def replay(self, payload: bytes | bytearray | memoryview, saved: bool = False) -> int:
+        """Take the records of a frame or of `dump_names` again; nothing is journalled. Returns how many.
+
+        `saved` tells that these names are in a names file, so that `take_names` need not give them again.
+        ValueError says where malformed records begin; those before it have been taken.
+        """
+        data, at, time, records = bytes(payload), 0, 0, 0
+        try:
+            while at < len(data):
+                record, end = read(data, at, time)
+                if isinstance(record, Sample):
+                    time = record.fields[0]
+                self._replay_one(record)
+                if data[at] & 3 == FORM_NAMES and not saved:
+                    self._names_log += data[at:end]
+                at = end
+                records += 1
+        except ValueError as error:
+            raise ValueError(f"malformed record at byte {at} of {len(data)}") from error
+        finally:
+            self.unlearn_moved()
+        return records
+
+    def _replay_one(self, record: Record) -> None:
+        """ValueError when that cannot be."""
+        match record:
+            case Sample():
+                # A route whose record was in a damaged frame: whose samples these are is not known.
+                if record.route < len(self.routes):
+                    self._apply(record.route, record.fields)
+            case Counter():
+                self._replay_counter(record)
+            case Route():
+                self._replay_route(record)
+            case Change(what=what) if what == GONE:
+                self._replay_gone(record.number, record.value)
+            case Change(what=what) if what == UNLEARNT:
+                self._replay_unlearnt(record.number, record.value)
+            case Change(what=what) if what == TOMBSTONE:
+                self._replay_tombstone(record)
+            case Change():
+                self._replay_change(record)
+
+    def _fill_lost_counters(self, until: int) -> None:
+        """Give the ids below `until` whose records are lost a name of ours, so that no later id is another's.
+
+        ValueError when more are missing than damage can explain.
+        """
+        if until > len(self.counters) + MOST_LOST:
+            raise ValueError("too many names are missing")
+        while len(self.counters) < until:
+            self._make_counter(b"istatd.lost.counter.%d" % len(self.counters), False)
+
+    def _fill_lost_routes(self, until: int) -> None:
+        """The same for routes: a lost one leads nowhere."""
+        if until > len(self.routes) + MOST_LOST:
+            raise ValueError("too many names are missing")
+        while len(self.routes) < until:
+            self.routes.place(b"#lost.%d" % len(self.routes), ())
+
+    def _replay_counter(self, record: Counter) -> None:
+        self._fill_lost_counters(record.id)
+        if record.id != len(self.counters):
+            raise ValueError("this id has a name")
+        taken = self.counters.find(record.name)
+        if taken >= 0:          # the record that freed it is lost
+            self._mark_deleted(taken, 0)
+        self._make_counter(record.name, record.event)
+
+    def _replay_route(self, record: Route) -> None:
+        for id in record.targets:
+            self._fill_lost_counters(id + 1)
+        self._fill_lost_routes(record.number)
+        if record.number != len(self.routes):
+            raise ValueError("this number has a name")
+        taken = self.routes.find(record.name)
+        if taken >= 0:          # what freed it was never written
+            self.routes.unlearn(taken)
+        self.routes.place(record.name, record.targets)
+
+    def _replay_change(self, record: Change) -> None:
+        """What happened to a counter. What cannot be done because records are lost is left."""
+        id, name = record.number, record.name
+        self._fill_lost_counters(id + 1)
+        live = self.counters.has(id)
+        if record.what == DELETE and live:
+            self._mark_deleted(id, record.value)
+        elif record.what == POLICY:         # one that this engine does not have is the default
+            self._slot_of[id] = self._slots.get(record.value, 0)
+        elif record.what == RENAME and live and self.counters.find(name) < 0:
+            self._move(id, name)
+        elif record.what == UNDELETE and id in self.deleted and self.counters.find(self.counters.name(id)) < 0:
+            self._mark_undeleted(id)
+
+    def _replay_tombstone(self, record: Change) -> None:
+        """A counter that is deleted already, whoever has its name now."""
+        self._fill_lost_counters(record.number)
+        if record.number != len(self.counters):
+            raise ValueError("this id has a name")
+        self._make_unlisted(record.name, record.event)
+        self.deleted[record.number] = record.value
+
+    def _replay_gone(self, first: int, count: int) -> None:
+        """Ids that are gone; those not known yet are so from the start."""
+        self._fill_lost_counters(first)
+        while len(self.counters) < first + count:
+            self._make_unlisted(b"", False)
+        self._forget(first, count)
+
+    def _replay_unlearnt(self, first: int, count: int) -> None:
+        """Routes that lead nowhere; those not known yet do so from the start."""
+        self._fill_lost_routes(first)
+        while len(self.routes) < first + count:
+            self.routes.place_unlearnt()
+        for route in range(first, first + count):
+            self.routes.unlearn(route)
+
+
+def _run(first: int, ids: Set[int]) -> int:
+    """How many ids from `first` on are in a set, without a gap; at most what one record may say."""
+    last = first
+    while last in ids and last - first < MOST_RUN:
+        last += 1
+    return last - first

@@ -1,0 +1,160 @@
+"""Lines to buckets: what the lines of senders do to heads and journal. Knows no sockets, files or clock.
+
+A wire name found among the routes leads straight to the counters it feeds. What cannot be handled here (new names,
+metadata, bad lines) is left over as (code, line). This module is the specification; the native build of the same
+name does the same, and goes by the order in which senders repeat their names, which only saves time.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from istat.kernels.python.ingest.lines import (
+    BAD_FIELDS,
+    BAD_NUMBER,
+    EMPTY,
+    META,
+    NOT_FINITE,
+    RESERVED,
+    SAMPLE,
+    UNKNOWN,
+    parse,
+)
+from istat.kernels.python.ingest.records import Fields, put_sample
+from istat.kernels.python.ingest.registry import Registry
+
+TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved", "metadata", "unknown",
+         "from_future", "from_past", "rejected", "journalled")
+BAD_KEPT = 32           # bad lines kept with their text between two calls of take_leftovers; the rest is counted
+BAD_ROOM = 200          # [bytes] of a bad line kept
+SLACK = 0.0001          # how far a pre-aggregated mean may leave [min, max], as a share (spec: gauge validity)
+_TALLY_OF = {BAD_FIELDS: "bad_fields", BAD_NUMBER: "bad_number", NOT_FINITE: "not_finite",
+             RESERVED: "reserved", META: "metadata", UNKNOWN: "unknown"}
+
+
+class Feed(Registry):
+    """The registry of a store that lines are fed to."""
+
+    def __init__(self, intervals: Sequence[int], key: int = 0, policy: int = 0) -> None:
+        super().__init__(intervals, key, policy)
+        self._journal_time = 0          # of the last sample in the journal buffer
+        self._tally = dict.fromkeys(TALLY, 0)
+        self._leftovers: list[tuple[int, bytes]] = []
+        self._bad_kept = 0
+
+    def tally(self) -> dict[str, int]:
+        """Totals since the start by kind."""
+        return dict(self._tally)
+
+    def journal_size(self) -> int:
+        """Bytes of journal records not taken yet."""
+        return len(self._journal)
+
+    def take_journal(self) -> bytes:
+        """The records since the last call, as one frame's payload; times in it start from 0 again."""
+        payload = bytes(self._journal)
+        self._journal.clear()
+        self._journal_time = 0
+        return payload
+
+    # -- samples
+
+    def _apply_one(self, id: int, fields: Fields) -> bool:
+        time, count, total, m2, low, high = fields
+        event, ladder = self._events[id], self._ladder_of(id)
+        if time > (ladder.newest_event if event else self._newest_gauge):
+            self._tally["from_future"] += 1
+            return False
+        level = next((k for k, oldest in enumerate(ladder.oldest) if time >= oldest), None)
+        if level is None:
+            self._tally["from_past"] += 1
+            return False
+        if event:
+            count, m2, low, high = 1, 0.0, total, total
+        elif not _valid(count, total, low, high):
+            self._tally["rejected"] += 1
+            return False
+        if not ladder.heads[level].has(id):      # once between two cuts is enough
+            self._note_heard(id)
+        ladder.heads[level].add(id, event, time, count, total, m2, low, high)
+        self._tally["samples"] += 1
+        return True
+
+    def _apply(self, route: int, fields: Fields) -> int | None:
+        """One sample to all counters of a route: how many took it. None: nothing was done, since the route leads
+        nowhere, or to a counter that is deleted or gone."""
+        targets = self.routes.targets(route)
+        if not targets or not all(map(self.counters.has, targets)):
+            return None
+        return sum([self._apply_one(id, fields) for id in targets])
+
+    def _take_sample(self, route: int, fields: Fields) -> bool:
+        """Apply and, if any counter took it, journal. False: the route is unlearnt, nothing was done."""
+        taken = self._apply(route, fields)
+        if taken is None:
+            self.routes.unlearn(route)
+            return False
+        if taken:
+            self._journal += put_sample(route, fields, self._journal_time)
+            self._journal_time = fields[0]
+            self._tally["journalled"] += 1
+        return True
+
+    # -- lines
+
+    def _line(self, line: bytes) -> int:
+        parsed = parse(line)
+        if parsed[0] != SAMPLE:
+            return parsed[0]
+        _, name, fields, time, total, sumsq, low, high, count = parsed  # type: ignore[misc]
+        route = self.routes.find(name)
+        if route < 0:
+            return UNKNOWN
+        m2 = 0.0
+        if fields == 7 and count > 1:
+            m2 = sumsq - total * total / count
+            if m2 < 0.0 or low == high:
+                m2 = 0.0
+            if not math.isfinite(m2):
+                return NOT_FINITE
+        if not self._take_sample(route, (self._now if time is None else time, count, total, m2, low, high)):
+            return UNKNOWN
+        self._tally["lines"] += 1
+        return SAMPLE
+
+    def feed(self, data: bytes | bytearray | memoryview, start: int, end: int) -> int:
+        """Take the whole lines of data[start:end]; returns how many bytes they are (up to the last LF)."""
+        if not 0 <= start <= end <= len(data):
+            raise ValueError(f"{start}..{end} is not inside {len(data)} bytes")
+        text = bytes(data[start:end])
+        used = text.rfind(b"\n") + 1
+        for line in text[:used].split(b"\n")[:-1]:
+            code = self._line(line)
+            if code not in (SAMPLE, EMPTY):
+                self._leave_over(code, line)
+        return used
+
+    def _leave_over(self, code: int, line: bytes) -> None:
+        if code in (UNKNOWN, META):
+            self._leftovers.append((code, line))
+        elif self._bad_kept < BAD_KEPT:
+            self._bad_kept += 1
+            self._leftovers.append((code, line[:BAD_ROOM]))
+        self._tally[_TALLY_OF[code]] += 1
+
+    def take_leftovers(self) -> Sequence[tuple[int, bytes]]:
+        """[(code, line)] that Python has to handle, in order, since the last call; at most 32 of them bad lines,
+        which are cut at 200 bytes."""
+        left, self._leftovers, self._bad_kept = self._leftovers, [], 0
+        return left
+
+
+def _valid(count: int, total: float, low: float, high: float) -> bool:
+    """The gauge validity check of the behaviour specification (3.3)."""
+    if count == 0:
+        return False
+    if count == 1 and low == total == high:
+        return True
+    mean = total / count
+    top = high + abs(high) * SLACK
+    return not (low > top or mean + abs(mean) * SLACK < low or mean > top)

@@ -1,0 +1,87 @@
+"""Line grammar: one line of bytes to a sample. Knows no name tables, no sockets, no clock.
+
+All of this module is specification; `native/ingest/lines.pyx` is the fast build of it and the same tests run on both.
+A line is `name value`, `name time value` or `name time sum sumsq min max count`; tokens are split at
+space, TAB, VT, FF and CR.
+"""
+from __future__ import annotations
+
+import math
+import re
+
+EMPTY, SAMPLE, META, RESERVED, BAD_FIELDS, BAD_NUMBER, NOT_FINITE, UNKNOWN = range(8)
+
+CODES = {
+    "EMPTY": EMPTY, "SAMPLE": SAMPLE, "META": META, "RESERVED": RESERVED, "BAD_FIELDS": BAD_FIELDS,
+    "BAD_NUMBER": BAD_NUMBER, "NOT_FINITE": NOT_FINITE, "UNKNOWN": UNKNOWN,
+}
+
+RESERVED_BYTES = b"@$%&;:"
+NUMBER_ROOM = 400       # [bytes] a longer token is no number anybody means
+
+_SPACE = re.compile(rb"[ \t\x0b\x0c\r]+")
+_DECIMAL = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INTEGER = re.compile(rb"[+-]?[0-9]{1,18}")
+_NAN_AS_ZERO = frozenset((b"nan", b"NaN", b"-nan", b"-NaN"))
+_NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+
+Parsed = tuple[int] | tuple[int, bytes, int, "int | None", float, float, float, float, int]
+
+
+def number(token: bytes) -> tuple[int, float]:
+    """(code, value) of a decimal floating text; the four NaN spellings of istatd are 0."""
+    if not token or len(token) > NUMBER_ROOM:
+        return BAD_NUMBER, 0.0
+    if _DECIMAL.fullmatch(token):
+        value = float(token)
+        return (SAMPLE, value + 0.0) if math.isfinite(value) else (NOT_FINITE, 0.0)
+    if token in _NAN_AS_ZERO:
+        return SAMPLE, 0.0
+    return (NOT_FINITE if _NOT_FINITE.fullmatch(token) else BAD_NUMBER), 0.0
+
+
+def integer(token: bytes) -> tuple[int, int]:
+    """(code, value) of a signed decimal integer of at most 18 digits."""
+    if _INTEGER.fullmatch(token):
+        return SAMPLE, int(token)
+    return BAD_NUMBER, 0
+
+
+def parse(line: bytes) -> Parsed:
+    """(code, name, fields, time, sum, sumsq, min, max, count) of one line without its LF, or (code,)."""
+    if line in (b"", b"\r"):
+        return (EMPTY,)
+    if line[0] == 0x23:
+        return (META,)
+    if line[0] in RESERVED_BYTES:
+        return (RESERVED,)
+    tokens = [token for token in _SPACE.split(line) if token]
+    if tokens and tokens[0][0] in b"#" + RESERVED_BYTES:        # only behind white space; no name may begin so
+        return (RESERVED,)
+    if len(tokens) < 2 or 4 <= len(tokens) <= 6:
+        return (BAD_FIELDS,)
+    return _sample(tokens)
+
+
+def _sample(tokens: list[bytes]) -> Parsed:
+    name = tokens[0]
+    if len(tokens) == 2:
+        code, value = number(tokens[1])
+        return (code, name, 2, None, value, value * value, value, value, 1) if code == SAMPLE else (code,)
+    code, time = integer(tokens[1])
+    if code != SAMPLE:
+        return (code,)
+    if len(tokens) == 3:
+        code, value = number(tokens[2])
+        return (code, name, 3, time, value, value * value, value, value, 1) if code == SAMPLE else (code,)
+    values = []
+    for token in tokens[2:6]:
+        code, value = number(token)
+        if code != SAMPLE:
+            return (code,)
+        values.append(value)
+    code, count = integer(tokens[6])
+    if code != SAMPLE or count < 0:
+        return (BAD_NUMBER,)
+    total, sumsq, low, high = values
+    return (code, name, 7, time, total, sumsq, low, high, count)

@@ -1,0 +1,86 @@
+"""Lines to rows: worked examples, and kernel = twin on arbitrary bytes split at arbitrary points."""
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.kernels.ingest.engines import LINES, NOW, TWIN, engine_of, feed, rows
+
+
+def test_worked_example_of_the_specification(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar 1325394000 5\r\nfoo.bar 1325394000 7.25\nfoo.bar 1325394030 1e3\n"
+                 b"agg.x 1325394000 10 34 2 5 3\nq 1 2 3\nbad abc\nunfinished 1")
+    assert rows(engine, 0) == [(1325394000, 2, 12.25, 2.53125, 5.0, 7.25), (1325394030, 1, 1000.0, 0.0, 1000.0, 1000.0)]
+    assert rows(engine, 4) == [(1325394000, 3, 10.0, 34 - 100 / 3, 2.0, 5.0)]
+    tally = engine.tally()
+    assert (tally["bad_fields"], tally["bad_number"], tally["samples"]) == (1, 1, 4)
+    assert [line for _code, line in engine.take_leftovers()] == [b"q 1 2 3", b"bad abc"]
+    assert not engine.take_leftovers()
+
+
+def test_events_add_and_a_caret_name_feeds_each_counter_by_its_own_kind(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"*ev 1325394000 10\n*ev 1325394005 20\nc^x^y 1325394000 3\nc^x^y 1325394000 4\n")
+    assert rows(engine, 1) == [(1325394000, 1, 30.0, 0.0, 30.0, 30.0)]
+    assert rows(engine, 2) == [(1325394000, 2, 7.0, 0.5, 3.0, 4.0)]
+    assert rows(engine, 3) == [(1325394000, 1, 7.0, 0.0, 7.0, 7.0)]
+
+
+def test_limits_of_time_by_kind_and_level(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar %d 1\nfoo.bar %d 1\n*ev %d 1\n*ev %d 1\n" % (NOW + 60, NOW + 61, NOW + 10, NOW + 11))
+    assert engine.tally()["from_future"] == 2
+    feed(engine, b"foo.bar %d 2\nfoo.bar 0 1\nfoo.bar -5 1\n" % (NOW - 864001))
+    assert engine.tally()["from_past"] == 2
+    assert rows(engine, 0, level=1) == [(1324530900, 1, 2.0, 0.0, 2.0, 2.0)]
+
+
+def test_invalid_pre_aggregated_gauges_are_rejected(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"agg.x 1325394000 10 34 5 2 3\nagg.x 1325394000 10 34 2 5 0\nagg.x 1325394000 100 34 2 5 3\n")
+    assert engine.tally()["rejected"] == 3
+    assert rows(engine, 4) == []
+
+
+def test_new_names_are_left_over_in_order(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"new 1\n#key value\nnew2 2\n@ reserved\n")
+    codes = TWIN.lines.CODES
+    assert list(engine.take_leftovers()) == [
+        (codes["UNKNOWN"], b"new 1"), (codes["META"], b"#key value"), (codes["UNKNOWN"], b"new2 2"),
+        (codes["RESERVED"], b"@ reserved")]
+
+
+@given(st.lists(st.one_of(LINES, st.binary(max_size=30)), max_size=30).map(b"".join), st.lists(st.integers(0, 900)))
+def test_kernel_is_twin_however_the_bytes_are_split(native, text, cuts):
+    ours, twin = engine_of(native), engine_of(TWIN)
+    feed(twin, text)
+    bounds = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    begin = 0
+    for end in bounds:                       # a reader keeps what is no whole line yet, as listeners do
+        begin += ours.feed(text, begin, end)
+    assert begin == text.rfind(b"\n") + 1
+    assert ours.tally() == twin.tally()
+    assert [rows(ours, id, level) for level in (0, 1) for id in range(5)] == [
+        rows(twin, id, level) for level in (0, 1) for id in range(5)]
+    assert ours.take_journal() == twin.take_journal()
+    assert list(ours.take_leftovers()) == list(twin.take_leftovers())
+
+
+def test_the_greatest_id_is_refused_not_wrapped_to_0(native):
+    head = native.head.Head(10)
+    with pytest.raises(MemoryError):
+        head.add(0xFFFFFFFF, False, 10, 1, 1.0, 0.0, 1.0, 1.0)
+
+
+def test_memory_does_not_grow_from_cut_to_cut(kernels):
+    engine = engine_of(kernels)
+    held = []
+    for _ in range(60):
+        feed(engine, b"foo.bar 5\nfoo.bar %d 6\n" % (NOW - 10))
+        engine.freeze()
+        engine.take_journal()
+        held.append(engine.memory())
+    assert max(held[1:]) == held[1]
