@@ -16,7 +16,7 @@ from istat.clock import Clock
 from istat.errors import BadQuery
 from istat.kernels import render
 from istat.names import stored
-from istat.patterns import check_pattern
+from istat.patterns.automata import check_pattern
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import (
     Turns,

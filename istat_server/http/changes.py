@@ -14,7 +14,7 @@ import falcon
 
 from istat.errors import BadQuery
 from istat.names import stored
-from istat.patterns import check_pattern
+from istat.patterns.automata import check_pattern
 from istat_server.http.admin import AdminToken
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import parameter, read_object, send_json, strings, turn, whole_number

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from istat.patterns import check_pattern, glob
+from istat.patterns.automata import check_pattern
+from istat.patterns.globs import glob
 from istat_server.store.interface import Counter, Kind, Store
 
 PAGE_NAMES = 2000       # counters described at once: some 4 ms

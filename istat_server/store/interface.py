@@ -79,7 +79,7 @@ class Store(Protocol):
         """At most `limit` counters with ids above `after` whose whole name fits, by id.
 
         `*` is any run of characters, `?` any run of characters but dots. `regex`: names in which a regular expression
-        (istat/regex.py) is found instead. Long lists are asked for in pages. BadQuery for what is too much.
+        (istat/patterns/regex.py) is found instead. Long lists are asked for in pages. BadQuery for what is too much.
         """
 
     def search(self, words: list[bytes], limit: int) -> list[Counter]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from istat.errors import BadQuery
 from istat.kernels import Implementation, implementation, native_missing
-from istat.patterns import glob_automaton
-from istat.regex import regex_automaton
+from istat.patterns.globs import glob_automaton
+from istat.patterns.regex import regex_automaton
 from tests import plain_names
 
 Pattern = implementation("python").search.Pattern

@@ -8,9 +8,10 @@ import enum
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from istat import names, patterns
-from istat import regex as expressions
+from istat import names
 from istat.clock import Clock
+from istat.patterns.globs import glob
+from istat.patterns.regex import regex as regex_of
 from istat_server.store.interface import Child, Counter, Kind
 from istat_server.store.names.nameindex import NameIndex
 from istat_server.store.pool import Pool
@@ -35,12 +36,12 @@ class Learned(enum.Enum):
 
 def compiled(pattern: bytes, regex: bool) -> Pattern:
     """A glob or a regular expression, ready for use. BadQuery when it cannot be read or is too much."""
-    return expressions.regex(pattern) if regex else patterns.glob(pattern)
+    return regex_of(pattern) if regex else glob(pattern)
 
 
 def matching(pattern: bytes, some: Iterable[bytes]) -> set[bytes]:
     """Those of some names, whether they are counters or not, that fit a glob. BadQuery when it is too much."""
-    return set(filter(patterns.glob(pattern).fits, some))
+    return set(filter(glob(pattern).fits, some))
 
 
 class Catalogue:

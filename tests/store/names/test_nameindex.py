@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from istat.clock import FakeClock
 from istat.kernels import names as names_kernel
-from istat.patterns import glob
-from istat.regex import regex
+from istat.patterns.globs import glob
+from istat.patterns.regex import regex
 from istat_server.store.names import nameindex
 from istat_server.store.names.nameindex import NameIndex
 from istat_server.store.pool import InlinePool

@@ -2,7 +2,7 @@
 
 What an automaton is made of and what it accepts is specification; that it is deterministic, with prefix and literals
 told beside it, is how names are found quickly. The native build of the same name does the same. Knows no name table,
-and nothing of how patterns are written: istat/patterns.py and istat/regex.py make automata.
+and nothing of how patterns are written: istat/patterns/ makes automata.
 """
 from __future__ import annotations
 

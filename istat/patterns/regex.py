@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from istat.errors import BadQuery
 from istat.kernels import search
-from istat.patterns import Automaton, Rules, check_pattern, classes_of, determine
+from istat.patterns.automata import Automaton, Places, check_pattern, classes_of, determine
 
 if TYPE_CHECKING:
     from istat.kernels.python.search import Pattern
@@ -309,8 +309,8 @@ def regex_automaton(pattern: bytes) -> Automaton:
         return [reached & on[byte] | alive if again or reached & on[byte] else 0 for byte in examples]
 
     found: Callable[[int], bool] = lambda places: bool(places & whole.last) or whole.empty    # noqa: E731
-    rules = Rules(whole.first & on[256] | alive, steps, found, lambda places: found(ahead(places) & on[257]))
-    return determine(classes, rules, *_known(tree))
+    places_of = Places(whole.first & on[256] | alive, steps, found, lambda places: found(ahead(places) & on[257]))
+    return determine(classes, places_of, *_known(tree))
 
 
 @lru_cache(maxsize=256)
