@@ -1,8 +1,8 @@
-"""The two README commands, on a fresh clone in a bare Debian 12 with only python3, git and certificates.
+"""The two README commands, on a fresh clone in a bare Debian with only python3, git and certificates; each release.
 
 Needs root, mmdebstrap and the network. The tree is entered in a mount and process namespace of its own, so
-nothing stays mounted and no process survives. ISTAT_BARE_TREE names a folder in which to keep the bare
-tree between runs. What this machine needs to reach the network (certificates, proxies) goes into
+nothing stays mounted and no process survives. ISTAT_TREES names a folder in which to keep the bare
+trees between runs. What this machine needs to reach the network (certificates, proxies) goes into
 the tree here; the product's scripts know nothing of it.
 """
 
@@ -20,9 +20,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from ftest import debiantree, packages
+
 ROOT = Path(__file__).parent.parent
-CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-PASSED_ON = ("CERT", "CA_BUNDLE", "CA_CERTS", "CAINFO", "CA_CERTIFICATES", "PROXY")
+BARE = ("python3", "git", "ca-certificates")
 INSTALL_SECONDS = 900  # apt, pip and npm over a slow network
 TEST_SECONDS = 2400  # as long as continuous integration may take
 
@@ -41,37 +42,19 @@ mount -t tmpfs tmpfs "$1/dev/shm" && exec chroot "$1" sh -c "$2"
 
 def tree_environment() -> dict[str, str]:
     """A clean environment, with what this machine needs to reach the network."""
-    passed = {k: v for k, v in os.environ.items() if any(word in k.upper() for word in PASSED_ON)}
+    passed = {k: v for k, v in os.environ.items() if any(word in k.upper() for word in debiantree.PASSED_ON)}
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {**passed, "PATH": path, "HOME": "/root", "LC_ALL": "C.UTF-8", "ISTAT_INSIDE_BARE_TREE": "1"}
 
 
-def make_tree(where: Path) -> None:
-    """A minimal Debian 12 with python3 and git."""
-    packages = "--include=python3,git,ca-certificates"
-    command = [
-        "mmdebstrap",
-        "--variant=minbase",
-        packages,
-        "bookworm",
-        str(where),
-        "http://deb.debian.org/debian",
-    ]
-    subprocess.run(command, check=True, timeout=INSTALL_SECONDS)
-    shutil.copy("/etc/resolv.conf", where / "etc/resolv.conf")
-    inside = where / CERTIFICATES.relative_to("/")
-    inside.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(CERTIFICATES, inside)
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A bare tree with a fresh clone of this repository's last commit at /srv/istatd."""
-    bare = Path(os.environ.get("ISTAT_BARE_TREE") or tmp_path_factory.mktemp("bare") / "base")
-    if not (bare / "usr/bin/git").exists():
-        make_tree(bare)
+@pytest.fixture(scope="module", params=packages.RELEASES)
+def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A bare tree of a release with a fresh clone of this repository's last commit at /srv/istatd."""
+    bare = (packages.trees() or tmp_path_factory.mktemp("bare")) / f"bare-{request.param}"
+    debiantree.make(bare, request.param, BARE)
     used = tmp_path_factory.mktemp("tree") / "root"
     subprocess.run(["cp", "-a", "--reflink=auto", bare, used], check=True)
+    shutil.copy("/etc/resolv.conf", used / "etc/resolv.conf")
     subprocess.run(["git", "-C", ROOT, "bundle", "create", "-q", used / "srv/bundle", "HEAD"], check=True)
     with enter(used, "git clone -q /srv/bundle /srv/istatd") as clone:
         assert clone.wait(60) == 0

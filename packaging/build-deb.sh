@@ -104,9 +104,11 @@ fetch_page
 build
 if [ $lint = 1 ]; then
     say "== lintian"
-    # Not said: that the units are for systemd alone, which is meant, and that newer releases have a newer policy.
-    lintian --allow-root -I --pedantic --fail-on error,warning --suppress-tags \
-        package-supports-alternative-init-but-no-init.d-script,out-of-date-standards-version "$work"/*.changes ||
+    # Not said: that newer releases have a newer policy, and that the units are for systemd alone, which is meant. A newer
+    # lintian does not know the latter, and ends where it is named.
+    silent=out-of-date-standards-version only_systemd=package-supports-alternative-init-but-no-init.d-script
+    [ ! -e "/usr/share/lintian/tags/p/$only_systemd.tag" ] || silent=$silent,$only_systemd
+    lintian --allow-root -I --pedantic --fail-on error,warning --suppress-tags $silent "$work"/*.changes ||
         fail "lintian found faults; they stand above."
 fi
 cp "$work"/istatd_*.dsc "$work"/istatd_*.tar.xz "$work"/istatd_*.changes "$work"/istatd_*.buildinfo "$work"/*.deb "$output/"
