@@ -405,7 +405,7 @@ def test_remove_keeps_data_and_settings(machine: Machine) -> None:
 
 
 def test_purge_leaves_nothing(machine: Machine) -> None:
-    machine.run("rm -f /etc/istatd/plugins.d/dropped; apt-get -qq autoremove -y --purge istatd istatd-server "
+    machine.run("rm -f /etc/istatd/plugins.d/dropped; apt-get -qq purge -y istatd istatd-server "
                 "istatd-agent python3-istat; systemctl daemon-reload")
     after = set(machine.run(FIND).splitlines())
     before: set[str] = machine.files_before  # type: ignore[attr-defined]
