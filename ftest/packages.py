@@ -146,7 +146,7 @@ def next_version(built: Path, target: Path, release: str) -> None:
 
 
 class Builds:
-    """The first build on each release, made when it is first asked for: `folder`/RELEASE/first, and what it said."""
+    """The first build on each release, and repositories of it, made when they are first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -157,7 +157,7 @@ class Builds:
         return base_tree(trees() or self._folder, release)
 
     def folder(self, release: str) -> Path:
-        """Where first/ and second/ of a release are."""
+        """Where all that is built on a release lies: first/, and the repositories now/ and next/."""
         folder = self._folder / release
         folder.mkdir(exist_ok=True)
         return folder
@@ -167,3 +167,14 @@ class Builds:
         if release not in self._said:
             self._said[release] = build(self.base(release), self.folder(release))
         return self._said[release]
+
+    def repositories(self, release: str) -> dict[Path, str]:
+        """Two repositories, of this and of the next version, with all that is needed; and where a machine has them."""
+        self.said(release)
+        folder = self.folder(release)
+        if not (folder / "next").exists():
+            fetch_needed(self.base(release), folder)
+            make_repository(folder / "now", folder / "first", folder / "needed")
+            next_version(folder / "first", folder / "changed", release)
+            make_repository(folder / "next", folder / "changed", folder / "needed")
+        return {folder / name: f"/srv/{name}" for name in ("now", "next")}

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -62,18 +63,30 @@ def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     shutil.rmtree(used)
 
 
-def enter(tree: Path, command: str, **environ: str) -> subprocess.Popen[bytes]:
-    """Start a shell command inside the tree; it and all its children end when its first process does."""
+@contextmanager
+def enter(tree: Path, command: str, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A shell command that runs inside the tree; it and all its children end at the latest with the context."""
     namespaces = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*namespaces, "sh", "-c", ENTER, "sh", str(tree), command], env={**tree_environment(), **environ}
     )
+    try:
+        yield process
+    finally:
+        process.kill()      # nothing happens when it has ended, as it should have
+        process.wait(60)
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+def free_ports(count: int) -> list[str]:
+    """Ports that nobody is given for port 0 in the minutes that installing takes."""
+    found: list[str] = []
+    for port in range(20_000 + os.getpid() % 10_000, 32_768):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(str(port))
+        if len(found) == count:
+            return found
+    raise AssertionError("no ports are free")
 
 
 def first_child(process: subprocess.Popen[bytes]) -> int:
@@ -96,7 +109,7 @@ def wait_for_counter(page: str, process: subprocess.Popen[bytes], name: str) -> 
 
 
 def test_quickstart_serves_this_machines_cpu_and_ends_cleanly(tree: Path) -> None:
-    stat_port, http_port = free_port(), free_port()
+    stat_port, http_port = free_ports(2)
     ports = {"ISTAT_STAT_PORT": stat_port, "ISTAT_HTTP_PORT": http_port}
     page = f"http://127.0.0.1:{http_port}"
     for attempt in ("first", "second"):
@@ -115,7 +128,7 @@ def test_a_busy_port_is_told_in_one_sentence(tree: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
         command = "cd /srv/istatd && sh quickstart.sh >/srv/output 2>&1"
-        with enter(tree, command, ISTAT_STAT_PORT=free_port(), ISTAT_HTTP_PORT=port) as process:
+        with enter(tree, command, ISTAT_STAT_PORT=free_ports(1)[0], ISTAT_HTTP_PORT=port) as process:
             assert process.wait(INSTALL_SECONDS) == 1
     last = (tree / "srv/output").read_text().splitlines()[-1]
     assert last.startswith(f"Port {port} cannot be used") and "ISTAT_HTTP_PORT" in last

@@ -80,14 +80,9 @@ def release(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def machine(builds: packages.Builds, release: str) -> Iterator[Machine]:
     """A booted tree that has installed the packages, with two repositories, of this and of the next version."""
-    builds.said(release)
-    base, folder = builds.base(release), builds.folder(release)
-    packages.fetch_needed(base, folder)
-    packages.make_repository(folder / "now", folder / "first", folder / "needed")
-    packages.next_version(folder / "first", folder / "changed", release)
-    packages.make_repository(folder / "next", folder / "changed", folder / "needed")
-    with Machine(base, folder / "machine", f"istatd{os.getpid()}{release}",
-                 {folder / "now": "/srv/now", folder / "next": "/srv/next"}) as machine:
+    repositories = builds.repositories(release)
+    with Machine(builds.base(release), builds.folder(release) / "machine", f"istatd{os.getpid()}{release}",
+                 repositories) as machine:
         machine.run("rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*")
         use_repository(machine, "now")
         machine.files_before = set(machine.run(FIND).splitlines())  # type: ignore[attr-defined]
