@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 RELEASES = {codename: number for number, codename in
             (line.split() for line in (ROOT / "packaging/debian-releases").read_text().splitlines())}
 BUILD_SECONDS, FETCH_SECONDS = 1500, 300
-# A tree to build in needs no manuals, which take a quarter of the time that installing takes.
+# A tree to build in needs no manuals.
 PREPARE = """
 printf 'path-exclude=/usr/share/%s/*\\n' man doc locale > /etc/dpkg/dpkg.cfg.d/lean
 echo man-db man-db/auto-update boolean false | debconf-set-selections
