@@ -1,4 +1,4 @@
-"""Throw-away Debian 12 trees: one to run commands in, or one with a real systemd as process 1.
+"""Throw-away Debian trees: one to run commands in, or one with a real systemd as process 1.
 
 Each is an overlay in memory over a base tree that is never written to, mounted in a mount namespace of its own, so that
 nothing stays mounted whatever happens, and ends with the process that made it, also when that is killed. Needs root,
@@ -12,6 +12,7 @@ cgroup controllers of version 1.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-MIRROR = "http://deb.debian.org/debian"
 SYSTEMD = ("systemd", "systemd-sysv", "dbus", "ca-certificates", "procps", "iproute2")
 MAKE_SECONDS, BOOT_SECONDS, COMMAND_SECONDS = 600, 60, 300
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -65,16 +65,29 @@ def missing() -> str:
     return ""
 
 
-def make(tree: Path, packages: Sequence[str] = SYSTEMD) -> None:
-    """A minimal Debian 12 with these packages at `tree`, unless it is there."""
+def mirror() -> list[str]:
+    """Where this machine's apt has its own release of Debian from; nothing, for the usual place, where it has none."""
+    try:
+        release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+        listed = subprocess.run(
+            ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)", f"Release: {release}",
+             "Component: main", "Identifier: Packages"], check=True, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return listed.stdout.split()[:1]
+
+
+def make(tree: Path, release: str, packages: Sequence[str] = SYSTEMD) -> None:
+    """A minimal Debian of this release ("bookworm") with these packages at `tree`, unless it is there."""
     if tree.exists():
         return
+    tree.parent.mkdir(parents=True, exist_ok=True)
     # Unpacked in memory, as dpkg syncs much, and as the disk may not let device files be used.
     with tempfile.TemporaryDirectory(dir="/dev/shm") as quick:
         made = Path(quick, "tree")
         subprocess.run(
             ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}",
-             "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io", "bookworm", str(made), MIRROR],
+             "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io", release, str(made), *mirror()],
             check=True, timeout=MAKE_SECONDS, env={**os.environ, "TMPDIR": quick})
         set_up(made)
         partial = tree.with_name(f"{tree.name}.partial")
@@ -86,11 +99,14 @@ def make(tree: Path, packages: Sequence[str] = SYSTEMD) -> None:
 def set_up(made: Path) -> None:
     """What a tree has otherwise than an installed machine."""
     (made / "etc/machine-id").write_text("")        # process 1 makes one at each boot
+    units = made / "etc/systemd/system"
     for unit in ("console-getty.service", "apt-daily.timer", "apt-daily-upgrade.timer"):
-        (made / "etc/systemd/system" / unit).symlink_to("/dev/null")
+        if units.exists():
+            (units / unit).symlink_to("/dev/null")
     (made / "etc/resolv.conf").unlink(missing_ok=True)
-    if CERTIFICATES.exists():
-        shutil.copy(CERTIFICATES, made / CERTIFICATES.relative_to("/"))
+    inside = made / CERTIFICATES.relative_to("/")
+    if CERTIFICATES.exists() and inside.parent.exists():
+        shutil.copy(CERTIFICATES, inside)
 
 
 def run_in(tree: Path, place: Path, shared: Path, script: str, seconds: float = COMMAND_SECONDS,

@@ -17,7 +17,7 @@ pytestmark = [
 PREPARE = """
 rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
 cp /job/repository/istatd-archive-keyring.gpg /usr/share/keyrings/
-sed "s,^URIs:.*,URIs: file:///job/repository," /job/repository/istatd.sources > /etc/apt/sources.list.d/istatd.sources
+sed "s,^URIs:.*,URIs: file:///job/repository," /job/repository/istatd-*.sources > /etc/apt/sources.list.d/istatd.sources
 apt-get -qq update
 apt-get -qq install -y --no-install-recommends istatd
 cp /usr/share/doc/istatd-server/examples/udp-buffer.sysctl.conf /etc/sysctl.d/60-istatd.conf
@@ -57,16 +57,18 @@ journalctl -u istat-agent --no-pager -n 20
 """
 
 
-def test_limits_are_in_force(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", packages.RELEASES)
+def test_limits_are_in_force(tmp_path: Path, release: str) -> None:
     folder = packages.trees() or tmp_path
-    tree = packages.base_tree(folder)
+    tree = packages.base_tree(folder, release)
     packages.build(tree, tmp_path / "built")
     packages.fetch_needed(tree, tmp_path / "built")
     job = tmp_path / "job"
     job.mkdir()
     packages.make_repository(job / "repository", tmp_path / "built/first", tmp_path / "built/needed")
-    debiantree.make(folder / "kernel", fullkernel.KERNEL)
-    lines = fullkernel.run(folder / "kernel", job, PREPARE, JOB)
+    kernel = folder / f"kernel-{release}"
+    debiantree.make(kernel, release, fullkernel.KERNEL)
+    lines = fullkernel.run(kernel, job, PREPARE, JOB)
     print("\n".join(lines))
     assert "istat-server files 1048576 1048576" in lines
     assert "istat-agent files 65536 65536" in lines

@@ -1,22 +1,23 @@
-"""The packages under a real systemd: built twice alike, installed by apt, and everything a service must stand.
+"""The packages under a real systemd: built, installed by apt, and everything a service must stand.
 
-One tree is used from the installation to the purge; the tests run in the order in which they stand.
+On this machine's release of Debian; on the others, and what takes a second build, by --slow. All tests of a release
+share one booted tree, and each leaves both services running there with the settings they had.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ftest import debiantree, packages
 from ftest.debiantree import Machine
+from ftest.installed import ask, count_one, counted, install, pid, running, send, use_repository, wait_for
 from istat import __version__
 
 pytestmark = [
@@ -27,7 +28,8 @@ pytestmark = [
 EXPOSURE = {"istat-server": 1.2, "istat-agent": 1.6}
 USERS = {"istat-server": "_istatd", "istat-agent": "_istat-agent"}
 FILES = {"istat-server": 1_048_576, "istat-agent": 65_536}
-RESTART_SECONDS = 5
+RESTART_SECONDS, UPGRADE_SECONDS = 5, 900
+UPGRADE_ISTATD = "sleep 1; apt-get -qq upgrade -y -o Dpkg::Options::=--force-confold; sleep 1"
 JOURNAL_SECONDS = 0.1      # within which what was read survives the end of the process
 # On a signal the main thread sleeps, and the event loop with it.
 HANG = """
@@ -43,114 +45,90 @@ NOT_OURS = ("/var/lib/dpkg", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib
             "/etc/shadow", "/etc/gshadow", "/var/tmp")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where packages and repositories are made."""
-    return tmp_path_factory.mktemp("packages")
+# From the packages of one release to those of the next, with all of Debian, and what is there then.
+UPGRADE = """
+cp /srv/shared/repository/istatd-archive-keyring.gpg /usr/share/keyrings/
+sed 's,^URIs:.*,URIs: file:///srv/shared/repository,' /srv/shared/repository/istatd-OLD.sources \
+    > /etc/apt/sources.list.d/istatd.sources
+apt-get -qq update
+apt-get -qq install -y --no-install-recommends istatd >/dev/null
+sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml
+sed -i 's/OLD/NEW/g' $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f)
+apt-get -qq update
+apt-get -qq full-upgrade -y --no-install-recommends -o Dpkg::Options::=--force-confold >/dev/null
+echo "version $(dpkg-query -W -f '${Version} ${db:Status-Status}' python3-istat)"
+echo "kernels $(python3 -c 'import istat.kernels; print(istat.kernels.IMPLEMENTATION)')"
+echo "units $(dpkg -L istatd-server | grep '/istat-server[.]s' | xargs ls | paste -s -d' ')"
+grep '^max-connections' /etc/istatd/server.toml
+istat-server --config /etc/istatd/server.toml --check-config
+"""
 
 
 @pytest.fixture(scope="module")
-def base(folder: Path) -> Path:
-    return packages.base_tree(packages.trees() or folder)
+def builds(tmp_path_factory: pytest.TempPathFactory) -> packages.Builds:
+    """Packages of each release, built where they are asked for."""
+    return packages.Builds(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module", params=packages.releases())
+def release(request: pytest.FixtureRequest) -> str:
+    """The codename of a release of Debian."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def built(base: Path, folder: Path) -> str:
-    """What two builds said; their packages are in first/ and second/."""
-    return packages.build(base, folder)
-
-
-@pytest.fixture(scope="module")
-def machine(base: Path, folder: Path, built: str) -> Iterator[Machine]:
-    """A booted tree with two repositories, of this and of the next version."""
-    packages.fetch_needed(base, folder)
-    packages.make_repository(folder / "now", folder / "first", folder / "needed")
-    packages.next_version(folder / "first", folder / "changed")
-    packages.make_repository(folder / "next", folder / "changed", folder / "needed")
-    with Machine(base, folder / "machine", f"istatd{os.getpid()}",
-                 {folder / "now": "/srv/now", folder / "next": "/srv/next"}) as machine:
+def machine(builds: packages.Builds, release: str) -> Iterator[Machine]:
+    """A booted tree that has installed the packages, with two repositories, of this and of the next version."""
+    repositories = builds.repositories(release)
+    with Machine(builds.base(release), builds.folder(release) / "machine", f"istatd{os.getpid()}{release}",
+                 repositories) as machine:
         machine.run("rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*")
         use_repository(machine, "now")
         machine.files_before = set(machine.run(FIND).splitlines())  # type: ignore[attr-defined]
+        install(machine)
         yield machine
 
 
-def use_repository(machine: Machine, which: str) -> None:
-    """As the documentation says, from another place."""
-    machine.run(f"cp /srv/{which}/istatd-archive-keyring.gpg /usr/share/keyrings/; "
-                f"sed 's,^URIs:.*,URIs: file:///srv/{which},' /srv/{which}/istatd.sources "
-                "> /etc/apt/sources.list.d/istatd.sources; apt-get -qq update")
+def test_lintian_has_nothing_to_say(builds: packages.Builds, release: str) -> None:
+    said = builds.said(release).partition("== lintian\n")[2]
+    assert said.startswith("Built:")
 
 
-def ask(machine: Machine, path: str) -> Any:
-    """JSON from the server's HTTP port."""
-    script = f"""
-import urllib.request
-print(urllib.request.urlopen("http://127.0.0.1:8000{path}", timeout=20).read().decode())
-"""
-    return json.loads(machine.run("python3 -", stdin=script))
+@pytest.mark.slow
+def test_two_builds_are_alike(builds: packages.Builds, release: str) -> None:
+    builds.said(release)
+    packages.build_again(builds.base(release), builds.folder(release))
+    first, second = (builds.folder(release) / name for name in ("first", "second"))
+    made = [path.name for path in first.glob("*.deb")]
+    version = __version__ + packages.built_on(release)
+    assert sorted("_".join(name.split("_")[:2]) for name in made) == [
+        f"{name}_{version}" for name in ("istatd-agent", "istatd-server", "istatd", "python3-istat-dbgsym",
+                                         "python3-istat")]
+    for name in [*made, f"istatd_{version}.tar.xz"]:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
-def wait_for(what: Any, seconds: float = 20.0) -> Any:
-    """The first true answer of `what`, which may fail until then."""
-    end = time.monotonic() + seconds
-    found = None
-    while time.monotonic() < end:
-        with contextlib.suppress(debiantree.Failed, KeyError, ValueError):
-            found = what()
-            if found:
-                return found
-        time.sleep(0.1)
-    return found
-
-
-def running(machine: Machine, unit: str = "istat-server") -> bool:
-    """Whether a service is up and serves."""
-    return machine.show(unit, "SubState")["SubState"] == "running"
-
-
-def pid(machine: Machine, unit: str = "istat-server") -> int:
-    return int(machine.show(unit, "MainPID")["MainPID"])
-
-
-def counted(machine: Machine, name: str) -> float:
-    """How many samples of a counter the store holds."""
-    answer = ask(machine, f"/api/v1/series?name={name}&columns=count&points=2000")
-    return sum(value for value in answer["series"][0]["count"] if value is not None)
-
-
-def send(machine: Machine, name: str, count: int, seconds: float, during: str = "true") -> str:
-    """Send `count` datagrams evenly over some seconds while a shell command runs; what that command prints.
-
-    A datagram that nobody would ever read is refused at once by the kernel: that fails here.
-    """
-    script = f"""
-import socket, subprocess, time
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.connect(("127.0.0.1", 8111))
-job = subprocess.Popen(["sh", "-ec", {during!r}], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-begun = time.monotonic()
-for number in range({count}):
-    time.sleep(max(0.0, begun + number * {seconds} / {count} - time.monotonic()))
-    sock.send(b"{name} 1\\n")
-print(job.communicate()[0])
-assert job.returncode == 0
-"""
-    return machine.run("python3 -", stdin=script, seconds=120)
-
-
-def test_two_builds_are_alike_and_lintian_has_nothing_to_say(built: str, folder: Path) -> None:
-    first = [path.name for path in (folder / "first").glob("*.deb")]
-    assert sorted(name.partition("_")[0] for name in first) == ["istatd", "istatd-agent", "istatd-server",
-                                                                "python3-istat", "python3-istat-dbgsym"]
-    for name in [*first, f"istatd_{__version__}.tar.xz"]:
-        assert (folder / "first" / name).read_bytes() == (folder / "second" / name).read_bytes(), name
-    said = built.partition("== lintian\n")[2].partition("Built:")[0]
-    assert said == ""
+@pytest.mark.slow
+@pytest.mark.parametrize(("old", "new"), list(pairwise(packages.RELEASES)))
+def test_an_upgrade_of_debian_brings_the_packages_of_its_release(builds: packages.Builds, tmp_path: Path, old: str,
+                                                                 new: str) -> None:
+    for release in (old, new):
+        builds.said(release)
+    packages.make_repository(tmp_path / "repository", *(builds.folder(release) / "first" for release in (old, new)))
+    done = debiantree.run_in(builds.base(old), tmp_path / "place", tmp_path,
+                             UPGRADE.replace("OLD", old).replace("NEW", new), UPGRADE_SECONDS)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    lines = done.stdout.splitlines()
+    print(done.stdout)
+    assert f"version {__version__}{packages.built_on(new)} installed" in lines
+    assert "kernels native" in lines
+    units = next(line for line in lines if line.startswith("units "))
+    assert "istat-server.service" in units and "istat-server.socket" in units
+    assert "max-connections = 77" in lines
+    assert "fine" in lines[-1]
 
 
 def test_apt_install_brings_both_services_up(machine: Machine) -> None:
-    machine.run("apt-get -qq install -y --no-install-recommends istatd")
     machine.run("systemctl start istat-agent")
     for unit, user in USERS.items():
         shown = machine.show(unit, "ActiveState", "Type", "User", "LimitNOFILE", "StatusText", "UnitFileState")
@@ -202,14 +180,15 @@ def test_a_collector_that_is_dropped_in_runs(machine: Machine) -> None:
 
 
 def test_kill_9_is_made_good_in_seconds_and_costs_no_datagram_that_was_not_read(machine: Machine) -> None:
+    machine.run("systemctl restart istat-server")
     rate, seconds = 100, 4
-    send(machine, "killed.count", rate * seconds, seconds, f"sleep 1; kill -9 {pid(machine)}")
+    sent = send(machine, "killed.count", rate, seconds, f"sleep 1; kill -9 {pid(machine)}")
     begun = time.monotonic()
     assert wait_for(lambda: running(machine), RESTART_SECONDS)
     assert time.monotonic() - begun < RESTART_SECONDS
     # What waits in the socket is not lost; what was read in the last 100 ms may not be in the journal.
     most_lost = rate * JOURNAL_SECONDS
-    assert wait_for(lambda: counted(machine, "killed.count") >= rate * seconds - most_lost)
+    assert wait_for(lambda: counted(machine, "killed.count") >= sent - most_lost)
     assert machine.show("istat-server", "NRestarts")["NRestarts"] == "1"
 
 
@@ -297,8 +276,8 @@ def test_what_root_imports_is_the_servers(machine: Machine) -> None:
 def test_the_socket_unit_gives_a_larger_buffer(machine: Machine) -> None:
     machine.run("systemctl stop istat-server; systemctl start istat-server.socket")
     assert not running(machine)
-    send(machine, "woken.count", 10, 0.1)
-    assert wait_for(lambda: counted(machine, "woken.count") == 10)
+    sent = send(machine, "woken.count", 100, 0.1)
+    assert wait_for(lambda: counted(machine, "woken.count") == sent)
     assert "rb67108864" in machine.run("ss -lnum 'sport = :8111'")
     machine.run("systemctl stop istat-server.socket istat-server; systemctl start istat-server")
 
@@ -313,36 +292,42 @@ def test_a_store_of_a_newer_version_is_refused_in_a_sentence(machine: Machine) -
 
 
 def test_an_upgrade_loses_no_datagram_and_keeps_settings_and_data(machine: Machine) -> None:
-    machine.run("sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml; "
-                "systemctl disable -q istat-agent")
+    count_one(machine, "upgraded.before")
+    machine.run("cp -p /etc/istatd/server.toml /root/; systemctl disable -q istat-agent; "
+                "sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml")
     use_repository(machine, "next")
     before = pid(machine)
-    send(machine, "upgraded.count", 2000, 20.0, "sleep 1; apt-get -qq upgrade -y -o Dpkg::Options::=--force-confold")
+    sent = send(machine, "upgraded.count", 100, 1, UPGRADE_ISTATD)
     assert wait_for(lambda: ask(machine, "/api/v1/status")["version"] == packages.NEXT)
     assert pid(machine) != before
-    assert wait_for(lambda: counted(machine, "upgraded.count") == 2000), counted(machine, "upgraded.count")
-    assert counted(machine, "stopped.udp") == 100
-    machine.run("istat send upgraded.tcp 1")
-    assert wait_for(lambda: counted(machine, "upgraded.tcp") == 1), "the sockets for TCP came through it too"
+    assert wait_for(lambda: counted(machine, "upgraded.count") == sent), (counted(machine, "upgraded.count"), sent)
+    assert counted(machine, "upgraded.before") == 1
+    count_one(machine, "upgraded.tcp")      # the sockets for TCP came through it too
     assert "max-connections = 77" in machine.run("cat /etc/istatd/server.toml")
     assert machine.run("stat -c %U:%G:%a /etc/istatd/server.toml").strip() == "root:_istatd:640"
     assert machine.show("istat-agent", "UnitFileState", "ActiveState") == {"UnitFileState": "disabled",
                                                                           "ActiveState": "active"}
+    machine.run("systemctl enable -q istat-agent; cp -p /root/server.toml /etc/istatd/; systemctl restart istat-server")
 
 
 def test_remove_keeps_data_and_settings(machine: Machine) -> None:
+    count_one(machine, "removed.before")
+    machine.run("cp -p /etc/istatd/server.toml /root/; "
+                "sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml")
     machine.run("apt-get -qq remove -y istatd istatd-server istatd-agent")
     assert machine.run("systemctl is-active istat-server istat-agent", check=False).split() == ["inactive"] * 2
     assert "max-connections = 77" in machine.run("cat /etc/istatd/server.toml")
-    machine.run("apt-get -qq install -y --no-install-recommends istatd")
-    assert counted(machine, "stopped.udp") == 100
+    install(machine)
+    assert counted(machine, "removed.before") == 1
+    machine.run("cp -p /root/server.toml /etc/istatd/; systemctl restart istat-server")
 
 
 def test_purge_leaves_nothing(machine: Machine) -> None:
-    machine.run("rm /etc/istatd/plugins.d/dropped; apt-get -qq autoremove -y --purge istatd istatd-server istatd-agent "
-                "python3-istat; systemctl daemon-reload")
+    machine.run("rm -f /etc/istatd/plugins.d/dropped; apt-get -qq purge -y istatd istatd-server "
+                "istatd-agent python3-istat; systemctl daemon-reload")
     after = set(machine.run(FIND).splitlines())
     before: set[str] = machine.files_before  # type: ignore[attr-defined]
     left = [path for path in after - before if not path.startswith(NOT_OURS)]
     assert [path for path in left if "istat" in path] == []
     assert "istat" not in machine.run("systemctl list-unit-files --no-pager")
+    install(machine)

@@ -78,7 +78,7 @@ def test_a_datagram_sent_between_two_processes_is_not_lost() -> None:
     with socket.create_connection(("127.0.0.1", port), 5) as client:
         connection, _ = second.tcp[0].accept()
         client.sendall(b"x")
-        connection.setblocking(True)
+        connection.settimeout(5)
         assert connection.recv(1) == b"x"
         connection.close()
     second.close()

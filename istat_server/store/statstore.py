@@ -292,9 +292,12 @@ class StatStore:
         self.flushing.finish_all()
         self._cut()
         self.flushing.finish_all()
+        error = self._journal.error
+        if error is None:       # what waits to be written is the previous MANIFEST's, as long as it can be written
+            return
         self._journal.skip_to(self.files.manifest.replay_from)
-        if self._journal.error is not None and self._journal.pending:
-            raise StoreError(f"the journal cannot be written: {self._journal.error}")
+        if self._journal.pending:
+            raise StoreError(f"the journal cannot be written: {error}")
 
     def compact(self) -> None:
         """Write the head and bring all files into their final form now. Waits for it."""

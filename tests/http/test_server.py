@@ -36,7 +36,7 @@ def in_thread(work: Any, *arguments: Any, **options: Any) -> Any:
 def talk(server: HttpServer, sent: bytes, timeout: float = 5) -> bytes:
     """Send bytes on a connection of its own and read until the server closes it (or the timeout)."""
     with gevent.Timeout(timeout, False):
-        client = gevent.socket.create_connection(("127.0.0.1", server.port))
+        client = gevent.socket.create_connection(("127.0.0.1", server.port), 10)
         answer = b""
         try:
             client.sendall(sent)
@@ -129,7 +129,7 @@ def test_slow_requests_are_ended(server: HttpServer, monkeypatch: pytest.MonkeyP
 
 def test_a_quick_request_is_not_ended_later(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.05)
-    client = gevent.socket.create_connection(("127.0.0.1", server.port))
+    client = gevent.socket.create_connection(("127.0.0.1", server.port), 10)
     for _ in range(2):
         client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b'{"status":"ok"}' in client.recv(65536)
@@ -149,7 +149,7 @@ def test_idle_connections_are_closed(app: Any, monkeypatch: pytest.MonkeyPatch) 
 def test_stopping_does_not_wait_for_idle_connections(app: Any) -> None:
     server = HttpServer(app, open_http_socket("127.0.0.1", 0))
     server.start()
-    client = gevent.socket.create_connection(("127.0.0.1", server.port))
+    client = gevent.socket.create_connection(("127.0.0.1", server.port), 10)
     client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
     client.recv(65536)
     with gevent.Timeout(1):
@@ -161,7 +161,7 @@ def test_stopping_does_not_wait_for_idle_connections(app: Any) -> None:
 def test_connections_beyond_the_limit_wait(app: Any) -> None:
     server = HttpServer(app, open_http_socket("127.0.0.1", 0), connections=1)
     server.start()
-    first = gevent.socket.create_connection(("127.0.0.1", server.port))
+    first = gevent.socket.create_connection(("127.0.0.1", server.port), 10)
     gevent.sleep(0.01)
     waiting = gevent.spawn(talk, server, b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
     gevent.sleep(0.05)
@@ -179,7 +179,7 @@ def test_ipv6(app: Any) -> None:
     except CannotListen:
         pytest.skip("no IPv6 here")
     server.start()
-    client = gevent.socket.create_connection(("::1", server.port))
+    client = gevent.socket.create_connection(("::1", server.port), 10)
     client.sendall(b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert client.recv(65536).endswith(b'{"status":"ok"}')
     client.close()
@@ -210,7 +210,7 @@ def test_long_answers_let_others_in(app: Any, server: HttpServer, store: MemoryS
 
 def test_a_body_that_is_cut_off_is_refused(server: HttpServer) -> None:
     with gevent.Timeout(5):
-        client = gevent.socket.create_connection(("127.0.0.1", server.port))
+        client = gevent.socket.create_connection(("127.0.0.1", server.port), 10)
         client.sendall(b"POST /api/v1/series HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         client.shutdown(socket.SHUT_WR)
         answer = client.recv(65536)

@@ -37,7 +37,7 @@ def connect(tcp: TcpInput) -> Iterator[Connect]:
     opened: list[socket.socket] = []
 
     def connect() -> socket.socket:
-        opened.append(gevent.socket.create_connection(tcp.address))    # type: ignore[attr-defined]
+        opened.append(gevent.socket.create_connection(tcp.address, 10))    # type: ignore[attr-defined]
         return opened[-1]
 
     yield connect
@@ -148,7 +148,7 @@ def test_running_out_of_descriptors_pauses_and_recovers(bench: Bench, tcp: TcpIn
                                                         caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr("istat_server.ingest.tcp.ACCEPT_PAUSE", 0.05)
     address = tcp.address       # type: ignore[attr-defined]
-    clients = [socket.create_connection(address) for _ in range(3)]     # blocking: not yet accepted
+    clients = [socket.create_connection(address, 10) for _ in range(3)]     # blocking: not yet accepted
     next_free = os.dup(0)
     os.close(next_free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -87,7 +87,9 @@ def test_tcp_holds_lines_while_the_server_is_away_up_to_its_capacity() -> None:
         assert client.sent == 0, "the next attempt waits for a second"
         clock.advance(1)
         client.close()
+        server.settimeout(5)
         connection = server.accept()[0]
+        connection.settimeout(5)
         assert connection.recv(100) == b"a 0\na 1\na 2\na 3\na 4\n"
         connection.close()
     assert (client.sent, client.dropped) == (5, 3)

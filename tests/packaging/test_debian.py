@@ -32,7 +32,8 @@ def unit(name: str) -> configparser.ConfigParser:
 
 def test_the_changelogs_version_is_the_codes() -> None:
     newest = (DEBIAN / "changelog").read_text().splitlines()[0]
-    assert re.fullmatch(rf"istatd \({re.escape(__version__)}\) bookworm; urgency=\w+", newest)
+    # The build puts its own release there.
+    assert re.fullmatch(rf"istatd \({re.escape(__version__)}\) unstable; urgency=\w+", newest)
 
 
 @pytest.mark.parametrize("name", EXPOSURE)

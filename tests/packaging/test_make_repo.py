@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,9 @@ def make(repository: Path, *sources: Path) -> subprocess.CompletedProcess[str]:
                           capture_output=True, text=True, timeout=60)
 
 
-def apt_versions(repository: Path, place: Path) -> list[str]:
-    """The versions that apt offers, after it has checked the signature."""
-    text = (repository / "istatd.sources").read_text()
+def apt_versions(repository: Path, place: Path, suite: str = "bookworm") -> list[str]:
+    """The versions that apt offers of a suite, after it has checked the signature."""
+    text = (repository / f"istatd-{suite}.sources").read_text()
     sources = place / "istatd.sources"
     # Names of files with spaces are fine for all but this field.
     keyring = shutil.copy(repository / "istatd-archive-keyring.gpg", place / "keyring.gpg")
@@ -69,6 +70,24 @@ def test_versions_are_added_with_the_same_key_and_a_failure_changes_nothing(tmp_
     assert apt_versions(repository, tmp_path) == ["2", "1"]
     modes = {path.stat().st_mode & 0o777 for path in [repository, *repository.rglob("*")]}
     assert modes == {0o755, 0o644}, "the user _apt reads all of it"
-    assert sorted(path.name for path in repository.iterdir()) == ["dists", "istatd-archive-keyring.gpg",
-                                                                  "istatd.sources", "pool"]
+    assert sorted(path.name for path in repository.iterdir()) == [
+        "dists", "istatd-archive-keyring.gpg", "istatd-bookworm.sources", "istatd-trixie.sources", "pool"]
     assert (tmp_path / "a repository.keys").stat().st_mode & 0o777 == 0o700
+
+
+def test_each_release_has_a_suite_of_what_was_built_on_it(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    for version in ("1~deb12u1", "1~deb13u1"):
+        package(tmp_path, version)
+    assert make(repository, tmp_path / "debs").returncode == 0
+    assert apt_versions(repository, tmp_path, "bookworm") == ["1~deb12u1"]
+    assert apt_versions(repository, tmp_path, "trixie") == ["1~deb13u1"]
+    assert make(repository, tmp_path / "debs/little_1~deb13u1_all.deb").returncode == 0
+    assert sorted(path.name for path in repository.glob("*.sources")) == ["istatd-trixie.sources"]
+    assert [path.name for path in (repository / "dists").iterdir()] == ["trixie"], "and no empty one"
+
+
+def test_a_newer_releases_packages_are_newer_and_a_newer_version_anyway() -> None:
+    ascending = ["0.1.0~deb12u1", "0.1.0~deb13u1", "0.1.0", "0.1.1~deb12u1"]
+    for older, newer in pairwise(ascending):
+        subprocess.run(["dpkg", "--compare-versions", older, "lt", newer], check=True)

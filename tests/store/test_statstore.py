@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from threading import Event
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import StoreLocked
 from istat.retention import Ladder
+from istat_server.store.files.journal import Journal
 from istat_server.store.interface import Kind
 from istat_server.store.memory import MemoryStore
 from istat_server.store.names import nameindex
@@ -121,13 +123,10 @@ def test_a_cut_comes_by_age_and_by_bytes(tmp_path, clock):
 
 
 def test_the_journal_shrinks_with_each_flush(store):
-    put(store, "a 1")
-    store.flush()
-    put(store, "a 2")
-    store.flush()
-    put(store, "a 3")
-    store.flush()
-    assert store._journal.drain(30)
+    for value in (1, 2, 3):
+        put(store, f"a {value}")
+        store.flush()
+        assert store._journal.drain(30)
     assert len(list((store.folder / "journal").iterdir())) == 2     # the one before is the previous MANIFEST's
 
 
@@ -150,6 +149,22 @@ def test_the_previous_manifest_serves_when_the_newest_is_damaged(tmp_path, clock
     store = open_store(tmp_path, clock)
     assert "going on from the MANIFEST before it" in caplog.text
     assert store.find(b"a") is None or rows(store, "a", 0)
+    store.close()
+
+
+def test_a_journal_that_lags_behind_flushes_still_serves_the_previous_manifest(tmp_path, clock, monkeypatch):
+    caught_up = Event()
+    attempt = Journal._try
+    monkeypatch.setattr(Journal, "_try", lambda journal, item: caught_up.wait(30) and attempt(journal, item))
+    store = open_store(tmp_path, clock)
+    for value in (1, 2):
+        put(store, f"a {NOW} {value}")
+        store.flush()
+    caught_up.set()
+    crash(store)
+    (tmp_path / "MANIFEST").write_bytes(b"nonsense")
+    store = open_store(tmp_path, clock)
+    assert rows(store, "a", 0) == [(NOW, 2, 3.0, 0.5, 1.0, 2.0)]
     store.close()
 
 

@@ -135,7 +135,9 @@ def test_send() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert run("send", "*mail.sent", "3", "--to", f"127.0.0.1:{port}", "--time", "7") == 0
+        listener.settimeout(5)
         connection = listener.accept()[0]
+        connection.settimeout(5)
         assert connection.recv(100) == b"*mail.sent 7 3.0\n"
         connection.close()
     assert run("send", "a", "1", "--to", f"127.0.0.1:{port}") == 85
