@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,12 +29,16 @@ FAILURES = (BenchError, OSError, LookupError, ValueError, TypeError)
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that was free a moment ago, also as UDP port."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        udp.bind(("127.0.0.1", port))
-        return port
+    """A port of the loopback address that was free a moment ago, TCP and UDP, and that the kernel gives to nobody.
+
+    It lies below those that Linux chooses from, at random, so that of two measurements at once each has its own.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, suppress(OSError):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            return port
 
 
 class Process:

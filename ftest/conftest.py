@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ftest.browser import ARGUMENTS, CHROMIUM, need
+from ftest.harness.browser import ARGUMENTS, CHROMIUM, need
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 import random
 import time
 
-from ftest.serverprocess import ServerProcess
+from ftest.harness.serverprocess import ServerProcess
 
 ROUNDS = 15
 LADDER = "10s:2d,1m:10d,10m:40d"

@@ -1,26 +1,22 @@
-"""kill -9 at any moment of taking, cutting, merging, deriving, expiring, deleting, changing retention, and starting.
+"""One store, many lives: load it, kill the server at some moment, start it again, compare all buckets.
 
-After every restart all buckets of all levels are compared with a plain reference: nothing that was read 100 ms
-before is missing, nothing is counted twice, and no file is left over. ISTAT_CRASH_SEED repeats a run's decisions.
+Knows when what was seen must be there, and which files may be; the stream and its reference are crashload's. All
+decisions are drawn from one seed: ISTAT_CRASH_SEED repeats a run's.
 """
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 import requests
 
-from ftest.crashchanges import CHANGES, Change
-from ftest.crashload import (
+from ftest.crash.crashchanges import CHANGES, Change
+from ftest.crash.crashload import (
     LADDER,
     LEVELS,
     NOW,
@@ -33,49 +29,14 @@ from ftest.crashload import (
     compare,
     find_end,
 )
-from ftest.serverprocess import ROOT, ServerProcess
+from ftest.crash.hurried import FastServer
+from ftest.harness.serverprocess import ServerProcess
 from istat_server.store.files import manifest
-from istat_server.store.offline import checking
 
 SAFE = 0.15             # [s] the store's 100 ms, and what the write itself may need
 LINES_AT_ONCE = 40
 TOKEN = "crash"
 EXPECTED_IN = 20.0      # [s] for background work of a loaded machine to come to rest
-
-
-class FastServer(ServerProcess):
-    """A server in a hurry. While it runs, the next one loads its modules."""
-
-    spare: subprocess.Popen[bytes] | None = None
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        assert self.process is None, "it runs already"
-        self.process, self.spare = self.spare or self._load(), None
-        arguments = [text for name, value in self.options.items() for text in (f"--{name}", str(value))]
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(arguments).encode() + b"\n")
-        self.process.stdin.close()
-        return self.process
-
-    def prepare(self) -> None:
-        """Let the next one load."""
-        self.spare = self.spare or self._load()
-
-    def _load(self) -> subprocess.Popen[bytes]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log_path.open("ab") as log:
-            return subprocess.Popen([sys.executable, "-m", "ftest.fastserver"], cwd=ROOT, env=self.environment,
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-
-    def let_go(self) -> None:
-        """End what still runs."""
-        if self.process is not None:
-            self.kill9()
-        if self.spare is not None:
-            assert self.spare.stdin is not None
-            self.spare.stdin.close()            # it ends by itself then
-            self.spare.wait()
-            self.spare = None
 
 
 class Feeder(threading.Thread):
@@ -253,38 +214,3 @@ def seed_of() -> int:
     seed = int(os.environ.get("ISTAT_CRASH_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"ISTAT_CRASH_SEED={seed}")
     return seed
-
-
-def run(folder: Path, kills: int) -> None:
-    """So many kills."""
-    seed = seed_of()
-    harness = Harness(folder, seed)
-    try:
-        harness.server.start()
-        life = 0
-        while harness.figures["kills"] < kills:
-            life += 1
-            try:
-                harness.life(life)
-            except AssertionError as error:
-                raise AssertionError(f"seed {seed}, life {life}: {error}") from error
-        assert harness.server.terminate() == 0
-        assert not left_over(harness.server.store)
-        assert not checking.check(harness.server.store).findings
-        harness.server.start()
-        harness.compare()
-        harness.server.assert_no_traceback()
-    finally:
-        harness.server.let_go()
-    print(harness.figures)
-    enough = kills // 2
-    assert min(harness.figures[key] for key in ("cuts", "jobs")) >= enough, f"too quiet: {harness.figures}"
-
-
-def test_some_kills(tmp_path: Path) -> None:
-    run(tmp_path, 25)
-
-
-@pytest.mark.slow
-def test_two_hundred_kills(tmp_path: Path) -> None:
-    run(tmp_path, 200)

@@ -1,9 +1,9 @@
 /* Loaded before a program (LD_PRELOAD), this notes what the program does to files below one folder, and spoils it on
- * request. Only for tests; ftest/powercut.py builds it, reads its notes and documents both.
+ * request. Only for tests; powercut.py builds it, reads its notes and documents both.
  *
  *   POWERCUT_ROOT     the folder; nothing else is touched
  *   POWERCUT_LOG      notes are appended here: struct record, then both texts or data
- *   POWERCUT_CONTROL  a file, read again when it changes, of lines
+ *   POWERCUT_CONTROL  a file, read again when its mtime is another, of lines
  *                       die N                        SIGKILL instead of the N-th operation of the process
  *                       fault CALL PART ERRNO COUNT  the next COUNT (-1: all) CALLs on paths with PART fail
  */

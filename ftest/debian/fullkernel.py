@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ftest.debiantree import ENVIRONMENT, OVERLAY, SYSTEMD, Failed
+from ftest.debian.debiantree import ENVIRONMENT, OVERLAY, SYSTEMD, Failed
 
 # What a base tree needs besides systemd: a kernel, and what makes the file system in memory that it begins with.
 KERNEL = (*SYSTEMD, "linux-image-cloud-amd64", "initramfs-tools")

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftest.serverprocess import ServerProcess
-from ftest.test_server_basics import now_bucket, wait_for_samples
+from ftest.harness.serverprocess import ServerProcess, now_bucket
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def names(server: ServerProcess) -> list[str]:
 def test_delete_undo_and_rename(server: ServerProcess, tmp_path: Path) -> None:
     start = now_bucket()
     server.send_tcp(b"".join(b"t.old.%d %d %d\n" % (k, start, k) for k in range(20)) + b"t.keep 1\n")
-    wait_for_samples(server, 21)
+    server.wait_for_samples(21)
     shown = istat(server, "delete", "t.old.*")
     assert (shown.returncode, shown.stdout.splitlines()[-2:]) == (0, [
         "... and 10 more", "20 counters would be deleted; say --yes to do it"])
@@ -61,7 +60,7 @@ def test_delete_undo_and_rename(server: ServerProcess, tmp_path: Path) -> None:
 
 def test_who_may(server: ServerProcess, tmp_path: Path) -> None:
     server.send_tcp(b"t.a 1\n")
-    wait_for_samples(server, 1)
+    server.wait_for_samples(1)
     refused = istat(server, "delete", "t.a", "--yes", token="wrong")
     assert (refused.returncode, "admin token" in refused.stderr) == (83, True)
     assert istat(server, "delete", "t.a", "--yes", token="").returncode == 2

@@ -1,4 +1,4 @@
-"""Disks that fail: every kind of operation on every kind of file, in a running server (ftest/powercut.py).
+"""Disks that fail: every kind of operation on every kind of file, in a running server (ftest/crash/powercut.py).
 
 Whatever fails: the server stays up, says why it refuses or waits, answers what it can, goes on by itself once the fault
 is over, and after a kill nothing that it took is missing.
@@ -6,15 +6,18 @@ is over, and after a kill nothing that it took is missing.
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from ftest.crashload import LADDER, NOW
-from ftest.powercut import Shim
-from ftest.serverprocess import ServerProcess
-from ftest.test_crash_harness import FastServer
+from ftest.crash.crashload import LADDER, NOW
+from ftest.crash.hurried import FastServer
+from ftest.crash.powercut import Shim
+from ftest.harness.serverprocess import ServerProcess
 from istat_server.store.offline import checking
 
 FAULTS = [
@@ -29,16 +32,21 @@ FAULT_SECONDS = 0.6
 BACK_SECONDS = 30.0         # of a loaded machine; the server tries every fraction of a second
 
 
+def shim_or_skip(folder: Path, root: Path) -> Shim:
+    """The library, where it can be built."""
+    try:
+        return Shim(folder, root)
+    except FileNotFoundError as error:
+        pytest.skip(f"no faults can be made here: {error}")
+
+
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory):
     """A server whose disk can be made to fail."""
     folder = tmp_path_factory.mktemp("faults")
     root = folder / "disk"
     root.mkdir()
-    try:
-        shim = Shim(folder / "shim", root)
-    except FileNotFoundError as error:
-        pytest.skip(f"no faults can be made here: {error}")
+    shim = shim_or_skip(folder / "shim", root)
     environment = {key: value for key, value in shim.environment.items() if key != "POWERCUT_LOG"}
     server = FastServer(folder / "server", environment=environment, store=root / "store", retention=LADDER,
                         flush=1, fake_time=NOW)
@@ -47,6 +55,37 @@ def disk(tmp_path_factory):
     yield server, shim
     shim.say()
     server.let_go()
+
+
+READER = """
+import os, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+for _ in sys.stdin:
+    try:
+        said = "read" if os.pread(file, 10, 0) else "nothing"
+    except OSError as error:
+        said = error.strerror
+    print(said, flush=True)
+"""
+
+
+def test_a_fault_is_there_and_gone_as_soon_as_it_is_said(tmp_path: Path) -> None:
+    root = tmp_path / "disk"
+    root.mkdir()
+    (root / "file").write_text("something")
+    shim = shim_or_skip(tmp_path / "shim", root)
+    with subprocess.Popen([sys.executable, "-c", READER, root / "file"], env={**os.environ, **shim.environment},
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        def read() -> str:
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            return reader.stdout.readline().strip()
+
+        for _ in range(50):
+            shim.fault("read", "/file", errno.EIO)
+            assert read() == "Input/output error"
+            shim.say()
+            assert read() == "read"
 
 
 def counted(server: ServerProcess) -> int:

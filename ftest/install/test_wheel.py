@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from ftest.browser import need
-from ftest.serverprocess import ROOT, ServerProcess
+from ftest.harness.browser import need
+from ftest.harness.serverprocess import ROOT, ServerProcess
 from istat import __version__
 
 NAME = f"istatd-{__version__}"

@@ -24,10 +24,15 @@ from typing import Any
 
 import requests
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0        # a loaded machine that builds or tests other things at once
 STOP_SECONDS = 60.0
 READY = re.compile(r"istat-server ready stat-port=(\d+) http-port=(\d+)")
+
+
+def now_bucket() -> int:
+    """The start [s] of the last finest bucket that is surely over."""
+    return int(time.time()) // 10 * 10 - 20
 
 
 class ServerProcess:
@@ -158,6 +163,10 @@ class ServerProcess:
         while not condition():
             assert time.monotonic() < end, f"not within {seconds:g} s: {what}\n{self.log()}"
             time.sleep(0.02)
+
+    def wait_for_samples(self, count: int) -> None:
+        """Poll until it has taken so many samples since its start."""
+        self.wait_until(lambda: self.ingest()["samples"] >= count, f"{count} samples are taken")
 
     # -- what it said and uses
 

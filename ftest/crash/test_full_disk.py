@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ftest.serverprocess import ServerProcess
+from ftest.harness.serverprocess import ServerProcess
 
 NOW = 1325395000
 DISK = "6m"

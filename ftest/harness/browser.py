@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
-VENDOR = Path(__file__).parents[1] / "istat_server" / "ui" / "vendor" / "uPlot.esm.js"
+VENDOR = Path(__file__).parents[2] / "istat_server" / "ui" / "vendor" / "uPlot.esm.js"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 READY = 'body[data-ready="1"]'
 # Coloured pixels of each chart: lines only, for axes, grid and text are grey.

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from ftest import debiantree, packages
-from ftest.debiantree import Machine
+from ftest.debian import debiantree, packages
+from ftest.debian.debiantree import Machine
 from istat import __version__
 
 pytestmark = [

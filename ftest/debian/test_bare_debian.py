@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import requests
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PASSED_ON = ("CERT", "CA_BUNDLE", "CA_CERTS", "CAINFO", "CA_CERTIFICATES", "PROXY")
 INSTALL_SECONDS = 900  # apt, pip and npm over a slow network

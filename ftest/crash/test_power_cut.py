@@ -1,6 +1,6 @@
 """Power cuts: a store made of nothing but what fdatasync and fsync promised, and some of the rest, at random moments.
 
-A server's work on its files is noted (ftest/powercut.py) over some lives, each ended between two operations. Then
+A server's work on its files is noted (ftest/crash/powercut.py) over some lives, each ended between two operations. Then
 stores are made as a disk may hold them after a power cut at random moments, opened and compared: every line up to the
 last one in a frame of the journal that a sync has covered is there, nothing is there twice, all is whole. How long a
 frame waited for its sync is told, not judged: it is the disk's and the machine's pace. ISTAT_CRASH_SEED repeats the
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ftest.crashload import (
+from ftest.crash.crashload import (
     LADDER,
     LEVELS,
     SCALE,
@@ -30,8 +30,8 @@ from ftest.crashload import (
     find_end,
     first_bucket,
 )
-from ftest.powercut import Disk, Fate, Note, Shim, read_notes
-from ftest.test_crash_harness import Feeder, Harness, seed_of
+from ftest.crash.lives import Feeder, Harness, seed_of
+from ftest.crash.powercut import Disk, Fate, Note, Shim, read_notes
 from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat_server.store.statstore import Options, StatStore

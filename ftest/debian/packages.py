@@ -1,4 +1,4 @@
-"""Building the Debian packages, a repository of them, and a "next version": what ftest/test_packages.py installs from.
+"""Building the Debian packages, a repository of them, and a "next version": what the tests of packages install.
 
 Built in a throw-away Debian 12 tree by the command that the documentation names, from a clone of the last commit.
 ISTAT_TREES names a folder that keeps the base tree between runs.
@@ -12,9 +12,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ftest import debiantree
+from ftest.debian import debiantree
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BUILD_SECONDS, FETCH_SECONDS = 1500, 300
 # Two builds that have little in common but the source.
 BUILD = """

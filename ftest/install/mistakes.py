@@ -1,14 +1,11 @@
-"""What people meet first: `istat status`, and the likeliest mistakes, made for real with real processes.
-
-Each mistake is a section of docs/troubleshooting.md. Its messages there are what is expected here: what varies
-stands in <...>, and line breaks do not count. So the page cannot say what the programs do not.
+"""The likeliest mistakes, made for real with real processes: MISTAKES has one for each section of
+docs/troubleshooting.md, a function of a folder that gives what the programs said. Knows nothing of that page's words.
 """
 from __future__ import annotations
 
 import http.server
 import os
 import re
-import resource
 import shutil
 import socket
 import subprocess
@@ -16,26 +13,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from ftest.serverprocess import ROOT, START_SECONDS, ServerProcess
+from ftest.harness.serverprocess import ROOT, START_SECONDS, ServerProcess
+from tests.ports import own_port
 
-PAGE = (ROOT / "docs/troubleshooting.md").read_text()
 SERVER, AGENT, ISTAT = "istat_server.main", "istat_agent.main", "istat_server.tools"
 NOBODY = 65534
 SMALL_DISK = "3m"
-
-
-def messages(section: str) -> list[re.Pattern[str]]:
-    """The indented lines of a section that are messages, as patterns."""
-    text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    lines = re.findall(r"^    (.+)$", text, re.MULTILINE)
-    told = [line for line in lines if not line.startswith(("chown", "/"))]
-    assert told, f"docs/troubleshooting.md has no section {section!r} with a message"
-    return [re.compile(re.sub(r"<[A-Z]+>", ".+?", re.escape(line).replace(r"\ ", " "))) for line in told]
 
 
 def environment() -> dict[str, str]:
@@ -90,15 +78,6 @@ def as_nobody() -> tuple[str, ...]:
     if tried.returncode:
         pytest.skip("another user cannot run this Python or read this tree")
     return before
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder that any user can reach: pytest's own are its user's alone."""
-    made = Path("/var/tmp") / f"istat-first-contact-{os.getpid()}"
-    made.mkdir(mode=0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @contextmanager
@@ -206,21 +185,12 @@ def refused_name(place: Path) -> str:
         return said + status_of(one)
 
 
-def held_port(sock: socket.socket) -> int:
-    """Bind to a port that stays free when the socket is closed: the kernel gives none of these for port 0."""
-    for port in range(20_000 + os.getpid() % 10_000, 32_768):
-        with suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
-
-
 def unreachable_server(place: Path) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held, socket.socket() as reserved:
+    with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))     # bound, but it does not listen: the connection is refused
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
         said = run(ISTAT, "ls", "--server", url, status=85) + run(ISTAT, "status", "--server", url, status=85)
-        port = held_port(held)
+    port = own_port()
     said += run(ISTAT, "send", "a", 1, "--to", f"127.0.0.1:{port}", status=85)
     with running(AGENT, place / "agent.log", "--server", f"127.0.0.1:{port}", "--interval", 1) as wait:
         wait("cannot reach the server")
@@ -278,25 +248,3 @@ MISTAKES: dict[str, Callable[[Path], str]] = {
     "A plugin misses a module": missing_module,
     "Too few open files": few_files,
 }
-
-
-@pytest.mark.parametrize("section", MISTAKES)
-def test_a_mistake_is_told_as_the_page_says(section: str, place: Path) -> None:
-    said = " ".join(MISTAKES[section](place).split())
-    missing = [message.pattern for message in messages(section) if not message.search(said)]
-    assert not missing, f"not said: {missing}\nsaid: {said}"
-
-
-def test_status_of_a_server_that_an_agent_sends_to(place: Path) -> None:
-    with ServerProcess(place / "a") as one, \
-            running(AGENT, place / "agent.log", "--server", f"127.0.0.1:{one.stat_port}", "--interval", 1):
-        one.wait_until(lambda: one.get("/api/v1/names", match="agent.*")["names"], "samples come")
-        said = status_of(one)
-        assert f"runs at {one.url} since " in said
-        assert re.search(rf"^Data        {re.escape(str(one.store))}: ", said, re.MULTILINE), said
-        assert re.search(r"^Senders     1 now: \S+ \(istat-agent [0-9.]+, [0-9.]+ s ago\)$", said, re.MULTILINE), said
-        assert "Refused" not in said
-        assert f"istat ls 'cpu.*' --server {one.url}" in said
-        assert run(ISTAT, "status", "--all", "--server", one.url, status=0).startswith("version ")
-        if resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 10_000:
-            assert "files can be open" not in said

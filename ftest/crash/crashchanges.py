@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 if TYPE_CHECKING:
-    from ftest.crashload import Reference
-    from ftest.serverprocess import ServerProcess
+    from ftest.crash.crashload import Reference
+    from ftest.harness.serverprocess import ServerProcess
 
 
 class Change:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ftest.serverprocess import ROOT, ServerProcess
+from ftest.harness.serverprocess import ROOT, ServerProcess, now_bucket
 
 POUR_SECONDS = 2.0
 
@@ -23,20 +23,11 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def now_bucket() -> int:
-    """The start of the last finest bucket that is surely over."""
-    return int(time.time()) // 10 * 10 - 20
-
-
-def wait_for_samples(server: ServerProcess, count: int) -> None:
-    server.wait_until(lambda: server.ingest()["samples"] >= count, f"{count} samples are taken")
-
-
 def test_samples_by_tcp_and_udp_are_answered_at_once(server: ServerProcess) -> None:
     start = now_bucket()
     server.send_tcp(f"Basic.Gauge {start} 2\nbasic.gauge {start} 4\n*basic.event {start} 30\n".encode())
     server.send_udp(f"basic.udp^host.a {start} 7\n".encode())
-    wait_for_samples(server, 4)
+    server.wait_for_samples(4)
     assert server.values("basic.gauge", start, start + 10, "avg") == [3.0]
     assert server.values("basic.gauge", start, start + 10, "max") == [4.0]
     assert server.values("basic.event", start, start + 10, "avg") == [3.0]
@@ -48,7 +39,7 @@ def test_samples_by_tcp_and_udp_are_answered_at_once(server: ServerProcess) -> N
 def test_nothing_is_lost_over_a_restart(server: ServerProcess, kill: bool) -> None:
     start = now_bucket()
     server.send_tcp(b"".join(b"kept.%d %d %d\n" % (i, start, i) for i in range(500)))
-    wait_for_samples(server, 500)
+    server.wait_for_samples(500)
     if kill:
         time.sleep(0.1)     # by then what was read is in the journal
     server.restart(kill=kill)
@@ -143,7 +134,7 @@ def test_slow_and_idle_clients_stop_nobody(server: ServerProcess) -> None:
             slow.sendall(bytes([byte]))
             time.sleep(0.005)
         server.send_tcp(f"quick.one {start} 6\n".encode())
-        wait_for_samples(server, 2)
+        server.wait_for_samples(2)
         assert server.ingest()["connected"] >= 2
     assert server.values("slow.one", start, start + 10, "avg") == [5.0]
 
@@ -155,7 +146,7 @@ def test_a_thousand_connections(server: ServerProcess) -> None:
     try:
         for number, sock in enumerate(sockets):
             sock.sendall(b"many.c%d %d 1\n" % (number, start))
-        wait_for_samples(server, 1000)
+        server.wait_for_samples(1000)
         assert server.ingest()["connected"] == 1000
         assert server.resident_bytes() - before < 20_000_000
         assert len(server.get("/api/v1/names", match="many.*", limit=2000)["names"]) >= 1000
@@ -169,7 +160,7 @@ def test_queries_stay_quick_while_samples_pour_in(server: ServerProcess) -> None
     start = now_bucket()
     block = b"".join(b"pour.%d %d 1\n" % (i % 100, start) for i in range(20_000))
     server.send_tcp(block)
-    wait_for_samples(server, 20_000)
+    server.wait_for_samples(20_000)
     waits = []
     pid = os.fork()
     if pid == 0:
@@ -213,7 +204,7 @@ def test_head_and_unknown_paths(server: ServerProcess) -> None:
 
 def test_metrics_are_told_to_prometheus(server: ServerProcess) -> None:
     server.send_tcp(b"some.counter 1\nbad\n")
-    wait_for_samples(server, 1)
+    server.wait_for_samples(1)
     answer = requests.get(server.url + "/metrics", timeout=5)
     assert answer.headers["Content-Type"].startswith("text/plain")
     found = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
@@ -255,7 +246,7 @@ def test_a_pid_file_lives_as_long_as_the_server(tmp_path: Path) -> None:
 def test_fake_time_stops_the_clock(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, fake_time=1_325_395_000) as server:
         server.send_tcp(b"fake.now 5\nfake.future 1325395061 5\n")
-        wait_for_samples(server, 1)
+        server.wait_for_samples(1)
         assert server.values("fake.now", 1_325_395_000, 1_325_395_010, "avg") == [5.0]
         server.wait_until(lambda: server.refused().get("from_future") == 1, "it is refused")
 

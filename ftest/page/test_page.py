@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ftest.browser import CHROMIUM, PIXELS, READY, VENDOR, need, until
-from ftest.serverprocess import ServerProcess
+from ftest.harness.browser import CHROMIUM, PIXELS, READY, VENDOR, need, until
+from ftest.harness.serverprocess import ServerProcess
 
 HOST = "web1"
 BASES = (

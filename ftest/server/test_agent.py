@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.ports import own_port
+
+ROOT = Path(__file__).parents[2]
 SOON = 20.0  # seconds that a busy machine may need for anything here
 LINE = re.compile(rb"(\*?)([^ ^]+)((?:\^[^ ^]+)+) (\d+) (-?[0-9.e+-]+)\n")
 
@@ -192,8 +194,8 @@ def test_reload_finds_new_collectors_and_keeps_going_when_settings_are_wrong(
 
 
 def test_absent_server_gets_what_waited(run: Start, folder: Path) -> None:
-    first = Sink()
-    port = first.port
+    port = own_port()
+    first = Sink(port)
     agent = run(port, "--enable", "load")
     before = int(first.wait(rb"^load\.min1\^\S+ (\d+) ")[1])
     first.socket.close()

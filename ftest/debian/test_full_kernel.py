@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftest import debiantree, fullkernel, packages
+from ftest.debian import debiantree, fullkernel, packages
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,10 +1,10 @@
 """What a power cut leaves of a folder: notes of what a program did to its files, and folders made after them.
 
-`Shim` builds ftest/powercut.c and gives the environment in which a program is noted, killed between two operations,
-or spoiled. `Disk` replays the notes up to any moment and makes a folder of what a disk may then hold: what fsync and
-fdatasync promised, and of the rest nothing, a beginning, or anything. It is stricter than most file systems: a name
-is there only after an fsync of its folder, a rename that was not synced happened or not, a write that was not synced
-is there, torn, or zeros.
+`Shim` builds powercut.c, beside this, and gives the environment in which a program is noted, killed between two
+operations, or spoiled. `Disk` replays the notes up to any moment and makes a folder of what a disk may then hold: what
+fsync and fdatasync promised, and of the rest nothing, a beginning, or anything. It is stricter than most file systems:
+a name is there only after an fsync of its folder, a rename that was not synced happened or not, a write that was not
+synced is there, torn, or zeros.
 """
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Shim:
         if compiler is None:
             raise FileNotFoundError("no C compiler")
         self.notes = folder / "notes"
+        self._said = 0
         self._library, self._control, self._root = folder / "powercut.so", folder / "control", root
         subprocess.run([compiler, "-O1", "-fPIC", "-shared", "-o", str(self._library), str(SOURCE), "-lpthread"],
                        check=True)
@@ -48,6 +49,10 @@ class Shim:
         """What is to happen from now on: `die N` and `fault CALL PART ERRNO COUNT`; nothing ends it."""
         aside = self._control.with_suffix(".new")
         aside.write_text("".join(f"{line}\n" for line in lines))
+        # The program reads it again when its time is another one. Real times go in ticks of some ms: what is said
+        # twice within one would not be heard.
+        self._said += 1
+        os.utime(aside, (self._said, self._said))
         os.rename(aside, self._control)
 
     def fault(self, call: str, part: str, error: int, count: int = -1) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,9 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from ftest.browser import PIXELS, READY, need
+from ftest.harness.browser import PIXELS, READY, need
+from tests.ports import own_port
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 600  # in a checkout where nothing was built yet it installs and compiles first
 SEEN_SECONDS = 30  # from quickstart.sh's word that it is ready until all charts have data
 SUBJECTS = ("cpu", "memory", "disk", "network")
@@ -38,19 +38,12 @@ DRAWN = """() => { const found = {};
 pytestmark = pytest.mark.browser
 
 
-def free_port() -> str:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, float]]:
     """quickstart.sh, running: the page's address, and when [monotonic s] it said that all runs. At the end it is
     interrupted as by Ctrl-C, and has to end cleanly."""
     folder = tmp_path_factory.mktemp("quickstart")
-    ports = {"ISTAT_STAT_PORT": free_port(), "ISTAT_HTTP_PORT": free_port()}
+    ports = {"ISTAT_STAT_PORT": str(own_port()), "ISTAT_HTTP_PORT": str(own_port())}
     environment = {**os.environ, **ports, "ISTAT_DATA": str(folder / "data")}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["sh", "quickstart.sh"], cwd=ROOT, env=environment, stdout=log,

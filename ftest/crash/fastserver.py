@@ -1,6 +1,6 @@
 """istat-server in a hurry, for crash tests: it cuts, merges and derives within fractions of a second.
 
-    python -m ftest.fastserver [--some-setting ...]
+    python -m ftest.crash.fastserver [--some-setting ...]
 
 The same program, with shorter waits. It loads all modules first and then waits for a line on standard input, which
 adds arguments (a JSON list), so that the next server can be made ready while the one before it still runs.

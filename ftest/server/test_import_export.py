@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from ftest.serverprocess import ROOT, ServerProcess
+from ftest.harness.serverprocess import ROOT, ServerProcess
 
 sys.path.insert(0, str(ROOT / "tests/foreign"))
 from istatd_writer import Counter, f32  # noqa: E402 - the tests' own writer of istatd's layout

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from ftest.serverprocess import ROOT, ServerProcess
+from ftest.harness.serverprocess import ROOT, ServerProcess
 from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat_server.store.interface import Kind
