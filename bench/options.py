@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.process import Process
 
-QUICK_QUIET = 0.2  # [s] a quick run's figures mean nothing, so it need not wait long
+QUICK_QUIET = 0.05  # [s] a quick run's figures mean nothing, so it need not wait long
 
 
 @dataclass(frozen=True)

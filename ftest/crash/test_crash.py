@@ -4,8 +4,11 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
+
 from ftest.harness.serverprocess import ServerProcess
 
+pytestmark = pytest.mark.seconds(25)
 ROUNDS = 15
 LADDER = "10s:2d,1m:10d,10m:40d"
 INTERVALS = (10, 60, 600)

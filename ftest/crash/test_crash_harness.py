@@ -12,6 +12,8 @@ import pytest
 from ftest.crash.lives import Harness, left_over, seed_of
 from istat_server.store.offline import checking
 
+pytestmark = pytest.mark.seconds(25)
+
 
 def run(folder: Path, kills: int) -> None:
     """So many kills."""

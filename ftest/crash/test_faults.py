@@ -20,6 +20,7 @@ from ftest.crash.powercut import Shim
 from ftest.harness.serverprocess import ServerProcess
 from istat_server.store.offline import checking
 
+pytestmark = pytest.mark.seconds(35)
 FAULTS = [
     ("write", "/journal/", errno.EIO), ("write", "/journal/", errno.ENOSPC), ("sync", "/journal", errno.EIO),
     ("open", "/journal/", errno.EIO), ("write", ".statfile", errno.EIO), ("write", ".statfile", errno.ENOSPC),

@@ -9,6 +9,7 @@ import pytest
 
 from ftest.harness.serverprocess import ServerProcess
 
+pytestmark = pytest.mark.seconds(10)
 NOW = 1325395000
 DISK = "6m"
 SAFE = 0.3      # [s] after this what was taken is in the journal: the store's 100 ms, and a loaded machine's

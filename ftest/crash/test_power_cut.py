@@ -36,6 +36,7 @@ from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat_server.store.statstore import Options, StatStore
 
+pytestmark = pytest.mark.seconds(10)
 JOURNAL_SYNC = 0.3      # [s]
 AHEAD = 2000            # marked lines that never arrived at a life's end, at most
 

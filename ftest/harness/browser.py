@@ -1,12 +1,9 @@
 """What the tests in a real browser share: where Chromium is, how to look at the page's charts, and how to wait."""
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
 VENDOR = Path(__file__).parents[2] / "istat_server" / "ui" / "vendor" / "uPlot.esm.js"
@@ -22,14 +19,6 @@ PIXELS = """() => [...document.querySelectorAll(".u-wrap canvas")].map((canvas) 
   }
   return count;
 })"""
-
-
-def need(there: bool, what: str) -> None:
-    """Skip without `what`; in CI its absence is a failure."""
-    if not there and os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing")
-    if not there:
-        pytest.skip(f"{what} is missing")
 
 
 def until(page: Any, condition: str, seconds: float = 15) -> None:

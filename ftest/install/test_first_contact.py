@@ -17,6 +17,7 @@ import pytest
 from ftest.harness.serverprocess import ROOT, ServerProcess
 from ftest.install.mistakes import AGENT, ISTAT, MISTAKES, run, running, status_of
 
+pytestmark = pytest.mark.seconds(25)
 PAGE = (ROOT / "docs/troubleshooting.md").read_text()
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from ftest.harness.browser import CHROMIUM, PIXELS, READY, VENDOR, need, until
+from ftest.harness.browser import CHROMIUM, PIXELS, READY, VENDOR, until
 from ftest.harness.serverprocess import ServerProcess
+from tests.skips import need
 
 HOST = "web1"
 BASES = (
@@ -24,7 +25,7 @@ BASES = (
 PAINTED = 500
 SPANS = "[...__istat.cards.values()].map(({ plot: { scales: { x } } }) => x.max - x.min)"
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.seconds(40)]
 Open = Callable[..., Any]
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from ftest.harness.browser import PIXELS, READY, need
+from ftest.harness.browser import PIXELS, READY
 from tests.ports import own_port
+from tests.skips import need
 
 ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 600  # in a checkout where nothing was built yet it installs and compiles first
@@ -35,7 +36,7 @@ DRAWN = """() => { const found = {};
   }
   return found; }"""
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.seconds(25)]
 
 
 @pytest.fixture(scope="module")

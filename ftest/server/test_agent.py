@@ -16,6 +16,7 @@ import pytest
 
 from tests.ports import own_port
 
+pytestmark = pytest.mark.seconds(20)
 ROOT = Path(__file__).parents[2]
 SOON = 20.0  # seconds that a busy machine may need for anything here
 LINE = re.compile(rb"(\*?)([^ ^]+)((?:\^[^ ^]+)+) (\d+) (-?[0-9.e+-]+)\n")

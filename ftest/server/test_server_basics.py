@@ -14,6 +14,7 @@ import requests
 
 from ftest.harness.serverprocess import ROOT, ServerProcess, now_bucket
 
+pytestmark = pytest.mark.seconds(25)
 POUR_SECONDS = 2.0
 
 

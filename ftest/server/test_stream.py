@@ -19,6 +19,7 @@ from istat.retention import Ladder
 from istat_server.store.interface import Kind
 from istat_server.store.memory import MemoryStore
 
+pytestmark = pytest.mark.seconds(20)
 NOW = 1325395000
 DAY = 86400
 GAUGES = ["load.min1", "Queue.Depth", "disk.sda.busy", "temp"]

@@ -1,4 +1,4 @@
-"""Fixtures that more than one functional test uses."""
+"""The browser that the tests of the page use."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ftest.harness.browser import ARGUMENTS, CHROMIUM, need
+from ftest.harness.browser import ARGUMENTS, CHROMIUM
+from tests.skips import need
 
 
 @pytest.fixture(scope="module")
