@@ -15,7 +15,7 @@ PEERS = "another system's programs: run with --peers"
 EXPECTED = {
     re.escape(SLOW): "takes longer than continuous integration has",
     re.escape(PEERS): "only asked for where they are installed; .ci/run asks",
-    "only root .*|making a Debian tree needs root": "as another user this cannot be shown, and the machines for continuous integration are root's",
+    "only root .*|making a Debian tree needs root": "as another user it cannot be shown",
     "(this machine has )?no (IPv6|::1)( here| on this machine)?": "a container may be without",
     "here everyone may use low ports": "so no mistake can be made there",
     "another user cannot run this Python or read this tree": "in a home folder the tree is its owner's alone",

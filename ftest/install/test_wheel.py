@@ -112,7 +112,7 @@ def built(folder: Path, tracked: list[str]) -> Built:
 
 @pytest.fixture(scope="module")
 def environments(built: Built, folder: Path) -> Iterator[Callable[[str], Path]]:
-    """A function that gives a virtual environment in which the wheel, or the sdist, was installed; each is made once."""
+    """A function that gives a virtual environment with the wheel or the sdist installed; each is made once."""
     @functools.cache
     def installed(which: str) -> Path:
         place = folder / which
