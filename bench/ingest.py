@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import options, send
+from bench import options
 from bench.figures import Mode, Run, print_mode, save
+from bench.load import send
+from bench.load.work import STEP, Work, Writer, back_fill_times, datagrams
 from bench.options import Size
-from bench.process import FAILURES, BenchError, fresh, udp_drops
-from bench.systems import System, systems
-from bench.work import STEP, Work, Writer, back_fill_times, datagrams
+from bench.servers.process import FAILURES, BenchError, fresh, udp_drops
+from bench.servers.systems import System, systems
 
 MB = 1e6  # [bytes]
 UDP_TABLE = 50  # steps of distinct values, sent over and over: 15 million distinct ones would fill the memory

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import Process
+from bench.servers.process import Process
 
 QUICK_QUIET = 0.05  # [s] a quick run's figures mean nothing, so it need not wait long
 

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 from urllib.parse import quote
 
-from bench.process import BenchError
+from bench.servers.process import BenchError
 
 
 class Client:

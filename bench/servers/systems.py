@@ -17,9 +17,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import wire
-from bench.process import BenchError, Process, free_port, sizes
-from bench.work import STEP, Form
+from bench.load import wire
+from bench.load.work import STEP, Form
+from bench.servers.process import BenchError, Process, free_port, sizes
 
 VICTORIA = "victoria-metrics"
 TOY = Path(__file__).with_name("toy.py")

@@ -1,4 +1,4 @@
-"""What several tests of the common library need."""
+"""What several tests of daemons need."""
 
 from __future__ import annotations
 
