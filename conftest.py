@@ -12,17 +12,16 @@ from tests.skips import PEERS, SLOW, expected, strict
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--slow and --peers run what is left out otherwise."""
+    """What runs tests that are left out otherwise."""
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow: chaos, fuzz, long runs")
     parser.addoption("--peers", action="store_true", help="also run the tests that need other systems' programs")
 
 
-@pytest.hookimpl(hookwrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Around the plugin that shuffles: see `_arrange`."""
-    written = {item.nodeid: number for number, item in enumerate(items)}
-    yield
-    _arrange(items, written)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that take long begin first, so that none is left over when all others have ended. All else stays as it
+    was shuffled."""
+    items.sort(key=lambda item: -_seconds(item))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -33,21 +32,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(SLOW)
     if item.get_closest_marker("peers") and not item.config.getoption("--peers"):
         pytest.skip(PEERS)
-
-
-def _arrange(items: list[pytest.Item], written: dict[str, int]) -> None:
-    """Modules that take long begin first, so that none is left over when all others have ended; tests that are steps
-    of one story keep the order in which they are written. All else stays as it was shuffled."""
-    items.sort(key=lambda item: -_seconds(item))
-    first: dict[Any, int] = {}
-    for number, item in enumerate(items):
-        first.setdefault(item.path, number)
-    items.sort(key=lambda item: first[item.path])
-    for path in {item.path for item in items if item.get_closest_marker("story")}:
-        places = [number for number, item in enumerate(items) if item.path == path]
-        steps = sorted((items[number] for number in places), key=lambda item: written[item.nodeid])
-        for number, item in zip(places, steps):
-            items[number] = item
 
 
 def _seconds(item: pytest.Item) -> float:

@@ -20,7 +20,6 @@ from ftest.debian.debiantree import Machine
 from istat import __version__
 
 pytestmark = [
-    pytest.mark.story,
     pytest.mark.seconds(380),
     pytest.mark.skipif(bool(debiantree.missing()), reason=debiantree.missing()),
     pytest.mark.skipif("ISTAT_INSIDE_BARE_TREE" in os.environ, reason="no systemd can be booted inside such a tree"),

@@ -4,7 +4,6 @@ is skipped.
 """
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import Parser
@@ -28,7 +27,6 @@ from tests.skips import need
 NAME = f"istatd-{__version__}"
 VENDOR = "istat_server/ui/vendor"
 VENDOR_FILES = ("uPlot.esm.js", "uPlot.min.css", "LICENSE")
-WAYS = ("wheel", "sdist")
 NOT_SHIPPED = {".ci/run", ".gitignore"}
 # This is about what is packed, not about how fast it runs: the optimizer would take most of the test's time. What was
 # compiled for one build is taken for the other, if that comes to the same C.
@@ -110,26 +108,15 @@ def built(folder: Path, tracked: list[str]) -> Built:
     return Built(wheel, sdist, str(compiler))
 
 
-@pytest.fixture(scope="module")
-def environments(built: Built, folder: Path) -> Iterator[Callable[[str], Path]]:
-    """A function that gives a virtual environment with the wheel or the sdist installed; each is made once."""
-    @functools.cache
-    def installed(which: str) -> Path:
-        place = folder / which
-        run(sys.executable, "-m", "venv", "--without-pip", place, folder=folder)
-        run(sys.executable, "-m", "pip", "--python", place / "bin/python", "install", "--quiet",
-            getattr(built, which), folder=folder, seconds=BUILD_SECONDS, CC=built.compiler)
-        return place
-
-    yield installed
-    for which in WAYS:
-        shutil.rmtree(folder / which, ignore_errors=True)       # not there when no test asked for it
-
-
-@pytest.fixture(params=WAYS)
-def programs(request: pytest.FixtureRequest, environments: Callable[[str], Path]) -> Path:
-    """The folder of programs of such an environment."""
-    return environments(request.param) / "bin"
+@pytest.fixture(scope="module", params=["wheel", "sdist"])
+def programs(request: pytest.FixtureRequest, built: Built, folder: Path) -> Iterator[Path]:
+    """The folder of programs of a virtual environment in which one of the two was installed."""
+    place = folder / request.param
+    run(sys.executable, "-m", "venv", "--without-pip", place, folder=folder)
+    run(sys.executable, "-m", "pip", "--python", place / "bin/python", "install", "--quiet",
+        getattr(built, request.param), folder=folder, seconds=BUILD_SECONDS, CC=built.compiler)
+    yield place / "bin"
+    shutil.rmtree(place)
 
 
 def metadata(wheel: Path) -> Message:
