@@ -14,7 +14,7 @@ from istat_server.roster import Sender
 from istat_server.server import REFUSALS
 from istat_server.store.names.catalogue import Learned
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_all_are_counted_and_a_few_are_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from istat_server.selfmetrics import METRICS, Kind, Metric, SelfMetrics, document
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 FEW = (Metric("jobs", Kind.EVENT, "jobs", "jobs done"),
        Metric("refused.<kind>", Kind.EVENT, "lines", "refused"),
        Metric("app.rss", Kind.GAUGE, "bytes", "memory"))

@@ -11,7 +11,7 @@ from istat.errors import PluginError
 from istat_server import builtin, hookspecs
 from istat_server.hookspecs import HOOKS, hookimpl, plugin_manager
 
-OPERATING = (Path(__file__).parent.parent / "docs" / "operating.md").read_text()
+OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 
 
 @pytest.mark.parametrize("hook", HOOKS)
