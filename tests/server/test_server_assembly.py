@@ -20,8 +20,8 @@ from istat_server import builtin
 from istat_server.hookspecs import ServerContext, hookimpl
 from istat_server.ingest.pump import Outcome
 from istat_server.sockets import StatSockets, open_stat_sockets
-from tests.assembled import Part, Plugin, Whole, values_of
 from tests.ingest.fakes import until
+from tests.server.assembled import Part, Plugin, Whole, values_of
 
 PATIENCE = 5.0      # far longer than anything here takes [s]
 MANY = 200_000      # steps that a pump comes to only when it does not stop

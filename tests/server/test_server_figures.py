@@ -15,8 +15,8 @@ from istat.settings.declaration import Values
 from istat_server import server as assembly
 from istat_server.options import DECLARATION
 from istat_server.sockets import StatSockets
-from tests.assembled import Changeable, Whole, values_of
 from tests.ingest.fakes import until
+from tests.server.assembled import Changeable, Whole, values_of
 
 PATIENCE = 5.0      # far longer than anything here takes [s]
 
