@@ -1,22 +1,51 @@
-"""Options of the whole test run."""
+"""Options of the whole test run: what is left out, in which order, and which skips are failures."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.skips import PEERS, SLOW, expected, strict
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--slow runs what takes minutes or needs root."""
-    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    """What runs tests that are left out otherwise."""
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow: chaos, fuzz, long runs")
+    parser.addoption("--peers", action="store_true", help="also run the tests that need other systems' programs")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the slow ones, with a reason, unless asked for."""
-    if config.getoption("--slow") or os.environ.get("ISTAT_SLOW_TESTS") == "1":
-        return
-    skip = pytest.mark.skip(reason="slow: run with --slow or ISTAT_SLOW_TESTS=1")
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that take long begin first, so that none is left over when all others have ended. All else stays as it
+    was shuffled."""
+    items.sort(key=lambda item: -_seconds(item))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what was not asked for, before it is looked whether it could run."""
+    slow = item.config.getoption("--slow") or os.environ.get("ISTAT_SLOW_TESTS") == "1"
+    if item.get_closest_marker("slow") and not slow:
+        pytest.skip(SLOW)
+    if item.get_closest_marker("peers") and not item.config.getoption("--peers"):
+        pytest.skip(PEERS)
+
+
+def _seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("seconds")
+    return float(marker.args[0]) if marker else 0.0
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """In continuous integration a skip that is not listed is a failure."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and strict():
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if not expected(reason):
+            report.outcome = "failed"
+            report.longrepr = f"skipped, which tests/skips.py does not list: {reason}"

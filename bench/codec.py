@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import zstandard
 
-from bench.work import Work
+from bench.load.work import Work
 from istat import kernels
 from istat.kernels import blocks, columns
 from istat.retention import Ladder

@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import options, send
+from bench import options
 from bench.figures import Mode, Run, print_mode, save
+from bench.load import send
+from bench.load.work import STEP, Work, Writer, back_fill_times, datagrams
 from bench.options import Size
-from bench.process import FAILURES, BenchError, fresh, udp_drops
-from bench.systems import System, systems
-from bench.work import STEP, Work, Writer, back_fill_times, datagrams
+from bench.servers.process import FAILURES, BenchError, fresh, udp_drops
+from bench.servers.systems import System, systems
 
 MB = 1e6  # [bytes]
 UDP_TABLE = 50  # steps of distinct values, sent over and over: 15 million distinct ones would fill the memory
-LEAD = 2.0  # [s] between the end of preparations and the first datagram
 
 Table = list[list[bytes]]
 Measure = Callable[[System], Run]
@@ -87,7 +87,7 @@ def udp_run(system: System, names: Sequence[bytes], values: Table, size: Size) -
     prepared = time.perf_counter()
     writer.chunk(first, values[0])
     write_and_cut = 2.5 * (time.perf_counter() - prepared)  # [s] for a step
-    lead = LEAD + steps * write_and_cut
+    lead = size.lead + steps * write_and_cut
     begin = time.time() + lead
     pieces = datagrams(
         writer.chunk(int(begin + step * len(names) / size.rate), values[step % len(values)])

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import Process
+from bench.servers.process import Process
 
-QUICK_QUIET = 0.2  # [s] a quick run's figures mean nothing, so it need not wait long
+QUICK_QUIET = 0.05  # [s] a quick run's figures mean nothing, so it need not wait long
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Size:
     many: int = 100_000  # series
     rate: float = 500_000.0  # [samples/s] over UDP
     seconds: float = 30.0  # of one UDP run
+    lead: float = 2.0  # [s] between the end of its preparations and its first datagram
     disk_series: int = 2_000
     disk_steps: int = 2_160  # 6 h of 10 s
     hour_steps: int = 360  # 1 h of 10 s
@@ -37,6 +38,7 @@ QUICK = Size(
     many=1_000,
     rate=5_000.0,
     seconds=0.4,
+    lead=0.2,
     disk_series=40,
     disk_steps=100,
     hour_steps=4,

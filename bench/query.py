@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import options, send, wire
+from bench import options
 from bench.figures import Mode, percentile, print_mode, save
+from bench.load import send, wire
+from bench.load.work import METRICS, STEP, Work, Writer
 from bench.options import Size
-from bench.process import FAILURES, BenchError, fresh
-from bench.systems import System, Victoria, systems
-from bench.work import METRICS, STEP, Work, Writer
+from bench.servers.process import FAILURES, BenchError, fresh
+from bench.servers.systems import System, Victoria, systems
 
 VARIETY = 50  # different series or groups that one question goes round
 GROUP = 100  # series or names in one answer

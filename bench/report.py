@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bench import figures, ingest, options, query
 from bench.figures import Mode
-from bench.process import BenchError
-from bench.systems import Victoria, systems
+from bench.servers.process import BenchError
+from bench.servers.systems import Victoria, systems
 
 PEER = Victoria.label
 AGENT_SECONDS = 120.0  # [s] long enough that 0.5 % of a core is 60 ticks of the clock

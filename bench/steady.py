@@ -19,11 +19,12 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench import options, send, wire
+from bench import options
 from bench.figures import Mode, Run, print_mode, save
-from bench.process import BenchError
-from bench.systems import Istatd
-from bench.work import STEP, Form, Work, Writer
+from bench.load import send, wire
+from bench.load.work import STEP, Form, Work, Writer
+from bench.servers.process import BenchError
+from bench.servers.systems import Istatd
 
 MB = 1e6  # [bytes]
 NAMES_AT_ONCE = 1 << 20  # [bytes] of lines with new names sent at once: a server makes 100,000 names a second

@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import options, send, wire
+from bench import options
 from bench.figures import Mode, Run, percentile, print_mode, save
-from bench.process import BenchError, fresh
+from bench.load import send, wire
+from bench.load.work import STEP, Form, Work, Writer
+from bench.servers.process import BenchError, fresh
+from bench.servers.systems import Istatd, compact_store
 from bench.steady import load
-from bench.systems import Istatd, compact_store
-from bench.work import STEP, Form, Work, Writer
 from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat_server.store.levels.policies import EXPIRE_GRACE

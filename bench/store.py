@@ -17,9 +17,9 @@ from pathlib import Path
 
 from bench import codec, figures, ingest, names, options, steady, storage
 from bench.figures import Mode
-from bench.process import FAILURES
 from bench.report import Goal, print_markdown, print_table, row
-from bench.systems import systems
+from bench.servers.process import FAILURES
+from bench.servers.systems import systems
 
 MILLION, TEN_MILLION = 1_000_000, 10_000_000
 TABLE = 2  # steps of distinct values at ten million counters: one core could not make a million anew each second

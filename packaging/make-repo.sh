@@ -26,10 +26,13 @@ keys=${ISTAT_REPO_KEYS:-$repository.keys}
 who="istatd archive <istatd@localhost.localdomain>"
 shift
 mkdir -p -m 0700 "$keys"
-GNUPGHOME=$(cd "$keys" && pwd)
+# Through a short name: gpg's agent listens in this folder, and the path of a socket has 107 bytes at most.
+short=$(mktemp -d)
+ln -s "$(cd "$keys" && pwd)" "$short/keys"
+GNUPGHOME=$short/keys
 export GNUPGHOME
 new=$repository/new.$$
-trap 'rm -rf "$new"; gpgconf --kill gpg-agent >/dev/null 2>&1 || :' EXIT
+trap 'gpgconf --kill gpg-agent >/dev/null 2>&1 || :; rm -rf "$new" "$short"' EXIT
 trap 'exit 1' INT TERM HUP
 gpg --batch --quiet --list-secret-keys "$who" >/dev/null 2>&1 ||
     gpg --batch --quiet --passphrase '' --quick-gen-key "$who" ed25519 sign never

@@ -10,8 +10,8 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# The Debian packages that are missing for: a virtual environment, the kernels, the page, and with the
-# argument "tests" the browser tests.
+# The Debian packages that are missing for: a virtual environment, the kernels, the page, and, where the argument has
+# these words in it, "tests", "--peers" (other systems' programs), "--slow".
 missing_packages() {
     "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || printf ' python3-venv'
     if ! has gcc && ! has cc; then printf ' gcc libc6-dev'
@@ -21,7 +21,9 @@ import os.path, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))
 END
     has npm || printf ' nodejs npm'
-    if [ "${1:-}" = tests ]; then
+    case " ${1:-} " in *" --peers "*) has rrdtool || printf ' rrdtool' ;; esac
+    case " ${1:-} " in *" --slow "*) has qemu-system-x86_64 || printf ' qemu-system-x86' ;; esac
+    case " ${1:-} " in *" tests "*)
         has chromium || has chromium-browser || has google-chrome || printf ' chromium'
         [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || printf ' fonts-dejavu-core'
         if [ "$(id -u)" = 0 ]; then # to build and boot Debian trees
@@ -29,7 +31,7 @@ END
             has systemd-nspawn || printf ' systemd-container'
             has apt-ftparchive || printf ' apt-utils'
         fi
-    fi
+    esac
 }
 
 # Run a command as root, or fail when that cannot be without a password.

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from ftest.test_first_contact import MISTAKES
+from ftest.install.mistakes import MISTAKES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat_agent import ship
 from istat_agent.counters import Counters
+from tests.ports import own_port
 
 IDENTITY = ship.identity("web1.example.net", "web1", "1.2")
 
@@ -182,9 +183,7 @@ def test_udp_link_reaches_both_families(family: socket.AddressFamily, address: s
 
 
 def test_udp_link_notices_a_closed_port() -> None:
-    with receiver(socket.AF_INET, "127.0.0.1") as server:
-        port = server.getsockname()[1]
-    link = ship.UdpLink("127.0.0.1", port, FakeClock())
+    link = ship.UdpLink("127.0.0.1", own_port(), FakeClock())
     link.send(b"a 1\n")
     with pytest.raises(ConnectionRefusedError):
         for _ in range(50):

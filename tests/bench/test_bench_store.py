@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from bench import storage, store
 from bench.figures import Mode
+from bench.load.work import Work
 from bench.report import row
 from bench.steady import STAND_IN, slices, texts
-from bench.work import Work
 
 
 def test_slices_are_whole_lines_in_order():

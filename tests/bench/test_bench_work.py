@@ -1,6 +1,6 @@
 """The generated work: the same for everyone, well-formed, and not repeating."""
 
-from bench.work import (
+from bench.load.work import (
     DATAGRAM,
     METRICS,
     STEP,

@@ -77,6 +77,7 @@ def fetched(tool: str, path: Path, function: str, step: int, start: int, end: in
     return {int(time): [float(value) for value in values.split()] for time, values in lines}
 
 
+@pytest.mark.peers
 def test_every_row_that_rrdtool_gives_is_read(tool: str, tmp_path: Path) -> None:
     path = tmp_path / "a.rrd"
     make(tool, path, 1)
@@ -102,6 +103,7 @@ def test_every_row_that_rrdtool_gives_is_read(tool: str, tmp_path: Path) -> None
         assert seen > 80
 
 
+@pytest.mark.peers
 def test_a_damaged_file_is_refused(tool: str, tmp_path: Path) -> None:
     path = tmp_path / "a.rrd"
     path.write_bytes(b"RRD\0" + bytes(100))

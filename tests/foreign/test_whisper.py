@@ -32,6 +32,7 @@ def peer() -> ModuleType:
     return module
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("method", ["average", "sum", "last", "max", "min", "absmax"])
 def test_every_point_that_whisper_gives_is_read(peer: ModuleType, tmp_path: Path, method: str) -> None:
     path = str(tmp_path / "a.wsp")
@@ -57,6 +58,7 @@ def test_every_point_that_whisper_gives_is_read(peer: ModuleType, tmp_path: Path
     assert seen > 150
 
 
+@pytest.mark.peers
 def test_points_of_a_sum_can_be_events(peer: ModuleType, tmp_path: Path) -> None:
     path = str(tmp_path / "a.wsp")
     peer.create(path, [(10, 6), (60, 10)], aggregationMethod="sum", xFilesFactor=0.0)

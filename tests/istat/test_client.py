@@ -14,6 +14,7 @@ from istat.client import QueryClient, StatClient
 from istat.clock import FakeClock
 from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
 from istat.lines import sample_line
+from tests.ports import own_port
 
 
 @pytest.fixture
@@ -22,13 +23,6 @@ def udp() -> Iterator[socket.socket]:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(5)
         yield receiver
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_lines() -> None:
@@ -77,7 +71,7 @@ def test_a_gauge_is_no_event() -> None:
 
 
 def test_tcp_holds_lines_while_the_server_is_away_up_to_its_capacity() -> None:
-    clock, port = FakeClock(), closed_port()
+    clock, port = FakeClock(), own_port()
     client = StatClient("127.0.0.1", port, "tcp", clock=clock, batch_bytes=8, capacity=20)
     for value in range(8):
         client.gauge("a", value)
@@ -96,7 +90,7 @@ def test_tcp_holds_lines_while_the_server_is_away_up_to_its_capacity() -> None:
 
 
 def test_what_cannot_be_sent_before_the_end_is_counted() -> None:
-    with StatClient("127.0.0.1", closed_port(), "tcp") as client:
+    with StatClient("127.0.0.1", own_port(), "tcp") as client:
         client.gauge("a", 1)
     assert (client.sent, client.dropped) == (0, 1)
 
@@ -177,7 +171,7 @@ def test_an_address_that_is_none_is_refused_with_what_to_write(url: str) -> None
 
 
 def test_nobody_there() -> None:
-    client = QueryClient(f"http://127.0.0.1:{closed_port()}", timeout=2)
+    client = QueryClient(f"http://127.0.0.1:{own_port()}", timeout=2)
     assert not client.healthy()
     with pytest.raises(ServerUnreachable, match="is istat-server running there"):
         client.status()

@@ -1,4 +1,4 @@
-"""packaging/build-deb.sh where it cannot begin; what it builds is ftest/test_packages.py's."""
+"""packaging/build-deb.sh where it cannot begin; what it builds is ftest/debian/test_packages.py's."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def apt_versions(repository: Path, place: Path, suite: str = "bookworm") -> list
 
 
 def test_versions_are_added_with_the_same_key_and_a_failure_changes_nothing(tmp_path: Path) -> None:
-    repository = tmp_path / "a repository"
+    repository = tmp_path / ("a-long-way-down-" * 4) / "a repository"       # longer than the path of a socket
     old, new = package(tmp_path, "1"), package(tmp_path, "2")
     assert make(repository, old).returncode == 0
     key = (repository / "istatd-archive-keyring.gpg").read_bytes()
@@ -72,7 +72,7 @@ def test_versions_are_added_with_the_same_key_and_a_failure_changes_nothing(tmp_
     assert modes == {0o755, 0o644}, "the user _apt reads all of it"
     assert sorted(path.name for path in repository.iterdir()) == [
         "dists", "istatd-archive-keyring.gpg", "istatd-bookworm.sources", "istatd-trixie.sources", "pool"]
-    assert (tmp_path / "a repository.keys").stat().st_mode & 0o777 == 0o700
+    assert (repository.parent / "a repository.keys").stat().st_mode & 0o777 == 0o700
 
 
 def test_each_release_has_a_suite_of_what_was_built_on_it(tmp_path: Path) -> None:

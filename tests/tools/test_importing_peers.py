@@ -17,6 +17,7 @@ from test_importing import NOW, imported, opened, run
 
 from istat.errors import StoreError
 
+pytestmark = pytest.mark.peers
 WHISPER = Path("/usr/lib/python3/dist-packages/whisper.py")
 RETENTION = "10s:1h,1m:4h,5m:4d"
 

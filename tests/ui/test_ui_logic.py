@@ -1,29 +1,20 @@
 """The page's files: its logic under `node --test`, its types under tsc, and its vendored library as locked.
 
-Node is needed to build and check the page only, so that these skip without it, except in CI.
+Node is needed to build and check the page only, so that these skip without it.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.skips import need
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "istat_server" / "ui"
 NODE_SECONDS = 120
-
-
-def need(found: object, what: str) -> None:
-    """Skip without `what`; fail in CI, where it must be there."""
-    if not found and os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing")
-    if not found:
-        pytest.skip(f"{what} is missing")
 
 
 def test_page_logic() -> None:

@@ -12,6 +12,7 @@ import pytest
 from istat.cli import command
 from istat.clock import FakeClock
 from istat.errors import ServerUnreachable, UnknownCounter
+from tests.ports import own_port
 
 
 class Server:
@@ -140,7 +141,7 @@ def test_send() -> None:
         connection.settimeout(5)
         assert connection.recv(100) == b"*mail.sent 7 3.0\n"
         connection.close()
-    assert run("send", "a", "1", "--to", f"127.0.0.1:{port}") == 85
+    assert run("send", "a", "1", "--to", f"127.0.0.1:{own_port()}") == 85
 
 
 def test_send_says_when_a_time_cannot_be_right(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,334 @@
+"""The packages under a real systemd: built, installed by apt, and everything a service must stand.
+
+On this machine's release of Debian; on the others, and what takes a second build, by --slow. All tests of a release
+share one booted tree, and each leaves both services running there with the settings they had.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ftest.debian import debiantree, packages
+from ftest.debian.debiantree import Machine
+from ftest.debian.installed import ask, count_one, counted, install, pid, running, send, use_repository, wait_for
+from istat import __version__
+
+pytestmark = [
+    pytest.mark.seconds(380),
+    pytest.mark.skipif(bool(debiantree.missing()), reason=debiantree.missing()),
+    pytest.mark.skipif("ISTAT_INSIDE_BARE_TREE" in os.environ, reason="no systemd can be booted inside such a tree"),
+]
+
+EXPOSURE = {"istat-server": 1.2, "istat-agent": 1.6}
+USERS = {"istat-server": "_istatd", "istat-agent": "_istat-agent"}
+FILES = {"istat-server": 1_048_576, "istat-agent": 65_536}
+RESTART_SECONDS, UPGRADE_SECONDS = 5, 900
+UPGRADE_ISTATD = "sleep 1; apt-get -qq upgrade -y -o Dpkg::Options::=--force-confold; sleep 1"
+JOURNAL_SECONDS = 0.1      # within which what was read survives the end of the process
+# On a signal the main thread sleeps, and the event loop with it.
+HANG = """
+import signal, time
+def hang(*_):
+    time.sleep(600)
+signal.signal(signal.SIGUSR1, hang)
+"""
+FIND = ("find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' "
+        "-not -path '/srv/*' | sort")
+# What Debian's own tools leave behind.
+NOT_OURS = ("/var/lib/dpkg", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/systemd", "/etc/passwd", "/etc/group",
+            "/etc/shadow", "/etc/gshadow", "/var/tmp")
+
+
+# From the packages of one release to those of the next, with all of Debian, and what is there then.
+UPGRADE = """
+cp /srv/shared/repository/istatd-archive-keyring.gpg /usr/share/keyrings/
+sed 's,^URIs:.*,URIs: file:///srv/shared/repository,' /srv/shared/repository/istatd-OLD.sources \
+    > /etc/apt/sources.list.d/istatd.sources
+apt-get -qq update
+apt-get -qq install -y --no-install-recommends istatd >/dev/null
+sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml
+sed -i 's/OLD/NEW/g' $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f)
+apt-get -qq update
+apt-get -qq full-upgrade -y --no-install-recommends -o Dpkg::Options::=--force-confold >/dev/null
+echo "version $(dpkg-query -W -f '${Version} ${db:Status-Status}' python3-istat)"
+echo "kernels $(python3 -c 'import istat.kernels; print(istat.kernels.IMPLEMENTATION)')"
+echo "units $(dpkg -L istatd-server | grep '/istat-server[.]s' | xargs ls | paste -s -d' ')"
+grep '^max-connections' /etc/istatd/server.toml
+istat-server --config /etc/istatd/server.toml --check-config
+"""
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> packages.Builds:
+    """Packages of each release, built where they are asked for."""
+    return packages.Builds(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module", params=packages.releases())
+def release(request: pytest.FixtureRequest) -> str:
+    """The codename of a release of Debian."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def machine(builds: packages.Builds, release: str) -> Iterator[Machine]:
+    """A booted tree that has installed the packages, with two repositories, of this and of the next version."""
+    repositories = builds.repositories(release)
+    with Machine(builds.base(release), builds.folder(release) / "machine", f"istatd{os.getpid()}{release}",
+                 repositories) as machine:
+        machine.run("rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*")
+        use_repository(machine, "now")
+        machine.files_before = set(machine.run(FIND).splitlines())  # type: ignore[attr-defined]
+        install(machine)
+        yield machine
+
+
+def test_lintian_has_nothing_to_say(builds: packages.Builds, release: str) -> None:
+    said = builds.said(release).partition("== lintian\n")[2]
+    assert said.startswith("Built:")
+
+
+@pytest.mark.slow
+def test_two_builds_are_alike(builds: packages.Builds, release: str) -> None:
+    builds.said(release)
+    packages.build_again(builds.base(release), builds.folder(release))
+    first, second = (builds.folder(release) / name for name in ("first", "second"))
+    made = [path.name for path in first.glob("*.deb")]
+    version = __version__ + packages.built_on(release)
+    assert sorted("_".join(name.split("_")[:2]) for name in made) == [
+        f"{name}_{version}" for name in ("istatd-agent", "istatd-server", "istatd", "python3-istat-dbgsym",
+                                         "python3-istat")]
+    for name in [*made, f"istatd_{version}.tar.xz"]:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("old", "new"), list(pairwise(packages.RELEASES)))
+def test_an_upgrade_of_debian_brings_the_packages_of_its_release(builds: packages.Builds, tmp_path: Path, old: str,
+                                                                 new: str) -> None:
+    for release in (old, new):
+        builds.said(release)
+    packages.make_repository(tmp_path / "repository", *(builds.folder(release) / "first" for release in (old, new)))
+    done = debiantree.run_in(builds.base(old), tmp_path / "place", tmp_path,
+                             UPGRADE.replace("OLD", old).replace("NEW", new), UPGRADE_SECONDS)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    lines = done.stdout.splitlines()
+    print(done.stdout)
+    assert f"version {__version__}{packages.built_on(new)} installed" in lines
+    assert "kernels native" in lines
+    units = next(line for line in lines if line.startswith("units "))
+    assert "istat-server.service" in units and "istat-server.socket" in units
+    assert "max-connections = 77" in lines
+    assert "fine" in lines[-1]
+
+
+def test_apt_install_brings_both_services_up(machine: Machine) -> None:
+    machine.run("systemctl start istat-agent")
+    for unit, user in USERS.items():
+        shown = machine.show(unit, "ActiveState", "Type", "User", "LimitNOFILE", "StatusText", "UnitFileState")
+        assert (shown["ActiveState"], shown["Type"], shown["UnitFileState"]) == ("active", "notify", "enabled")
+        assert shown["LimitNOFILE"] == str(FILES[unit])
+        process = pid(machine, unit)
+        status = machine.run(f"cat /proc/{process}/status")
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        uid = machine.run(f"id -u {user}").strip()
+        assert fields["Uid"].split() == [uid] * 4
+        assert {fields[name] for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")} == {"0" * 16}
+        limits = machine.run(f"cat /proc/{process}/limits /proc/1/limits")
+        mine, most = [int(line.split()[3]) for line in limits.splitlines() if line.startswith("Max open files")]
+        assert mine == min(FILES[unit], most)
+    assert "samples on port 8111" in machine.show("istat-server", "StatusText")["StatusText"]
+
+
+def test_the_page_answers_and_the_agent_delivers(machine: Machine) -> None:
+    script = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000/', timeout=9).read().decode())"
+    assert "<title>istatd" in machine.run("python3 -", stdin=script)
+    assert wait_for(lambda: ask(machine, "/api/v1/names?match=cpu.*")["names"], 40)
+    shown = machine.run("istat status")
+    assert "/var/lib/istatd/server" in shown
+    assert "istat query" in shown
+    assert "cpu." in machine.run("istat ls 'cpu.*'")
+
+
+def test_files_belong_to_who_needs_them(machine: Machine) -> None:
+    owners = machine.run("stat -c '%U:%G %a %n' /etc/istatd/*.toml /etc/istatd/plugins.d /var/lib/istatd "
+                         "/var/lib/istatd/*").splitlines()
+    assert owners == ["root:_istat-agent 640 /etc/istatd/agent.toml", "root:_istatd 640 /etc/istatd/server.toml",
+                      "root:root 755 /etc/istatd/plugins.d", "root:root 755 /var/lib/istatd",
+                      "_istat-agent:_istat-agent 700 /var/lib/istatd/agent",
+                      "_istatd:_istatd 750 /var/lib/istatd/server"]
+
+
+def test_the_sandboxes_are_tight(machine: Machine) -> None:
+    for unit, most in EXPOSURE.items():
+        last = machine.run(f"systemd-analyze security --no-pager {unit}").strip().splitlines()[-1]
+        assert float(last.split(":")[1].split()[0]) <= most
+    assert machine.run("systemd-analyze verify --man=no istat-server.service istat-agent.service istat-server.socket "
+                       "2>&1 | grep istat || true") == ""
+
+
+def test_a_collector_that_is_dropped_in_runs(machine: Machine) -> None:
+    machine.run("printf '#!/bin/sh\\necho dropped.in 7\\n' > /etc/istatd/plugins.d/dropped; "
+                "chmod 755 /etc/istatd/plugins.d/dropped; systemctl reload istat-agent")
+    assert wait_for(lambda: ask(machine, "/api/v1/names?match=dropped.*")["names"], 40)
+
+
+def test_kill_9_is_made_good_in_seconds_and_costs_no_datagram_that_was_not_read(machine: Machine) -> None:
+    machine.run("systemctl restart istat-server")
+    rate, seconds = 100, 4
+    sent = send(machine, "killed.count", rate, seconds, f"sleep 1; kill -9 {pid(machine)}")
+    begun = time.monotonic()
+    assert wait_for(lambda: running(machine), RESTART_SECONDS)
+    assert time.monotonic() - begun < RESTART_SECONDS
+    # What waits in the socket is not lost; what was read in the last 100 ms may not be in the journal.
+    most_lost = rate * JOURNAL_SECONDS
+    assert wait_for(lambda: counted(machine, "killed.count") >= sent - most_lost)
+    assert machine.show("istat-server", "NRestarts")["NRestarts"] == "1"
+
+
+@pytest.mark.parametrize("unit", USERS)
+def test_a_hub_that_hangs_is_restarted(machine: Machine, unit: str) -> None:
+    folder = f"/run/systemd/system/{unit}.service.d"
+    machine.run(f"mkdir -p {folder} /run/hang; cat > /run/hang/sitecustomize.py", stdin=HANG)
+    machine.run(f"printf '[Service]\\nWatchdogSec=2s\\nEnvironment=PYTHONPATH=/run/hang\\n' > {folder}/test.conf; "
+                f"systemctl daemon-reload; systemctl restart {unit}")
+    before = pid(machine, unit)
+    machine.run(f"kill -USR1 {before}")
+    assert wait_for(lambda: pid(machine, unit) not in (0, before) and running(machine, unit), 20)
+    said = machine.run(f"journalctl -u {unit} --no-pager -n 300")
+    assert "Watchdog timeout" in said
+    assert "sitecustomize.py" in said and "in hang" in said, "it says where it hung"
+    machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart {unit}")
+
+
+def test_log_lines_have_their_priority(machine: Machine) -> None:
+    entries = machine.run("journalctl -u istat-server -o json --no-pager").splitlines()
+    ready = [json.loads(entry) for entry in entries if "ready: samples on port" in entry]
+    assert ready and {(entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) for entry in ready} == {("6", "istat-server")}
+    assert not str(ready[0]["MESSAGE"]).startswith("20")
+
+
+def test_stop_loses_nothing(machine: Machine) -> None:
+    lines = "".join(f"stopped.{k} {k}\\n" for k in range(500))
+    script = f"""
+import socket, subprocess
+with socket.create_connection(("127.0.0.1", 8111)) as link:
+    link.sendall("{lines}".encode())
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for k in range(100):
+    sock.sendto(b"stopped.udp 1\\n", ("127.0.0.1", 8111))
+subprocess.run(["systemctl", "stop", "istat-server"], check=True)
+"""
+    machine.run("python3 -", stdin=script)
+    machine.run("systemctl start istat-server")
+    assert counted(machine, "stopped.udp") == 100
+    assert [counted(machine, f"stopped.{k}") for k in (0, 250, 499)] == [1, 1, 1]
+
+
+def test_wrong_settings_are_told_and_not_tried_again(machine: Machine) -> None:
+    machine.run("cp -p /etc/istatd/server.toml /root/; echo 'stat-prt = 1' >> /etc/istatd/server.toml")
+    machine.run("systemctl restart istat-server", check=False)
+    assert wait_for(lambda: machine.show("istat-server", "ActiveState")["ActiveState"] == "failed")
+    said = machine.run("journalctl -u istat-server --no-pager -n 20")
+    assert "did you mean 'stat-port'?" in said and "Traceback" not in said
+    assert machine.show("istat-server", "ExecMainStatus")["ExecMainStatus"] == "78"
+    machine.run("cp -p /root/server.toml /etc/istatd/server.toml; systemctl start istat-server")
+
+
+def test_a_start_that_fails_again_and_again_waits_longer(machine: Machine) -> None:
+    machine.run("systemctl stop istat-server")
+    machine.run("systemd-run --unit=squatter --property=Type=exec python3 -c "
+                "'import socket,time; s=socket.create_server((\"127.0.0.1\",8111)); time.sleep(600)'")
+    assert "failed" in machine.run("systemctl start istat-server 2>&1 || true")
+    said = "waiting 2 s, as the last 3 starts failed"
+    assert wait_for(lambda: said in machine.show("istat-server", "StatusText")["StatusText"], 30)
+    assert "port 8111 of 127.0.0.1 is in use" in machine.run("journalctl -u istat-server --no-pager -n 30")
+    said = "waiting 60 s"
+    assert wait_for(lambda: said in (machine.run("printf 20 > /run/istat-server/failed-starts") + machine.show(
+        "istat-server", "StatusText")["StatusText"]), 60)
+    machine.run("systemctl stop squatter; systemctl restart istat-server")
+    assert running(machine)
+    assert machine.run("cat /run/istat-server/failed-starts || true").strip() in ("1", ""), "no waiting"
+
+
+def test_another_listen_address_holds_after_a_restart(machine: Machine) -> None:
+    machine.run("cp -p /etc/istatd/server.toml /root/")
+    for value, bound in (('"*"', {"0.0.0.0:8111", "[::]:8111"}), ('""', {"127.0.0.1:8111", "[::1]:8111"})):
+        machine.run(f"sed -i 's/^#*listen-address = .*/listen-address = {value}/' /etc/istatd/server.toml; "
+                    "systemctl restart istat-server")
+        assert {line.split()[4] for line in machine.run("ss -Hlntu 'sport = :8111'").splitlines()} == bound
+    machine.run("cp -p /root/server.toml /etc/istatd/server.toml; systemctl restart istat-server")
+
+
+def test_what_root_imports_is_the_servers(machine: Machine) -> None:
+    machine.run('printf "name,time,value\\nroots.own,$(($(date +%s) - 60)),5\\n" >/root/some.csv')
+    machine.run("systemctl stop istat-server; istat import --store /var/lib/istatd/server /root/some.csv; "
+                "istat export --store /var/lib/istatd/server --output /root/all.csv; systemctl start istat-server")
+    assert machine.run("istat ls 'roots.*'") == "roots.own\n"
+
+
+def test_the_socket_unit_gives_a_larger_buffer(machine: Machine) -> None:
+    machine.run("systemctl stop istat-server; systemctl start istat-server.socket")
+    assert not running(machine)
+    sent = send(machine, "woken.count", 100, 0.1)
+    assert wait_for(lambda: counted(machine, "woken.count") == sent)
+    assert "rb67108864" in machine.run("ss -lnum 'sport = :8111'")
+    machine.run("systemctl stop istat-server.socket istat-server; systemctl start istat-server")
+
+
+def test_a_store_of_a_newer_version_is_refused_in_a_sentence(machine: Machine) -> None:
+    machine.run("systemctl stop istat-server; cd /var/lib/istatd/server; cp -p FORMAT /root/; "
+                "sed -i 's/[0-9][0-9]*/99/' FORMAT")
+    machine.run("systemctl start istat-server", check=False)
+    said = machine.run("journalctl -u istat-server --no-pager -n 10")
+    assert "newer" in said and "Traceback" not in said
+    machine.run("systemctl stop istat-server; cp -p /root/FORMAT /var/lib/istatd/server/; systemctl start istat-server")
+
+
+def test_an_upgrade_loses_no_datagram_and_keeps_settings_and_data(machine: Machine) -> None:
+    count_one(machine, "upgraded.before")
+    machine.run("cp -p /etc/istatd/server.toml /root/; systemctl disable -q istat-agent; "
+                "sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml")
+    use_repository(machine, "next")
+    before = pid(machine)
+    sent = send(machine, "upgraded.count", 100, 1, UPGRADE_ISTATD)
+    assert wait_for(lambda: ask(machine, "/api/v1/status")["version"] == packages.NEXT)
+    assert pid(machine) != before
+    assert wait_for(lambda: counted(machine, "upgraded.count") == sent), (counted(machine, "upgraded.count"), sent)
+    assert counted(machine, "upgraded.before") == 1
+    count_one(machine, "upgraded.tcp")      # the sockets for TCP came through it too
+    assert "max-connections = 77" in machine.run("cat /etc/istatd/server.toml")
+    assert machine.run("stat -c %U:%G:%a /etc/istatd/server.toml").strip() == "root:_istatd:640"
+    assert machine.show("istat-agent", "UnitFileState", "ActiveState") == {"UnitFileState": "disabled",
+                                                                          "ActiveState": "active"}
+    machine.run("systemctl enable -q istat-agent; cp -p /root/server.toml /etc/istatd/; systemctl restart istat-server")
+
+
+def test_remove_keeps_data_and_settings(machine: Machine) -> None:
+    count_one(machine, "removed.before")
+    machine.run("cp -p /etc/istatd/server.toml /root/; "
+                "sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml")
+    machine.run("apt-get -qq remove -y istatd istatd-server istatd-agent")
+    assert machine.run("systemctl is-active istat-server istat-agent", check=False).split() == ["inactive"] * 2
+    assert "max-connections = 77" in machine.run("cat /etc/istatd/server.toml")
+    install(machine)
+    assert counted(machine, "removed.before") == 1
+    machine.run("cp -p /root/server.toml /etc/istatd/; systemctl restart istat-server")
+
+
+def test_purge_leaves_nothing(machine: Machine) -> None:
+    machine.run("rm -f /etc/istatd/plugins.d/dropped; apt-get -qq purge -y istatd istatd-server "
+                "istatd-agent python3-istat; systemctl daemon-reload")
+    after = set(machine.run(FIND).splitlines())
+    before: set[str] = machine.files_before  # type: ignore[attr-defined]
+    left = [path for path in after - before if not path.startswith(NOT_OURS)]
+    assert [path for path in left if "istat" in path] == []
+    assert "istat" not in machine.run("systemctl list-unit-files --no-pager")
+    install(machine)

@@ -1,0 +1,250 @@
+"""The likeliest mistakes, made for real with real processes: MISTAKES has one for each section of
+docs/troubleshooting.md, a function of a folder that gives what the programs said. Knows nothing of that page's words.
+"""
+from __future__ import annotations
+
+import http.server
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ftest.harness.serverprocess import ROOT, START_SECONDS, ServerProcess
+from tests.ports import own_port
+
+SERVER, AGENT, ISTAT = "istat_server.main", "istat_agent.main", "istat_server.tools"
+NOBODY = 65534
+SMALL_DISK = "3m"
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "ISTAT_ADMIN_TOKEN": ""}
+
+
+def run(module: str, *words: object, status: int | None, before: tuple[str, ...] = (), input: str = "") -> str:
+    """What a program says that ends by itself with this status."""
+    done = subprocess.run([*before, sys.executable, "-m", module, *map(str, words)], env=environment(), text=True,
+                          capture_output=True, timeout=START_SECONDS, input=input, check=False)
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert done.returncode == status, f"{done.returncode}: {said}"
+    return said
+
+
+def server(*words: object, status: int, before: tuple[str, ...] = ()) -> str:
+    """What a server says that cannot start."""
+    return run(SERVER, "--http-port", 0, *words, status=status, before=before)
+
+
+@contextmanager
+def running(module: str, log: Path, *words: object, before: tuple[str, ...] = ()) -> Iterator[Callable[[str], str]]:
+    """A daemon; its log, once these words are in it."""
+    with log.open("wb") as file:
+        process = subprocess.Popen([*before, sys.executable, "-m", module, *map(str, words)], env=environment(),
+                                   stdout=file, stderr=file, stdin=subprocess.DEVNULL)
+
+        def wait(text: str) -> str:
+            end = time.monotonic() + START_SECONDS
+            while text not in log.read_text():
+                assert time.monotonic() < end and process.poll() is None, log.read_text()
+                time.sleep(0.05)
+            return log.read_text()
+
+        try:
+            yield wait
+        finally:
+            process.terminate()
+            assert process.wait(START_SECONDS) == 0, log.read_text()
+
+
+def as_nobody() -> tuple[str, ...]:
+    """What is put before a command so that it runs without root; skips where that cannot be."""
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    before = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    tried = subprocess.run([*before, sys.executable, "-c", "import istat_server.main"], env=environment(), timeout=60,
+                           capture_output=True, check=False)
+    if tried.returncode:
+        pytest.skip("another user cannot run this Python or read this tree")
+    return before
+
+
+@contextmanager
+def small_disk(where: Path) -> Iterator[Path]:
+    """A disk of a few MB; needs root."""
+    where.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(where)],
+                          capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no disk of our own can be mounted here: {made.stderr.strip()}")
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Use up a disk."""
+    with path.open("wb", buffering=0) as ballast:
+        for size in (1 << 16, 1):
+            try:
+                while True:
+                    ballast.write(b"\0" * size)
+            except OSError:
+                continue
+
+
+def status_of(one: ServerProcess) -> str:
+    return run(ISTAT, "status", "--server", one.url, status=0)
+
+
+# -- the mistakes: each gives what was said
+
+def port_in_use(place: Path) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        return (server("--stat-port", port, "--store", place / "s", status=87)
+                + run(SERVER, "--stat-port", 0, "--http-port", port, "--store", place / "s", status=87))
+
+
+def store_of_another_user(place: Path) -> str:
+    folder = place / "store"
+    folder.mkdir(mode=0o700 if os.geteuid() == 0 else 0)
+    said = server("--stat-port", 0, "--store", folder, status=91, before=as_nobody())
+    return said + run(ISTAT, "check", folder, status=1, before=as_nobody())
+
+
+def privileged_port(place: Path) -> str:
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 99:
+        pytest.skip("here everyone may use low ports")
+    return server("--stat-port", 99, "--store", place / "s", status=88, before=as_nobody())
+
+
+def unreadable_settings(place: Path) -> str:
+    file = place / "server.toml"
+    file.write_text('admin-token = "secret"\n')
+    file.chmod(0o600 if os.geteuid() == 0 else 0)
+    said = server("--config", file, status=78, before=as_nobody())
+    assert "secret" not in said
+    return said + run(AGENT, "--config", file, "--check-config", status=78, before=as_nobody())
+
+
+def wrong_settings(place: Path) -> str:
+    file = place / "server.toml"
+    file.write_text('stat-prot = 8111\nflush = "soon"\n')
+    said = server("--config", file, status=78)
+    assert len(said.splitlines()) == 2
+    return said + run(SERVER, "--config", file, "--check-config", status=78)
+
+
+def full_disk(place: Path) -> str:
+    with small_disk(place / "disk") as disk:
+        fill(disk / "ballast")
+        said = server("--stat-port", 0, "--store", disk / "store", status=93)
+        (disk / "ballast").unlink()
+        with ServerProcess(place / "running", store=disk / "store") as one:
+            one.send_tcp(b"some.name 1\n")
+            fill(disk / "ballast")
+
+            def refuses() -> bool:
+                one.send_tcp(b"".join(b"some.name.%d 1\n" % number for number in range(1000)))
+                return bool(one.get("/api/v1/status")["store"]["refusing"])
+
+            one.wait_until(refuses, "samples are refused", START_SECONDS)
+            said += status_of(one)
+            (disk / "ballast").unlink()
+            one.wait_until(lambda: not one.get("/api/v1/status")["store"]["refusing"], "they are taken again")
+        return said
+
+
+def wrong_time(place: Path) -> str:
+    ahead = int(time.time()) + 7200
+    with ServerProcess(place / "a", fake_time=int(time.time()) - 7200) as one:
+        said = run(ISTAT, "send", "early.bird", 1, "--time", ahead, "--to", f"127.0.0.1:{one.stat_port}", status=0)
+        one.wait_until(lambda: one.refused().get("from_future"), "the sample is refused")
+        return said + status_of(one)
+
+
+def refused_name(place: Path) -> str:
+    said = run(ISTAT, "send", "two words", 1, status=80)
+    with ServerProcess(place / "a", max_counters=1) as one:
+        one.send_tcp(b"first 1\nsecond 1\n")
+        one.wait_until(lambda: one.refused().get("name_refused"), "the name is refused")
+        assert "name_refused from tcp 127.0.0.1:" in one.log()
+        return said + status_of(one)
+
+
+def unreachable_server(place: Path) -> str:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))     # bound, but it does not listen: the connection is refused
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        said = run(ISTAT, "ls", "--server", url, status=85) + run(ISTAT, "status", "--server", url, status=85)
+    port = own_port()
+    said += run(ISTAT, "send", "a", 1, "--to", f"127.0.0.1:{port}", status=85)
+    with running(AGENT, place / "agent.log", "--server", f"127.0.0.1:{port}", "--interval", 1) as wait:
+        wait("cannot reach the server")
+        with ServerProcess(place / "back", stat_port=port) as back:
+            said += wait("can be reached again")
+            back.wait_until(lambda: back.get("/api/v1/names", match="agent.*")["names"], "its samples come")
+    other = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    with other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        said += run(ISTAT, "status", "--server", f"http://127.0.0.1:{other.server_port}", status=85)
+        other.shutdown()
+    return said
+
+
+def newer_store(place: Path) -> str:
+    folder = place / "store"
+    with ServerProcess(place, store=folder) as one:
+        one.send_tcp(b"some.name 1\n")
+    (folder / "FORMAT").write_text("istatd store 9\n")
+    said = server("--stat-port", 0, "--store", folder, status=91)
+    assert "written by a newer istatd" in run(ISTAT, "check", "--repair", folder, status=91)
+    (folder / "FORMAT").write_text("istatd store 1\n")
+    with ServerProcess(place / "again", store=folder) as one:
+        assert one.get("/api/v1/names")["names"], "nothing was harmed"
+    return said
+
+
+def missing_module(place: Path) -> str:
+    (place / "plugins").mkdir()
+    (place / "plugins/db.py").write_text("import no_such_database\n")
+    said = run(AGENT, "--once", "--plugin-dir", place / "plugins", status=0)
+    assert re.search(r"^cpu\.\S+ \d+ ", said, re.MULTILINE), "the others run"
+    return said
+
+
+def few_files(place: Path) -> str:
+    before = ("sh", "-c", 'ulimit -n "$0"; exec "$@"')
+    words = ("--stat-port", 0, "--http-port", 0, "--store")
+    with running(SERVER, place / "log", *words, place / "a", before=(*before, "256")) as wait:
+        said = wait("ready: samples on port")
+    return said + server("--stat-port", 0, "--store", place / "b", status=91, before=(*before, "12"))
+
+
+MISTAKES: dict[str, Callable[[Path], str]] = {
+    "A port is in use": port_in_use,
+    "No permission for the store": store_of_another_user,
+    "No permission for a port": privileged_port,
+    "The settings file cannot be read": unreadable_settings,
+    "A setting is wrong": wrong_settings,
+    "The disk is full": full_disk,
+    "A clock is wrong": wrong_time,
+    "A name is refused": refused_name,
+    "The server cannot be reached": unreachable_server,
+    "The store is of a newer version": newer_store,
+    "A plugin misses a module": missing_module,
+    "Too few open files": few_files,
+}

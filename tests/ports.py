@@ -1,0 +1,44 @@
+"""Ports for what must be told its port before it is started, or must come back to one that it had.
+
+Everything else takes port 0 and asks which it became.
+"""
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import IO
+
+FIRST = 20_000
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_held: list[IO[bytes]] = []
+
+
+def own_port() -> int:
+    """A port that nothing uses, by TCP or UDP, and that is this process's as long as it lives.
+
+    The kernel gives it to nobody who binds port 0, for it lies below the range of those; other test processes of
+    this user leave it alone, for it is locked. OSError when all are taken.
+    """
+    locks = Path(tempfile.gettempdir()) / f"istat-test-ports-{os.getuid()}"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    for port in range(FIRST, int(_RANGE.read_text().split()[0])):
+        lock = (locks / str(port)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _try(port)
+        except OSError:
+            lock.close()
+        else:
+            _held.append(lock)
+            return port
+    raise OSError("no port is free")
+
+
+def _try(port: int) -> None:
+    """OSError when something uses it."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            probe.bind(("127.0.0.1", port))

@@ -1,0 +1,57 @@
+"""The server's plugin doors: each documented, wrong plugins refused in a sentence, built-in parts use them."""
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from istat.errors import PluginError
+from istat_server import builtin, hookspecs
+from istat_server.hookspecs import HOOKS, hookimpl, plugin_manager
+
+OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_in_the_docs_with_its_arguments(hook: str) -> None:
+    arguments = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
+    assert f"`{hook}({arguments})`" in OPERATING
+    assert inspect.getdoc(getattr(hookspecs, hook))
+
+
+def test_the_list_of_hooks_is_whole() -> None:
+    manager = plugin_manager(installed=False)
+    specified = {name for name in vars(manager.hook) if not name.startswith("_")}
+    assert specified == set(HOOKS)
+
+
+def test_the_built_in_parts_come_through_the_doors() -> None:
+    manager = plugin_manager([builtin], installed=False)
+    for hook in ("istat_open_store", "istat_inputs"):
+        assert [found.plugin for found in getattr(manager.hook, hook).get_hookimpls()] == [builtin]
+
+
+def test_a_plugins_service_joins_the_built_in_ones() -> None:
+    class Mine:
+        @hookimpl
+        def istat_inputs(self, server: SimpleNamespace) -> list[str]:
+            return [f"mine on {server.tables['mine']['port']}"]
+
+    manager = plugin_manager([Mine()], installed=False)
+    assert manager.hook.istat_inputs(server=SimpleNamespace(tables={"mine": {"port": 7}})) == [["mine on 7"]]
+
+
+def test_a_misspelt_hook_or_argument_is_told() -> None:
+    class Misspelt:
+        @hookimpl
+        def istat_input(self, server: object) -> None: ...
+
+    class Surplus:
+        @hookimpl
+        def istat_inputs(self, server: object, loop: object) -> None: ...
+
+    for plugin, word in ((Misspelt(), "istat_input"), (Surplus(), "loop")):
+        with pytest.raises(PluginError, match=word):
+            plugin_manager([plugin], installed=False)
