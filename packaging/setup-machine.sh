@@ -68,7 +68,8 @@ python_stamp() {
     {
         say "$PWD ${1:-} $(has gcc && say gcc)"
         "$PYTHON" -V
-        find setup.py pyproject.toml istat/kernels/native -name '*.p*' ! -name '*.pyc' -exec cksum {} +
+        cksum setup.py pyproject.toml
+        find istat/kernels/native -name '*.p*' ! -name '*.pyc' -exec cksum {} +
     } | sort | cksum
 }
 
@@ -83,6 +84,10 @@ prepare_python() {
         rm -rf $VENV
         "$PYTHON" -m venv $VENV || fail "Could not make the virtual environment $VENV."
     fi
+    # What was built of kernels that have another place now.
+    find istat/kernels/native -name '*.so' | while read -r built; do
+        [ -e "${built%%.*}.pyx" ] || rm -f "$built"
+    done
     # setuptools is for build_ui: a virtual environment of Python 3.12 has none.
     $VENV/bin/python -m pip install --quiet --disable-pip-version-check "setuptools>=65" -e ".${1:+[$1]}" ||
         fail "pip could not install istatd; its message stands above (no way to PyPI?)."

@@ -26,3 +26,23 @@ def test_missing_package_lock_is_not_the_end(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert "will show no charts" in done.stdout
     assert done.stdout.endswith("went on\n")
+
+
+def test_what_the_environment_is_made_from_is_in_its_stamp(tmp_path: Path) -> None:
+    """A new dependency in pyproject.toml, as after a pull, is installed."""
+    native = tmp_path / "istat/kernels/native"
+    native.mkdir(parents=True)
+    files = [tmp_path / "setup.py", tmp_path / "pyproject.toml", native / "loop.pyx", native / "loop.pxd"]
+    for file in files:
+        file.write_text("one")
+
+    def stamp() -> str:
+        script = f"set -eu; . {SHARED}; python_stamp dev"
+        return subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=30,
+                              check=True).stdout
+
+    seen = {stamp()}
+    for file in files:
+        file.write_text("two")
+        seen.add(stamp())
+    assert len(seen) == 1 + len(files)
