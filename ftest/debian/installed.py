@@ -10,9 +10,8 @@ import json
 import time
 from typing import Any
 
-from ftest.debian.debiantree import Machine
-
 from ftest.debian import debiantree
+from ftest.debian.debiantree import Machine
 
 
 def use_repository(machine: Machine, which: str) -> None:
