@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 Row = tuple[int, int, float, float, float, float]  # (time, count, sum, m2, min, max), as in kernels.columns
 
-# An average may lie outside [min, max] by this share of the bound: peers round each field by itself (3.3).
+# An average may lie outside [min, max] by this share of the bound: other systems round each field by itself (3.3).
 SLACK = 0.0001
 
 

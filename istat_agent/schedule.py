@@ -1,6 +1,6 @@
 """Runs collectors on time: aligned to their interval, each in its own greenlet, with a deadline.
 
-A collector runs in a native thread, because the agent cannot know whether it blocks (a dead network file
+A collector runs in a thread of the system, because the agent cannot know whether it blocks (a dead network file
 system, `time.sleep`, a C library); its greenlet waits for it until the deadline. A thread cannot be
 killed: a collector that is stuck keeps its thread, is not started a second time, and is counted as late
 at every turn that it misses. What it reports after the deadline is not taken. Knows nothing of the wire.
@@ -51,7 +51,7 @@ class Late(Exception):
 
 
 class Threads:
-    """Calls functions in native threads, so that none can block the hub."""
+    """Calls functions in threads of the system, so that none can block the hub."""
 
     def __init__(self, size: int = MAX_THREADS) -> None:
         """At most `size` threads at once; each is started when first needed, and kept."""

@@ -55,7 +55,7 @@ class ServerContext:
 
     `tables` are the `[plugins.NAME]` tables of the settings file, `store` keeps `store.interface.Store`,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
-    readable sources their turns.
+    readables their turns.
     """
 
     settings: Values

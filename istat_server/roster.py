@@ -15,7 +15,7 @@ from istat.clock import Clock
 # What one sender may tell about itself: keys, and bytes of a key or a value (istatd had no bound).
 METADATA_KEYS = 32
 METADATA_BYTES = 256
-# Peers kept in all, the gone ones included.
+# Senders kept in all, the gone ones included.
 ROSTER_LIMIT = 10_000
 # A UDP sender counts as online this long after its last datagram [s]: agents introduce themselves every
 # 60 s, so two introductions may be lost.

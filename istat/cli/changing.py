@@ -158,7 +158,7 @@ def _rename(arguments: argparse.Namespace, clock: Clock) -> None:
 COMMANDS = {
     "delete": SubCommand(
         "Delete counters; shows which first.", _delete_arguments, _delete,
-        "They are hidden at once and can be brought back for a day. A person is asked before it is done; a script "
+        "Nobody finds them any more; they can be brought back for a day. A person is asked before; a script "
         "says --yes.",
         (("istat delete 'old.host7.*'", "See what would go, and be asked"),
          ("istat delete --list", "What was deleted and is not gone yet")),

@@ -65,7 +65,7 @@ class Rrd:
     tables: tuple[Table, ...]
 
     def archives(self, source: int) -> tuple[Archive, ...]:
-        """Rows of one data source, as `store.settling` takes them."""
+        """Rows of one data source, as `store.levels.placing` takes them."""
         functions = {table.function for table in self.tables}
         plain = next((one for one in PLAIN if one in functions), "")
         base = sorted((table for table in self.tables if table.function == plain), key=lambda table: table.step)

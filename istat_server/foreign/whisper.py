@@ -65,8 +65,9 @@ class Whisper:
         return found
 
     def archives(self, event: bool) -> tuple[Archive, ...]:
-        """Rows, as `store.settling` takes them. A point of a sum counts as so many values as finest steps are in it.
+        """Rows, as `store.levels.placing` takes them.
 
+        A point of a sum counts as so many values as finest steps are in it.
         `event`: points are totals of events; the rows are rates.
         """
         until = 1 << 62

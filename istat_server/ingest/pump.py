@@ -2,11 +2,11 @@
 
 A `Readable` is put in with `ready` when its socket is readable; `work` then does one bounded step of it, and feeds
 what it has read through `Pump.feed`.
-Between slices the hub runs, so HTTP stays live however much comes in. A source that has just been emptied
+Between slices the hub runs, so HTTP stays live however much comes in. A readable that has just been emptied
 although it is busy *rests* for some milliseconds: a thousand small datagrams are then one wake-up of the
 process, not a thousand.
 
-It does not know what a source reads.
+It does not know what a readable reads.
 """
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from istat_server.roster import Sender
 
 log = logging.getLogger(__name__)
 
-# How long sources are worked on before the hub gets its turn [s]. A query needs some six turns (accept, read,
+# How long readables are worked on before the hub gets its turn [s]. A query needs some six turns (accept, read,
 # hand to a thread, take back, write, close) and waits this much, plus one portion of lines, at each.
 SLICE_SECONDS = 0.002
 # Lines are fed in portions of this size [bytes]: 0.1 ms of known names, 5 ms when all the names are new.
 PORTION_BYTES = 16 * 1024
-# How long an emptied busy source is left alone [s]: well below the 100 ms within which samples must be in
+# How long an emptied busy readable is left alone [s]: well below the 100 ms within which samples must be in
 # the journal, and 8 MB of socket buffer hold 200 ms of 16,000 datagrams/s.
 REST_SECONDS = 0.005
 
 
 class Outcome(enum.Enum):
-    """What a step of a source ended with."""
+    """What a step of a readable ended with."""
 
     MORE = "more"               # there may be more to read: put it behind the others
     EMPTY = "empty"             # nothing more now: wait until its socket is readable
@@ -57,18 +57,18 @@ class Readable(Protocol):
         """Read and handle one bounded portion."""
 
     def watch(self) -> None:
-        """Call `Pump.ready` with this source, once, as soon as there is something to read."""
+        """Call `Pump.ready` with this readable, once, as soon as there is something to read."""
 
     def close(self) -> None:
         """Give up; called when `work` raised what it should not."""
 
 
 class Pump:
-    """Takes turns over readable sources, in one greenlet."""
+    """Takes turns over readables, in one greenlet."""
 
     def __init__(self, on_error: Callable[[str, BaseException], None],
                  monotonic: Callable[[], float] = time.monotonic) -> None:
-        """on_error: told of exceptions that escaped from a source, which is then closed."""
+        """on_error: told of exceptions that escaped from a readable, which is then closed."""
         self._on_error = on_error
         self._monotonic = monotonic
         self._ready: deque[Readable] = deque()
@@ -78,9 +78,9 @@ class Pump:
         self._greenlet: gevent.Greenlet | None = None
         self._slice_began = 0.0
 
-    def ready(self, source: Readable) -> None:
-        """The source has something to read. Its own watcher must be off until `watch` is called."""
-        self._ready.append(source)
+    def ready(self, readable: Readable) -> None:
+        """The readable has something to read. Its own watcher must be off until `watch` is called."""
+        self._ready.append(readable)
         self._wake.set()
 
     def start(self) -> None:
@@ -118,34 +118,34 @@ class Pump:
         """The rest is over."""
         self._timer = None
         resting, self._resting = self._resting, []
-        for source in resting:
+        for readable in resting:
             try:
-                source.watch()
-            except Exception as error:  # noqa: BLE001 - one bad source must not end the others
+                readable.watch()
+            except Exception as error:  # noqa: BLE001 - one bad readable must not end the others
                 self._on_error("a listener", error)
-                self._close(source)
+                self._close(readable)
 
-    def _step(self, source: Readable) -> None:
+    def _step(self, readable: Readable) -> None:
         try:
-            outcome = source.work()
+            outcome = readable.work()
             if outcome is Outcome.MORE:
-                self._ready.append(source)
+                self._ready.append(readable)
             elif outcome is Outcome.REST:
-                self._rest(source)
+                self._rest(readable)
             elif outcome is Outcome.EMPTY:
-                source.watch()
-        except Exception as error:  # noqa: BLE001 - one bad source must not end the others
+                readable.watch()
+        except Exception as error:  # noqa: BLE001 - one bad readable must not end the others
             self._on_error("a listener", error)
-            self._close(source)
+            self._close(readable)
 
-    def _close(self, source: Readable) -> None:
+    def _close(self, readable: Readable) -> None:
         try:
-            source.close()
+            readable.close()
         except Exception as error:  # noqa: BLE001 - nor may its end
             self._on_error("the end of a listener", error)
 
-    def _rest(self, source: Readable) -> None:
-        self._resting.append(source)
+    def _rest(self, readable: Readable) -> None:
+        self._resting.append(readable)
         if self._timer is None:
             # A libev timer that has fired would fire at once when started again, hence a new one each time.
             self._timer = gevent.get_hub().loop.timer(REST_SECONDS)

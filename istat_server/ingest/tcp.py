@@ -136,7 +136,7 @@ class TcpInput:
 
 
 class Connection:
-    """One accepted connection: a pump's source."""
+    """One accepted connection: a pump's readable."""
 
     __slots__ = ("sender", "_input", "_socket", "_watcher", "_tail", "_skipping", "_read_at", "__weakref__")
 

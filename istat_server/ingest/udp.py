@@ -58,7 +58,7 @@ class UdpInput:
 
 
 class UdpReader:
-    """One bound UDP socket: a pump's source."""
+    """One bound UDP socket: a pump's readable."""
 
     def __init__(self, sock: socket.socket, intake: Feeder, roster: Roster, mistakes: Mistakes,
                  pump: Pump) -> None:

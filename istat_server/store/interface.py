@@ -98,13 +98,13 @@ class Store(Protocol):
         """
 
     def delete(self, ids: Sequence[int]) -> int:
-        """Hide counters at once, for all who ask by name; how many were there. Blocks the greenlet until it is written.
+        """Delete counters: nobody finds them any more; how many were there. Blocks the greenlet until it is written.
 
         A sample of such a name makes a new counter.
         """
 
     def undelete(self, ids: Sequence[int]) -> list[Deleted]:
-        """Show deleted counters again; gives those that cannot be. Blocks the greenlet."""
+        """Let deleted counters be found again; gives those that cannot be. Blocks the greenlet."""
 
     def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
         """Deleted counters that fit a pattern as in `match`, the last deleted first; without those gone for good.

@@ -365,7 +365,7 @@ class StatStore:
         log.error("%s; the answer is without it", error)
 
     def delete(self, ids: Sequence[int]) -> int:
-        """Hide counters; how many were there. Blocks the greenlet until it is written."""
+        """Delete counters; how many were there. Blocks the greenlet until it is written."""
         done = 0
         for at in range(0, len(ids), CHANGES_AT_ONCE):
             done += self.deletes.delete(ids[at:at + CHANGES_AT_ONCE])
@@ -373,7 +373,7 @@ class StatStore:
         return done
 
     def undelete(self, ids: Sequence[int]) -> list[Deleted]:
-        """Show deleted counters again; those that cannot be. Blocks the greenlet until it is written."""
+        """Let deleted counters be found again; those that cannot be. Blocks the greenlet until it is written."""
         refused: list[Deleted] = []
         for at in range(0, len(ids), CHANGES_AT_ONCE):
             refused += self.deletes.undelete(ids[at:at + CHANGES_AT_ONCE])

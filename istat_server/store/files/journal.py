@@ -181,7 +181,7 @@ class Journal:
         self._dirty = threading.Event()             # something is written that is not synced
         self._sync_took = 0.0                       # the last time [s]
         self._failed: set[int] = set()              # descriptors whose fdatasync failed: never asked again
-        self._retired: deque[int] = deque()         # descriptors of ended segments, to be synced and closed
+        self._ended: deque[int] = deque()         # descriptors of ended segments, to be synced and closed
         self._file, self._salt = self._open(number)
         self._end = HEADER_BYTES
         self._threads = [threading.Thread(target=run, name=name, daemon=True)
@@ -311,7 +311,7 @@ class Journal:
     def _turn_over(self, number: int) -> None:
         opened = self._open(number)
         with self._wake:
-            self._retired.append(self._file)
+            self._ended.append(self._file)
             self._file, self._salt = opened
         self._end = HEADER_BYTES
 
@@ -349,8 +349,8 @@ class Journal:
         with self._wake:    # all at once, so that nothing in a segment that ends meanwhile is taken for synced
             began = time.monotonic()
             covered, handle = self.written, self._file
-            retired = [*self._retired]
-            self._retired.clear()
+            retired = [*self._ended]
+            self._ended.clear()
             self._dirty.clear()
         for ended in retired:
             self._sync(ended)

@@ -21,7 +21,7 @@ from istat.retention import Ladder
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns, Row
 
-# Rates that differ by less than this share are one: peers keep sums in doubles, added in another order, ...
+# Rates that differ by less than this share are one: other systems keep sums in doubles, added in another order, ...
 SUM_SHARE = 1e-9
 # ... but min and max in 24 bits of mantissa.
 EDGE_SHARE = 1e-6

@@ -82,7 +82,7 @@ class Deletes:
     # -- what people ask for
 
     def delete(self, ids: Iterable[int]) -> int:
-        """Hide these counters; how many were there to be hidden.
+        """Delete these counters; how many were there to be deleted.
 
         Each call has a number of its own: a head that begins between two calls is clean of the first one only.
         """
@@ -97,7 +97,7 @@ class Deletes:
         return len(done)
 
     def undelete(self, ids: Iterable[int]) -> list[Deleted]:
-        """Show these counters again; those that cannot be, each with the reason."""
+        """Let these counters be found again; those that cannot be, each with the reason."""
         refused, done, dropped = [], {}, self._dropped()
         for id in ids:
             entry = self._entry(id, dropped)

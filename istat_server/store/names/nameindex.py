@@ -60,7 +60,7 @@ class NameIndex:
             self._segments = [*self._segments[:len(self._segments) - self._replaced], made]
             self._made_at = self._clock.monotonic()
             if len(self._segments) == 1:
-                self._left = self._away()
+                self._left = self._unlisted()
             self._forget_at = min(self._forget_at, self._made_at + FORGET_SECONDS)
         if self._clock.monotonic() >= self._forget_at:
             # No question under way can be about segments that were replaced so long ago.
@@ -79,9 +79,9 @@ class NameIndex:
 
     def _mostly_gone(self) -> bool:
         """Whether segments hold more names that were taken away than that are there."""
-        return self._away() - self._left >= max(TAIL_NAMES, self._table.count())
+        return self._unlisted() - self._left >= max(TAIL_NAMES, self._table.count())
 
-    def _away(self) -> int:
+    def _unlisted(self) -> int:
         return sum(map(len, self._segments)) + len(self._table) - self._done() - self._table.count()
 
     def _done(self) -> int:

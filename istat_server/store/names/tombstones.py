@@ -37,20 +37,20 @@ class Tombstones:
         """Forget those that come first."""
         del self.ids[:count], self.numbers[:count]
 
-    def remove(self, doomed: Mapping[int, int]) -> None:
+    def remove(self, undone: Mapping[int, int]) -> None:
         """Forget these: id -> number."""
         at = 0
         ids, numbers = array("I"), array("Q")
-        for begin in self._places(doomed):
+        for begin in self._places(undone):
             ids += self.ids[at:begin]
             numbers += self.numbers[at:begin]
             at = begin + 1
         self.ids, self.numbers = ids + self.ids[at:], numbers + self.numbers[at:]
 
-    def _places(self, doomed: Mapping[int, int]) -> Iterable[int]:
-        for number in sorted(set(doomed.values())):
+    def _places(self, undone: Mapping[int, int]) -> Iterable[int]:
+        for number in sorted(set(undone.values())):
             group = range(bisect_left(self.numbers, number), bisect_right(self.numbers, number))
-            yield from (at for at in group if self.ids[at] in doomed)
+            yield from (at for at in group if self.ids[at] in undone)
 
     def newest_first(self, portion: int) -> Iterator[list[int]]:
         """All ids, the last deleted first, those of one delete ascending, about a portion at a time.

@@ -1,6 +1,6 @@
 """The work that keeps the files in order: one job at a time, planned by the hub, carried out in a thread.
 
-Knows when work may be done and what becomes of its result; `planning` decides what, `jobs` does it.
+Knows when work may be done and what becomes of its result; `planning` decides what, `workshop` does it.
 """
 from __future__ import annotations
 
