@@ -176,7 +176,8 @@ cdef class Engine(Feed):
         cdef int64_t made
         if record.is_route:
             return self.replay_route(record)
-        if not self.fill_lost_counters(record.number) or record.number != self.counters.n:
+        if record.number != self.counters.n and (
+                not self.fill_lost_counters(record.number) or record.number != self.counters.n):
             return False
         made = self.make_counter(record.name, record.name_size, record.is_event, 0)
         if made == EXISTS:
@@ -193,10 +194,11 @@ cdef class Engine(Feed):
         cdef int64_t made
         for i in range(record.targets):
             at = get_varint(at, end, &id)
-            if id >= MOST_IDS or not self.fill_lost_counters(id + 1):
+            if id >= self.counters.n and (id >= MOST_IDS or not self.fill_lost_counters(id + 1)):
                 return False
             ready[i] = <uint32_t> id
-        if not self.fill_lost_routes(record.number) or record.number != self.routes.n:
+        if record.number != self.routes.n and (
+                not self.fill_lost_routes(record.number) or record.number != self.routes.n):
             return False
         made = self.routes.place(record.name, record.name_size, <uint32_t> record.targets)
         if made == EXISTS:
