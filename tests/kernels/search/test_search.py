@@ -168,3 +168,14 @@ def test_automata_run_the_same_in_both_builds(native, text, name):
 def test_what_is_no_automaton_is_refused(kernels, classes, moves, accepts):
     with pytest.raises(ValueError, match=re.compile("states|state")):
         kernels.search.Pattern(classes, moves, accepts)
+
+
+def test_a_label_says_that_names_go_on_also_where_it_is_the_last_of_few(kernels):
+    table = kernels.names.NameTable()
+    for name in (b"a", b"a-b", b"a.c", b"b", b"b.c", b"c", b"c.d"):
+        table.add(name)
+    table.unlist(4)
+    segment = kernels.search.build(table, 0, 7)
+    every = [(b"a", 0, True), (b"a-b", 1, False), (b"b", 3, False), (b"c", 5, True)]
+    for limit in range(1, 5):
+        assert kernels.search.children(table, [segment], (7, 7), [], b"", limit) == every[:limit]

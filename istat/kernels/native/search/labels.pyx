@@ -9,6 +9,7 @@ from istat.kernels.native.search.segments cimport Segment
 from istat.kernels.native.search.sorting cimport istat_chunks
 
 cdef enum:
+    DOT = 46
     BEHIND_DOT = 47             # the byte after `.`: `a/` is behind all names below `a.`
 
 
@@ -106,7 +107,30 @@ cdef class Labels:
             key[size] = BEHIND_DOT
             guess = segment.behind(self.table, key, size + 1, low, high, guess) - low
             low += guess
+        if low < high:
+            self.look_behind(segment)
         return 0
+
+    cdef void look_behind(self, Segment segment) noexcept nogil:
+        """Whether names go on behind the counters among the labels: those can lie where it was not looked any more."""
+        cdef char key[65536]
+        cdef Py_ssize_t low
+        cdef Py_ssize_t high
+        cdef Py_ssize_t size
+        cdef uint64_t ref
+        cdef uint32_t i
+        for i in range(self.labels.n):
+            ref = ref_at(self.labels.pages, i)
+            size = self.stem_size + ref_size(ref)
+            if self.ids[i] < 0 or self.deeper[i] or size >= 65535:
+                continue
+            memcpy(key, self.stem, self.stem_size)
+            memcpy(key + self.stem_size, ref_text(self.labels.arena.chunks, ref), ref_size(ref))
+            key[size] = DOT
+            segment.range_of(self.table, key, size + 1, &low, &high)
+            while low < high and ref_at(self.table.pages, segment.ids[low]) & (UNLISTED | MOVED):
+                low += 1
+            self.deeper[i] = low < high
 
     cdef int look_through(self, uint64_t first, uint64_t stop) noexcept nogil:
         cdef uint32_t most = self.labels.n + self.limit
