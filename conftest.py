@@ -43,7 +43,17 @@ def _seconds(item: pytest.Item) -> float:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """In continuous integration a skip that is not listed is a failure."""
     outcome: Any = yield
-    report = outcome.get_result()
+    _look_at_skip(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """The same of a module that skips itself."""
+    outcome: Any = yield
+    _look_at_skip(outcome.get_result())
+
+
+def _look_at_skip(report: Any) -> None:
     if report.skipped and not hasattr(report, "wasxfail") and strict():
         reason = str(report.longrepr[2]).removeprefix("Skipped: ")
         if not expected(reason):

@@ -72,7 +72,7 @@ class Change:
 
 
 class Delete(Change):
-    """Counters hidden."""
+    """Counters deleted."""
 
     def question(self) -> tuple[str, dict[str, Any]]:
         """See Change."""

@@ -285,18 +285,18 @@ class StatStore:
             return
         self.totals["cuts"] += 1
         self.flushing.hold(CutHead(frozen, names, self._journal.cut(), self.deletes.gone, self.count(),
-                                self.deletes.cut()))
+                                   self.deletes.cut()))
 
     def flush(self) -> None:
         """Write all that is in memory to StatFiles and wait for it. Raises what went wrong."""
         self.flushing.finish_all()
         self._cut()
         self.flushing.finish_all()
-        error = self._journal.error
-        if error is None:       # what waits to be written is the previous MANIFEST's, as long as it can be written
+        if self._journal.error is None:     # what waits is the previous MANIFEST's, as long as it can be written
             return
         self._journal.skip_to(self.files.manifest.replay_from)
-        if self._journal.pending:
+        error = self._journal.error
+        if error is not None and self._journal.pending:
             raise StoreError(f"the journal cannot be written: {error}")
 
     def compact(self) -> None:

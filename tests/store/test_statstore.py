@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import StoreLocked
 from istat.retention import Ladder
+from istat_server.store.files import manifest
 from istat_server.store.files.journal import Journal
 from istat_server.store.interface import Kind
 from istat_server.store.memory import MemoryStore
@@ -165,6 +166,25 @@ def test_a_journal_that_lags_behind_flushes_still_serves_the_previous_manifest(t
     (tmp_path / "MANIFEST").write_bytes(b"nonsense")
     store = open_store(tmp_path, clock)
     assert rows(store, "a", 0) == [(NOW, 2, 3.0, 0.5, 1.0, 2.0)]
+    store.close()
+
+
+def test_segments_that_are_made_late_go_too(tmp_path, clock, monkeypatch):
+    caught_up = Event()
+    attempt = Journal._try
+    monkeypatch.setattr(Journal, "_try", lambda journal, item: caught_up.wait(30) and attempt(journal, item))
+    store = open_store(tmp_path, clock)
+    for value in range(6):
+        put(store, f"a {NOW} {value}")
+        store.flush()
+    caught_up.set()
+    assert store._journal.drain(30)         # makes the segments of all those flushes
+    put(store, f"a {NOW} 6")
+    store.flush()
+    assert store._journal.drain(30)
+    kept = sorted(int(path.stem) for path in (tmp_path / "journal").iterdir())
+    assert kept[0] == manifest.load_previous(tmp_path).replay_from
+    assert rows(store, "a", 0) == [(NOW, 7, 21.0, 28.0, 0.0, 6.0)]
     store.close()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
-from istat_server.store.files import journal, manifest
+from istat_server.store.files import manifest
 from istat_server.store.files.blockcache import BlockCache
 from istat_server.store.files.manifest import FileEntry, Manifest
 from istat_server.store.files.reserve import Reserve
@@ -63,7 +63,7 @@ class LiveFiles:
 
     def keep_for(self, previous: Manifest) -> None:
         """Files that only `previous` needs go with the next commit."""
-        self._leaving = _only(previous, self.manifest)
+        self._leaving = manifest.references(previous) - manifest.references(self.manifest)
 
     @property
     def uuid(self) -> bytes:
@@ -119,7 +119,14 @@ class LiveFiles:
         """What this MANIFEST dropped is the previous one's now; what that one had dropped can go."""
         needed = manifest.references(state)
         self.remove(self._leaving | {entry.path for entry in add if entry.path not in needed})
-        self._leaving = _only(before, state)
+        self.remove(self._segments_before(before.replay_from))
+        self._leaving = manifest.references(before) - needed
+
+    def _segments_before(self, number: int) -> Iterator[str]:
+        """The journal's segments before one: looked for each time, since its writer may have made some late."""
+        for path in (self.folder / "journal").glob("*.journal"):
+            if int(path.stem) < number:
+                yield str(path.relative_to(self.folder))
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files of this store; one that cannot be is left for the next start."""
@@ -151,10 +158,3 @@ def _view(state: Manifest, opened: Mapping[str, StatFile], frozen: FrozenHeads) 
         heads = tuple(frozen.get(number) or (None,) * len(intervals))
         groups[number] = GroupView(group.policy, intervals, group.span, live, heads, group.derived)
     return View(groups, frozen)
-
-
-def _only(before: Manifest, state: Manifest) -> set[str]:
-    """The files, journal segments too, that `before` needs and `state` does not."""
-    segments = (str(journal.segment_path(Path("journal"), number))
-                for number in range(before.replay_from, state.replay_from))
-    return (manifest.references(before) - manifest.references(state)) | set(segments)

@@ -5,7 +5,7 @@ returns a function that does the rest, which may run in any thread.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,7 @@ from istat_server.store.levels.arithmetic import blended, carried, old_level_for
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
     from istat.kernels.python.ingest.engine import Engine
-    from istat.kernels.python.ingest.head import Frozen
     from istat.retention import Season
-
-    FrozenHeads = Mapping[int, Sequence[Frozen | None]]     # heads that were cut: per policy and level
 
 
 # Seasons without derived files that are looked back over: what is older has next to no weight.

@@ -89,7 +89,7 @@ def check(folder: Path, show: Show = lambda _done, _all: None) -> Report:
             report.read(folder / entry.path)
         done += entry.size
         show(done, total)
-    _families(state, report)
+    _groups(state, report)
     _orphans(folder, report)
     report.findings = [_plain(folder, finding) for finding in report.findings]
     return report
@@ -221,7 +221,7 @@ def _still_named(folder: Path, entry: FileEntry) -> bool:
     return state is not None and any(one.path == entry.path for one in state.files)
 
 
-def _families(state: Manifest, report: Report) -> None:
+def _groups(state: Manifest, report: Report) -> None:
     """What files say of each other: no row of the finest level twice, whole derived spans."""
     for group in state.groups():
         for start in sorted(group.derived):

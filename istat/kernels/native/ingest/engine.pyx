@@ -136,6 +136,7 @@ cdef class Engine(Feed):
     cdef const uint8_t *foresee(self, const uint8_t *at, const uint8_t *end) noexcept nogil:
         """Fetch the slots of the name record at `at`: the byte after it, or `end` when there is none."""
         cdef Record record
+        record.time = 0         # a sample's record adds to it
         at = read_record(at, end, &record)
         if at == NULL or record.form != FORM_NAMES or record.what:
             return end
