@@ -95,15 +95,28 @@ def test_mistakes_of_the_operator_are_one_sentence(tmp_path: Path, options: dict
 
 
 def test_another_retention_keeps_what_there_is(tmp_path: Path) -> None:
+    """At once, and when the files have moved to other levels, of which one can hold what there is."""
     at = now_bucket() - 600
     question = {"name": "kept", "from": at, "to": at + 60, "points": 1, "columns": "sum"}
     with ServerProcess(tmp_path, retention="10s:1h,1m:1d") as server:
         server.send_tcp(f"kept {at} 5\n".encode())
         server.wait_until(lambda: server.get("/api/v1/series", **question)["series"], "the sample is there")
-    for retention, rules in (("1s:1h,1m:1d", ""), ("1m:1d,1h:10d", "k* = 10s:1d,1h:2d"), ("10s:1h,1m:1d", "")):
+    for retention, rules in (("1s:1h,1m:1d", ""), ("1m:1d,1h:10d", "k* = 10s:1d,1m:2d"), ("10s:1h,1m:1d", "")):
         with ServerProcess(tmp_path, retention=retention, retention_rules=rules) as server:
-            assert sum(value or 0 for value in server.get("/api/v1/series", **question)["series"][0]["sum"]) == 5
+            def total() -> float:
+                return sum(value or 0 for value in server.get("/api/v1/series", **question)["series"][0]["sum"])
+
+            assert total() == 5
             assert server.get("/api/v1/status")["store"]["retention"] == retention
+            if retention != "10s:1h,1m:1d":     # files that have all its levels stay as they are for long
+                server.wait_until(lambda: len(policies(server)) == 1, "the file has moved")
+            assert total() == 5
+
+
+def policies(server: ServerProcess) -> set[str]:
+    """The levels of the policies that have files, or whose files are on their way."""
+    found = server.get("/api/v1/status")["store"]["policies"]
+    return {one["retention"] for one in found if one["files"] or one["leaving"]}
 
 
 def test_garbage_does_no_harm_and_is_counted(server: ServerProcess) -> None:

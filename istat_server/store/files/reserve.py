@@ -87,6 +87,12 @@ class Reserve:
                     os.close(handle)
             except OSError as error:
                 log.error("%s cannot be made: %s", self._path, error.strerror)
-                self._path.unlink(missing_ok=True)
+                self._remove_begun()
                 return
             self._held = True
+
+    def _remove_begun(self) -> None:
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:        # a disk that takes nothing lets nothing go either; it counts for nothing
+            log.error("%s cannot be removed: %s", self._path, error.strerror)

@@ -65,6 +65,21 @@ def test_one_that_cannot_be_made_is_made_later(tmp_path, space, monkeypatch):
     monkeypatch.undo()
 
 
+def test_one_that_cannot_be_made_nor_removed_is_made_later(tmp_path, space, monkeypatch):
+    """As on a disk that has become read-only."""
+    def refuse(*_arguments, **_more):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    kept = Reserve(tmp_path)
+    with monkeypatch.context() as readonly:
+        readonly.setattr(reserve.os, "open", refuse)
+        readonly.setattr(reserve.Path, "unlink", refuse)
+        kept.make()
+    assert (kept.held, kept.due()) == (0, True)
+    kept.make()
+    assert kept.held == 4096
+
+
 def test_a_store_writes_its_head_and_lets_old_files_go_on_a_full_disk(tmp_path, clock, space, monkeypatch):
     store = open_store(tmp_path, clock)
     clock.advance(2)
