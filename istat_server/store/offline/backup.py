@@ -128,6 +128,8 @@ def _check_target(to: Path) -> None:
 
 
 def _check_uuid(to: Path, state: Manifest) -> None:
+    if not (to / NAME).exists():
+        return          # a first backup, to be gone on with or under way: there are only files so far
     before, _problem = manifest.load(to)
     if before is not None and before.uuid != state.uuid:
         raise StoreError(f"{to} is a backup of another store")

@@ -112,6 +112,25 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_before_it_began(tmp_p
     assert not errors
 
 
+def test_a_first_backup_that_was_cut_off_is_gone_on_with(tmp_path, clock):
+    """As it is when the store changes among its first files, too: nothing tells yet what the files are of."""
+    store = open_store(tmp_path / "s", clock)
+    put(store, f"a {NOW} 1")
+    store.flush()
+    put(store, f"a {NOW} 2")
+    store.tick()
+    assert store._journal.drain(10)
+    backup.backup(tmp_path / "s", tmp_path / "b", clock, quiet)
+    (tmp_path / "b/MANIFEST").unlink()
+    made = backup.backup(tmp_path / "s", tmp_path / "b", clock, quiet)
+    assert made.reused
+    backup.restore(tmp_path / "b", tmp_path / "r", quiet)
+    restored = open_store(tmp_path / "r", clock)
+    assert rows(restored, "a", 0) == rows(store, "a", 0) == [(NOW, 2, 3.0, 0.5, 1.0, 2.0)]
+    restored.close()
+    store.close()
+
+
 def test_what_is_no_place_for_a_backup(tmp_path, clock):
     store = open_store(tmp_path / "s", clock)
     put(store, "a 1")
