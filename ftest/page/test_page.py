@@ -307,7 +307,7 @@ def test_agents_panel(open_page: Open, server: ServerProcess) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_status_panel(open_page: Open, server: ServerProcess, scheme: str) -> None:
     # Before the server's own counters have come, their number changes yet.
-    server.wait_until(lambda: server.get("/api/v1/names?match=istatd.app.uptime")["names"], "the server's own counters", 30)
+    server.wait_until(lambda: server.get("/api/v1/names?match=istatd.app.uptime")["names"], "its own counters", 30)
     page = open_page()
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.click("#status-button")
