@@ -59,7 +59,8 @@ def pid(machine: Machine, unit: str = "istat-server") -> int:
 
 def counted(machine: Machine, name: str) -> float:
     """How many samples of a counter the store holds."""
-    answer = ask(machine, f"/api/v1/series?name={name}&columns=count&points=2000")
+    # Up to a minute from now: an answer up to now is without the bucket that began in this very second.
+    answer = ask(machine, f"/api/v1/series?name={name}&columns=count&points=2000&to={int(time.time()) + 60}")
     return sum(value for value in answer["series"][0]["count"] if value is not None)
 
 
