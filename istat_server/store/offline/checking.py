@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from istat.errors import StoreCorrupt, StoreError
 from istat_server.store import opening
 from istat_server.store.files import journal, manifest
-from istat_server.store.files.manifest import FINE, FileEntry, Manifest
+from istat_server.store.files.manifest import ALL_IDS, FINE, FileEntry, Manifest
 from istat_server.store.files.statfile import StatFile
 from istat_server.store.files.versions import NewerFormat
 from istat_server.store.levels.policies import make_engine
@@ -89,7 +89,7 @@ def check(folder: Path, show: Show = lambda _done, _all: None) -> Report:
             report.read(folder / entry.path)
         done += entry.size
         show(done, total)
-    _groups(state, report)
+    check_groups(state, report)
     _orphans(folder, report)
     report.findings = [_plain(folder, finding) for finding in report.findings]
     return report
@@ -221,7 +221,7 @@ def _still_named(folder: Path, entry: FileEntry) -> bool:
     return state is not None and any(one.path == entry.path for one in state.files)
 
 
-def _groups(state: Manifest, report: Report) -> None:
+def check_groups(state: Manifest, report: Report) -> None:
     """What files say of each other: no row of the finest level twice, whole derived spans."""
     for group in state.groups():
         for start in sorted(group.derived):
@@ -232,7 +232,8 @@ def _groups(state: Manifest, report: Report) -> None:
             for other in fine[at + 1:]:
                 if other.seq_lo > entry.seq_hi:
                     break
-                if other.start < entry.end and entry.start < other.end and other.seq_lo != entry.seq_lo:
+                if (other.start < entry.end and entry.start < other.end and other.seq_lo != entry.seq_lo
+                        and (other.ids == entry.ids or ALL_IDS in (other.ids, entry.ids))):
                     report.add(other.path, WRONG, f"holds cuts that {entry.path} holds too")
     paths = [entry.path for entry in state.files]
     for path in sorted({path for path in paths if paths.count(path) > 1}):

@@ -6,8 +6,10 @@ once the span is over, and expire as whole files. Late rows make a span underive
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import lcm
 
 from istat_server.store.files.manifest import DERIVED, DIRECT, FINE, SETTLED, FileEntry, FileGroup, Manifest, Policy
@@ -28,8 +30,6 @@ QUIET_OVER = 600
 QUIET_AGE = 120
 # Files derived into one coarse window before they become one.
 DERIVED_FILES = 8
-
-
 # A file of a window that is over is written anew without its deleted counters once they are this share of all.
 REWRITE_SHARE = 0.1
 
@@ -99,10 +99,10 @@ def _merge_in(group: FileGroup, now: int, force: bool, avoid: Collection[str]) -
         for kind in (FINE, DIRECT, SETTLED, DERIVED):
             ranges: dict[int, list[FileEntry]] = {}
             for entry in group.files:
-                if entry.level == level and entry.kind == kind and entry.path not in avoid:
+                if entry.level == level and entry.kind == kind:
                     ranges.setdefault(entry.ids, []).append(entry)
             for entries in ranges.values():
-                merge = _merge(entries, kind, group.ladder.window(level), now, force)
+                merge = _merge(entries, kind, group.ladder.window(level), now, force, avoid)
                 if merge:
                     return Merge(tuple(merge))
     return None
@@ -156,21 +156,28 @@ def _expired(entry: FileEntry, group: FileGroup, now: int) -> bool:
     return all(start in group.derived for start in range(first, entry.end, span))
 
 
-def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bool) -> list[FileEntry]:
-    cuts = [entry for entry in entries if not entry.whole]
-    if cuts and (force or len(cuts) >= CUT_FILES or _aged(cuts[0], CUT_AGE, now)):
-        return cuts[:CUT_FILES_AT_ONCE]
-    windows: dict[int, list[FileEntry]] = {}
-    for entry in entries:
-        if entry.whole:
-            windows.setdefault(entry.start - entry.start % window, []).append(entry)
+def _merge(entries: list[FileEntry], kind: str, window: int, now: int, force: bool,
+           avoid: Collection[str]) -> list[FileEntry]:
+    """Neighbours in sequence that should be merged; `entries` are all of one level, kind and range of ids."""
+    for cuts in _runs(entries, lambda entry: not entry.whole and entry.path not in avoid):
+        if force or len(cuts) >= CUT_FILES or _aged(cuts[0], CUT_AGE, now):
+            return cuts[:CUT_FILES_AT_ONCE]
+    windows: dict[int, int] = Counter(entry.start - entry.start % window for entry in entries if entry.whole)
     choose: Callable[[list[FileEntry], int, int, bool], list[FileEntry]]
     choose = _derived_mergeable if kind == DERIVED else _mergeable
-    for start in sorted(windows, reverse=True):
-        chosen = choose(windows[start], start + window, now, force)
-        if len(chosen) > 1:
-            return chosen
+    for start in sorted((start for start, files in windows.items() if files > 1), reverse=True):
+        there = (entry for entry in entries if entry.start < start + window and entry.end > start)
+        for files in _runs(there, lambda entry: entry.whole and entry.path not in avoid):
+            chosen = choose(files, start + window, now, force)
+            if len(chosen) > 1:
+                return chosen
     return []
+
+
+def _runs(entries: Iterable[FileEntry], wanted: Callable[[FileEntry], bool]) -> Iterator[list[FileEntry]]:
+    """The neighbours in sequence that are wanted, with nothing unwanted between them: a merged file says that it holds
+    all cuts from its first to its last one."""
+    return (list(run) for is_wanted, run in groupby(entries, wanted) if is_wanted)
 
 
 def _mergeable(files: list[FileEntry], end: int, now: int, force: bool) -> list[FileEntry]:
