@@ -24,15 +24,11 @@ from istat_server.store.work.planning import Expire, Job, Merge, Move, Rollup
 from istat_server.store.work.rollup import roll_up
 
 
-def _no_pause() -> None:
-    """A pause for those who need none."""
-
-
 class Workshop:
     """Where new files of one store come from, for the length of one job."""
 
     def __init__(self, files: LiveFiles, clock: Clock, policy_of: Callable[[int], int],
-                 pause: Callable[[], None] = _no_pause) -> None:
+                 pause: Callable[[], None] = compaction.no_pause) -> None:
         """policy_of: a counter's; pause: called between portions of a job, may raise to end it."""
         state = files.manifest
         self._folder, self._number, self._uuid = files.folder, files.number, state.uuid
@@ -133,7 +129,7 @@ class Workshop:
         return [self._entry(info, whole=True) for info in made]
 
     def _roll_up(self, job: Rollup, inputs: list[StatFile], view: GroupView,
-                drop_ids: Sequence[int]) -> list[FileEntry]:
+                 drop_ids: Sequence[int]) -> list[FileEntry]:
         sequence, policy, levels = self._number(), job.policy, self._ladders[job.policy].levels
         coarse = [(levels[level].interval,
                    self._header(policy, level, DERIVED, job.start, job.end, (sequence, sequence)),
