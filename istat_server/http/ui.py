@@ -37,7 +37,7 @@ POLICY = "default-src 'self'"
 INDEX = "index.html"
 CHARTS = "vendor/uPlot.esm.js"
 NO_CHARTS = (
-    "the chart library is missing: run `python setup.py build_ui` where the server was built (it needs npm)"
+    "the chart library is missing: run `python3 setup.py build_ui` where the server was built (it needs npm)"
 )
 NO_PAGE = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>istatd</title>
