@@ -27,6 +27,7 @@ def section(declaration: Declaration) -> str:
     return (
         f"\n## {declaration.program}\n\n{declaration.about}\n\n"
         f"File: usually `{declaration.file}`; variables: `{variable}`.\n\n{declaration.table()}"
+        f"\n{declaration.reload_note()}\n"
     )
 
 

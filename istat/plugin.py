@@ -1,4 +1,4 @@
-"""What a collector imports: `collector`, `Emit`, `Option`, `Metric`, `Job`, `Rates`, `hookimpl`.
+"""What a collector imports: `collector`, `Emit`, `Setting` and its types, `Metric`, `Job`, `Rates`, `hookimpl`.
 
     from istat.plugin import collector
 
@@ -18,85 +18,44 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pluggy
 
 from istat.errors import PluginError
+from istat.metrics import Metric
+from istat.settings.setting import NAME, PluginSettings, Setting, Values
+from istat.settings.types import Address, Choice, Duration, Flag, Integer, Many, Number, Path, Size, Text
+
+__all__ = [
+    "Address", "Choice", "Config", "Definition", "Duration", "Emit", "Flag", "Integer", "Job", "Many", "Metric",
+    "Number", "Path", "Rates", "Reading", "Setting", "Size", "Text", "collector", "hookimpl", "source_of",
+]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("istat_agent")  # marks a function that implements one of the agent's hooks
 
 OFFERED = ("emit", "config")  # what a collector function may ask for
 MAX_SAMPLES = 20_000  # samples of one reading: a runaway loop must not fill the memory; 1.2 MB of lines
 RESERVED = frozenset("*#@$%&;:")  # a sample line that starts with one of these means something else
-# Names go into TOML tables, file names and counter names.
-NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
 BLANK = re.compile(r"[\x00-\x20\x7f]")  # bytes that would end a name within its line
-OPTION_TYPES = (bool, int, float, str, list)
-COMMON_OPTIONS = ("interval", "timeout")  # every collector has them; the agent handles them
+MAX_INTERVAL = 86400  # seconds; a longer one is a mistake
 
 T = TypeVar("T", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Option:
-    """A setting of a collector: a key of its `[plugins.NAME]` table. Its type is the default's."""
-
-    name: str
-    default: bool | int | float | str | list[str]
-    help: str
-
-    def read(self, value: object) -> Any:
-        """`value` as the option's type. ValueError, in a sentence, when it is none."""
-        wanted = type(self.default)
-        if wanted is float and type(value) is int:
-            return float(value)
-        if type(value) is not wanted:
-            raise ValueError(f"must be {_TYPE_WORDS[wanted]}, not {value!r}")
-        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-            raise ValueError(f"must be a list of strings, not {value!r}")
-        return value
-
-
-_TYPE_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    list: "a list",
-}
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One name that a collector reports, for the documentation; `<word>` stands for a part that varies."""
-
-    name: str
-    unit: str
-    help: str
-    event: bool = False
-
-    def matches(self, name: str) -> bool:
-        """Whether a reported name is one of these: used by tests, so that documentation cannot drift."""
-        pattern = "".join(
-            ".+" if part.startswith("<") else re.escape(part) for part in re.split(r"(<[^>]*>)", self.name)
-        )
-        return re.fullmatch(pattern, name) is not None
-
-
-@dataclass(frozen=True)
 class Config:
-    """What a collector is told when it starts: its own options, and what it may need of the agent's."""
+    """What a collector is told when it starts: its own settings, and what it may need of the agent's."""
 
-    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     host: str = "localhost"
     interval: int = 10  # seconds between two readings of this collector
     plugin_dirs: tuple[str, ...] = ()
 
-    def __getitem__(self, option: str) -> Any:
-        """The value of an option that the collector declared; KeyError for any other."""
-        return self.options[option]
+    def __getitem__(self, setting: str) -> Any:
+        """The value of a setting that the collector declared; KeyError for any other."""
+        return self.settings[setting]
 
 
 @dataclass(frozen=True)
@@ -204,7 +163,7 @@ class Definition:
     target: Callable[..., Any]  # the function, or the class
     interval: int | None  # seconds; None: the agent's
     timeout: float | None  # seconds; None: the interval
-    options: tuple[Option, ...]
+    settings: tuple[Setting, ...]
     metrics: tuple[Metric, ...]
     help: str
     default_on: bool
@@ -213,22 +172,15 @@ class Definition:
         """What was decorated stays callable: `collect(emit)`, or `Cpu(source=fake)` for a class."""
         return self.target(*args, **kwargs)
 
-    def configure(self, table: Mapping[str, object]) -> dict[str, Any]:
-        """Options from a `[plugins.NAME]` table, or defaults. ValueError has every problem, one a line."""
-        known = {option.name: option for option in self.options}
-        values = {option.name: option.default for option in self.options}
-        problems = []
-        for key, value in table.items():
-            if key in COMMON_OPTIONS:
-                continue
-            if key not in known:
-                offered = ", ".join([*COMMON_OPTIONS, *known])
-                problems.append(f"plugins.{self.name}.{key}: no such option; there are {offered}")
-                continue
-            try:
-                values[key] = known[key].read(value)
-            except ValueError as error:
-                problems.append(f"plugins.{self.name}.{key}: {error}")
+    @property
+    def table(self) -> PluginSettings:
+        """The table `[plugins.NAME]`: what every collector has, then its own settings."""
+        return PluginSettings(self.name, (*_common(self.interval, self.timeout), *self.settings))
+
+    def configure(self, table: object) -> Values:
+        """The settings of a `[plugins.NAME]` table, or defaults. ValueError has every problem, one a line."""
+        problems: list[str] = []
+        values = self.table.read(table, problems)
         if problems:
             raise ValueError("\n".join(problems))
         return values
@@ -248,12 +200,24 @@ class Definition:
         return [Job(self.name, instance.collect)]
 
 
+def _common(interval: int | None, timeout: float | None) -> tuple[Setting, ...]:
+    """The settings of every collector; None leaves them to the agent."""
+    every = interval or 10
+    whose = "" if interval else "; default the agent's interval"
+    return (
+        Setting("interval", Integer(1, MAX_INTERVAL), interval, f"seconds between two readings{whose}",
+                example=str(every)),
+        Setting("timeout", Number(0.001), timeout, "seconds that one may take; default its interval",
+                example=f"{timeout or every:g}"),
+    )  # fmt: skip
+
+
 def collector(
     name: str | None = None,
     *,
     interval: int | None = None,
     timeout: float | None = None,
-    options: Sequence[Option] = (),
+    settings: Sequence[Setting] = (),
     metrics: Sequence[Metric] = (),
     help: str | None = None,
     default_on: bool = True,
@@ -263,7 +227,8 @@ def collector(
 
     `name`: default the module's (or its folder's) name. `interval`, `timeout`: seconds. `help`: one
     sentence; default the first line of the docstring. `default_on`: whether it runs without being named in
-    the setting `enable`. PluginError when what is declared cannot work.
+    the setting `enable`. `settings`: the keys of its table; a SIGHUP reads all of them again, since collectors begin
+    anew then. PluginError when what is declared cannot work.
     """
 
     def declare(target: T) -> Definition:
@@ -273,7 +238,7 @@ def collector(
             target=target,
             interval=interval,
             timeout=timeout,
-            options=tuple(options),
+            settings=tuple(replace(s, reloadable=True) if isinstance(s, Setting) else s for s in settings),
             metrics=tuple(metrics),
             help=help or (inspect.getdoc(target) or "").partition("\n")[0],
             default_on=default_on,
@@ -366,13 +331,11 @@ def _check_definition(definition: Definition) -> None:
         problems.append(f"interval={definition.interval!r}: whole seconds, at least 1")
     if definition.timeout is not None and not definition.timeout > 0:
         problems.append(f"timeout={definition.timeout!r}: seconds, more than 0")
-    for option in definition.options:
-        if not isinstance(option, Option):
-            problems.append(f"options: {option!r} is no Option(name, default, help)")
-        elif option.name in COMMON_OPTIONS:
-            problems.append(f"options: every collector has {option.name!r} already")
-        elif type(option.default) not in OPTION_TYPES:
-            problems.append(f"options: {option.name}: a default is true, false, a number, a string or a list")
+    if not problems:
+        try:
+            definition.table  # noqa: B018 - it is refused where it cannot be
+        except ValueError as error:
+            problems.append(f"settings: {error}")
     problems += [
         f"metrics: {m!r} is no Metric(name, unit, help)"
         for m in definition.metrics
@@ -380,3 +343,12 @@ def _check_definition(definition: Definition) -> None:
     ]
     if problems:
         raise _wrong(definition.target, f"@collector of {_where(definition.target)}: " + "; ".join(problems))
+
+
+if not TYPE_CHECKING:  # for which every name would exist then
+
+    def __getattr__(name: str) -> NoReturn:
+        if name == "Option":
+            raise PluginError("Option is Setting now: write settings=[Setting(name, type, default, help)], "
+                              "with a type such as int, str or Duration()")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

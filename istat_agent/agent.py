@@ -9,20 +9,18 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import gevent
 
 from istat import __version__
 from istat.clock import Clock
-from istat.plugin import Config, Definition, Emit
-from istat.settings.declaration import Values
+from istat.plugin import Config, Emit
+from istat.settings.setting import TABLES, Values, no_such_table
 from istat_agent import names, schedule, ship
 from istat_agent.counters import Counters, self_collector
 from istat_agent.plugins import Collection, Found, discover
 
 LAST_FLUSH = 5.0  # seconds
-MAX_INTERVAL = 86400  # seconds; a longer one is a mistake
 
 
 @dataclass
@@ -48,7 +46,7 @@ def suffix(values: Values) -> str:
 
 
 def make_plan(values: Values, counters: Counters, collection: Collection | None = None) -> Plan:
-    """Find the collectors, check their options and start them. Never raises for a plugin's sake.
+    """Find the collectors, check their settings and start them. Never raises for a plugin's sake.
 
     `collection`: what was found, for tests; default is to look for it.
     """
@@ -69,14 +67,13 @@ def make_plan(values: Values, counters: Counters, collection: Collection | None 
 
 
 def _plan_one(
-    plan: Plan, found: Found, table: Mapping[str, Any], values: Values, folders: tuple[str, ...]
+    plan: Plan, found: Found, table: object, values: Values, folders: tuple[str, ...]
 ) -> None:
     definition = found.definition
     try:
-        options = definition.configure(table)
-        interval = _interval(table, definition, values["interval"])
-        timeout = _timeout(table, definition)
-        jobs = definition.start(Config(options, host_name(values), interval, folders))
+        settings = definition.configure(table)
+        interval, timeout = settings["interval"] or values["interval"], settings["timeout"]
+        jobs = definition.start(Config(settings, host_name(values), interval, folders))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a collector's set-up may raise anything
         told = (
             str(error)
@@ -91,14 +88,10 @@ def _plan_one(
         plan.tasks.append(schedule.Task(definition.name, job, every, float(deadline)))
 
 
-def _tables(values: Values, found: Mapping[str, Found], problems: list[str]) -> dict[str, dict[str, Any]]:
-    tables = values.tables.get("plugins", {})
-    for name, table in tables.items():
-        if name not in found:
-            problems.append(f"[plugins.{name}]: no such collector; there are {', '.join(sorted(found))}")
-        elif not isinstance(table, dict):
-            problems.append(f"plugins.{name} must be a table: [plugins.{name}]")
-    return {name: table for name, table in tables.items() if isinstance(table, dict)}
+def _tables(values: Values, found: Mapping[str, Found], problems: list[str]) -> Mapping[str, object]:
+    tables = values.tables.get(TABLES, {})
+    problems += [no_such_table(name, found) for name in tables if name not in found]
+    return tables
 
 
 def _enabled(values: Values, found: Mapping[str, Found], problems: list[str]) -> list[str]:
@@ -114,25 +107,6 @@ def _enabled(values: Values, found: Mapping[str, Found], problems: list[str]) ->
         for name, one in found.items()
         if (name in wanted if wanted else one.definition.default_on) and name not in values["disable"]
     ]
-
-
-def _interval(table: Mapping[str, Any], definition: Definition, default: int) -> int:
-    value = table.get("interval", definition.interval or default)
-    if type(value) is not int or not 1 <= value <= MAX_INTERVAL:
-        raise ValueError(
-            f"plugins.{definition.name}.interval: must be whole seconds from 1 to {MAX_INTERVAL},"
-            f" not {value!r}"
-        )
-    return value
-
-
-def _timeout(table: Mapping[str, Any], definition: Definition) -> float | None:
-    value: object = table.get("timeout", definition.timeout)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-        raise ValueError(f"plugins.{definition.name}.timeout: must be seconds, more than 0, not {value!r}")
-    return float(value)
 
 
 class Agent:

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     actions = [action for action in ACTIONS if action in arguments]
     arguments = [argument for argument in arguments if argument not in ACTIONS]
     try:
-        values = DECLARATION.load(arguments, os.environ)
+        values = read_settings(arguments, actions)
         logs.to_standard_error(values["log-level"])
         # Written before we give up the right to do so.
         with pidfile.hold(None if actions else values["pid-file"]):
@@ -58,6 +58,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of --once, such as `head`, had enough. Keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def read_settings(arguments: Sequence[str], actions: Sequence[str]) -> Values:
+    """The settings; for --check-config, what is wrong with them is told together with the collectors' problems."""
+    try:
+        return DECLARATION.load(arguments, os.environ)
+    except SettingsError as error:
+        if "--check-config" not in actions:
+            raise
+        values = DECLARATION.attempt(arguments, os.environ)[0]
+        if values["user"]:
+            service.drop_privileges(values["user"])
+        raise SettingsError([*error.problems, *make_plan(values, Counters()).problems]) from error
 
 
 def act(actions: Sequence[str], values: Values) -> int:
@@ -106,14 +119,17 @@ def serve(arguments: Sequence[str], values: Values) -> int:
     while commands.get() == "reload":
         service.reloading()
         try:
-            values = DECLARATION.load(arguments, os.environ)
+            renewal = DECLARATION.renew(values, DECLARATION.load(arguments, os.environ))
         except SettingsError as error:
             log.error("settings not read again, going on with the old ones: %s", error)
         else:
+            values = renewal.values
+            if renewal.waiting:
+                log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))
             logs.to_standard_error(values["log-level"])
             agent.stop()
             agent = launch(values, counters, clock, threads)
-            log.info("settings read again")
+            log.info("settings read again; changed: %s", ", ".join(renewal.changed) or "nothing")
         service.ready(status(values))
     service.stopping()
     back_off.forget()

@@ -1,6 +1,6 @@
-"""The agent's settings, declared once. What they do stands with each; collectors declare their own options.
+"""The agent's settings, declared once. What they do stands with each; collectors declare their own.
 
-Collectors' options are the tables `[plugins.NAME]` of the settings file; `agent.py` checks them.
+Theirs are the tables `[plugins.NAME]` of the settings file; `agent.py` checks them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DECLARATION = Declaration(
     env_prefix="ISTAT_AGENT",
     file="/etc/istatd/agent.toml",
     about=(
-        "Runs collectors on this machine and sends what they report to a server. Options of a collector"
+        "Runs collectors on this machine and sends what they report to a server. Settings of a collector"
         " stand in the table [plugins.NAME] of the settings file."
     ),
     tables=("plugins",),
@@ -40,14 +40,26 @@ DECLARATION = Declaration(
     ],
     settings=[
         Setting(
-            "server", Address(STAT_PORT), f"127.0.0.1:{STAT_PORT}", "where samples are sent to, over UDP"
+            "server",
+            Address(STAT_PORT),
+            f"127.0.0.1:{STAT_PORT}",
+            "where samples are sent to, over UDP",
+            reloadable=True,
         ),
-        Setting("interval", Integer(1, 3600), 10, "how often collectors run that do not say", unit="seconds"),
+        Setting(
+            "interval",
+            Integer(1, 3600),
+            10,
+            "how often collectors run that do not say",
+            unit="seconds",
+            reloadable=True,
+        ),
         Setting(
             "host",
             Text(),
             "",
             "this machine's name in counter names; empty: the host name up to the first dot",
+            reloadable=True,
         ),
         Setting(
             "tags",
@@ -55,26 +67,39 @@ DECLARATION = Declaration(
             "",
             "more counters that each sample feeds: class.web makes cpu.user feed cpu.user.class.web too",
             example='["class.web", "site.berlin"]',
+            reloadable=True,
         ),
         Setting(
-            "aggregate", Flag(), False, "also feed the bare name (cpu.user), which then sums up all hosts"
+            "aggregate",
+            Flag(),
+            False,
+            "also feed the bare name (cpu.user), which then sums up all hosts",
+            reloadable=True,
         ),
         Setting(
             "plugin-dir",
             Many(Path()),
             "/etc/istatd/plugins.d,/usr/lib/istatd/plugins.d",
             "folders of drop-in collectors: *.py files, and executable files, which exec runs",
+            reloadable=True,
         ),
-        Setting("enable", Many(Text()), "", "collectors to run; empty: all that are on by default"),
-        Setting("disable", Many(Text()), "", "collectors not to run"),
+        Setting("enable", Many(Text()), "", "collectors to run; empty: all that are on by default", reloadable=True),
+        Setting("disable", Many(Text()), "", "collectors not to run", reloadable=True),
         Setting(
             "max-datagram",
             Integer(200, 65000),
             MAX_DATAGRAM,
             "longest datagram; above the network's limit they are lost",
             unit="bytes",
+            reloadable=True,
         ),
-        Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "what goes to the log"),
+        Setting(
+            "log-level",
+            Choice("debug", "info", "warning", "error"),
+            "info",
+            "what goes to the log",
+            reloadable=True,
+        ),
         Setting("user", Text(), "", "user to become when started as root; empty: stay who we are"),
         Setting("pid-file", Path(), "", "file for our process id; empty: none"),
     ],

@@ -14,7 +14,6 @@ import importlib.util
 import os
 import pkgutil
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -23,9 +22,10 @@ from typing import Any, NoReturn
 import pluggy
 
 from istat import dropin
+from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import Definition, source_of
-from istat_agent import hookspecs, missing
+from istat_agent import hookspecs
 
 ENTRY_POINTS = "istat_agent.plugins"
 # In a checkout the built-in plugins lie in plugins/ beside this package; installed they have another name.
@@ -58,7 +58,7 @@ class Collection:
             self.problems.append(f"{origin}: {error}")
             return
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything
-            self.problems.append(f"{origin}: {_last_lines(error)}")
+            self.problems.append(f"{origin}: {missing.told(error)}")
             return
         for definition in definitions:
             earlier = self.found.get(definition.name)
@@ -186,12 +186,3 @@ def _explain(plugin: object, error: Exception) -> str:
         if name.startswith("istat_") and callable(member) and hasattr(member, f"{hookspecs.PROJECT}_impl"):
             lines += [source_of(member), "the agent has these hooks: istat_collectors()"]
     return "\n".join(line for line in lines if line)
-
-
-def _last_lines(error: BaseException) -> str:
-    """What a plugin's own code raised, in a line, with the place in its file."""
-    if isinstance(error, SyntaxError):
-        return f"SyntaxError: {error.msg} (line {error.lineno} of {error.filename})"
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}{missing.cure(error)}"

@@ -6,9 +6,7 @@ python -m istat_agent.reference --check     # writes nothing; exits with 1 when 
 
 from __future__ import annotations
 
-import json
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from istat_agent.plugins import discover
 
 PAGE = Path("docs/collectors.md")
 PLUGINS = Path("plugins")
-WIDTH = 100  # columns of comments
 INTRODUCTION = """\
 # Collectors
 
@@ -31,7 +28,7 @@ others are gauges. A part in `<...>` varies. What cannot be known is absent, nev
 at the first reading of a device.
 
 Every collector can have `interval` (whole seconds; default the agent's `interval`) and `timeout` (seconds;
-default its interval) in its table `[plugins.NAME]` of `agent.toml`, besides the options below. `enable` and
+default its interval) in its table `[plugins.NAME]` of `agent.toml`, besides the settings below. `enable` and
 `disable` in `agent.toml` choose collectors by name. `istat-agent --once` prints what would be sent.
 How to write one: [Writing a plugin](adding-a-collector.md).
 """
@@ -72,11 +69,12 @@ def _section(folder: str, definition: Definition) -> str:
     for metric in definition.metrics:
         event = ", event" if metric.event else ""
         lines.append(f"| `{metric.name}` | {(metric.unit + event).removeprefix(', ')} | {metric.help} |")
-    if definition.options:
-        lines += ["", "| option | default | what it does |", "|---|---|---|"]
-        for option in definition.options:
-            default = json.dumps(option.default).replace("|", "\\|")
-            lines.append(f"| `{option.name}` | `{default}` | {option.help.replace('|', chr(92) + '|')} |")
+    if definition.settings:
+        lines += ["", "| setting | value | default | what it does |", "|---|---|---|---|"]
+        for setting in definition.settings:
+            default = f"`{setting.shown_default}`" if setting.shown_default else ""
+            cells = (f"`{setting.name}`", setting.type.expects(), default, setting.meaning)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if folder:
         lines += ["", "Settings to copy:", "", "```toml", sample(definition).rstrip(), "```"]
     return "\n".join(lines) + "\n"
@@ -90,20 +88,7 @@ def _every(definition: Definition) -> str:
 
 def sample(definition: Definition) -> str:
     """A table for agent.toml with everything commented out at its default."""
-    lines = [f"# {definition.help}", f"[plugins.{definition.name}]"]
-    every = definition.interval or 10
-    entries: list[tuple[str, object, str]] = [
-        ("interval", every, "seconds between two readings; default the agent's interval")
-    ]
-    if definition.interval is not None:
-        entries = [("interval", every, "seconds between two readings")]
-    entries.append(
-        ("timeout", definition.timeout or every, "seconds that one may take; default its interval")
-    )
-    for name, default, text in [*entries, *((o.name, o.default, o.help) for o in definition.options)]:
-        lines += ["", *textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")]
-        lines.append(f"#{name} = {json.dumps(default)}")
-    return "\n".join(lines) + "\n"
+    return definition.table.sample(definition.help)
 
 
 def samples() -> dict[str, str]:

@@ -20,9 +20,9 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 from istat.clock import Clock
+from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import Emit, Job
-from istat_agent import missing
 from istat_agent.counters import Counters
 
 log = logging.getLogger(__name__)

@@ -42,5 +42,5 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
                 "statserver.connects": by_tcp["connects"], "statserver.drops": by_tcp["disconnects"],
                 "statserver.connected": by_tcp["connected"]}
 
-    server.metrics.source(totals)
+    server.metrics.source("inputs", totals)
     return [udp, tcp]

@@ -7,23 +7,22 @@ in the group `istat_server`:
 
     @hookimpl
     def istat_inputs(server):
-        return [MyListener(server.intake, server.tables.get("mine", {}))]
+        return [MyListener(server.intake, server.settings.plugins["mine"])]
 
-The built-in parts come through the same doors (`istat_server/builtin.py`). `docs/operating.md` lists the
-hooks; a test compares.
+The built-in parts come through the same doors (`istat_server/builtin.py`). `docs/extending.md` tells of each
+with an example; a test compares. `plugins.py` finds plugins.
 """
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
 from istat.clock import Clock
-from istat.errors import PluginError
-from istat.settings.declaration import Values
+from istat.metrics import Metric
+from istat.settings.setting import PluginSettings, Values
 
 if TYPE_CHECKING:
     from istat_server.ingest.pump import Pump
@@ -53,7 +52,7 @@ class Service(Protocol):
 class ServerContext:
     """What plugins may use of the server.
 
-    `tables` are the `[plugins.NAME]` tables of the settings file, `store` keeps `store.interface.Store`,
+    `settings.plugins["NAME"]` are the settings that a plugin declared, `store` keeps `store.interface.Store`,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
     readables their turns.
     """
@@ -68,10 +67,15 @@ class ServerContext:
     pump: Pump
     sockets: StatSockets
 
-    @property
-    def tables(self) -> Mapping[str, Any]:
-        """The settings file's `[plugins.NAME]` tables by name."""
-        return self.settings.tables.get("plugins", {})
+
+@hookspec
+def istat_settings() -> PluginSettings | Sequence[PluginSettings]:      # type: ignore[empty-body]
+    """The settings of this plugin: `PluginSettings(name, settings)`, the table `[plugins.NAME]`."""
+
+
+@hookspec
+def istat_metrics() -> Sequence[Metric]:      # type: ignore[empty-body]
+    """The metrics that this plugin tells of itself, named `plugins.NAME.SOMETHING`: see `server.metrics`."""
 
 
 @hookspec(firstresult=True)
@@ -94,21 +98,4 @@ def istat_routes(server: ServerContext) -> Sequence[tuple[str, Any]]:      # typ
     """HTTP routes: (path, falcon resource). Paths begin with `/api/`, so that they hide no counter."""
 
 
-HOOKS = ("istat_open_store", "istat_inputs", "istat_outputs", "istat_routes")
-
-
-def plugin_manager(builtin: Sequence[object] = (), *, installed: bool = True) -> pluggy.PluginManager:
-    """A manager with these plugins, then the installed ones. PluginError says which does not fit."""
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(sys.modules[__name__])
-    try:
-        for plugin in builtin:
-            manager.register(plugin)
-        if installed:
-            manager.load_setuptools_entrypoints(PROJECT)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(f"a plugin does not fit: {error}; the hooks are {', '.join(HOOKS)}") from error
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"a plugin cannot be loaded: {error}") from error
-    return manager
+HOOKS = ("istat_settings", "istat_metrics", "istat_open_store", "istat_inputs", "istat_outputs", "istat_routes")

@@ -24,13 +24,13 @@ from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
 from istat.errors import IstatError, SettingsError
-from istat.settings.declaration import Values
+from istat.settings.declaration import Declaration, Values
 from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.front import Front
-from istat_server.hookspecs import plugin_manager
 from istat_server.http.server import HttpServer
-from istat_server.options import DECLARATION, RELOADABLE
+from istat_server.options import DECLARATION
+from istat_server.plugins import Found, find_plugins
 from istat_server.server import Server, prepare_folder
 from istat_server.sockets import StatSockets, open_http_socket, open_stat_sockets
 
@@ -68,11 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     faulthandler.enable(STANDARD_ERROR)     # where we were when the service manager's watchdog ended us
     try:
-        settings = DECLARATION.load(arguments, os.environ)
+        plugins = find_plugins([builtin])
+        declaration = DECLARATION.with_plugins(plugins.settings)
+        settings = declaration.load(arguments, os.environ, plugins.problem)
         configure_log(settings)
         back_off = BackOff(os.environ)
         if service.wait_to_start(back_off):
-            run(settings, arguments, back_off)
+            run(settings, arguments, declaration, plugins, back_off)
     except SettingsError as error:
         for problem in error.problems:
             logs.last_words("istat-server", problem)
@@ -83,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(settings: Values, arguments: Sequence[str], back_off: BackOff) -> None:
+def run(settings: Values, arguments: Sequence[str], declaration: Declaration, plugins: Found,
+        back_off: BackOff) -> None:
     """Start, serve until told to end, end. IstatError in a sentence when it cannot start."""
     ending = Event()
     faults = Faults()
@@ -92,7 +95,6 @@ def run(settings: Values, arguments: Sequence[str], back_off: BackOff) -> None:
         gevent.signal_handler(number, ending.set)
     service.give_memory_back()
     raise_file_limit(settings)
-    plugins = plugin_manager([builtin])
     front = Front()
     with contextlib.ExitStack() as held:
         handover = Handover(service.listen_fds())
@@ -105,11 +107,11 @@ def run(settings: Values, arguments: Sequence[str], back_off: BackOff) -> None:
         held.callback(http.stop)
         held.enter_context(pidfile.hold(settings["pid-file"]))
         become_user(settings)
-        server = Server(settings, clock_of(settings), plugins, sockets, front, faults)
+        server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics)
         with more_time():
             server.open()
         server.start()
-        gevent.signal_handler(signal.SIGHUP, reload, server, arguments)
+        gevent.signal_handler(signal.SIGHUP, reload, server, declaration, arguments)
         tell_ready(settings, sockets, http)
         gevent.spawn_later(STEADY, back_off.forget)
         watchdog = gevent.spawn(keep_watchdog)
@@ -179,19 +181,17 @@ def configure_log(settings: Values) -> None:
     logs.start(handler, settings["log-level"])
 
 
-def reload(server: Server, arguments: Sequence[str]) -> None:
+def reload(server: Server, declaration: Declaration, arguments: Sequence[str]) -> None:
     """SIGHUP: read the settings again, reopen the log, take over what can change; the rest is named."""
     service.reloading()
     try:
-        settings = DECLARATION.load(arguments, os.environ)
+        settings = declaration.load(arguments, os.environ)
         configure_log(settings)
-        changed = [name for name in settings if settings[name] != server.settings[name]]
-        waiting = {name: server.settings[name] for name in changed if name not in RELOADABLE}
-        if waiting:
-            log.warning("these settings change with a restart only: %s", ", ".join(waiting))
-        # What waits is still what it was: the next reload says so again, and the status tells what is.
-        server.reload(Values({**settings.found, **waiting}, settings.sources, settings.tables))
-        log.info("reloaded; changed: %s", ", ".join(n for n in changed if n in RELOADABLE) or "nothing")
+        renewal = declaration.renew(server.settings, settings)
+        if renewal.waiting:
+            log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))
+        server.reload(renewal.values)
+        log.info("reloaded; changed: %s", ", ".join(renewal.changed) or "nothing")
     except (SettingsError, LogFileError) as error:
         log.error("not reloaded, all stays as it was: %s", error)
     finally:

@@ -53,7 +53,7 @@ SETTINGS = (
     Setting("max-line", Integer(256, 1 << 20), 65536,
             "Longest line taken from a TCP connection; a longer one is counted and skipped.", "bytes"),
     Setting("max-connections", Integer(1, 1_000_000), 10_000,
-            "How many TCP connections may send samples at once; more are closed at once and counted."),
+            "How many TCP connections may send samples at once; more are closed at once and counted.", reloadable=True),
     Setting("udp-buffer-size", Integer(8, 1 << 20), 8192,
             "Receive buffer of each UDP socket. 8 MiB hold 200 ms of 16,000 datagrams a second.", "KiB"),
     Setting("num-files", Integer(64, 1 << 30), 65536,
@@ -62,16 +62,16 @@ SETTINGS = (
             "User to become once the ports are open, when started as root. Empty stays what it is."),
     Setting("pid-file", Path(), "", "File to hold the process id while the server runs."),
     Setting("files-dir", Path(), "", "Folder of the page's files, instead of those installed."),
-    Setting("log-file", Path(), "", "File to log to; SIGHUP opens it anew. Empty logs to standard error."),
-    Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "The least that is logged."),
+    Setting("log-file", Path(), "", "File to log to; SIGHUP opens it anew. Empty logs to standard error.",
+            reloadable=True),
+    Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "The least that is logged.",
+            reloadable=True),
     Setting("admin-token", Text(), "",
             "What changes or deletes must be sent with; empty refuses all such requests. Better put into "
             "the environment or a file than on the command line.", secret=True),
     Setting("fake-time", Integer(0), 0,
             "Stop the clock at this Unix time, for tests; 0 is the real time.", "s"),
 )
-# What SIGHUP can change in a running server.
-RELOADABLE = frozenset({"log-level", "log-file", "max-connections"})
 
 DECLARATION = Declaration(
     "istat-server", "ISTAT_SERVER", "/etc/istatd/server.toml", SETTINGS,

@@ -7,43 +7,38 @@ table here: `python -m istat_server.selfmetrics`.
 """
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import logging
+import math
+import numbers
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import gevent
+
+from istat.daemon import missing
+from istat.metrics import Metric
+
+log = logging.getLogger(__name__)
 
 PREFIX = "istatd."
 # How often the values become samples [s]: the finest interval of the default retention.
 INTERVAL = 10.0
-
-
-class Kind(enum.Enum):
-    """How a metric's value is to be read."""
-
-    EVENT = "event"     # a total since the start; the counter in the store is its rate
-    GAUGE = "gauge"     # the value now
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric. A name that ends with `<kind>` stands for one metric per kind."""
-
-    name: str
-    kind: Kind
-    unit: str
-    help: str
-
-    @property
-    def family(self) -> str | None:
-        """What comes before `<kind>`, with the dot; None for a plain metric."""
-        return self.name.removesuffix("<kind>") if self.name.endswith("<kind>") else None
+# Below this, and a plugin's NAME, are the metrics of plugins.
+PLUGINS = "plugins"
+FAILED = "metrics.failed."
+# How long a source may take to give its values [s], and how many of them it may give.
+LONGEST_READING = 1.0
+MOST_VALUES = 1000
+KIND = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 def _events(*rows: tuple[str, str, str]) -> list[Metric]:
-    return [Metric(name, Kind.EVENT, unit, help) for name, unit, help in rows]
+    return [Metric(name, unit, help, event=True) for name, unit, help in rows]
 
 
 def _gauges(*rows: tuple[str, str, str]) -> list[Metric]:
-    return [Metric(name, Kind.GAUGE, unit, help) for name, unit, help in rows]
+    return [Metric(name, unit, help) for name, unit, help in rows]
 
 
 METRICS: tuple[Metric, ...] = (
@@ -81,6 +76,8 @@ METRICS: tuple[Metric, ...] = (
         ("http.requests", "requests", "HTTP requests accepted"),
         ("http.errors.http", "requests", "HTTP requests answered with a status of 400 or above"),
         ("exceptions", "exceptions", "faults of our own: exceptions that nothing expected"),
+        ("metrics.failed.<kind>", "values", "that could not be told, by who should have given them: a plugin raised, "
+         "took too long, or gave what is no number or not declared"),
     ),
     *_gauges(
         ("counters", "counters", "counters in the catalogue"),
@@ -107,54 +104,123 @@ METRICS: tuple[Metric, ...] = (
     ),
 )
 
-Source = Callable[[], Mapping[str, float]]
+Read = Callable[[], Mapping[str, float]]
+
+
+@dataclass
+class Source:
+    """Who is asked for values at each reading."""
+
+    owner: str
+    read: Read
+    # What it has given so far: where it fails to give it again, that is absent, and not 0.
+    given: set[str] = field(default_factory=set)
 
 
 class SelfMetrics:
     """The values of all metrics: kept here (`add`, `set`), or asked for at each reading (`source`)."""
 
-    def __init__(self, metrics: tuple[Metric, ...] = METRICS) -> None:
+    def __init__(self, metrics: Sequence[Metric] = METRICS) -> None:
         self._plain = {metric.name: metric for metric in metrics if metric.family is None}
         self._families = {metric.family: metric for metric in metrics if metric.family is not None}
         self._kept: dict[str, float] = {}
         self._sources: list[Source] = []
         self._told: dict[str, float] = {}
+        self._failed: dict[str, int] = {}
+        self._logged: set[tuple[str, str]] = set()
 
     def metric(self, name: str) -> Metric:
-        """The declaration of a name. KeyError when there is none: declare it in METRICS."""
+        """The declaration of a name. KeyError when there is none: declare it in METRICS, or by `istat_metrics`."""
         plain = self._plain.get(name)
-        return plain if plain is not None else self._families[name[:name.rindex(".") + 1]]
+        if plain is not None:
+            return plain
+        family, dot, kind = name.rpartition(".")
+        if not KIND.fullmatch(kind):
+            raise KeyError(name)
+        return self._families[family + dot]
 
     def add(self, name: str, amount: float = 1) -> None:
-        """Add to the total of an event metric."""
+        """Add to the total of an event metric. KeyError for a name, ValueError for an amount that cannot be."""
         self.metric(name)
-        self._kept[name] = self._kept.get(name, 0) + amount
+        self._kept[name] = self._kept.get(name, 0) + number(amount)
 
     def set(self, name: str, value: float) -> None:
-        """Set the value of a gauge."""
+        """Set the value of a gauge. KeyError for a name, ValueError for a value that cannot be."""
         self.metric(name)
-        self._kept[name] = value
+        self._kept[name] = number(value)
 
-    def source(self, read: Source) -> None:
-        """Ask `read` for values at each reading: totals of events, present values of gauges, by name."""
-        self._sources.append(read)
+    def source(self, owner: str, read: Read) -> None:
+        """Ask `read` for values at each reading: totals of events, present values of gauges, by name.
+
+        `owner` is the NAME of a plugin, whose metrics are below `plugins.NAME.`, or the part of ours that gives them.
+        What goes wrong with it is counted as `metrics.failed.OWNER`, and told in the log once for each kind of fault.
+        """
+        if not KIND.fullmatch(owner):
+            raise ValueError(f"metrics belong to somebody with a name of letters, digits, '-' and '_', not {owner!r}")
+        self._sources.append(Source(owner, read))
 
     def values(self) -> dict[str, float]:
         """Every value by name; plain metrics that nobody has told yet are 0."""
         values: dict[str, float] = dict.fromkeys(self._plain, 0)
         values.update(self._kept)
-        for read in self._sources:
-            values.update(read())
-        for name in values:
-            self.metric(name)
+        for source in self._sources:
+            found = self._ask(source)
+            for name in source.given - found.keys():
+                values.pop(name, None)
+            source.given.update(found)
+            values.update(found)
+        for owner, count in self._failed.items():
+            values[f"{FAILED}{owner}"] = count
         return values
+
+    def _ask(self, source: Source) -> dict[str, float]:
+        """What a source gives that can be told."""
+        try:
+            with gevent.Timeout(LONGEST_READING) as deadline:
+                given = dict(source.read())
+        except gevent.Timeout as error:
+            if error is not deadline:
+                raise
+            self._fails(source, "late", f"they were not there after {LONGEST_READING:g} s")
+            return {}
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything, and harms no other
+            self._fails(source, "raised", missing.told(error))
+            return {}
+        found: dict[str, float] = {}
+        for name, value in given.items():
+            if len(found) >= MOST_VALUES:
+                self._fails(source, "many", f"more than {MOST_VALUES} values", len(given) - len(found))
+                break
+            try:
+                self._check(source.owner, name)
+                found[name] = number(value)
+            except KeyError:
+                self._fails(source, "undeclared", f"{name!r} is not declared; istat_metrics() gives Metric(name, ...)")
+            except ValueError as error:
+                self._fails(source, "number", f"{name}: {error}")
+        return found
+
+    def _check(self, owner: str, name: object) -> None:
+        """KeyError for a name that is not declared, or is another's."""
+        if not isinstance(name, str):
+            raise KeyError(name)
+        self.metric(name)
+        if name.startswith(f"{PLUGINS}.") and name.split(".")[1] != owner:
+            raise KeyError(name)
+
+    def _fails(self, source: Source, fault: str, words: str, values: int = 1) -> None:
+        self._failed[source.owner] = self._failed.get(source.owner, 0) + values
+        if (source.owner, fault) not in self._logged:
+            self._logged.add((source.owner, fault))
+            log.error("metrics of %s: %s; it is told once, and counted in %s%s%s", source.owner, words, PREFIX, FAILED,
+                      source.owner)
 
     def lines(self, now: int) -> bytes:
         """The values as sample lines at time `now`: gauges as they are, events as the increase since the
         last call (all of them the first time, later those that increased)."""
         lines = []
         for name, value in self.values().items():
-            if self.metric(name).kind is Kind.GAUGE:
+            if not self.metric(name).event:
                 lines.append(f"{PREFIX}{name} {now} {value!r}\n")
                 continue
             increase = value - self._told.get(name, 0)
@@ -165,33 +231,49 @@ class SelfMetrics:
 
     def prometheus(self) -> str:
         """The values in Prometheus' text format (version 0.0.4)."""
-        by_metric: dict[str, list[tuple[str, float]]] = {}
+        by_metric: dict[Metric, list[tuple[str, float]]] = {}
         for name, value in self.values().items():
-            by_metric.setdefault(self.metric(name).name, []).append((name, value))
-        return "".join(line + "\n" for name, found in by_metric.items()
-                       for line in self._exposed(self.metric(name), found))
+            by_metric.setdefault(self.metric(name), []).append((name, value))
+        return "".join(line + "\n" for metric, found in by_metric.items() for line in self._exposed(metric, found))
 
     def _exposed(self, metric: Metric, found: list[tuple[str, float]]) -> Iterator[str]:
-        family = metric.family
-        base = "istatd_" + (family or metric.name).rstrip(".").replace(".", "_")
-        event = metric.kind is Kind.EVENT
-        if event:
-            base += "_total"
-        yield f"# HELP {base} {metric.help} [{metric.unit}]"
-        yield f"# TYPE {base} {'counter' if event else 'gauge'}"
+        family, base = metric.family, exposed_name(metric)
+        yield f"# HELP {base} {metric.help} [{metric.unit}]".replace("\\", "\\\\")
+        yield f"# TYPE {base} {'counter' if metric.event else 'gauge'}"
         for name, value in found:
             label = f'{{kind="{name.removeprefix(family)}"}}' if family else ""
             yield f"{base}{label} {value!r}"
 
 
-def document(metrics: tuple[Metric, ...] = METRICS) -> str:
+def number(value: object) -> float:
+    """A value as it can be told. ValueError when it is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"it wants a number, not {type(value).__name__}")
+    try:
+        found = int(value) if isinstance(value, numbers.Integral) else float(value)
+        finite = math.isfinite(found)
+    except OverflowError:       # a whole number beyond what a double can hold
+        finite = False
+    if not finite:
+        raise ValueError("it wants a finite number")
+    return found
+
+
+def exposed_name(metric: Metric) -> str:
+    """What Prometheus calls it."""
+    name = re.sub(r"[^a-z0-9_]", "_", (metric.family or metric.name).rstrip("."))
+    return f"istatd_{name}" + ("_total" if metric.event else "")
+
+
+def document(metrics: Sequence[Metric] = METRICS) -> str:
     """The page `docs/self-metrics.md`."""
     lines = ["# What the server tells about itself", "",
              "Made from `istat_server/selfmetrics.py`; do not edit.",
              f"Every {INTERVAL:.0f} s each of these becomes a sample of a counter below `{PREFIX}`.",
-             "`/metrics` tells them to Prometheus: dots become underscores, events end with `_total`.", "",
+             "`/metrics` tells them to Prometheus: dots become underscores, events end with `_total`.",
+             f"A plugin's are below `{PREFIX}{PLUGINS}.NAME.`: [Extending istatd](extending.md).", "",
              "| counter | kind | unit | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{PREFIX}{m.name}` | {m.kind.value} | {m.unit} | {m.help} |" for m in metrics]
+    lines += [f"| `{PREFIX}{m.name}` | {m.kind} | {m.unit} | {m.help} |" for m in metrics]
     return "\n".join(lines) + "\n"
 
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from istat import __version__, owners
 from istat.clock import Clock, SystemClock
 from istat.errors import StoreError, StoreFull
 from istat.kernels import IMPLEMENTATION
+from istat.metrics import Metric
 from istat.settings.declaration import Values
 from istat_server.faults import Faults
 from istat_server.front import Front
@@ -31,7 +33,7 @@ from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
 from istat_server.mistakes import KINDS, Mistakes
 from istat_server.roster import Roster, Sender
-from istat_server.selfmetrics import INTERVAL, SelfMetrics
+from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
 from istat_server.sockets import StatSockets
 from istat_server.store.files.reserve import FULL
 from istat_server.store.opening import make_folder
@@ -65,11 +67,12 @@ class Server:
     """All parts of one running server. `open`, `start`, and in the end `end_input` and `close`."""
 
     def __init__(self, settings: Values, clock: Clock, plugins: pluggy.PluginManager, sockets: StatSockets,
-                 front: Front, faults: Faults) -> None:
+                 front: Front, faults: Faults, metrics: Sequence[Metric] = ()) -> None:
+        """`metrics`: those that plugins declare."""
         self.settings = settings
         self.clock = clock
         self.faults = faults
-        self.metrics = SelfMetrics()
+        self.metrics = SelfMetrics((*METRICS, *metrics))
         self.mistakes = Mistakes(SystemClock())
         self.roster = Roster(SystemClock())
         self.pump = Pump(faults.note)
@@ -98,7 +101,7 @@ class Server:
             raise StoreError("no plugin opens the store that the settings name")
         self.intake = Intake(self.store, self.mistakes)
         self._ids_at_start = self.store.status().get("ids", 0)
-        self.metrics.source(self._measure)
+        self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets)
         for found in self._plugins.hook.istat_inputs(server=context):
@@ -122,7 +125,7 @@ class Server:
         """Take what has arrived, then nothing more. Queries are still answered."""
         self.pump.stop()
         for service in self._services:
-            self._end(service.name, service.stop)
+            self._guarded(f"the end of {service.name}", service.stop)
         self._ending.set()
         gevent.joinall(self._loops)
 
@@ -132,12 +135,12 @@ class Server:
             self.store.close()
 
     def reload(self, settings: Values) -> None:
-        """Take over what can change while the server runs."""
+        """Take over what can change while the server runs. A service that fails to keeps no other from it."""
         self.settings = settings
         for service in self._services:
             take_over = getattr(service, "reload", None)
             if take_over is not None:
-                take_over(settings)
+                self._guarded(f"the reload of {service.name}", functools.partial(take_over, settings))
 
     def refusals(self) -> dict[str, int]:
         """What was refused, by kind of mistake: the engine counts some kinds, the rest are noted."""
@@ -174,11 +177,11 @@ class Server:
             found.update(disk_free_bytes=disk.f_bavail * disk.f_frsize, disk_bytes=disk.f_blocks * disk.f_frsize)
         return found
 
-    def _end(self, name: str, stop: Callable[[], None]) -> None:
+    def _guarded(self, what: str, act: Callable[[], None]) -> None:
         try:
-            stop()
-        except Exception as error:  # noqa: BLE001 - the store must be closed whatever a plugin does
-            self.faults.note(f"the end of {name}", error)
+            act()
+        except Exception as error:  # noqa: BLE001 - the rest must go on whatever a plugin does
+            self.faults.note(what, error)
 
     def _tick_store(self) -> None:
         """Give the store its ticks; how late one comes is how long the hub was busy."""
@@ -194,7 +197,7 @@ class Server:
 
     def _tick_metrics(self) -> None:
         while not self._ending.wait(INTERVAL):
-            self.feed_metrics()
+            self._guarded("the self-metrics", self.feed_metrics)
 
     def feed_metrics(self) -> None:
         """Put the self-metrics into the store, as samples of now."""

@@ -4,7 +4,6 @@ it goes: `pages` returns texts by file name.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path as FilePath
@@ -17,7 +16,6 @@ from istat import __version__
 from istat.cli import command
 from istat.settings.declaration import Declaration, Many, Path, Setting
 from istat_agent.reference import definitions
-from istat_server.options import RELOADABLE
 
 ROOT = FilePath(__file__).resolve().parent.parent
 KERNELS = "which kernels to use: `native`, or `python` for their slower twins (default: native where they were built)"
@@ -147,9 +145,8 @@ def _settings_file(declaration: Declaration, date: str) -> str:
     else:
         page.section("PLUGINS")
         page.paragraph("The table `[plugins.NAME]` has the settings of the plugin of that name.")
-        page.section("RELOADING")
-        page.paragraph("SIGHUP takes over " + ", ".join(f"`{name}`" for name in sorted(RELOADABLE))
-                       + " in a running server; all else wants a restart.")
+    page.section("RELOADING")
+    page.paragraph(declaration.reload_note())
     page.section("FILES")
     page.term(italic(declaration.file), "The settings. The sample that comes with the package has every setting "
               f"commented out at its default; `{declaration.program} --sample-config` prints it.")
@@ -168,11 +165,11 @@ def _telling(declaration: Declaration) -> list[Setting]:
 def _collectors(page: Page) -> None:
     page.section("COLLECTORS")
     page.paragraph("Each collector can have a table `[plugins.NAME]` with its own `interval` (whole seconds), "
-                   "`timeout` (seconds; default its interval), and these options:")
+                   "`timeout` (seconds; default its interval), and these settings:")
     for name, (_folder, definition) in sorted(definitions().items()):
         page.term(bold(f"[plugins.{name}]"), definition.help)
-        for option in definition.options:
-            page.more(f"`{option.name} = {json.dumps(option.default)}`: {option.help}")
+        for setting in definition.settings:
+            page.more(f"`{setting.name} = {setting.sample}`: {setting.meaning}")
 
 
 def _sentence(text: str) -> str:

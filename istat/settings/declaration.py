@@ -7,16 +7,26 @@ reported at once, in one SettingsError. Knows no particular program.
 
 from __future__ import annotations
 
-import difflib
+import copy
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, NoReturn
 
 from istat import __version__, owners
-from istat.errors import SettingsError
+from istat.errors import IstatError, SettingsError
+from istat.settings.setting import (
+    TABLES,
+    WIDTH,
+    PluginSettings,
+    Setting,
+    Values,
+    comment,
+    read_tables,
+    suggestion,
+)
 from istat.settings.types import (
     Address,
     Choice,
@@ -36,70 +46,8 @@ from istat.settings.types import (
 
 __all__ = [
     "Address", "Choice", "Declaration", "Duration", "Flag", "HostPort", "Integer", "Many", "Number", "Path",
-    "Retention", "RetentionRules", "Setting", "Size", "Text", "Type", "Values",
+    "PluginSettings", "Retention", "RetentionRules", "Setting", "Size", "Text", "Type", "Values",
 ]  # fmt: skip
-
-HELP_WIDTH = 100  # columns of --help and of comments in the sample file
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting. `default` is a value or its text; None means there is none (the value is then None).
-
-    `help` is a sentence or two; `unit` is told beside it; a `secret` is never printed; `example` goes
-    into the sample file where the default says too little.
-    """
-
-    name: str
-    type: Type
-    default: Any
-    help: str
-    unit: str = ""
-    secret: bool = False
-    example: str = ""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.type, type):  # Setting("store", Path, ...) means Path()
-            object.__setattr__(self, "type", self.type())
-        if isinstance(self.default, str):
-            object.__setattr__(self, "default", self.type.parse(self.default))
-
-    @property
-    def explanation(self) -> str:
-        """Help with unit and default, on one line."""
-        unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.help}{unit}{self._default_note()}"
-
-    def _default_note(self) -> str:
-        if self.secret or self.default in (None, "", (), False):
-            return ""
-        return f" (default {self.type.to_toml(self.default).strip(chr(34))})"
-
-    def toml(self, value: Any) -> str:
-        """A value as TOML writes it; a missing one is the empty text."""
-        return '""' if value is None else self.type.to_toml(value)
-
-
-@dataclass(frozen=True)
-class Values(Mapping[str, Any]):
-    """Settings as loaded: `values["stat-port"]`. `tables` has the file's free tables (plugins' settings)."""
-
-    found: dict[str, Any]
-    sources: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.found[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.found)
-
-    def __len__(self) -> int:
-        return len(self.found)
-
-    def source(self, name: str) -> str:
-        """Where a value comes from: "flag", "environment", "file" or "default"."""
-        return self.sources.get(name, "default")
 
 
 @dataclass(frozen=True)
@@ -112,12 +60,22 @@ class FlagHelp:
     type: Type | None = None
 
 
+class Renewal(NamedTuple):
+    """What a reload came to: the values from now on, and the names of those that changed and of those that wait for a
+    restart (whose values are the old ones, so that the next reload tells of them again)."""
+
+    values: Values
+    changed: list[str]
+    waiting: list[str]
+
+
 class Declaration:
     """All settings of one program.
 
     `env_prefix` is that of its environment variables ("ISTAT_SERVER"); `file` is where its TOML file
     usually lies: told in --help, read only when `--config` names it. `tables` are the top-level tables
-    which the file may hold besides settings; their contents are the caller's to check. `actions` are flags
+    which the file may hold besides settings; their contents are the caller's to check, but for the plugins' tables
+    once `with_plugins` has named them. `actions` are flags
     without value that the program itself answers, with their help; they are not for `load`. `examples` are
     command lines, each with what it is for.
     """
@@ -137,14 +95,38 @@ class Declaration:
         self.actions, self.examples = dict(actions or {}), tuple(examples)
         self.env_prefix = env_prefix.rstrip("_") + "_"
         self.settings = {setting.name: setting for setting in settings}
+        self.plugins: tuple[PluginSettings, ...] | None = None
         if len(self.settings) != len(settings) or "config" in self.settings:
             raise ValueError(f"a setting of {program} is declared twice")
 
-    def load(self, argv: Sequence[str], environ: Mapping[str, str]) -> Values:
+    def with_plugins(self, plugins: Iterable[PluginSettings]) -> Declaration:
+        """The same with these tables `[plugins.NAME]`, read and told like all else; any other table is a problem."""
+        more = copy.copy(self)
+        more.plugins = tuple(plugins)
+        return more
+
+    def load(self, argv: Sequence[str], environ: Mapping[str, str], earlier: IstatError | None = None) -> Values:
         """The values for these arguments (without the program's name) and this environment.
 
         SettingsError lists every problem. SystemExit(0) after --help, --version, --check-config
-        and --sample-config, which print.
+        and --sample-config, which print. `earlier` is what went wrong with plugins before: told with the problems of
+        the settings, and raised when there are none.
+        """
+        values, asked, problems = self.attempt(argv, environ, strangers=earlier is not None)
+        if problems:
+            raise SettingsError([*(str(earlier).split("\n") if earlier else ()), *problems])
+        if earlier is not None:
+            raise earlier
+        if "check-config" in asked:
+            print(f"{self.program}: the settings are fine")
+            raise SystemExit(0)
+        return values
+
+    def attempt(self, argv: Sequence[str], environ: Mapping[str, str],
+                strangers: bool = False) -> tuple[Values, set[str], list[str]]:
+        """(values, questions such as "check-config", problems); what is wrong has its default. As for `load` otherwise.
+
+        `strangers`: tables of plugins that are not known are no mistake, since some could not be loaded.
         """
         flags, asked, problems = _read_flags(self, argv)
         for name in ("help", "version", "sample-config"):
@@ -155,12 +137,10 @@ class Declaration:
         path = flags.pop("config", None) or environ.get(self.variable("config"), "")
         file = _read_file(path, problems) if path else {}
         values = self._combine(flags, texts, file, path, problems)
-        if problems:
-            raise SettingsError(problems)
-        if "check-config" in asked:
-            print(f"{self.program}: the settings are fine")
-            raise SystemExit(0)
-        return values
+        if self.plugins is not None:
+            plugins = read_tables(self.plugins, values.tables.get(TABLES, {}), problems, path, strangers)
+            values = replace(values, plugins=plugins)
+        return values, asked, problems
 
     def variable(self, name: str) -> str:
         """The environment variable of a setting. Unknown ones of our prefix are no error: container
@@ -199,14 +179,32 @@ class Declaration:
                 try:
                     values[name], sources[name] = read(given[name]), source
                 except ValueError as error:
-                    problems.append(f"{where} " + ("has a wrong value" if setting.secret else str(error)))
+                    problems.append(setting.wrong(where, error))
         return Values(values, sources, tables)
 
     def suggestion(self, name: str) -> str:
         """The words " (did you mean ...?)" for a misspelt name, or nothing."""
-        known = [*self.settings, *self.tables]
-        close = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
-        return f" (did you mean {close[0]!r}?)" if close else ""
+        return suggestion(name, [*self.settings, *self.tables])
+
+    def renew(self, old: Values, new: Values) -> Renewal:
+        """What holds after a SIGHUP at which the settings were read again: of what changed, the reloadable ones."""
+        values, changed, waiting = _renewed(self.settings.values(), old, new)
+        plugins = dict(new.plugins)
+        for plugin in self.plugins or ():
+            at = f"{TABLES}.{plugin.name}."
+            found = _renewed(plugin.settings, old.plugins[plugin.name], new.plugins[plugin.name], at)
+            plugins[plugin.name] = found.values
+            changed += found.changed
+            waiting += found.waiting
+        return Renewal(replace(values, plugins=plugins), changed, waiting)
+
+    def reload_note(self) -> str:
+        """The sentence about what SIGHUP takes over."""
+        taken = [f"`{s.name}`" for s in self.settings.values() if s.reloadable]
+        kept = [f"`{s.name}`" for s in self.settings.values() if not s.reloadable]
+        if kept and len(kept) < len(taken):
+            return f"SIGHUP takes over all but {', '.join(kept)}, which want a restart."
+        return f"SIGHUP takes over {', '.join(taken) or 'none of them'}; all else wants a restart."
 
     def flags(self) -> list[FlagHelp]:
         """Every flag there is: settings, the program's own actions, and what all programs answer."""
@@ -225,13 +223,16 @@ class Declaration:
     def help(self) -> str:
         """The text of --help."""
         lines = [f"usage: {self.program} [--config FILE] [--NAME VALUE ...]", ""]
-        lines += [*textwrap.wrap(self.about, HELP_WIDTH), ""] if self.about else []
+        lines += [*textwrap.wrap(self.about, WIDTH), ""] if self.about else []
         for flag in self.flags():
-            lines.append(f"  --{flag.name} {flag.word}".rstrip())
-            lines += textwrap.wrap(flag.help, HELP_WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+            lines += _entry(f"--{flag.name} {flag.word}", flag.help)
         lines += ["", "Each setting can also be given as an environment variable, such as"]
         first = next(iter(self.settings))
         lines += [f"{self.variable(first)} for --{first}. Flags win over those, and those over the file."]
+        for plugin in self.plugins or ():
+            lines += ["", f"In the file's table [{TABLES}.{plugin.name}]:", ""]
+            for setting in plugin.settings:
+                lines += _entry(f"{setting.name} = {setting.type.word or 'true|false'}", setting.explanation)
         lines += ["", *(text for line, purpose in self.examples for text in (f"# {purpose}", line))]
         return "\n".join(lines) + "\n"
 
@@ -240,20 +241,31 @@ class Declaration:
         lines = [f"# Settings of {self.program}, usually {self.file}."]
         lines += ["# What is commented out is the default.", ""]
         for setting in self.settings.values():
-            text = f"{setting.help}" + (f" [{setting.unit}]" if setting.unit else "")
-            lines += textwrap.wrap(text, HELP_WIDTH, initial_indent="# ", subsequent_indent="# ")
-            value = setting.example or (setting.toml(setting.default) if not setting.secret else '""')
-            lines += [f"#{setting.name} = {value}", ""]
+            lines += [*comment(setting.meaning), f"#{setting.name} = {setting.sample}", ""]
+        lines += [plugin.sample() for plugin in self.plugins or ()]
         return "\n".join(lines)
 
     def table(self) -> str:
         """The settings as a Markdown table, for the docs."""
         rows = ["| setting | value | default | meaning |", "|---|---|---|---|"]
         for s in self.settings.values():
-            default = "" if s.secret or s.default in (None, "", ()) else f"`{s.type.to_toml(s.default)}`"
-            meaning = (s.help + (f" [{s.unit}]" if s.unit else "")).replace("|", "\\|")
+            default = f"`{s.shown_default}`" if s.shown_default else ""
+            meaning = s.meaning.replace("|", "\\|")
             rows.append(f"| `{s.name}` | {s.type.expects()} | {default} | {meaning} |")
         return "\n".join(rows) + "\n"
+
+
+def _renewed(settings: Iterable[Setting], old: Values, new: Values, at: str = "") -> Renewal:
+    different = [setting for setting in settings if old[setting.name] != new[setting.name]]
+    kept = [setting.name for setting in different if not setting.reloadable]
+    values = replace(new, found={**new.found, **{name: old[name] for name in kept}},
+                     sources={**new.sources, **{name: old.source(name) for name in kept}})
+    return Renewal(values, [at + s.name for s in different if s.reloadable], [at + name for name in kept])
+
+
+def _entry(head: str, text: str) -> list[str]:
+    """A line of --help, and what it means below it."""
+    return [f"  {head}".rstrip(), *textwrap.wrap(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]
 
 
 ANSWERS = ("help", "version", "check-config", "sample-config")

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from istat.plugin import Config, Emit, Metric, Option, collector
+from istat.plugin import Config, Emit, Metric, Setting, collector
 
 STATES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 NOT_BUSY = ("idle", "iowait")
@@ -32,15 +32,15 @@ def percents(before: Mapping[str, float], after: Mapping[str, float]) -> dict[st
 
 @collector(
     help="Share of CPU time per state, over all CPUs and, if asked for, per CPU.",
-    options=[Option("per-core", False, "report each CPU as well, as cpu.core0.user and so on")],
+    settings=[Setting("per-core", bool, False, "report each CPU as well, as cpu.core0.user and so on")],
     metrics=[
         Metric(
             "cpu.<state>", "%", "share of all CPUs' time since the last reading; states: " + ", ".join(STATES)
         ),
         Metric("cpu.busy", "%", "all states but idle and iowait"),
         Metric("cpu.count", "CPUs", "logical CPUs in use by the system"),
-        Metric("cpu.core<n>.<state>", "%", "the same of one CPU (option `per-core`)"),
-        Metric("cpu.core<n>.busy", "%", "the same of one CPU (option `per-core`)"),
+        Metric("cpu.core<n>.<state>", "%", "the same of one CPU (setting `per-core`)"),
+        Metric("cpu.core<n>.busy", "%", "the same of one CPU (setting `per-core`)"),
     ],
 )
 class Cpu:
@@ -52,7 +52,7 @@ class Cpu:
         self._before: dict[str, dict[str, float]] = {}
 
     def setup(self, config: Config) -> None:
-        """Take the options."""
+        """Take the settings."""
         self._per_core = config["per-core"]
 
     def collect(self, emit: Emit) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from istat.plugin import Config, Emit, Metric, Option, Rates, collector
+from istat.plugin import Config, Emit, Metric, Rates, Setting, collector
 
 # psutil's field -> our name. psutil turns the kernel's 512-byte sectors into bytes.
 IO = {
@@ -38,7 +38,7 @@ def label(path: str) -> str:
 @collector(
     name="disk",
     help="Traffic of whole block devices; partitions are part of their disk and left out.",
-    options=[Option("skip", SKIPPED_DEVICES, "regular expression: devices not to report")],
+    settings=[Setting("skip", str, SKIPPED_DEVICES, "regular expression: devices not to report")],
     metrics=[Metric(f"disk.<device>.{name}", unit, text) for name, unit, text in IO.values()],
 )
 class Disk:
@@ -51,7 +51,7 @@ class Disk:
         self._rates = Rates()
 
     def setup(self, config: Config) -> None:
-        """Take the options; re.error when the expression is none."""
+        """Take the settings; re.error when the expression is none."""
         self._skip = re.compile(config["skip"])
 
     def collect(self, emit: Emit) -> None:
@@ -79,9 +79,9 @@ class Disk:
     name="space",
     interval=60,
     help="Space and inodes of local file systems, each device once. Every minute: it changes slowly.",
-    options=[
-        Option("skip", SKIPPED_MOUNTS, "regular expression: mount points not to report"),
-        Option("extra", [], "mount points to report besides, such as network file systems"),
+    settings=[
+        Setting("skip", str, SKIPPED_MOUNTS, "regular expression: mount points not to report"),
+        Setting("extra", list[str], [], "mount points to report besides, such as network file systems"),
     ],
     metrics=[
         Metric("disk.space.<mount>.used_bytes", "bytes", "in use; `root` is /, `var_lib` is /var/lib"),
@@ -105,7 +105,7 @@ class Space:
         self._extra: list[str] = []
 
     def setup(self, config: Config) -> None:
-        """Take the options; re.error when the expression is none."""
+        """Take the settings; re.error when the expression is none."""
         self._skip = re.compile(config["skip"])
         self._extra = config["extra"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from istat import dropin
 from istat.errors import PluginError
-from istat.plugin import Config, Emit, Job, Metric, Option, collector
+from istat.plugin import Config, Emit, Job, Metric, Setting, collector
 
 from .process import Outcome, run
 
@@ -42,9 +42,14 @@ class Script:
 @collector(
     name="exec",
     help="Any script that prints `name value` lines.",
-    options=[
-        Option("folders", [], "folders of scripts, besides the agent's drop-in folders"),
-        Option("commands", [], "command lines to run besides: split like a shell does, but run without one"),
+    settings=[
+        Setting("folders", list[str], [], "folders of scripts, besides the agent's drop-in folders"),
+        Setting(
+            "commands",
+            list[str],
+            [],
+            "command lines to run besides: split like a shell does, but run without one",
+        ),
     ],
     metrics=[
         Metric("exec.<script>.seconds", "s", "how long it ran"),

@@ -30,8 +30,8 @@ def script(folder: Path, name: str, text: str, mode: int = 0o755) -> Path:
 
 def jobs(*folders: Path, commands: tuple[str, ...] = (), interval: int = 10) -> list[Job]:
     instance = Exec()
-    options = {"folders": [str(f) for f in folders], "commands": list(commands)}
-    instance.setup(Config(options, host="web1", interval=interval, plugin_dirs=()))
+    settings = {"folders": [str(f) for f in folders], "commands": list(commands)}
+    instance.setup(Config(settings, host="web1", interval=interval, plugin_dirs=()))
     return list(instance.jobs())
 
 

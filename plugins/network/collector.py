@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from istat.plugin import Config, Emit, Metric, Option, Rates, collector
+from istat.plugin import Config, Emit, Metric, Rates, Setting, collector
 
 # psutil's field -> our name.
 FIELDS = {
@@ -29,8 +29,8 @@ SKIPPED = r"^veth"  # the host's ends of containers' cables: as many as containe
 
 @collector(
     help="Traffic, errors and drops of each network interface, the loopback included.",
-    options=[
-        Option("skip", SKIPPED, "regular expression: interfaces not to report; '^(veth|lo$)' drops lo too")
+    settings=[
+        Setting("skip", str, SKIPPED, "regular expression: interfaces not to report; '^(veth|lo$)' drops lo too")
     ],
     metrics=[Metric(f"network.<interface>.{name}", unit, text) for name, unit, text in FIELDS.values()],
 )
@@ -43,7 +43,7 @@ class Network:
         self._rates = Rates()
 
     def setup(self, config: Config) -> None:
-        """Take the options; re.error when the expression is none."""
+        """Take the settings; re.error when the expression is none."""
         self._skip = re.compile(config["skip"])
 
     def collect(self, emit: Emit) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from istat.plugin import Config, Emit, Metric, Option, Rates, collector
+from istat.plugin import Config, Emit, Metric, Rates, Setting, collector
 
 MAX_SCAN = 1000  # processes; 10 ms of CPU, which is 0.1 % at an interval of 10 s
 STATES = {  # letters of proc(5) -> our names
@@ -25,7 +25,7 @@ STATES = {  # letters of proc(5) -> our names
 
 @collector(
     help="Processes by state, threads, and new processes per second.",
-    options=[Option("max-scan", MAX_SCAN, "above so many processes the states are not counted")],
+    settings=[Setting("max-scan", int, MAX_SCAN, "above so many processes the states are not counted")],
     metrics=[
         Metric("processes.total", "processes", "all that the agent can see"),
         Metric("processes.threads", "threads", "of the whole system"),
@@ -47,7 +47,7 @@ class Processes:
         self._rates = Rates()
 
     def setup(self, config: Config) -> None:
-        """Take the options."""
+        """Take the settings."""
         self._max_scan = config["max-scan"]
 
     def collect(self, emit: Emit) -> None:

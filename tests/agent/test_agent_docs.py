@@ -60,14 +60,15 @@ def test_samples_are_valid_and_complete() -> None:
         )
         options = tomllib.loads(live)["plugins"][definition.name]
         assert table["plugins"][definition.name].keys() <= options.keys()
-        assert definition.configure(options) == {o.name: o.default for o in definition.options}
+        found = definition.configure(options)
+        assert {s.name: found[s.name] for s in definition.settings} == {s.name: s.default for s in definition.settings}
 
 
 def test_every_metric_and_option_is_explained() -> None:
     for name, (_, definition) in reference.definitions().items():
         assert definition.help, name
         assert definition.metrics, name
-        for part in (*definition.metrics, *definition.options):
+        for part in (*definition.metrics, *definition.settings):
             assert part.help, f"{name}: {part.name}"
 
 
@@ -81,7 +82,7 @@ def test_examples_of_the_page_are_collectors(tmp_path: Path) -> None:
         module = ModuleType(f"example{i}")
         exec(compile(block, f"example {i}", "exec"), vars(module))  # noqa: S102 - our own documentation
         (definition,) = definitions_of("docs", module)
-        options = {"path": str(tmp_path / "totals")} if definition.options else {}
+        options = {"path": str(tmp_path / "totals")} if definition.settings else {}
         (job,) = definition.start(Config(options))
         job.collect(Emit(1000, 5.0))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from istat.clock import SystemClock
-from istat.plugin import Config, Emit, Option, collector
+from istat.plugin import Config, Emit, Setting, collector
 from istat.settings.declaration import Values
 from istat_agent import main
 from istat_agent.agent import Plan, make_plan, once, suffix
@@ -15,7 +15,7 @@ from istat_agent.options import DECLARATION
 from istat_agent.plugins import Collection, Found
 
 
-@collector(name="queue", interval=30, options=[Option("depth", 3, "how deep")])
+@collector(name="queue", interval=30, settings=[Setting("depth", int, 3, "how deep")])
 def queue(emit: Emit, config: Config) -> None:
     emit.gauge("queue.depth", config["depth"])
 
@@ -93,18 +93,19 @@ def test_all_problems_at_once_and_the_rest_runs(tmp_path: Path) -> None:
     made = plan(values(tmp_path, toml=toml))
     assert tasks(made) == {"agent": (10, 10.0)}
     assert made.problems == [
-        "[plugins.redis]: no such collector; there are agent, extra, picky, queue",
+        "plugins.redis: there is no plugin with such settings; there are agent, extra, picky, queue",
         "tags: 'a b' has a blank, a caret or a star",
         "disable: there is no collector 'cpuu'; there are agent, extra, picky, queue",
-        "collector queue does not run: plugins.queue.depht: no such option;"
-        " there are interval, timeout, depth",
+        "collector queue does not run: plugins.queue.depht: no such setting (did you mean 'depth'?);"
+        " there are interval, timeout, depth\n"
+        "plugins.queue.interval wants a whole number from 1 to 86400, not '0.5'",
     ]
 
 
 def test_wrong_intervals(tmp_path: Path) -> None:
     made = plan(values(tmp_path, "--disable", "picky", toml="[plugins.queue]\ninterval = 0.5\n"))
     assert made.problems == [
-        "collector queue does not run: plugins.queue.interval: must be whole seconds from 1 to 86400, not 0.5"
+        "collector queue does not run: plugins.queue.interval wants a whole number from 1 to 86400, not '0.5'"
     ]
 
 
@@ -142,6 +143,21 @@ def test_command_check_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "queue.py: SyntaxError" in told
     assert "enable: there is no collector 'nothing'" in told
     assert main.main(["--check-config", "--plugin-dir", ""]) == 0
+
+
+def test_command_check_config_tells_of_settings_and_collectors_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text('intervall = 5\n[plugins.cpu]\nper-core = "often"\n[plugins.cppu]\n')
+    assert main.main(["--check-config", "--config", str(file), "--plugin-dir", "", "--max-datagram", "1"]) == 78
+    assert capsys.readouterr().err.splitlines() == [
+        f"istat-agent: {file}: 'intervall' is no setting of istat-agent (did you mean 'interval'?)",
+        "istat-agent: --max-datagram wants a whole number from 200 to 65000, not '1'",
+        "istat-agent: plugins.cppu: there is no plugin with such settings (did you mean 'cpu'?); there are agent, cpu, "
+        "disk, exec, load, memory, network, processes, space",
+        'istat-agent: collector cpu does not run: plugins.cpu.per-core wants true or false, not "often"',
+    ]
 
 
 def test_command_list_collectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.errors import PluginError
-from istat.plugin import MAX_SAMPLES, Config, Emit, Job, Metric, Option, Rates, collector
+from istat.plugin import (
+    MAX_SAMPLES,
+    Choice,
+    Config,
+    Duration,
+    Emit,
+    Integer,
+    Job,
+    Metric,
+    Rates,
+    Setting,
+    collector,
+)
 
 
 def test_ten_lines_are_a_collector() -> None:
@@ -26,7 +38,7 @@ def test_ten_lines_are_a_collector() -> None:
 
 
 def test_function_gets_its_options() -> None:
-    @collector(name="redis", options=[Option("port", 6379, "TCP port"), Option("share", 0.5, "a part")])
+    @collector(name="redis", settings=[Setting("port", int, 6379, "TCP port"), Setting("share", float, 0.5, "a part")])
     def collect(emit: Emit, config: Config) -> None:
         emit.gauge("port", config["port"])
         emit.gauge("share", config["share"])
@@ -37,7 +49,7 @@ def test_function_gets_its_options() -> None:
 
 
 def test_class_is_set_up_once() -> None:
-    @collector(name="counted", options=[Option("step", 2, "how much")])
+    @collector(name="counted", settings=[Setting("step", int, 2, "how much")])
     class Counted:
         def __init__(self, start: int = 10) -> None:
             self.value = start
@@ -124,15 +136,16 @@ def test_other_mistakes_of_a_declaration() -> None:
     assert "is async" in refused(lambda: collector()(waits))
     assert "interval=0: whole seconds" in refused(lambda: collector(interval=0)(collect))
     assert "name='Bad Name'" in refused(lambda: collector(name="Bad Name")(collect))
-    assert "has 'interval' already" in refused(
-        lambda: collector(options=[Option("interval", 1, "")])(collect)
+    assert "the setting 'interval' is declared twice" in refused(
+        lambda: collector(settings=[Setting("interval", int, 1, "")])(collect)
     )
     assert "is no Metric" in refused(lambda: collector(metrics=["a"])(collect))  # type: ignore[list-item]
 
 
 def test_wrong_options_are_all_told() -> None:
     @collector(
-        name="redis", options=[Option("port", 6379, ""), Option("tls", False, ""), Option("keys", [], "")]
+        name="redis", settings=[Setting("port", int, 6379, ""), Setting("tls", bool, False, ""),
+                                Setting("keys", list[str], [], "")]
     )
     def collect(emit: Emit) -> None:
         pass
@@ -140,10 +153,10 @@ def test_wrong_options_are_all_told() -> None:
     with pytest.raises(ValueError) as caught:
         collect.configure({"port": "x", "tls": 1, "keys": [1], "prot": 1})
     assert str(caught.value).splitlines() == [
-        "plugins.redis.port: must be a whole number, not 'x'",
-        "plugins.redis.tls: must be true or false, not 1",
-        "plugins.redis.keys: must be a list of strings, not [1]",
-        "plugins.redis.prot: no such option; there are interval, timeout, port, tls, keys",
+        "plugins.redis.port wants a whole number, not 'x'",
+        "plugins.redis.tls wants true or false, not 1",
+        "plugins.redis.keys wants text on one line, not 1",
+        "plugins.redis.prot: no such setting (did you mean 'port'?); there are interval, timeout, port, tls, keys",
     ]
 
 
@@ -205,3 +218,51 @@ def test_rates_without_time_passing() -> None:
     rates = Rates()
     rates.update({"a": 1}, 5.0)
     assert rates.update({"a": 2}, 5.0) == {}
+
+
+def test_types_say_more_than_pythons_own_and_are_checked() -> None:
+    settings = [
+        Setting("port", Integer(1, 65535), 6379, "TCP port"),
+        Setting("pause", Duration(), "5m", "between two tries"),
+        Setting("by", Choice("udp", "tcp"), "udp", "how"),
+    ]
+
+    @collector(name="redis", settings=settings)
+    def collect(emit: Emit) -> None:
+        pass
+
+    assert all(setting.reloadable for setting in collect.settings), "a SIGHUP begins collectors anew"
+    found = dict(collect.configure({"pause": "250ms"}))
+    assert found == {"interval": None, "timeout": None, "port": 6379, "pause": 0.25, "by": "udp"}
+    with pytest.raises(ValueError) as caught:
+        collect.configure({"port": 0, "by": "sctp", "interval": 0, "timeout": 0})
+    assert str(caught.value).splitlines() == [
+        "plugins.redis.port wants a whole number from 1 to 65535, not '0'",
+        "plugins.redis.by wants one of udp, tcp, not 'sctp'",
+        "plugins.redis.interval wants a whole number from 1 to 86400, not '0'",
+        "plugins.redis.timeout wants a number of at least 0.001, not '0'",
+    ]
+    with pytest.raises(ValueError, match=r"plugins.redis must be a table: \[plugins.redis\]"):
+        collect.configure(5)
+
+
+def test_mistakes_in_a_declared_setting_are_told_with_the_definition() -> None:
+    def collect(emit: Emit) -> None:
+        pass
+
+    def told(*settings: Setting) -> str:
+        return refused(lambda: collector(name="redis", settings=settings)(collect))
+
+    wrong = told(Setting("port", int, 1.5, ""))
+    assert "the default of 'port' is not of its type: wants a whole number, not '1.5'" in wrong
+    assert "a setting has a name of lower-case letters" in told(Setting("Port", int, 1, ""))
+    assert "'port' is no Setting(name, type, default, help)" in told("port")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"setting 'port': a type is one such as int, str or Duration\(\), not 6379"):
+        Setting("port", 6379, "TCP port", "")
+
+
+def test_what_an_older_collector_imports_is_answered_with_how_it_is_written_now() -> None:
+    with pytest.raises(PluginError, match=r"Option is Setting now: write settings=\[Setting\(name, type, default"):
+        from istat.plugin import Option  # noqa: F401
+    with pytest.raises(ImportError, match="cannot import name 'Optoin'"):
+        from istat.plugin import Optoin  # noqa: F401

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from istat.errors import SettingsError
+from istat.errors import PluginError, SettingsError
 from istat.retention import Ladder, Rule
 from istat.settings.declaration import (
     Address,
@@ -21,12 +21,14 @@ from istat.settings.declaration import (
     Many,
     Number,
     Path,
+    PluginSettings,
     Retention,
     RetentionRules,
     Setting,
     Size,
     Text,
     Type,
+    Values,
 )
 
 DECLARATION = Declaration(
@@ -45,6 +47,12 @@ DECLARATION = Declaration(
     about="A toy.",
     tables=("plugins",),
 )
+TOY = PluginSettings("toy", [
+    Setting("port", Integer(0, 65535), 0, "Port of the toy.", reloadable=True),
+    Setting("greeting", str, "hello", "What it says.", "words"),
+    Setting("key", Text(), "", "What it keeps to itself.", secret=True),
+])
+WITH_TOY = DECLARATION.with_plugins([TOY])
 
 
 def problems(argv: list[str], environ: dict[str, str] | None = None) -> list[str]:
@@ -229,3 +237,95 @@ def test_rules_may_be_a_table_in_the_file() -> None:
 
 def test_a_host_and_port_print_as_they_are_written() -> None:
     assert [str(HostPort("::1", 80)), str(HostPort("h", 1))] == ["[::1]:80", "h:1"]
+
+
+# --- plugins' tables ----------------------------------------------------------------------------------------
+
+
+def test_plugins_have_the_settings_that_they_declare(tmp_path: FilePath) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text("[plugins.toy]\nport = 7\n")
+    values = WITH_TOY.load(["--config", str(file)], {})
+    toy = values.plugins["toy"]
+    assert dict(toy) == {"port": 7, "greeting": "hello", "key": ""}
+    assert (toy.source("port"), toy.source("greeting")) == ("file", "default")
+    assert dict(WITH_TOY.load([], {}).plugins["toy"]) == {"port": 0, "greeting": "hello", "key": ""}
+
+
+def test_problems_of_plugins_are_told_with_all_others(tmp_path: FilePath) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text('stat-port = -1\n[plugins.toy]\nprot = 7\nport = "x"\nkey = 5\n[plugins.toi]\na = 1\n')
+    with pytest.raises(SettingsError) as caught:
+        WITH_TOY.load(["--config", str(file), "--check-config"], {})
+    assert caught.value.problems == [
+        f"{file}: stat-port wants a whole number from 0 to 65535, not '-1'",
+        f"{file}: plugins.toi: there is no plugin with such settings (did you mean 'toy'?); there are toy",
+        f"{file}: plugins.toy.prot: no such setting (did you mean 'port'?); there are port, greeting, key",
+        f"{file}: plugins.toy.port wants a whole number from 0 to 65535, not 'x'",
+        f"{file}: plugins.toy.key has a wrong value",
+    ]
+    file.write_text("plugins.toy = 5\n")
+    with pytest.raises(SettingsError, match=r"plugins.toy must be a table: \[plugins.toy\]"):
+        WITH_TOY.load(["--config", str(file)], {})
+
+
+def test_what_went_wrong_with_plugins_is_told_first_and_their_tables_are_no_mistake(tmp_path: FilePath) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text("[plugins.other]\na = 1\n")
+    broken = PluginError("the plugin other cannot be loaded: it is broken")
+    with pytest.raises(PluginError, match="other cannot be loaded"):
+        WITH_TOY.load(["--config", str(file), "--check-config"], {}, broken)
+    with pytest.raises(SettingsError) as caught:
+        WITH_TOY.load(["--config", str(file), "--buffer", "x"], {}, broken)
+    assert caught.value.problems[0] == str(broken)
+    assert len(caught.value.problems) == 2
+    with pytest.raises(SystemExit):
+        WITH_TOY.load(["--help"], {}, broken)
+
+
+def test_help_and_sample_tell_of_plugins(tmp_path: FilePath) -> None:
+    assert ("In the file's table [plugins.toy]:\n\n  port = N\n      Port of the toy.\n"
+            "  greeting = TEXT\n      What it says. [words] (default hello)\n") in WITH_TOY.help()
+    sample = WITH_TOY.sample()
+    assert sample.startswith(DECLARATION.sample())
+    assert tomllib.loads(sample.replace("\n#port", "\nport").replace("\n#greeting", "\ngreeting")) == {
+        "plugins": {"toy": {"port": 0, "greeting": "hello"}}
+    }
+    assert "plugins.toy" not in DECLARATION.sample()
+
+
+def test_a_reload_takes_over_what_may_and_names_the_rest() -> None:
+    def values(stat_port: int, verbose: bool, port: int, greeting: str) -> Values:
+        return Values({**WITH_TOY.load([], {}), "stat-port": stat_port, "verbose": verbose},
+                      plugins={"toy": Values({"port": port, "greeting": greeting, "key": ""})})
+
+    declaration = Declaration("t", "T", "t", [
+        Setting("stat-port", int, 1, ""), Setting("verbose", bool, False, "", reloadable=True)
+    ]).with_plugins([TOY])
+    old = values(1, False, 5, "hello")
+    renewal = declaration.renew(old, values(2, True, 6, "bye"))
+    assert renewal.changed == ["verbose", "plugins.toy.port"]
+    assert renewal.waiting == ["stat-port", "plugins.toy.greeting"]
+    assert (renewal.values["stat-port"], renewal.values["verbose"]) == (1, True)
+    assert dict(renewal.values.plugins["toy"]) == {"port": 6, "greeting": "hello", "key": ""}
+    again = declaration.renew(renewal.values, values(2, True, 6, "bye"))
+    assert (again.changed, again.waiting) == ([], ["stat-port", "plugins.toy.greeting"])
+    assert declaration.reload_note() == "SIGHUP takes over `verbose`; all else wants a restart."
+
+
+@pytest.mark.parametrize(("name", "settings", "words"), [
+    ("Toy", [], "a plugin's table has a name of lower-case letters"),
+    ("toy", [Setting("a", int, 0, ""), Setting("a", str, "", "")], "'a' is declared twice"),
+    ("toy", [Setting("a", Integer(1), 0, "")], "the default of 'a' is not of its type: wants a whole number of"),
+    ("toy", [5], "5 is no Setting"),
+])
+def test_a_plugins_declaration_that_cannot_be(name: str, settings: list[Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        PluginSettings(name, settings)
+
+
+def test_pythons_own_types_stand_for_the_plainest() -> None:
+    plain = [Setting("a", kind, default, "").type for kind, default in
+             ((bool, False), (int, 1), (float, 1.5), (str, "x"), (list[str], ["x"]))]
+    assert plain == [Flag(), Integer(), Number(), Text(), Many(Text())]
+    assert Setting("a", list[str], ["x", "y"], "").default == ("x", "y")

@@ -14,8 +14,9 @@ from istat.retention import Ladder
 from istat.settings.declaration import Values
 from istat_server.faults import Faults
 from istat_server.front import Front
-from istat_server.hookspecs import ServerContext, hookimpl, plugin_manager
+from istat_server.hookspecs import ServerContext, hookimpl
 from istat_server.options import DECLARATION
+from istat_server.plugins import find_plugins
 from istat_server.server import Server
 from istat_server.sockets import StatSockets
 from istat_server.store.statstore import Options, StatStore
@@ -128,10 +129,11 @@ class Whole:
         self.clock = clock
         self.front = Front()
         self.faults = Faults()
-        self.settings = DECLARATION.load(["--store", str(folder), *words], {})
-        self.server = Server(self.settings, clock,
-                             plugin_manager([self.plugin] if plugins is None else plugins, installed=False),
-                             sockets or StatSockets(0), self.front, self.faults)
+        found = find_plugins([self.plugin] if plugins is None else plugins, installed=False)
+        self.declaration = DECLARATION.with_plugins(found.settings)
+        self.settings = self.declaration.load(["--store", str(folder), *words], {}, found.problem)
+        self.server = Server(self.settings, clock, found.manager, sockets or StatSockets(0), self.front, self.faults,
+                             found.metrics)
 
     @property
     def store(self) -> KeptStore:

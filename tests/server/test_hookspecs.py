@@ -9,15 +9,16 @@ import pytest
 
 from istat.errors import PluginError
 from istat_server import builtin, hookspecs
-from istat_server.hookspecs import HOOKS, hookimpl, plugin_manager
+from istat_server.hookspecs import HOOKS, hookimpl
+from istat_server.plugins import plugin_manager
 
-OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_in_the_docs_with_its_arguments(hook: str) -> None:
     arguments = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
-    assert f"`{hook}({arguments})`" in OPERATING
+    assert f"| `{hook}({arguments})` |" in (DOCS / "operating.md").read_text()
     assert inspect.getdoc(getattr(hookspecs, hook))
 
 
@@ -37,10 +38,11 @@ def test_a_plugins_service_joins_the_built_in_ones() -> None:
     class Mine:
         @hookimpl
         def istat_inputs(self, server: SimpleNamespace) -> list[str]:
-            return [f"mine on {server.tables['mine']['port']}"]
+            return [f"mine on {server.settings.plugins['mine']['port']}"]
 
     manager = plugin_manager([Mine()], installed=False)
-    assert manager.hook.istat_inputs(server=SimpleNamespace(tables={"mine": {"port": 7}})) == [["mine on 7"]]
+    settings = SimpleNamespace(plugins={"mine": {"port": 7}})
+    assert manager.hook.istat_inputs(server=SimpleNamespace(settings=settings)) == [["mine on 7"]]
 
 
 def test_a_misspelt_hook_or_argument_is_told() -> None:

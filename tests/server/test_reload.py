@@ -43,7 +43,7 @@ def test_what_wants_a_restart_is_named_until_there_was_one(tmp_path: Path, told:
     file.write_text("stat-port = 2222\nmax-connections = 6\n")
     for _ in range(2):
         caplog.clear()
-        main.reload(server, arguments)
+        main.reload(server, DECLARATION, arguments)
         assert "these settings change with a restart only: stat-port" in caplog.text
         assert (server.settings["stat-port"], server.settings["max-connections"]) == (1111, 6)
     assert told == ["RELOADING=1", "READY=1"] * 2
@@ -55,5 +55,5 @@ def test_a_reload_that_a_plugin_breaks_ends_all_the_same(tmp_path: Path, told: l
     arguments = ["--config", str(file)]
     server: Any = Stub(DECLARATION.load([], {}))
     with pytest.raises(RuntimeError):
-        main.reload(server, arguments)
+        main.reload(server, DECLARATION, arguments)
     assert told == ["RELOADING=1", "READY=1"]

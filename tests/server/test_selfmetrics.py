@@ -1,16 +1,22 @@
 """Self-metrics: declared once, documented, told as sample lines and to Prometheus."""
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from gevent.event import Event
 
-from istat_server.selfmetrics import METRICS, Kind, Metric, SelfMetrics, document
+from istat.metrics import Metric
+from istat_server import selfmetrics
+from istat_server.selfmetrics import METRICS, SelfMetrics, document
 
 DOCS = Path(__file__).parents[2] / "docs"
-FEW = (Metric("jobs", Kind.EVENT, "jobs", "jobs done"),
-       Metric("refused.<kind>", Kind.EVENT, "lines", "refused"),
-       Metric("app.rss", Kind.GAUGE, "bytes", "memory"))
+FEW = (Metric("jobs", "jobs", "jobs done", event=True),
+       Metric("refused.<kind>", "lines", "refused", event=True),
+       Metric("app.rss", "bytes", "memory"))
 
 
 def test_the_page_of_the_docs_is_what_the_table_says() -> None:
@@ -26,7 +32,7 @@ def test_lines_carry_gauges_and_increases() -> None:
     metrics = SelfMetrics(FEW)
     metrics.add("jobs", 3)
     metrics.add("refused.bad_number")
-    metrics.source(lambda: {"app.rss": 4096.0})
+    metrics.source("toy", lambda: {"app.rss": 4096.0})
     assert metrics.lines(1000) == (b"*istatd.jobs 1000 3\nistatd.app.rss 1000 4096.0\n"
                                    b"*istatd.refused.bad_number 1000 1\n")
     metrics.add("jobs")
@@ -60,6 +66,82 @@ def test_an_undeclared_metric_is_an_error() -> None:
     metrics = SelfMetrics(FEW)
     with pytest.raises(KeyError):
         metrics.add("job.typo")
-    metrics.source(lambda: {"app.rrs": 1})
     with pytest.raises(KeyError):
-        metrics.values()
+        metrics.set("refused.two words", 1)
+    with pytest.raises(KeyError):
+        metrics.set("nodots", 1)
+
+
+@pytest.mark.parametrize("value", ["3", None, True, math.nan, math.inf, 10 ** 400])
+def test_what_is_no_finite_number_is_refused(value: Any) -> None:
+    metrics = SelfMetrics(FEW)
+    with pytest.raises(ValueError, match="it wants a (finite )?number"):
+        metrics.set("app.rss", value)
+    with pytest.raises(ValueError, match="it wants a (finite )?number"):
+        metrics.add("jobs", value)
+    assert metrics.lines(1000) == SelfMetrics(FEW).lines(1000)
+
+
+# --- sources of others --------------------------------------------------------------------------------------
+
+TOY = (*FEW, Metric("metrics.failed.<kind>", "values", "failed", event=True),
+       Metric("plugins.toy.lines", "lines", "lines taken", event=True), Metric("plugins.toy.depth", "", "how deep"),
+       Metric("plugins.toy.bad.<kind>", "lines", "refused", event=True), Metric("plugins.other.depth", "", "how deep"))
+
+
+def failing(error: BaseException) -> Callable[[], dict[str, float]]:
+    def read() -> dict[str, float]:
+        raise error
+    return read
+
+
+@pytest.mark.parametrize(("read", "words", "count"), [
+    (failing(RuntimeError("it broke")), "RuntimeError: it broke (line ", 1),
+    (failing(SystemExit(1)), "SystemExit: 1", 1),
+    (lambda: None, "TypeError: 'NoneType' object is not iterable", 1),
+    (lambda: {"plugins.toy.depth": "deep"}, "plugins.toy.depth: it wants a number, not str", 1),
+    (lambda: {"plugins.toy.depth": math.nan, "plugins.toy.lines": True}, "it wants a finite number", 2),
+    (lambda: {"plugins.toy.dept": 1}, "'plugins.toy.dept' is not declared; istat_metrics() gives", 1),
+    (lambda: {"plugins.toy.bad.a\nb 1": 1, b"x": 2}, "is not declared", 2),
+    (lambda: {"plugins.other.depth": 1}, "'plugins.other.depth' is not declared", 1),
+    (lambda: {f"plugins.toy.bad.{i}": 1 for i in range(1010)}, "more than 1000 values", 10),
+    (lambda: Event().wait(), "they were not there after 0.01 s", 1),
+])
+def test_a_source_that_fails_is_counted_and_named_and_harms_no_other(
+        read: Any, words: str, count: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfmetrics, "LONGEST_READING", 0.01)
+    metrics = SelfMetrics(TOY)
+    metrics.source("toy", read)
+    metrics.source("other", lambda: {"plugins.other.depth": 7})
+    for times in (1, 2):
+        values = metrics.values()
+        assert values["metrics.failed.toy"] == times * count
+        assert values["plugins.other.depth"] == 7
+        assert "metrics.failed.other" not in values
+    assert len(caplog.records) == 1, "it is told once"
+    assert "metrics of toy: " in caplog.text and words in caplog.text
+    assert "counted in istatd.metrics.failed.toy" in caplog.text
+    assert b"*istatd.metrics.failed.toy 1000 " in metrics.lines(1000)
+    assert 'istatd_metrics_failed_total{kind="toy"}' in metrics.prometheus()
+
+
+def test_different_faults_of_a_source_are_each_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = SelfMetrics(TOY)
+    metrics.source("toy", lambda: {"plugins.toy.depth": "x", "plugins.toy.dept": 1, "plugins.toy.lines": 3})
+    for _ in range(3):
+        assert metrics.values()["plugins.toy.lines"] == 3, "what is right is told"
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+
+
+def test_what_a_source_fails_to_give_is_absent_and_not_zero() -> None:
+    answers: list[dict[str, float]] = [{"plugins.toy.lines": 5, "plugins.toy.depth": 2.5}, {}, {"plugins.toy.lines": 8}]
+    metrics = SelfMetrics(TOY)
+    metrics.source("toy", lambda: answers.pop(0))
+    assert b"*istatd.plugins.toy.lines 10 5\nistatd.plugins.toy.depth 10 2.5\n" in metrics.lines(10)
+    assert b"plugins.toy" not in metrics.lines(20)
+    assert b"*istatd.plugins.toy.lines 30 3\n" in metrics.lines(30)
+
+
+def test_a_source_belongs_to_somebody() -> None:
+    with pytest.raises(ValueError, match="metrics belong to somebody with a name of letters"):
+        SelfMetrics(TOY).source("two words", dict)

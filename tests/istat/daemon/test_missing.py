@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from istat_agent.missing import cure
+from istat.daemon.missing import cure
 
 
 def test_debians_package_and_pip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,22 @@
-"""What to install when a collector's module misses another. Knows Debian's way of naming packages, and pip."""
+"""What to tell of a plugin that raised: the error and its place, and what to install when a module is missing.
+
+Knows Debian's way of naming packages, and pip.
+"""
 
 from __future__ import annotations
 
 import sys
+import traceback
+
+
+def told(error: BaseException) -> str:
+    """What a plugin's own code raised, in a line, with the place in its file and the cure."""
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} (line {error.lineno} of {error.filename})"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}{place}{cure(error)}"
 
 
 def cure(error: BaseException) -> str:

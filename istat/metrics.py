@@ -1,0 +1,41 @@
+"""What a metric is: its name, unit and meaning, declared once by a collector or the part of the server that reports it.
+
+Documentation and checks follow from the declaration. It knows no values, and nobody who has any.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+VARYING = re.compile(r"(<[^>]*>)")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric; a part `<word>` of its name varies, and the name then stands for several.
+
+    An `event` is something that happens: a collector reports how often since its last reading, the server a
+    total since its start, and the counter is a rate per second. Anything else is a gauge: the value now.
+    """
+
+    name: str
+    unit: str
+    help: str
+    event: bool = False
+
+    @property
+    def kind(self) -> str:
+        """ "event" or "gauge"."""
+        return "event" if self.event else "gauge"
+
+    @property
+    def family(self) -> str | None:
+        """What comes before a varying part at the end, with the dot; None for a metric without one."""
+        parts = VARYING.split(self.name)
+        return parts[0] if len(parts) == 3 and not parts[2] and parts[0].endswith(".") else None
+
+    def matches(self, name: str) -> bool:
+        """Whether a reported name is one of these."""
+        pattern = "".join(".+" if part.startswith("<") else re.escape(part) for part in VARYING.split(self.name))
+        return re.fullmatch(pattern, name) is not None
