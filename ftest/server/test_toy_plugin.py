@@ -1,0 +1,91 @@
+"""The toy plugin of docs/extending.md, installed beside a real server and a real agent: every door at work."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from ftest.harness.serverprocess import ROOT, ServerProcess
+
+pytestmark = pytest.mark.seconds(8)
+TOY = ROOT / "tests" / "toyplugin"
+BROKEN = "from istat_server.hookspecs import hookimpl\n@hookimpl\ndef istat_input(server): ...\n"
+
+
+def install(folder: Path, package: Path, project: dict[str, object]) -> dict[str, str]:
+    """As pip would: the distribution's entry points on the path of modules. The environment for a process."""
+    info = folder / f"{project['name']}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = project["entry-points"]
+    assert isinstance(groups, dict)
+    (info / "entry_points.txt").write_text("".join(
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
+        for group, entries in groups.items()))
+    return {"PYTHONPATH": os.pathsep.join((str(ROOT), str(folder), str(package)))}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return install(tmp_path / "installed", TOY, tomllib.loads((TOY / "pyproject.toml").read_text())["project"])
+
+
+@pytest.fixture
+def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[ServerProcess]:
+    settings = tmp_path / "server.toml"
+    settings.write_text('[plugins.toy]\nport = 0\n')
+    with ServerProcess(tmp_path, config=settings, environment=environment) as server:
+        yield server
+
+
+def metrics(server: ServerProcess) -> str:
+    answer = requests.get(server.url + "/metrics", timeout=10)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def test_settings_metrics_and_a_reload(server: ServerProcess, tmp_path: Path) -> None:
+    assert "# TYPE istatd_plugins_toy_lines_total counter\nistatd_plugins_toy_lines_total 0\n" in metrics(server)
+    (tmp_path / "server.toml").write_text('[plugins.toy]\nport = 7\nprefix = "my."\n')
+    server.signal(signal.SIGHUP)
+    server.wait_until(lambda: "reloaded; changed: plugins.toy.prefix" in server.log(), "the settings are read again")
+    assert "these settings change with a restart only: plugins.toy.port" in server.log()
+
+
+def test_its_collector_reports_from_an_agent(server: ServerProcess, environment: dict[str, str],
+                                              tmp_path: Path) -> None:
+    waiting = tmp_path / "waiting"
+    waiting.mkdir()
+    (waiting / "letter").touch()
+    settings = tmp_path / "agent.toml"
+    settings.write_text(f'enable = ["toy"]\nplugin-dir = []\nhost = "web1"\n[plugins.toy]\nfolder = "{waiting}"\n')
+    command = [sys.executable, "-m", "istat_agent.main", "--config", str(settings), "--interval", "1",
+               "--server", f"127.0.0.1:{server.stat_port}"]
+    listed = subprocess.run([*command, "--list-collectors"], env={**os.environ, **environment}, cwd=tmp_path,
+                            capture_output=True, text=True, check=True).stdout
+    assert "entry point toy (istat_toy.collector)" in listed
+    agent = subprocess.Popen(command, env={**os.environ, **environment}, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        server.wait_until(lambda: server.get("/api/v1/names", match="toy.waiting.host.web1")["names"],
+                          "the collector's counter is there")
+    finally:
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(20) == 0
+
+
+def test_a_plugin_that_does_not_fit_is_one_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    entry_points = {"istat_server": {"broken": "broken"}}
+    install(tmp_path / "installed", tmp_path, {"name": "broken", "version": "1", "entry-points": entry_points})
+    path = os.pathsep.join((environment["PYTHONPATH"], str(tmp_path)))
+    code, said = ServerProcess(tmp_path, environment={"PYTHONPATH": path}).start_expecting_failure()
+    assert code == 86
+    assert said.startswith("istat-server: the plugin broken (broken) does not fit: unknown hook 'istat_input'")
+    assert len(said.splitlines()) == 1

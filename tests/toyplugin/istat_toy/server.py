@@ -1,0 +1,51 @@
+"""The toy's part in the server: it takes lines `name=value` on a port of its own."""
+
+from __future__ import annotations
+
+from istat.metrics import Metric
+from istat.settings.setting import PluginSettings, Setting, Values
+from istat.settings.types import Integer
+from istat_server.hookspecs import ServerContext, Service, hookimpl
+
+
+class Toy:
+    """The plugin, and a service of the server."""
+
+    name = "toy"
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.prefix = ""
+
+    @hookimpl
+    def istat_settings(self) -> PluginSettings:
+        """The table [plugins.toy]."""
+        return PluginSettings("toy", [
+            Setting("port", Integer(0, 65535), 0, "Port for lines `name=value`; 0 takes a free one."),
+            Setting("prefix", str, "toy.", "What goes before their names.", reloadable=True),
+        ])
+
+    @hookimpl
+    def istat_metrics(self) -> list[Metric]:
+        """What is told of the toy."""
+        return [Metric("plugins.toy.lines", "lines", "lines `name=value` taken", event=True)]
+
+    @hookimpl
+    def istat_outputs(self, server: ServerContext) -> list[Service]:
+        """The toy itself, so that it hears of its settings."""
+        self.reload(server.settings)
+        server.metrics.source("toy", lambda: {"plugins.toy.lines": self.lines})
+        return [self]
+
+    def start(self) -> None:
+        """See Service.start."""
+
+    def stop(self) -> None:
+        """See Service.stop."""
+
+    def reload(self, settings: Values) -> None:
+        """Take over what SIGHUP may change."""
+        self.prefix = settings.plugins["toy"]["prefix"]
+
+
+toy = Toy()
