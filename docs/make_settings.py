@@ -18,7 +18,8 @@ HEAD = """# Settings
 Each can be given as a flag (`--stat-port 8111`), as an environment variable (`ISTAT_SERVER_STAT_PORT`), or
 in the TOML file that `--config` names; the first of these that has it wins. `--check-config` reports all
 problems at once, `--sample-config` prints a commented file. The tables `[plugins.NAME]` of the file are the settings of
-[collectors](collectors.md) and of [the server's plugins](extending.md#settings). This page is made by `docs/make_settings.py`.
+[collectors](collectors.md) and of [the server's plugins](extending.md#settings). This page is made by
+`docs/make_settings.py`.
 """
 
 
