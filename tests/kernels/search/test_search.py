@@ -95,11 +95,16 @@ def test_what_is_found_is_what_a_plain_look_finds(native, steps, text, words, af
         ranked = sorted((len(n), n, id) for id, n in names.items() if all(word in n for word in words))
         assert search.find_words(*where, words, limit) == [id for _, _, id in ranked][:limit]
         assert search.find_words(*where, words) == [id for _, _, id in ranked]
+        for last in (text, *names.values()):
+            behind = [id for size, name, id in ranked if (size, name) > (len(last), last)]
+            assert search.find_words(*where, words, limit, last) == behind[:limit]
         for prefix in (b"", text, text.rpartition(b".")[0], b"host", b"a"):
             below = plain_names.children(names, prefix)
             assert search.children(*where, prefix, 100) == below
-            some = search.children(*where, prefix, limit)
-            assert len(some) == min(limit, len(below)) and set(some) <= set(below)
+            assert search.children(*where, prefix, limit) == below[:limit]
+            for label in (b"", text, b"a", *(label for label, _id, _deeper in below[:3])):
+                behind = [one for one in below if one[0] > label]
+                assert search.children(*where, prefix, limit, label) == behind[:limit]
 
 
 def test_many_names_over_many_segments(kernels):
@@ -179,3 +184,22 @@ def test_a_label_says_that_names_go_on_also_where_it_is_the_last_of_few(kernels)
     every = [(b"a", 0, True), (b"a-b", 1, False), (b"b", 3, False), (b"c", 5, True)]
     for limit in range(1, 5):
         assert kernels.search.children(table, [segment], (7, 7), [], b"", limit) == every[:limit]
+
+
+def test_labels_in_pages_leave_none_out_however_names_and_labels_are_in_order(kernels):
+    """`a-b` is before `a.c` in the order of names, and behind `a` in that of labels."""
+    table = kernels.names.NameTable()
+    names = sorted({b"h.w" + b"-".join(parts) + end for parts in ([b""], [b"", b"1"], [b"", b"1", b"2"], [b"2", b"!"])
+                    for end in (b"", b".x", b"-y", b"-y.z", b"+.q")})
+    for name in names:
+        table.add(name)
+    half = kernels.search.build(table, 0, len(names) // 2)
+    whole = plain_names.children(plain_names.listed(table), b"h")
+    for where in ((table, [half], (half.stop, len(names)), []),
+                  (table, [half, kernels.search.build(table, half.stop, len(names))], (len(names), len(names)), [])):
+        for size in (1, 2, 3, 100):
+            pages, behind = [], None
+            while page := kernels.search.children(*where, b"h", size, behind):
+                pages += page
+                behind = page[-1][0]
+            assert pages == whole

@@ -23,25 +23,40 @@ cdef class Labels:
     cdef uint8_t *deeper
     cdef uint32_t room
     cdef uint32_t limit
+    cdef const char *behind     # labels up to this one are not wanted; NULL: all are
+    cdef Py_ssize_t behind_size
 
-    def __cinit__(self, NameTable table, bytes stem, uint32_t limit):
+    def __cinit__(self, NameTable table, bytes stem, uint32_t limit, bytes behind):
+        """`stem` and `behind` must outlive it."""
         self.table = table
         self.stem = stem
         self.stem_size = len(stem)
         self.limit = limit
+        if behind is not None:
+            self.behind = behind
+            self.behind_size = len(behind)
         self.labels = NameTable(table.key)
 
     def __dealloc__(self):
         free(self.ids)
         free(self.deeper)
 
-    cdef int note(self, const char *label, Py_ssize_t size, int64_t id, uint32_t most) noexcept nogil:
-        """A label and its id, or -1: names go on behind it. No new ones above `most`. 0, or -1: no memory."""
-        cdef int64_t at = self.labels.find_text(label, size)
+    cdef inline bint is_wanted(self, const char *label, Py_ssize_t size) noexcept nogil:
+        """Whether it is behind the label that is given."""
+        cdef int order
+        if self.behind == NULL:
+            return True
+        order = memcmp(label, self.behind, <size_t> min(size, self.behind_size))
+        return order > 0 or (order == 0 and size > self.behind_size)
+
+    cdef int note(self, const char *label, Py_ssize_t size, int64_t id) noexcept nogil:
+        """A label and its id, or -1: names go on behind it. 0, or -1: no memory."""
+        cdef int64_t at
         cdef void *grown
+        if not self.is_wanted(label, size):
+            return 0
+        at = self.labels.find_text(label, size)
         if at < 0:
-            if self.labels.n >= most:
-                return 0
             if self.labels.n == self.room:
                 grown = realloc(self.ids, (self.room * 2 + 64) * sizeof(int64_t))
                 if grown == NULL:
@@ -63,7 +78,7 @@ cdef class Labels:
             self.deeper[at] = 1
         return 0
 
-    cdef int look_at(self, uint64_t id, uint64_t passed, uint32_t most) noexcept nogil:
+    cdef int look_at(self, uint64_t id, uint64_t passed) noexcept nogil:
         cdef uint64_t ref = ref_at(self.table.pages, id)
         cdef const char *name
         cdef const char *dot
@@ -75,11 +90,11 @@ cdef class Labels:
         name += self.stem_size
         dot = <const char *> memchr(name, 46, <size_t> (ref_size(ref) - self.stem_size))
         if dot == NULL:
-            return self.note(name, ref_size(ref) - self.stem_size, <int64_t> id, most)
-        return self.note(name, dot - name, -1, most)
+            return self.note(name, ref_size(ref) - self.stem_size, <int64_t> id)
+        return self.note(name, dot - name, -1)
 
     cdef int look_in(self, Segment segment) noexcept nogil:
-        """From label to label: behind the first name below one, the others are jumped over."""
+        """From label to label: behind the first name below one, the others are jumped over. Until there are enough."""
         cdef char key[65536]
         cdef Py_ssize_t low
         cdef Py_ssize_t high
@@ -90,12 +105,16 @@ cdef class Labels:
         cdef const char *dot
         cdef uint32_t most = self.labels.n + self.limit
         segment.range_of(self.table, self.stem, self.stem_size, &low, &high)
+        if self.behind != NULL:
+            memcpy(key, self.stem, self.stem_size)
+            memcpy(key + self.stem_size, self.behind, self.behind_size)
+            low = segment.lower(self.table, key, self.stem_size + self.behind_size, low, high)
         while low < high and self.labels.n < most:
             ref = ref_at(self.table.pages, segment.ids[low])
             if ref & (UNLISTED | MOVED):
                 low += 1
                 continue
-            if self.look_at(segment.ids[low], UNLISTED | MOVED, most) < 0:
+            if self.look_at(segment.ids[low], UNLISTED | MOVED) < 0:
                 return -1
             name = ref_text(self.table.arena.chunks, ref)
             dot = <const char *> memchr(name + self.stem_size, 46, <size_t> (ref_size(ref) - self.stem_size))
@@ -107,46 +126,69 @@ cdef class Labels:
             key[size] = BEHIND_DOT
             guess = segment.behind(self.table, key, size + 1, low, high, guess) - low
             low += guess
-        if low < high:
-            self.look_behind(segment)
+        return self.look_behind(segment) if low < high else 0
+
+    cdef int look_behind(self, Segment segment) noexcept nogil:
+        """What can lie where it was not looked any more: names behind the counters among the labels, and labels that
+        a label found begins with, since `a-b` is before `a.c` in the order of names and behind `a` in that of labels.
+        0, or -1: no memory."""
+        cdef char key[65536]
+        cdef Py_ssize_t size
+        cdef Py_ssize_t k
+        cdef Py_ssize_t same                    # so many bytes are those of the label before, and looked for with it
+        cdef uint64_t ref
+        cdef const char *label
+        cdef const char *before = NULL
+        cdef Py_ssize_t before_size = 0
+        cdef uint32_t found = self.labels.n
+        cdef uint32_t i
+        memcpy(key, self.stem, self.stem_size)
+        for i in range(found):
+            ref = ref_at(self.labels.pages, i)
+            label = ref_text(self.labels.arena.chunks, ref)
+            size = self.stem_size + ref_size(ref)
+            if size >= 65535:
+                continue
+            same = 0
+            while same < before_size and same < <Py_ssize_t> ref_size(ref) and label[same] == before[same]:
+                same += 1
+            before = label
+            before_size = ref_size(ref)
+            for k in range(same, before_size):
+                if label[k] >= DOT:
+                    continue
+                memcpy(key + self.stem_size, label, k)
+                if self.goes_on(segment, key, self.stem_size + k) and self.note(label, k, -1) < 0:
+                    return -1
+            if self.ids[i] >= 0 and not self.deeper[i]:
+                memcpy(key + self.stem_size, label, before_size)
+                self.deeper[i] = self.goes_on(segment, key, size)
         return 0
 
-    cdef void look_behind(self, Segment segment) noexcept nogil:
-        """Whether names go on behind the counters among the labels: those can lie where it was not looked any more."""
-        cdef char key[65536]
+    cdef bint goes_on(self, Segment segment, char *key, Py_ssize_t size) noexcept nogil:
+        """Whether there are names of a segment below a name; the byte behind this is overwritten."""
         cdef Py_ssize_t low
         cdef Py_ssize_t high
-        cdef Py_ssize_t size
-        cdef uint64_t ref
-        cdef uint32_t i
-        for i in range(self.labels.n):
-            ref = ref_at(self.labels.pages, i)
-            size = self.stem_size + ref_size(ref)
-            if self.ids[i] < 0 or self.deeper[i] or size >= 65535:
-                continue
-            memcpy(key, self.stem, self.stem_size)
-            memcpy(key + self.stem_size, ref_text(self.labels.arena.chunks, ref), ref_size(ref))
-            key[size] = DOT
-            segment.range_of(self.table, key, size + 1, &low, &high)
-            while low < high and ref_at(self.table.pages, segment.ids[low]) & (UNLISTED | MOVED):
-                low += 1
-            self.deeper[i] = low < high
+        key[size] = DOT
+        segment.range_of(self.table, key, size + 1, &low, &high)
+        while low < high and ref_at(self.table.pages, segment.ids[low]) & (UNLISTED | MOVED):
+            low += 1
+        return low < high
 
     cdef int look_through(self, uint64_t first, uint64_t stop) noexcept nogil:
-        cdef uint32_t most = self.labels.n + self.limit
         cdef uint64_t id
         for id in range(first, stop):
-            if self.look_at(id, UNLISTED | MOVED, most) < 0:
+            if self.look_at(id, UNLISTED | MOVED) < 0:
                 return -1
         return 0
 
 
 def children(NameTable table not None, list segments not None, tail, list moved not None, bytes prefix not None,
-             Py_ssize_t limit):
-    """[(label, id of the name that ends there or -1, whether longer names follow)] below a dotted prefix, by label; at
-    most `limit`, and then not always the first. The empty prefix gives the first labels of all names."""
+             Py_ssize_t limit, bytes behind=None):
+    """[(label, id of the name that ends there or -1, whether longer names follow)] below a dotted prefix, by label: the
+    first `limit` of those behind a label. The empty prefix gives the first labels of all names."""
     cdef bytes stem = prefix + b"." if prefix else b""
-    cdef Labels found = Labels(table, stem, <uint32_t> min(max(limit, 0), 0x3FFFFFFF))
+    cdef Labels found = Labels(table, stem, <uint32_t> min(max(limit, 0), 0x3FFFFFFF), behind)
     cdef Segment segment
     cdef uint64_t first
     cdef uint64_t stop
@@ -155,7 +197,7 @@ def children(NameTable table not None, list segments not None, tail, list moved 
     cdef uint32_t i
     first, stop = tail
     stop = min(stop, <uint64_t> table.n)
-    if len(stem) > 65535:
+    if len(stem) + len(behind or b"") > 65535 or limit <= 0:
         return []
     for segment in segments:
         if segment.stop > table.n:
@@ -166,7 +208,7 @@ def children(NameTable table not None, list segments not None, tail, list moved 
         result = result or found.look_through(first, stop)
     for id in moved:
         one = id
-        result = result or found.look_at(one, UNLISTED, 0xFFFFFFFF)
+        result = result or found.look_at(one, UNLISTED)
     if result < 0:
         raise MemoryError()
     rows = [(found.labels.name(i), found.ids[i], found.deeper[i] == 1) for i in range(found.labels.n)]

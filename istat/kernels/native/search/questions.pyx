@@ -129,9 +129,16 @@ cdef class Question:
     cdef Least least
     cdef bint in_order
     cdef Py_ssize_t bound       # by name: longer names, and those as long, need no look any more in this segment
+    cdef const char *behind     # by name: those before it and itself are not wanted
+    cdef Py_ssize_t behind_size
 
-    def __cinit__(self, NameTable table, Pattern pattern, words, int64_t after, Least least):
+    def __cinit__(self, NameTable table, Pattern pattern, words, int64_t after, Least least, bytes behind=None):
+        """`behind` must outlive the question."""
         cdef Py_ssize_t i
+        self.behind_size = -1
+        if behind is not None:
+            self.behind = behind
+            self.behind_size = len(behind)
         self.table = table
         self.pattern = pattern
         self.words = list(words)
@@ -168,6 +175,10 @@ cdef class Question:
         return self.least.by_name and self.least.full() and (
             ref_size(ref) >= self.bound or ref_size(ref) > ref_size(ref_at(self.table.pages, self.least.ids[0])))
 
+    cdef inline bint is_before(self, const char *name, Py_ssize_t size) noexcept nogil:
+        """By name: whether a name was on a page before."""
+        return size < self.behind_size or (size == self.behind_size and memcmp(name, self.behind, <size_t> size) <= 0)
+
     cdef inline bint is_behind(self, const char *name, Py_ssize_t size) noexcept nogil:
         """Whether a name is as long as the worst one known and behind it; so are then all that follow in order."""
         cdef uint64_t worst = ref_at(self.table.pages, self.least.ids[0])
@@ -198,7 +209,7 @@ cdef class Question:
                 istat_prefetch(ref_text(chunks, refs[i]))
                 istat_prefetch(ref_text(chunks, refs[i]) + ref_size(refs[i]) - 1)
         for i in range(n):
-            if refs[i] & passed or self.too_long(refs[i]) or (
+            if refs[i] & passed or self.too_long(refs[i]) or self.is_before(ref_text(chunks, refs[i]), ref_size(refs[i])) or (
                     self.least.by_name and self.least.full() and self.is_behind(ref_text(chunks, refs[i]), ref_size(refs[i]))):
                 continue
             if self.wanted(ref_text(chunks, refs[i]), ref_size(refs[i])):
@@ -296,10 +307,11 @@ def find(NameTable table not None, list segments not None, tail, list moved not 
 
 
 def find_words(NameTable table not None, list segments not None, tail, list moved not None, list words not None,
-               Py_ssize_t limit=-1):
-    """Ids whose names hold all the words, shorter names first, then by name; at most `limit`."""
+               Py_ssize_t limit=-1, bytes behind=None):
+    """Ids whose names hold all the words, shorter names first, then by name; at most `limit`, of those that come
+    behind a name."""
     cdef Least least = Least(table, table.n if limit < 0 else limit, True)
-    return Question(table, None, words, -1, least).answer(segments, tail, moved)
+    return Question(table, None, words, -1, least, behind).answer(segments, tail, moved)
 
 
 def work(NameTable table not None, list segments not None, tail, Pattern pattern, list words not None):

@@ -1,7 +1,4 @@
-"""What follows a dotted prefix in the names of a table: the specification of the native build of the same name.
-
-Which labels are found when there are more than the limit is each build's own choice.
-"""
+"""What follows a dotted prefix in the names of a table: the specification of the native build of the same name."""
 from __future__ import annotations
 
 from istat.kernels.python.names import NameTable
@@ -10,9 +7,9 @@ from istat.kernels.python.search.segments import Segment
 
 
 def children(table: NameTable, segments: list[Segment], tail: Tail, moved: list[int], prefix: bytes,
-             limit: int) -> list[tuple[bytes, int, bool]]:
-    """[(label, id of the name that ends there or -1, whether longer names follow)] below a dotted prefix, by label; at
-    most `limit`, and then not always the first. The empty prefix gives the first labels of all names."""
+             limit: int, behind: bytes | None = None) -> list[tuple[bytes, int, bool]]:
+    """[(label, id of the name that ends there or -1, whether longer names follow)] below a dotted prefix, by label: the
+    first `limit` of those behind a label. The empty prefix gives the first labels of all names."""
     stem = prefix + b"." if prefix else b""
     labels: dict[bytes, tuple[int, bool]] = {}
     for id in ids_of(table, segments, tail, moved, stem):
@@ -21,4 +18,5 @@ def children(table: NameTable, segments: list[Segment], tail: Tail, moved: list[
             label, dot, _ = name[len(stem):].partition(b".")
             before, deeper = labels.get(label, (-1, False))
             labels[label] = (before, True) if dot else (id, deeper)
-    return sorted((label, id, deeper) for label, (id, deeper) in labels.items())[:limit]
+    return sorted((label, id, deeper) for label, (id, deeper) in labels.items()
+                  if behind is None or label > behind)[:limit]

@@ -42,12 +42,14 @@ def find(table: NameTable, segments: list[Segment], tail: Tail, moved: list[int]
 
 
 def find_words(table: NameTable, segments: list[Segment], tail: Tail, moved: list[int], words: list[bytes],
-               limit: int = -1) -> list[int]:
-    """Ids whose names hold all the words, shorter names first, then by name; at most `limit`."""
+               limit: int = -1, behind: bytes | None = None) -> list[int]:
+    """Ids whose names hold all the words, shorter names first, then by name; at most `limit`, of those that come
+    behind a name."""
     def rank(id: int) -> tuple[int, bytes]:
         return len(table.name(id)), table.name(id)
 
-    found = (id for id in ids_of(table, segments, tail, moved, b"") if all(word in table.name(id) for word in words))
+    found = (id for id in ids_of(table, segments, tail, moved, b"")
+             if (behind is None or rank(id) > (len(behind), behind)) and all(word in table.name(id) for word in words))
     return nsmallest(len(table) if limit < 0 else limit, found, key=rank)
 
 
