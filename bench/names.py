@@ -26,6 +26,7 @@ from istat.clock import SystemClock
 from istat.kernels import IMPLEMENTATION
 from istat.kernels import engine as engine_kernel
 from istat_server.store.files.manifest import names_path
+from istat_server.store.interface import NamePattern, Syntax
 from istat_server.store.names import namefiles
 from istat_server.store.names.catalogue import Catalogue
 
@@ -54,6 +55,16 @@ def hex_names(count: int) -> list[bytes]:
     return [b"%032x.%010x" % (draw.getrandbits(128), draw.getrandbits(40)) for _ in range(count)]
 
 
+def glob(text: bytes) -> NamePattern:
+    """A pattern as people write it."""
+    return NamePattern(Syntax.GLOB, text)
+
+
+def regex(text: bytes) -> NamePattern:
+    """A regular expression."""
+    return NamePattern(Syntax.REGEX, text)
+
+
 # The rows that stand for a kind of question.
 TITLES = {
     "glob": "glob, 100 hits, literals inside",
@@ -67,16 +78,16 @@ def host_questions(count: int, draw: random.Random) -> Iterator[tuple[str, Ask]]
     tens = draw.randrange(max(1, count // PER_HOST // 10))
     host, core = draw.randrange(count // PER_HOST), draw.randrange(PER_HOST)
     ten = b"web%04d" % tens
-    yield "glob, 100 hits, literals inside", lambda c: c.match(b"*." + ten + b"?.*.core1?.*", 1000, -1)
-    yield "glob, 50 hits, literal beginning", lambda c: c.match(b"host.web%05d.*" % host, 1000, -1)
-    yield "glob, page of 2,000 of all", lambda c: c.match(b"*", 2000, -1)
+    yield "glob, 100 hits, literals inside", lambda c: c.match(glob(b"*." + ten + b"?.*.core1?.*"), 1000)
+    yield "glob, 50 hits, literal beginning", lambda c: c.match(glob(b"host.web%05d.*" % host), 1000)
+    yield "glob, page of 2,000 of all", lambda c: c.match(glob(b"*"), 2000)
     yield "children of a host", lambda c: c.children(b"host.web%05d.eu-west-%d.cpu" % (host, host % 7), 10_000)
     yield "children: 10,000 hosts", lambda c: c.children(b"host", 10_000)
     yield "substring, 50 hits", lambda c: c.search([b"web%05d" % host], 51)
     yield "two words, 1 hit", lambda c: c.search([b"web%05d" % host, b"core%02d" % core], 51)
     yield "substring of all names", lambda c: c.search([b"cpu"], 51)
-    yield "regex, 100 hits", lambda c: c.match(ten + rb"\d\..*\.core1\d\.", 1000, -1, regex=True)
-    yield "regex without literals, 0 hits", lambda c: c.match(b"[q-z]{4}|[0-9]{7}", 1000, -1, regex=True)
+    yield "regex, 100 hits", lambda c: c.match(regex(ten + rb"\d\..*\.core1\d\."), 1000)
+    yield "regex without literals, 0 hits", lambda c: c.match(regex(b"[q-z]{4}|[0-9]{7}"), 1000)
 
 
 def hex_questions(names: list[bytes], draw: random.Random) -> Iterator[tuple[str, Ask]]:
@@ -85,7 +96,7 @@ def hex_questions(names: list[bytes], draw: random.Random) -> Iterator[tuple[str
     at = draw.randrange(20)
     yield "substring of 8, 1 hit", lambda c: c.search([name[at : at + 8]], 51)
     yield "substring of 4, some 600 hits", lambda c: c.search([name[at : at + 4]], 51)
-    yield "glob, 1 hit", lambda c: c.match(b"*" + name[at : at + 9] + b"*." + name[33:36] + b"?", 1000, -1)
+    yield "glob, 1 hit", lambda c: c.match(glob(b"*" + name[at : at + 9] + b"*." + name[33:36] + b"?"), 1000)
     yield "children: 10,000 names", lambda c: c.children(b"", 10_000)
 
 

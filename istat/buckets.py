@@ -81,6 +81,11 @@ class Bucket:
         return math.sqrt(self.m2 / (self.count - 1)) if self.count > 1 else 0.0
 
     @property
+    def finite(self) -> bool:
+        """Whether no field is infinite or no number."""
+        return all(map(math.isfinite, (self.sum, self.m2, self.min, self.max)))
+
+    @property
     def plausible(self) -> bool:
         """Whether there are samples and min <= avg <= max holds within the slack (part 3.3)."""
         if self.count < 1:

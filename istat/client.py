@@ -194,22 +194,26 @@ class QueryClient:
             question["level"] = level
         return self._object("POST", "/api/v1/series", json=question)
 
-    def names(self, match: str = "*", limit: int = 1000, offset: int = 0, regex: str = "") -> dict[str, Any]:
-        """Counters whose names match a pattern with * : {"names": [{"name", "kind"}], "truncated"}.
+    def names(self, match: str = "*", limit: int = 1000, offset: int = 0, regex: str = "",
+              token: str = "") -> dict[str, Any]:
+        """Counters whose names match a pattern with * : {"names": [{"name", "kind"}], "truncated", "token"}.
 
-        With `regex` those in whose names this regular expression is found.
+        With `regex` those in whose names this regular expression is found. `token`, of the answer before, asks for the
+        page that follows.
         """
-        question: dict[str, str | int] = {"limit": limit, "offset": offset}
+        question: dict[str, str | int] = {"limit": limit, "offset": offset} if not token else {"limit": limit}
         question.update({"regex": regex} if regex else {"match": match})
-        return self._object("GET", "/api/v1/names", params=question)
+        return self._object("GET", "/api/v1/names", params=_with_token(question, token))
 
-    def children(self, prefix: str = "") -> dict[str, Any]:
-        """The next components below a dotted prefix, for a tree."""
-        return self._object("GET", "/api/v1/children", params={"prefix": prefix})
+    def children(self, prefix: str = "", limit: int = 10_000, token: str = "") -> dict[str, Any]:
+        """The next components below a dotted prefix, for a tree: {"prefix", "children", "truncated", "token"}.
+        `token`, of the answer before, asks for the page that follows."""
+        question: dict[str, str | int] = {"prefix": prefix, "limit": limit}
+        return self._object("GET", "/api/v1/children", params=_with_token(question, token))
 
-    def search(self, words: str, limit: int = 50) -> dict[str, Any]:
-        """Counters whose names hold all the words, shorter names first."""
-        return self._object("GET", "/api/v1/search", params={"q": words, "limit": limit})
+    def search(self, words: str, limit: int = 50, token: str = "") -> dict[str, Any]:
+        """Counters whose names hold all the words, shorter names first; pages as those of `names`."""
+        return self._object("GET", "/api/v1/search", params=_with_token({"q": words, "limit": limit}, token))
 
     def agents(self) -> list[dict[str, Any]]:
         """Who sent what: name, address, version, when last seen."""
@@ -279,6 +283,10 @@ class QueryClient:
         if not isinstance(body, dict):
             raise ServerUnreachable(f"{self.url} does not answer as an istat-server would; is it another's port?")
         return body
+
+
+def _with_token(question: dict[str, str | int], token: str) -> dict[str, str | int]:
+    return {**question, "token": token} if token else question
 
 
 def _refusal(url: str, status: int, body: object, path: str) -> Exception:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import gevent
 from gevent.threadpool import ThreadPool
@@ -13,11 +12,12 @@ from istat.settings.declaration import Values
 from istat_server.hookspecs import ServerContext, Service, hookimpl
 from istat_server.ingest.tcp import TcpInput
 from istat_server.ingest.udp import UdpInput
+from istat_server.store.interface import Store
 from istat_server.store.statstore import Options, StatStore
 
 
 @hookimpl(trylast=True)
-def istat_open_store(settings: Values, clock: Clock) -> Any:
+def istat_open_store(settings: Values, clock: Clock) -> Store:
     """The StatFile store in the folder that `store` names."""
     options = Options(cut_seconds=settings["flush"], journal_sync=settings["journal-sync"],
                       max_counters=settings["max-counters"])

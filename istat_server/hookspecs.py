@@ -25,11 +25,13 @@ from istat.metrics import Metric
 from istat.settings.setting import PluginSettings, Values
 
 if TYPE_CHECKING:
+    from istat_server.ingest.intake import Intake
     from istat_server.ingest.pump import Pump
     from istat_server.mistakes import Mistakes
     from istat_server.roster import Roster
     from istat_server.selfmetrics import SelfMetrics
     from istat_server.sockets import StatSockets
+    from istat_server.store.interface import Store
 
 PROJECT = "istat_server"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -52,15 +54,15 @@ class Service(Protocol):
 class ServerContext:
     """What plugins may use of the server.
 
-    `settings.plugins["NAME"]` are the settings that a plugin declared, `store` keeps `store.interface.Store`,
+    `settings.plugins["NAME"]` are the settings that a plugin declared,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
     readables their turns.
     """
 
     settings: Values
     clock: Clock
-    store: Any
-    intake: Any
+    store: Store
+    intake: Intake
     roster: Roster
     mistakes: Mistakes
     metrics: SelfMetrics
@@ -79,7 +81,7 @@ def istat_metrics() -> Sequence[Metric]:      # type: ignore[empty-body]
 
 
 @hookspec(firstresult=True)
-def istat_open_store(settings: Values, clock: Clock) -> Any:
+def istat_open_store(settings: Values, clock: Clock) -> Store | None:
     """Open the store that these settings mean, or return None to leave it to others."""
 
 

@@ -13,7 +13,6 @@ import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import gevent
 import pluggy
@@ -36,6 +35,7 @@ from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
 from istat_server.sockets import StatSockets
 from istat_server.store.files.reserve import FULL
+from istat_server.store.interface import Capability, Store
 from istat_server.store.opening import make_folder
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,7 @@ log = logging.getLogger(__name__)
 # which a sample that was read is safe from the end of the process.
 TICK_SECONDS = 0.05
 PAGE_BYTES = resource.getpagesize()
-# The engine's tally: what it refuses (kinds of mistakes, under which it counts every one).
-REFUSALS = ("bad_fields", "bad_number", "not_finite", "reserved", "from_future", "from_past", "rejected")
-# Metric <- key of the store's status.
+# Metric <- key of the store's status. What a store does not tell stays 0.
 STORE_METRICS = {
     "counters": "counters", "journal.bytes": "journal_bytes", "journal.pending": "journal_pending",
     "store.cuts": "cuts", "store.jobs": "jobs", "store.files": "files", "store.bytes": "file_bytes",
@@ -63,6 +61,14 @@ STORE_METRICS = {
 }
 
 
+# Metric <- kinds of mistakes.
+REFUSAL_METRICS = {
+    "counter.from_future": ("from_future",), "counter.from_past": ("from_past",), "counter.rejected": ("rejected",),
+    "statserver.commands.reserved": ("reserved",),
+    "statserver.commands.bad": ("bad_fields", "bad_number", "not_finite"),
+}
+
+
 class Server:
     """All parts of one running server. `open`, `start`, and in the end `end_input` and `close`."""
 
@@ -76,8 +82,8 @@ class Server:
         self.mistakes = Mistakes(SystemClock())
         self.roster = Roster(SystemClock())
         self.pump = Pump(faults.note)
-        self.store: Any = None
-        self.intake: Any = None
+        self._opened: Store | None = None
+        self.intake: Intake
         self._plugins = plugins
         self._sockets = sockets
         self._front = front
@@ -85,22 +91,30 @@ class Server:
         self._loops: list[gevent.Greenlet] = []
         self._ending = Event()
         self._started = clock.monotonic()
-        self._ids_at_start = 0
+        self._ids_at_start = 0.0
         self._rate = Rate(SystemClock())
         self._lag = self._lag_before = 0.0      # longest in this and in the last interval of self-metrics [s]
         self._self = Sender("self", "istatd", clock.now())
+
+    @property
+    def store(self) -> Store:
+        """The store, which is open."""
+        assert self._opened is not None, "it is not open"
+        return self._opened
 
     def open(self) -> None:
         """Open the store and build what hangs on it. StoreError and its kinds say what is wrong."""
         folder = self.settings["store"]
         try:
-            self.store = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
+            self._opened = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
         except OSError as error:
             raise store_error(error, f"the store {folder} cannot be opened", folder) from error
-        if self.store is None:
+        if self._opened is None:
             raise StoreError("no plugin opens the store that the settings name")
+        if self.settings["retention-rules"] and Capability.RULES not in self.store.capabilities:
+            raise StoreError("this store has the same levels for all counters: take retention-rules out")
         self.intake = Intake(self.store, self.mistakes)
-        self._ids_at_start = self.store.status().get("ids", 0)
+        self._ids_at_start = figure(self.store.status(), "ids")
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets)
@@ -131,8 +145,8 @@ class Server:
 
     def close(self) -> None:
         """Write what is held and let go of the store; nothing that was read is lost."""
-        if self.store is not None:
-            self.store.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def reload(self, settings: Values) -> None:
         """Take over what can change while the server runs. A service that fails to keeps no other from it."""
@@ -143,26 +157,28 @@ class Server:
                 self._guarded(f"the reload of {service.name}", functools.partial(take_over, settings))
 
     def refusals(self) -> dict[str, int]:
-        """What was refused, by kind of mistake: the engine counts some kinds, the rest are noted."""
-        tally = self.store.engine.tally()
-        return {**self.mistakes.counts, **{kind: tally[kind] for kind in REFUSALS}}
+        """What was refused, by kind of mistake: by the store, and by those who did not even ask it."""
+        found = dict(self.mistakes.counts)
+        for kind, count in self.store.totals().refused.items():
+            found[kind] = found.get(kind, 0) + count
+        return found
 
     def status(self) -> dict[str, object]:
         """What `/api/v1/status` says."""
-        tally = self.store.engine.tally()
+        totals = self.store.totals()
         values = self.metrics.values()
-        ingest: dict[str, object] = {"samples": tally["samples"], "lines": tally["lines"]}
+        ingest: dict[str, object] = {"samples": totals.samples, "lines": totals.lines}
         ingest.update({name.removeprefix("statserver."): value for name, value in values.items()
                        if name.startswith(("statserver.udp", "statserver.tcp", "statserver.connect"))})
         ingest["samples_per_second"] = self._rate.value
-        refused = self.refusals()
+        refused, store = self.refusals(), self.store.status()
+        helped = {kind: asdict(KINDS[kind]) for kind, count in refused.items() if count and kind in KINDS}
         return {"version": __version__, "kernels": IMPLEMENTATION, "time": self.clock.now(),
                 "uptime": self.clock.monotonic() - self._started, "counters": self.store.count(),
-                "store": self.store.status(), "ingest": ingest, "refused": refused,
-                "refused_help": {kind: asdict(KINDS[kind]) for kind, count in refused.items() if count},
-                "system": self._system()}
+                "store": dict(store), "ingest": ingest, "refused": refused,
+                "refused_help": helped, "system": self._system(store)}
 
-    def _system(self) -> dict[str, object]:
+    def _system(self, store: Mapping[str, object]) -> dict[str, object]:
         """What this machine grants the server, beside what the settings want of it."""
         found: dict[str, object] = {
             "udp_buffer_bytes": self._sockets.udp_buffer,
@@ -172,8 +188,8 @@ class Server:
             "max_connections": self.settings["max-connections"], "max_counters": self.settings["max-counters"],
             "senders_online": self.roster.online(),
         }
-        with contextlib.suppress(OSError):      # a store of a plugin may have no folder
-            disk = os.statvfs(self.settings["store"])
+        with contextlib.suppress(OSError, KeyError):     # a store of a plugin's may have no folder
+            disk = os.statvfs(str(store["folder"]))
             found.update(disk_free_bytes=disk.f_bavail * disk.f_frsize, disk_bytes=disk.f_blocks * disk.f_frsize)
         return found
 
@@ -203,21 +219,19 @@ class Server:
         """Put the self-metrics into the store, as samples of now."""
         text = memoryview(self.metrics.lines(int(self.clock.now())))
         self._lag_before, self._lag = self._lag, 0.0
-        self._rate.end(self.store.engine.tally()["samples"])
+        self._rate.end(self.store.totals().samples)
         self.intake.feed(text, 0, len(text), self._self)
-        self._rate.begin(self.store.engine.tally()["samples"])
+        self._rate.begin(self.store.totals().samples)
 
     def _measure(self) -> Mapping[str, float]:
-        tally = self.store.engine.tally()
+        totals, refused = self.store.totals(), self.refusals()
         size, resident = _memory()
         used = resource.getrusage(resource.RUSAGE_SELF)
-        values: dict[str, float] = {f"refused.{kind}": count for kind, count in self.refusals().items()}
+        values: dict[str, float] = {f"refused.{kind}": count for kind, count in refused.items()}
         values.update(self._measure_store())
         values.update({
-            "counter.dequeue": tally["samples"], "counter.from_future": tally["from_future"],
-            "counter.from_past": tally["from_past"], "counter.rejected": tally["rejected"],
-            "statserver.lines": tally["lines"], "statserver.commands.reserved": tally["reserved"],
-            "statserver.commands.bad": tally["bad_fields"] + tally["bad_number"] + tally["not_finite"],
+            "counter.dequeue": totals.samples, "statserver.lines": totals.lines,
+            **{metric: sum(refused.get(kind, 0) for kind in kinds) for metric, kinds in REFUSAL_METRICS.items()},
             "statserver.agents": self.roster.online(),
             "hub.lag": max(self._lag, self._lag_before),
             "http.requests": self._front.requests, "http.errors.http": self._front.errors,
@@ -230,8 +244,14 @@ class Server:
 
     def _measure_store(self) -> Mapping[str, float]:
         status = self.store.status()
-        found = {name: status[key] for name, key in STORE_METRICS.items() if key in status}
-        return {**found, "counter.created": status.get("ids", 0) - self._ids_at_start}
+        found = {name: figure(status, key) for name, key in STORE_METRICS.items() if key in status}
+        return {**found, "counter.created": figure(status, "ids") - self._ids_at_start}
+
+
+def figure(status: Mapping[str, object], key: str) -> float:
+    """A number of a store's status; 0 where it tells none."""
+    value = status.get(key)
+    return value if isinstance(value, (int, float)) else 0
 
 
 class Rate:

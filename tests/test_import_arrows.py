@@ -21,6 +21,8 @@ ALLOWED = {
     "istat/kernels": ("istat.kernels",),
     "istat_server": ("istat", "istat_server"),
     f"{STORE}/interface": ("istat",),
+    f"{STORE}/accepting": (*GROUND, NAMES),
+    f"{STORE}/answering": (*GROUND, FILES, LEVELS, NAMES),
     f"{STORE}/pool": ("istat",),
     f"{STORE}/clockwatch": ("istat",),
     f"{STORE}/files": (*GROUND, FILES),
@@ -28,10 +30,12 @@ ALLOWED = {
     f"{STORE}/names": (*GROUND, FILES, LEVELS, NAMES),
     f"{STORE}/work": (*GROUND, FILES, LEVELS, NAMES, WORK),
     f"{STORE}/opening": (*GROUND, FILES, LEVELS, NAMES),
-    f"{STORE}/statstore": (*GROUND, FILES, LEVELS, NAMES, WORK, "istat_server.store.opening"),
-    f"{STORE}/memory": (*GROUND, LEVELS, NAMES),
+    f"{STORE}/statstore": (*GROUND, FILES, LEVELS, NAMES, WORK, "istat_server.store.opening",
+                            "istat_server.store.accepting", "istat_server.store.answering"),
     f"{STORE}/offline": ("istat", "istat_server.store"),
     "istat_server/query": ("istat", "istat_server.query", "istat_server.store.interface"),
+    # The model of a store, and the suite for whoever brings one: no store of ours, and no server.
+    "istat_server/testing": ("istat", "istat_server.testing", "istat_server.store.interface"),
     "istat_agent": ("istat", "istat_agent"),
     "plugins": ("istat", "plugins", "istat_plugins"),
 }
@@ -83,6 +87,11 @@ def test_a_module_imports_only_what_the_map_allows(path: Path) -> None:
 def test_what_authors_import_knows_no_command_line_and_no_daemon(path: Path) -> None:
     own = ".".join(path.relative_to(ROOT).parts[:2])
     assert not [n for n in imports(path) if within(n, ABOVE) and not within(n, (own,))]
+
+
+def test_the_model_of_a_store_knows_no_engine() -> None:
+    for path in (p for p in product_files() if "testing" in p.parts):
+        assert not [n for n in imports(path) if within(n, ("istat.kernels.engine", "istat.kernels.python.ingest"))]
 
 
 @pytest.mark.parametrize("path", [p for p in product_files() if "store" in p.parts], ids=lambda p: p.name)

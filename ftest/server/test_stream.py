@@ -17,7 +17,7 @@ from ftest.harness.serverprocess import ROOT, ServerProcess
 from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat_server.store.interface import Kind
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 
 pytestmark = pytest.mark.seconds(20)
 NOW = 1325395000

@@ -286,7 +286,11 @@ def _known(node: Node) -> tuple[bytes, list[bytes]]:
 def regex_automaton(pattern: bytes) -> Automaton:
     """An expression that is found anywhere in a name, unless ^ or $ holds it. BadQuery when it cannot be read or is
     too much."""
-    tree = _Parser(check_pattern(pattern)).all()
+    return tree_automaton(_Parser(check_pattern(pattern)).all())
+
+
+def tree_automaton(tree: Node) -> Automaton:
+    """The automaton of a tree, however that was written. BadQuery when it is too much."""
     if _size(tree) > MOST_POSITIONS:
         raise BadQuery(f"this regular expression has more than {MOST_POSITIONS} positions when its repeats are "
                        f"written out")

@@ -12,8 +12,9 @@ import logging
 import falcon
 
 from istat.clock import Clock
+from istat_server.http.abilities import need
 from istat_server.http.reply import send_json
-from istat_server.store.interface import Store
+from istat_server.store.interface import Capability, Store
 
 log = logging.getLogger(__name__)
 
@@ -58,4 +59,5 @@ class Admin:
     def confirm_clock(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/clock/confirm."""
         self._token.check(req)
+        need(self._store, Capability.CLOCK_GUARD)
         send_json(req, resp, {"time": int(self._clock.now()), "doubt": self._store.confirm_clock()})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Any
 
 import falcon
@@ -30,9 +29,9 @@ from istat_server.http.reply import (
     turn,
     whole_number,
 )
-from istat_server.query.patterns import in_pages
+from istat_server.query.patterns import page_of
 from istat_server.query.select import LATEST, Series, check_range, series
-from istat_server.store.interface import Counter, Store
+from istat_server.store.interface import Counter, NamePattern, Page, Store, Syntax
 
 COLUMNS = ("count", "sum", "avg", "min", "max", "sdev")
 DEFAULT_SPAN = 3600  # [s]
@@ -93,24 +92,37 @@ class Api:
     def get_names(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/names: counters by pattern, in pages."""
         expression = parameter(req, "regex")
-        pattern = check_pattern((expression or parameter(req, "match", "*")).encode())
+        text = check_pattern((expression or parameter(req, "match", "*")).encode())
         if expression and parameter(req, "match"):
             raise BadQuery("give match or regex, not both")
-        limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_LISTED, 1, self._limits.listed)
+        pattern = NamePattern(Syntax.REGEX if expression else Syntax.GLOB, text)
+        limit, token = self._page(req, DEFAULT_LISTED)
         offset = whole_number(parameter(req, "offset"), "offset", 0, 0, self._limits.offset)
-        found = list(islice(in_pages(self._store, pattern, offset + limit + 1, turn, bool(expression)), offset, None))
-        _send_names(req, resp, found, limit)
+        if offset and token:
+            raise BadQuery("give offset or token, not both")
+
+        def ask(limit: int, token: str) -> Page[Counter]:
+            return self._store.match(pattern, limit, token)
+
+        _send_names(req, resp, page_of(ask, offset, limit, token, turn))
+
+    def _page(self, req: falcon.Request, default: int) -> tuple[int, str]:
+        """How many of a list are wanted, and where they begin."""
+        limit = whole_number(parameter(req, "limit"), "limit", default, 1, self._limits.listed)
+        return limit, parameter(req, "token")
 
     def get_search(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/search: counters whose names hold all the words."""
         words = [stored(word) for word in check_pattern(parameter(req, "q").encode()).split()]
-        limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_FOUND, 1, self._limits.listed)
-        found = self._store.search([word for word in words if word], limit + 1) if words else []
-        _send_names(req, resp, found, limit)
+        limit, token = self._page(req, DEFAULT_FOUND)
+        wanted = [word for word in words if word]
+        _send_names(req, resp, self._store.search(wanted, limit, token) if words else Page([]))
 
     def get_children(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/children: what follows a dotted prefix."""
         prefix = stored(check_pattern(parameter(req, "prefix").encode()).rstrip(b"."))
+        limit, token = self._page(req, self._limits.listed)
+        page = self._store.children(prefix, limit, token)
         children = [
             {
                 "label": child.label,
@@ -118,9 +130,10 @@ class Api:
                 "kind": child.counter.kind.value if child.counter else None,
                 "branches": child.branches,
             }
-            for child in self._store.children(prefix)
+            for child in page.items
         ]
-        send_json(req, resp, {"prefix": prefix.decode(), "children": children})
+        answer = {"prefix": prefix.decode(), "children": children, "truncated": bool(page.token), "token": page.token}
+        send_json(req, resp, answer)
 
     def get_agents(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/agents: who sent what."""
@@ -166,7 +179,7 @@ def _kind(counter: Counter) -> bytes:
     return counter.kind.value.encode()
 
 
-def _send_names(req: falcon.Request, resp: falcon.Response, found: list[Counter], limit: int) -> None:
-    rows = ",".join(f'{{"name":{quoted(c.name)},"kind":"{c.kind.value}"}}' for c in found[:limit])
-    truncated = "true" if len(found) > limit else "false"
-    send(req, resp, f'{{"names":[{rows}],"truncated":{truncated}}}'.encode())
+def _send_names(req: falcon.Request, resp: falcon.Response, page: Page[Counter]) -> None:
+    rows = ",".join(f'{{"name":{quoted(c.name)},"kind":"{c.kind.value}"}}' for c in page.items)
+    truncated = "true" if page.token else "false"
+    send(req, resp, f'{{"names":[{rows}],"truncated":{truncated},"token":{quoted(page.token)}}}'.encode())

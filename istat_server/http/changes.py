@@ -15,11 +15,12 @@ import falcon
 from istat.errors import BadQuery
 from istat.names import stored
 from istat.patterns.automata import check_pattern
+from istat_server.http.abilities import need
 from istat_server.http.admin import AdminToken
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import parameter, read_object, send_json, strings, turn, whole_number
 from istat_server.query.patterns import in_pages
-from istat_server.store.interface import Counter, Deleted, Store
+from istat_server.store.interface import Capability, Counter, Deleted, NamePattern, Store, Syntax
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,9 @@ class Changes:
     def undelete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/undelete: the last delete of each name."""
         question = self._question(req)
+        need(self._store, Capability.UNDELETE)
         if "match" in question:
-            found = self._store.deleted(_pattern(question["match"], "match"), self._limits.offset)
+            found = self._store.deleted(_glob(question["match"], "match"), self._limits.offset)
         else:
             found = self._store.deleted_called({stored(name.encode()) for name in self._some(question.get("names"))})
         newest = {entry.counter.name: entry.counter.id for entry in reversed(found)}
@@ -70,6 +72,7 @@ class Changes:
     def rename(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/rename: one counter, or all below a prefix."""
         question = self._question(req)
+        need(self._store, Capability.RENAME)
         pairs = self._renames(_pattern(question.get("from"), "from"), _pattern(question.get("to"), "to"))
         problems = list(islice(self._store.rename_problems([(old.id, new) for old, new in pairs]), SHOWN))
         answer: dict[str, object] = {"count": len(pairs), "problems": problems, "names": [
@@ -84,7 +87,8 @@ class Changes:
     def get_deleted(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/deleted: what was deleted and is not gone yet."""
         self._token.check(req)
-        pattern = check_pattern(parameter(req, "match", "*").encode())
+        need(self._store, Capability.UNDELETE)
+        pattern = NamePattern(Syntax.GLOB, check_pattern(parameter(req, "match", "*").encode()))
         limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_LISTED, 1, self._limits.listed)
         found = self._store.deleted(pattern, limit + 1)
         send_json(req, resp, {"deleted": [_row(entry) for entry in found[:limit]], "truncated": len(found) > limit})
@@ -118,10 +122,10 @@ class Changes:
             name for name, counter in asked.items() if counter is None]
 
     def _matching(self, value: object) -> tuple[list[Counter], list[str]]:
-        found = list(self._counters(_pattern(value, "match")))
+        found = list(self._counters(_glob(value, "match")))
         return found, [counter.name for counter in found[:SHOWN]]
 
-    def _counters(self, pattern: bytes) -> Iterator[Counter]:
+    def _counters(self, pattern: NamePattern) -> Iterator[Counter]:
         """All that fit. BadQuery (413) when they are too many for one request."""
         for at, counter in enumerate(in_pages(self._store, pattern, self._limits.offset + 1, turn)):
             if at == self._limits.offset:
@@ -138,13 +142,18 @@ class Changes:
         if not new.endswith(BELOW) or any(sign in old[:-1] + new[:-1] for sign in b"*?"):
             raise BadQuery("a rename of several wants two prefixes: old.prefix.* and new.prefix.*")
         stem, place = len(old) - 1, new[:-1]
-        return [(counter, place + counter.name.encode()[stem:]) for counter in self._counters(old)]
+        below = self._counters(NamePattern(Syntax.GLOB, old))
+        return [(counter, place + counter.name.encode()[stem:]) for counter in below]
 
 
 def _pattern(value: object, key: str) -> bytes:
     if not isinstance(value, str) or not value:
         raise BadQuery(f"{key} must be a name or a pattern")
     return check_pattern(value.encode())
+
+
+def _glob(value: object, key: str) -> NamePattern:
+    return NamePattern(Syntax.GLOB, _pattern(value, key))
 
 
 def _row(entry: Deleted) -> dict[str, object]:

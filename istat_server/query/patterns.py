@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from istat.patterns.automata import check_pattern
-from istat.patterns.globs import glob
-from istat_server.store.interface import Counter, Kind, Store
+from istat_server.store.interface import Counter, Kind, NamePattern, Page, Store, Syntax
+
+T = TypeVar("T")
 
 PAGE_NAMES = 2000       # counters described at once: some 4 ms
 TYPE_GAUGE, TYPE_COUNTER, TYPE_AGGREGATE = 0, 1, 2
@@ -26,18 +28,33 @@ class Listed:
         return self.type != TYPE_AGGREGATE
 
 
-def in_pages(
-    store: Store, pattern: bytes, limit: int, between: Callable[[], None], regex: bool = False
-) -> Iterator[Counter]:
+def in_pages(store: Store, pattern: NamePattern, limit: int, between: Callable[[], None]) -> Iterator[Counter]:
     """At most `limit` counters that fit; `between` is called between pages of a few milliseconds' work."""
-    after = -1
+    token = ""
     while limit > 0:
-        page = store.match(pattern, min(limit, PAGE_NAMES), after, regex)
-        yield from page
-        if len(page) < PAGE_NAMES:
+        page = store.match(pattern, min(limit, PAGE_NAMES), token)
+        yield from page.items
+        token = page.token
+        if not token:
             return
-        limit -= len(page)
-        after = page[-1].id
+        limit -= len(page.items)
+        between()
+
+
+def page_of(
+    ask: Callable[[int, str], Page[T]], skip: int, limit: int, token: str, between: Callable[[], None]
+) -> Page[T]:
+    """A page of at most `limit` items of what `ask(limit, token)` gives in smaller ones, behind `skip` others."""
+    found: list[T] = []
+    while True:
+        page = ask(min(skip or limit - len(found), PAGE_NAMES), token)
+        token = page.token
+        if skip:
+            skip -= len(page.items)
+        else:
+            found += page.items
+        if not token or (not skip and len(found) >= limit):
+            return Page(found, token)
         between()
 
 
@@ -48,15 +65,15 @@ def listing(store: Store, pattern: bytes, limit: int, between: Callable[[], None
     """
     if not check_pattern(pattern):
         return
+    fitting = NamePattern(Syntax.ISTATD, pattern)
     prefixes: dict[bytes, None] = {}       # in order of first appearance
-    for counter in in_pages(store, pattern + b".*", limit, between):
+    for counter in in_pages(store, NamePattern(Syntax.ISTATD, pattern + b".*"), limit, between):
         prefix = counter.name.encode().rpartition(b".")[0]
         while prefix and prefix not in prefixes:
             prefixes[prefix] = None
             prefix = prefix.rpartition(b".")[0]
-    fitting = glob(pattern)
-    for prefix in filter(fitting.fits, prefixes):
+    for prefix in filter(fitting.compiled().fits, prefixes):
         yield Listed(prefix.decode(), TYPE_AGGREGATE)
-    for counter in in_pages(store, pattern, limit, between):
+    for counter in in_pages(store, fitting, limit, between):
         if counter.name.encode() not in prefixes:
             yield Listed(counter.name, TYPE_COUNTER if counter.kind is Kind.EVENT else TYPE_GAUGE)

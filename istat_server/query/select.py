@@ -1,8 +1,8 @@
 """Answers made of buckets: several counters on one grid (ours), or one after the other as istatd gives them.
 
-A question is answered from the finest level that misses nothing which a coarser one has: what was imported, or came
-when other levels were kept, may be in coarser ones only. Asked for by its name, a level answers with what it has. Knows
-a store's interface and the reductions, no HTTP and no JSON.
+Which level misses nothing is the store's business (Store.read); where it answers from a coarser one than was asked for,
+and the cells of the grid become longer by that, the question is asked again on the new grid. Asked for by its name, a
+level answers with what it has. Knows a store's interface and the reductions, no HTTP and no JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from istat.kernels import columns
 from istat.retention import Ladder, Level
 from istat_server.query.levels import Reach, covering_level, fit, level_for
 from istat_server.query.reduce import Grid, fit_intervals, normalise, to_grid
-from istat_server.store.interface import Counter, Kind, Store
+from istat_server.store.interface import Counter, Question, Store
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -110,7 +110,7 @@ def _at_level(
         if level is None:
             rows = [_no_rows() for _ in some]
         else:
-            rows, _ = _read(store, some, grid, reach.ladder, level, now + 1, between)
+            rows, _ = _read(store, some, grid, reach.ladder, level, now + 1, between, exact=True)
         read.update(zip((counter.id for counter in some), rows))
     return grid, read
 
@@ -119,23 +119,23 @@ def _at_best(
     store: Store, counters: Sequence[Counter], start: int, end: int, points: int, now: int,
     between: Callable[[], None],
 ) -> tuple[Grid, dict[int, Columns]]:  # fmt: skip
-    """The buckets of the finest levels that miss nothing. All are read once more where one of them does."""
+    """The buckets of the finest levels that miss nothing. All are read once more where one of them makes the grid
+    coarser."""
     finest: dict[int, int] = {}
+    grid = fit(_by_levels(store, counters) or [Reach(store.ladder)], start, end, points, now)
     while True:
-        reaches = _by_levels(store, counters, finest)
-        grid = fit(reaches or [Reach(store.ladder)], start, end, points, now)
         read: dict[int, Columns] = {}
-        coarser: dict[int, int] = {}
-        for reach, some in reaches.items():
+        for reach, some in _by_levels(store, counters, finest).items():
             if read:
                 between()
             level = level_for(reach, grid, start, now)
-            rows, more = _read(store, some, grid, reach.ladder, level, now + 1, between)
+            rows, coarser = _read(store, some, grid, reach.ladder, level, now + 1, between)
             read.update(zip((counter.id for counter in some), rows))
-            coarser.update(more)
-        if not coarser:
+            finest.update(coarser)
+        fitting = fit(_by_levels(store, counters, finest) or [Reach(store.ladder)], start, end, points, now)
+        if fitting == grid:
             return grid, read
-        finest.update(coarser)
+        grid = fitting
         between()
 
 
@@ -161,59 +161,30 @@ def _by_levels(
 
 def _read(
     store: Store, counters: Sequence[Counter], grid: Grid, ladder: Ladder, level: int, known_until: int,
-    between: Callable[[], None],
+    between: Callable[[], None], exact: bool = False,
 ) -> tuple[list[Columns], dict[int, int]]:  # fmt: skip
-    """The buckets of counters of one ladder on a grid, read in turns of about ROWS_AT_ONCE stored buckets; and those of
-    which a coarser level has what this one misses: id -> that level."""
-    interval = ladder.stored[level].interval
-    # istatd's rule for a single bucket can give a range that is not aligned to the level.
-    start, end = grid.start - grid.start % interval, grid.end + -grid.end % interval
-    aligned = (start, end) == (grid.start, grid.end)
-    stored_each = max(1, (end - start) // interval)
+    """The buckets of counters of one ladder on a grid, read in turns of about ROWS_AT_ONCE stored buckets; and those
+    that the store answered from a coarser level: id -> that level. Where its buckets do not fit into the grid's cells
+    there are none."""
+    stored_each = max(1, (grid.end - grid.start) // ladder.stored[level].interval)
     turn = max(1, ROWS_AT_ONCE // stored_each)
     read: list[Columns] = []
     coarser: dict[int, int] = {}
     for first in range(0, len(counters), turn):
         if first:
             between()
-        now_read = counters[first : first + turn]
-        selected = store.select([counter.id for counter in now_read], level, start, end)
-        coarser.update(_missed(store, now_read, selected, ladder, level, start, end))
-        if not aligned:
-            selected = [rows.slice(grid.start, grid.end) for rows in selected]
-        read += [
-            to_grid(rows, counter.kind, grid, ladder, level, known_until)
-            for counter, rows in zip(now_read, selected)
-        ]
+        some = counters[first : first + turn]
+        answers = store.read(Question([counter.id for counter in some], grid.start, grid.end, level, exact))
+        for counter, (used, rows) in zip(some, answers):
+            interval = ladder.stored[used].interval
+            if used != level:
+                coarser[counter.id] = used
+            if grid.start % interval or grid.end % interval:
+                # istatd's rule for a single bucket can give a range that is not aligned to the level.
+                rows = rows.slice(grid.start, grid.end)
+            fits = used == level or grid.interval % interval == 0
+            read.append(to_grid(rows, counter.kind, grid, ladder, used, known_until) if fits else _no_rows())
     return read, coarser
-
-
-def _missed(
-    store: Store, counters: Sequence[Counter], rows: Sequence[Columns], ladder: Ladder, level: int, start: int, end: int
-) -> dict[int, int]:
-    """The counters of which a coarser level has buckets where these rows, of this level, have none: id -> level."""
-    found: dict[int, int] = {}
-    for coarser in range(level + 1, len(ladder.levels)):
-        left = [(counter, own) for counter, own in zip(counters, rows) if counter.id not in found]
-        if not left or not store.may_miss(counters[0].id, level, start, end):
-            break
-        step = ladder.levels[coarser].interval
-        # A coarser bucket at an edge may be of times that nobody asked for; it counts where no whole one is asked for.
-        first, last = start + -start % step, end - end % step
-        theirs = store.select([counter.id for counter, _own in left], coarser, start - start % step, end + -end % step)
-        for (counter, own), other in zip(left, theirs):
-            inner = other.slice(first, last) if first < last or len(own) else other
-            if _more(inner, own.slice(first, last).reduce(0, step), counter.kind is Kind.EVENT):
-                found[counter.id] = coarser
-    return found
-
-
-def _more(coarse: Columns, reduced: Columns, event: bool) -> bool:
-    """Whether coarse buckets are at times where those of a finer level are not. No events are as good as no bucket."""
-    if len(coarse) <= len(reduced):
-        return False
-    known = {row[0] for row in reduced.rows()}
-    return any(row[0] not in known and not (event and row[4] == row[5] == 0) for row in coarse.rows())
 
 
 def buckets(

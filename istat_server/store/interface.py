@@ -1,19 +1,32 @@
-"""What any store must do for queries: the contract that `query` and `http` are written against.
+"""What any store keeps: the contract that `ingest`, `query`, `http` and the server are written against.
 
-Knows no files, no sockets and no engine. `tests/store/test_contract.py` runs against every implementation.
+Knows no files, no sockets and no engine. `istat_server/testing/contract.py` is the suite that every implementation
+passes; docs/specs/0005-doors.md says why it is as it is. Times are Unix seconds, names are bytes on the way in.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
+from istat.patterns.globs import glob
+from istat.patterns.graphite import graphite
+from istat.patterns.regex import regex
 from istat.retention import Ladder
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
+    from istat.kernels.python.search import Pattern
+
+T = TypeVar("T")
+
+# A counter's number. Opaque: whoever asks compares and returns it, and neither counts nor orders it.
+Id = int
+TOKEN_ROOM = 2000           # characters of a token: it may hold a name
+# What `Accepted.left` calls a line `#key value`; every other kind is one of `mistakes.KINDS`.
+METADATA = "metadata"
 
 
 class Kind(enum.Enum):
@@ -23,13 +36,36 @@ class Kind(enum.Enum):
     EVENT = "event"
 
 
+class Capability(enum.Enum):
+    """What a store may be able to do, or not. Whoever offers something that needs it asks first."""
+
+    RENAME = "rename"               # counters can get other names
+    UNDELETE = "undelete"           # deletes can be listed, and undone for a while
+    SEASONS = "seasons"             # seasonal levels
+    RULES = "rules"                 # counters can have other levels than the default
+    CLOCK_GUARD = "clock guard"     # nothing expires by a clock that is doubted until somebody confirms it
+    BATCH_MARKS = "batch marks"     # a batch that is sent again is not counted again
+
+
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """One counter. `name` is the stored (munged) name, ASCII; `id` is dense and never reused."""
+    """One counter. `name` is the stored (munged) name, ASCII."""
 
-    id: int
+    id: Id
     name: str
     kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is known of a counter: `first` and `last` are the starts of the first and the last bucket that there are, as
+    fine as they are kept; None without any. `metadata` is what somebody keeps of it."""
+
+    counter: Counter
+    ladder: Ladder
+    first: int | None
+    last: int | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,80 +88,254 @@ class Child:
     branches: bool
 
 
+# -- names
+
+
+class Syntax(enum.Enum):
+    """How a pattern is written."""
+
+    GLOB = "glob"           # ours: `*` is any run of characters, `?` any run without dots; the whole name fits
+    REGEX = "regex"         # a regular expression (istat/patterns/regex.py) that is found somewhere in the name
+    ISTATD = "istatd"       # part 7.5 of istatd's behaviour, which is what our globs are today
+    GRAPHITE = "graphite"   # `*`, `?` (one character), `[a-z]`, `{a,b}`: none of them fits a dot; the whole name fits
+
+
+_COMPILERS = {Syntax.GLOB: glob, Syntax.REGEX: regex, Syntax.ISTATD: glob, Syntax.GRAPHITE: graphite}
+
+
+@dataclass(frozen=True, slots=True)
+class NamePattern:
+    """A pattern for stored names. Checked when it is used: BadQuery when it cannot be read, or is too much."""
+
+    syntax: Syntax
+    text: bytes
+
+    def compiled(self) -> Pattern:
+        """Ready for use: `fits(name)`, and what all names that fit begin with and contain."""
+        return _COMPILERS[self.syntax](self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list. `token` asks for the next one and is empty after the last.
+
+    Tokens are the store's own text, of at most TOKEN_ROOM characters. One of another question, or that no store gave,
+    is BadQuery, or goes on at some place of the list; it does no harm.
+    """
+
+    items: list[T]
+    token: str = ""
+
+
+# -- buckets
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Buckets of counters that have the same levels: those of a level (an index into `Ladder.stored`) that overlap
+    start <= time < end. `exact`: of this level and no other, whatever it misses."""
+
+    ids: Sequence[Id]
+    start: int
+    end: int
+    level: int
+    exact: bool = False
+
+
+class Answer(NamedTuple):
+    """Final buckets in order of time, gaps absent, and the level that they are of. The rows are the caller's."""
+
+    level: int
+    rows: Columns
+
+
+class Function(enum.Enum):
+    """What is wanted of the buckets of several counters together; the fields of a bucket that this takes."""
+
+    SUM = ("sum",)
+    MIN = ("min",)
+    MAX = ("max",)
+    AVG = ("count", "sum")
+    COUNT = ("count",)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Which fields of `combine`'s rows are told; others may be 0."""
+        told: tuple[str, ...] = self.value
+        return told
+
+
+# -- samples
+
+
+class Left(NamedTuple):
+    """A line (or the wire name of a batch's row) that a sender should hear of, with METADATA or a kind of mistake."""
+
+    kind: str
+    text: bytes
+
+
+class Accepted(NamedTuple):
+    """How much was taken notice of: bytes of whole lines, or rows of a batch; and what is left to be told.
+
+    All refusals are in `totals`; of those in `left` each has its text, and there may be fewer of them.
+    """
+
+    used: int
+    left: Sequence[Left] = ()
+
+
+class Fields(NamedTuple):
+    """Columns of a batch, one value a row: of events the sums are their totals, and the others do not matter."""
+
+    counts: Sequence[int]
+    sums: Sequence[float]
+    m2: Sequence[float]
+    mins: Sequence[float]
+    maxs: Sequence[float]
+
+
+class Mark(NamedTuple):
+    """Which batch it is: its sender (at most 200 bytes in UTF-8), which life of this, and a number that grows."""
+
+    sender: str
+    epoch: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pre-aggregated rows: of each its wire name (as in a line), its time, and its fields.
+
+    `interval` is how long each covers [s]; 0 for plain samples. `mark`: a batch that is not newer than the last one of
+    its sender and epoch is answered as taken, and is not counted again.
+    """
+
+    names: Sequence[bytes]
+    times: Sequence[int]
+    fields: Fields
+    interval: int = 0
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Since the start: samples taken (each counter's counts), lines read, and what the store refused, by the kinds of
+    `mistakes.KINDS`."""
+
+    samples: int
+    lines: int
+    refused: Mapping[str, int]
+
+
 class Store(Protocol):
-    """A store as queries see it. Names are bytes on the way in; limits are at least 1."""
+    """A store as the server sees it. Limits are at least 1. Ids are those that it gave, else IndexError or KeyError."""
+
+    capabilities: frozenset[Capability]
+
+    # -- counters
 
     @property
     def ladder(self) -> Ladder:
         """The retention levels, finest first, of counters that no rule is for."""
 
-    def ladder_of(self, id: int) -> Ladder:
-        """The retention levels of one counter. IndexError or KeyError when there is none."""
-
-    def may_miss(self, id: int, level: int, start: int, end: int) -> bool:
-        """Whether coarser levels may have buckets of counters with this one's levels at times where this level has
-        none, as after an import or a change of retention. Cheap, so that all else costs nothing."""
+    def ladder_of(self, id: Id) -> Ladder:
+        """The retention levels of one counter."""
 
     def find(self, name: bytes) -> Counter | None:
         """The counter of this name in any spelling (a leading `*` is dropped, the rest munged)."""
 
-    def counter(self, id: int) -> Counter:
-        """The counter of an id. IndexError or KeyError when there is none."""
+    def counter(self, id: Id) -> Counter:
+        """The counter of an id."""
 
     def count(self) -> int:
         """How many counters there are."""
 
-    def match(self, pattern: bytes, limit: int, after: int = -1, regex: bool = False) -> list[Counter]:
-        """At most `limit` counters with ids above `after` whose whole name fits, by id.
+    def describe(self, ids: Sequence[Id]) -> list[Description]:
+        """What is known of these counters. Blocks the greenlet, not the hub."""
 
-        `*` is any run of characters, `?` any run of characters but dots. `regex`: names in which a regular expression
-        (istat/patterns/regex.py) is found instead. Long lists are asked for in pages. BadQuery for what is too much.
-        """
+    def match(self, pattern: NamePattern, limit: int, token: str = "") -> Page[Counter]:
+        """At most `limit` counters that fit, in an order that stays while counters come and go."""
 
-    def search(self, words: list[bytes], limit: int) -> list[Counter]:
+    def search(self, words: Sequence[bytes], limit: int, token: str = "") -> Page[Counter]:
         """At most `limit` counters whose name holds all the words, shorter names first, then by name."""
 
-    def children(self, prefix: bytes) -> list[Child]:
-        """The components that follow a dotted prefix, by label; the empty prefix gives the first ones."""
+    def children(self, prefix: bytes, limit: int, token: str = "") -> Page[Child]:
+        """At most `limit` of the components that follow a dotted prefix, by label; the empty prefix gives the first
+        ones."""
 
-    def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
-        """Per id the final buckets of a level with start <= time < end, in order of time.
+    # -- buckets
 
-        All these counters have the same levels; `start` and `end` are multiples of the level's interval.
-        Gaps are absent. Event rows are rates per second: count 1 at the finest level, interval / finest
-        interval above. What was acknowledged is included. Blocks the greenlet, not the hub. The result is
-        the caller's: no one else changes it.
+    def read(self, question: Question) -> list[Answer]:
+        """Per id its final buckets: of the level asked for or, unless that is to be exact, of the next coarser one that
+        misses nothing which a still coarser one has. Seasonal levels are always exact.
+
+        The range is widened to whole buckets of the level that is answered. Event rows are rates per second: count 1
+        at the finest level, interval / finest interval above. What was acknowledged is included. Blocks the
+        greenlet, not the hub.
         """
 
-    def delete(self, ids: Sequence[int]) -> int:
-        """Delete counters: nobody finds them any more; how many were there. Blocks the greenlet until it is written.
+    def combine(self, question: Question, groups: Sequence[Sequence[Id]], function: Function) -> list[Answer]:
+        """One series for each group of the question's counters: their buckets merged, as if all samples were one
+        counter's (events that did not come are zeros). All counters of a group are read at one level.
 
-        A sample of such a name makes a new counter.
+        Blocks the greenlet, not the hub.
         """
 
-    def undelete(self, ids: Sequence[int]) -> list[Deleted]:
-        """Let deleted counters be found again; gives those that cannot be. Blocks the greenlet."""
+    # -- samples
 
-    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
-        """Deleted counters that fit a pattern as in `match`, the last deleted first; without those gone for good.
+    @property
+    def refusing(self) -> str:
+        """Why samples are not taken now, or ""."""
 
-        Blocks the greenlet.
-        """
+    def accept(self, view: memoryview, start: int, end: int) -> Accepted:
+        """Take the whole lines of view[start:end]: new names are learnt, bad lines counted. May block the greenlet
+        while too much waits to be written."""
+
+    def accept_batch(self, batch: Batch) -> Accepted:
+        """Take the rows of a batch one by one, as lines are: to the finest level whose interval is not below the
+        batch's and that still keeps the time. ValueError when the columns have not one length."""
+
+    def totals(self) -> Totals:
+        """What was taken and refused."""
+
+    # -- changes; each blocks the greenlet until it is written
+
+    def delete(self, ids: Sequence[Id]) -> int:
+        """Delete counters: nobody finds them any more; how many were there. A sample of such a name makes a new
+        counter."""
+
+    def undelete(self, ids: Sequence[Id]) -> list[Deleted]:
+        """Let deleted counters be found again; gives those that cannot be. (UNDELETE)"""
+
+    def deleted(self, pattern: NamePattern, limit: int) -> list[Deleted]:
+        """Deleted counters that fit, the last deleted first; without those gone for good. (UNDELETE)"""
 
     def deleted_called(self, names: Collection[bytes]) -> list[Deleted]:
-        """The last deleted counter of each of these (stored) names, where there is one. Blocks the greenlet."""
+        """The last deleted counter of each of these (stored) names, where there is one. (UNDELETE)"""
 
-    def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
-        """Give counters other (stored) names, all or none. BadQuery (409) when one is taken or cannot be.
+    def rename(self, pairs: Sequence[tuple[Id, bytes]]) -> None:
+        """Give counters other (stored) names, all or none. BadQuery (409) when one is taken or cannot be. A sample of
+        the old name makes a new counter. (RENAME)"""
 
-        A sample of the old name makes a new counter. Blocks the greenlet until it is written.
-        """
-
-    def rename_problems(self, pairs: Sequence[tuple[int, bytes]]) -> Iterator[str]:
-        """A sentence for each thing that `rename` would refuse."""
+    def rename_problems(self, pairs: Sequence[tuple[Id, bytes]]) -> Iterator[str]:
+        """A sentence for each thing that `rename` would refuse. (RENAME)"""
 
     def confirm_clock(self) -> str:
-        """An operator's word that the clock is right: what is old by it may go. What was doubted, or ""."""
+        """An operator's word that the clock is right: what is old by it may go. What was doubted, or "".
+        (CLOCK_GUARD)"""
 
-    def status(self) -> dict[str, object]:
-        """Figures about the store, for `/api/v1/status`: whatever JSON can hold."""
+    # -- life
+
+    def status(self) -> Mapping[str, object]:
+        """Figures about the store, for `/api/v1/status`: whatever JSON can hold, and whatever it has. Keys that others
+        know are told where they mean the same (docs/formats/http-api.md)."""
+
+    def tick(self) -> None:
+        """To be called about every 50 ms, from the hub: time for what goes by itself."""
+
+    def flush(self) -> None:
+        """Write all that is in memory, and wait for it."""
+
+    def close(self) -> None:
+        """Write all, and let go of everything."""

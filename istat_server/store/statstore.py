@@ -12,20 +12,20 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from istat.clock import Clock, SystemClock
-from istat.errors import StoreCorrupt, StoreError
+from istat.errors import StoreError
 from istat.retention import Ladder, Rules
 from istat_server.store import opening
+from istat_server.store.accepting import Accepting
+from istat_server.store.answering import Answering
 from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import FileGroup, Manifest
-from istat_server.store.interface import Deleted, Kind
+from istat_server.store.interface import Accepted, Batch, Capability, Deleted
 from istat_server.store.levels import policies
 from istat_server.store.levels.policies import Chooser
-from istat_server.store.levels.reading import Question, select
 from istat_server.store.names.catalogue import Catalogue
 from istat_server.store.names.deletes import UNDO_SECONDS, Deletes
 from istat_server.store.names.idling import Idling
@@ -35,17 +35,10 @@ from istat_server.store.work.flushing import CutHead, Flushing
 from istat_server.store.work.housekeeping import Housekeeping
 from istat_server.store.work.pressure import HeadRoom, Pressure
 
-if TYPE_CHECKING:
-    from istat.kernels.python.columns import Columns
-
 log = logging.getLogger(__name__)
 
 # Samples may be this far ahead of the clock: gauges a minute (a wrong clock nearby), events one finest bucket [s].
 GAUGE_AHEAD = 60
-# Questions of at most this many rows of the finest level, and counters, are answered in the hub: some tenths of a
-# millisecond's work, and a thread would cost as much again; each counter is a read in each file at worst.
-SMALL_ROWS = 4000
-SMALL_IDS = 4
 CHANGES_AT_ONCE = 10_000    # counters deleted before others have their turn: some 10 ms
 JOURNAL_SECONDS = 10.0      # that one who changes something waits for it to be written
 RESCUE_SECONDS = 5.0        # between two cuts because the journal cannot be written
@@ -66,7 +59,9 @@ class Options:
 
 
 class StatStore:
-    """A store folder, open. Make one with `StatStore.open`."""
+    """A store folder, open. Make one with `StatStore.open`. Keeps `store.interface.Store`."""
+
+    capabilities = frozenset(Capability) - {Capability.BATCH_MARKS}
 
     def __init__(self, folder: Path, rules: Rules, clock: Clock, pool: Pool, background: Pool, chores: Pool,
                  indexing: Pool, options: Options, lock: int, state: Manifest) -> None:
@@ -86,16 +81,21 @@ class StatStore:
         self.renames = Renames(self.engine)
         self.flushing = Flushing(self.files, clock, background, self.engine.policy)
         self.idling = Idling(self.engine, self.files, clock, background, self.watch)
-        # What the contract asks about names and deleted counters is answered where they are kept.
+        self._accepting = Accepting(self.engine, self.catalogue)
+        self._answering = Answering(self.engine, self.catalogue, self.files, self.ladders, clock, pool)
+        # What the contract asks is answered where it is kept.
         self.learn, self.find, self.counter = self.catalogue.learn, self.catalogue.find, self.catalogue.counter
         self.count, self.match = self.catalogue.count, self.catalogue.match
         self.search, self.children = self.catalogue.search, self.catalogue.children
         self.deleted, self.deleted_called = self.deletes.deleted, self.deletes.deleted_called
         self.rename_problems = self.renames.problems
+        self.totals, self.ladder_of = self._accepting.totals, self._answering.ladder_of
+        self.select, self.read = self._answering.select, self._answering.read
+        self.combine, self.describe = self._answering.combine, self._answering.describe
         self._cut_at = clock.monotonic()
         self._frame_clock = int(clock.now())
         self._closed = False
-        self.totals = {"cuts": 0, "damaged_blocks": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0}
+        self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0}
         self._problem = ""
 
     # -- opening and closing
@@ -176,8 +176,8 @@ class StatStore:
         keep_from = 0 if careful else min(previous.replay_from, state.replay_from)
         last = opening.replay(self.folder, state, self.engine, self._set_limits, damage, keep_from)
         self.deletes.replayed()
-        self.totals["journal_skipped_bytes"] = damage.skipped_bytes
-        self.totals["journal_torn_bytes"] = damage.torn_bytes
+        self.figures["journal_skipped_bytes"] = damage.skipped_bytes
+        self.figures["journal_torn_bytes"] = damage.torn_bytes
         self._set_limits(self._clock.now())
         self.engine.take_journal()
         self._journal = journal.Journal(self.folder / "journal", last + 1, self.files.uuid, self._options.journal_sync,
@@ -283,7 +283,7 @@ class StatStore:
             elif self._journal.error is not None:       # all that waits for the old segment is in files
                 self._journal.skip_to(self._journal.cut())
             return
-        self.totals["cuts"] += 1
+        self.figures["cuts"] += 1
         self.flushing.hold(CutHead(frozen, names, self._journal.cut(), self.deletes.gone, self.count(),
                                    self.deletes.cut()))
 
@@ -327,42 +327,15 @@ class StatStore:
         policy = self.engine.policy(id) if id >= 0 else self._choose(name)
         return self.files.manifest.default.number if policy is None else policy
 
-    def ladder_of(self, id: int) -> Ladder:
-        """The levels of a counter."""
-        return self.ladders[self.engine.policy(id)]
+    def accept(self, view: memoryview, start: int, end: int) -> Accepted:
+        """Take the whole lines of view[start:end]. May wait until less is to be written."""
+        accepted = self._accepting.lines(view, start, end)
+        self.after_feed()
+        return accepted
 
-    def may_miss(self, id: int, level: int, start: int, end: int) -> bool:
-        """Whether coarser levels may have of a time what this one has not."""
-        return policies.may_miss(self.files.manifest, self.engine.policy(id), level, start, end)
-
-    def select(self, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
-        """Final buckets of a level per id with start <= time < end; gaps absent. Blocks the greenlet only."""
-        policies = [self.engine.policy(id) for id in ids]
-        if len(set(policies)) <= 1:
-            return self._select(policies[0], ids, level, start, end) if ids else []
-        found: dict[int, Columns] = {}
-        for policy in dict.fromkeys(policies):
-            some = [id for id, its in zip(ids, policies, strict=True) if its == policy]
-            found.update(zip(some, self._select(policy, some, level, start, end), strict=True))
-        return [found[id] for id in ids]
-
-    def _select(self, policy: int, ids: Sequence[int], level: int, start: int, end: int) -> list[Columns]:
-        """The same for counters of one policy."""
-        ladder = self.ladders[policy]
-        interval = ladder.stored[level].interval
-        start = max(start, int(self._clock.now()) - ladder.stored[level].keep)
-        events = tuple(self.counter(id).kind is Kind.EVENT for id in ids)
-        question = Question(policy, tuple(ids), events, level, start - start % interval, -(-end // interval) * interval)
-        answer = select(self.engine, self.files.view, question, self._damaged)
-        # Of a coarser level, what is not derived yet is read from the finest one.
-        rows = len(ids) * (question.end - question.start) // ladder.finest.interval
-        small = rows <= SMALL_ROWS and len(ids) <= SMALL_IDS
-        result: list[Columns] = answer() if small else self._pool.apply(answer)
-        return result
-
-    def _damaged(self, error: StoreCorrupt) -> None:
-        self.totals["damaged_blocks"] += 1
-        log.error("%s; the answer is without it", error)
+    def accept_batch(self, batch: Batch) -> Accepted:
+        """Take the rows of a batch."""
+        raise StoreError("this store takes no batches yet; send lines")
 
     def delete(self, ids: Sequence[int]) -> int:
         """Delete counters; how many were there. Blocks the greenlet until it is written."""
@@ -416,7 +389,7 @@ class StatStore:
             "reserve_bytes": self.files.reserve.held, "deleted_waiting": self.deletes.waiting,
             "counters_renamed": self.renames.total,
             **{f"counters_{what}": count for what, count in self.deletes.totals.items()},
-            **self.totals, **self.files.totals,
+            "damaged_blocks": self._answering.damaged_blocks, **self.figures, **self.files.totals,
         }
 
 

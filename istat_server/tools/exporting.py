@@ -22,7 +22,7 @@ from istat.settings.types import Duration
 from istat.subcommands import SubCommand
 from istat_server.foreign.writers import CsvWriter, Exported, ParquetWriter, RingWriter, Writer
 from istat_server.store.files import manifest
-from istat_server.store.interface import Kind
+from istat_server.store.interface import Kind, NamePattern, Syntax
 from istat_server.store.offline.appending import rules_for
 from istat_server.store.statstore import StatStore
 from istat_server.tools.progress import Progress
@@ -63,11 +63,12 @@ class StorePlace:
 
     def counters(self, pattern: str) -> Iterator[list[Named]]:
         """See Place.counters."""
-        after = -1
-        while found := self._store.match(pattern.encode(), NAMES_AT_ONCE, after):
-            after = found[-1].id
+        wanted, token, more = NamePattern(Syntax.GLOB, pattern.encode()), "", True
+        while more:
+            page = self._store.match(wanted, NAMES_AT_ONCE, token)
+            token, more = page.token, bool(page.token)
             yield [Named(counter.name, counter.kind is Kind.EVENT, self._store.ladder_of(counter.id))
-                   for counter in found]
+                   for counter in page.items]
 
     def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:
         """See Place.read."""
@@ -89,10 +90,11 @@ class ServerPlace:
 
     def counters(self, pattern: str) -> Iterator[list[Named]]:
         """See Place.counters. Ladders are those of the rules that names fit now."""
-        offset, more = 0, True
+        offset, token, more = 0, "", True
         while more:
-            answer = self._client.names(pattern, NAMES_AT_ONCE, offset)
-            offset, more = offset + NAMES_AT_ONCE, answer["truncated"]
+            answer = self._client.names(pattern, NAMES_AT_ONCE, offset, token=token)
+            offset += NAMES_AT_ONCE             # a server of before has no tokens
+            token, more = answer.get("token", ""), answer["truncated"]
             yield [Named(counter["name"], counter["kind"] == "event",
                          self._rules.ladder(self._rules.choose(counter["name"].encode())))
                    for counter in answer["names"]]

@@ -10,7 +10,7 @@ import pytest
 from istat.clock import FakeClock
 from istat_server.http.app import make_app
 from istat_server.http.limits import HttpLimits
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 
 T = 1325394000  # 2012-01-01 05:00:00 UTC, aligned to an hour
 

@@ -9,7 +9,7 @@ from falcon.testing import TestClient
 
 from istat.clock import FakeClock
 from istat_server.http.app import ROUTES, make_app
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 from tests.http.conftest import FakeAgents, FakeMetrics, T
 
 CONFIRM = "/api/v1/clock/confirm"

@@ -13,7 +13,7 @@ from falcon.testing import TestClient
 
 from istat.errors import StoreError
 from istat_server.http.app import ROUTES, SINKS
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 
 T = 1325394000
 DOCUMENT = Path(__file__).parent.parent.parent / "docs/formats/http-api.md"
@@ -97,10 +97,13 @@ def test_names_in_pages(client: TestClient, store: MemoryStore) -> None:
     assert first == {
         "names": [{"name": "foo.bar", "kind": "gauge"}, {"name": "foo.a", "kind": "gauge"},
                   {"name": "foo.b", "kind": "gauge"}],
-        "truncated": True,
+        "truncated": True, "token": first["token"],
     }  # fmt: skip
-    second = client.simulate_get("/api/v1/names", params={"match": "foo.*", "limit": 3, "offset": 3}).json
-    assert second == {"names": [{"name": "foo.c", "kind": "event"}], "truncated": False}
+    for more in ({"offset": 3}, {"token": first["token"]}):
+        second = client.simulate_get("/api/v1/names", params={"match": "foo.*", "limit": 3, **more}).json
+        assert second == {"names": [{"name": "foo.c", "kind": "event"}], "truncated": False, "token": ""}
+    for wrong in ({"token": first["token"], "offset": 1}, {"token": "no such"}, {"token": "x" * 9999}):
+        assert client.simulate_get("/api/v1/names", params=wrong).status_code == 400
     assert client.simulate_get("/api/v1/names", params={"limit": 4}).status_code == 400
 
 
@@ -122,15 +125,34 @@ def test_names_by_regular_expression(client: TestClient, store: MemoryStore) -> 
 
 def test_search(client: TestClient) -> None:
     answer = client.simulate_get("/api/v1/search", params={"q": "SENT  mail"}).json
-    assert answer == {"names": [{"name": "mail.sent", "kind": "event"}], "truncated": False}
+    assert answer == {"names": [{"name": "mail.sent", "kind": "event"}], "truncated": False, "token": ""}
     assert client.simulate_get("/api/v1/search", params={"q": " "}).json["names"] == []
     assert client.simulate_get("/api/v1/search").json["names"] == []
+
+
+@pytest.mark.parametrize(("path", "question", "key"), [
+    ("children", {"prefix": "many"}, "children"), ("search", {"q": "many x"}, "names"),
+    ("names", {"match": "many.*"}, "names")])
+def test_no_list_ends_without_saying_so(client: TestClient, store: MemoryStore, path: str, question: dict[str, str],
+                                        key: str) -> None:
+    """The limit of this application's lists is 3."""
+    for at in range(10):
+        store.add(f"many.x{at}", None, 1)
+    found, token, pages = [], "", 0
+    while token or not found:
+        answer = client.simulate_get(f"/api/v1/{path}", params={**question, "token": token}).json \
+            if path == "children" else client.simulate_get(
+                f"/api/v1/{path}", params={**question, "token": token, "limit": 3}).json
+        assert answer["truncated"] is bool(answer["token"])
+        found += [row["name"] for row in answer[key]]
+        token, pages = answer["token"], pages + 1
+    assert (found, pages) == ([f"many.x{at}" for at in range(10)], 4)
 
 
 def test_children(client: TestClient) -> None:
     answer = client.simulate_get("/api/v1/children", params={"prefix": "Foo"}).json
     bar = {"label": "bar", "name": "foo.bar", "kind": "gauge", "branches": False}
-    assert answer == {"prefix": "foo", "children": [bar]}
+    assert answer == {"prefix": "foo", "children": [bar], "truncated": False, "token": ""}
     roots = client.simulate_get("/api/v1/children").json["children"]
     assert [(child["label"], child["kind"], child["branches"]) for child in roots] == [
         ("foo", None, True), ("mail", None, True),
@@ -180,7 +202,7 @@ def test_a_store_that_cannot_is_503(client: TestClient, store: MemoryStore, monk
     def closed(*_: object) -> None:
         raise StoreError("the store is closed")
 
-    monkeypatch.setattr(store, "select", closed)
+    monkeypatch.setattr(store, "read", closed)
     answer = client.simulate_get("/foo.bar")
     assert (answer.status_code, answer.json) == (503, {"error": "the store is closed"})
 

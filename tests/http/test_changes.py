@@ -10,7 +10,7 @@ from falcon.testing import TestClient
 from istat.clock import FakeClock
 from istat_server.http.app import ROUTES, make_app
 from istat_server.http.limits import HttpLimits
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 from tests.http.conftest import FakeAgents, FakeMetrics
 
 TOKEN = {"Authorization": "Bearer s3cret"}

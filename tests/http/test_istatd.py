@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from falcon.testing import TestClient
 
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 
 T = 1325394000
 

@@ -15,7 +15,7 @@ import requests
 from istat_server.http import server as server_module
 from istat_server.http.server import HttpServer
 from istat_server.sockets import CannotListen, open_http_socket
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 
 T = 1325394000
 

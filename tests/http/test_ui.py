@@ -12,7 +12,7 @@ from falcon.testing import TestClient
 from istat.clock import FakeClock
 from istat_server.http.app import make_app
 from istat_server.http.ui import Page
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 
 from .conftest import FakeAgents, FakeMetrics
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from istat.retention import Ladder
 from istat_server.ingest.intake import Intake
 from istat_server.mistakes import Mistakes
 from istat_server.roster import METADATA_BYTES, METADATA_KEYS, Sender
+from istat_server.store.accepting import UNNAMED, Accepting
+from istat_server.store.interface import Accepted
 from istat_server.store.names.catalogue import Catalogue, Learned
 from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import StatStore
@@ -22,23 +25,36 @@ NOW = 1325395000
 BAD_KEPT = 32
 
 
+class Names(Catalogue):
+    """A catalogue that writes down what it is to learn."""
+
+    learnt: list[bytes]
+
+    def learn(self, wire: bytes) -> Learned:
+        self.learnt.append(wire)
+        return super().learn(wire)
+
+
 class Keeper:
     """An engine and the names it knows, as a store has them, without files."""
 
     def __init__(self, kernels: Implementation, max_counters: int = 100) -> None:
         self.engine = kernels.engine.Engine([10], 7)
         self.engine.set_limits(NOW, NOW + 60, NOW + 10, [NOW - 864000])
-        self.catalogue = Catalogue(self.engine, max_counters, FakeClock(NOW), InlinePool(), InlinePool())
+        self.catalogue = Names(self.engine, max_counters, FakeClock(NOW), InlinePool(), InlinePool())
+        self.catalogue.learnt = self.learnt = []
+        self.accepting = Accepting(self.engine, self.catalogue)
         self.refusing = ""
-        self.learnt: list[bytes] = []
-        self.samples_after: list[int] = []      # what the engine had taken when `after_feed` was called
+        self.portions = 0
 
-    def learn(self, wire: bytes) -> Learned:
-        self.learnt.append(wire)
-        return self.catalogue.learn(wire)
+    def accept(self, view: memoryview, start: int, end: int) -> Accepted:
+        self.portions += 1
+        return self.accepting.lines(view, start, end)
 
-    def after_feed(self) -> None:
-        self.samples_after.append(self.engine.tally()["samples"])
+    @property
+    def names_refused(self) -> dict[str, int]:
+        """Refusals that the engine does not count itself."""
+        return {kind: self.accepting.totals().refused[kind] for kind in UNNAMED.values()}
 
     def values(self, name: bytes) -> list[tuple[int, int, float]]:
         """(time, count, sum) of the buckets of a counter."""
@@ -60,8 +76,9 @@ class Feed:
 
     @property
     def refused(self) -> dict[str, int]:
-        """The mistakes that there were, by kind."""
-        return {kind: count for kind, count in self.mistakes.counts.items() if count}
+        """The mistakes that there were, by kind, without those that the engine counts."""
+        noted = Counter(self.mistakes.counts) + Counter(self.keeper.names_refused)
+        return {kind: count for kind, count in noted.items() if count}
 
     @property
     def tally(self) -> dict[str, int]:
@@ -121,16 +138,23 @@ def test_only_the_span_that_was_named_is_read(feed: Feed) -> None:
     assert feed.intake.feed(memoryview(text), 9, 9, feed.sender) == 0
 
 
-def test_the_store_has_its_turn_after_each_portion_with_all_of_it_taken(feed: Feed) -> None:
-    feed(b"a 1\nb 2\n")
-    feed(b"a 3\n")
-    feed(b"no end")
-    assert feed.keeper.samples_after == [2, 3, 3]
+def test_the_store_waits_for_the_journal_after_each_portion(tmp_path: Path, clock: FakeClock,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(StatStore, "after_feed", lambda store: seen.append(store.engine.tally()["samples"]))
+    store = StatStore.open(tmp_path, Ladder.parse("10s:1d"), clock)
+    for text in (b"a 1\nb 2\n", b"a 3\n", b"no end"):
+        store.accept(memoryview(text), 0, len(text))
+    assert seen == [2, 3, 3]
+    store.close()
 
 
-def test_a_name_that_means_no_counter_is_no_mistake_and_makes_none(feed: Feed) -> None:
-    assert feed(b"* 1\na 1\n") == 8
-    assert (feed.keeper.catalogue.count(), feed.tally["samples"], feed.refused) == (1, 1, {})
+def test_a_name_that_means_no_counter_is_counted_as_refused_and_told(feed: Feed,
+                                                                     caplog: pytest.LogCaptureFixture) -> None:
+    assert feed(b"* 1\n^ 1\na 1\n*^ 1325394990 1\n") == 28
+    assert (feed.keeper.catalogue.count(), feed.tally["samples"], feed.refused) == (1, 1, {"no_name": 3})
+    assert caplog.messages == [f"no_name from tcp 192.0.2.7:4321: '{line}'" for line in (
+        "* 1", "^ 1", "*^ 1325394990 1")]
 
 
 def test_names_beyond_max_counters_are_refused_and_the_rest_goes_on(kernels: Implementation,
@@ -203,7 +227,7 @@ def test_what_comes_while_the_store_refuses_is_counted_and_dropped(feed: Feed) -
     assert feed.refused == {"store_refuses": 2}
     assert feed(b"no end") == 0
     assert feed.refused == {"store_refuses": 2}, "its beginning is not a line yet"
-    assert (feed.tally["lines"], feed.sender.metadata, feed.keeper.samples_after) == (0, {}, [])
+    assert (feed.tally["lines"], feed.sender.metadata, feed.keeper.portions) == (0, {}, 0)
     feed.keeper.refusing = ""
     assert feed(b"a 1\n") == 4
     assert feed.keeper.values(b"a") == [(NOW, 1, 1.0)]

@@ -7,7 +7,7 @@ import pytest
 from istat.clock import FakeClock
 from istat.errors import BadQuery
 from istat_server.query.patterns import Listed, listing
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 
 
 @pytest.fixture

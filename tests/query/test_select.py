@@ -11,7 +11,7 @@ from istat.errors import BadQuery
 from istat.retention import Ladder, Rule, Rules
 from istat_server.query import select
 from istat_server.query.select import Buckets, buckets, series
-from istat_server.store.memory import MemoryStore
+from istat_server.testing.memory import MemoryStore
 
 T = 1325394000  # aligned to an hour
 

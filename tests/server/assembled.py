@@ -59,6 +59,9 @@ class KeptStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    def status(self) -> dict[str, object]:
+        return self._store.status()
+
     def tick(self) -> None:
         self.ticks += 1
         self.at_tick()

@@ -11,8 +11,8 @@ from istat.clock import FakeClock
 from istat.kernels import lines
 from istat_server.mistakes import KINDS, LINES_AT_ONCE, Mistakes
 from istat_server.roster import Sender
-from istat_server.server import REFUSALS
-from istat_server.store.names.catalogue import Learned
+from istat_server.store.accepting import TALLIED, UNNAMED
+from istat_server.testing.memory import KINDS as OF_THE_MODEL
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,11 +39,11 @@ def test_long_lines_are_cut(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_every_kind_is_explained_with_what_to_do() -> None:
-    """Listeners and intake name theirs where they count; the engine and the catalogue have lists."""
+    """Listeners and intake name theirs where they count; stores have lists."""
     calls = re.findall(r"mistakes\.(?:add|note|show)\(\"([a-z_]+)\"", "".join(
         path.read_text() for path in (ROOT / "istat_server").rglob("*.py")))
     good = {"EMPTY", "SAMPLE", "META", "UNKNOWN"}
-    kinds = {*calls, *REFUSALS, Learned.FULL.value, Learned.TOO_LONG.value,
+    kinds = {*calls, *TALLIED, *UNNAMED.values(), *OF_THE_MODEL,
              *(name.lower() for name in lines.CODES if name not in good)}
     assert len(calls) >= 5
     assert kinds <= KINDS.keys()

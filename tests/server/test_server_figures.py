@@ -13,7 +13,6 @@ from istat.clock import FakeClock
 from istat.kernels import IMPLEMENTATION
 from istat.settings.declaration import Values
 from istat_server import server as assembly
-from istat_server.options import DECLARATION
 from istat_server.sockets import StatSockets
 from tests.ingest.fakes import until
 from tests.server.assembled import Changeable, Whole, values_of
@@ -217,7 +216,7 @@ def test_what_the_machine_grants_stands_beside_what_is_wanted(folder: Path, cloc
 
 def test_a_store_without_a_folder_has_no_disk(whole: Whole, tmp_path: Path) -> None:
     whole.server.open()
-    whole.server.settings = DECLARATION.load(["--store", str(tmp_path / "nowhere")], {})
+    whole.store.status = lambda: {"kind": "elsewhere"}      # type: ignore[method-assign]
     system = whole.ask("/api/v1/status").json["system"]
     assert not [key for key in system if key.startswith("disk")]
 

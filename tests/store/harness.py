@@ -7,6 +7,7 @@ from pathlib import Path
 from istat.clock import FakeClock
 from istat.kernels.python.columns import Row
 from istat.retention import Ladder
+from istat_server.store.interface import NamePattern, Syntax
 from istat_server.store.names.catalogue import Learned
 from istat_server.store.statstore import Options, StatStore
 
@@ -19,6 +20,11 @@ FIXTURES = ROOT / "tests/fixtures/store"        # a folder for each version of a
 def open_store(folder: Path, clock: FakeClock, **options: object) -> StatStore:
     """A store whose name tables hash the same each time."""
     return StatStore.open(folder, LADDER, clock, options=Options(key=1, **options))
+
+
+def glob(text: bytes) -> NamePattern:
+    """A pattern as people write it."""
+    return NamePattern(Syntax.GLOB, text)
 
 
 def put(store: StatStore, *lines: str) -> None:

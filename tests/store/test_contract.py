@@ -1,304 +1,87 @@
-"""What any store must do (store/interface.py): one suite, run against every implementation.
-
-An implementation comes as an `Opened`: the store, a way to feed it lines, and a way to bring what it holds to
-rest (a cut and a flush, a compaction) after which all answers must be the same.
-"""
+"""What any store must do (store/interface.py): the suite of istat_server/testing, run on the model and on ours."""
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from istat.buckets import Bucket
-from istat.clock import FakeClock, SystemClock
-from istat.retention import Ladder, Rule, Rules
-from istat_server.ingest.intake import Intake
-from istat_server.mistakes import Mistakes
+from istat.clock import FakeClock
 from istat_server.query.select import buckets, series
-from istat_server.roster import Sender
-from istat_server.store.interface import Child, Counter, Kind, Store
-from istat_server.store.memory import MemoryStore
+from istat_server.store.interface import Capability
 from istat_server.store.statstore import StatStore
-
-T = 1325394000  # aligned to an hour
-LADDER = Ladder.parse("10s:1d,5m:10d,1h:100d")
-RULES = Rules(LADDER, (Rule.parse("db.** = 1m:10d,1h:20d"), Rule.parse("*.fast = 1s:1h,1m:1d")))
-
-
-def nothing() -> None:
-    """No rest to bring anything to."""
+from istat_server.testing import contract
+from istat_server.testing.contract import NOW, RULES, Opened, T, close_to
+from istat_server.testing.memory import MemoryStore
 
 
-@dataclass
-class Opened:
-    """A store under test."""
-
-    store: Store
-    feed: Callable[[str], None]
-    rest: Callable[[], None] = nothing
-
-    def one(self, name: str, level: int, start: int, end: int) -> list[tuple[Any, ...]]:
-        """The rows of one counter."""
-        counter = self.store.find(name.encode())
-        assert counter is not None
-        return self.store.select([counter.id], level, start, end)[0].rows()
-
-
-def open_memory(folder: Path, clock: FakeClock) -> Iterator[Opened]:
-    store = MemoryStore(RULES, clock)
-
-    def feed(text: str) -> None:
-        for line in text.splitlines():
-            name, *numbers = line.split()
-            time = int(numbers.pop(0)) if len(numbers) > 1 else None
-            store.add(name, time, *map(float, numbers))  # type: ignore[arg-type]
-
-    yield Opened(store, feed)
+def open_memory(_folder: Path, clock: FakeClock) -> Iterator[Opened]:
+    yield Opened(MemoryStore(RULES, clock), clock)
 
 
 def open_statstore(folder: Path, clock: FakeClock) -> Iterator[Opened]:
     store = StatStore.open(folder, RULES, clock)
-    intake = Intake(store, Mistakes(SystemClock()))
-    peer = Sender("tcp", "127.0.0.1:1", 0)
-
-    def feed(text: str) -> None:
-        data = memoryview(text.encode())
-        assert intake.feed(data, 0, len(data), peer) == len(data)
 
     def rest() -> None:
         store.flush()
         store.compact()
 
-    yield Opened(store, feed, rest)
+    yield Opened(store, clock, rest)
     store.close()
 
 
-@pytest.fixture(params=[open_memory, open_statstore], ids=["memory", "statstore"])
+STORES = [pytest.param(open_memory, id="memory"), pytest.param(open_statstore, id="statstore")]
+# Our store takes batches as soon as it says that it knows them again.
+TAKES_BATCHES = STORES if Capability.BATCH_MARKS in StatStore.capabilities else STORES[:1]
+
+
+@pytest.fixture
 def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Opened]:
-    clock.set(T + 3600)
+    clock.set(NOW)
     yield from request.param(tmp_path / "store", clock)
 
 
-def close_to(rows: list[tuple[Any, ...]], wanted: list[tuple[int, Bucket]]) -> None:
-    """Times, counts, min and max are exact; sums and M2 within the bound that the store documents."""
-    assert [(row[0], row[1], row[4], row[5]) for row in rows] == [(t, b.count, b.min, b.max) for t, b in wanted]
-    for row, (_, bucket) in zip(rows, wanted):
-        assert row[2] == pytest.approx(bucket.sum, rel=1e-12, abs=1e-9)
-        assert row[3] == pytest.approx(bucket.m2, rel=1e-6, abs=1e-9 * (1 + bucket.sumsq))
+on_each = pytest.mark.parametrize("opened", STORES, indirect=True)
 
 
-def test_an_empty_store(opened: Opened) -> None:
-    store = opened.store
-    assert store.count() == 0
-    assert store.find(b"a") is None
-    assert store.match(b"*", 10) == [] == store.search([b"a"], 10)
-    assert store.children(b"") == []
-    assert store.select([], 0, T, T + 10) == []
-    assert isinstance(store.status(), dict)
+@on_each
+class TestNames(contract.Names):
+    """Finding counters."""
 
 
-def test_gauges_at_every_level(opened: Opened) -> None:
-    opened.feed(f"g {T} 5\ng {T + 2} 7.25\ng {T + 30} 1000\n")
-    for _ in range(2):
-        close_to(opened.one("g", 0, T, T + 60), [(T, Bucket.of(5, 7.25)), (T + 30, Bucket.of(1000))])
-        close_to(opened.one("g", 1, T, T + 300), [(T, Bucket.of(5, 7.25, 1000))])
-        close_to(opened.one("g", 2, T - 3600, T + 3600), [(T, Bucket.of(5, 7.25, 1000))])
-        opened.rest()
+@on_each
+class TestLines(contract.Lines):
+    """Samples come in."""
 
 
-def test_events_at_every_level(opened: Opened) -> None:
-    opened.feed("".join(f"*e {T + k} 10\n" for k in (0, 1, 2)))
-    opened.feed("".join(f"*e {T + k} 100\n" for k in (60, 120, 180)))
-    rates = Bucket.of(3, 10, 10, 10)
-    for _ in range(2):
-        close_to(
-            opened.one("e", 0, T, T + 300),
-            [(T + k, Bucket.of(rate)) for k, rate in ((0, 3), (60, 10), (120, 10), (180, 10))],
-        )
-        close_to(opened.one("e", 1, T, T + 300), [(T, rates.merge(Bucket(26)))])
-        close_to(opened.one("e", 2, T, T + 3600), [(T, rates.merge(Bucket(356)))])
-        opened.rest()
+@on_each
+class TestBuckets(contract.Buckets):
+    """What they become."""
 
 
-def test_the_range_is_half_open(opened: Opened) -> None:
-    opened.feed(f"g {T} 1\ng {T + 10} 2\ng {T + 20} 3\n")
-    assert [row[0] for row in opened.one("g", 0, T + 10, T + 20)] == [T + 10]
-    assert opened.one("g", 0, T + 30, T + 40) == []
-    assert opened.one("g", 0, T + 10, T + 10) == []
+@on_each
+class TestAnswers(contract.Answers):
+    """What is answered."""
 
 
-def test_late_and_repeated_samples_merge(opened: Opened) -> None:
-    opened.feed(f"g {T + 300} 1\ng {T} 2\ng {T + 300} 3\n*e {T + 300} 10\n*e {T} 20\n")
-    opened.rest()
-    opened.feed(f"g {T} 4\ng {T + 600} 5\ng {T + 305} 9\n*e {T + 300} 30\n")
-    for _ in range(2):
-        close_to(
-            opened.one("g", 0, T, T + 900),
-            [(T, Bucket.of(2, 4)), (T + 300, Bucket.of(1, 3, 9)), (T + 600, Bucket.of(5))],
-        )
-        close_to(opened.one("e", 0, T, T + 900), [(T, Bucket.of(2)), (T + 300, Bucket.of(4))])
-        close_to(opened.one("g", 2, T, T + 3600), [(T, Bucket.of(2, 4, 1, 3, 9, 5))])
-        opened.rest()
+@on_each
+class TestChanges(contract.Changes):
+    """Deletes and renames."""
 
 
-def test_samples_too_old_for_the_finest_level_go_to_a_coarser_one(opened: Opened) -> None:
-    old, older = T - 3 * 86400, T - 20 * 86400
-    opened.feed(f"g {old + 7} 1\ng {old + 290} 3\ng {older + 5} 9\n*e {old + 7} 300\n")
-    for _ in range(2):
-        assert opened.one("g", 0, T - 86400, T + 60) == []
-        close_to(opened.one("g", 1, old - old % 300, old - old % 300 + 300), [(old, Bucket.of(1, 3))])
-        close_to(opened.one("g", 2, older, older + 3600), [(older, Bucket.of(9))])
-        coarse = opened.one("e", 1, old, old + 300)
-        assert [(row[0], row[1]) for row in coarse] == [(old, 30)]
-        assert coarse[0][2] == pytest.approx(30)
-        opened.rest()
+@pytest.mark.parametrize("opened", TAKES_BATCHES, indirect=True)
+class TestBatches(contract.Batches):
+    """Pre-aggregated rows."""
 
 
-def test_coarser_levels_hold_what_came_directly_to_finer_ones(opened: Opened) -> None:
-    old = T - 3 * 86400
-    opened.feed(f"g {old + 7} 1\ng {old + 310} 3\n")
-    for _ in range(2):
-        close_to(opened.one("g", 2, old, old + 3600), [(old, Bucket.of(1, 3))])
-        opened.rest()
+def test_all_of_the_suite_runs_here() -> None:
+    run = [base for one in globals().values() if isinstance(one, type) for base in one.__bases__]
+    assert set(contract.SUITE) <= set(run)
 
 
-def test_samples_outside_all_time_are_refused(opened: Opened) -> None:
-    now = T + 3600
-    opened.feed(f"g {now + 61} 1\n*e {now + 11} 1\ng {T - 200 * 86400} 1\n")
-    opened.feed(f"g {now + 60} 2\n*e {now + 10} 20\n")
-    close_to(opened.one("g", 0, T, now + 600), [(now + 60, Bucket.of(2))])
-    close_to(opened.one("e", 0, T, now + 600), [(now + 10, Bucket.of(2))])
-    assert opened.one("g", 2, T - 210 * 86400 - T % 3600, T) == []
-
-
-def test_samples_without_a_time_are_of_now(opened: Opened) -> None:
-    opened.feed("g 5\n")
-    close_to(opened.one("g", 0, T, T + 7200), [(T + 3600, Bucket.of(5))])
-
-
-def test_pre_aggregated_samples(opened: Opened) -> None:
-    opened.feed(f"g {T} 12.25 77.5625 5 7.25 2\n*e {T} 30 1 2 3 4\n")
-    opened.feed(f"g {T} 12 100 50 70 2\ng {T} 12 100 1 2 0\n")  # an average below min; no samples
-    opened.feed(f"g {T} 10\n")
-    close_to(opened.one("g", 0, T, T + 10), [(T, Bucket.of(5, 7.25, 10))])
-    close_to(opened.one("e", 0, T, T + 10), [(T, Bucket.of(3))])
-
-
-def test_carets_feed_every_counter_with_the_whole_value(opened: Opened) -> None:
-    opened.feed(f"cpu.idle^host.a^class.b^ {T} 7\n*hits^host.a^^class.b {T} 10\n")
-    for name in ("cpu.idle.host.a", "cpu.idle.class.b", "cpu.idle"):
-        close_to(opened.one(name, 0, T, T + 10), [(T, Bucket.of(7))])
-    close_to(opened.one("hits.class.b", 0, T, T + 10), [(T, Bucket.of(1))])
-    assert opened.store.count() == 5
-
-
-def test_the_first_sample_fixes_the_kind(opened: Opened) -> None:
-    opened.feed(f"g {T} 1\n*g {T} 5\n*e {T} 10\ne {T} 20\n")
-    close_to(opened.one("g", 0, T, T + 10), [(T, Bucket.of(1, 5))])
-    close_to(opened.one("e", 0, T, T + 10), [(T, Bucket.of(3))])
-
-
-def test_names_in_any_spelling(opened: Opened) -> None:
-    opened.feed(f"*Web.Hits:A {T} 10\n")
-    store = opened.store
-    counter = store.find(b"*WEB.hits/a")
-    assert counter is not None
-    assert (counter.name, counter.kind) == ("web.hits_a", Kind.EVENT)
-    assert store.counter(counter.id) == counter
-    assert store.find(b"web.hits") is None
-    assert store.count() == 1
-    with pytest.raises((IndexError, KeyError)):
-        store.counter(counter.id + 1)
-
-
-def named(counters: list[Counter]) -> list[str]:
-    return [counter.name for counter in counters]
-
-
-def test_patterns_and_search(opened: Opened) -> None:
-    names = ["cpu.user.host.a", "cpu.user.host.bb", "cpu.idle", "disk.user"]
-    opened.feed("".join(f"{name} {T} 1\n" for name in names))
-    store = opened.store
-    assert sorted(named(store.match(b"*", 10))) == sorted(names)
-    assert set(named(store.match(b"cpu.?", 10))) == {"cpu.idle"}
-    assert set(named(store.match(b"*user*", 10))) == {"cpu.user.host.a", "cpu.user.host.bb", "disk.user"}
-    assert len(store.match(b"*", 3)) == 3
-    assert named(store.match(b"*", 3)) == named(store.match(b"*", 4))[:3]
-    assert store.match(b"", 10) == []
-    assert named(store.search([b"user"], 10)) == ["disk.user", "cpu.user.host.a", "cpu.user.host.bb"]
-    assert named(store.search([b"host", b"cpu"], 1)) == ["cpu.user.host.a"]
-    assert named(store.search([b"host", b"disk"], 10)) == []
-
-
-def test_children(opened: Opened) -> None:
-    opened.feed(f"cpu.user.b {T} 1\ncpu.user {T} 1\n*cpu.ctx {T} 1\ncpux {T} 1\n")
-    store = opened.store
-    found = {name: store.find(name.encode()) for name in ("cpu.user", "cpu.ctx", "cpux", "cpu.user.b")}
-    assert store.children(b"") == [Child("cpu", "cpu", None, True), Child("cpux", "cpux", found["cpux"], False)]
-    assert store.children(b"cpu") == [
-        Child("ctx", "cpu.ctx", found["cpu.ctx"], False),
-        Child("user", "cpu.user", found["cpu.user"], True),
-    ]
-    assert store.children(b"cpu.user") == [Child("b", "cpu.user.b", found["cpu.user.b"], False)]
-    assert store.children(b"nothing") == []
-
-
-def test_several_counters_in_the_order_asked(opened: Opened) -> None:
-    opened.feed(f"a {T} 1\nb {T} 2\nc {T} 3\n")
-    ids = [counter.id for name in (b"c", b"a", b"b") if (counter := opened.store.find(name))]
-    for _ in range(2):
-        assert [rows.row(0)[2] for rows in opened.store.select(ids, 0, T, T + 10)] == [3, 1, 2]
-        opened.rest()
-
-
-def test_the_first_rule_that_fits_gives_a_counter_its_levels(opened: Opened) -> None:
-    opened.feed(f"db.a.fast {T} 1\nweb.fast {T} 1\nweb {T} 1\nDB/x {T} 1\n")
-    found = {}
-    for name in ("db.a.fast", "web.fast", "web", "db_x"):
-        counter = opened.store.find(name.encode())
-        assert counter is not None
-        found[name] = opened.store.ladder_of(counter.id).text
-    assert found == {"db.a.fast": "1m:10d,1h:20d", "web.fast": "1s:1h,1m:1d", "web": LADDER.text, "db_x": LADDER.text}
-    assert opened.store.ladder == LADDER
-
-
-def test_every_counter_is_bucketed_by_its_own_levels(opened: Opened) -> None:
-    lines = "".join(f"{name} {T + k} {v}\n" for k, v in ((0, 6), (7, 60), (61, 600)) for name in
-                    ("g", "db.g", "g.fast", "*e", "*db.e", "*e.fast", "g^x.fast^db^"))
-    opened.feed(lines)
-    for _ in range(2):
-        close_to(opened.one("db.g", 0, T, T + 120), [(T, Bucket.of(6, 60)), (T + 60, Bucket.of(600))])
-        close_to(opened.one("db.e", 0, T, T + 120), [(T, Bucket.of(1.1)), (T + 60, Bucket.of(10))])
-        close_to(opened.one("g.fast", 0, T, T + 9), [(T, Bucket.of(6)), (T + 7, Bucket.of(60))])
-        close_to(opened.one("e.fast", 0, T, T + 9), [(T, Bucket.of(6)), (T + 7, Bucket.of(60))])
-        close_to(opened.one("g.x.fast", 0, T, T + 9), [(T, Bucket.of(6)), (T + 7, Bucket.of(60))])
-        close_to(opened.one("g.fast", 1, T, T + 60), [(T, Bucket.of(6, 60))])
-        close_to(opened.one("db.g", 1, T, T + 3600), [(T, Bucket.of(6, 60, 600))])
-        rates = opened.one("db.e", 1, T, T + 3600)
-        assert [(row[0], row[1]) for row in rates] == [(T, 60)] and rates[0][2] == pytest.approx(11.1)
-        close_to(opened.one("g", 0, T, T + 20), [(T, Bucket.of(6, 60, 6, 60))])
-        opened.rest()
-
-
-def test_how_old_and_how_new_samples_may_be_is_by_their_own_levels(opened: Opened) -> None:
-    now = T + 3600
-    for name in ("g", "db.g", "g.fast"):
-        opened.feed("".join(f"{name} {now - age} 1\n" for age in (1800, 7200, 2 * 86400, 15 * 86400, 50 * 86400)))
-        opened.feed(f"*{name}.e {now + 11} 10\n".replace("g.fast.e", "e.fast"))
-    counts = {}
-    for name, levels in (("g", 3), ("db.g", 2), ("g.fast", 2)):
-        counts[name] = [sum(row[1] for row in opened.one(name, level, 0, now + 86400)) for level in range(levels)]
-    assert counts == {"g": [2, 3, 5], "db.g": [3, 4], "g.fast": [1, 2]}
-    found = [name for name in ("g.e", "db.g.e", "e.fast") if opened.one(name, 0, now, now + 60)]
-    assert found == ["db.g.e"]
-
-
+@on_each
 def test_one_question_about_counters_of_several_ladders(opened: Opened) -> None:
     opened.feed("".join(f"{name} {T + k * 10} {k}\n" for k in range(12) for name in ("g", "db.g", "g.fast")))
     answer = series(opened.store, ["g", "g.fast", "db.g", "nope"], T, T + 120, 1000, T + 3600)
@@ -311,43 +94,3 @@ def test_one_question_about_counters_of_several_ladders(opened: Opened) -> None:
     each = buckets(opened.store, [*answer.found], T, T + 120, 0, T + 3600)
     assert [(one.start, one.end, one.interval, len(one.rows)) for one in each] == [
         (T, T + 120, 10, 12), (T, T + 120, 1, 12), (T, T + 120, 60, 2)]
-
-
-def test_an_answer_belongs_to_the_caller(opened: Opened) -> None:
-    opened.feed(f"a {T} 1\n")
-    counter = opened.store.find(b"a")
-    assert counter is not None
-    rows = opened.store.select([counter.id], 0, T, T + 10)[0]
-    rows.append(0, 1, 0, 0, 0, 0)
-    opened.feed(f"a {T} 5\n")
-    assert len(rows) == 2
-    close_to(opened.one("a", 0, T, T + 10), [(T, Bucket.of(1, 5))])
-
-
-def test_a_random_stream_gives_the_buckets_of_plain_arithmetic(opened: Opened) -> None:
-    chance = random.Random(7)
-    gauges: dict[int, list[float]] = {}
-    totals: dict[int, float] = {}
-    for _ in range(12):
-        lines = []
-        for _ in range(40):
-            time, value = T + chance.randrange(3600), round(chance.uniform(-50, 50), 2)
-            lines.append(f"g {time} {value}\n*e {time} {abs(value)}\n")
-            start = time - time % 10
-            gauges.setdefault(start, []).append(value)
-            totals[start] = totals.get(start, 0.0) + abs(value)
-        opened.feed("".join(lines))
-        if chance.random() < 0.4:
-            opened.rest()
-    fine = [(start, Bucket.of(*found)) for start, found in sorted(gauges.items())]
-    close_to(opened.one("g", 0, T, T + 3600), fine)
-    for level, interval in ((1, 300), (2, 3600)):
-        groups: dict[int, Bucket] = {}
-        for start, bucket in fine:
-            at = start - start % interval
-            groups[at] = groups.get(at, Bucket()).merge(bucket)
-        close_to(opened.one("g", level, T, T + 3600), sorted(groups.items()))
-    rows = opened.one("e", 2, T, T + 3600)
-    assert rows[0][1] == 360
-    assert rows[0][2] * 10 == pytest.approx(math.fsum(totals.values()))
-    assert rows[0][5] == pytest.approx(max(totals.values()) / 10)

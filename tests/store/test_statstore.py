@@ -15,13 +15,13 @@ from istat.errors import StoreLocked
 from istat.retention import Ladder
 from istat_server.store.files import manifest
 from istat_server.store.files.journal import Journal
-from istat_server.store.interface import Kind
-from istat_server.store.memory import MemoryStore
+from istat_server.store.interface import Kind, NamePattern, Syntax
 from istat_server.store.names import nameindex
 from istat_server.store.names.catalogue import Learned
 from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import Options, StatStore
-from tests.store.harness import FIXTURES, LADDER, NOW, crash, open_store, put, rows
+from istat_server.testing.memory import MemoryStore
+from tests.store.harness import FIXTURES, LADDER, NOW, crash, glob, open_store, put, rows
 
 NAMES = ["g.one", "g.two^x^y^", "*ev", "*ev2^x^", "g.one^x"]
 
@@ -112,14 +112,14 @@ def test_a_cut_comes_by_age_and_by_bytes(tmp_path, clock):
     store = open_store(tmp_path, clock, cut_seconds=100, cut_bytes=4096)
     put(store, "a 1")
     store.tick()
-    assert store.totals["cuts"] == 0
+    assert store.figures["cuts"] == 0
     clock.advance(100)
     store.tick()
     store.tick()
-    assert (store.totals["cuts"], store.status()["rows_in_memory"]) == (1, 0)
+    assert (store.figures["cuts"], store.status()["rows_in_memory"]) == (1, 0)
     put(store, *(f"a {NOW - 10 * at} 1" for at in range(400)))
     store.tick()
-    assert store.totals["cuts"] == 2
+    assert store.figures["cuts"] == 2
     store.close()
 
 
@@ -216,7 +216,7 @@ def test_the_name_budget_is_kept_and_a_lone_star_is_nothing(tmp_path, clock):
     store = open_store(tmp_path, clock, max_counters=2)
     assert [store.learn(name) for name in (b"a", b"b^x", b"c", b"A", b"*", b"^", b"n" * 2000)] == [
         Learned.KNOWN, Learned.KNOWN, Learned.FULL, Learned.KNOWN, Learned.NOTHING, Learned.NOTHING, Learned.TOO_LONG]
-    assert [counter.name for counter in store.match(b"*", 10)] == ["a", "b.x"]
+    assert [counter.name for counter in store.match(glob(b"*"), 10).items] == ["a", "b.x"]
     store.close()
 
 
@@ -225,7 +225,7 @@ def test_a_store_of_version_1_reads_as_ever(tmp_path):
     shutil.copytree(FIXTURES / "v1/store", tmp_path / "s")
     expected = json.loads((FIXTURES / "v1/store.json").read_text())
     store = StatStore.open(tmp_path / "s", Ladder.parse(), FakeClock(NOW))
-    assert {counter.name for counter in store.match(b"*", 100)} == set(expected)
+    assert {counter.name for counter in store.match(glob(b"*"), 100).items} == set(expected)
     for name, kept in expected.items():
         assert store.find(name.encode()).kind.value == kept["kind"]
         assert [[list(row) for row in rows(store, name, level)] for level in range(3)] == kept["levels"], name
@@ -251,9 +251,9 @@ def test_long_searches_let_others_have_their_turn_and_find_the_same(tmp_path, cl
 
 
     def asked():
-        return [store.match(b"*.x.*", 7), store.search([b"x"], 9), store.search([b".x.1"], 5),
-                store.children(b"a1.b.x"), store.children(b""), store.match(b"a2*", 100, 5),
-                store.match(rb"^a[02].*\.\d$", 100, 5, regex=True)]
+        return [store.match(glob(b"*.x.*"), 7), store.search([b"x"], 9), store.search([b".x.1"], 5),
+                store.children(b"a1.b.x", 5), store.children(b"", 2), store.match(glob(b"a2*"), 100, "m5"),
+                store.match(NamePattern(Syntax.REGEX, rb"^a[02].*\.\d$"), 100, "m5")]
 
     few = asked()
     assert pool.calls == 0

@@ -73,7 +73,7 @@ def test_a_tick_while_a_feed_waits_for_a_flush_begins_no_second_one(tmp_path, cl
     put(store, "a 1")
     clock.advance(1)
     seen = []
-    pool.meanwhile = [lambda: (store.tick(), seen.append((store.totals["cuts"], count(store, "a"))))]
+    pool.meanwhile = [lambda: (store.tick(), seen.append((store.figures["cuts"], count(store, "a"))))]
     store.flushing.finish()
     assert seen == [(1, 2)]                             # all visible, and no second cut
     store.close()

@@ -16,6 +16,7 @@ from istat.errors import StoreError, StoreLocked, UsageError
 from istat.kernels import columns
 from istat.retention import Ladder
 from istat_server.foreign.writers import Exported, RingWriter, lines
+from istat_server.store.interface import NamePattern, Syntax
 from istat_server.store.statstore import StatStore
 from istat_server.tools import exporting
 
@@ -152,10 +153,10 @@ class FakeServer:
     def status(self) -> dict[str, Any]:
         return {"store": self.store.status()}
 
-    def names(self, pattern: str, limit: int, offset: int) -> dict[str, Any]:
-        found = self.store.match(pattern.encode(), 10_000)
-        return {"names": [{"name": counter.name, "kind": counter.kind.value} for counter in found[offset:offset + 2]],
-                "truncated": len(found) > offset + 2}
+    def names(self, pattern: str, limit: int, offset: int, token: str) -> dict[str, Any]:
+        page = self.store.match(NamePattern(Syntax.GLOB, pattern.encode()), 2, token)
+        return {"names": [{"name": counter.name, "kind": counter.kind.value} for counter in page.items],
+                "truncated": bool(page.token), "token": page.token}
 
     def series(self, names: list[str], start: int, end: int, points: int, statistics: Any,
                level: str) -> dict[str, Any]:

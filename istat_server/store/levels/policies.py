@@ -177,7 +177,7 @@ def longest(state: Manifest) -> dict[int, int]:
 
 def make_engine(policies: Sequence[Policy], key: int) -> Engine:
     """An engine with heads for the policies that counters have."""
-    live = sorted((policy for policy in policies if not policy.leaving), key=lambda policy: policy.pattern != "")
+    live = _live(policies)
     intervals = {policy.number: [level.interval for level in policy.ladder.levels] for policy in live}
     made: Engine = kernel.Engine(intervals[live[0].number], key, live[0].number)
     for policy in live[1:]:
@@ -186,6 +186,20 @@ def make_engine(policies: Sequence[Policy], key: int) -> Engine:
         if policy.leaving:
             made.alias_policy(policy.number, heir_of(policies, policy.number))
     return made
+
+
+def _live(policies: Sequence[Policy]) -> list[Policy]:
+    """Those that counters have, in the order of their heads: the default first."""
+    return sorted((policy for policy in policies if not policy.leaving), key=lambda policy: policy.pattern != "")
+
+
+def head_places(policies: Sequence[Policy]) -> dict[int, int]:
+    """By the numbers of policies that counters have: where in the engine's list the heads of their levels begin."""
+    found, place = {}, 0
+    for policy in _live(policies):
+        found[policy.number] = place
+        place += len(policy.ladder.levels)
+    return found
 
 
 class Chooser:

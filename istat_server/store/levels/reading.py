@@ -28,7 +28,7 @@ MOST_SEASONS = 100
 
 
 @dataclass(frozen=True)
-class Question:
+class Asked:
     """Buckets of which counters of one policy, of which level, with start <= time < end (multiples of its interval)."""
 
     policy: int
@@ -50,7 +50,7 @@ class Piece:
     fine: list[LiveFile]
 
 
-def select(engine: Engine, view: View, question: Question,
+def select(engine: Engine, view: View, question: Asked,
            damaged: Callable[[StoreCorrupt], None]) -> Callable[[], list[Columns]]:
     """Copy the live head's rows now; the function returned reads the rest. One Columns per id.
 
@@ -76,13 +76,13 @@ def select(engine: Engine, view: View, question: Question,
     return answer
 
 
-def answer_at_rest(view: GroupView, question: Question, damaged: Callable[[StoreCorrupt], None]) -> list[Columns]:
+def answer_at_rest(view: GroupView, question: Asked, damaged: Callable[[StoreCorrupt], None]) -> list[Columns]:
     """Final buckets of a group that nothing is added to any more, out of its files alone."""
     nothing = {level: [columns.Columns() for _ in question.ids] for level in range(question.level + 1)}
     return _Reader(view, question, nothing, damaged).answer()
 
 
-def _questions(view: View, question: Question) -> Iterator[tuple[GroupView, Question]]:
+def _questions(view: View, question: Asked) -> Iterator[tuple[GroupView, Asked]]:
     """What to ask which groups: the counters' own, and those where they may still have older rows."""
     own = view.groups[question.policy]
     yield own, question
@@ -101,7 +101,7 @@ def _questions(view: View, question: Question) -> Iterator[tuple[GroupView, Ques
             yield group, replace(question, policy=number, level=level, start=start, end=until + -until % step)
 
 
-def _reader(engine: Engine, group: GroupView, question: Question,
+def _reader(engine: Engine, group: GroupView, question: Asked,
             damaged: Callable[[StoreCorrupt], None]) -> _Reader:
     live: dict[int, list[Columns]] = {}
     # Seasonal buckets follow from those of earlier seasons, some of which may be in memory only.
@@ -117,7 +117,7 @@ def _reader(engine: Engine, group: GroupView, question: Question,
 class _Reader:
     """One question being answered."""
 
-    def __init__(self, view: GroupView, question: Question, live: dict[int, list[Columns]],
+    def __init__(self, view: GroupView, question: Asked, live: dict[int, list[Columns]],
                  damaged: Callable[[StoreCorrupt], None], depth: int = 0) -> None:
         self._depth = depth
         self._view, self._question, self._live, self._damaged = view, question, live, damaged
@@ -168,7 +168,7 @@ class _Reader:
             rows.extend(blended(now, before, season))
         return rows
 
-    def _only(self, at: int) -> Question:
+    def _only(self, at: int) -> Asked:
         return replace(self._question, ids=self._question.ids[at:at + 1], events=self._question.events[at:at + 1])
 
     def _live_of(self, at: int) -> dict[int, list[Columns]]:

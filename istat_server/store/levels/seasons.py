@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from istat_server.store.files.filewriter import Output, finish_all
 from istat_server.store.files.statformat import Header, StatFileInfo
 from istat_server.store.files.view import GroupView
-from istat_server.store.levels.reading import Question, answer_at_rest, kinds_in, raise_error
+from istat_server.store.levels.reading import Asked, answer_at_rest, kinds_in, raise_error
 
 #: Counters between two pauses: some 20 ms of work.
 IDS_AT_ONCE = 100
@@ -30,7 +30,7 @@ def roll_up_seasons(policy: int, view: GroupView, start: int, end: int, paths: C
                    for level in levels}
         for done, (id, kind) in enumerate((id, kind) for id, kind in enumerate(kinds) if kind):
             for level, output in outputs.items():
-                question = Question(policy, (id,), (kind == 2,), level, start, end)
+                question = Asked(policy, (id,), (kind == 2,), level, start, end)
                 (rows,) = answer_at_rest(view, question, raise_error)
                 output.blocks.add_run(id, kind == 2, rows)
                 output.write(output.blocks.take())

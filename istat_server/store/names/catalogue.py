@@ -5,24 +5,25 @@ Knows no samples and no files. Belongs to the hub, as the engine does.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from istat import names
 from istat.clock import Clock
-from istat.patterns.globs import glob
-from istat.patterns.regex import regex as regex_of
-from istat_server.store.interface import Child, Counter, Kind
+from istat.errors import BadQuery
+from istat_server.store.interface import TOKEN_ROOM, Child, Counter, Kind, NamePattern, Page
 from istat_server.store.names.nameindex import NameIndex
 from istat_server.store.pool import Pool
 
 if TYPE_CHECKING:
     from istat.kernels.python.ingest.engine import Engine
-    from istat.kernels.python.search import Pattern
 
 
-# Components below one prefix that are told of.
-CHILDREN_ROOM = 10_000
+# What tokens begin with: of which question they are.
+MATCH, SEARCH, CHILDREN = "m", "s", "c"
+_NUMBER = re.compile(rb"[0-9]{1,10}")
+_NAME = re.compile(rb"[!-~]*")
 
 
 class Learned(enum.Enum):
@@ -34,14 +35,15 @@ class Learned(enum.Enum):
     TOO_LONG = "name_too_long"
 
 
-def compiled(pattern: bytes, regex: bool) -> Pattern:
-    """A glob or a regular expression, ready for use. BadQuery when it cannot be read or is too much."""
-    return regex_of(pattern) if regex else glob(pattern)
-
-
-def matching(pattern: bytes, some: Iterable[bytes]) -> set[bytes]:
-    """Those of some names, whether they are counters or not, that fit a glob. BadQuery when it is too much."""
-    return set(filter(glob(pattern).fits, some))
+def _told(kind: str, token: str) -> bytes | None:
+    """Where a page begins; None: at the beginning. BadQuery when no page of this kind gave this token."""
+    if not token:
+        return None
+    text = token[1:].encode("utf-8", "replace")
+    form = _NUMBER if kind == MATCH else _NAME
+    if token[0] != kind or len(token) > TOKEN_ROOM or not form.fullmatch(text):
+        raise BadQuery("this token is of no list like this one; ask for the first page without any")
+    return text
 
 
 class Catalogue:
@@ -107,24 +109,30 @@ class Catalogue:
         kind = Kind.EVENT if self._engine.is_event(id) else Kind.GAUGE
         return Counter(id, self._engine.counters.name(id).decode("ascii"), kind)
 
-    def match(self, pattern: bytes, limit: int, after: int = -1, regex: bool = False) -> list[Counter]:
-        """Counters with ids above `after` that fit a pattern, at most `limit`, by id. BadQuery when it is too much."""
-        return self._counters(self._index.match(compiled(pattern, regex), limit, after))
+    def match(self, pattern: NamePattern, limit: int, token: str = "") -> Page[Counter]:
+        """See Store.match: by id, which is what a token holds."""
+        after = int(_told(MATCH, token) or b"-1")
+        ids = self._index.match(pattern.compiled(), limit + 1, after)
+        return Page(self._counters(ids[:limit]), f"{MATCH}{ids[limit - 1]}" if len(ids) > limit else "")
 
-    def search(self, words: list[bytes], limit: int) -> list[Counter]:
-        """Counters whose name has every word in it, shorter names first, at most `limit`."""
-        return self._counters(self._index.words([names.munge(word) for word in words], limit))
+    def search(self, words: Sequence[bytes], limit: int, token: str = "") -> Page[Counter]:
+        """See Store.search: a token holds the last name."""
+        ids = self._index.words([names.munge(word) for word in words], limit + 1, _told(SEARCH, token))
+        last = self._engine.counters.name(ids[limit - 1]).decode("ascii") if len(ids) > limit else ""
+        return Page(self._counters(ids[:limit]), SEARCH + last if last else "")
 
     def _counters(self, ids: list[int]) -> list[Counter]:
         """The counters of these ids, but for those deleted while they were looked for."""
         has = self._engine.counters.has
         return [self.counter(id) for id in ids if has(id)]
 
-    def children(self, prefix: bytes, limit: int = CHILDREN_ROOM) -> list[Child]:
-        """What follows a dotted prefix, by label."""
+    def children(self, prefix: bytes, limit: int, token: str = "") -> Page[Child]:
+        """See Store.children: a token holds the last label."""
         stem = prefix.decode("ascii") + "." if prefix else ""
-        return [Child(text, stem + text, self.counter(id) if id >= 0 else None, branches)
-                for label, id, branches in self._index.children(prefix, limit) for text in (label.decode("ascii"),)]
+        found = [Child(text, stem + text, self.counter(id) if id >= 0 else None, branches)
+                 for label, id, branches in self._index.children(prefix, limit + 1, _told(CHILDREN, token))
+                 for text in (label.decode("ascii"),)]
+        return Page(found[:limit], CHILDREN + found[limit - 1].label if len(found) > limit else "")
 
     def keep_up(self) -> None:
         """Have the search keep up with new names. To be called now and then; costs little."""

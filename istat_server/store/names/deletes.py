@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from istat.clock import Clock
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest
-from istat_server.store.interface import Deleted
-from istat_server.store.names.catalogue import Catalogue, matching
+from istat_server.store.interface import Deleted, NamePattern
+from istat_server.store.names.catalogue import Catalogue
 from istat_server.store.names.tombstones import Due, Tombstones
 from istat_server.store.pool import Pool
 
@@ -110,10 +110,11 @@ class Deletes:
         self.totals["undeleted"] += len(done)
         return refused
 
-    def deleted(self, pattern: bytes, limit: int) -> list[Deleted]:
+    def deleted(self, pattern: NamePattern, limit: int) -> list[Deleted]:
         """Deleted counters that fit a pattern and are not gone, the last deleted first. Blocks the greenlet."""
         found: list[Deleted] = []
-        for some in self._portions(lambda names: matching(pattern, names)):
+        fits = pattern.compiled().fits
+        for some in self._portions(lambda names: set(filter(fits, names))):
             found += some[:limit - len(found)]
             if len(found) == limit:
                 break

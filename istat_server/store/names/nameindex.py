@@ -104,17 +104,18 @@ class NameIndex:
         """Ids above `after` whose whole name fits, ascending, at most `limit`."""
         return self._ask(pattern, [], search.find, pattern, after, limit)
 
-    def words(self, words: list[bytes], limit: int) -> list[int]:
-        """Ids whose names hold all the words, shorter names first, then by name; at most `limit`."""
-        return self._ask(None, words, search.find_words, words, limit)
+    def words(self, words: list[bytes], limit: int, behind: bytes | None = None) -> list[int]:
+        """Ids whose names hold all the words, shorter names first, then by name; at most `limit` after `behind`."""
+        return self._ask(None, words, search.find_words, words, limit, behind)
 
-    def children(self, prefix: bytes, limit: int) -> list[tuple[bytes, int, bool]]:
-        """[(label, id of the name that ends there or -1, whether longer names follow)] below a prefix, by label."""
+    def children(self, prefix: bytes, limit: int, behind: bytes | None = None) -> list[tuple[bytes, int, bool]]:
+        """[(label, id of the name that ends there or -1, whether longer names follow)] below a prefix, by label; the
+        first `limit` behind a label."""
         self.keep_up()
         where = self._where()
         if len(self._table) - self._done() <= NAMES_AT_ONCE:
-            return search.children(*where, prefix, limit)
-        found: list[tuple[bytes, int, bool]] = self._pool.apply(search.children, (*where, prefix, limit))
+            return search.children(*where, prefix, limit, behind)
+        found: list[tuple[bytes, int, bool]] = self._pool.apply(search.children, (*where, prefix, limit, behind))
         return found
 
     def _where(self) -> tuple[NameTable, list[Segment], tuple[int, int], list[int]]:

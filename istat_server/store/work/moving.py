@@ -14,7 +14,7 @@ from istat_server.store.files.filewriter import Output, finish_all
 from istat_server.store.files.statformat import Header, StatFileInfo
 from istat_server.store.files.view import GroupView
 from istat_server.store.levels.arithmetic import carried, old_level_for
-from istat_server.store.levels.reading import Question, answer_at_rest, kinds_in, raise_error
+from istat_server.store.levels.reading import Asked, answer_at_rest, kinds_in, raise_error
 from istat_server.store.levels.seasons import IDS_AT_ONCE
 from istat_server.store.work.planning import Move
 
@@ -58,6 +58,6 @@ def _sources(old: Ladder, new: Ladder) -> dict[int, int]:
 
 
 def _final(view: GroupView, id: int, event: bool, level: int, move: Move) -> Columns:
-    question = Question(move.policy, (id,), (event,), level, move.start, move.end)
+    question = Asked(move.policy, (id,), (event,), level, move.start, move.end)
     # A stretch may begin before what was moved when its heirs were others.
     return answer_at_rest(view, question, raise_error)[0].slice(view.policy.moved, move.end)

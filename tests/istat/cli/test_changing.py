@@ -18,8 +18,8 @@ from istat.clock import FakeClock
 from istat.errors import BadQuery, IstatError, UnknownCounter, UsageError
 from istat_server.http.app import make_app
 from istat_server.http.limits import HttpLimits
-from istat_server.store.interface import Counter, Deleted, Kind
-from istat_server.store.memory import MemoryStore
+from istat_server.store.interface import Counter, Deleted, Kind, NamePattern, Syntax
+from istat_server.testing.memory import MemoryStore
 
 NOW = 1325395000
 SERVER = "http://stats.example.net:8000"
@@ -60,7 +60,7 @@ class Server:
 
     @property
     def names(self) -> list[str]:
-        return sorted(counter.name for counter in self.store.match(b"*", 1000))
+        return sorted(counter.name for counter in self.store.match(NamePattern(Syntax.GLOB, b"*"), 1000).items)
 
     @property
     def confirmed(self) -> list[dict[str, Any]]:
@@ -262,13 +262,13 @@ def test_undelete_brings_back_by_name_and_by_pattern(server: Server, run: Run) -
 def test_undelete_says_what_stays_deleted_and_why(server: Server, run: Run) -> None:
     run("delete", "web.*", "--yes")
     server.add("web.a")
-    stays = "istat: web.a stays deleted: it is not deleted, or its name was taken\n"
+    stays = "istat: web.a stays deleted: its name was taken by a counter that came since\n"
     assert run("undelete", "web.*") == (0, "1 counter came back\n", stays)
     assert run("undelete", "web.a") == (IstatError.exit_code, "", stays + "istat: nothing came back\n")
     status, out, err = run("undelete", "web.a", "--json")
     assert (status, err) == (IstatError.exit_code, stays + "istat: nothing came back\n")
     assert json.loads(out) == {"undeleted": 0, "refused": [
-        {"name": "web.a", "reason": "it is not deleted, or its name was taken"}]}
+        {"name": "web.a", "reason": "its name was taken by a counter that came since"}]}
 
 
 def test_undelete_of_what_was_never_deleted_says_where_to_look(run: Run) -> None:

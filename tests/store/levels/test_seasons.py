@@ -9,8 +9,8 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.retention import Ladder
-from istat_server.store.memory import MemoryStore
 from istat_server.store.statstore import StatStore
+from istat_server.testing.memory import MemoryStore
 from tests.store.harness import crash, send
 
 EXAMPLE = Ladder.parse("10s:1h,1h:3h,1m:1h:ma-1h:0.9")

@@ -11,12 +11,12 @@ from istat.clock import FakeClock
 from istat.errors import BadQuery
 from istat.retention import Ladder, Rule, Rules
 from istat_server.store import statstore
-from istat_server.store.memory import MemoryStore
 from istat_server.store.names import deletes
 from istat_server.store.names.tombstones import Due
 from istat_server.store.statstore import Options, StatStore
 from istat_server.store.work import planning
-from tests.store.harness import LADDER, NOW, crash, open_store, put, rows
+from istat_server.testing.memory import MemoryStore
+from tests.store.harness import LADDER, NOW, crash, glob, open_store, put, rows
 from tests.store.test_statstore import STEP
 
 DAY = 86_400
@@ -41,7 +41,7 @@ def pass_time(store, clock, seconds):
 
 
 def names_of(store):
-    return [counter.name for counter in store.match(b"*", 100)]
+    return [counter.name for counter in store.match(glob(b"*"), 100).items]
 
 
 def test_a_deleted_counter_is_hidden_everywhere_at_once_and_stays_so(tmp_path, clock):
@@ -52,9 +52,9 @@ def test_a_deleted_counter_is_hidden_everywhere_at_once_and_stays_so(tmp_path, c
         assert names_of(store) == ["a.c", "a.d"]
         assert store.find(b"a.b") is None
         assert store.count() == 2
-        assert store.search([b"b"], 9) == []
-        assert [child.label for child in store.children(b"a")] == ["c", "d"]
-        assert [entry.counter.name for entry in store.deleted(b"a.*", 9)] == ["a.b"]
+        assert store.search([b"b"], 9).items == []
+        assert [child.label for child in store.children(b"a", 9).items] == ["c", "d"]
+        assert [entry.counter.name for entry in store.deleted(glob(b"a.*"), 9)] == ["a.b"]
         crash(store)
         store = open_store(tmp_path, clock)
         store.flush()
@@ -124,9 +124,9 @@ def test_lists_of_many_deleted_counters_give_others_their_turns(store, monkeypat
         store.delete(ids_of(store, f"n{k}"))
     turns = []
     monkeypatch.setattr(store.deletes, "_pool", SimpleNamespace(apply=lambda *_: turns.append(1)))
-    assert [entry.counter.name for entry in store.deleted(b"n1?", 3)] == ["n19", "n18", "n17"]
+    assert [entry.counter.name for entry in store.deleted(glob(b"n1?"), 3)] == ["n19", "n18", "n17"]
     assert len(turns) == 2                  # 20 to 39 are looked at before
-    assert store.deleted(b"x*", 3) == []
+    assert store.deleted(glob(b"x*"), 3) == []
     assert len(turns) == 6
     assert {entry.counter.name for entry in store.deleted_called([b"n39", b"n5", b"x"])} == {"n39", "n5"}
     assert len(turns) == 10
@@ -143,7 +143,7 @@ def test_space_comes_back_and_the_id_is_gone_once_no_file_has_it(tmp_path, clock
     store.flush()
     store.tick()
     store.tick()
-    assert store.deleted(b"*", 9) == []
+    assert store.deleted(glob(b"*"), 9) == []
     assert store.engine.is_gone(5)
     assert store.engine.route(b"n5") is None
     assert store.status()["counters_gone"] == 100
@@ -204,8 +204,8 @@ def test_shares_of_deleted_counters():
 
 def same_names(store, model):
     """Every bucket of every name that is there."""
-    found = {counter.name: counter for counter in store.match(b"*", 100)}
-    expected = {counter.name: counter for counter in model.match(b"*", 100)}
+    found = {counter.name: counter for counter in store.match(glob(b"*"), 100).items}
+    expected = {counter.name: counter for counter in model.match(glob(b"*"), 100).items}
     assert found.keys() == expected.keys()
     assert store.count() == model.count()
     for name, counter in found.items():
@@ -225,10 +225,10 @@ CHANGE = st.one_of(st.tuples(st.just("delete"), KNOWN), st.tuples(st.just("undel
 def change(store, model, what, name, new=""):
     """The same to both, where it is possible."""
     if what == "undelete":
-        entries = store.deleted(name.encode(), 99)
+        entries = store.deleted(glob(name.encode()), 99)
         back = entries and not store.undelete([entries[0].counter.id])
         if back:
-            assert not model.undelete([model.deleted(name.encode(), 1)[0].counter.id])
+            assert not model.undelete([model.deleted(glob(name.encode()), 1)[0].counter.id])
         return
     counter = store.find(name.encode())
     if counter is None:
@@ -284,7 +284,7 @@ def test_a_head_cut_in_the_middle_of_a_long_delete_is_not_taken_for_clean_of_all
     monkeypatch.setattr(store, "_written", while_it_is_written)
     store.delete([a, b])
     store.flush()
-    by_id = {entry.counter.id: entry.number for entry in store.deleted(b"*", 9)}
+    by_id = {entry.counter.id: entry.number for entry in store.deleted(glob(b"*"), 9)}
     assert len(set(by_id.values())) == 3
     before, with_b = sorted(store.files.manifest.files, key=lambda entry: entry.seq_lo)
     assert before.cleaned < by_id[a]
@@ -315,5 +315,5 @@ def test_deleted_counters_that_wait_are_not_looked_through_at_every_tick(store):
     store.compact()
     for _ in range(3):
         store.tick()
-    assert store.deleted(b"*", 9) == []
+    assert store.deleted(glob(b"*"), 9) == []
     assert store.status()["counters_gone"] == 2

@@ -10,7 +10,7 @@ from istat.kernels import IMPLEMENTATION
 from istat.retention import Ladder
 from istat_server.store.names import idling
 from istat_server.store.statstore import Options, StatStore
-from tests.store.harness import NOW, crash, put
+from tests.store.harness import NOW, crash, glob, put
 
 DAY = 86_400
 SHORT = Ladder.parse("10s:10m,1m:1h")
@@ -30,7 +30,7 @@ def pass_days(store, clock, days, *lines):
 
 
 def names_of(store):
-    return [counter.name for counter in store.match(b"*", 100)]
+    return [counter.name for counter in store.match(glob(b"*"), 100).items]
 
 
 def test_a_counter_that_nobody_sends_to_goes_once_its_data_are_gone(tmp_path, clock):
@@ -108,7 +108,7 @@ def test_names_that_live_one_day_leave_nothing_behind(tmp_path, names):
             for _ in range(6):
                 store.tick()
         began = time.perf_counter()
-        assert len(store.search([b"host777.", b"day%d" % day], 9)) == 1
+        assert len(store.search([b"host777.", b"day%d" % day], 9).items) == 1
         seconds.append(time.perf_counter() - began)
         memory.append(store.engine.memory())
         disk.append(sum(path.stat().st_size for path in (tmp_path / "names").iterdir()))
