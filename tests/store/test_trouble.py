@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -399,3 +400,37 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, clock, text):
     with pytest.raises(StoreError):
         open_store(tmp_path, clock)
     assert (tmp_path / "FORMAT").read_bytes() == text
+
+
+def test_a_file_of_someone_else_in_the_journals_folder_ends_no_flush(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    stray = tmp_path / "journal" / "copy of 1.journal"
+    stray.write_bytes(b"x")
+    for turn in range(3):
+        put(store, f"name{turn} 1")
+        store.flush()
+    assert store.flushing.errors == 0 and stray.exists()
+    stray.unlink()
+    store.close()
+    again = open_store(tmp_path, clock)
+    assert [count(again, f"name{turn}") for turn in range(3)] == [1, 1, 1]
+    again.close()
+
+
+def test_a_journals_folder_that_cannot_be_read_for_a_while_ends_no_flush(tmp_path, clock, monkeypatch, caplog):
+    store = open_store(tmp_path, clock)
+    put(store, "name 1")
+    store.flush()
+    mend = refuse(monkeypatch, Path, "glob", OSError(errno.EMFILE, "Too many open files"))
+    put(store, "other 1")
+    store.flush()
+    assert store.flushing.errors == 0 and "Too many open files" in caplog.text
+    mend()
+    put(store, "name 2")
+    store.flush()
+    first = store.files.manifest.replay_from
+    assert len(list((tmp_path / "journal").glob("*.journal"))) <= 3 and first > 3
+    store.close()
+    again = open_store(tmp_path, clock)
+    assert (count(again, "name"), count(again, "other")) == (2, 1)
+    again.close()

@@ -122,11 +122,19 @@ class LiveFiles:
         self.remove(self._segments_before(before.replay_from))
         self._leaving = manifest.references(before) - needed
 
-    def _segments_before(self, number: int) -> Iterator[str]:
-        """The journal's segments before one: looked for each time, since its writer may have made some late."""
-        for path in (self.folder / "journal").glob("*.journal"):
-            if int(path.stem) < number:
-                yield str(path.relative_to(self.folder))
+    def _segments_before(self, number: int) -> list[str]:
+        """The journal's segments before one: looked for each time, since its writer may have made some late.
+
+        The MANIFEST is written by now, so nothing may fail here: another's file is left alone, and a folder that cannot
+        be read, as when no more files may be open, is looked at again after the next commit.
+        """
+        try:
+            there = sorted((self.folder / "journal").glob("*.journal"))
+        except OSError as error:
+            log.error("%s cannot be read: %s", self.folder / "journal", error.strerror)
+            return []
+        return [str(path.relative_to(self.folder)) for path in there
+                if path.stem.isdecimal() and int(path.stem) < number]
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files of this store; one that cannot be is left for the next start."""
