@@ -111,8 +111,7 @@ class Server:
             raise store_error(error, f"the store {folder} cannot be opened", folder) from error
         if self._opened is None:
             raise StoreError("no plugin opens the store that the settings name")
-        if self.settings["retention-rules"] and Capability.RULES not in self.store.capabilities:
-            raise StoreError("this store has the same levels for all counters: take retention-rules out")
+        check_retention(self.settings, self.store)
         self.intake = Intake(self.store, self.mistakes)
         self._ids_at_start = figure(self.store.status(), "ids")
         self.metrics.source("server", self._measure)
@@ -246,6 +245,15 @@ class Server:
         status = self.store.status()
         found = {name: figure(status, key) for name, key in STORE_METRICS.items() if key in status}
         return {**found, "counter.created": figure(status, "ids") - self._ids_at_start}
+
+
+def check_retention(settings: Values, store: Store) -> None:
+    """StoreError when the settings want levels that a store cannot have."""
+    ladders = [settings["retention"], *(rule.ladder for rule in settings["retention-rules"])]
+    if len(ladders) > 1 and Capability.RULES not in store.capabilities:
+        raise StoreError("this store has the same levels for all counters: take retention-rules out")
+    if any(ladder.seasons for ladder in ladders) and Capability.SEASONS not in store.capabilities:
+        raise StoreError("this store has no seasonal levels: take them out of retention and retention-rules")
 
 
 def figure(status: Mapping[str, object], key: str) -> float:

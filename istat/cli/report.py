@@ -66,7 +66,10 @@ def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> 
     used = store.get("file_bytes", 0)
     disk = f"; {bytes_text(system['disk_free_bytes'])} of its disk are free" if "disk_free_bytes" in system else ""
     head = f", {bytes_text(store['head_bytes'])} in memory and journal" if store.get("head_bytes") else ""
-    yield "Data", f"{store.get('folder')}: {bytes_text(used)} in {_number(store.get('files', 0), 'file')}{head}{disk}"
+    if "folder" in store:
+        yield "Data", f"{store['folder']}: {bytes_text(used)} in {_number(store.get('files', 0), 'file')}{head}{disk}"
+    else:
+        yield "Data", f"in a store of a plugin's: {store.get('kind', 'it does not say what it is')}{head}{disk}"
     most = f" of at most {number_text(system['max_counters'])}" if "max_counters" in system else ""
     yield "Counters", f"{number_text(status.get('counters', 0))}{most}"
     lately = f"{number_text(float(ingest['samples_per_second']))} a second lately, " \

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from istat.errors import BadQuery
 from istat.kernels import search
-from istat.patterns.automata import check_pattern
+from istat.patterns.automata import Automaton, check_pattern
 from istat.patterns.regex import ANY, BEGIN, END, MOST_NESTED, Choice, Node, One, Repeat, Sequence, tree_automaton
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class _Parser:
         return Choice(tuple(parts))
 
     def _members(self) -> int:
-        negated = self._text[self._at:self._at + 1] in (b"!", b"^")
+        negated = self._text[self._at:self._at + 1] == b"!"
         self._at += negated
         end = self._text.find(b"]", self._at + 1)       # a ] that is first is itself
         if end < 0:
@@ -81,9 +81,12 @@ class _Parser:
         return NO_DOT & (ANY ^ members if negated else members)
 
 
+def graphite_automaton(pattern: bytes) -> Automaton:
+    """A glob of Graphite's; an empty one fits nothing. BadQuery for one that cannot be read or is too much."""
+    return tree_automaton(_Parser(check_pattern(pattern)).all() if pattern else One(0))
+
+
 @lru_cache(maxsize=256)
 def graphite(pattern: bytes) -> Pattern:
-    """A glob of Graphite's, ready for the kernel; an empty one fits nothing. BadQuery for one that cannot be read or is
-    too much."""
-    tree = _Parser(check_pattern(pattern)).all() if pattern else One(0)
-    return search.Pattern(*tree_automaton(tree))
+    """A glob of Graphite's, ready for the kernel. BadQuery as in `graphite_automaton`."""
+    return search.Pattern(*graphite_automaton(pattern))

@@ -7,6 +7,7 @@
 /**
  * @typedef {{name: string, kind: "gauge" | "event"}} Name
  * @typedef {{label: string, name: string, kind: "gauge" | "event" | null, branches: boolean}} Child
+ * @typedef {{prefix: string, children: Child[], token: string}} Below  a part of what is below a prefix; a token: there is more
  * @typedef {{name: string, address: string, version: string, last_seen: number, online: boolean, transport: string}} Agent
  */
 
@@ -16,6 +17,8 @@ const TIMEOUT = 20000;
 const NAMES_PER_REQUEST = 1000;
 /** Most numbers wanted in one answer; the server gives 2,000,000. */
 const NUMBERS_PER_REQUEST = 1500000;
+/** Children of a prefix that are fetched at once; the server gives 10,000. */
+const CHILDREN_PER_REQUEST = 1000;
 const COLUMNS = ["avg", "min", "max"];
 
 /** The server is not there, or answers nonsense: worth another try. */
@@ -101,9 +104,11 @@ export class Api {
     return this.request("search", { q: words, limit }, { signal });
   }
 
-  /** @param {string} prefix @returns {Promise<Child[]>} */
-  async children(prefix) {
-    return (await this.request("children", { prefix })).children;
+  /** What is below a prefix; `token`, of the answer before, asks for what follows. @param {string} prefix @param {string} [token]
+   * @returns {Promise<Below>} */
+  async children(prefix, token) {
+    const { children, token: next } = await this.request("children", { prefix, limit: CHILDREN_PER_REQUEST, ...(token ? { token } : {}) });
+    return { prefix, children, token: next ?? "" };
   }
 
   /** @returns {Promise<Agent[]>} */

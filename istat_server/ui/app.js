@@ -57,7 +57,7 @@ class App {
     const failed = (error) => this.#failed(error);
     this.panel = new ServerPanel(this.api, { host: (name) => this.#showHost(name), error: failed });
     this.status = new StatusPanel(this.api, { error: failed });
-    this.tree = new Tree(byId("tree"), (prefix) => this.api.children(prefix).catch((error) => { failed(error); throw error; }),
+    this.tree = new Tree(byId("tree"), (prefix, token) => this.api.children(prefix, token).catch((error) => { failed(error); throw error; }),
       (name) => this.pick(name));
     this.search = new Search(
       { input: byId("search"), list: byId("results"), note: byId("search-note"), all: byId("search-all") },

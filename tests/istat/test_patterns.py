@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from istat.errors import BadQuery
 from istat.kernels import Implementation, implementation, native_missing
 from istat.patterns.globs import glob_automaton
+from istat.patterns.graphite import graphite_automaton
 from istat.patterns.regex import regex_automaton
 from tests import plain_names
 
@@ -154,3 +156,63 @@ def test_long_patterns_are_refused() -> None:
     for automaton in (glob_automaton, regex_automaton):
         with pytest.raises(BadQuery, match="1000"):
             automaton(b"a" * 1001)
+
+
+def braces(pattern: str) -> list[str]:
+    """A glob of Graphite's without braces, once for each choice."""
+    at = pattern.find("{")
+    if at < 0:
+        return [pattern]
+    depth, parts, begin = 0, [], at + 1
+    for end in range(at, len(pattern)):
+        depth += {"{": 1, "}": -1}.get(pattern[end], 0)
+        if (pattern[end] == "," and depth == 1) or not depth:
+            parts.append(pattern[begin:end])
+            begin = end + 1
+        if not depth:
+            break
+    return [whole for part in parts for whole in braces(pattern[:at] + part + pattern[begin:])]
+
+
+def fits_graphite(pattern: str, name: str) -> bool:
+    """As graphite-web does it: component by component."""
+    return any(len(parts) == len(names) and all(map(fnmatchcase, names, parts))
+               for one in braces(pattern) for parts, names in [(one.split("."), name.split("."))])
+
+
+GRAPHITE = [
+    "*", "*.*", "cpu.*", "c?u", "c?u.user*.host.web1", "{cpu,disk-1}.*", "{cpu,disk-1}.{ops,user.host.*}", "[ab].b",
+    "[!a].b", "[a-c]*", "a[]x]b", "a{b,_b.c}", "a{,b}{b,}a", "{a,{b,ab}}", "*b*a", "**", "a**a", "web{1,2}", "...",
+    "x(y)*", "cpu[0-9].idle", "*.[!h]*",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", GRAPHITE)
+def test_globs_of_graphite(pattern: str) -> None:
+    automaton = graphite_automaton(pattern.encode())
+    compiled = Pattern(*automaton)
+    for name in NAMES[1:]:
+        assert compiled.fits(name) is fits_graphite(pattern, name.decode()), name
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", ".", "*", "?", "[ab]", "[!a]", "{a,b.}", "{,ab}", "{a*,[b-c]}"]), min_size=1,
+                max_size=7).map("".join), st.lists(st.text("abc.", min_size=1, max_size=7), max_size=8))  # fmt: skip
+def test_random_globs_of_graphite(pattern: str, names: list[str]) -> None:
+    automaton = graphite_automaton(pattern.encode())
+    compiled = Pattern(*automaton)
+    for name in names:
+        assert compiled.fits(name.encode()) is fits_graphite(pattern, name)
+        assert not compiled.fits(name.encode()) or all(part in name.encode() for part in automaton.literals)
+
+
+@pytest.mark.parametrize(("pattern", "said"), [
+    ("a{b", "{ without"), ("a[b", "[ without"), ("[z-a]", "later one"), ("{" * 40 + "a" + "}" * 40, "braces"),
+    ("a" * 1001, "1000 bytes"), ("*?" * 400, "positions|states")])
+def test_globs_of_graphite_that_cannot_be(pattern: str, said: str) -> None:
+    with pytest.raises(BadQuery, match=said.replace("{", r"\{").replace("[", r"\[")):
+        graphite_automaton(pattern.encode())
+
+
+def test_an_empty_glob_of_graphite_fits_nothing() -> None:
+    assert not any(map(Pattern(*graphite_automaton(b"")).fits, NAMES))

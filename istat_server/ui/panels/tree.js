@@ -3,10 +3,10 @@
  * one stop for Tab, arrows move, right and left open and close, Enter or Space picks.
  */
 
-/** @import {Child} from "../api.js" */
+/** @import {Below, Child} from "../api.js" */
 import { el, icon } from "../dom.js";
 
-/** Children drawn at once; the rest comes on request, because a host list may hold thousands. */
+/** Children drawn at once; the rest is drawn, and fetched, on request, because a host list may hold thousands. */
 const PAGE = 200;
 /** A chain of only children is opened this far in one go. */
 const CHAIN = 8;
@@ -17,7 +17,7 @@ export class Tree {
 
   /**
    * @param {HTMLElement} root  an element with role=tree
-   * @param {(prefix: string) => Promise<Child[]>} fetchChildren  may reject
+   * @param {(prefix: string, token?: string) => Promise<Below>} fetchChildren  may reject
    * @param {(name: string) => void} onPick
    */
   constructor(root, fetchChildren, onPick) {
@@ -28,15 +28,15 @@ export class Tree {
     root.addEventListener("click", (event) => this.#click(event));
   }
 
-  /** (Re)load the first level. @returns {Promise<number>} how many entries there are */
+  /** (Re)load the first level. @returns {Promise<number>} how many entries came */
   async load() {
-    const children = await this.fetchChildren("");
+    const roots = await this.fetchChildren("");
     const open = new Set([...this.root.querySelectorAll('[aria-expanded="true"]')].map((item) => this.#nameOf(item)));
     this.root.replaceChildren();
-    this.#fill(this.root, children, 1, 0);
+    this.#fill(this.root, roots, 1, 0);
     this.#firstStop();
     for (const item of this.#items()) if (open.has(this.#nameOf(item))) await this.#open(item, 0);
-    return children.length;
+    return roots.children.length;
   }
 
   /** Mark the counters that are in charts. @param {Set<string>} names */
@@ -65,17 +65,32 @@ export class Tree {
     if (items.length && !items.some((item) => item.tabIndex === 0)) items[0].tabIndex = 0;
   }
 
-  /** @param {HTMLElement} list @param {Child[]} children @param {number} level @param {number} from */
-  #fill(list, children, level, from) {
-    for (const child of children.slice(from, from + PAGE)) list.append(this.#item(child, level));
-    const left = children.length - from - PAGE;
-    if (left <= 0) return;
+  /** @param {HTMLElement} list @param {Below} below @param {number} level @param {number} from */
+  #fill(list, below, level, from) {
+    for (const child of below.children.slice(from, from + PAGE)) list.append(this.#item(child, level));
+    const left = Math.max(0, below.children.length - from - PAGE);
+    if (!left && !below.token) return;
     const more = el("li", { role: "none", class: "tree-more" },
-      el("button", { type: "button", onclick: () => {
+      el("button", { type: "button", onclick: async () => {
+        if (left < PAGE && below.token && !(await this.#fetchMore(below))) return;
         more.remove();
-        this.#fill(list, children, level, from + PAGE);
-      } }, `Show ${Math.min(left, PAGE)} more of ${left}`));
+        this.#fill(list, below, level, from + PAGE);
+      } }, below.token ? "Show more" : `Show ${Math.min(left, PAGE)} more of ${left}`));
     list.append(more);
+  }
+
+  /** Fetch what follows. @param {Below} below @returns {Promise<boolean>} whether it came; else the page's banner says why */
+  async #fetchMore(below) {
+    const { token } = below;
+    try {
+      const next = await this.fetchChildren(below.prefix, token);
+      if (below.token !== token) return false;      // pressed twice
+      below.children.push(...next.children);
+      below.token = next.token;
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** @param {Child} child @param {number} level */
@@ -104,9 +119,9 @@ export class Tree {
     item.append(list);
     item.setAttribute("aria-busy", "true");
     try {
-      const children = await this.fetchChildren(this.#nameOf(item));
-      this.#fill(list, children, Number(item.getAttribute("aria-level")) + 1, 0);
-      const only = children.length === 1 && chain > 0 ? list.querySelector('[role="treeitem"]') : null;
+      const below = await this.fetchChildren(this.#nameOf(item));
+      this.#fill(list, below, Number(item.getAttribute("aria-level")) + 1, 0);
+      const only = below.children.length === 1 && chain > 0 ? list.querySelector('[role="treeitem"]') : null;
       if (only) await this.#open(/** @type {HTMLElement} */ (only), chain - 1);
     } catch {
       // The page's banner says that the server is away; closing again lets one retry.

@@ -59,6 +59,12 @@ def test_a_server_that_is_well() -> None:
     ]
 
 
+def test_a_store_of_a_plugin_may_have_no_folder() -> None:
+    told = text({**STATUS, "store": {"kind": "memory"}, "system": {}})
+    assert "\nData        in a store of a plugin's: memory\nCounters    1,234\n" in told
+    assert "None" not in told and "To be looked at" not in told
+
+
 def test_further_commands_find_the_same_server() -> None:
     assert "istat ls 'cpu.*' --server http://stats:8000" in text(option=" --server http://stats:8000")
 
