@@ -23,7 +23,7 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from istat.clock import Clock, SystemClock
 from istat.errors import BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
-from istat.lines import sample_line
+from istat.wire.lines import sample_line
 
 DEFAULT_STAT_PORT = 8111
 DEFAULT_URL = "http://127.0.0.1:8000"

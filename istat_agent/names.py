@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from istat.plugin import Reading
+from istat.wire.lines import brief, written
 
 # What may not stand in a tag: blanks end the name, a caret would make two tags of it.
 TAG = re.compile(r"[^\s^*]+\Z")
-EXACT = 1e10  # from here on ten digits are not enough for whole numbers such as bytes
 
 
 def host_label(host: str) -> str:
@@ -25,15 +25,6 @@ def suffix(host: str, tags: Sequence[str], aggregate: bool) -> str:
     return "".join(f"^{piece}" for piece in (f"host.{host_label(host)}", *tags)) + ("^" if aggregate else "")
 
 
-def number(value: float) -> str:
-    """A value as text: whole numbers exactly, others with ten digits (more only for the very large)."""
-    if isinstance(value, int):
-        return str(value)
-    if abs(value) < EXACT:
-        return f"{value:.10g}"
-    return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
-
-
 def lines(readings: Iterable[Reading], suffix: str, time: int) -> list[bytes]:
     """A line for each reading; `time` [Unix seconds] for those that have none of their own."""
     return [_line(reading, suffix, time) for reading in readings]
@@ -42,4 +33,4 @@ def lines(readings: Iterable[Reading], suffix: str, time: int) -> list[bytes]:
 def _line(reading: Reading, suffix: str, time: int) -> bytes:
     star = "*" if reading.event else ""
     own = time if reading.time is None else reading.time
-    return f"{star}{reading.name}{suffix} {own} {number(reading.value)}\n".encode()
+    return written(f"{star}{reading.name}{suffix}", brief(reading.value), own)

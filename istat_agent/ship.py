@@ -18,6 +18,7 @@ import gevent
 from gevent.event import Event
 
 from istat.clock import Clock
+from istat.wire.lines import meta_line
 from istat_agent.counters import Counters
 
 log = logging.getLogger(__name__)
@@ -249,4 +250,5 @@ def _advice(error: OSError) -> str:
 
 def identity(hostname: str, agent: str, version: str) -> bytes:
     """The datagram that introduces an agent: `#key value` lines."""
-    return f"#hostname {hostname}\n#version {version}\n#proto istat 1\n#agent {agent}\n".encode()
+    told = {"hostname": hostname, "version": version, "proto": "istat 1", "agent": agent}
+    return b"".join(meta_line(key, value) for key, value in told.items())

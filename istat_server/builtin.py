@@ -9,9 +9,10 @@ from gevent.threadpool import ThreadPool
 from istat.clock import Clock
 from istat.retention import Rules
 from istat.settings.declaration import Values
-from istat_server.hookspecs import ServerContext, Service, hookimpl
-from istat_server.ingest.tcp import TcpInput
-from istat_server.ingest.udp import UdpInput
+from istat.wire.lines import LINES
+from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
+from istat_server.ingest.connections import ConnectionInput
+from istat_server.ingest.datagrams import DatagramInput
 from istat_server.store.interface import Store
 from istat_server.store.statstore import Options, StatStore
 
@@ -28,19 +29,21 @@ def istat_open_store(settings: Values, clock: Clock) -> Store:
 
 
 @hookimpl
+def istat_endpoints(settings: Values) -> Sequence[Endpoint]:
+    """The stat port: our own lines, by UDP and TCP."""
+    return [Endpoint("stat", transport, LINES, settings["listen-address"], settings["stat-port"])
+            for transport in (Transport.TCP, Transport.UDP)]
+
+
+@hookimpl
 def istat_inputs(server: ServerContext) -> Sequence[Service]:
-    """istatd's line protocol by UDP and TCP."""
-    udp = UdpInput(server.sockets.udp, server.intake, server.roster, server.mistakes, server.pump,
-                   server.sockets.drops_before)
-    tcp = TcpInput(server.sockets.tcp, server.intake, server.roster, server.mistakes, server.pump,
-                   server.settings["max-line"], server.settings["max-connections"])
+    """What reads the sockets of all endpoints, ours and those of plugins."""
+    datagrams = DatagramInput(server.sockets.of(Transport.UDP, Transport.UNIX_DATAGRAM), server)
+    connections = ConnectionInput(server.sockets.of(Transport.TCP, Transport.UNIX), server,
+                                  server.settings["max-line"], server.settings["max-connections"])
 
     def totals() -> Mapping[str, float]:
-        by_udp, by_tcp = udp.totals(), tcp.totals()
-        return {"statserver.udp.datagrams": by_udp["datagrams"], "statserver.udp.bytes": by_udp["bytes"],
-                "statserver.udp.drops": by_udp["drops"], "statserver.tcp.bytes": by_tcp["bytes"],
-                "statserver.connects": by_tcp["connects"], "statserver.drops": by_tcp["disconnects"],
-                "statserver.connected": by_tcp["connected"]}
+        return {f"statserver.{name}": value for name, value in (datagrams.totals() | connections.totals()).items()}
 
     server.metrics.source("inputs", totals)
-    return [udp, tcp]
+    return [datagrams, connections]

@@ -1,4 +1,4 @@
-"""The server's doors for plugins: inputs, stores, outputs, HTTP routes. Each hook is a function here.
+"""The server's doors for plugins: endpoints, inputs, stores, outputs, HTTP routes. Each hook is a function here.
 
 A plugin is a module (or object) with functions of these names, marked with `hookimpl`, and an entry point
 in the group `istat_server`:
@@ -23,6 +23,7 @@ import pluggy
 from istat.clock import Clock
 from istat.metrics import Metric
 from istat.settings.setting import PluginSettings, Values
+from istat_server.ingest.endpoints import Endpoint, Transport
 
 if TYPE_CHECKING:
     from istat_server.ingest.intake import Intake
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from istat_server.mistakes import Mistakes
     from istat_server.roster import Roster
     from istat_server.selfmetrics import SelfMetrics
-    from istat_server.sockets import StatSockets
+    from istat_server.sockets import Sockets
     from istat_server.store.interface import Store
+
+__all__ = ["HOOKS", "PROJECT", "Endpoint", "ServerContext", "Service", "Transport", "hookimpl", "hookspec"]
 
 PROJECT = "istat_server"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -67,7 +70,7 @@ class ServerContext:
     mistakes: Mistakes
     metrics: SelfMetrics
     pump: Pump
-    sockets: StatSockets
+    sockets: Sockets
 
 
 @hookspec
@@ -86,8 +89,17 @@ def istat_open_store(settings: Values, clock: Clock) -> Store | None:
 
 
 @hookspec
+def istat_endpoints(settings: Values) -> Sequence[Endpoint]:       # type: ignore[empty-body]
+    """What to listen on for samples, and the protocol that is spoken there.
+
+    Asked once, before the store is open and while the process may still bind any port. The sockets are the server's:
+    bound at once, kept by the service manager over a restart, told on standard output, read in turns with all others.
+    """
+
+
+@hookspec
 def istat_inputs(server: ServerContext) -> Sequence[Service]:      # type: ignore[empty-body]
-    """Services that bring samples in."""
+    """Services that bring samples in by other ways than an endpoint."""
 
 
 @hookspec
@@ -100,4 +112,5 @@ def istat_routes(server: ServerContext) -> Sequence[tuple[str, Any]]:      # typ
     """HTTP routes: (path, falcon resource). Paths begin with `/api/`, so that they hide no counter."""
 
 
-HOOKS = ("istat_settings", "istat_metrics", "istat_open_store", "istat_inputs", "istat_outputs", "istat_routes")
+HOOKS = ("istat_settings", "istat_metrics", "istat_open_store", "istat_endpoints", "istat_inputs", "istat_outputs",
+         "istat_routes")

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import gevent
+import pluggy
 from gevent.event import Event
 
 from istat.clock import Clock, SystemClock
@@ -29,10 +30,11 @@ from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.http.server import HttpServer
+from istat_server.ingest import endpoints
 from istat_server.options import DECLARATION
 from istat_server.plugins import Found, find_plugins
 from istat_server.server import Server, prepare_folder
-from istat_server.sockets import StatSockets, open_http_socket, open_stat_sockets
+from istat_server.sockets import Sockets, http_claim, open_endpoints, open_http_socket, placed
 
 log = logging.getLogger("istat_server")
 
@@ -98,8 +100,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     front = Front()
     with contextlib.ExitStack() as held:
         handover = Handover(service.listen_fds())
-        sockets = open_stat_sockets(settings["listen-address"], settings["stat-port"],
-                                    settings["udp-buffer-size"], handover)
+        sockets = open_sockets(settings, plugins.manager, handover)
         # It says "starting" until the store is open.
         http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover))
         handover.close()
@@ -137,15 +138,28 @@ def raise_file_limit(settings: Values) -> None:
                     "raise LimitNOFILE= of the service, or say ulimit -n %d first", limit, wanted, wanted)
 
 
-def tell_ready(settings: Values, sockets: StatSockets, http: HttpServer) -> None:
+def open_sockets(settings: Values, plugins: pluggy.PluginManager, handover: Handover) -> Sockets:
+    """Bind all endpoints, ours and those of plugins. SettingsError for a clash, PortInUse, CannotListen,
+    PluginError."""
+    offers = endpoints.asked(plugins, settings)
+    endpoints.check_names(offers)
+    offers = placed(offers)
+    endpoints.check_addresses([*(offer.claim() for offer in offers),
+                               http_claim(settings["http-listen-address"], settings["http-port"])])
+    return open_endpoints(offers, settings["udp-buffer-size"], handover)
+
+
+def tell_ready(settings: Values, sockets: Sockets, http: HttpServer) -> None:
     """Say on standard output, in the log and to the service manager that all is up."""
     # What was made so far stays: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
-    print(f"istat-server ready stat-port={sockets.port} http-port={http.port}", flush=True)
-    log.info("ready: samples on port %d of %s, HTTP on http://%s:%d/", sockets.port,
-             settings["listen-address"] or "this machine", settings["http-listen-address"], http.port)
-    service.ready(f"samples on port {sockets.port}, HTTP on port {http.port}")
+    stat, *others = sockets.told()
+    print(" ".join(("istat-server ready", stat, f"http-port={http.port}", *others)), flush=True)
+    words = ", ".join((stat.replace("stat-port=", "port "), *others))
+    log.info("ready: samples on %s of %s, HTTP on http://%s:%d/", words, settings["listen-address"] or "this machine",
+             settings["http-listen-address"], http.port)
+    service.ready(f"samples on {words}, HTTP on port {http.port}")
 
 
 def clock_of(settings: Values) -> Clock:

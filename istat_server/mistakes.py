@@ -35,6 +35,8 @@ KINDS = {
     "incomplete": Kind("last lines without a line feed when the connection closed", "end every line with one"),
     "too_many_connections": Kind("connections refused because max-connections were open",
                                  "raise max-connections, or let each sender keep one connection"),
+    "bad_message": Kind("messages of other protocols than lines that could not be read",
+                        "look at what the sender sends there; some are shown in the log"),
     "bad_fields": Kind("lines with too few or too many words", "write `name value` or `name time value`"),
     "bad_number": Kind("lines whose time or value is no number", "write decimal numbers, times in Unix seconds"),
     "not_finite": Kind("values that are infinite or no number", "send nothing where there is no value"),

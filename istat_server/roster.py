@@ -9,6 +9,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from istat.clock import Clock
 
@@ -192,6 +193,12 @@ class Roster:
             self._gone.popitem(last=False)
         while self._udp and now - next(iter(self._udp.values())).last_seen > FORGET_SECONDS:
             self._udp.popitem(last=False)
+
+
+def key_of(address: tuple[Any, ...]) -> bytes:
+    """The key of a UDP sender's address, as recvmsg(2) gives it: what kernels.udp makes of the same."""
+    host, port = address[0].partition("%")[0], address[1]
+    return int(port).to_bytes(2, "big") + socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
 
 
 def address_of(key: bytes) -> str:

@@ -18,6 +18,7 @@ import gevent
 
 from istat.daemon import missing
 from istat.metrics import Metric
+from istat.wire.lines import written
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +49,17 @@ METRICS: tuple[Metric, ...] = (
         ("counter.from_future", "samples", "refused: the time lies too far ahead"),
         ("counter.from_past", "samples", "refused: the time lies before all retention"),
         ("counter.rejected", "samples", "refused: fields of a pre-aggregated sample contradict each other"),
-        ("statserver.connects", "connections", "TCP connections accepted for samples"),
-        ("statserver.drops", "connections", "TCP connections for samples that have ended"),
+        ("statserver.connects", "connections", "connections accepted for samples, TCP and Unix"),
+        ("statserver.drops", "connections", "connections for samples that have ended"),
         ("statserver.commands.reserved", "lines", "lines whose first character is reserved"),
         ("statserver.commands.bad", "lines", "sample lines that could not be read"),
         ("statserver.lines", "lines", "lines read, of all kinds"),
         ("statserver.tcp.bytes", "bytes", "received by TCP"),
         ("statserver.udp.bytes", "bytes", "received by UDP"),
         ("statserver.udp.datagrams", "datagrams", "received by UDP"),
+        ("statserver.unix.bytes", "bytes", "received by connections of Unix sockets"),
+        ("statserver.unix-datagram.bytes", "bytes", "received by datagrams of Unix sockets"),
+        ("statserver.unix-datagram.datagrams", "datagrams", "received by Unix sockets"),
         ("statserver.udp.drops", "datagrams", "lost in the kernel because a UDP receive buffer was full"),
         ("refused.<kind>", "mistakes", "what was refused, by kind of mistake"),
         ("journal.bytes", "bytes", "journal records handed over for writing"),
@@ -93,8 +97,8 @@ METRICS: tuple[Metric, ...] = (
         ("store.bytes", "bytes", "of live StatFiles"),
         ("store.rows_in_memory", "rows", "rows of the head that are in no StatFile yet"),
         ("store.memory", "bytes", "held by names, routes and the head"),
-        ("statserver.connected", "connections", "TCP connections for samples open now"),
-        ("statserver.agents", "senders", "senders online now, TCP and UDP"),
+        ("statserver.connected", "connections", "connections for samples open now, TCP and Unix"),
+        ("statserver.agents", "senders", "senders online now"),
         ("http.current", "requests", "HTTP requests in progress"),
         ("hub.lag", "seconds", "longest time the event loop kept a due task waiting, in the last 10 to 20 s"),
         ("app.memory.vmsize", "bytes", "virtual memory of the process"),
@@ -221,13 +225,13 @@ class SelfMetrics:
         lines = []
         for name, value in self.values().items():
             if not self.metric(name).event:
-                lines.append(f"{PREFIX}{name} {now} {value!r}\n")
+                lines.append(written(PREFIX + name, repr(value), now))
                 continue
             increase = value - self._told.get(name, 0)
             if increase or name not in self._told:
-                lines.append(f"*{PREFIX}{name} {now} {increase!r}\n")
+                lines.append(written(f"*{PREFIX}{name}", repr(increase), now))
             self._told[name] = value
-        return "".join(lines).encode()
+        return b"".join(lines)
 
     def prometheus(self) -> str:
         """The values in Prometheus' text format (version 0.0.4)."""

@@ -33,7 +33,7 @@ from istat_server.ingest.pump import Pump
 from istat_server.mistakes import KINDS, Mistakes
 from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
-from istat_server.sockets import StatSockets
+from istat_server.sockets import Sockets
 from istat_server.store.files.reserve import FULL
 from istat_server.store.interface import Capability, Store
 from istat_server.store.opening import make_folder
@@ -72,7 +72,7 @@ REFUSAL_METRICS = {
 class Server:
     """All parts of one running server. `open`, `start`, and in the end `end_input` and `close`."""
 
-    def __init__(self, settings: Values, clock: Clock, plugins: pluggy.PluginManager, sockets: StatSockets,
+    def __init__(self, settings: Values, clock: Clock, plugins: pluggy.PluginManager, sockets: Sockets,
                  front: Front, faults: Faults, metrics: Sequence[Metric] = ()) -> None:
         """`metrics`: those that plugins declare."""
         self.settings = settings

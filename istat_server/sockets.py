@@ -1,18 +1,24 @@
-"""Opening the sockets that the server listens on: addresses, ports, buffers, and what to say when it fails.
+"""Opening the sockets that the server listens on: addresses, ports, paths, buffers, and what to say when it fails.
 
-The stat port serves UDP and TCP, over IPv4 and IPv6. Knows nothing of what comes in by them.
+Knows nothing of what comes in by them.
 """
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import os
 import socket
+import stat
 import time
 from array import array
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 
 from istat.daemon.handover import Handover
 from istat.errors import IstatError
+from istat_server.ingest.endpoints import Claim, Endpoint, Offer, Transport
 
 log = logging.getLogger(__name__)
 
@@ -49,17 +55,40 @@ class CannotListen(IstatError):
 
 
 @dataclass
-class StatSockets:
-    """The bound sockets of the stat port, all non-blocking."""
+class Bound:
+    """An endpoint and its sockets, one for each address, all non-blocking."""
 
-    port: int
-    tcp: list[socket.socket] = field(default_factory=list)
-    udp: list[socket.socket] = field(default_factory=list)
-    udp_buffer: int = 0         # the least receive buffer that a UDP socket got [bytes]
+    endpoint: Endpoint          # with the port that it became
+    lasting: bool               # the next start asks for the same; for port 0 it takes another
+    sockets: list[socket.socket] = field(default_factory=list)
     drops_before: list[int] = field(default_factory=list)   # of each UDP socket: datagrams it lost before it was ours
 
+
+@dataclass
+class Sockets:
+    """All that samples come in by."""
+
+    bound: list[Bound] = field(default_factory=list)
+    udp_buffer: int = 0         # the least receive buffer that a UDP socket got [bytes]
+
+    def of(self, *transports: Transport) -> list[Bound]:
+        """Those of these transports."""
+        return [one for one in self.bound if one.endpoint.transport in transports]
+
+    def told(self) -> list[str]:
+        """What is said of them on standard output: `stat-port=8111`, each once."""
+        words = (f"{end.name}-path={end.path}" if end.transport.local else f"{end.name}-port={end.port}"
+                 for end in (one.endpoint for one in self.bound))
+        return list(dict.fromkeys(words))
+
+    def all(self) -> Iterator[socket.socket]:
+        """Every socket."""
+        for one in self.bound:
+            yield from one.sockets
+
     def close(self) -> None:
-        for sock in self.tcp + self.udp:
+        """Close them all."""
+        for sock in self.all():
             sock.close()
 
 
@@ -81,55 +110,118 @@ def addresses(listen_address: str, setting: str = "listen-address") -> list[tupl
     return list(dict.fromkeys(found))
 
 
-def open_stat_sockets(listen_address: str, port: int, udp_buffer_kib: int,
-                      handover: Handover | None = None) -> StatSockets:
-    """Bind `port` (0: one that is free) for TCP and UDP; sockets that were handed over are used as they are.
+def placed(offers: Iterable[Offer], udp_at_home: bool = False) -> list[Offer]:
+    """The same with the addresses that are meant. CannotListen for a name that has none.
 
-    PortInUse, CannotListen.
+    udp_at_home: UDP is for this machine only, whatever an endpoint says.
+    """
+    found = []
+    for offer in offers:
+        end = offer.endpoint
+        where = [] if end.transport.local else addresses(end.address, f"the address of {end.name},")
+        everywhere = not all(ip_address(host).is_loopback for _, host in where)
+        if udp_at_home and everywhere and end.transport is Transport.UDP:
+            log.warning("%s takes UDP on this machine only, as samples-tls = required says: senders elsewhere use TCP "
+                        "with TLS", end.name)
+            where = addresses("")
+        found.append(replace(offer, addresses=where))
+    return found
+
+
+def http_claim(host: str, port: int) -> Claim:
+    """HTTP's port, so that no endpoint takes it."""
+    return Claim("the setting http-port", Transport.TCP, port, "", [_http_address(host)])
+
+
+def open_endpoints(offers: Sequence[Offer], udp_buffer_kib: int, handover: Handover | None = None) -> Sockets:
+    """Bind what is offered, as it was `placed`; sockets that were handed over are used as they are.
+
+    Those of one plugin and name that have port 0 share one that is free. PortInUse, CannotListen.
     """
     handover = handover or Handover()
-    where = addresses(listen_address)
-    for attempt in range(FREE_PORT_ATTEMPTS):
-        sockets = StatSockets(port)
-        try:
-            for family, host in where:
-                sockets.tcp.append(_bound(handover, family, socket.SOCK_STREAM, host, sockets.port))
-                sockets.port = sockets.tcp[0].getsockname()[1]
-                sockets.udp.append(_bound(handover, family, socket.SOCK_DGRAM, host, sockets.port))
-        except PortInUse:
-            sockets.close()
-            if port == 0 and attempt + 1 < FREE_PORT_ATTEMPTS:
-                continue
-            raise
-        except CannotListen:
-            sockets.close()
-            raise
-        break
-    for sock in sockets.tcp:
-        sock.listen(BACKLOG)
-    sockets.drops_before = [drops(sock) for sock in sockets.udp]
-    if port:        # another start takes another free one
-        for sock in sockets.tcp + sockets.udp:
+    sockets = Sockets()
+    try:
+        for offer in offers:
+            if all(offer.endpoint.name != one.endpoint.name for one in sockets.bound):
+                alike = [one for one in offers if one.endpoint.name == offer.endpoint.name]
+                sockets.bound += _open_named(alike, handover)
+    except IstatError:
+        sockets.close()
+        raise
+    for one in sockets.bound:
+        if one.endpoint.transport.stream:
+            for sock in one.sockets:
+                sock.listen(BACKLOG)
+        for sock in one.sockets if one.lasting else ():
             handover.keep(sock)
-    wanted = udp_buffer_kib * 1024
-    sockets.udp_buffer = min(grow_receive_buffer(sock, wanted) for sock in sockets.udp)
+    _grow_buffers(sockets, udp_buffer_kib)
+    return sockets
+
+
+def _open_named(offers: Sequence[Offer], handover: Handover) -> list[Bound]:
+    """The endpoints of one name: those that have no port get one together."""
+    free = any(not offer.endpoint.port and not offer.endpoint.transport.local for offer in offers)
+    for attempt in range(FREE_PORT_ATTEMPTS):
+        with contextlib.ExitStack() as opened:
+            bound: list[Bound] = []
+            port = 0
+            try:
+                for offer in offers:
+                    bound.append(_open(offer, port, handover, opened))
+                    port = port or bound[-1].endpoint.port
+            except PortInUse:
+                if not free or attempt + 1 == FREE_PORT_ATTEMPTS:
+                    raise
+                continue
+            opened.pop_all()
+            return bound
+    raise AssertionError("the last attempt raises or returns")
+
+
+def _open(offer: Offer, port: int, handover: Handover, opened: contextlib.ExitStack) -> Bound:
+    """One endpoint, on `port` if it has none of its own; `opened` closes its sockets should another fail."""
+    end = offer.endpoint
+    bound = Bound(end, lasting=bool(end.port) or end.transport.local)
+    kind = socket.SOCK_STREAM if end.transport.stream else socket.SOCK_DGRAM
+    if end.transport.local:
+        bound.sockets.append(opened.enter_context(_bound_path(handover, kind, end.path, end.mode)))
+        return bound
+    port = end.port or port
+    for family, host in offer.addresses:
+        sock = opened.enter_context(_bound(handover, family, kind, host, port))
+        port = sock.getsockname()[1]
+        bound.sockets.append(sock)
+    bound.endpoint = replace(end, port=port)
+    if end.transport is Transport.UDP:
+        bound.drops_before = [drops(sock) for sock in bound.sockets]
+    return bound
+
+
+def _grow_buffers(sockets: Sockets, wanted_kib: int) -> None:
+    """Give all UDP sockets their receive buffers; one warning when the system does not let us."""
+    wanted = wanted_kib * 1024
+    granted = [grow_receive_buffer(sock, wanted) for one in sockets.of(Transport.UDP) for sock in one.sockets]
+    sockets.udp_buffer = min(granted, default=wanted)
     if sockets.udp_buffer < wanted:
         log.warning("the UDP receive buffer is %d KiB instead of %d KiB: bursts may be lost; to raise it: "
                     "echo net.core.rmem_max=%d > /etc/sysctl.d/60-istatd.conf; sysctl --system",
-                    sockets.udp_buffer // 1024, udp_buffer_kib, wanted)
-    return sockets
+                    sockets.udp_buffer // 1024, wanted_kib, wanted)
 
 
 def open_http_socket(host: str, port: int, handover: Handover | None = None) -> socket.socket:
     """Bind `port` (0: one that is free) for HTTP, or take the socket that was handed over. PortInUse, CannotListen."""
-    where = addresses(host, "http-listen-address")
-    family, address = next((one for one in where if one[0] == socket.AF_INET), where[0])
+    family, address = _http_address(host)
     handover = handover or Handover()
     sock = _bound(handover, family, socket.SOCK_STREAM, address, port)
     sock.listen(HTTP_BACKLOG)
     if port:
         handover.keep(sock)
     return sock
+
+
+def _http_address(host: str) -> tuple[socket.AddressFamily, str]:
+    where = addresses(host, "http-listen-address")
+    return next((one for one in where if one[0] == socket.AF_INET), where[0])
 
 
 def grow_receive_buffer(sock: socket.socket, wanted: int) -> int:
@@ -220,3 +312,58 @@ def _bind(family: int, kind: int, host: str, port: int) -> socket.socket:
         sock.close()
         raise listen_error(error, host, port) from error
     return sock
+
+
+def _bound_path(handover: Handover, kind: int, path: str, mode: int) -> socket.socket:
+    """A Unix socket at this path: handed over, or made now. A file that a dead one has left there is replaced."""
+    sock = handover.take(socket.AF_UNIX, kind, path, 0) or _bind_path(kind, path, mode)
+    sock.setblocking(False)
+    return sock
+
+
+def _bind_path(kind: int, path: str, mode: int) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, kind)
+    before = os.umask(0o777 & ~mode)        # the rights are there from the first moment on
+    try:
+        _remove_dead(kind, path)
+        sock.bind(path)
+    except PortInUse:
+        sock.close()
+        raise
+    except OSError as error:
+        sock.close()
+        raise _path_error(error, path) from error
+    finally:
+        os.umask(before)
+    return sock
+
+
+def _remove_dead(kind: int, path: str) -> None:
+    """Remove the file of a socket that nobody listens on. PortInUse when somebody does, or when it is no socket."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise PortInUse(f"{path} is there and is no socket: name another path, or remove it")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, kind) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:     # its backlog is full: it is alive
+            pass
+        except OSError as error:
+            if error.errno != errno.EPROTOTYPE:     # a live one of another kind
+                raise
+    raise PortInUse(f"{path} is in use by another process; name another path")
+
+
+def _path_error(error: OSError, path: str) -> CannotListen:
+    """The sentence for what the system says of a path."""
+    if error.errno == errno.ENOENT:
+        return CannotListen(f"the folder of {path} does not exist: make it, or name another path")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return CannotListen(f"no permission for {path}: let this user write to its folder, or name another path")
+    return CannotListen(f"cannot listen on {path}: {error.strerror}")

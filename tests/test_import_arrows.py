@@ -19,6 +19,7 @@ FILES, LEVELS, NAMES, WORK = (f"istat_server.store.{room}" for room in ("files",
 ALLOWED = {
     "istat": ("istat",),
     "istat/kernels": ("istat.kernels",),
+    "istat/wire": ("istat.wire", "istat.kernels", "istat.errors"),
     "istat_server": ("istat", "istat_server"),
     f"{STORE}/interface": ("istat",),
     f"{STORE}/accepting": (*GROUND, NAMES),

@@ -49,6 +49,7 @@ class ServerProcess:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
+        self.ready_line = ""        # what it said of itself on standard output
         self.stat_port = 0
         self.http_port = 0
 
@@ -57,7 +58,8 @@ class ServerProcess:
     def start(self) -> ServerProcess:
         """Start it and wait until it is ready and /health says so. AssertionError with the log otherwise."""
         self._spawn()
-        found = READY.match(self._first_line())
+        self.ready_line = self._first_line()
+        found = READY.match(self.ready_line)
         assert found, f"the server did not become ready:\n{self.log()}"
         self.stat_port, self.http_port = int(found[1]), int(found[2])
         self.wait_until(self.healthy, "the server is healthy", START_SECONDS)

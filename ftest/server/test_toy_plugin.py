@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 import requests
 
 from ftest.harness.serverprocess import ROOT, ServerProcess
+from tests.ports import own_port
 
 pytestmark = pytest.mark.seconds(8)
 TOY = ROOT / "tests" / "toyplugin"
@@ -57,6 +59,37 @@ def test_settings_metrics_and_a_reload(server: ServerProcess, tmp_path: Path) ->
     server.signal(signal.SIGHUP)
     server.wait_until(lambda: "reloaded; changed: plugins.toy.prefix" in server.log(), "the settings are read again")
     assert "these settings change with a restart only: plugins.toy.port" in server.log()
+
+
+def test_a_protocol_of_its_own_on_ports_of_its_own(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = tmp_path / "toy.sock"
+    settings = tmp_path / "server.toml"
+    settings.write_text(f'[plugins.toy]\nport = 0\npath = "{path}"\n')
+    with ServerProcess(tmp_path, config=settings, environment=environment) as server:
+        stat, http, port, told = server.ready_line.split()[2:]
+        assert (told, port.partition("=")[0]) == (f"toy-path={path}", "toy-port")
+        address = ("127.0.0.1", int(port.partition("=")[2]))
+        with socket.create_connection(address) as by_tcp, socket.socket(socket.AF_UNIX) as by_path, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as by_udp:
+            by_tcp.sendall(b"by.tcp=1\nnothing\n")
+            by_udp.sendto(b"by.udp=2", address)
+            by_path.connect(str(path))
+            by_path.sendall(b"by.path=3\n")
+            server.wait_until(lambda: len(server.get("/api/v1/names", match="toy.by.*")["names"]) == 3, "all have come")
+        assert server.refused() == {"bad_message": 1}
+        server.kill9()
+        server.start()      # over the file of the socket that the killed one left
+
+
+def test_an_endpoint_on_a_port_of_ours_is_one_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
+    settings = tmp_path / "server.toml"
+    port = own_port()
+    settings.write_text(f"[plugins.toy]\nport = {port}\n")
+    code, said = ServerProcess(tmp_path, config=settings, environment=environment,
+                               stat_port=port).start_expecting_failure()
+    assert code == 78
+    assert said == ("istat-server: stat of istat_server.builtin and toy of toy would both listen on "
+                    f"tcp port {port} of 127.0.0.1: give one of them another\n")
 
 
 def test_its_collector_reports_from_an_agent(server: ServerProcess, environment: dict[str, str],

@@ -23,9 +23,9 @@ from istat.cli.figures import figure
 from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
 from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
-from istat.lines import sample_line
 from istat.settings.types import Address, Duration
 from istat.subcommands import Action, Load, SubCommand, installed, wanted
+from istat.wire.lines import sample_line
 
 ABOUT = "Look at an istat-server, send a sample, and more."
 URL_VARIABLE = "ISTAT_URL"

@@ -7,15 +7,19 @@ over them. Without a service manager nothing is handed over and nothing kept.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import socket
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from istat.daemon import service
 
 log = logging.getLogger(__name__)
 
-Key = tuple[int, int, str, int]     # family, type, numeric address, port
+Key = tuple[int, int, str, int]     # family, type, numeric address or path, port or 0
+LONGEST_NAME = 200      # [bytes]; the service manager takes 255
 
 
 class Handover:
@@ -32,9 +36,13 @@ class Handover:
                 log.warning("what the service manager passed as %r is no socket: %s", name, error.strerror)
 
     def take(self, family: int, kind: int, host: str, port: int) -> socket.socket | None:
-        """The socket of this kind that is bound to this address already, if it was passed. Port 0 has none."""
+        """The socket of this kind that is bound to this address already, if it was passed. Port 0 has none.
+
+        Of AF_UNIX `host` is the path and `port` 0; one whose file is gone reaches nobody, and is not taken.
+        """
+        lasting = os.path.exists(host) if family == socket.AF_UNIX else port
         for index, (name, sock) in enumerate(self._waiting):
-            if port and _key(sock) == (family, kind, host, port):
+            if lasting and _key(sock) == (family, kind, host, port):
                 del self._waiting[index]
                 self._taken.append(sock)
                 log.info("socket %s was handed over", name)
@@ -67,7 +75,10 @@ class Handover:
 
 
 def _key(sock: socket.socket) -> Key | None:
-    """What a socket is bound to; None for other families than IP."""
+    """What a socket is bound to; None where that is neither an IP address nor a path."""
+    if sock.family == socket.AF_UNIX:
+        path = sock.getsockname()
+        return (sock.family, sock.type, path, 0) if isinstance(path, str) and path else None
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     host, port = sock.getsockname()[:2]
@@ -75,10 +86,13 @@ def _key(sock: socket.socket) -> Key | None:
 
 
 def _name(sock: socket.socket) -> str:
-    """A name that no other socket of ours has; the service manager allows no colon in it."""
+    """A name that no other socket of ours has; the service manager takes printable ASCII without a colon."""
     key = _key(sock)
     if key is None:
         return "other"
-    _, kind, host, port = key
+    family, kind, host, port = key
+    if family == socket.AF_UNIX:
+        name = f"{'unix' if kind == socket.SOCK_STREAM else 'unix-datagram'}-{quote(host)}"
+        return name if len(name) <= LONGEST_NAME else f"{name[:9]}-{hashlib.sha256(name.encode()).hexdigest()}"
     transport = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}.get(socket.SocketKind(kind), "other")
     return f"{transport}-{host.replace(':', '_')}-{port}"

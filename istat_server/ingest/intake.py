@@ -23,7 +23,7 @@ class Keeper(Protocol):
 
 
 class Intake:
-    """The way in for lines, whatever socket they came by."""
+    """The way in for lines, whatever socket and protocol they came by: a wire.protocol.Sink."""
 
     def __init__(self, store: Keeper, mistakes: Mistakes) -> None:
         self._store = store
@@ -40,6 +40,10 @@ class Intake:
             else:
                 self._mistakes.show(kind, line, sender)     # the store has counted it
         return used
+
+    def refuse(self, kind: str, text: bytes, sender: Sender) -> None:
+        """See wire.protocol.Sink.refuse."""
+        self._mistakes.note(kind, text, sender)
 
     def _refuse(self, view: memoryview, start: int, end: int) -> int:
         text = bytes(view[start:end])

@@ -20,7 +20,9 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import Event
 
-from istat_server.roster import Sender
+from istat.wire.protocol import Feeder, Sink
+from istat_server.mistakes import Mistakes
+from istat_server.roster import Roster, Sender
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +45,17 @@ class Outcome(enum.Enum):
     CLOSED = "closed"           # it is no more
 
 
-class Feeder(Protocol):
-    """What a listener wants of the intake."""
+class Surroundings(Protocol):
+    """What transports want of the server: a hookspecs.ServerContext has it."""
 
-    def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
-        """Take the whole lines of view[start:end]; how many bytes those were."""
+    @property
+    def intake(self) -> Sink: ...
+    @property
+    def roster(self) -> Roster: ...
+    @property
+    def mistakes(self) -> Mistakes: ...
+    @property
+    def pump(self) -> Pump: ...
 
 
 class Readable(Protocol):
@@ -94,14 +102,14 @@ class Pump:
             self._wake.set()
             greenlet.join()
 
-    def feed(self, intake: Feeder, view: memoryview, start: int, end: int, sender: Sender) -> int:
-        """Give the whole lines of view[start:end] to the intake, with turns of the hub in between; how many
+    def feed(self, feeder: Feeder, view: memoryview, start: int, end: int, sender: Sender) -> int:
+        """Give the whole messages of view[start:end] to a feeder, with turns of the hub in between; how many
         bytes those were. Whoever calls must bear that other greenlets run meanwhile."""
         at = start
         while at < end:
-            used = intake.feed(view, at, min(at + PORTION_BYTES, end), sender)
-            if not used and end - at > PORTION_BYTES:       # one line that is longer than a portion
-                used = intake.feed(view, at, end, sender)
+            used = feeder.feed(view, at, min(at + PORTION_BYTES, end), sender)
+            if not used and end - at > PORTION_BYTES:       # one message that is longer than a portion
+                used = feeder.feed(view, at, end, sender)
             if not used:
                 break
             at += used

@@ -1,6 +1,5 @@
 """Lines as the server gets them."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,21 +23,6 @@ def test_caret_names_from_host_and_tags() -> None:
 def test_bare_name_only_when_asked_for() -> None:
     assert names.suffix("a", [], False) == "^host.a"
     assert names.suffix("a", [], True) == "^host.a^"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(3, "3"), (2**63, "9223372036854775808"), (3.0, "3"), (1 / 3, "0.3333333333"),
-     (123456789012.0, "123456789012"),
-     (-0.5, "-0.5"), (1e-9, "1e-09"), (1e300, "1e+300")],
-)  # fmt: skip
-def test_numbers(value: float, text: str) -> None:
-    assert names.number(value) == text
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_numbers_come_back_as_they_were_to_ten_digits(value: float) -> None:
-    assert float(names.number(value)) == pytest.approx(value, rel=1e-9, abs=0)
 
 
 @given(st.text(min_size=1), st.floats(allow_nan=False, allow_infinity=False))

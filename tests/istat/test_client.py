@@ -13,7 +13,7 @@ import pytest
 from istat.client import QueryClient, StatClient
 from istat.clock import FakeClock
 from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
-from istat.lines import sample_line
+from istat.wire.lines import sample_line
 from tests.ports import own_port
 
 

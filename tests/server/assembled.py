@@ -18,7 +18,7 @@ from istat_server.hookspecs import ServerContext, hookimpl
 from istat_server.options import DECLARATION
 from istat_server.plugins import find_plugins
 from istat_server.server import Server
-from istat_server.sockets import StatSockets
+from istat_server.sockets import Sockets
 from istat_server.store.statstore import Options, StatStore
 
 
@@ -126,7 +126,7 @@ class Whole:
     """A server of a plugin's parts alone, or of others."""
 
     def __init__(self, folder: Path, clock: FakeClock, *words: str, plugins: list[object] | None = None,
-                 sockets: StatSockets | None = None) -> None:
+                 sockets: Sockets | None = None) -> None:
         self.plugin = Plugin(folder)
         self.order = self.plugin.order
         self.clock = clock
@@ -135,7 +135,7 @@ class Whole:
         found = find_plugins([self.plugin] if plugins is None else plugins, installed=False)
         self.declaration = DECLARATION.with_plugins(found.settings)
         self.settings = self.declaration.load(["--store", str(folder), *words], {}, found.problem)
-        self.server = Server(self.settings, clock, found.manager, sockets or StatSockets(0), self.front, self.faults,
+        self.server = Server(self.settings, clock, found.manager, sockets or Sockets(), self.front, self.faults,
                              found.metrics)
 
     @property

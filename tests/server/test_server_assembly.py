@@ -19,8 +19,8 @@ from istat.errors import StoreError, StoreFull, StoreLocked
 from istat_server import builtin
 from istat_server.hookspecs import ServerContext, hookimpl
 from istat_server.ingest.pump import Outcome
-from istat_server.sockets import StatSockets, open_stat_sockets
-from tests.ingest.fakes import until
+from istat_server.sockets import Sockets
+from tests.ingest.fakes import port_of, stat_port, udp_of, until
 from tests.server.assembled import Part, Plugin, Whole, values_of
 
 PATIENCE = 5.0      # far longer than anything here takes [s]
@@ -39,10 +39,10 @@ def whole(folder: Path, clock: FakeClock) -> Iterator[Whole]:
     whole.end()
 
 
-def send(udp: socket.socket, data: bytes, to: StatSockets) -> None:
+def send(udp: socket.socket, data: bytes, to: Sockets) -> None:
     """Send a datagram, and wait without a turn of the hub until the system has brought it, and what was sent before."""
-    udp.sendto(data, ("127.0.0.1", to.port))
-    assert select.select(to.udp, [], [], PATIENCE)[0]
+    udp.sendto(data, ("127.0.0.1", port_of(to)))
+    assert select.select(udp_of(to), [], [], PATIENCE)[0]
 
 
 # --- beginning and ending -----------------------------------------------------------------------------------
@@ -116,12 +116,12 @@ def test_the_pump_works_from_the_start_to_the_end(whole: Whole) -> None:
 
 
 def test_the_built_in_parts_take_what_has_arrived_and_close_their_sockets(folder: Path, clock: FakeClock) -> None:
-    sockets = open_stat_sockets("127.0.0.1", 0, 64)
+    sockets = stat_port()
     whole = Whole(folder, clock, plugins=[builtin], sockets=sockets)
     server = whole.server
     server.open()
     server.start()
-    with socket.create_connection(("127.0.0.1", sockets.port)) as tcp, \
+    with socket.create_connection(("127.0.0.1", port_of(sockets))) as tcp, \
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         until(lambda: server.metrics.values()["statserver.connected"] == 1)
         assert whole.ask("/api/v1/status").json["system"]["senders_online"] == 1
@@ -129,7 +129,7 @@ def test_the_built_in_parts_take_what_has_arrived_and_close_their_sockets(folder
         send(udp, b"by.udp 1325394990 2\n", sockets)
         server.end_input()
         assert tcp.recv(10) == b"", "it is closed"
-    assert [sock.fileno() for sock in sockets.tcp + sockets.udp] == [-1, -1]
+    assert [sock.fileno() for sock in sockets.all()] == [-1, -1]
     ingest = whole.ask("/api/v1/status").json["ingest"]
     assert (ingest["samples"], ingest["udp.datagrams"], ingest["udp.bytes"], ingest["connects"]) == (2, 1, 20, 1)
     assert whole.ask("/api/v1/status").json["refused"]["incomplete"] == 1
@@ -185,7 +185,7 @@ def test_a_plugin_that_fails_while_opening_leaves_the_store_to_be_closed(folder:
 
 def test_a_part_that_fails_to_start_leaves_nothing_running_once_the_input_was_ended(folder: Path,
                                                                                     clock: FakeClock) -> None:
-    sockets = open_stat_sockets("127.0.0.1", 0, 64)
+    sockets = stat_port()
     plugin = Plugin(folder)
 
     def fails() -> None:
@@ -206,7 +206,7 @@ def test_a_part_that_fails_to_start_leaves_nothing_running_once_the_input_was_en
         send(udp, b"a 1325394990 2\n", sockets)
     whole.end()
     assert plugin.order == ["out starts", "out stops"]
-    assert [sock.fileno() for sock in sockets.tcp + sockets.udp] == [-1, -1]
+    assert [sock.fileno() for sock in sockets.all()] == [-1, -1]
     assert values_of(folder, clock, b"a") == [(1325394990, 1, 2.0)], "what had arrived is in a store that is free"
 
 

@@ -13,7 +13,7 @@ from istat.clock import FakeClock
 from istat.kernels import IMPLEMENTATION
 from istat.settings.declaration import Values
 from istat_server import server as assembly
-from istat_server.sockets import StatSockets
+from istat_server.sockets import Sockets
 from tests.ingest.fakes import until
 from tests.server.assembled import Changeable, Whole, values_of
 
@@ -199,7 +199,7 @@ def test_refusals_are_counted_by_kind_wherever_they_were_found(folder: Path, clo
 
 
 def test_what_the_machine_grants_stands_beside_what_is_wanted(folder: Path, clock: FakeClock) -> None:
-    sockets = StatSockets(0, udp_buffer=5000)
+    sockets = Sockets(udp_buffer=5000)
     whole = Whole(folder, clock, "--udp-buffer-size", "16", "--max-connections", "7", "--max-counters", "9",
                   "--num-files", "64", sockets=sockets)
     whole.server.open()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,39 @@ def test_a_name_has_no_colon(manager: socket.socket) -> None:
         message, descriptors, _, _ = socket.recv_fds(manager, 500, 1)
     os.close(descriptors[0])
     assert message.decode() == f"FDSTORE=1\nFDNAME=udp-__1-{message.decode().rpartition('-')[2]}"
+
+
+@pytest.mark.parametrize(("kind", "transport"), [(socket.SOCK_STREAM, "unix"), (socket.SOCK_DGRAM, "unix-datagram")])
+def test_unix_sockets_are_kept_by_their_paths(manager: socket.socket, tmp_path: Path, kind: int,
+                                              transport: str) -> None:
+    path = str(tmp_path / "a:b")
+    with socket.socket(socket.AF_UNIX, kind) as sock:
+        sock.bind(path)
+        Handover().keep(sock)
+        message, descriptors, _, _ = socket.recv_fds(manager, 500, 1)
+        name = message.decode().partition("FDNAME=")[2]
+        assert name == f"{transport}-{tmp_path}/a%3Ab"
+        again = Handover([(name, descriptors[0])])
+        assert again.take(socket.AF_UNIX, kind, path + "x", 0) is None
+        assert again.take(socket.AF_INET, kind, path, 0) is None
+        os.rename(path, path + "x")
+        assert again.take(socket.AF_UNIX, kind, path, 0) is None, "without its file it reaches nobody"
+        os.rename(path + "x", path)
+        taken = again.take(socket.AF_UNIX, kind, path, 0)
+        assert taken is not None and taken.getsockname() == path
+        taken.close()
+
+
+def test_a_long_path_makes_a_name_that_the_manager_takes(manager: socket.socket, tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind("ü" * 50)
+        Handover().keep(sock)
+        message, descriptors, _, _ = socket.recv_fds(manager, 500, 1)
+        os.close(descriptors[0])
+    name = message.decode().partition("FDNAME=")[2]
+    assert name.isascii() and ":" not in name and len(name) < 200
 
 
 def test_what_is_no_ip_socket_is_let_go(caplog: pytest.LogCaptureFixture) -> None:

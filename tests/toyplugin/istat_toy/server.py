@@ -5,7 +5,9 @@ from __future__ import annotations
 from istat.metrics import Metric
 from istat.settings.setting import PluginSettings, Setting, Values
 from istat.settings.types import Integer
-from istat_server.hookspecs import ServerContext, Service, hookimpl
+from istat.wire.lines import sample_line
+from istat.wire.protocol import EachLine
+from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
 
 
 class Toy:
@@ -22,6 +24,7 @@ class Toy:
         """The table [plugins.toy]."""
         return PluginSettings("toy", [
             Setting("port", Integer(0, 65535), 0, "Port for lines `name=value`; 0 takes a free one."),
+            Setting("path", str, "", "Unix socket that takes such lines too; empty: none."),
             Setting("prefix", str, "toy.", "What goes before their names.", reloadable=True),
         ])
 
@@ -29,6 +32,20 @@ class Toy:
     def istat_metrics(self) -> list[Metric]:
         """What is told of the toy."""
         return [Metric("plugins.toy.lines", "lines", "lines `name=value` taken", event=True)]
+
+    @hookimpl
+    def istat_endpoints(self, settings: Values) -> list[Endpoint]:
+        """Where lines `name=value` are taken."""
+        mine, pairs = settings.plugins["toy"], EachLine("pairs", self.translate)
+        found = [Endpoint("toy", transport, pairs, settings["listen-address"], mine["port"])
+                 for transport in (Transport.TCP, Transport.UDP)]
+        return found + ([Endpoint("toy", Transport.UNIX, pairs, path=mine["path"])] if mine["path"] else [])
+
+    def translate(self, line: bytes) -> bytes:
+        """One line of ours for one of the toy's."""
+        name, _, value = line.decode().partition("=")
+        self.lines += 1
+        return sample_line(self.prefix + name, float(value))
 
     @hookimpl
     def istat_outputs(self, server: ServerContext) -> list[Service]:

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from istat.errors import BadLine, BadName
-from istat.lines import Meta, Sample, parse_line, sample_line
+from istat.wire.lines import Meta, Sample, brief, parse_line, sample_line
 
 
 @pytest.mark.parametrize(("line", "meaning"), [
@@ -34,3 +36,18 @@ def test_what_is_written_is_read_back():
         sample_line("a b", 1)
     with pytest.raises(BadLine):
         sample_line("a", float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3, "3"), (2**63, "9223372036854775808"), (3.0, "3"), (1 / 3, "0.3333333333"),
+     (123456789012.0, "123456789012"),
+     (-0.5, "-0.5"), (1e-9, "1e-09"), (1e300, "1e+300")],
+)  # fmt: skip
+def test_numbers(value: float, text: str) -> None:
+    assert brief(value) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_come_back_as_they_were_to_ten_digits(value: float) -> None:
+    assert float(brief(value)) == pytest.approx(value, rel=1e-9, abs=0)

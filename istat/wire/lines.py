@@ -1,7 +1,7 @@
-"""Lines of the sample protocol, one at a time, readable: writing them, and what one means.
+"""Our own protocol, lines: the one place that writes them, and what one means.
 
-For programs, plugins and tests; the server reads millions of lines with `istat.kernels.lines`, which this module
-asks too. Knows no sockets and no names' expansion. Format: docs/formats/lines.md.
+For daemons, programs, plugins and tests; the server reads millions of lines with `istat.kernels.lines`, which this
+module asks too: there is one grammar. Knows no sockets and no names' expansion. Format: docs/formats/lines.md.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import NamedTuple
 
 from istat.errors import BadLine, BadName
 from istat.kernels import lines as kernel
+from istat.wire.framing import Framing, LineFraming
+from istat.wire.protocol import Datagrams, Feeder, Sink
 
 RESERVED_FIRST = "#@$%&;:"  # lines that begin so are not samples
+EXACT = 1e10  # from here on ten digits are not enough for whole numbers such as bytes
 _BAD_IN_NAME = re.compile(r"[\s\x00-\x20\x7f]")
 _KIND_OF = {code: name.lower() for name, code in kernel.CODES.items()}
 
@@ -39,6 +42,43 @@ class Meta(NamedTuple):
     value: bytes
 
 
+class Lines:
+    """The protocol itself: what comes in is what a sink takes, so it stands in nobody's way."""
+
+    name = "lines"
+    datagrams = Datagrams.LINES
+
+    def framing(self, limit: int) -> Framing:
+        """See WireProtocol.framing."""
+        return LineFraming(limit)
+
+    def feeder(self, sink: Sink) -> Feeder:
+        """See WireProtocol.feeder."""
+        return sink
+
+
+LINES = Lines()
+
+
+def written(name: str, value: str, time: int | None = None) -> bytes:
+    """A line of a name and a number as text, which nothing checks: for those who made both themselves."""
+    return f"{name} {value}\n".encode() if time is None else f"{name} {time} {value}\n".encode()
+
+
+def meta_line(key: str, value: str) -> bytes:
+    """What a sender says of itself. Nothing checks it."""
+    return f"#{key} {value}\n".encode()
+
+
+def brief(value: float) -> str:
+    """A value as text: whole numbers exactly, others with ten digits (more only for the very large)."""
+    if isinstance(value, int):
+        return str(value)
+    if abs(value) < EXACT:
+        return f"{value:.10g}"
+    return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+
+
 def sample_line(name: str, value: float, time: float | None = None) -> bytes:
     """One line of the protocol, for a gauge, or for an event when the name begins with "*".
 
@@ -49,8 +89,7 @@ def sample_line(name: str, value: float, time: float | None = None) -> bytes:
         raise BadName(f"{name!r} cannot name a counter: no spaces, and none of {RESERVED_FIRST} first")
     if not math.isfinite(value):
         raise BadLine("value", f"the value of {name} is not finite: {value}")
-    stamp = "" if time is None else f" {int(time)}"
-    return f"{name}{stamp} {value!r}\n".encode()
+    return written(name, repr(value), None if time is None else int(time))
 
 
 def parse_line(line: bytes) -> Sample | Meta | None:

@@ -1,22 +1,26 @@
-"""Samples by TCP: connections are accepted and read, their whole lines go to the intake.
+"""Samples by connections, TCP and Unix: they are accepted and read, whole messages go to their endpoint's protocol.
 
-A connection is a socket, a watcher and the bytes of its unfinished line: no greenlet, no buffer of its
-own, so that ten thousand idle ones cost little. The line protocol never answers.
+A connection is a socket, a watcher, and what its framing holds of an unfinished message: no greenlet, no buffer of its
+own, so that ten thousand idle ones cost little. Knows no protocol; none answers.
 """
 from __future__ import annotations
 
 import errno
 import logging
 import socket
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gevent
 
-from istat_server.ingest.pump import Feeder, Outcome, Pump
-from istat_server.mistakes import Mistakes
-from istat_server.roster import Roster, Sender
+from istat.wire.framing import Framing
+from istat.wire.protocol import Feeder
+from istat_server.ingest.endpoints import Endpoint, Transport
+from istat_server.ingest.pump import Outcome, Surroundings
+from istat_server.roster import Sender
+from istat_server.sockets import Bound
 
 log = logging.getLogger(__name__)
 
@@ -36,46 +40,46 @@ KEEPALIVE_IDLE = 600
 LAST_READS = 64
 # accept(2): errors of the new connection or of want, not of the listening socket.
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# struct ucred of unix(7): process, user, group.
+CREDENTIALS = struct.Struct("3i")
 
 
-class TcpInput:
-    """All TCP sockets of the stat port, and the connections accepted on them."""
+class ConnectionInput:
+    """All sockets that accept connections, and the connections accepted on them."""
 
-    name = "tcp"
+    name = "connections"
 
-    def __init__(self, sockets: Sequence[socket.socket], intake: Feeder, roster: Roster, mistakes: Mistakes,
-                 pump: Pump, max_line: int, max_connections: int,
+    def __init__(self, bound: Sequence[Bound], around: Surroundings, max_line: int, max_connections: int,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
-        """max_line: longest line [bytes]; max_connections: how many may be open at once."""
-        self.intake = intake
-        self.roster = roster
-        self.mistakes = mistakes
-        self.pump = pump
-        self.max_line = max_line
+        """max_line: longest message [bytes] of endpoints that do not say; max_connections: how many may be open at
+        once."""
+        self.around = around
         self.monotonic = monotonic
-        self.buffer = bytearray(max_line + READ_BYTES)      # shared: only one connection is read at a time
+        self.max_line = max_line
+        longest = max((one.endpoint.longest for one in bound), default=0)
+        # Shared: only one connection is read at a time.
+        self.buffer = bytearray(max(longest, max_line) + READ_BYTES)
         self.view = memoryview(self.buffer)
         self.connections: set[Connection] = set()
         self.connects = 0
         self.disconnects = 0
-        self.received = 0
+        self.received = dict.fromkeys((Transport.TCP, Transport.UNIX), 0)
         self._max_connections = max_connections
         loop = gevent.get_hub().loop
-        self._sockets = list(sockets)
-        self._watchers: list[Any] = [loop.io(sock.fileno(), 1) for sock in sockets]
+        self._listening = [(sock, one.endpoint, loop.io(sock.fileno(), 1)) for one in bound for sock in one.sockets]
         self._pause: Any = None
         self._starved = False       # out of file descriptors, and said so
 
     def start(self) -> None:
         """Begin to accept."""
-        for sock, watcher in zip(self._sockets, self._watchers):
-            watcher.start(self._accept, sock)
+        for sock, endpoint, watcher in self._listening:
+            watcher.start(self._accept, sock, endpoint)
 
     def stop(self) -> None:
         """Accept no more, take what has arrived, and close everything."""
         if self._pause is not None:
             self._pause.stop()
-        for sock, watcher in zip(self._sockets, self._watchers):
+        for sock, _, watcher in self._listening:
             watcher.stop()
             sock.close()
         for connection in list(self.connections):
@@ -86,18 +90,18 @@ class TcpInput:
         self._max_connections = settings["max-connections"]
 
     def totals(self) -> dict[str, int]:
-        """Since the start: connects, disconnects, bytes; and the connections open now."""
-        return {"connects": self.connects, "disconnects": self.disconnects, "bytes": self.received,
-                "connected": len(self.connections)}
+        """Since the start: connections opened and ended, bytes by transport; and the connections open now."""
+        return {"connects": self.connects, "drops": self.disconnects, "connected": len(self.connections),
+                **{f"{transport.value}.bytes": size for transport, size in self.received.items()}}
 
     def ended(self, connection: Connection) -> None:
         """A connection has closed itself."""
         if connection in self.connections:
             self.connections.remove(connection)
             self.disconnects += 1
-            self.roster.disconnected(connection.sender)
+            self.around.roster.disconnected(connection.sender)
 
-    def _accept(self, sock: socket.socket) -> None:
+    def _accept(self, sock: socket.socket, endpoint: Endpoint) -> None:
         for _ in range(ACCEPTS):
             try:
                 client, address = sock.accept()
@@ -109,17 +113,20 @@ class TcpInput:
                     return
                 continue        # that one connection was gone before it was accepted
             self._starved = False
-            self._admit(client, _address_text(address))
+            local = endpoint.transport is Transport.UNIX
+            self._admit(client, endpoint, _peer_text(client) if local else _address_text(address))
 
-    def _admit(self, client: socket.socket, address: str) -> None:
+    def _admit(self, client: socket.socket, endpoint: Endpoint, address: str) -> None:
         if len(self.connections) >= self._max_connections:
             client.close()
-            self.mistakes.note("too_many_connections", address.encode())
+            self.around.mistakes.note("too_many_connections", address.encode())
             return
         client.setblocking(False)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-        connection = Connection(self, client, self.roster.connected("tcp", address))
+        if endpoint.transport is Transport.TCP:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        sender = self.around.roster.connected(endpoint.transport.value, address)
+        connection = Connection(self, client, endpoint, sender)
         self.connections.add(connection)
         self.connects += 1
         connection.watch()
@@ -129,7 +136,7 @@ class TcpInput:
             log.error("cannot accept connections: %s; trying again every %g s. Raise num-files, or lower "
                       "max-connections", error.strerror, ACCEPT_PAUSE)
         self._starved = True
-        for watcher in self._watchers:
+        for _, _, watcher in self._listening:
             watcher.stop()
         self._pause = gevent.get_hub().loop.timer(ACCEPT_PAUSE)
         self._pause.start(self.start)
@@ -138,15 +145,17 @@ class TcpInput:
 class Connection:
     """One accepted connection: a pump's readable."""
 
-    __slots__ = ("sender", "_input", "_socket", "_watcher", "_tail", "_skipping", "_read_at", "__weakref__")
+    __slots__ = ("sender", "_input", "_endpoint", "_socket", "_watcher", "_framing", "_feeder", "_read_at",
+                 "__weakref__")
 
-    def __init__(self, owner: TcpInput, sock: socket.socket, sender: Sender) -> None:
+    def __init__(self, owner: ConnectionInput, sock: socket.socket, endpoint: Endpoint, sender: Sender) -> None:
         self.sender = sender
         self._input = owner
+        self._endpoint = endpoint
         self._socket = sock
         self._watcher: Any = gevent.get_hub().loop.io(sock.fileno(), 1)
-        self._tail = b""            # an unfinished line: at most max_line bytes
-        self._skipping = False      # inside a line that is too long
+        self._framing: Framing = endpoint.protocol.framing(endpoint.longest or owner.max_line)
+        self._feeder: Feeder = endpoint.protocol.feeder(owner.around.intake)
         self._read_at = float("-inf")
 
     def watch(self) -> None:
@@ -158,7 +167,7 @@ class Connection:
         """See pump.Readable.work: one read."""
         if self._watcher is None:
             return Outcome.CLOSED
-        held = len(self._tail)
+        held = self._framing.held
         try:
             size = self._socket.recv_into(self._input.view[held:held + READ_BYTES])
         except (BlockingIOError, InterruptedError):
@@ -187,21 +196,20 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """See pump.Readable.close. An unfinished last line is a mistake of the sender's."""
+        """See pump.Readable.close. An unfinished last message is a mistake of the sender's."""
         if self._watcher is None:
             return
-        if self._tail:
-            self._input.mistakes.note("incomplete", self._tail, self.sender)
-            self._tail = b""
+        rest = self._framing.finish()
+        if rest:
+            self._input.around.mistakes.note("incomplete", rest, self.sender)
         self._watcher.stop()
         self._watcher.close()
         self._watcher = None
         self._socket.close()
         self._input.ended(self)
-
     def _readable(self) -> None:
         self._watcher.stop()
-        self._input.pump.ready(self)
+        self._input.around.pump.ready(self)
 
     def _more_waits(self) -> bool:
         try:
@@ -210,34 +218,24 @@ class Connection:
             return False
 
     def _take(self, held: int, size: int) -> None:
-        """Handle `size` bytes just read behind the `held` ones of the unfinished line."""
+        """Handle `size` bytes just read behind the `held` ones of the unfinished message."""
         owner = self._input
-        end = held + size
-        owner.received += size
-        self.sender.seen(owner.roster.now(), size)
-        if held:
-            owner.buffer[:held] = self._tail
-        start = 0
-        line_end = owner.buffer.find(b"\n", held, end)
-        if self._skipping and line_end >= 0:
-            start = line_end + 1
-            self._skipping = False
-        if self._skipping:
-            return
-        if line_end >= 0:       # without one there is nothing new to parse
-            start += owner.pump.feed(owner.intake, owner.view, start, end, self.sender)
-        self._keep(start, end)
-
-    def _keep(self, start: int, end: int) -> None:
-        """Remember the unfinished line buffer[start:end], or drop it when it is too long already."""
-        owner = self._input
-        if end - start > owner.max_line:
-            owner.mistakes.note("long_line", bytes(owner.view[start:end]), self.sender)
-            self._skipping = True
-            start = end
-        self._tail = bytes(owner.view[start:end])
+        around = owner.around
+        owner.received[self._endpoint.transport] += size
+        self.sender.seen(around.roster.now(), size)
+        runs, lost = self._framing.take(owner.buffer, held + size)
+        for start, end in runs:
+            around.pump.feed(self._feeder, owner.view, start, end, self.sender)
+        for text in lost:
+            around.mistakes.note("long_line", text, self.sender)
 
 
 def _address_text(address: Sequence[Any]) -> str:
     host, port = address[0], address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _peer_text(client: socket.socket) -> str:
+    """Who is behind a Unix socket: the process that connected, and its user, as the kernel knows them."""
+    process, user, _ = CREDENTIALS.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    return f"process {process} of user {user}"

@@ -12,28 +12,26 @@ import gevent
 import gevent.socket
 import pytest
 
-from istat_server.ingest.tcp import TcpInput
-from istat_server.sockets import open_stat_sockets
-from tests.ingest.fakes import Bench, until
+from istat_server.ingest.connections import ConnectionInput
+from istat_server.ingest.endpoints import Transport
+from tests.ingest.fakes import Bench, listening, until
 
 Connect = Callable[[], socket.socket]
 MAX_LINE = 1000
 
 
 @pytest.fixture
-def tcp(bench: Bench) -> Iterator[TcpInput]:
-    sockets = open_stat_sockets("127.0.0.1", 0, 64)
-    for sock in sockets.udp:
-        sock.close()
-    listener = TcpInput(sockets.tcp, bench.intake, bench.roster, bench.mistakes, bench.pump, MAX_LINE, 50)
-    listener.address = sockets.tcp[0].getsockname()     # type: ignore[attr-defined]
+def tcp(bench: Bench) -> Iterator[ConnectionInput]:
+    bound = listening(Transport.TCP)
+    listener = ConnectionInput([bound], bench, MAX_LINE, 50)
+    listener.address = bound.sockets[0].getsockname()     # type: ignore[attr-defined]
     listener.start()
     yield listener
     listener.stop()
 
 
 @pytest.fixture
-def connect(tcp: TcpInput) -> Iterator[Connect]:
+def connect(tcp: ConnectionInput) -> Iterator[Connect]:
     opened: list[socket.socket] = []
 
     def connect() -> socket.socket:
@@ -45,7 +43,7 @@ def connect(tcp: TcpInput) -> Iterator[Connect]:
         sock.close()
 
 
-def test_lines_of_a_connection_arrive_in_order(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+def test_lines_of_a_connection_arrive_in_order(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     client = connect()
     client.sendall(b"a 1\nb 2\nc")
     until(lambda: bench.intake.lines == [b"a 1", b"b 2"])
@@ -57,7 +55,7 @@ def test_lines_of_a_connection_arrive_in_order(bench: Bench, tcp: TcpInput, conn
     assert sender.connected
 
 
-def test_bytes_that_come_one_by_one_make_lines(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+def test_bytes_that_come_one_by_one_make_lines(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     client = connect()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for byte in b"slow.name 5\nx 1\n":
@@ -66,18 +64,18 @@ def test_bytes_that_come_one_by_one_make_lines(bench: Bench, tcp: TcpInput, conn
     until(lambda: bench.intake.lines == [b"slow.name 5", b"x 1"])
 
 
-def test_an_unfinished_last_line_is_discarded(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+def test_an_unfinished_last_line_is_discarded(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     client = connect()
     client.sendall(b"a 1\nhalf 2")
     client.close()
-    until(lambda: tcp.totals()["connected"] == 0 and tcp.totals()["disconnects"] == 1)
+    until(lambda: tcp.totals()["connected"] == 0 and tcp.totals()["drops"] == 1)
     assert bench.intake.lines == [b"a 1"]
     assert bench.mistakes.counts["incomplete"] == 1
     assert [row["online"] for row in bench.roster.agents()] == [False]
 
 
 @pytest.mark.parametrize("piece", [100, 4096, 300_000])
-def test_too_long_a_line_is_skipped(bench: Bench, tcp: TcpInput, connect: Connect, piece: int) -> None:
+def test_too_long_a_line_is_skipped(bench: Bench, tcp: ConnectionInput, connect: Connect, piece: int) -> None:
     client = connect()
     data = b"a 1\n" + b"x" * 600_000 + b"\nb 2\n"
     for start in range(0, len(data), piece):
@@ -88,7 +86,7 @@ def test_too_long_a_line_is_skipped(bench: Bench, tcp: TcpInput, connect: Connec
     assert bench.mistakes.counts["long_line"] == 1
 
 
-def test_an_endless_line_takes_no_memory(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+def test_an_endless_line_takes_no_memory(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     client = connect()
     client.sendall(b"x" * (MAX_LINE + 1))
     until(lambda: bench.mistakes.counts["long_line"] == 1)
@@ -97,13 +95,13 @@ def test_an_endless_line_takes_no_memory(bench: Bench, tcp: TcpInput, connect: C
     for _ in range(100):
         client.sendall(b"x" * 50_000)
         gevent.sleep(0)
-    until(lambda: tcp.received == MAX_LINE + 1 + 5_000_000)
+    until(lambda: tcp.received[Transport.TCP] == MAX_LINE + 1 + 5_000_000)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 100_000
 
 
-def test_one_connection_too_many_is_closed_and_counted(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+def test_one_connection_too_many_is_closed_and_counted(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     for _ in range(50):
         connect()
     until(lambda: len(tcp.connections) == 50)
@@ -113,7 +111,7 @@ def test_one_connection_too_many_is_closed_and_counted(bench: Bench, tcp: TcpInp
     assert len(tcp.connections) == 50
 
 
-def test_a_reset_is_an_ordinary_end(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+def test_a_reset_is_an_ordinary_end(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     client = connect()
     client.sendall(b"a 1\n")
     until(lambda: bench.intake.lines == [b"a 1"])
@@ -122,7 +120,7 @@ def test_a_reset_is_an_ordinary_end(bench: Bench, tcp: TcpInput, connect: Connec
     until(lambda: tcp.totals()["connected"] == 0)
 
 
-def test_stop_while_connections_rest_or_wait(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+def test_stop_while_connections_rest_or_wait(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     clients = [connect() for _ in range(10)]
     for _ in range(3):
         for client in clients:
@@ -133,7 +131,7 @@ def test_stop_while_connections_rest_or_wait(bench: Bench, tcp: TcpInput, connec
     assert bench.errors == []
 
 
-def test_stop_takes_what_has_arrived(bench: Bench, tcp: TcpInput, connect: Connect) -> None:
+def test_stop_takes_what_has_arrived(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     client = connect()
     until(lambda: len(tcp.connections) == 1)
     bench.pump.stop()
@@ -143,10 +141,10 @@ def test_stop_takes_what_has_arrived(bench: Bench, tcp: TcpInput, connect: Conne
     assert client.recv(1) == b""
 
 
-def test_running_out_of_descriptors_pauses_and_recovers(bench: Bench, tcp: TcpInput,
+def test_running_out_of_descriptors_pauses_and_recovers(bench: Bench, tcp: ConnectionInput,
                                                         monkeypatch: pytest.MonkeyPatch,
                                                         caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("istat_server.ingest.tcp.ACCEPT_PAUSE", 0.05)
+    monkeypatch.setattr("istat_server.ingest.connections.ACCEPT_PAUSE", 0.05)
     address = tcp.address       # type: ignore[attr-defined]
     clients = [socket.create_connection(address, 10) for _ in range(3)]     # blocking: not yet accepted
     next_free = os.dup(0)
@@ -168,7 +166,7 @@ def test_running_out_of_descriptors_pauses_and_recovers(bench: Bench, tcp: TcpIn
         client.close()
 
 
-def test_a_fault_closes_only_the_connection_that_met_it(bench: Bench, tcp: TcpInput, connect: Connect,
+def test_a_fault_closes_only_the_connection_that_met_it(bench: Bench, tcp: ConnectionInput, connect: Connect,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = connect(), connect()
     until(lambda: len(tcp.connections) == 2)

@@ -9,41 +9,39 @@ import gevent
 import pytest
 
 from istat.daemon.handover import Handover
-from istat_server.ingest.udp import UdpInput
-from istat_server.sockets import open_stat_sockets
-from tests.ingest.fakes import Bench, until
+from istat_server.ingest.datagrams import DatagramInput
+from istat_server.ingest.endpoints import Transport
+from tests.ingest.fakes import Bench, listening, port_of, stat_port, tcp_of, udp_of, until
 
 
 @pytest.fixture
-def udp(bench: Bench) -> Iterator[UdpInput]:
-    sockets = open_stat_sockets("127.0.0.1", 0, 1024)
-    for sock in sockets.tcp:
-        sock.close()
-    listener = UdpInput(sockets.udp, bench.intake, bench.roster, bench.mistakes, bench.pump)
-    listener.address = sockets.udp[0].getsockname()     # type: ignore[attr-defined]
+def udp(bench: Bench) -> Iterator[DatagramInput]:
+    bound = listening(Transport.UDP)
+    listener = DatagramInput([bound], bench)
+    listener.address = bound.sockets[0].getsockname()     # type: ignore[attr-defined]
     listener.start()
     yield listener
     listener.stop()
 
 
 @pytest.fixture
-def sender(udp: UdpInput) -> Iterator[socket.socket]:
+def sender(udp: DatagramInput) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(udp.address)       # type: ignore[attr-defined]
         yield sock
 
 
-def test_lines_arrive_with_their_sender(bench: Bench, udp: UdpInput, sender: socket.socket) -> None:
+def test_lines_arrive_with_their_sender(bench: Bench, udp: DatagramInput, sender: socket.socket) -> None:
     sender.send(b"#hostname db1\na 1\n")
     sender.send(b"b 2\n")
     until(lambda: bench.intake.lines == [b"#hostname db1", b"a 1", b"b 2"])
     assert {sender.address for sender in bench.intake.senders} == {f"127.0.0.1:{sender.getsockname()[1]}"}
     assert bench.intake.senders[0].bytes == 22
-    assert udp.totals()["datagrams"] == 2
-    assert udp.totals()["bytes"] == 22
+    assert udp.totals()["udp.datagrams"] == 2
+    assert udp.totals()["udp.bytes"] == 22
 
 
-def test_an_unterminated_datagram_is_counted_and_shown(bench: Bench, udp: UdpInput, sender: socket.socket,
+def test_an_unterminated_datagram_is_counted_and_shown(bench: Bench, udp: DatagramInput, sender: socket.socket,
                                                        caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         for data in (b"a 1\n", b"b 2\nc \xff3", b"", b"d 4\n"):
@@ -54,7 +52,7 @@ def test_an_unterminated_datagram_is_counted_and_shown(bench: Bench, udp: UdpInp
     assert "b 2\\nc \\xff3" in caplog.text
 
 
-def test_many_datagrams_are_few_wakeups(bench: Bench, udp: UdpInput, sender: socket.socket) -> None:
+def test_many_datagrams_are_few_wakeups(bench: Bench, udp: DatagramInput, sender: socket.socket) -> None:
     for i in range(400):
         sender.send(b"n %d\n" % i)
     until(lambda: len(bench.intake.lines) == 400)
@@ -63,31 +61,31 @@ def test_many_datagrams_are_few_wakeups(bench: Bench, udp: UdpInput, sender: soc
         sender.send(b"n %d\n" % i)
         gevent.sleep(0)
     until(lambda: len(bench.intake.lines) == 450)
-    assert udp.totals()["drains"] < 40
-    assert udp.totals()["drops"] == 0
+    assert udp.drains < 40
+    assert udp.totals()["udp.drops"] == 0
 
 
 def test_what_a_kept_socket_lost_before_is_not_counted_again(bench: Bench) -> None:
-    first = open_stat_sockets("127.0.0.1", 0, 1)
+    first = stat_port(buffer=1)
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     for _ in range(500):
-        sender.sendto(b"lost.before 1\n" * 50, first.udp[0].getsockname())
-    kept = [("kept", sock.detach()) for sock in first.udp + first.tcp]
-    sockets = open_stat_sockets("127.0.0.1", first.port, 1, Handover(kept))
-    (before,) = sockets.drops_before
+        sender.sendto(b"lost.before 1\n" * 50, udp_of(first)[0].getsockname())
+    kept = [("kept", sock.detach()) for sock in first.all()]
+    sockets = stat_port(port=port_of(first), buffer=1, handover=Handover(kept))
+    (before,) = sockets.of(Transport.UDP)[0].drops_before
     assert 0 < before < 500
-    udp = UdpInput(sockets.udp, bench.intake, bench.roster, bench.mistakes, bench.pump, sockets.drops_before)
+    udp = DatagramInput(sockets.of(Transport.UDP), bench)
     udp.start()
-    until(lambda: udp.totals()["datagrams"] == 500 - before)
-    sender.sendto(b"a 1\n", sockets.udp[0].getsockname())
-    until(lambda: udp.totals()["datagrams"] == 501 - before)
-    assert udp.totals()["drops"] == 0
-    for sock in [*sockets.tcp, sender]:
+    until(lambda: udp.totals()["udp.datagrams"] == 500 - before)
+    sender.sendto(b"a 1\n", udp_of(sockets)[0].getsockname())
+    until(lambda: udp.totals()["udp.datagrams"] == 501 - before)
+    assert udp.totals()["udp.drops"] == 0
+    for sock in [*tcp_of(sockets), sender]:
         sock.close()
     udp.stop()
 
 
-def test_stop_takes_what_has_arrived(bench: Bench, udp: UdpInput, sender: socket.socket) -> None:
+def test_stop_takes_what_has_arrived(bench: Bench, udp: DatagramInput, sender: socket.socket) -> None:
     bench.pump.stop()
     for i in range(300):
         sender.send(b"n %d\n" % i)
@@ -95,7 +93,7 @@ def test_stop_takes_what_has_arrived(bench: Bench, udp: UdpInput, sender: socket
     assert bench.intake.lines == [b"n %d" % i for i in range(300)]
 
 
-def test_a_fault_does_not_close_the_port(bench: Bench, udp: UdpInput, sender: socket.socket,
+def test_a_fault_does_not_close_the_port(bench: Bench, udp: DatagramInput, sender: socket.socket,
                                          monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(bench.intake, "feed", lambda *_: 1 / 0)
@@ -110,7 +108,7 @@ def test_a_small_receive_buffer_is_told_once_with_the_remedy(caplog: pytest.LogC
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("istat_server.sockets.SO_RCVBUFFORCE", -1)      # as without CAP_NET_ADMIN
     with caplog.at_level(logging.WARNING):
-        sockets = open_stat_sockets("", 0, 1 << 20)
+        sockets = stat_port("", buffer=1 << 20)
     sockets.close()
     assert sockets.udp_buffer < 1 << 30
     assert caplog.text.count("net.core.rmem_max=1073741824 >") == 1, "not once for each address"
