@@ -7,6 +7,7 @@ table here: `python -m istat_server.selfmetrics`.
 """
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import numbers
@@ -31,6 +32,7 @@ FAILED = "metrics.failed."
 # How long a source may take to give its values [s], and how many of them it may give.
 LONGEST_READING = 1.0
 MOST_VALUES = 1000
+MOST_WHOLE = 1 << 63     # far below what a double cannot hold
 KIND = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -117,7 +119,7 @@ class Source:
 
     owner: str
     read: Read
-    # What it has given so far: where it fails to give it again, that is absent, and not 0.
+    # Names it has given so far: where it fails to give one again, that is absent, and not 0.
     given: set[str] = field(default_factory=set)
 
 
@@ -171,7 +173,6 @@ class SelfMetrics:
             found = self._ask(source)
             for name in source.given - found.keys():
                 values.pop(name, None)
-            source.given.update(found)
             values.update(found)
         for owner, count in self._failed.items():
             values[f"{FAILED}{owner}"] = count
@@ -191,12 +192,13 @@ class SelfMetrics:
             self._fails(source, "raised", missing.told(error))
             return {}
         found: dict[str, float] = {}
-        for name, value in given.items():
-            if len(found) >= MOST_VALUES:
-                self._fails(source, "many", f"more than {MOST_VALUES} values", len(given) - len(found))
-                break
+        if len(given) > MOST_VALUES:
+            self._fails(source, "many", f"more than {MOST_VALUES} values", len(given) - MOST_VALUES)
+        for name, value in itertools.islice(given.items(), MOST_VALUES):
             try:
-                self._check(source.owner, name)
+                if name not in source.given:
+                    self._check(source, name)
+                    source.given.add(name)
                 found[name] = number(value)
             except KeyError:
                 self._fails(source, "undeclared", f"{name!r} is not declared; istat_metrics() gives Metric(name, ...)")
@@ -204,13 +206,15 @@ class SelfMetrics:
                 self._fails(source, "number", f"{name}: {error}")
         return found
 
-    def _check(self, owner: str, name: object) -> None:
-        """KeyError for a name that is not declared, or is another's."""
+    def _check(self, source: Source, name: object) -> None:
+        """KeyError for a name that is not declared, or is another's, ValueError for one too many."""
         if not isinstance(name, str):
             raise KeyError(name)
         self.metric(name)
-        if name.startswith(f"{PLUGINS}.") and name.split(".")[1] != owner:
+        if name.startswith(f"{PLUGINS}.") and name.split(".")[1] != source.owner:
             raise KeyError(name)
+        if len(source.given) >= MOST_VALUES:
+            raise ValueError(f"one name more than {MOST_VALUES}")
 
     def _fails(self, source: Source, fault: str, words: str, values: int = 1) -> None:
         self._failed[source.owner] = self._failed.get(source.owner, 0) + values
@@ -251,6 +255,8 @@ class SelfMetrics:
 
 def number(value: object) -> float:
     """A value as it can be told. ValueError when it is no finite number."""
+    if type(value) is int and -MOST_WHOLE < value < MOST_WHOLE:     # nearly all are
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"it wants a number, not {type(value).__name__}")
     try:

@@ -142,6 +142,15 @@ def test_what_a_source_fails_to_give_is_absent_and_not_zero() -> None:
     assert b"*istatd.plugins.toy.lines 30 3\n" in metrics.lines(30)
 
 
+def test_a_source_gives_some_names_and_not_ever_more() -> None:
+    turns = iter(range(10))
+    metrics = SelfMetrics(TOY)
+    metrics.source("toy", lambda: {f"plugins.toy.bad.{n}_{i}": 1 for n in [next(turns)] for i in range(600)})
+    assert len(metrics.values().keys() - SelfMetrics(TOY).values().keys()) == 600
+    assert metrics.values()["metrics.failed.toy"] == 200
+    assert metrics.values()["metrics.failed.toy"] == 800
+
+
 def test_a_source_belongs_to_somebody() -> None:
     with pytest.raises(ValueError, match="metrics belong to somebody with a name of letters"):
         SelfMetrics(TOY).source("two words", dict)
