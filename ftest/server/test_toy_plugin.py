@@ -61,6 +61,11 @@ def test_settings_metrics_and_a_reload(server: ServerProcess, tmp_path: Path) ->
     assert "these settings change with a restart only: plugins.toy.port" in server.log()
 
 
+def test_a_way_in_that_is_no_endpoint(server: ServerProcess) -> None:
+    server.wait_until(lambda: server.get("/api/v1/names", match="toy.pulse")["names"], "its sample has come")
+    assert "pulse" in {agent["address"] for agent in server.get("/api/v1/agents")["agents"]}
+
+
 def test_a_protocol_of_its_own_on_ports_of_its_own(tmp_path: Path, environment: dict[str, str]) -> None:
     path = tmp_path / "toy.sock"
     settings = tmp_path / "server.toml"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from istat.metrics import Metric
 from istat.settings.setting import PluginSettings, Setting, Values
-from istat.settings.types import Integer
+from istat.settings.types import Duration, Integer
 from istat.wire.lines import sample_line
 from istat.wire.protocol import EachLine
 from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
+from istat_toy.pulse import Pulse
 
 
 class Toy:
@@ -26,6 +27,7 @@ class Toy:
             Setting("port", Integer(0, 65535), 0, "Port for lines `name=value`; 0 takes a free one."),
             Setting("path", str, "", "Unix socket that takes such lines too; empty: none."),
             Setting("prefix", str, "toy.", "What goes before their names.", reloadable=True),
+            Setting("pulse", Duration(0.1), "10s", "How often the toy sends a sample itself.", reloadable=True),
         ])
 
     @hookimpl
@@ -46,6 +48,11 @@ class Toy:
         name, _, value = line.decode().partition("=")
         self.lines += 1
         return sample_line(self.prefix + name, float(value))
+
+    @hookimpl
+    def istat_inputs(self, server: ServerContext) -> list[Service]:
+        """What sends samples by itself."""
+        return [Pulse(server)]
 
     @hookimpl
     def istat_outputs(self, server: ServerContext) -> list[Service]:
