@@ -74,7 +74,7 @@ def open_page(browser: Any, server: ServerProcess) -> Iterator[Open]:
         if away:
             page.route("**/api/v1/**", lambda route: route.abort())
         page.goto((base or server.url + "/") + fragment)
-        page.wait_for_selector(READY, timeout=20_000)
+        page.wait_for_selector(READY, timeout=60_000)     # of a loaded machine
         return page
 
     open_it.expected = []  # type: ignore[attr-defined]

@@ -99,7 +99,8 @@ class ParquetWriter:
             arrow: Any = importlib.import_module("pyarrow")
             parquet: Any = importlib.import_module("pyarrow.parquet")
         except ImportError as error:
-            raise UsageError("Parquet needs pyarrow: pip install pyarrow where istatd is installed, or export CSV") from error
+            raise UsageError("Parquet needs pyarrow: pip install pyarrow where istatd is installed, "
+                             "or export CSV") from error
         words = arrow.dictionary(arrow.int32(), arrow.string())
         numbers = [(name, arrow.float64()) for name in COLUMNS[5:]]
         self._arrow, self._rows = arrow, list[Line]()

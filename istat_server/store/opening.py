@@ -105,7 +105,7 @@ def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[
 
     StoreCorrupt when a segment is missing: names in it would shift the ids of all that follow.
     """
-    numbers = sorted(int(path.stem) for path in (folder / "journal").glob("*.journal"))
+    numbers = journal.segment_numbers(folder / "journal")
     wanted = [number for number in numbers if number >= state.replay_from]
     for number, expected in zip(wanted, range(state.replay_from, state.replay_from + len(wanted)), strict=True):
         if number != expected:

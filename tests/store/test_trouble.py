@@ -12,6 +12,7 @@ from istat.errors import StoreCorrupt, StoreError, StoreFull
 from istat_server.store import opening
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.statfile import StatFileWriter
+from istat_server.store.offline import backup, checking, repairing
 from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import Options, StatStore
 from tests.store.harness import LADDER, NOW, crash, open_store, put, rows
@@ -410,11 +411,14 @@ def test_a_file_of_someone_else_in_the_journals_folder_ends_no_flush(tmp_path, c
         put(store, f"name{turn} 1")
         store.flush()
     assert store.flushing.errors == 0 and stray.exists()
-    stray.unlink()
     store.close()
     again = open_store(tmp_path, clock)
     assert [count(again, f"name{turn}") for turn in range(3)] == [1, 1, 1]
     again.close()
+    assert checking.check(tmp_path).errors == []
+    repairing.repair(tmp_path)
+    backup.backup(tmp_path, tmp_path.parent / "copy", clock, lambda _done, _all: None)
+    assert stray.exists() and not list((tmp_path.parent / "copy" / "journal").glob("copy*"))
 
 
 def test_a_journals_folder_that_cannot_be_read_for_a_while_ends_no_flush(tmp_path, clock, monkeypatch, caplog):

@@ -60,6 +60,13 @@ def segment_path(folder: Path, number: int, suffix: str = "journal") -> Path:
     return folder / f"{number:08d}.{suffix}"
 
 
+def segment_numbers(folder: Path) -> list[int]:
+    """The numbers of the segments in a folder, ascending. Files of any other name (a copy that somebody made) are none
+    of ours. OSError when the folder cannot be read."""
+    stems = (path.stem for path in folder.glob("*.journal"))
+    return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdecimal() and stem == f"{int(stem):08d}")
+
+
 def header_bytes(kind: int, salt: int, number: int, uuid: bytes) -> bytes:
     """The first bytes of a segment."""
     head = _HEADER.pack(MAGIC, VERSION, kind, salt, number, uuid)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from istat.errors import StoreCorrupt
 from istat_server.store.files import manifest
 from istat_server.store.files.blockcache import BlockCache
+from istat_server.store.files.journal import segment_numbers, segment_path
 from istat_server.store.files.manifest import FileEntry, Manifest
 from istat_server.store.files.reserve import Reserve
 from istat_server.store.files.statfile import StatFile
@@ -129,12 +130,11 @@ class LiveFiles:
         be read, as when no more files may be open, is looked at again after the next commit.
         """
         try:
-            there = sorted((self.folder / "journal").glob("*.journal"))
+            there = segment_numbers(self.folder / "journal")
         except OSError as error:
             log.error("%s cannot be read: %s", self.folder / "journal", error.strerror)
             return []
-        return [str(path.relative_to(self.folder)) for path in there
-                if path.stem.isdecimal() and int(path.stem) < number]
+        return [str(segment_path(Path("journal"), one)) for one in there if one < number]
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files of this store; one that cannot be is left for the next start."""

@@ -229,8 +229,7 @@ class _Work:
     def journal(self, first: int) -> list[int]:
         """The segments from `first` on, each up to the size that it has now; their numbers."""
         self._folder(self._to / "journal")
-        numbers = sorted(number for path in (self._source / "journal").glob("*.journal")
-                         if (number := int(path.stem)) >= first)
+        numbers = [number for number in journal.segment_numbers(self._source / "journal") if number >= first]
         if numbers and numbers != list(range(first, first + len(numbers))):
             raise _Gone(str(journal.segment_path(Path("journal"), first)))
         for number in numbers:

@@ -151,7 +151,7 @@ def read_names(folder: Path, state: Manifest, engine: Engine, report: Report) ->
 
 def read_journal(folder: Path, state: Manifest, engine: Engine, report: Report) -> None:
     """Replay the names in the journal; what is wrong with it goes to the report."""
-    numbers = sorted(int(path.stem) for path in (folder / "journal").glob("*.journal"))
+    numbers = journal.segment_numbers(folder / "journal")
     wanted = [number for number in numbers if number >= state.replay_from]
     gaps = set(range(state.replay_from, wanted[-1])) - set(wanted) if wanted else set()
     for number in sorted(gaps):

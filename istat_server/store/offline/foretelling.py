@@ -66,8 +66,9 @@ def read_store(folder: Path) -> tuple[Manifest, Names]:
         engine = make_engine(state.policies, 0)
         try:
             opening.load_names(folder, state, engine)
-            for path in sorted((folder / "journal").glob("*.journal")):
-                if int(path.stem) >= state.replay_from:
+            for number in journal.segment_numbers(folder / "journal"):
+                if number >= state.replay_from:
+                    path = journal.segment_path(folder / "journal", number)
                     opening.replay_segment(path, engine, lambda _clock: None, journal.Damage())
         except (StoreError, FileNotFoundError):
             if manifest.load(folder)[0] != state:

@@ -130,14 +130,14 @@ class _Work:
 
     def _journal(self) -> None:
         """Segments with damage between their frames are written anew; one that is missing becomes an empty one."""
-        numbers = [int(path.stem) for path in (self._folder / "journal").glob("*.journal")]
+        numbers = journal.segment_numbers(self._folder / "journal")
         for number in range(self._before.replay_from, max(numbers, default=0)):
             path = journal.segment_path(self._folder / "journal", number)
             if not path.exists():
                 path.touch(0o640)
                 journal.sync_folder(path.parent)
                 self._say(f"journal/{path.name} was missing: its samples are lost")
-        for number in sorted(number for number in numbers if number >= self._before.replay_from):
+        for number in (number for number in numbers if number >= self._before.replay_from):
             self._segment(journal.segment_path(self._folder / "journal", number), number)
 
     def _segment(self, path: Path, number: int) -> None:
