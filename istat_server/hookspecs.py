@@ -26,6 +26,7 @@ from istat.settings.setting import PluginSettings, Values
 from istat_server.ingest.endpoints import Endpoint, Transport
 
 if TYPE_CHECKING:
+    from istat.daemon.tls import Certificate
     from istat_server.ingest.intake import Intake
     from istat_server.ingest.pump import Pump
     from istat_server.mistakes import Mistakes
@@ -59,7 +60,7 @@ class ServerContext:
 
     `settings.plugins["NAME"]` are the settings that a plugin declared,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
-    readables their turns.
+    readables their turns. `certificate.accept(sock)` makes a TLS socket; None: the settings name no certificate.
     """
 
     settings: Values
@@ -71,6 +72,7 @@ class ServerContext:
     metrics: SelfMetrics
     pump: Pump
     sockets: Sockets
+    certificate: Certificate | None = None
 
 
 @hookspec

@@ -24,6 +24,7 @@ from istat.clock import Clock, SystemClock
 from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
+from istat.daemon.tls import certificate_of
 from istat.errors import IstatError, SettingsError
 from istat.settings.declaration import Declaration, Values
 from istat_server import builtin
@@ -99,16 +100,19 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     raise_file_limit(settings)
     front = Front()
     with contextlib.ExitStack() as held:
+        certificate = certificate_of(settings)      # while we may still read what is root's
         handover = Handover(service.listen_fds())
         sockets = open_sockets(settings, plugins.manager, handover)
         # It says "starting" until the store is open.
-        http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover))
+        http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover),
+                          certificate=certificate)
         handover.close()
         http.start()
         held.callback(http.stop)
         held.enter_context(pidfile.hold(settings["pid-file"]))
         become_user(settings)
-        server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics)
+        server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
+                        certificate)
         with more_time():
             server.open()
         server.start()
@@ -157,8 +161,8 @@ def tell_ready(settings: Values, sockets: Sockets, http: HttpServer) -> None:
     stat, *others = sockets.told()
     print(" ".join(("istat-server ready", stat, f"http-port={http.port}", *others)), flush=True)
     words = ", ".join((stat.replace("stat-port=", "port "), *others))
-    log.info("ready: samples on %s of %s, HTTP on http://%s:%d/", words, settings["listen-address"] or "this machine",
-             settings["http-listen-address"], http.port)
+    log.info("ready: samples on %s of %s, HTTP on %s://%s:%d/", words, settings["listen-address"] or "this machine",
+             "https" if settings["tls-cert"] else "http", settings["http-listen-address"], http.port)
     service.ready(f"samples on {words}, HTTP on port {http.port}")
 
 

@@ -4,6 +4,8 @@ Names are istatd's where the meaning is the same.
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from istat.retention import DEFAULT_RETENTION
 from istat.settings.declaration import (
     Choice,
@@ -15,6 +17,7 @@ from istat.settings.declaration import (
     RetentionRules,
     Setting,
     Text,
+    Values,
 )
 
 # istatd's ports.
@@ -32,7 +35,15 @@ SETTINGS = (
     Setting("listen-address", Text(), "",
             'Address to take samples on. Empty is this machine only (127.0.0.1 and ::1); "*" is everyone.'),
     Setting("http-listen-address", Text(), "127.0.0.1",
-            'Address to serve HTTP on; "*" is every IPv4 address. Whoever reaches it can read every counter.'),
+            'Address to serve HTTP on; "*" is every IPv4 address. Whoever reaches it can read every counter, unless '
+            "there is a read-token."),
+    Setting("tls-cert", Path(), "",
+            "Certificate chain (PEM, the server's own first). With it the HTTP port speaks TLS only. Read before "
+            "privileges are dropped, and again at SIGHUP, when a new one that does not fit changes nothing."),
+    Setting("tls-key", Path(), "", "Key of tls-cert (PEM, without passphrase), when it is not in the same file."),
+    Setting("tls-client-ca", Path(), "",
+            "Certificates (PEM) of the authorities that clients' certificates must be signed by, browsers' too; empty "
+            "asks clients for none."),
     Setting("store", Path(), "/var/lib/istatd/server", "Folder of the store; made when it is missing."),
     Setting("retention", Retention(), DEFAULT_RETENTION,
             "How long which buckets are kept: interval:time, finest first. For counters that no rule of "
@@ -66,12 +77,37 @@ SETTINGS = (
             reloadable=True),
     Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "The least that is logged.",
             reloadable=True),
+    Setting("read-token", Text(), "",
+            "What questions must be sent with; empty lets everyone ask who reaches the HTTP port.", secret=True,
+            reloadable=True),
+    Setting("write-token", Text(), "",
+            "What sends samples over HTTP must be sent with, and may ask too; empty leaves that to the admin-token.",
+            secret=True, reloadable=True),
     Setting("admin-token", Text(), "",
-            "What changes or deletes must be sent with; empty refuses all such requests. Better put into "
-            "the environment or a file than on the command line.", secret=True),
+            "What changes or deletes must be sent with, and may do all else too; empty refuses all such requests. "
+            "Better put into the environment or a file than on the command line, as the other tokens.", secret=True,
+            reloadable=True),
     Setting("fake-time", Integer(0), 0,
             "Stop the clock at this Unix time, for tests; 0 is the real time.", "s"),
 )
+TOKENS = ("read-token", "write-token", "admin-token")
+
+
+def together(values: Values) -> Iterable[str]:
+    """What is wrong with values that are right alone."""
+    for name in TOKENS:
+        token = values[name]
+        if token != token.strip() or not all(" " <= sign <= "~" for sign in token):
+            yield f"{name} has signs that HTTP cannot carry: take letters and digits (openssl rand -hex 32)"
+    given = [name for name in TOKENS if values[name]]
+    for at, name in enumerate(given):
+        for same in given[at + 1:]:
+            if values[name] == values[same]:
+                yield f"{name} and {same} are the same, so who has the one has the rights of the other: make another"
+    for name in ("tls-key", "tls-client-ca"):
+        if values[name] is not None and values["tls-cert"] is None:
+            yield f"{name} is set without tls-cert: name the certificate, or leave both out"
+
 
 DECLARATION = Declaration(
     "istat-server", "ISTAT_SERVER", "/etc/istatd/server.toml", SETTINGS,
@@ -79,6 +115,7 @@ DECLARATION = Declaration(
           "answers queries about them over HTTP. A sample is a line such as `cpu.user 12.5`, sent by UDP or TCP to "
           "stat-port; the page is at http-port.",
     tables=("plugins",),
+    together=together,
     examples=[
         ("istat-server --config /etc/istatd/server.toml --check-config", "See whether a changed file is right"),
         ("istat-server --stat-port 0 --http-port 0 --store /tmp/try", "Try it on free ports, with a store of its own"),

@@ -20,7 +20,8 @@ from gevent.event import Event
 
 from istat import __version__, owners
 from istat.clock import Clock, SystemClock
-from istat.errors import StoreError, StoreFull
+from istat.daemon.tls import Certificate
+from istat.errors import SettingsError, StoreError, StoreFull
 from istat.kernels import IMPLEMENTATION
 from istat.metrics import Metric
 from istat.settings.declaration import Values
@@ -73,9 +74,11 @@ class Server:
     """All parts of one running server. `open`, `start`, and in the end `end_input` and `close`."""
 
     def __init__(self, settings: Values, clock: Clock, plugins: pluggy.PluginManager, sockets: Sockets,
-                 front: Front, faults: Faults, metrics: Sequence[Metric] = ()) -> None:
-        """`metrics`: those that plugins declare."""
+                 front: Front, faults: Faults, metrics: Sequence[Metric] = (),
+                 certificate: Certificate | None = None) -> None:
+        """`metrics`: those that plugins declare; `certificate`: what TLS sockets show, None where there are none."""
         self.settings = settings
+        self.certificate = certificate
         self.clock = clock
         self.faults = faults
         self.metrics = SelfMetrics((*METRICS, *metrics))
@@ -116,7 +119,7 @@ class Server:
         self._ids_at_start = figure(self.store.status(), "ids")
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
-                                self.mistakes, self.metrics, self.pump, self._sockets)
+                                self.mistakes, self.metrics, self.pump, self._sockets, self.certificate)
         for found in self._plugins.hook.istat_inputs(server=context):
             self._services += found
         for found in self._plugins.hook.istat_outputs(server=context):
@@ -148,8 +151,14 @@ class Server:
             self._opened.close()
 
     def reload(self, settings: Values) -> None:
-        """Take over what can change while the server runs. A service that fails to keeps no other from it."""
+        """Take over what can change while the server runs, a renewed certificate too. A service that fails to keeps no
+        other from it."""
         self.settings = settings
+        if self.certificate is not None:
+            try:
+                self.certificate.renew()
+            except SettingsError as error:
+                log.error("the certificate stays the old one: %s", error)
         for service in self._services:
             take_over = getattr(service, "reload", None)
             if take_over is not None:

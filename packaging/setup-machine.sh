@@ -25,6 +25,7 @@ END
     case " ${1:-} " in *" --slow "*) has qemu-system-x86_64 || printf ' qemu-system-x86' ;; esac
     case " ${1:-} " in *" tests "*)
         has chromium || has chromium-browser || has google-chrome || printf ' chromium'
+        has openssl || printf ' openssl'
         [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || printf ' fonts-dejavu-core'
         if [ "$(id -u)" = 0 ]; then # to build and boot Debian trees
             has mmdebstrap || printf ' mmdebstrap'

@@ -11,7 +11,7 @@ import copy
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
@@ -77,7 +77,8 @@ class Declaration:
     which the file may hold besides settings; their contents are the caller's to check, but for the plugins' tables
     once `with_plugins` has named them. `actions` are flags
     without value that the program itself answers, with their help; they are not for `load`. `examples` are
-    command lines, each with what it is for.
+    command lines, each with what it is for. `together` tells the problems of values that are right alone and do not
+    fit each other.
     """
 
     def __init__(
@@ -90,9 +91,11 @@ class Declaration:
         tables: Sequence[str] = (),
         actions: Mapping[str, str] | None = None,
         examples: Sequence[tuple[str, str]] = (),
+        together: Callable[[Values], Iterable[str]] = lambda values: (),
     ) -> None:
         self.program, self.file, self.about, self.tables = program, file, about, tuple(tables)
         self.actions, self.examples = dict(actions or {}), tuple(examples)
+        self._together = together
         self.env_prefix = env_prefix.rstrip("_") + "_"
         self.settings = {setting.name: setting for setting in settings}
         self.plugins: tuple[PluginSettings, ...] | None = None
@@ -137,6 +140,7 @@ class Declaration:
         path = flags.pop("config", None) or environ.get(self.variable("config"), "")
         file = _read_file(path, problems) if path else {}
         values = self._combine(flags, texts, file, path, problems)
+        problems += self._together(values) if not problems else ()
         if self.plugins is not None:
             plugins = read_tables(self.plugins, values.tables.get(TABLES, {}), problems, path, strangers)
             values = replace(values, plugins=plugins)

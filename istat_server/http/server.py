@@ -6,7 +6,8 @@ made to do otherwise, each for a measured or a named reason:
 * headers and a small body leave in one packet (two cost a delayed acknowledgement, 40 ms per request on
   a connection that stays open), and headers are split without the mail package (50 us a request);
 * a request has to arrive within a time, idle connections are closed, bodies have a limit, chunked ones are
-  refused (their rest would be read into memory).
+  refused (their rest would be read into memory);
+* a TLS handshake has a time as well, and the connection's own greenlet waits for it, not the one that accepts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Any
 import gevent
 from gevent.pool import Pool
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
+from gevent.socket import socket as green_socket
 
+from istat.daemon.tls import Certificate
 from istat_server.http.limits import LIMITS
 
 log = logging.getLogger(__name__)
@@ -172,29 +175,44 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
 
     ending = False
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, certificate: Certificate | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.idle: set[Handler] = set()
+        self.certificate = certificate
 
     def end_idle(self) -> None:
         """Let the connections that wait for a request end."""
         self.ending = True
         for handler in list(self.idle):
             with contextlib.suppress(OSError):  # the client was quicker
-                handler.socket.shutdown(socket.SHUT_RD)
+                # Not the TLS socket's own, which forgets its session and leaves the greenlet that reads with nothing.
+                green_socket.shutdown(handler.socket, socket.SHUT_RD)
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve one connection to its end."""
         sock.settimeout(IDLE_SECONDS)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().handle(sock, address)
+        if self.certificate is None:
+            super().handle(sock, address)
+            return
+        try:
+            sock = self.certificate.accept(sock)
+        except OSError as error:
+            log.debug("no TLS with %s: %s", address, error)
+            return
+        try:
+            super().handle(sock, address)
+        finally:
+            sock.close()
 
 
 class HttpServer:
     """Serves a WSGI application on a listening socket, which is its own from now on."""
 
-    def __init__(self, app: Any, listener: socket.socket, connections: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, app: Any, listener: socket.socket, connections: int = MOST_CONNECTIONS,
+                 certificate: Certificate | None = None) -> None:
+        """With a certificate it speaks TLS only."""
         listener.setblocking(False)
         self._server = _Server(
             listener,
@@ -204,7 +222,9 @@ class HttpServer:
             error_log=LoggingLogAdapter(log, logging.ERROR),
             handler_class=Handler,
             # Else gevent asks the name service for our name before it serves: slow or an error where there is none.
-            environ={"SERVER_NAME": listener.getsockname()[0]},
+            environ={"SERVER_NAME": listener.getsockname()[0],
+                     "wsgi.url_scheme": "http" if certificate is None else "https"},
+            certificate=certificate,
         )
 
     @property

@@ -329,3 +329,13 @@ def test_pythons_own_types_stand_for_the_plainest() -> None:
              ((bool, False), (int, 1), (float, 1.5), (str, "x"), (list[str], ["x"]))]
     assert plain == [Flag(), Integer(), Number(), Text(), Many(Text())]
     assert Setting("a", list[str], ["x", "y"], "").default == ("x", "y")
+def test_values_that_do_not_fit_each_other_are_told() -> None:
+    toy = Declaration("t", "T", "t", [Setting("low", Integer(), 1, "Low."), Setting("high", Integer(), 2, "High.")],
+                      together=lambda values: ["low is above high"] if values["low"] > values["high"] else [])
+    assert toy.load(["--low", "2"], {})["low"] == 2
+    for more in ([], ["--check-config"]):
+        with pytest.raises(SettingsError, match="low is above high"):
+            toy.load(["--low", "3", *more], {})
+    with pytest.raises(SettingsError) as caught:
+        toy.load(["--low", "x"], {})
+    assert len(caught.value.problems) == 1, "values that cannot be read are not compared"
