@@ -11,6 +11,8 @@ from istat.retention import Rules
 from istat.settings.declaration import Values
 from istat.wire.lines import LINES
 from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
+from istat_server.http.families.table import our_routes
+from istat_server.http.routes import Route
 from istat_server.ingest.connections import ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.store.interface import Store
@@ -47,3 +49,10 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
 
     server.metrics.source("inputs", totals)
     return [datagrams, connections]
+
+
+@hookimpl
+def istat_routes(server: ServerContext) -> Sequence[Route]:
+    """The page, our API and istatd's."""
+    return our_routes(server.store, server.status, server.roster, server.metrics.prometheus, server.clock,
+                      server.settings["files-dir"])

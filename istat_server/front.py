@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from istat_server.http.limits import LIMITS
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -22,13 +24,14 @@ class Front:
 
     def __init__(self) -> None:
         self._app: Application = _starting
+        self.body_limit = LIMITS.body       # [bytes] of a request's body: beyond it no route is asked
         self.requests = 0
         self.errors = 0
         self.current = 0
 
-    def serve(self, app: Application) -> None:
-        """Let this application answer from now on."""
-        self._app = app
+    def serve(self, app: Application, body_limit: int = LIMITS.body) -> None:
+        """Let this application answer from now on; `body_limit` is of that of its routes which takes most."""
+        self._app, self.body_limit = app, body_limit
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """See PEP 3333."""

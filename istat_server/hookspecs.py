@@ -14,9 +14,9 @@ with an example; a test compares. `plugins.py` finds plugins.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pluggy
 
@@ -27,6 +27,7 @@ from istat_server.ingest.endpoints import Endpoint, Transport
 
 if TYPE_CHECKING:
     from istat.daemon.tls import Certificate
+    from istat_server.http.routes import Route
     from istat_server.ingest.intake import Intake
     from istat_server.ingest.pump import Pump
     from istat_server.mistakes import Mistakes
@@ -60,7 +61,8 @@ class ServerContext:
 
     `settings.plugins["NAME"]` are the settings that a plugin declared,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
-    readables their turns. `certificate.accept(sock)` makes a TLS socket; None: the settings name no certificate.
+    readables their turns, `status` tells what /api/v1/status does. `certificate.accept(sock)` makes a TLS
+    socket; None: the settings name no certificate.
     """
 
     settings: Values
@@ -72,6 +74,7 @@ class ServerContext:
     metrics: SelfMetrics
     pump: Pump
     sockets: Sockets
+    status: Callable[[], dict[str, object]]
     certificate: Certificate | None = None
 
 
@@ -110,8 +113,8 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:     # type: ignor
 
 
 @hookspec
-def istat_routes(server: ServerContext) -> Sequence[tuple[str, Any]]:      # type: ignore[empty-body]
-    """HTTP routes: (path, falcon resource). Paths begin with `/api/`, so that they hide no counter."""
+def istat_routes(server: ServerContext) -> Sequence[Route]:        # type: ignore[empty-body]
+    """HTTP routes, each with who may ask it. Paths begin with `/api/`, so that they hide no counter."""
 
 
 HOOKS = ("istat_settings", "istat_metrics", "istat_open_store", "istat_endpoints", "istat_inputs", "istat_outputs",

@@ -59,6 +59,18 @@ def plugin_manager(builtin: Sequence[object] = (), *, installed: bool = True) ->
     return found.manager
 
 
+def of_each(manager: pluggy.PluginManager, hook: str, **arguments: object) -> Iterator[tuple[str, Any]]:
+    """(plugin's name, what it gives) of each plugin that has this hook, in the order in which they were registered.
+
+    For what must be told with its owner's name; all else calls the hook as it is.
+    """
+    for found in getattr(manager.hook, hook).get_hookimpls():
+        named = found.plugin_name
+        if named == str(id(found.plugin)):      # pluggy's name for an object that has none
+            named = type(found.plugin).__qualname__
+        yield named, found.function(*(arguments[name] for name in found.argnames))
+
+
 def _add(manager: pluggy.PluginManager, entry: importlib.metadata.EntryPoint | None, load: Callable[[], object],
          problems: list[str]) -> None:
     """Load one plugin, see by itself whether it fits, and take it."""

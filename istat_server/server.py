@@ -28,10 +28,13 @@ from istat.settings.declaration import Values
 from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.hookspecs import ServerContext, Service
-from istat_server.http.app import make_app
+from istat_server.http.app import body_limit, make_app
+from istat_server.http.rights import Rights
+from istat_server.http.routes import table_of
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
 from istat_server.mistakes import KINDS, Mistakes
+from istat_server.plugins import of_each
 from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
 from istat_server.sockets import Sockets
@@ -79,6 +82,7 @@ class Server:
         """`metrics`: those that plugins declare; `certificate`: what TLS sockets show, None where there are none."""
         self.settings = settings
         self.certificate = certificate
+        self.rights = Rights(settings)
         self.clock = clock
         self.faults = faults
         self.metrics = SelfMetrics((*METRICS, *metrics))
@@ -119,15 +123,13 @@ class Server:
         self._ids_at_start = figure(self.store.status(), "ids")
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
-                                self.mistakes, self.metrics, self.pump, self._sockets, self.certificate)
+                                self.mistakes, self.metrics, self.pump, self._sockets, self.status, self.certificate)
         for found in self._plugins.hook.istat_inputs(server=context):
             self._services += found
         for found in self._plugins.hook.istat_outputs(server=context):
             self._services += found
-        routes = [route for found in self._plugins.hook.istat_routes(server=context) for route in found]
-        self._front.serve(make_app(self.store, self.status, self.roster, self.metrics, self.clock,
-                                 files=self.settings["files-dir"], routes=routes,
-                                 admin_token=self.settings["admin-token"]))
+        table = table_of(of_each(self._plugins, "istat_routes", server=context))
+        self._front.serve(make_app(table, self.rights), body_limit(table))
 
     def start(self) -> None:
         """Take samples and answer queries from now on."""
@@ -151,9 +153,10 @@ class Server:
             self._opened.close()
 
     def reload(self, settings: Values) -> None:
-        """Take over what can change while the server runs, a renewed certificate too. A service that fails to keeps no
-        other from it."""
+        """Take over what can change while the server runs, tokens and a renewed certificate too. A service that fails
+        to keeps no other from it."""
         self.settings = settings
+        self.rights.take(settings)
         if self.certificate is not None:
             try:
                 self.certificate.renew()

@@ -1,162 +1,119 @@
-"""The HTTP application: the table of routes, and how it becomes a WSGI application.
+"""The HTTP application: how the table of routes becomes a WSGI application, each handler behind the check of rights.
 
-The table is the only place that names paths of ours; documentation and tests are held against it.
+Knows falcon, and no route.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import falcon
 
-from istat.clock import Clock
-from istat_server.http.admin import Admin, AdminToken
-from istat_server.http.api import Api, Status
-from istat_server.http.changes import Changes
+from istat.errors import BadQuery, PluginError
 from istat_server.http.errors import add_handlers, refuse
-from istat_server.http.istatd import Istatd
-from istat_server.http.limits import LIMITS, HttpLimits
-from istat_server.http.prometheus import Prometheus
-from istat_server.http.ui import Page
-from istat_server.store.interface import Store
+from istat_server.http.rights import Rights
+from istat_server.http.routes import ANY, METHODS, Handler, Route
+
+# Any page may ask these, since nothing private comes back with a visitor's cookies: there are none.
+OPEN_ORIGIN = ("Access-Control-Allow-Origin", "*")
+WITH_BODY = ("POST", "PUT", "PATCH", "DELETE", ANY)
 
 
-@dataclass(frozen=True)
-class Route:
-    """One path: which family serves it, its handler by method, and a sentence for the documentation."""
+def make_app(table: Sequence[Route], rights: Rights) -> falcon.App[Any, Any]:
+    """The application that answers these routes (`routes.table_of`) to those who may ask.
 
-    path: str
-    family: str
-    handlers: dict[str, str]
-    summary: str
-    # Example query of a GET that answers 200, for the test that walks the table.
-    example: str = field(default="", compare=False)
-
-
-ROUTES = (
-    Route("/", "root", {"GET": "get_root"}, "the page; `?q=PATTERN` lists names, `?a=*` lists agents"),
-    Route("/favicon.ico", "page", {"GET": "get_icon"}, "the page's icon"),
-    Route("/health", "api", {"GET": "get_health"}, "200 once the store is open"),
-    Route("/metrics", "prometheus", {"GET": "get_metrics"}, "the server's own metrics for Prometheus"),
-    Route(
-        "/api/v1/series",
-        "api",
-        {"GET": "get_series", "POST": "post_series"},
-        "columns of several counters on one grid of times",
-        "name=a",
-    ),
-    Route("/api/v1/names", "api", {"GET": "get_names"}, "counters whose names fit a pattern"),
-    Route("/api/v1/children", "api", {"GET": "get_children"}, "the components below a dotted prefix"),
-    Route("/api/v1/search", "api", {"GET": "get_search"}, "counters whose names hold all words"),
-    Route("/api/v1/agents", "api", {"GET": "get_agents"}, "who sent what"),
-    Route("/api/v1/status", "api", {"GET": "get_status"}, "the server's figures"),
-    Route("/api/v1/delete", "changes", {"POST": "delete"}, "delete counters; a dry run unless confirmed (token)"),
-    Route("/api/v1/undelete", "changes", {"POST": "undelete"}, "undo deletes (token)"),
-    Route("/api/v1/deleted", "changes", {"GET": "get_deleted"}, "deleted counters that are not gone yet (token)"),
-    Route("/api/v1/rename", "changes", {"POST": "rename"}, "rename counters; a dry run unless confirmed (token)"),
-    Route("/api/v1/clock/confirm", "admin", {"POST": "confirm_clock"}, "the clock is right: old data may go (token)"),
-)
-# Prefixes, first match wins; the last takes what nothing else does.
-SINKS = (
-    Route("/api/", "nothing", {}, "anything else below is 404"),
-    Route("/graphite/", "nothing", {}, "kept free: 404"),
-    Route("/ui/", "page", {"GET": "get_file"}, "the page's files"),
-    Route("/<counter>", "istatd", {"GET": "counter"}, "one counter's buckets, as istatd answers"),
-    Route("/*", "istatd", {"POST": "counter"}, "several counters' buckets, as istatd answers"),
-)
-
-
-class Agents(Protocol):
-    """Who sent what: the roster of senders."""
-
-    def agents(self) -> list[dict[str, object]]:
-        """Rows of /api/v1/agents."""
-
-    def istatd_agents(self) -> list[dict[str, object]]:
-        """Rows of /?a=*."""
-
-
-class Metrics(Protocol):
-    """The server's own metrics."""
-
-    def prometheus(self) -> str:
-        """Their values in Prometheus' text format."""
-
-
-class Root:
-    """`/`, where a parameter decides what is meant."""
-
-    def __init__(self, istatd: Istatd, page: Page) -> None:
-        self._istatd = istatd
-        self._page = page
-
-    def get_root(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """GET /: istatd's ?a= and ?q=, else the page."""
-        if "a" in req.params:
-            self._istatd.get_agents(req, resp)
-        elif "q" in req.params:
-            self._istatd.get_listing(req, resp)
-        else:
-            self._page.get_index(req, resp)
-
-
-def make_app(
-    store: Store,
-    status: Status,
-    agents: Agents,
-    metrics: Metrics,
-    clock: Clock,
-    files: Path | None = None,
-    limits: HttpLimits = LIMITS,
-    routes: Iterable[tuple[str, Any]] = (),
-    admin_token: str = "",
-) -> falcon.App[Any, Any]:
-    """The WSGI application over a store.
-
-    `files` replaces the page's folder; `routes` are further (path, falcon resource) pairs. What changes
-    anything is refused without `admin_token`.
+    PluginError for paths that falcon cannot tell from each other.
     """
-    istatd = Istatd(store, agents.istatd_agents, clock, limits)
-    page = Page(files)
-    token = AdminToken(admin_token)
-    families = {
-        "admin": Admin(store, token, clock),
-        "changes": Changes(store, token, limits),
-        "api": Api(store, status, agents.agents, clock, limits),
-        "prometheus": Prometheus(metrics.prometheus),
-        "page": page,
-        "root": Root(istatd, page),
-    }
     app: falcon.App[Any, Any] = falcon.App()
     # Lists in a query are repeated parameters; commas belong to values.
     app.req_options.auto_parse_qs_csv = False
     app.resp_options.default_media_type = "application/json"
-    for route in ROUTES:
-        app.add_route(route.path, _resource(families[route.family], route, istatd))
-    for path, resource in routes:
-        app.add_route(path, resource)
+    by_path: dict[str, list[Route]] = {}
+    for route in table:
+        if not route.below:
+            by_path.setdefault(route.path, []).append(route)
+    for path, routes in by_path.items():
+        try:
+            app.add_route(path, _resource(routes, rights))
+        except ValueError as error:
+            raise PluginError(f"the HTTP route {path} cannot be told from another: {error}") from error
     # Falcon asks the sink that was added last first.
-    app.add_sink(istatd.counter, r"/")
-    app.add_sink(page.get_file, r"/ui(/|$)")
-    app.add_sink(_nothing, r"/(api|graphite)(/|$)")
+    for route in sorted((route for route in table if route.below), key=lambda route: len(route.path)):
+        app.add_sink(_sink(route, rights), rf"{route.path.rstrip('/')}(/|$)" if route.path != "/" else "/")
     add_handlers(app)
     return app
 
 
-def _resource(family: object, route: Route, istatd: Istatd) -> SimpleNamespace:
-    """A falcon resource out of a line of the table. HEAD is a GET whose body falcon leaves out."""
-    resource = SimpleNamespace(on_options=istatd.options)
-    for method, name in route.handlers.items():
-        handler = getattr(family, name)
+def body_limit(table: Sequence[Route]) -> int:
+    """The largest body that any of these routes takes [bytes]."""
+    return max((route.body_limit for route in table), default=0)
+
+
+def options(req: falcon.Request, resp: falcon.Response, **_: object) -> None:
+    """OPTIONS of any address."""
+    resp.status = falcon.HTTP_204
+    resp.set_header(*OPEN_ORIGIN)
+
+
+def guarded(route: Route, method: str, rights: Rights) -> Handler:
+    """The handler of a method, behind the check of rights and of the body's length."""
+    handler, access, limit, check = route.handlers[method], route.access, route.body_limit, rights.check
+
+    def answer(req: falcon.Request, resp: falcon.Response, **fields: object) -> None:
+        check(req, access)
+        handler(req, resp, **fields)
+
+    def answer_body(req: falcon.Request, resp: falcon.Response, **fields: object) -> None:
+        check(req, access)
+        if (req.content_length or 0) > limit:
+            raise BadQuery(f"the body has at most {limit} bytes", 413)
+        handler(req, resp, **fields)
+
+    return answer_body if method in WITH_BODY else answer
+
+
+def _resource(routes: Sequence[Route], rights: Rights) -> SimpleNamespace:
+    """A falcon resource for a path. HEAD is a GET whose body falcon leaves out."""
+    resource = SimpleNamespace(on_options=options)
+    for method in dict.fromkeys(method for route in routes for method in route.handlers):
+        handler = _chosen([route for route in routes if method in route.handlers], method, rights)
         setattr(resource, f"on_{method.lower()}", handler)
         if method == "GET":
             resource.on_head = handler
     return resource
 
 
-def _nothing(req: falcon.Request, resp: falcon.Response, **_: Any) -> None:
-    refuse(resp, 404, f"there is nothing at {req.path[:200]}")
+def _chosen(routes: Sequence[Route], method: str, rights: Rights) -> Handler:
+    """Which of a path's routes is meant: one whose parameter is given, else the one without."""
+    plain = next((guarded(route, method, rights) for route in routes if not route.given), None)
+    others = [(route.given, guarded(route, method, rights)) for route in routes if route.given]
+    if not others and plain is not None:
+        return plain
+
+    def choose(req: falcon.Request, resp: falcon.Response, **fields: object) -> None:
+        handler = next((handler for given, handler in others if given in req.params), plain)
+        if handler is None:
+            raise BadQuery(f"give one of {', '.join(given for given, _ in others)}")
+        handler(req, resp, **fields)
+
+    return choose
+
+
+def _sink(route: Route, rights: Rights) -> Handler:
+    handlers = {method: guarded(route, method, rights) for method in route.handlers}
+    if ANY in handlers:
+        handlers = {**dict.fromkeys(METHODS, handlers.pop(ANY)), **handlers}
+    handlers["OPTIONS"] = options
+    if "GET" in handlers:
+        handlers["HEAD"] = handlers["GET"]
+
+    def answer(req: falcon.Request, resp: falcon.Response, **_: object) -> None:
+        handler = handlers.get(req.method)
+        if handler is not None:
+            handler(req, resp)
+        else:
+            refuse(resp, 405, "Bad method")
+
+    return answer

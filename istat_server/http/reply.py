@@ -133,23 +133,21 @@ def to_int(value: object) -> int | None:
         return None
 
 
-def read_body(req: falcon.Request, limit: int) -> bytes:
-    """The request's body. BadQuery (413) beyond the limit, (411) without a length, (400) when it is cut off."""
+def read_body(req: falcon.Request) -> bytes:
+    """The request's body, which its route found short enough. BadQuery (411) without a length, (400) when cut off."""
     length = req.content_length
     if length is None:
         raise BadQuery("HTTP exception: Can't read body without content-length", 411)
-    if length > limit:
-        raise BadQuery(f"the body has at most {limit} bytes", 413)
     try:
         return bytes(req.bounded_stream.read(length))
     except OSError:
         raise BadQuery(f"the body ended before its {length} bytes") from None
 
 
-def read_object(req: falcon.Request, limit: int) -> dict[str, Any]:
+def read_object(req: falcon.Request) -> dict[str, Any]:
     """The request's body as a JSON object. BadQuery when it is none."""
     try:
-        found = json.loads(read_body(req, limit))
+        found = json.loads(read_body(req))
     except (ValueError, RecursionError) as error:
         raise BadQuery(f"the body is no JSON: {error}") from None
     if not isinstance(found, dict):

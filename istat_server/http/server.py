@@ -138,8 +138,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         finally:
             if self._deadline is not None:
                 self._deadline.close()
-        if self.content_length and self.content_length > LIMITS.body:
-            raise Refused(413, f"the body has at most {LIMITS.body} bytes")
+        if self.content_length and self.content_length > self.server.body_limit():
+            raise Refused(413, f"the body has at most {self.server.body_limit()} bytes")
         return bool(understood)
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
@@ -179,6 +179,10 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         super().__init__(*arguments, **options)
         self.idle: set[Handler] = set()
         self.certificate = certificate
+
+    def body_limit(self) -> int:
+        """What the application takes at most [bytes]; it may know only later, when there is one."""
+        return int(getattr(self.application, "body_limit", LIMITS.body))
 
     def end_idle(self) -> None:
         """Let the connections that wait for a request end."""

@@ -8,9 +8,9 @@ import falcon.testing
 import pytest
 
 from istat.clock import FakeClock
-from istat_server.http.app import make_app
 from istat_server.http.limits import HttpLimits
 from istat_server.testing.memory import MemoryStore
+from tests.http.application import app_of
 
 T = 1325394000  # 2012-01-01 05:00:00 UTC, aligned to an hour
 
@@ -51,7 +51,7 @@ def limits() -> HttpLimits:
 
 @pytest.fixture
 def app(store: MemoryStore, clock: FakeClock, limits: HttpLimits) -> Any:
-    return make_app(store, lambda: {"version": "0.1.0"}, FakeAgents(), FakeMetrics(), clock, limits=limits)
+    return app_of(store, clock, FakeAgents(), lambda: {"version": "0.1.0"}, FakeMetrics().prometheus, limits=limits)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from falcon.testing import TestClient
 
 from istat.errors import StoreError
-from istat_server.http.app import ROUTES, SINKS
 from istat_server.testing.memory import MemoryStore
 
 T = 1325394000
@@ -212,24 +211,6 @@ def test_reserved_paths_are_no_counters(client: TestClient, path: str) -> None:
     answer = client.simulate_get(path)
     assert answer.status_code == 404
     assert "there is nothing" in answer.json["error"]
-
-
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-def test_every_route_of_the_table_answers(client: TestClient, route: Any) -> None:
-    for method in route.handlers:
-        if method == "GET":
-            closed = route.family in ("admin", "changes")       # there is no admin token here
-            answer = client.simulate_get(route.path, query_string=route.example)
-            assert answer.status_code in ((403,) if closed else (200, 204))
-            assert client.simulate_head(route.path, query_string=route.example).content == b""
-    assert client.simulate_delete(route.path).status_code == 405
-
-
-@pytest.mark.parametrize("route", ROUTES + SINKS, ids=lambda route: route.path)
-def test_every_route_is_documented(route: Any) -> None:
-    text = DOCUMENT.read_text()
-    for method in route.handlers:
-        assert f"`{method} {route.path}`" in text, f"docs/formats/http-api.md lacks {method} {route.path}"
 
 
 def test_half_a_surrogate_pair_is_an_unknown_name(client: TestClient) -> None:

@@ -10,11 +10,9 @@ import pytest
 from falcon.testing import TestClient
 
 from istat.clock import FakeClock
-from istat_server.http.app import make_app
-from istat_server.http.ui import Page
+from istat_server.http.families.ui import Page
 from istat_server.testing.memory import MemoryStore
-
-from .conftest import FakeAgents, FakeMetrics
+from tests.http.application import app_of
 
 SCRIPT = "export const x = 1;\n" * 200
 
@@ -35,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 def client_for(folder: Path | None) -> TestClient:
     store = MemoryStore(clock=FakeClock(10**9))
-    return TestClient(make_app(store, dict, FakeAgents(), FakeMetrics(), FakeClock(10**9), files=folder))
+    return TestClient(app_of(store, FakeClock(10**9), files=folder))
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ from falcon.testing import Result, TestClient
 from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat.settings.declaration import Values
+from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.hookspecs import ServerContext, hookimpl
+from istat_server.http.routes import Access, Route
 from istat_server.options import DECLARATION
 from istat_server.plugins import find_plugins
 from istat_server.server import Server
@@ -72,11 +74,16 @@ class KeptStore:
         self._store.close()
 
 
-class Greeting:
-    """A route of a plugin's."""
+def greet(req: falcon.Request, resp: falcon.Response) -> None:
+    """What a route of a plugin's answers."""
+    resp.media = {"hello": "world"}
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.media = {"hello": "world"}
+
+class OurRoutes:
+    """Of the built-in parts only the routes."""
+
+    __name__ = builtin.__name__
+    istat_routes = staticmethod(builtin.istat_routes)
 
 
 class Plugin:
@@ -117,9 +124,9 @@ class Plugin:
         return self.outputs
 
     @hookimpl
-    def istat_routes(self, server: ServerContext) -> list[tuple[str, object]]:
+    def istat_routes(self, server: ServerContext) -> list[Route]:
         self._asked("routes", server)
-        return [("/api/greeting", Greeting())]
+        return [Route("/api/greeting", {"GET": greet}, Access.READ, "a greeting")]
 
 
 class Whole:
@@ -132,7 +139,7 @@ class Whole:
         self.clock = clock
         self.front = Front()
         self.faults = Faults()
-        found = find_plugins([self.plugin] if plugins is None else plugins, installed=False)
+        found = find_plugins([self.plugin, OurRoutes()] if plugins is None else plugins, installed=False)
         self.declaration = DECLARATION.with_plugins(found.settings)
         self.settings = self.declaration.load(["--store", str(folder), *words], {}, found.problem)
         self.server = Server(self.settings, clock, found.manager, sockets or Sockets(), self.front, self.faults,

@@ -10,7 +10,7 @@ import pytest
 from istat.errors import PluginError
 from istat_server import builtin, hookspecs
 from istat_server.hookspecs import HOOKS, hookimpl
-from istat_server.plugins import plugin_manager
+from istat_server.plugins import of_each, plugin_manager
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -30,7 +30,7 @@ def test_the_list_of_hooks_is_whole() -> None:
 
 def test_the_built_in_parts_come_through_the_doors() -> None:
     manager = plugin_manager([builtin], installed=False)
-    for hook in ("istat_open_store", "istat_inputs"):
+    for hook in ("istat_open_store", "istat_inputs", "istat_routes"):
         assert [found.plugin for found in getattr(manager.hook, hook).get_hookimpls()] == [builtin]
 
 
@@ -43,6 +43,29 @@ def test_a_plugins_service_joins_the_built_in_ones() -> None:
     manager = plugin_manager([Mine()], installed=False)
     settings = SimpleNamespace(plugins={"mine": {"port": 7}})
     assert manager.hook.istat_inputs(server=SimpleNamespace(settings=settings)) == [["mine on 7"]]
+
+
+def test_what_each_plugin_gives_comes_with_its_name_in_the_order_of_registration() -> None:
+    class First:
+        @hookimpl
+        def istat_outputs(self, server: object) -> list[object]:
+            return [1, server]
+
+    class Nothing:
+        @hookimpl
+        def istat_inputs(self, server: object) -> list[object]:
+            return [2]
+
+    class Last:
+        __name__ = "last"
+
+        @hookimpl
+        def istat_outputs(self, server: object) -> list[object]:
+            return [3]
+
+    manager = plugin_manager([First(), Nothing(), Last()], installed=False)
+    names = [(name.rpartition(".")[2], found) for name, found in of_each(manager, "istat_outputs", server=0)]
+    assert names == [("First", [1, 0]), ("last", [3])]
 
 
 def test_a_misspelt_hook_or_argument_is_told() -> None:

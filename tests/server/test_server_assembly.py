@@ -15,13 +15,14 @@ import pytest
 from gevent.event import Event
 
 from istat.clock import FakeClock
-from istat.errors import StoreError, StoreFull, StoreLocked
+from istat.errors import PluginError, StoreError, StoreFull, StoreLocked
 from istat_server import builtin
 from istat_server.hookspecs import ServerContext, hookimpl
+from istat_server.http.routes import Access, Route
 from istat_server.ingest.pump import Outcome
 from istat_server.sockets import Sockets
 from tests.ingest.fakes import port_of, stat_port, udp_of, until
-from tests.server.assembled import Part, Plugin, Whole, values_of
+from tests.server.assembled import OurRoutes, Part, Plugin, Whole, greet, values_of
 
 PATIENCE = 5.0      # far longer than anything here takes [s]
 MANY = 200_000      # steps that a pump comes to only when it does not stop
@@ -139,6 +140,21 @@ def test_the_built_in_parts_take_what_has_arrived_and_close_their_sockets(folder
 
 
 # --- parts that fail ----------------------------------------------------------------------------------------
+
+
+def test_a_plugin_that_wants_one_of_our_routes_ends_the_start(folder: Path, clock: FakeClock) -> None:
+    """On 4dc0046 it replaced ours without a word, and /api/v1/delete then answered without a token."""
+    class Thief:
+        @hookimpl
+        def istat_routes(self, server: ServerContext) -> list[Route]:
+            return [Route("/api/v1/delete", {"POST": greet}, Access.OPEN, "all is well")]
+
+    whole = Whole(folder, clock)
+    whole = Whole(folder, clock, plugins=[whole.plugin, Thief(), OurRoutes()])
+    with pytest.raises(PluginError, match="the plugins .*Thief and istat_server.builtin both bring .*/api/v1/delete"):
+        whole.server.open()
+    assert whole.ask("/api/v1/delete", "POST").status_code == 503, "it is no server"
+    whole.server.close()
 
 
 def test_a_store_that_nobody_opens(folder: Path, clock: FakeClock) -> None:

@@ -16,25 +16,13 @@ from istat.cli import command
 from istat.cli.tokens import TOKEN_VARIABLE
 from istat.clock import FakeClock
 from istat.errors import BadQuery, IstatError, UnknownCounter, UsageError
-from istat_server.http.app import make_app
 from istat_server.http.limits import HttpLimits
 from istat_server.store.interface import Counter, Deleted, Kind, NamePattern, Syntax
 from istat_server.testing.memory import MemoryStore
+from tests.http.application import app_of
 
 NOW = 1325395000
 SERVER = "http://stats.example.net:8000"
-
-
-class Nobody:
-    """A server's roster and metrics, of which nothing is asked here."""
-
-    def agents(self) -> list[dict[str, object]]:
-        return []
-
-    istatd_agents = agents
-
-    def prometheus(self) -> str:
-        return ""
 
 
 class Answer:
@@ -51,8 +39,8 @@ class Server:
         self.clock = FakeClock(NOW)
         self.store = MemoryStore(clock=self.clock)
         self.questions: list[tuple[str, dict[str, Any]]] = []
-        self._app = TestClient(make_app(self.store, dict, Nobody(), Nobody(), self.clock, admin_token="s3cret",
-                                        limits=HttpLimits(listed=1000, offset=1000)))
+        self._app = TestClient(app_of(self.store, self.clock, admin="s3cret",
+                                      limits=HttpLimits(listed=1000, offset=1000)))
 
     def add(self, *names: str) -> None:
         for name in names:
@@ -351,7 +339,7 @@ def test_each_of_them_wants_the_token(server: Server, run: Run, monkeypatch: pyt
     (tmp_path / "token").write_text("guessed\n")
     status, out, err = run(*words, "--token-file", str(tmp_path / "token"))
     assert (status, out) == (BadQuery.exit_code, "")
-    assert err.startswith("istat: the admin token is wrong")
+    assert err.startswith("istat: the token is wrong: this needs the server's admin-token; ")
     assert server.names == ["mail.sent", "web.a", "web.b"]
 
 

@@ -84,9 +84,6 @@ class Page:
 
     def get_file(self, req: falcon.Request, resp: falcon.Response, **_: Any) -> None:
         """GET /ui/...: one file of the page."""
-        if req.method not in ("GET", "HEAD"):
-            refuse(resp, 405, "Bad method")
-            return
         name = req.path.removeprefix("/ui").removeprefix("/")
         found = self._files.get(name)
         if found is not None and name != INDEX:

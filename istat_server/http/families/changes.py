@@ -1,6 +1,7 @@
-"""Deleting and renaming counters over HTTP: dry runs unless confirmed. Formats: docs/formats/http-api.md.
+"""What an operator does over HTTP: deletes and renames counters, dry runs unless confirmed, and says that the clock is
+right. Formats: docs/formats/http-api.md.
 
-Knows names and patterns, the store's interface and the admin token; what a delete means is the store's business.
+Knows names and patterns and the store's interface; what a delete means is the store's business.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 
 import falcon
 
+from istat.clock import Clock
 from istat.errors import BadQuery
 from istat.names import stored
 from istat.patterns.automata import check_pattern
 from istat_server.http.abilities import need
-from istat_server.http.admin import AdminToken
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import parameter, read_object, send_json, strings, turn, whole_number
 from istat_server.query.patterns import in_pages
@@ -32,12 +33,17 @@ BELOW = b".*"           # the end of both patterns of a rename
 class Changes:
     """The handlers, by the names that the table of routes uses."""
 
-    def __init__(self, store: Store, token: AdminToken, limits: HttpLimits) -> None:
-        self._store, self._token, self._limits = store, token, limits
+    def __init__(self, store: Store, clock: Clock, limits: HttpLimits) -> None:
+        self._store, self._clock, self._limits = store, clock, limits
+
+    def confirm_clock(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """POST /api/v1/clock/confirm."""
+        need(self._store, Capability.CLOCK_GUARD)
+        send_json(req, resp, {"time": int(self._clock.now()), "doubt": self._store.confirm_clock()})
 
     def delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/delete."""
-        question = self._question(req)
+        question = read_object(req)
         if ("names" in question) == ("match" in question):
             raise BadQuery("give either names or match")
         missing: list[str] = []
@@ -55,7 +61,7 @@ class Changes:
 
     def undelete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/undelete: the last delete of each name."""
-        question = self._question(req)
+        question = read_object(req)
         need(self._store, Capability.UNDELETE)
         if "match" in question:
             found = self._store.deleted(_glob(question["match"], "match"), self._limits.offset)
@@ -71,7 +77,7 @@ class Changes:
 
     def rename(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/rename: one counter, or all below a prefix."""
-        question = self._question(req)
+        question = read_object(req)
         need(self._store, Capability.RENAME)
         pairs = self._renames(_pattern(question.get("from"), "from"), _pattern(question.get("to"), "to"))
         problems = list(islice(self._store.rename_problems([(old.id, new) for old, new in pairs]), SHOWN))
@@ -86,16 +92,11 @@ class Changes:
 
     def get_deleted(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/deleted: what was deleted and is not gone yet."""
-        self._token.check(req)
         need(self._store, Capability.UNDELETE)
         pattern = NamePattern(Syntax.GLOB, check_pattern(parameter(req, "match", "*").encode()))
         limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_LISTED, 1, self._limits.listed)
         found = self._store.deleted(pattern, limit + 1)
         send_json(req, resp, {"deleted": [_row(entry) for entry in found[:limit]], "truncated": len(found) > limit})
-
-    def _question(self, req: falcon.Request) -> dict[str, Any]:
-        self._token.check(req)
-        return read_object(req, self._limits.body)
 
     def _confirmed(self, question: dict[str, Any], count: int, counted: bool) -> bool:
         """Whether this is no dry run. BadQuery (409) when other counters are meant than those expected."""

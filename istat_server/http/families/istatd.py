@@ -15,6 +15,7 @@ from istat.clock import Clock
 from istat.errors import BadQuery, UnknownCounter
 from istat.kernels import render
 from istat.names import stored
+from istat_server.http.app import OPEN_ORIGIN
 from istat_server.http.errors import refuse
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import Turns, parameter, quoted, read_object, send, send_json, strings, turn
@@ -24,7 +25,6 @@ from istat_server.store.interface import Counter, Store
 
 DEFAULT_SAMPLES = 1000  # of GET
 DEFAULT_MAX_SAMPLES = 100  # of POST
-MULTI_GET = b"/*"
 CSV = "text/csv"
 CSV_HEAD = (
     b"ISO Time,Unix Timestamp,Sample Count,Minimum,Maximum,Sum,Sum Squared,Average,Standard Deviation\r\n"
@@ -43,8 +43,6 @@ POST_PARTS = (
 )  # fmt: skip
 COMPACT_PARTS = (b"[", *[b","] * 7, b"]")
 TYPE_MAPPING = b'{"type_mapping":{"0":"gauge","1":"counter","2":"aggregate"},"pattern":'
-# Any page may ask these, since nothing private comes back with a visitor's cookies: there are none.
-OPEN_ORIGIN = ("Access-Control-Allow-Origin", "*")
 
 Rows = Callable[[], list[dict[str, object]]]
 
@@ -58,27 +56,15 @@ class Istatd:
         self._clock = clock
         self._limits = limits
 
-    def counter(self, req: falcon.Request, resp: falcon.Response, **_: Any) -> None:
-        """Everything below / that is no other route: GET /<counter>, POST /*."""
-        path = raw_path(req)
-        if req.method == "OPTIONS":
-            self.options(req, resp)
-        elif req.method == "POST":
-            if path != MULTI_GET:
-                raise BadQuery("No such POST target", 404)
-            self.post_counters(req, resp)
-        elif req.method in ("GET", "HEAD"):
-            self.get_counter(req, resp, path[1:])
-        else:
-            refuse(resp, 405, "Bad method")
+    def no_counter(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """What else is asked of a counter's address, in istatd's words."""
+        if req.method == "POST":
+            raise BadQuery("No such POST target", 404)
+        refuse(resp, 405, "Bad method")
 
-    def options(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """OPTIONS of any address."""
-        resp.status = falcon.HTTP_204
-        resp.set_header(*OPEN_ORIGIN)
-
-    def get_counter(self, req: falcon.Request, resp: falcon.Response, name: bytes) -> None:
+    def get_counter(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /<counter>?start=&end=&samples=&format=&trailing=."""
+        name = raw_path(req)[1:]
         start, end = self._get_range(_integer(req, "start", 0), _integer(req, "end", 0))
         samples = _integer(req, "samples", DEFAULT_SAMPLES)
         form = parameter(req, "format", "json")
@@ -109,7 +95,7 @@ class Istatd:
     def post_counters(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /*: several counters at once."""
         resp.set_header(*OPEN_ORIGIN)
-        question = read_object(req, self._limits.body)
+        question = read_object(req)
         if "keys" not in question:
             raise BadQuery("Missing 'key' array of keys")
         keys = strings(question["keys"], "keys")

@@ -62,7 +62,7 @@ class Api:
 
     def post_series(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/series: the same as a JSON object."""
-        question = read_object(req, self._limits.body)
+        question = read_object(req)
         columns = question.get("columns") or ""
         if not isinstance(columns, str):
             columns = ",".join(strings(columns, "columns"))

@@ -1,0 +1,146 @@
+"""The table of our own routes: every address, who may ask it, and what a request may bring.
+
+The only place that names paths of ours. It knows the families, and nothing of how an application is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import falcon
+
+from istat.clock import Clock
+from istat_server.http.errors import refuse
+from istat_server.http.families.api import Api, Status
+from istat_server.http.families.changes import Changes
+from istat_server.http.families.istatd import Istatd
+from istat_server.http.families.prometheus import Prometheus
+from istat_server.http.families.ui import Page
+from istat_server.http.limits import LIMITS, HttpLimits
+from istat_server.http.routes import ANY, Access, Parameter, Route
+from istat_server.store.interface import Store
+
+P = Parameter
+
+
+class Agents(Protocol):
+    """Who sent what: the roster of senders."""
+
+    def agents(self) -> list[dict[str, object]]:
+        """Rows of /api/v1/agents."""
+
+    def istatd_agents(self) -> list[dict[str, object]]:
+        """Rows of /?a=*."""
+
+
+def our_routes(
+    store: Store,
+    status: Status,
+    agents: Agents,
+    metrics: Callable[[], str],
+    clock: Clock,
+    files: Path | None = None,
+    limits: HttpLimits = LIMITS,
+) -> list[Route]:
+    """All our routes, over a store.
+
+    `metrics` gives the server's own in Prometheus' text format; `files` replaces the page's folder.
+    """
+    api = Api(store, status, agents.agents, clock, limits)
+    istatd = Istatd(store, agents.istatd_agents, clock, limits)
+    return [
+        *_page(Page(files)),
+        Route("/health", {"GET": api.get_health}, Access.OPEN, "200 once the store is open"),
+        Route("/metrics", {"GET": Prometheus(metrics).get_metrics}, Access.READ,
+              "the server's own metrics for Prometheus"),
+        *_questions(api, limits),
+        *_changes(Changes(store, clock, limits), limits),
+        *_istatd(istatd, limits),
+        Route("/api/", {ANY: _nothing}, Access.OPEN, "anything else below is 404", below=True),
+        Route("/graphite/", {ANY: _nothing}, Access.OPEN, "kept free: 404", below=True),
+    ]
+
+
+def _page(page: Page) -> Sequence[Route]:
+    return (
+        Route("/", {"GET": page.get_index}, Access.OPEN, "the page"),
+        Route("/favicon.ico", {"GET": page.get_icon}, Access.OPEN, "the page's icon"),
+        Route("/ui/", {"GET": page.get_file}, Access.OPEN, "the page's files", below=True),
+    )
+
+
+def _questions(api: Api, limits: HttpLimits) -> Sequence[Route]:
+    range_ = (P("from", "start of the range, Unix seconds", type="integer"),
+              P("to", "its end, which is not in it", type="integer"),
+              P("points", "points wanted at most", type="integer"),
+              P("level", "the retention level to answer from"))
+    limit = P("limit", "most rows of an answer", type="integer")
+    token = P("token", "of the page before, to get the next one")
+    return (
+        Route("/api/v1/series", {"GET": api.get_series, "POST": api.post_series}, Access.READ,
+              "columns of several counters on one grid of times", limits.body,
+              (P("name", "a counter", many=True, needed=True, methods=("GET",)),
+               *(P(p.name, p.help, type=p.type, methods=("GET",)) for p in range_),
+               P("columns", "of count, sum, avg, min, max, sdev; with commas", methods=("GET",)),
+               P("names", "counters", "body", many=True, needed=True),
+               *(P(p.name, p.help, "body", type=p.type) for p in range_),
+               P("columns", "of count, sum, avg, min, max, sdev", "body", many=True)), "name=a"),
+        Route("/api/v1/names", {"GET": api.get_names}, Access.READ, "counters whose names fit a pattern", parameters=(
+            P("match", "a pattern with * and ?"), P("regex", "a regular expression instead"), limit, token,
+            P("offset", "rows to skip", type="integer"))),
+        Route("/api/v1/children", {"GET": api.get_children}, Access.READ, "the components below a dotted prefix",
+              parameters=(P("prefix", "without its last dot; none is the first components"), limit, token)),
+        Route("/api/v1/search", {"GET": api.get_search}, Access.READ, "counters whose names hold all words",
+              parameters=(P("q", "the words"), limit, token)),
+        Route("/api/v1/agents", {"GET": api.get_agents}, Access.READ, "who sent what"),
+        Route("/api/v1/status", {"GET": api.get_status}, Access.READ, "the server's figures"),
+    )
+
+
+def _changes(changes: Changes, limits: HttpLimits) -> Sequence[Route]:
+    names = P("names", "counters", "body", many=True)
+    match = P("match", "a pattern, instead of names", "body")
+    confirm = P("confirm", "do it; without, only say what would be done", "body", type="boolean")
+    expected = P("expected", "how many are meant, or nothing is done", "body", type="integer")
+    return (
+        Route("/api/v1/delete", {"POST": changes.delete}, Access.ADMIN, "delete counters; a dry run unless confirmed",
+              limits.body, (names, match, confirm, expected)),
+        Route("/api/v1/undelete", {"POST": changes.undelete}, Access.ADMIN, "undo deletes", limits.body,
+              (names, match)),
+        Route("/api/v1/deleted", {"GET": changes.get_deleted}, Access.ADMIN, "deleted counters that are not gone yet",
+              parameters=(P("match", "a pattern with * and ?"), P("limit", "most rows of an answer", type="integer"))),
+        Route("/api/v1/rename", {"POST": changes.rename}, Access.ADMIN, "rename counters; a dry run unless confirmed",
+              limits.body, (P("from", "a name, or all below a prefix: old.prefix.*", "body", needed=True),
+                            P("to", "its new name, or new.prefix.*", "body", needed=True), confirm, expected)),
+        Route("/api/v1/clock/confirm", {"POST": changes.confirm_clock}, Access.ADMIN,
+              "the clock is right: old data may go", limits.body),
+    )
+
+
+def _istatd(istatd: Istatd, limits: HttpLimits) -> Sequence[Route]:
+    whole = {name: P(name, text, type="integer") for name, text in {
+        "start": "Unix seconds", "end": "Unix seconds", "samples": "most buckets, 0 for all",
+        "trailing": "not 0: of a seasonal level"}.items()}
+    return (
+        Route("/", {"GET": istatd.get_listing}, Access.READ, "counters that fit a pattern, and their prefixes",
+              parameters=(P("q", "a pattern with * and ?", needed=True),), example="q=*", given="q",
+              shown="/?q=PATTERN"),
+        Route("/", {"GET": istatd.get_agents}, Access.READ, "who sent what, in istatd's words",
+              parameters=(P("a", "*", needed=True),), example="a=*", given="a", shown="/?a=*"),
+        Route("/*", {"POST": istatd.post_counters}, Access.READ, "several counters' buckets, as istatd answers",
+              limits.body, (P("keys", "counters", "body", many=True, needed=True),
+                            P("start", "Unix seconds", "body", type="integer"),
+                            P("stop", "Unix seconds", "body", type="integer"),
+                            P("maxSamples", "most buckets of each", "body", type="integer"),
+                            P("compact", "buckets as arrays", "body", type="boolean"),
+                            P("trailing", "not 0: of a seasonal level", "body", type="integer"))),
+        Route("/", {"GET": istatd.get_counter, ANY: istatd.no_counter}, Access.READ,
+              "one counter's buckets, as istatd answers", parameters=(*whole.values(), P("format", "json or csv")),
+              below=True, shown="/<counter>"),
+    )
+
+
+def _nothing(req: falcon.Request, resp: falcon.Response) -> None:
+    refuse(resp, 404, f"there is nothing at {req.path[:200]}")

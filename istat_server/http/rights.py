@@ -1,0 +1,88 @@
+"""Who may ask what: the settings read-token, write-token and admin-token, and the one check of them.
+
+The application puts `check` before every handler; nothing else of a request is looked at before. Tokens are compared in
+a time that says nothing about them, and are never logged.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import falcon
+
+from istat.clock import Clock, SystemClock
+from istat_server.http.routes import Access
+
+log = logging.getLogger(__name__)
+
+SCHEME = "bearer "      # compared in lower case: schemes have no case
+SETTINGS = {Access.READ: "read-token", Access.WRITE: "write-token", Access.ADMIN: "admin-token"}
+DOES = {Access.READ: "asks for anything", Access.WRITE: "sends samples", Access.ADMIN: "changes or deletes"}
+SEND = "send it as `Authorization: Bearer TOKEN`"
+# Whoever guesses must not fill the log: one line in this time [s].
+LOG_SECONDS = 1.0
+
+
+class Rights:
+    """The tokens, and the comparison with what a request brings."""
+
+    def __init__(self, settings: Mapping[str, Any], clock: Clock | None = None) -> None:
+        """settings: the three tokens by name; empty ones give no right to anybody."""
+        self._clock = clock or SystemClock()
+        self._next_line = 0.0
+        self._left_out = 0
+        self.take(settings)
+
+    def take(self, settings: Mapping[str, Any]) -> None:
+        """Take these tokens from now on."""
+        self._tokens = [(access, settings[name].encode()) for access, name in SETTINGS.items()]
+        self._set = {access for access, token in self._tokens if token}
+        # Without a token for it, reading is everybody's.
+        self._free = Access.OPEN if Access.READ in self._set else Access.READ
+
+    def check(self, req: falcon.Request, access: Access) -> None:
+        """Nothing, or HTTPUnauthorized where no token or an unknown one came, HTTPForbidden where it has lesser rights
+        or no token at all would do."""
+        if access <= self._free:
+            return
+        enough = [SETTINGS[one] for one in SETTINGS if one >= access and one in self._set]
+        if not enough:
+            names = " and no ".join(name for one, name in SETTINGS.items() if one >= access)
+            raise falcon.HTTPForbidden(title=f"this server takes no such requests: it has no {names}; set one")
+        sent = _sent(req)
+        right = self._right(sent)
+        if right >= access:
+            return
+        if right:
+            raise falcon.HTTPForbidden(title=f"the {SETTINGS[right]} does not do: what {DOES[access]} needs the "
+                                             f"{' or the '.join(enough)}; {SEND}")
+        title = f"this needs the {' or the '.join(enough)}: {SEND}"
+        if sent:
+            self._note(req)
+            title = f"the token is wrong: this needs the server's {' or '.join(enough)}; {SEND}"
+        raise falcon.HTTPUnauthorized(title=title, headers={"WWW-Authenticate": 'Bearer realm="istatd"'})
+
+    def _right(self, sent: bytes) -> Access:
+        """The right that a token gives. All are compared, whatever the outcome."""
+        right = Access.OPEN
+        for access, token in self._tokens:
+            if hmac.compare_digest(sent, token) and token:
+                right = access
+        return right
+
+    def _note(self, req: falcon.Request) -> None:
+        now = self._clock.monotonic()
+        if now < self._next_line:
+            self._left_out += 1
+            return
+        more = f" ({self._left_out} more since the last such line)" if self._left_out else ""
+        self._next_line, self._left_out = now + LOG_SECONDS, 0
+        log.warning("%s %s from %s: the token is wrong%s", req.method, req.path[:200], req.remote_addr, more)
+
+
+def _sent(req: falcon.Request) -> bytes:
+    given = req.env.get("HTTP_AUTHORIZATION", "")
+    return given[len(SCHEME):].strip().encode() if given[:len(SCHEME)].lower() == SCHEME else b""

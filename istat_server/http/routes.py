@@ -1,0 +1,107 @@
+"""An HTTP route: a path, what answers it, and who may ask. The table of them all, ours and plugins', is checked here.
+
+Documentation, rights, the OpenAPI document and the application are made from that table, so nothing can answer that is
+not in it. Knows no store and no sockets.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from istat.errors import PluginError
+from istat_server.http.limits import LIMITS
+
+#: A handler gets falcon's request and response, and what the braces of its path stand for.
+Handler = Callable[..., None]
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ANY = "*"               # as a method: whatever it is
+PLUGINS_BELOW = "/api/"
+OURS = "istat_server."  # what the names of our own plugins begin with: the modules they are
+
+
+class Access(enum.IntEnum):
+    """The right that a request needs. Each includes those before it."""
+
+    OPEN = 0        # anybody
+    READ = 1        # sees counters and figures
+    WRITE = 2       # sends samples
+    ADMIN = 3       # deletes, renames, tells the server what to believe
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a request may bring: in the query, in a JSON object as body, or in the path's braces."""
+
+    name: str
+    help: str
+    place: str = "query"            # or "body" or "path"
+    type: str = "string"            # of OpenAPI: string, integer, number, boolean
+    many: bool = False              # a query repeats it, a body has an array
+    needed: bool = False
+    methods: tuple[str, ...] = METHODS
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path and all that is to be known of it.
+
+    `handlers` by method (GET answers HEAD, too); `given`: a query parameter without which the path means another
+    route; `below`: it answers all that lies below the path and is no other route's. `body_limit` [bytes]; `example`: a
+    query with which GET answers 200. `path` may have fields as in `/api/mine/{name}`.
+    """
+
+    path: str
+    handlers: Mapping[str, Handler]
+    access: Access
+    summary: str
+    body_limit: int = LIMITS.body
+    parameters: Sequence[Parameter] = ()
+    example: str = field(default="", compare=False)
+    given: str = ""
+    below: bool = False
+    shown: str = ""                 # the path as documentation writes it, when `path` does not tell
+
+    @property
+    def title(self) -> str:
+        """The path as documentation has it."""
+        return self.shown or self.path
+
+    @property
+    def key(self) -> tuple[str, str, bool]:
+        """What no two routes have in common."""
+        return self.path, self.given, self.below
+
+
+def table_of(found: Iterable[tuple[str, Iterable[Route]]]) -> list[Route]:
+    """One table of what plugins bring: (plugin's name, its routes). PluginError says which two want one path, or what
+    is wrong with one."""
+    table: list[Route] = []
+    owners: dict[tuple[str, str, bool], str] = {}
+    for owner, routes in found:
+        for route in routes:
+            _check(owner, route)
+            if route.key in owners:
+                raise PluginError(f"the plugins {owners[route.key]} and {owner} both bring the HTTP route "
+                                  f"{route.title}: remove one of them, or have its author choose another path")
+            owners[route.key] = owner
+            table.append(route)
+    return table
+
+
+def _check(owner: str, route: object) -> None:
+    """PluginError when this is no route, or not one that this plugin may bring."""
+    if not isinstance(route, Route):
+        raise PluginError(f"the plugin {owner} brings {route!r:.80} as an HTTP route: it must be an "
+                          "istat_server.http.routes.Route")
+    if not owner.startswith(OURS) and (not route.path.startswith(PLUGINS_BELOW) or route.path == PLUGINS_BELOW):
+        raise PluginError(f"the plugin {owner} brings the HTTP route {route.path!r}: paths of plugins begin with "
+                          f"{PLUGINS_BELOW}, so that they hide no counter")
+    unknown = [method for method in route.handlers if method not in (*METHODS, ANY)]
+    if unknown or not route.handlers:
+        raise PluginError(f"the plugin {owner} brings the HTTP route {route.path} for "
+                          f"{', '.join(map(repr, unknown)) or 'no method'}: methods are {', '.join(METHODS)}")
+    if not isinstance(route.access, Access):
+        raise PluginError(f"the plugin {owner} does not say who may ask {route.path}: access is an "
+                          "istat_server.http.routes.Access")

@@ -1,0 +1,35 @@
+"""The HTTP application over a store, with our routes and tokens; no server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from istat.clock import Clock
+from istat_server.http.app import make_app
+from istat_server.http.families.table import our_routes
+from istat_server.http.limits import LIMITS, HttpLimits
+from istat_server.http.rights import Rights
+from istat_server.http.routes import Route, table_of
+
+
+class Nobody:
+    """A roster without senders."""
+
+    def agents(self) -> list[dict[str, object]]:
+        return []
+
+    istatd_agents = agents
+
+
+def tokens(read: str = "", write: str = "", admin: str = "") -> dict[str, str]:
+    """The settings that rights are made of."""
+    return {"read-token": read, "write-token": write, "admin-token": admin}
+
+
+def app_of(store: Any, clock: Clock, agents: Any = Nobody(), status: Any = dict, metrics: Any = str,  # noqa: B008
+           files: Path | None = None, limits: HttpLimits = LIMITS, more: Iterable[Route] = (), **given: str) -> Any:
+    """An application; `given` are tokens: read, write, admin."""
+    ours = our_routes(store, status, agents, metrics, clock, files, limits)
+    return make_app(table_of([("istat_server.builtin", ours), ("mine", more)]), Rights(tokens(**given), clock))
