@@ -112,5 +112,6 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     # Defaults that are told must not be those of who runs this.
-    os.environ.pop(programs.command.URL_VARIABLE, None)
+    for variable in programs.command.ENVIRONMENT:
+        os.environ.pop(variable, None)
     sys.exit(main(sys.argv[1:]))

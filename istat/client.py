@@ -12,7 +12,9 @@ typed errors. Neither knows anything of the store.
 from __future__ import annotations
 
 import math
+import os
 import socket
+import ssl
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -32,6 +34,7 @@ BATCH_BYTES = 1400
 CAPACITY_BYTES = 1 << 20  # what a TCP client holds while the server is away
 RETRY_SECONDS = 1.0  # between two attempts to connect
 SEND_TIMEOUT = 5.0  # [s]; a server that does not read for so long counts as away
+ENDED = ("without response", "Connection reset by peer")    # of a connection that there was, in the libraries' words
 LINGER_SECONDS = 1.0  # a batch is sent at the latest by the first sample after this
 
 
@@ -165,13 +168,27 @@ class QueryClient:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, timeout: float = 10.0, session: requests.Session | None = None, token: str = ""
+        self, url: str = DEFAULT_URL, timeout: float = 10.0, session: requests.Session | None = None, token: str = "",
+        ca: str | os.PathLike[str] | None = None, cert: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
     ) -> None:
-        """token: the server's `admin-token`, for what changes or deletes."""
+        """token: the server's `read-token` where it has one, its `admin-token` for what changes or deletes.
+
+        Of https:// addresses: `ca` (PEM) has the authorities that the server's certificate may be signed by, instead of
+        those that the system trusts; `cert` and `key` (None: in the same file) are shown to a server that wants one.
+        """
         self.url, self.timeout = url.rstrip("/"), timeout
         self._session = session or requests.Session()
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
+            # Else requests puts what ~/.netrc says of the host in its place.
+            self._session.auth = _as_it_is
+        if key is not None and cert is None:
+            raise UsageError("a key needs its certificate: name it, too")
+        # Given with each request: what a session has gives way to the environment's REQUESTS_CA_BUNDLE.
+        self._tls: dict[str, Any] = {"verify": os.fspath(ca)} if ca is not None else {}
+        if cert is not None:
+            self._tls["cert"] = (os.fspath(cert), os.fspath(key if key is not None else cert))
 
     def series(
         self,
@@ -268,12 +285,16 @@ class QueryClient:
     def _object(self, method: str, path: str, **question: Any) -> dict[str, Any]:
         """The JSON object that a route answers."""
         try:
-            answer = self._session.request(method, self.url + path, timeout=self.timeout, **question)
+            answer = self._session.request(method, self.url + path, timeout=self.timeout, **self._tls, **question)
         except (MissingSchema, InvalidSchema, InvalidURL) as error:
             raise UsageError(f"{self.url!r} is no address of a server: write it as http://HOST:PORT, such as "
                              f"{DEFAULT_URL}") from error
+        except requests.exceptions.SSLError as error:
+            raise ServerUnreachable(_distrust(self.url, error)) from error
         except requests.RequestException as error:
             raise ServerUnreachable(f"no answer from {self.url}: {_reason(error)}") from error
+        except OSError as error:
+            raise UsageError(f"a file that TLS wants cannot be read: {error}") from error
         try:
             body = answer.json()
         except ValueError:
@@ -300,10 +321,33 @@ def _refusal(url: str, status: int, body: object, path: str) -> Exception:
     return UnknownCounter(said) if status == 404 else BadQuery(said, status)
 
 
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _distrust(url: str, error: BaseException) -> str:
+    """The sentence for a failed TLS handshake."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, ssl.SSLError):
+        inner = inner.args[0] if inner.args and isinstance(inner.args[0], BaseException) else (
+            getattr(inner, "reason", None) or inner.__cause__ or inner.__context__)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return (f"the certificate of {url} is not believed: {inner.verify_message}; name the file of the authority "
+                "that signed it (--ca FILE of istat)")
+    reason = getattr(inner, "reason", None) or str(error)
+    if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason or "RECORD_LAYER_FAILURE" in reason:
+        return f"{url} does not speak TLS; try {url.replace('https:', 'http:', 1)}"
+    if "ALERT" in reason:
+        return f"{url} refused us: {reason}; it may want a certificate (--cert FILE of istat)"
+    return f"no TLS with {url}: {reason}"
+
+
 def _reason(error: requests.RequestException) -> str:
     """A few words for a failed request; the library's own text is a page long."""
     if isinstance(error, requests.Timeout):
         return "it took too long"
+    if isinstance(error, requests.ConnectionError) and any(word in str(error) for word in ENDED):
+        return "it closed the connection (does it speak TLS? then write https://)"
     if isinstance(error, requests.ConnectionError):
         return f"cannot connect{_cause(error)} (is istat-server running there?)"
     return str(error)

@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from istat.cli import tokens
+from istat.cli import asking
 from istat.client import QueryClient
 from istat.clock import Clock
 from istat.errors import IstatError, UnknownCounter, UsageError
@@ -24,7 +24,7 @@ TIMEOUT = 300.0
 
 
 def _client(arguments: argparse.Namespace) -> QueryClient:
-    return QueryClient(arguments.server, TIMEOUT, token=tokens.token_of(arguments))
+    return asking.client_of(arguments, TIMEOUT)
 
 
 def _ask(arguments: argparse.Namespace, question: str) -> bool:
@@ -55,7 +55,6 @@ def _delete_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="a name, or a pattern with * or ?")
     parser.add_argument("--yes", action="store_true", help="do it; without, only show what would go")
     parser.add_argument("--list", action="store_true", help="list what was deleted and is not gone yet")
-    tokens.needs_token(parser)
 
 
 def _delete(arguments: argparse.Namespace, clock: Clock) -> None:
@@ -111,7 +110,6 @@ def _list(arguments: argparse.Namespace, client: QueryClient) -> None:
 
 def _undelete_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patterns", nargs="+", metavar="PATTERN", help="a name, or a pattern with * or ?")
-    tokens.needs_token(parser)
 
 
 def _undelete(arguments: argparse.Namespace, clock: Clock) -> None:
@@ -133,7 +131,6 @@ def _rename_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", metavar="OLD", help="a name, or a prefix as in old.prefix.*")
     parser.add_argument("new", metavar="NEW", help="its new name, or new.prefix.*")
     parser.add_argument("--yes", action="store_true", help="do it; without, only show what would be renamed")
-    tokens.needs_token(parser)
 
 
 def _rename(arguments: argparse.Namespace, clock: Clock) -> None:

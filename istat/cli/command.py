@@ -12,28 +12,24 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from istat import __version__, owners
 from istat.cli import INTERRUPTED, changing, report, systemctl, tokens
+from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
+from istat.cli.asking import again, asking, asks, client_of
 from istat.cli.figures import figure
-from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, QueryClient, StatClient
+from istat.client import DEFAULT_STAT_PORT, StatClient
 from istat.clock import Clock, SystemClock
-from istat.errors import IstatError, ServerUnreachable, UnknownCounter, UsageError
+from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError
 from istat.settings.types import Address, Duration
 from istat.subcommands import Action, Load, SubCommand, installed, wanted
 from istat.wire.lines import sample_line
 
 ABOUT = "Look at an istat-server, send a sample, and more."
-URL_VARIABLE = "ISTAT_URL"
-#: Environment variable -> what it is for, of all sub-commands.
-ENVIRONMENT = {
-    URL_VARIABLE: f"where the server answers, when there is no --server (default {DEFAULT_URL})",
-    tokens.TOKEN_VARIABLE: "the server's admin-token, for what changes or deletes",
-}
 AHEAD = 60.0                # a sample may be this much newer than now [s]
 HELP_WIDTH = 100            # columns of a sub-command's description
 
@@ -51,8 +47,7 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
             understood.print_help()
             return UsageError.exit_code
         arguments = understood.parse_args(words)
-        action: Action = arguments.action
-        action(arguments, clock or SystemClock())
+        _act(arguments, clock or SystemClock())
     except IstatError as error:
         print(f"istat: {error}", file=sys.stderr)
         return error.exit_code
@@ -69,6 +64,17 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
         print(f"istat: {told}", file=sys.stderr)
         return IstatError.exit_code
     return 0
+
+
+def _act(arguments: argparse.Namespace, clock: Clock) -> None:
+    """What the command does. A server that wants another token: it is told where a command finds one."""
+    action: Action = arguments.action
+    try:
+        action(arguments, clock)
+    except BadQuery as error:
+        if error.status not in (401, 403) or not hasattr(arguments, "changes"):
+            raise
+        raise BadQuery(f"{error} ({tokens.hint(arguments)})", error.status) from error
 
 
 def parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.ArgumentParser:
@@ -92,24 +98,8 @@ def sub_commands(words: Sequence[str], brought: Mapping[str, Load]) -> dict[str,
     return {**OWN, **wanted(brought, words, OWN)}
 
 
-def _asks(command: argparse.ArgumentParser) -> None:
-    """The option of a command that asks a server."""
-    url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
-    told = url.replace("%", "%%")       # argparse formats help texts
-    command.add_argument("--server", default=url, metavar="URL", help=f"default {told}; also from {URL_VARIABLE}")
-
-
-def _asking(more: Callable[[argparse.ArgumentParser], None]) -> Callable[[argparse.ArgumentParser], None]:
-    """The arguments of a command that asks a server, and `more`."""
-    def arguments(command: argparse.ArgumentParser) -> None:
-        _asks(command)
-        more(command)
-
-    return arguments
-
-
 def _query_arguments(command: argparse.ArgumentParser) -> None:
-    _asks(command)
+    asks(command)
     command.add_argument("names", nargs="+", metavar="NAME", help="a counter's full name")
     command.add_argument("--last", default="1h", metavar="TIME", help="how far back (default 1h)")
     command.add_argument("--points", type=int, default=60, metavar="N", help="at most so many (default 60)")
@@ -117,7 +107,7 @@ def _query_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _ls_arguments(command: argparse.ArgumentParser) -> None:
-    _asks(command)
+    asks(command)
     command.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="a name with * (default all)")
     command.add_argument("--regex", action="store_true", help="the pattern is a regular expression, found anywhere")
     command.add_argument("--limit", type=int, default=1000, metavar="N", help="list so many at most (default 1000)")
@@ -132,9 +122,7 @@ def _send_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _clock_arguments(command: argparse.ArgumentParser) -> None:
-    _asks(command)
     command.add_argument("what", choices=["confirm"], help="that the server's clock is right")
-    tokens.needs_token(command)
 
 
 def _query(arguments: argparse.Namespace, clock: Clock) -> None:
@@ -144,7 +132,7 @@ def _query(arguments: argparse.Namespace, clock: Clock) -> None:
         raise UsageError(f"--last {error}") from None
     columns = arguments.columns.split(",")
     end = clock.now()
-    client = QueryClient(arguments.server)
+    client = client_of(arguments)
     answer = client.series(arguments.names, end - back, end, arguments.points, columns)
     if arguments.json:
         _print_json(answer)
@@ -172,7 +160,7 @@ def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str
 
 def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
     asked = {"regex" if arguments.regex else "match": arguments.pattern}
-    answer = QueryClient(arguments.server).names(limit=arguments.limit, **asked)
+    answer = client_of(arguments).names(limit=arguments.limit, **asked)
     if arguments.json:
         _print_json(answer)
         return
@@ -207,12 +195,12 @@ def _send(arguments: argparse.Namespace, clock: Clock) -> None:
 
 
 def _status_arguments(command: argparse.ArgumentParser) -> None:
-    _asks(command)
+    asks(command)
     command.add_argument("--all", action="store_true", help="print every figure, a line each")
 
 
 def _status(arguments: argparse.Namespace, clock: Clock) -> None:
-    client = QueryClient(arguments.server)
+    client = client_of(arguments)
     services = systemctl.units() if report.is_local(arguments.server) else []
     try:
         status = client.status()
@@ -226,14 +214,12 @@ def _status(arguments: argparse.Namespace, clock: Clock) -> None:
         for name, value in _flat(status, ""):
             print(f"{name:<40} {figure(name, value)}")
     else:
-        usual = arguments.server == os.environ.get(URL_VARIABLE, DEFAULT_URL)
-        option = "" if usual else f" --server {arguments.server}"
-        for line in report.report(status, senders, services, arguments.server, clock.now(), option):
+        for line in report.report(status, senders, services, arguments.server, clock.now(), again(arguments)):
             print(line)
 
 
 def _confirm_clock(arguments: argparse.Namespace, clock: Clock) -> None:
-    answer = QueryClient(arguments.server, token=tokens.token_of(arguments)).confirm_clock()
+    answer = client_of(arguments).confirm_clock()
     if arguments.json:
         _print_json(answer)
         return
@@ -259,7 +245,7 @@ def _print_json(value: Any) -> None:
 
 def _own() -> dict[str, SubCommand]:
     """The sub-commands that need nothing but the library."""
-    changes = {name: replace(one, arguments=_asking(one.arguments)) for name, one in changing.COMMANDS.items()}
+    changes = {name: replace(one, arguments=asking(one.arguments)) for name, one in changing.COMMANDS.items()}
     return {
         "query": SubCommand(
             "Print what was recorded for counters.", _query_arguments, _query,
@@ -287,7 +273,8 @@ def _own() -> dict[str, SubCommand]:
              ("istat status --server http://stats.example.net:8000", "How is the one over there?")),
         ),
         "clock": SubCommand(
-            "Tell a server that its clock is right, so that old data may go again.", _clock_arguments, _confirm_clock,
+            "Tell a server that its clock is right, so that old data may go again.",
+            asking(_clock_arguments), _confirm_clock,
             "A server whose clock jumped keeps all data until it is sure of the time; `istat status` says so.",
             (("istat clock confirm --token-file token", "The time is right: go on"),),
         ),

@@ -1,4 +1,4 @@
-"""Where a command that changes something finds the admin token: never on the command line, where all see it."""
+"""Where a command finds the token that it sends: never on the command line, where all see it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,40 @@ from pathlib import Path
 
 from istat.errors import UsageError
 
-TOKEN_VARIABLE = "ISTAT_ADMIN_TOKEN"
+#: For questions: any of the server's tokens.
+TOKEN_VARIABLE = "ISTAT_TOKEN"
+#: For what changes or deletes: the server's admin-token. Questions are never sent with it.
+ADMIN_VARIABLE = "ISTAT_ADMIN_TOKEN"
 
 
-def needs_token(parser: argparse.ArgumentParser) -> None:
-    """The option of a command that needs the token."""
-    note = f"file whose first line is the server's admin-token; else it is taken from {TOKEN_VARIABLE}"
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help=note)
+def takes_token(parser: argparse.ArgumentParser, changes: bool) -> None:
+    """The option of a command that asks a server; `changes`: it needs the admin token."""
+    variables = f"{ADMIN_VARIABLE} or {TOKEN_VARIABLE}" if changes else TOKEN_VARIABLE
+    which = "the server's admin-token" if changes else "a token of the server's, where it wants one"
+    parser.add_argument("--token-file", type=Path, metavar="FILE",
+                        help=f"file whose first line is {which}; else it is taken from {variables}")
+    parser.set_defaults(changes=changes)
 
 
 def token_of(arguments: argparse.Namespace) -> str:
-    """The admin token. UsageError when there is none, OSError when the file cannot be read."""
+    """The token to send, empty for none. UsageError when the command needs one and there is none, OSError when the file
+    cannot be read."""
     if arguments.token_file is not None:
         token = arguments.token_file.read_text().partition("\n")[0].strip()
+        if not token:
+            raise UsageError(f"{arguments.token_file} has no token in its first line")
     else:
-        token = os.environ.get(TOKEN_VARIABLE, "")
-    if not token:
-        raise UsageError(f"this needs the server's admin-token: in {TOKEN_VARIABLE}, or with --token-file FILE")
+        names = (ADMIN_VARIABLE, TOKEN_VARIABLE) if arguments.changes else (TOKEN_VARIABLE,)
+        token = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    if not token and arguments.changes:
+        raise UsageError(f"this needs the server's admin-token: in {ADMIN_VARIABLE}, or with --token-file FILE")
     if not token.isascii() or not token.isprintable():
-        raise UsageError("the admin token has characters that HTTP cannot carry")
+        raise UsageError("the token has characters that HTTP cannot carry")
     return str(token)
+
+
+def hint(arguments: argparse.Namespace) -> str:
+    """What to add to a server's refusal for want of a right."""
+    if arguments.changes:
+        return f"istat takes it from {ADMIN_VARIABLE} or --token-file FILE"
+    return f"istat takes a token from {TOKEN_VARIABLE} or --token-file FILE"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,6 +16,7 @@ from istat.client import QueryClient, StatClient
 from istat.clock import FakeClock
 from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
 from istat.wire.lines import sample_line
+from tests.certificates import Authority
 from tests.ports import own_port
 
 
@@ -175,3 +178,66 @@ def test_nobody_there() -> None:
     assert not client.healthy()
     with pytest.raises(ServerUnreachable, match="is istat-server running there"):
         client.status()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    made = Authority(tmp_path_factory.mktemp("tls"))
+    made.pair()
+    made.pair("mine")
+    return made
+
+
+@pytest.fixture
+def secure(authority: Authority, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server with TLS; with the parameter True it wants a certificate."""
+    Answers.asked.clear()
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.folder / "server.pem", authority.folder / "server.key")
+    if getattr(request, "param", False):
+        context.load_verify_locations(authority.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_server_with_tls_is_believed_by_its_authority_only(authority: Authority, secure: str, tmp_path: Path) -> None:
+    assert QueryClient(secure, ca=authority.ca).healthy()
+    with pytest.raises(ServerUnreachable, match="is not believed: unable to get local issuer .*--ca FILE"):
+        QueryClient(secure, ca=Authority(tmp_path, "strange").ca).status()
+    with pytest.raises(ServerUnreachable, match="does it speak TLS. then write https://"):
+        QueryClient(secure.replace("https", "http")).status()
+    with pytest.raises(UsageError, match="a file that TLS wants cannot be read: .*none.pem"):
+        QueryClient(secure, ca=tmp_path / "none.pem").status()
+
+
+@pytest.mark.parametrize("secure", [True], indirect=True)
+def test_a_server_may_want_a_certificate(authority: Authority, secure: str) -> None:
+    mine = {"cert": authority.folder / "mine.pem", "key": authority.folder / "mine.key"}
+    assert QueryClient(secure, ca=authority.ca, **mine).healthy()
+    assert not QueryClient(secure, ca=authority.ca).healthy()
+    with pytest.raises(UsageError, match="a key needs its certificate"):
+        QueryClient(secure, key="mine.key")
+
+
+def test_tls_with_a_server_that_has_none_is_told(client: QueryClient) -> None:
+    with pytest.raises(ServerUnreachable, match="does not speak TLS; try http://127.0.0.1"):
+        QueryClient(client.url.replace("http", "https"), timeout=5).status()
+
+
+def test_the_token_goes_with_each_request_whatever_netrc_says(
+    client: QueryClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    heard: list[str | None] = []
+    monkeypatch.setattr(Answers, "log_message", lambda self, *_: heard.append(self.headers["Authorization"]))
+    QueryClient(client.url, token="s3cret").healthy()
+    assert heard == ["Bearer s3cret"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from istat.cli import command
+from istat.cli import asking, command
 from istat.clock import FakeClock
-from istat.errors import ServerUnreachable, UnknownCounter
+from istat.errors import BadQuery, ServerUnreachable, UnknownCounter
 from tests.ports import own_port
 
 
@@ -20,9 +20,12 @@ class Server:
 
     asked: list[tuple[Any, ...]] = []
 
-    def __init__(self, url: str, token: str = "") -> None:
+    made: list[dict[str, Any]] = []
+
+    def __init__(self, url: str, timeout: float, token: str, **files: Path | None) -> None:
         self.url = url
         self.token = token
+        self.made.append({"token": token, **files})
 
     def confirm_clock(self) -> dict[str, Any]:
         self.asked.append((self.token,))
@@ -55,7 +58,10 @@ class Server:
 @pytest.fixture(autouse=True)
 def server(monkeypatch: pytest.MonkeyPatch) -> None:
     Server.asked.clear()
-    monkeypatch.setattr(command, "QueryClient", Server)
+    Server.made.clear()
+    for variable in asking.ENVIRONMENT:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(asking, "QueryClient", Server)
 
 
 def run(*arguments: str) -> int:
@@ -173,10 +179,59 @@ def test_clock_confirm_takes_the_token_from_the_environment_or_a_file(
     assert run("clock", "confirm", "--token-file", str(tmp_path / "none")) == 1
 
 
+def test_a_question_takes_its_token_and_files_from_options_and_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("two\n")
+    nothing: dict[str, Any] = {"token": "", "ca": None, "cert": None, "key": None}
+    assert run("ls") == 0
+    monkeypatch.setenv("ISTAT_ADMIN_TOKEN", "never for questions")
+    assert run("ls") == 0
+    for variable, value in (("ISTAT_TOKEN", "one"), ("ISTAT_CA", "ca.pem"), ("ISTAT_CERT", "cert.pem"),
+                            ("ISTAT_KEY", "key.pem")):
+        monkeypatch.setenv(variable, value)
+    assert run("ls", "cpu*") == 0
+    options = ["--ca", "other.pem", "--cert", "c", "--key", "k", "--token-file", str(tmp_path / "token")]
+    assert run("status", "--all", *options) == 0
+    assert Server.made == [nothing, nothing, {"token": "one", "ca": Path("ca.pem"), "cert": Path("cert.pem"),
+                                              "key": Path("key.pem")},
+                           {"token": "two", "ca": Path("other.pem"), "cert": Path("c"), "key": Path("k")}]
+
+
+@pytest.mark.parametrize(("content", "words"), [("", "has no token in its first line"), ("\nlater\n", "has no token"),
+                                                ("s\xe9cret", "has characters that HTTP cannot carry")])
+def test_a_file_without_a_token_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str
+) -> None:
+    (tmp_path / "token").write_text(content)
+    for command_line in (["ls"], ["clock", "confirm"]):
+        assert run(*command_line, "--token-file", str(tmp_path / "token")) == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "told"), [(401, True), (403, True), (400, False)])
+def test_a_refusal_for_want_of_a_right_says_where_a_token_is_taken_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, told: bool
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BadQuery("no", status)
+
+    monkeypatch.setattr(Server, "names", refuse)
+    assert run("ls") == BadQuery.exit_code
+    said = capsys.readouterr().err
+    where = " (istat takes a token from ISTAT_TOKEN or --token-file FILE)" if told else ""
+    assert said == f"istat: no{where}\n"
+
+
+def test_what_is_to_be_done_next_names_the_same_server_and_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("status", "--server", "https://one:8000", "--ca", "my ca.pem") == 0
+    assert "istat status --all --server https://one:8000 --ca 'my ca.pem'" in " ".join(capsys.readouterr().out.split())
+
+
 def test_help_tells_a_server_whose_address_has_a_percent_sign(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(command.URL_VARIABLE, "http://one:8000/a%20b")
+    monkeypatch.setenv(asking.URL_VARIABLE, "http://one:8000/a%20b")
     with pytest.raises(SystemExit) as ended:
         command.main(["status", "--help"])
     assert ended.value.code == 0

@@ -1,0 +1,72 @@
+"""How a command reaches a server: where it is, whom to believe, what to show and to send. Knows istat.client."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from istat.cli import tokens
+from istat.client import DEFAULT_URL, QueryClient
+
+URL_VARIABLE, CA_VARIABLE = "ISTAT_URL", "ISTAT_CA"
+CERT_VARIABLE, KEY_VARIABLE = "ISTAT_CERT", "ISTAT_KEY"
+TIMEOUT = 10.0      # for an answer, where the command does not say otherwise [s]
+#: Environment variable -> what it is for.
+ENVIRONMENT = {
+    URL_VARIABLE: f"where the server answers, when there is no --server (default {DEFAULT_URL})",
+    CA_VARIABLE: "the authorities to believe, when there is no --ca",
+    CERT_VARIABLE: "the certificate to show, when there is no --cert",
+    KEY_VARIABLE: "its key, when there is no --key",
+    tokens.TOKEN_VARIABLE: "a token of the server's, for questions where it wants one",
+    tokens.ADMIN_VARIABLE: "the server's admin-token, for what changes or deletes",
+}
+# Option -> its variable, and what it names.
+FILES = {
+    "ca": (CA_VARIABLE, "certificates (PEM) of the authorities that the server's may be signed by, instead of the "
+                        "system's"),
+    "cert": (CERT_VARIABLE, "certificate (PEM) to show to a server that wants one"),
+    "key": (KEY_VARIABLE, "its key, when it is not in the same file"),
+}
+
+
+def asks(command: argparse.ArgumentParser, changes: bool = False) -> None:
+    """The options of a command that asks a server; `changes`: it needs the admin token."""
+    url = os.environ.get(URL_VARIABLE, DEFAULT_URL)
+    told = url.replace("%", "%%")       # argparse formats help texts
+    command.add_argument("--server", default=url, metavar="URL",
+                         help=f"http:// or https://, default {told}; also from {URL_VARIABLE}")
+    for name, (variable, text) in FILES.items():
+        value = os.environ.get(variable)
+        command.add_argument(f"--{name}", type=Path, default=Path(value) if value else None, metavar="FILE",
+                             help=f"{text}; also from {variable}")
+    tokens.takes_token(command, changes)
+
+
+def asking(more: Callable[[argparse.ArgumentParser], None]) -> Callable[[argparse.ArgumentParser], None]:
+    """The arguments of a command that changes a server, and `more`."""
+    def arguments(command: argparse.ArgumentParser) -> None:
+        asks(command, changes=True)
+        more(command)
+
+    return arguments
+
+
+def client_of(arguments: argparse.Namespace, timeout: float = TIMEOUT) -> QueryClient:
+    """The client that the options mean. UsageError, OSError for a token that cannot be had."""
+    return QueryClient(arguments.server, timeout, token=tokens.token_of(arguments), ca=arguments.ca,
+                       cert=arguments.cert, key=arguments.key)
+
+
+def again(arguments: argparse.Namespace) -> str:
+    """The options that another command needs to ask the same server in the same way."""
+    words = [] if arguments.server == os.environ.get(URL_VARIABLE, DEFAULT_URL) else ["--server", arguments.server]
+    for name, (variable, _) in FILES.items():
+        value = getattr(arguments, name)
+        if value is not None and str(value) != os.environ.get(variable):
+            words += [f"--{name}", str(value)]
+    if arguments.token_file is not None:
+        words += ["--token-file", str(arguments.token_file)]
+    return "".join(f" {shlex.quote(word)}" for word in words)
