@@ -130,7 +130,7 @@ class Plugin:
 
 
 class Whole:
-    """A server of a plugin's parts alone, or of others."""
+    """A server of a plugin's parts, or of others, and of our routes."""
 
     def __init__(self, folder: Path, clock: FakeClock, *words: str, plugins: list[object] | None = None,
                  sockets: Sockets | None = None) -> None:
@@ -139,7 +139,8 @@ class Whole:
         self.clock = clock
         self.front = Front()
         self.faults = Faults()
-        found = find_plugins([self.plugin, OurRoutes()] if plugins is None else plugins, installed=False)
+        chosen = [self.plugin] if plugins is None else plugins
+        found = find_plugins(chosen if builtin in chosen else [*chosen, OurRoutes()], installed=False)
         self.declaration = DECLARATION.with_plugins(found.settings)
         self.settings = self.declaration.load(["--store", str(folder), *words], {}, found.problem)
         self.server = Server(self.settings, clock, found.manager, sockets or Sockets(), self.front, self.faults,

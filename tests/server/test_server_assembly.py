@@ -22,7 +22,7 @@ from istat_server.http.routes import Access, Route
 from istat_server.ingest.pump import Outcome
 from istat_server.sockets import Sockets
 from tests.ingest.fakes import port_of, stat_port, udp_of, until
-from tests.server.assembled import OurRoutes, Part, Plugin, Whole, greet, values_of
+from tests.server.assembled import Part, Plugin, Whole, greet, values_of
 
 PATIENCE = 5.0      # far longer than anything here takes [s]
 MANY = 200_000      # steps that a pump comes to only when it does not stop
@@ -150,7 +150,7 @@ def test_a_plugin_that_wants_one_of_our_routes_ends_the_start(folder: Path, cloc
             return [Route("/api/v1/delete", {"POST": greet}, Access.OPEN, "all is well")]
 
     whole = Whole(folder, clock)
-    whole = Whole(folder, clock, plugins=[whole.plugin, Thief(), OurRoutes()])
+    whole = Whole(folder, clock, plugins=[whole.plugin, Thief()])
     with pytest.raises(PluginError, match="the plugins .*Thief and istat_server.builtin both bring .*/api/v1/delete"):
         whole.server.open()
     assert whole.ask("/api/v1/delete", "POST").status_code == 503, "it is no server"
