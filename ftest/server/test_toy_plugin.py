@@ -18,6 +18,7 @@ from tests.ports import own_port
 
 pytestmark = pytest.mark.seconds(8)
 TOY = ROOT / "tests" / "toyplugin"
+TOKEN = "let-me-in"
 BROKEN = "from istat_server.hookspecs import hookimpl\n@hookimpl\ndef istat_input(server): ...\n"
 
 
@@ -43,7 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[ServerProcess]:
     settings = tmp_path / "server.toml"
     settings.write_text('[plugins.toy]\nport = 0\n')
-    with ServerProcess(tmp_path, config=settings, environment=environment) as server:
+    with ServerProcess(tmp_path, config=settings, environment=environment, admin_token=TOKEN) as server:
         yield server
 
 
@@ -59,6 +60,14 @@ def test_settings_metrics_and_a_reload(server: ServerProcess, tmp_path: Path) ->
     server.signal(signal.SIGHUP)
     server.wait_until(lambda: "reloaded; changed: plugins.toy.prefix" in server.log(), "the settings are read again")
     assert "these settings change with a restart only: plugins.toy.port" in server.log()
+
+
+def test_routes_with_rights(server: ServerProcess) -> None:
+    assert server.get("/api/toy/lines") == {"lines": 0}
+    forget = server.url + "/api/toy/forget"
+    assert requests.post(forget, timeout=10).status_code == 401
+    answer = requests.post(forget, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
+    assert (answer.status_code, answer.json()) == (200, {"lines": 0})
 
 
 def test_a_way_in_that_is_no_endpoint(server: ServerProcess) -> None:

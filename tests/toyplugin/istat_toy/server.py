@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import falcon
+
 from istat.metrics import Metric
 from istat.settings.setting import PluginSettings, Setting, Values
 from istat.settings.types import Duration, Integer
 from istat.wire.lines import sample_line
 from istat.wire.protocol import EachLine
 from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
+from istat_server.http.routes import Access, Route
 from istat_toy.pulse import Pulse
 
 
@@ -17,7 +20,7 @@ class Toy:
     name = "toy"
 
     def __init__(self) -> None:
-        self.lines = 0
+        self.lines = self.forgotten = 0
         self.prefix = ""
 
     @hookimpl
@@ -70,6 +73,21 @@ class Toy:
     def reload(self, settings: Values) -> None:
         """Take over what SIGHUP may change."""
         self.prefix = settings.plugins["toy"]["prefix"]
+
+    @hookimpl
+    def istat_routes(self, server: ServerContext) -> list[Route]:
+        """What the toy answers."""
+        return [Route("/api/toy/lines", {"GET": self.get_lines}, Access.READ, "how many lines the toy has taken"),
+                Route("/api/toy/forget", {"POST": self.forget}, Access.ADMIN, "count them from 0 again")]
+
+    def get_lines(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/toy/lines."""
+        resp.media = {"lines": self.lines - self.forgotten}
+
+    def forget(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """POST /api/toy/forget."""
+        self.forgotten = self.lines
+        resp.media = {"lines": 0}
 
 
 toy = Toy()
