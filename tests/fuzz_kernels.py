@@ -227,8 +227,9 @@ def search_segments(rng: random.Random, reached: Counter[str], table: Any, text:
     if pattern is not None:
         KERNELS.search.find(*where, pattern, rng.randint(-1, 9), rng.randint(-1, 9))
     for limit in (-1, 0, 3):
-        KERNELS.search.find_words(*where, [text[:rng.randint(0, 9)], b"a"], limit)
-        KERNELS.search.children(*where, text.rpartition(b".")[0], limit)
+        behind = rng.choice([None, b"", text, rng.randbytes(3), bytes(65_535)])
+        KERNELS.search.find_words(*where, [text[:rng.randint(0, 9)], b"a"], limit, behind)
+        KERNELS.search.children(*where, text.rpartition(b".")[0], limit, behind)
     KERNELS.search.work(*where[:3], pattern, [text])
 
 

@@ -22,7 +22,7 @@ from istat.cli import INTERRUPTED, changing, report, systemctl, tokens
 from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
 from istat.cli.asking import again, asking, asks, client_of
 from istat.cli.figures import figure
-from istat.client import DEFAULT_STAT_PORT, StatClient
+from istat.client import DEFAULT_STAT_PORT, QueryClient, StatClient
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError
 from istat.settings.types import Address, Duration
@@ -31,6 +31,7 @@ from istat.wire.lines import sample_line
 
 ABOUT = "Look at an istat-server, send a sample, and more."
 AHEAD = 60.0                # a sample may be this much newer than now [s]
+NAMES_AT_ONCE = 10_000      # what a server lists at once
 HELP_WIDTH = 100            # columns of a sub-command's description
 
 
@@ -158,9 +159,19 @@ def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str
     return lines
 
 
+def _names(client: QueryClient, limit: int, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """At most `limit` names, which may be more than a server lists at once; as QueryClient.names answers."""
+    answer = client.names(limit=min(limit, NAMES_AT_ONCE), **asked)
+    names = answer["names"]
+    while len(names) < limit and answer.get("token"):
+        answer = client.names(limit=min(limit - len(names), NAMES_AT_ONCE), token=answer["token"], **asked)
+        names += answer["names"]
+    return {**answer, "names": names}
+
+
 def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
     asked = {"regex" if arguments.regex else "match": arguments.pattern}
-    answer = client_of(arguments).names(limit=arguments.limit, **asked)
+    answer = _names(client_of(arguments), arguments.limit, asked)
     if arguments.json:
         _print_json(answer)
         return

@@ -232,6 +232,20 @@ def test_a_store_of_version_1_reads_as_ever(tmp_path):
     store.close()
 
 
+def test_a_prefix_with_more_children_than_a_page_has_says_so_and_gives_all(tmp_path, clock):
+    store = open_store(tmp_path, clock)
+    for at in range(12_345):
+        store.learn(b"host.n%05d" % at)
+    pages, token = [], ""
+    while token or not pages:
+        page = store.children(b"host", 5000, token)
+        pages.append([child.label for child in page.items])
+        token = page.token
+    assert [len(page) for page in pages] == [5000, 5000, 2345]
+    assert sum(pages, []) == [f"n{at:05}" for at in range(12_345)]
+    store.close()
+
+
 class CountingPool(InlinePool):
     """How often others had their turn."""
 

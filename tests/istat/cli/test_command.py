@@ -111,6 +111,24 @@ def test_ls_takes_a_regular_expression_and_says_when_nothing_fits(monkeypatch: p
     ]
 
 
+def test_ls_asks_page_after_page_for_more_than_a_server_lists_at_once(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def names(self: Server, match: str, limit: int, token: str = "") -> dict[str, Any]:
+        asked.append((limit, token))
+        first = int(token or 0)
+        return {"names": [{"name": f"n{at}", "kind": "gauge"} for at in range(first, first + limit)],
+                "truncated": True, "token": str(first + limit)}
+
+    monkeypatch.setattr(Server, "names", names)
+    assert run("ls", "n*", "--limit", "25000") == 0
+    assert asked == [(10_000, ""), (10_000, "10000"), (5_000, "20000")]
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [f"n{at}" for at in range(25_000)]
+    assert said.err == "istat: there are more; see --limit (now 25000)\n"
+
+
 def test_status_in_its_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("status") == 0
     assert capsys.readouterr().out.startswith("istat-server 1 runs at http://127.0.0.1:8000 since 2012-01-01 ")
