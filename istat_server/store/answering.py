@@ -99,6 +99,10 @@ class Answering:
             return self._select(policy, ids, level, start, end)
 
         def may_miss(level: int, start: int, end: int) -> bool:
+            of = self._ladders[policy].levels[level]
+            oldest = int(self._clock.now()) - of.keep
+            if start < oldest - oldest % of.interval:
+                return True
             return policies.may_miss(self._files.manifest, policy, level, start, end) \
                 or self._has_direct(policy, question.ids, level, start, end)
 

@@ -64,6 +64,15 @@ class Answers:
             assert (level, len(rows)) == (0, 0)
             opened.rest()
 
+    def test_what_the_finest_level_keeps_no_more_is_answered_by_a_coarser_one(self, opened: Opened) -> None:
+        opened.feed(f"g {T + 7} 1\n*e {T + 7} 10\n")
+        opened.rest()
+        for days, wanted in ((0, 0), (2, 1), (15, 2)):
+            opened.clock.set(NOW + days * 86400)
+            answers = opened.store.read(Question(opened.ids("g", "e"), T, T + 3600, 0))
+            assert [answer.level for answer in answers] == [wanted, wanted]
+            close_to(answers[0].rows.rows(), [(T, Bucket.of(1))])
+
     def test_gauges_are_combined_from_all_their_samples(self, opened: Opened) -> None:
         opened.feed(f"a {T} 1\na {T + 1} 2\nb {T} 30\nb {T + 10} 40\nc {T + 20} 7\n")
         a, b, c = opened.ids("a", "b", "c")
