@@ -61,6 +61,7 @@ STORE_METRICS = {
     "counters.undeleted": "counters_undeleted", "counters.renamed": "counters_renamed",
     "counters.gone": "counters_gone", "counters.retired": "counters_retired",
     "counters.deleted.waiting": "deleted_waiting",
+    "store.pinned": "pinned_bytes",
     "store.rows_in_memory": "rows_in_memory", "store.memory": "memory_bytes",
 }
 

@@ -135,6 +135,33 @@ def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
     write_out(rng, again)
 
 
+def feed_rows(rng: random.Random, reached: Counter[str]) -> None:
+    """Rows with any numbers, and marks; then the journal they made, damaged, in a second engine that journals."""
+    taker = engine()
+    names = [rng.choice([b"foo.bar", b"*ev", b"c^x^y", b"new", b"", b"n" * 2000]) for _ in range(rng.randint(0, 20))]
+    values = [0.0, 1.5, -1e300, float("inf"), float("nan")]
+    counts = [0, 1, 3, -1, (1 << 62) - 1, 1 << 62, (1 << 63) - 1]
+    times = [NOW, NOW - 5, NOW - 86400, 0, -1, (1 << 63) - 1, -(1 << 63)]
+    rows = KERNELS.columns.Columns.from_rows([(rng.choice(times), rng.choice(counts), *rng.choices(values, k=4))
+                                              for _ in names])
+    for _ in range(3):
+        wanted = rng.choice([None, None, rng.choices(range(len(names)), k=3) if names else []])
+        tried(reached, taker.feed_rows, names, rows, rng.choice([0, 0, 10, 60, 300, 3600, (1 << 31) - 1, 1 << 31, -1]),
+              wanted)
+        tried(reached, taker.put_mark, rng.randbytes(rng.choice([0, 1, 9, 255, 256])),
+              rng.getrandbits(rng.choice([8, 62, 64])), rng.getrandbits(30))
+        change(rng, reached, taker)
+    reached["rows taken"] += taker.tally()["journalled"]
+    records = taker.take_journal()
+    again = KERNELS.engine.Engine([10, 300], 7)
+    again.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
+    tried(reached, again.replay, taker.dump_names())
+    tried(reached, again.replay, damaged(rng, records) if rng.random() < 0.7 else records, False, True)
+    reached["marks"] += len(again.take_marks())
+    tried(reached, KERNELS.engine.Engine([10], 7).replay, again.take_journal())
+    write_out(rng, again)
+
+
 def change(rng: random.Random, reached: Counter[str], taker: Any) -> None:
     """Delete, rename and forget some counters."""
     for _ in range(rng.randrange(5)):
@@ -250,7 +277,7 @@ def read_rings(rng: random.Random, reached: Counter[str]) -> None:
         work_on(rng, made)
 
 
-TARGETS = (feed_lines, read_blocks, search_names, read_rings)
+TARGETS = (feed_lines, feed_rows, read_blocks, search_names, read_rings)
 
 
 def run(seconds: float, seed: int) -> dict[str, int]:

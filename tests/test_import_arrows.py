@@ -31,8 +31,10 @@ ALLOWED = {
     f"{STORE}/names": (*GROUND, FILES, LEVELS, NAMES),
     f"{STORE}/work": (*GROUND, FILES, LEVELS, NAMES, WORK),
     f"{STORE}/opening": (*GROUND, FILES, LEVELS, NAMES),
+    f"{STORE}/batching": (*GROUND, NAMES, WORK, "istat_server.store.accepting"),
     f"{STORE}/statstore": (*GROUND, FILES, LEVELS, NAMES, WORK, "istat_server.store.opening",
-                            "istat_server.store.accepting", "istat_server.store.answering"),
+                            "istat_server.store.accepting", "istat_server.store.answering",
+                            "istat_server.store.batching"),
     f"{STORE}/offline": ("istat", "istat_server.store"),
     "istat_server/query": ("istat", "istat_server.query", "istat_server.store.interface"),
     # The model of a store, and the suite for whoever brings one: no store of ours, and no server.

@@ -200,7 +200,7 @@ def left_over(store: Path) -> set[str]:
     states = [state for state in before if state is not None]
     found = {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
     named = {path for state in states for path in manifest.references(state)} | KNOWN
-    oldest = min(state.replay_from for state in states)
+    oldest = min(state.held_from for state in states)
     extra = {path for path in found - named
              if not (path.startswith("journal/") and int(Path(path).stem) >= oldest)}
     return extra or ({"(it changes)"} if before[0] != manifest.load(store)[0] else set())

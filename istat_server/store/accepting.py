@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 UNKNOWN = lines.CODES["UNKNOWN"]
 KIND_OF = {code: name.lower() for name, code in lines.CODES.items()} | {lines.CODES["META"]: METADATA}
 # What the engine's tally counts of refusals, by the same names.
-TALLIED = ("bad_fields", "bad_number", "not_finite", "reserved", "from_future", "from_past", "rejected")
+TALLIED = ("bad_fields", "bad_number", "not_finite", "reserved", "from_future", "from_past", "rejected",
+           "too_coarse")
 UNNAMED = {Learned.NOTHING: "no_name", Learned.FULL: "name_refused", Learned.TOO_LONG: "name_too_long"}
 
 
@@ -27,7 +28,7 @@ class Accepting:
 
     def __init__(self, engine: Engine, catalogue: Catalogue) -> None:
         self._engine, self._catalogue = engine, catalogue
-        self._refused = dict.fromkeys(UNNAMED.values(), 0)
+        self._refused = dict.fromkeys((*TALLIED, *UNNAMED.values()), 0)
 
     def lines(self, view: memoryview, start: int, end: int) -> Accepted:
         """Take the whole lines of view[start:end]."""
@@ -42,7 +43,7 @@ class Accepting:
             if code != UNKNOWN:
                 told.append(Left(KIND_OF[code], line))
                 continue
-            kind = self._learn(line.split(None, 1)[0])
+            kind = self.learn(line.split(None, 1)[0])
             if kind:
                 told.append(Left(kind, line))
             else:
@@ -54,16 +55,20 @@ class Accepting:
             self._engine.take_leftovers()       # all their names are known and all of them were good lines
         return told
 
-    def _learn(self, wire: bytes) -> str:
+    def learn(self, wire: bytes) -> str:
         """Have the catalogue learn a name; the kind of mistake, counted, when it refuses."""
         learned = self._catalogue.learn(wire)
         if learned is Learned.KNOWN:
             return ""
-        kind = UNNAMED[learned]
+        return self.refuse(UNNAMED[learned])
+
+    def refuse(self, kind: str) -> str:
+        """Count a mistake that the engine does not meet; its kind."""
         self._refused[kind] += 1
         return kind
 
     def totals(self) -> Totals:
         """See Store.totals."""
         tally = self._engine.tally()
-        return Totals(tally["samples"], tally["lines"], {**{kind: tally[kind] for kind in TALLIED}, **self._refused})
+        return Totals(tally["samples"], tally["lines"],
+                      {kind: count + tally.get(kind, 0) for kind, count in self._refused.items()})

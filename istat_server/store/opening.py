@@ -60,18 +60,27 @@ def take_lock(folder: Path) -> int:
 
 
 def check_format(folder: Path) -> None:
-    """StoreError when the folder holds a store of another format, or something else; a new folder gets its FORMAT.
-
-    What a crash or damage left of it is written anew where there is a MANIFEST, which has a version of its own.
-    """
-    path = folder / "FORMAT"
-    found = path.read_bytes() if path.exists() else b""
+    """StoreError when the folder holds a store of another format, or something else. Changes nothing."""
+    found = _format(folder)
     if found == FORMAT_TEXT:
         return
     refuse_newer(folder, found)
     known = FORMAT_TEXT.startswith(found) or any((folder / name).exists() for name in (NAME, PREVIOUS))
     if not known:
-        raise StoreError(f"{path} is none of istatd's; name another folder with --store")
+        raise StoreError(f"{folder / 'FORMAT'} is none of istatd's; name another folder with --store")
+
+
+def _format(folder: Path) -> bytes:
+    path = folder / "FORMAT"
+    return path.read_bytes() if path.exists() else b""
+
+
+def mend_format(folder: Path) -> None:
+    """A new folder gets its FORMAT; what a crash or damage left of it is written anew, as `check_format` found that the
+    rest is a store's. To be called when all else that is in the folder has been read."""
+    path, found = folder / "FORMAT", _format(folder)
+    if found == FORMAT_TEXT:
+        return
     if found:
         log.error("%s is damaged (%r); it is written anew", path, found[:40])
     aside = path.with_suffix(".tmp")
@@ -94,14 +103,14 @@ def load_names(folder: Path, state: Manifest, engine: Engine) -> None:
     for number in state.names:
         path = names_path(folder, number)
         try:
-            engine.replay(namefiles.read(path), True)
+            namefiles.replay(engine, path, namefiles.read(path), True)
         except ValueError as error:
             raise StoreCorrupt(f"{path}: {error}") from error
 
 
 def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[float], None],
-           damage: journal.Damage, keep_from: int) -> int:
-    """Take the journal's samples again, drop segments before `keep_from`; the last number there is.
+           damage: journal.Damage) -> int:
+    """Take the journal's samples again; the last number there is.
 
     StoreCorrupt when a segment is missing: names in it would shift the ids of all that follow.
     """
@@ -114,12 +123,16 @@ def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[
         path = journal.segment_path(folder / "journal", number)
         replay_segment(path, engine, set_limits, damage)
         _sync(path)
-    for number in numbers:
-        if number < keep_from:
-            journal.segment_path(folder / "journal", number).unlink()
     for note in damage.notes:
         log.warning("journal: %s", note)
     return max([state.replay_from - 1, *numbers])
+
+
+def remove_segments(folder: Path, keep_from: int) -> None:
+    """Remove the journal's segments before `keep_from`."""
+    for number in journal.segment_numbers(folder / "journal"):
+        if number < keep_from:
+            journal.segment_path(folder / "journal", number).unlink()
 
 
 def _sync(path: Path) -> None:
@@ -132,11 +145,12 @@ def _sync(path: Path) -> None:
 
 
 def replay_segment(path: Path, engine: Engine, set_limits: Callable[[float], None], damage: journal.Damage) -> None:
+    """Take the samples of one segment. NewerFormat when there is a record of a kind that is not known."""
     try:
         for clock, payload in journal.read_segment(path, damage):
             set_limits(clock)
             try:
-                engine.replay(payload)
+                namefiles.replay(engine, path, payload)
             except ValueError as error:
                 damage.notes.append(f"{path.name}: {error}")
     except StoreCorrupt as error:

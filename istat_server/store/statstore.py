@@ -11,6 +11,7 @@ import uuid as uuids
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from istat.clock import Clock, SystemClock
@@ -19,10 +20,11 @@ from istat.retention import Ladder, Rules
 from istat_server.store import opening
 from istat_server.store.accepting import Accepting
 from istat_server.store.answering import Answering
+from istat_server.store.batching import Batching
 from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
-from istat_server.store.files.manifest import FileGroup, Manifest
+from istat_server.store.files.manifest import FileGroup, Manifest, Position
 from istat_server.store.interface import Accepted, Batch, Capability, Deleted
 from istat_server.store.levels import policies
 from istat_server.store.levels.policies import Chooser
@@ -31,8 +33,10 @@ from istat_server.store.names.deletes import UNDO_SECONDS, Deletes
 from istat_server.store.names.idling import Idling
 from istat_server.store.names.renames import Renames
 from istat_server.store.pool import Pool, given
-from istat_server.store.work.flushing import CutHead, Flushing
+from istat_server.store.work.flushing import CutHead, Flushing, nothing
 from istat_server.store.work.housekeeping import Housekeeping
+from istat_server.store.work.marks import Marks
+from istat_server.store.work.pinning import Pinning
 from istat_server.store.work.pressure import HeadRoom, Pressure
 
 log = logging.getLogger(__name__)
@@ -41,6 +45,7 @@ log = logging.getLogger(__name__)
 GAUGE_AHEAD = 60
 CHANGES_AT_ONCE = 10_000    # counters deleted before others have their turn: some 10 ms
 JOURNAL_SECONDS = 10.0      # that one who changes something waits for it to be written
+SETTLE_SECONDS = 10.0       # that a flush waits for the marks to be synced that its segment does not keep any more
 RESCUE_SECONDS = 5.0        # between two cuts because the journal cannot be written
 FEED_BYTES = 64 << 10       # journal records handed over at once rather than at the next tick [bytes]
 
@@ -61,7 +66,7 @@ class Options:
 class StatStore:
     """A store folder, open. Make one with `StatStore.open`. Keeps `store.interface.Store`."""
 
-    capabilities = frozenset(Capability) - {Capability.BATCH_MARKS}
+    capabilities = frozenset(Capability)
 
     def __init__(self, folder: Path, rules: Rules, clock: Clock, pool: Pool, background: Pool, chores: Pool,
                  indexing: Pool, options: Options, lock: int, state: Manifest) -> None:
@@ -82,7 +87,11 @@ class StatStore:
         self.flushing = Flushing(self.files, clock, background, self.engine.policy)
         self.idling = Idling(self.engine, self.files, clock, background, self.watch)
         self._accepting = Accepting(self.engine, self.catalogue)
+        self.marks = Marks()
+        self._batching = Batching(self.engine, self._accepting, self.marks, lambda: pool.apply(nothing))
         self._answering = Answering(self.engine, self.catalogue, self.files, self.ladders, clock, pool)
+        self.pinning = Pinning(self.files, clock, self.watch, pool, background)
+        self.pin, self.unpin = self.pinning.pin, self.pinning.unpin
         # What the contract asks is answered where it is kept.
         self.learn, self.find, self.counter = self.catalogue.learn, self.catalogue.find, self.catalogue.counter
         self.count, self.match = self.catalogue.count, self.catalogue.match
@@ -118,17 +127,16 @@ class StatStore:
             state, problem = manifest.load(folder)
             if problem:
                 log.error("%s; going on from the MANIFEST before it", problem)
-            fresh = state is None
             if state is None:
                 state = Manifest(uuid=uuids.uuid4().hex, policies=policies.first_policies(rules))
             if rules != policies.rules_of(state.policies):
                 log.info("the retention changes: %s", folder)
             before, state = state, policies.reconcile(state, rules)
-            opening.make_folders(folder, state.policies)
+            state = replace(state, epoch=max(state.epoch + 1, int(clock.now())))
             store = cls(folder, rules, clock, given(pool), given(background),
                         given(chores, background), given(indexing, background),
                         options or Options(), lock, state)
-            store._start(fresh or state != before, bool(problem))
+            store._start(bool(problem))
             if state.reassign:
                 store._reassign(policies.rules_of(before.policies), rules)
         except BaseException:
@@ -158,23 +166,19 @@ class StatStore:
         changed = sum(old.choose(name) != new.choose(name) for _id, name in names)
         log.info("counters that have another retention rule now: %d", max(changed, len(found)))
 
-    def _start(self, fresh: bool, careful: bool) -> None:
-        """Names, files, journal. `careful`: the previous MANIFEST is in use, so that nothing is removed."""
+    def _start(self, careful: bool) -> None:
+        """Names, files, journal. All is read before anything is changed: what a newer istatd wrote stays as it is.
+
+        `careful`: the previous MANIFEST is in use, so that nothing is removed.
+        """
         state = self.files.manifest
-        if careful and (self.folder / manifest.NAME).exists():
-            os.rename(self.folder / manifest.NAME, self.folder / (manifest.NAME + ".damaged"))
-        if fresh or careful:
-            manifest.save(self.folder, state)
-        previous = manifest.load_previous(self.folder) or state
         opening.load_names(self.folder, state, self.engine)
         self.idling.load()
         self.deletes.names_loaded()
-        if not careful:
-            opening.remove_orphans(self.folder, (state, previous))
-            self.files.keep_for(previous)
         damage = journal.Damage()
-        keep_from = 0 if careful else min(previous.replay_from, state.replay_from)
-        last = opening.replay(self.folder, state, self.engine, self._set_limits, damage, keep_from)
+        last = opening.replay(self.folder, state, self.engine, self._set_limits, damage)
+        self.marks.note(self.engine.take_marks())
+        self._take_over(careful)
         self.deletes.replayed()
         self.figures["journal_skipped_bytes"] = damage.skipped_bytes
         self.figures["journal_torn_bytes"] = damage.torn_bytes
@@ -186,6 +190,20 @@ class StatStore:
         self.housekeeping = Housekeeping(self.files, self._clock, self._chores, self.engine.policy, self.watch,
                                          pressure, self.deletes)
 
+    def _take_over(self, careful: bool) -> None:
+        """Write down that this start has the folder, and let go of what is no more needed."""
+        state = self.files.manifest
+        opening.mend_format(self.folder)
+        opening.make_folders(self.folder, state.policies)
+        if careful and (self.folder / manifest.NAME).exists():
+            os.rename(self.folder / manifest.NAME, self.folder / (manifest.NAME + ".damaged"))
+        manifest.save(self.folder, state)
+        if not careful:
+            previous = manifest.load_previous(self.folder) or state
+            opening.remove_orphans(self.folder, (state, previous))
+            self.files.keep_for(previous)
+            opening.remove_segments(self.folder, min(previous.held_from, state.held_from))
+
     def close(self) -> None:
         """Write everything that is in memory to StatFiles, then let go of the folder."""
         if self._closed:
@@ -195,6 +213,7 @@ class StatStore:
             stack.callback(os.close, self._lock)
             stack.callback(self.files.close)
             stack.callback(self._journal.close)
+            stack.callback(self.pinning.finish)
             stack.callback(self.housekeeping.close)
             self.flush()
             self.idling.finish()
@@ -220,6 +239,7 @@ class StatStore:
         self._problem = self._why_refuse()
         self.catalogue.keep_up()
         self.housekeeping.tick()
+        self.pinning.tick()
         self.deletes.retire(self.idling.tick())
         self.deletes.tick(self.flushing.cleaned)
 
@@ -279,13 +299,22 @@ class StatStore:
         if not names and not any(map(any, frozen.values())):
             self.deletes.cut()
             if self._journal.needs_cut:
-                self._journal.cut()
+                self._begin_segment()
             elif self._journal.error is not None:       # all that waits for the old segment is in files
-                self._journal.skip_to(self._journal.cut())
+                self._journal.skip_to(self._begin_segment())
             return
         self.figures["cuts"] += 1
-        self.flushing.hold(CutHead(frozen, names, self._journal.cut(), self.deletes.gone, self.count(),
-                                   self.deletes.cut()))
+        segment, handed = self._begin_segment(), self._journal.handed
+        settle = partial(self._journal.sync, handed, SETTLE_SECONDS) if self.marks else nothing
+        self.flushing.hold(CutHead(frozen, names, segment, self.deletes.gone, self.count(), self.deletes.cut(),
+                                   settle))
+
+    def _begin_segment(self) -> int:
+        """The number of the journal's next segment, which begins with the marks of those before it: they may go."""
+        segment = self._journal.cut()
+        if self.marks:
+            self._journal.append(self._frame_clock, self.marks.records())
+        return segment
 
     def flush(self) -> None:
         """Write all that is in memory to StatFiles and wait for it. Raises what went wrong."""
@@ -334,8 +363,15 @@ class StatStore:
         return accepted
 
     def accept_batch(self, batch: Batch) -> Accepted:
-        """Take the rows of a batch."""
-        raise StoreError("this store takes no batches yet; send lines")
+        """Take the rows of a batch. Blocks the greenlet until one with a mark is written, since its sender lets go of
+        it then. ValueError when it cannot be one, StoreError when nothing is taken now."""
+        if self._problem:
+            raise StoreError(f"no batch is taken now: {self._problem}")
+        accepted = self._batching.take(batch)
+        self.after_feed()
+        if batch.mark is not None:
+            self._written()
+        return accepted
 
     def delete(self, ids: Sequence[int]) -> int:
         """Delete counters; how many were there. Blocks the greenlet until it is written."""
@@ -357,6 +393,16 @@ class StatStore:
         """Give counters other names, all or none. Blocks the greenlet until it is written."""
         self.renames.rename(pairs)
         self._written()
+
+    def position(self) -> Position:
+        """Where the journal ends: what is written of it. A state of the whole store is the live files with the journal
+        from `replay_position` on."""
+        return Position(self.files.manifest.uuid, self.files.manifest.epoch, *self._journal.end)
+
+    def replay_position(self) -> Position:
+        """From where on the journal has what is in no file."""
+        state = self.files.manifest
+        return Position(state.uuid, state.epoch, state.replay_from, 0)
 
     def _written(self) -> None:
         """Wait until what changed is in the journal. StoreError when it cannot be written now; it is still to come."""
@@ -387,7 +433,8 @@ class StatStore:
             "flush_seconds": self.flushing.seconds, "work_problem": self.housekeeping.problem,
             "expiry_problem": self.housekeeping.expiry_problem, "jobs": self.housekeeping.jobs,
             "reserve_bytes": self.files.reserve.held, "deleted_waiting": self.deletes.waiting,
-            "counters_renamed": self.renames.total,
+            "counters_renamed": self.renames.total, "epoch": state.epoch, "pins": self.pinning.status(),
+            "pinned_bytes": self.files.pinned_bytes, "marks": len(self.marks), "marks_forgotten": self.marks.forgotten,
             **{f"counters_{what}": count for what, count in self.deletes.totals.items()},
             "damaged_blocks": self._answering.damaged_blocks, **self.figures, **self.files.totals,
         }

@@ -16,8 +16,8 @@ from istat.kernels import columns
 from istat.subcommands import SubCommand
 from istat_server.foreign import ring
 from istat_server.store.files import journal, manifest
+from istat_server.store.files.container import MAGIC as STATFILE_MAGIC
 from istat_server.store.files.statfile import StatFile
-from istat_server.store.files.statformat import MAGIC as STATFILE_MAGIC
 from istat_server.tools import dumpjournal, dumpring
 
 MOST_ID = (1 << 32) - 1

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from istat.kernels.python.ingest import records as kernel
+from istat.kernels.unknown import UnknownRecord
 from istat_server.store.files import journal
 
 Record = dict[str, Any]
 
 CHANGES = {kernel.DELETE: "delete", kernel.UNDELETE: "undelete", kernel.RENAME: "rename", kernel.POLICY: "policy",
            kernel.GONE: "gone", kernel.TOMBSTONE: "tombstone", kernel.UNLEARNT: "unlearnt"}
+KINDS = {journal.KIND_JOURNAL: "journal", journal.KIND_NAMES: "names", journal.KIND_HEARD: "heard"}
 # What the value of a change is.
 VALUES = {kernel.DELETE: "batch", kernel.TOMBSTONE: "batch", kernel.POLICY: "policy", kernel.GONE: "ids",
           kernel.UNLEARNT: "ids"}
@@ -25,7 +27,7 @@ def records(path: Path) -> Iterator[Record]:
     """The header, every frame, every record, and at the end what was left out. StoreCorrupt when it is no segment."""
     damage = journal.Damage()
     magic, version, kind, salt, number, uuid = struct.unpack_from("<8sHHIQ16s", path.read_bytes()[:44].ljust(44, b"\0"))
-    header = {"record": "header", "version": version, "kind": "names" if kind else "journal", "number": number,
+    header = {"record": "header", "version": version, "kind": KINDS.get(kind, str(kind)), "number": number,
               "salt": f"{salt:08x}", "store": uuid.hex()}
     frames = 0
     for clock, payload in journal.read_segment(path, damage):
@@ -46,16 +48,20 @@ def _payload(data: bytes) -> Iterator[Record]:
     while at < len(data):
         try:
             record, end = kernel.read(data, at, time)
+        except UnknownRecord as error:
+            yield {"record": "unknown", "byte": at, "note": f"{error}: a newer istatd wrote it"}
+            return
         except ValueError as error:
             yield {"record": "malformed", "byte": at, "note": str(error)}
             return
         if isinstance(record, kernel.Sample):
             time = record.fields[0]
-        yield _told(record)
+        yield told(record)
         at = end
 
 
-def _told(record: kernel.Record) -> Record:
+def told(record: kernel.Record) -> Record:
+    """One record, in words and numbers."""
     match record:
         case kernel.Sample(route=route, fields=(time, count, total, m2, low, high)):
             if not record.wide:
@@ -67,6 +73,11 @@ def _told(record: kernel.Record) -> Record:
         case kernel.Route():
             return {"record": "route", "id": record.number, "name": _text(record.name),
                     "counters": list(record.targets)}
+        case kernel.Interval():
+            return {"record": "interval", "seconds": record.seconds}
+        case kernel.Mark():
+            return {"record": "mark", "sender": record.sender.decode("utf-8", "backslashreplace"),
+                    "epoch": record.epoch, "sequence": record.sequence}
         case kernel.Change():
             return _change(record)
 

@@ -27,7 +27,8 @@ from istat_server.store.files.versions import NewerFormat
 log = logging.getLogger(__name__)
 
 MAGIC = b"ISTATJNL"
-VERSION = 1
+VERSION = 2         # 2 has escapes among its records: intervals of rows, marks of batches
+READABLE = (1, 2)
 # magic, version, kind, salt, segment number, store UUID; then the CRC of these bytes.
 _HEADER = struct.Struct("<8sHHIQ16s")
 _CRC = struct.Struct("<I")
@@ -114,7 +115,7 @@ def _salt(path: Path, data: bytes) -> int:
     magic, version, _kind, salt, _number, _uuid = _HEADER.unpack_from(data)
     if magic != MAGIC:
         raise StoreCorrupt(f"{path}: this is no journal segment")
-    if version != VERSION:
+    if version not in READABLE:
         raise NewerFormat(path, version, VERSION)
     return int(salt)
 
@@ -182,15 +183,16 @@ class Journal:
         self._wake = threading.Condition()
         self._queue: deque[tuple[int, bytes] | int] = deque()
         self._pending = 0
-        self._busy = False
+        self._handed = self._done = 0               # frames and cuts, since the start: those that are written too
         self._closing = False
         self._stop_sync = threading.Event()
+        self._hurry = threading.Event()             # somebody waits for what is written to be synced
         self._dirty = threading.Event()             # something is written that is not synced
         self._sync_took = 0.0                       # the last time [s]
         self._failed: set[int] = set()              # descriptors whose fdatasync failed: never asked again
         self._ended: deque[int] = deque()         # descriptors of ended segments, to be synced and closed
         self._file, self._salt = self._open(number)
-        self._end = HEADER_BYTES
+        self._segment, self._end = number, HEADER_BYTES     # up to where all is written
         self._threads = [threading.Thread(target=run, name=name, daemon=True)
                          for name, run in (("journal", self._write_loop), ("journal-sync", self._sync_loop))]
         for thread in self._threads:
@@ -200,6 +202,7 @@ class Journal:
         """Hand over a frame: records that belong to the clock `clock` [Unix seconds]."""
         with self._wake:
             self._queue.append((clock, payload))
+            self._handed += 1
             self._pending += len(payload)
             self._wake.notify()
 
@@ -209,6 +212,7 @@ class Journal:
             self.number += 1
             self.needs_cut = False
             self._queue.append(self.number)
+            self._handed += 1
             self._wake.notify()
             return self.number
 
@@ -218,6 +222,7 @@ class Journal:
             if number in self._queue:
                 while self._queue[0] != number:
                     self._queue.popleft()
+                    self._done += 1
                 self._pending = sum(len(item[1]) for item in self._queue if not isinstance(item, int))
 
     @property
@@ -225,6 +230,18 @@ class Journal:
         """How old the oldest byte is that no fdatasync has covered; 0: all are covered."""
         since = self.unsynced_since
         return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """The segment that is written to, and its bytes so far: all that was handed over before is in it or in those
+        before it, but for what is pending."""
+        with self._wake:
+            return self._segment, self._end
+
+    @property
+    def handed(self) -> int:
+        """Frames and cuts that were handed over so far."""
+        return self._handed
 
     @property
     def pending(self) -> int:
@@ -237,12 +254,32 @@ class Journal:
         return self._pending > MAX_PENDING
 
     def drain(self, timeout: float) -> bool:
-        """Wait until all is written; False when that did not happen in time. Blocks the thread."""
+        """Wait until all that was handed over by now is written; False when that did not happen in time. Blocks the
+        thread."""
         end = time.monotonic() + timeout
+        with self._wake:
+            wanted = self._handed
         while time.monotonic() < end:
             with self._wake:
-                if not self._queue and not self._busy:
+                if self._done >= wanted:
                     return True
+            time.sleep(0.001)
+        return False
+
+    def sync(self, handed: int, timeout: float) -> bool:
+        """Wait until the first so many frames and cuts that were handed over are written and synced; False when that
+        did not happen in time, or cannot. Blocks the thread."""
+        end = time.monotonic() + timeout
+        wanted = None
+        while time.monotonic() < end:
+            with self._wake:
+                if wanted is None and self._done >= handed:
+                    wanted = self.written
+                if wanted is not None and self.synced >= wanted:
+                    return True
+                if self.needs_cut or self.error is not None:
+                    return False
+            self._hurry.set()
             time.sleep(0.001)
         return False
 
@@ -253,6 +290,7 @@ class Journal:
             self._wake.notify()
         self._threads[0].join(timeout)
         self._stop_sync.set()
+        self._hurry.set()
         self._dirty.set()
         self._threads[1].join(timeout)
         self._sync_now()
@@ -284,12 +322,11 @@ class Journal:
                 if not self._queue:
                     return
                 item = self._queue[0]
-                self._busy = True
             done = self._try(item)
             with self._wake:
-                self._busy = False
                 if done and self._queue and self._queue[0] is item:     # else it was skipped meanwhile
                     self._queue.popleft()
+                    self._done += 1
                     if not isinstance(item, int):
                         self._pending -= len(item[1])
                 elif self._closing:
@@ -320,7 +357,7 @@ class Journal:
         with self._wake:
             self._ended.append(self._file)
             self._file, self._salt = opened
-        self._end = HEADER_BYTES
+            self._segment, self._end = number, HEADER_BYTES
 
     def _write(self, clock: int, payload: bytes) -> None:
         parts = [memoryview(frame_header(self._salt, clock, payload)), memoryview(payload)]
@@ -336,8 +373,8 @@ class Journal:
             os.lseek(self._file, self._end, os.SEEK_SET)
             os.ftruncate(self._file, self._end)
             raise
-        self._end += size
         with self._wake:
+            self._end += size
             self.written += size
             if self.unsynced_since is None:
                 self.unsynced_since = time.monotonic()
@@ -349,7 +386,8 @@ class Journal:
         while not self._stop_sync.is_set():
             self._dirty.wait()
             wait = self._sync_seconds - HAND_OVER - self._sync_took
-            self._stop_sync.wait(max(self._sync_seconds / 2, wait))
+            self._hurry.wait(max(self._sync_seconds / 2, wait))
+            self._hurry.clear()
             self._sync_now()
 
     def _sync_now(self) -> None:

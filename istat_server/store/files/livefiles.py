@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
-from istat_server.store.files import manifest
+from istat_server.store.files import journal, manifest
 from istat_server.store.files.blockcache import BlockCache
 from istat_server.store.files.journal import segment_numbers, segment_path
 from istat_server.store.files.manifest import FileEntry, Manifest
@@ -45,6 +45,7 @@ class LiveFiles:
         self._numbers_lock = threading.Lock()
         self._next_number = state.next_seq
         self._leaving: set[str] = set()     # files that only the previous MANIFEST needs
+        self.pinned_bytes = self._bytes_pinned(state)       # of files and segments that only pins hold
         self.view = _view(state, {live.entry.path: live.file for live in self._open_all()}, {})
 
     def _open_all(self) -> Iterator[LiveFile]:
@@ -120,8 +121,18 @@ class LiveFiles:
         """What this MANIFEST dropped is the previous one's now; what that one had dropped can go."""
         needed = manifest.references(state)
         self.remove(self._leaving | {entry.path for entry in add if entry.path not in needed})
-        self.remove(self._segments_before(before.replay_from))
+        self.remove(self._segments_before(min(before.held_from, state.held_from)))
         self._leaving = manifest.references(before) - needed
+        self.pinned_bytes = self._bytes_pinned(state)
+
+    def _bytes_pinned(self, state: Manifest) -> int:
+        """Bytes of files and segments that are there for pins only."""
+        if not state.pins:
+            return 0
+        paths = [self.folder / path for path in state.pinned - manifest.live_paths(state)]
+        paths += [journal.segment_path(self.folder / "journal", number)
+                  for number in range(state.held_from, state.replay_from)]
+        return sum(path.stat().st_size for path in paths if path.exists())
 
     def _segments_before(self, number: int) -> list[str]:
         """The journal's segments before one: looked for each time, since its writer may have made some late.
@@ -137,9 +148,10 @@ class LiveFiles:
         return [str(segment_path(Path("journal"), one)) for one in there if one < number]
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Remove files of this store; one that cannot be is left for the next start."""
+        """Remove files of this store, but for those that a pin holds; one that cannot be is left for the next start."""
+        pinned = self.manifest.pinned
         for path in paths:
-            if path in self.unreadable:
+            if path in self.unreadable or path in pinned:
                 continue                    # someone may want to look at it
             try:
                 (self.folder / path).unlink(missing_ok=True)

@@ -21,8 +21,9 @@ from istat_server.store.files.versions import NewerFormat
 
 log = logging.getLogger(__name__)
 
-VERSION = 2         # 2 adds settled files, imports, several ladders, and what a file entry says of deletes
-READABLE = (1, 2)
+# 2 adds settled files, imports, several ladders, and what a file entry says of deletes; 3 the epoch, and pins.
+VERSION = 3
+READABLE = (1, 2, 3)
 NAME, PREVIOUS = "MANIFEST", "MANIFEST.previous"
 ALL_IDS = -1    # in place of a range of ids: the file is from before files were split by them
 FINE, DIRECT, DERIVED, SETTLED = "fine", "direct", "derived", "settled"
@@ -58,6 +59,26 @@ class Import:
     finished: bool
     saved: int                  # Unix seconds
     totals: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place in a store's journal. Later ones of one store are greater."""
+
+    store: str                  # its UUID, 32 hexadecimal digits
+    epoch: int                  # of the start that wrote there
+    segment: int
+    offset: int                 # [bytes] in the segment
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What somebody still needs: segments from a position on, and the files that were live when the pin was made."""
+
+    name: str
+    position: Position
+    until: int                  # Unix seconds: then it goes by itself
+    files: tuple[str, ...] = ()         # relative to the store
 
 
 @dataclass(frozen=True)
@@ -144,6 +165,18 @@ class Manifest:
     imports: tuple[Import, ...] = ()    # one of a key
     dropped: int = 0            # deletes up to this one may have lost rows: they cannot be undone
     reassign: bool = False      # rules came or went: counters must be looked through for those with another one now
+    epoch: int = 0              # raised by each start
+    pins: tuple[Pin, ...] = ()          # one of a name
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Files that pins hold, live or not; relative to the store."""
+        return frozenset(path for pin in self.pins for path in pin.files)
+
+    @property
+    def held_from(self) -> int:
+        """The first journal segment that replay or a pin needs."""
+        return min([self.replay_from, *(pin.position.segment for pin in self.pins)])
 
     @property
     def default(self) -> Policy:
@@ -184,6 +217,11 @@ class Manifest:
 
 def references(state: Manifest) -> set[str]:
     """The files, but for the journal's, that a MANIFEST needs; relative to the store."""
+    return live_paths(state) | state.pinned
+
+
+def live_paths(state: Manifest) -> set[str]:
+    """Those of them that questions and counters need, whatever pins hold."""
     return {entry.path for entry in state.files} | {str(names_path(Path(), number)) for number in state.names}
 
 
@@ -231,14 +269,17 @@ def _decoded(fields: dict[str, Any], where: str) -> Manifest:
     fields["names"] = tuple(fields["names"])
     fields["policies"] = tuple(_policy(one) for one in fields["policies"])
     fields["imports"] = tuple(Import(**entry) for entry in fields.get("imports", ()))
+    fields["pins"] = tuple(Pin(**{**one, "position": Position(**one["position"]), "files": tuple(one["files"])})
+                           for one in fields.get("pins", ()))
     return Manifest(**fields)
 
 
 def _unknown(fields: dict[str, Any]) -> list[str]:
     """Keys that we do not know, whatever they are in."""
-    parts: list[tuple[type[Manifest | FileEntry | Policy | Import], Iterable[dict[str, Any]]]] = [
+    pins = fields.get("pins", ())
+    parts: list[tuple[type[Manifest | FileEntry | Policy | Import | Pin | Position], Iterable[dict[str, Any]]]] = [
         (Manifest, [fields]), (FileEntry, fields["files"]), (Policy, fields["policies"]),
-        (Import, fields.get("imports", ()))]
+        (Import, fields.get("imports", ())), (Pin, pins), (Position, [pin["position"] for pin in pins])]
     return sorted({key for kind, ones in parts for known in [{one.name for one in fields_of(kind)}]
                    for one in ones for key in one.keys() - known})
 

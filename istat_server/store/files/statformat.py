@@ -1,37 +1,21 @@
-"""The format of StatFiles: header, index entries, footer and their bytes; docs/formats/statfile.md draws it.
+"""The row format's half of a StatFile's header: what its rows are, and which; docs/formats/statfile.md says more.
 
-Knows bytes, no files. `statfile` writes and reads files of this format.
+Knows no bytes and no files. `container` writes and reads headers, `statfile` files of rows.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-import zlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-VERSION = 1
+from istat_server.store.files.container import ROWS, VERSION, header_bytes
+from istat_server.store.files.versions import NewerFormat
+
 SUFFIX = ".statfile"
-MAGIC = b"istat.sf"
-END_MAGIC = b"sf.istat"
 KINDS = ("fine", "direct", "derived", "settled")
 #: What a row is made of, in the order in which the kernels have it. A level may carry more one day.
 COLUMNS = ("time:int64", "count:int64", "sum:double", "m2:double24", "min:double", "max:double")
-
-PLAIN, ZSTD = 0, 1
-MOST_HEADER = 1 << 20  # [bytes] a header is some hundred bytes and the names of replaced files
-MOST_ID = (1 << 32) - 1  # of a counter
-MOST_BLOCK = 1 << 28  # [bytes] bounds what a damaged index can make a reader allocate
-
-PREFIX = struct.Struct("<8sHHI")  # magic, version, 0, bytes of JSON
-ENTRY = struct.Struct("<IIQIIIIqqB3x")  # as BlockEntry
-PAGE = struct.Struct("<IIQIIqq")  # as Page
-FOOTER = struct.Struct("<QIIIIQQQqq")  # as Footer
-END = struct.Struct("<I8s")  # CRC of the footer, end magic
-CRC = struct.Struct("<I")
-FOOTER_SIZE = FOOTER.size + END.size
 
 
 @dataclass(frozen=True)
@@ -51,6 +35,7 @@ class Header:
     ids: int = -1  # id >> blocks.ID_BITS of all ids in it; -1: a file from before they were split by that
     replaces: tuple[str, ...] = ()
     columns: tuple[str, ...] = COLUMNS
+    payload: str = ROWS
 
     @property
     def name(self) -> str:
@@ -63,62 +48,28 @@ class Header:
         fields = asdict(self)
         if self.ids < 0:
             del fields["ids"]
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
-        head = PREFIX.pack(MAGIC, VERSION, 0, len(text)) + text
-        return head + CRC.pack(zlib.crc32(head))
+        return header_bytes(fields)
 
     @staticmethod
-    def decode(data: bytes) -> Header:
-        """From the JSON text; keys that a later version added are passed over. ValueError if it is none."""
-        fields = json.loads(data)
-        known = Header.__dataclass_fields__
-        if not isinstance(fields, dict) or fields.get("kind") not in KINDS:
-            raise ValueError("no StatFile header")
-        kept: dict[str, Any] = {key: value for key, value in fields.items() if key in known}
+    def of(fields: Mapping[str, Any], path: str) -> Header:
+        """From what a container's header says; keys that a later version added are passed over. ValueError if it is
+        none of rows, NewerFormat when rows of that kind, or what they are made of, are not known: to go on without a
+        column would lose it with the next merge."""
+        kept: dict[str, Any] = {key: value for key, value in fields.items() if key in Header.__dataclass_fields__}
         for key in ("replaces", "columns"):
             kept[key] = tuple(kept.get(key, ()))
         try:
-            return Header(**kept)
+            header = Header(**kept)
         except TypeError as error:
             raise ValueError(str(error)) from error
-
-
-class BlockEntry(NamedTuple):
-    """Where one block is and what it holds."""
-
-    first_id: int
-    last_id: int
-    offset: int
-    length: int
-    raw_length: int
-    rows: int
-    crc: int
-    first_time: int
-    last_time: int
-    codec: int
-
-
-class Page(NamedTuple):
-    first_id: int
-    last_id: int
-    offset: int
-    length: int
-    crc: int
-    first_time: int
-    last_time: int
-
-
-class Footer(NamedTuple):
-    top_offset: int
-    top_length: int
-    top_crc: int
-    header_length: int
-    header_crc: int
-    rows: int
-    blocks: int
-    size: int
-    first_time: int
-    last_time: int
+        if header.kind not in KINDS:
+            raise NewerFormat(path, f"{VERSION} with the kind {header.kind}", VERSION)
+        if not header.columns:
+            raise ValueError("rows without columns")
+        if header.columns != COLUMNS:
+            unknown = [column for column in header.columns if column not in COLUMNS] or header.columns
+            raise NewerFormat(path, f"{VERSION} with the columns {', '.join(map(str, unknown))}", VERSION)
+        return header
 
 
 @dataclass(frozen=True)
@@ -132,9 +83,3 @@ class StatFileInfo:
     blocks: int
     first_time: int  # of the first and of the last bucket
     last_time: int
-
-
-def span_of(entries: Iterable[BlockEntry | Page]) -> tuple[int, int]:
-    """First and last time of all."""
-    kept = list(entries)
-    return min((e.first_time for e in kept), default=0), max((e.last_time for e in kept), default=0)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
 from istat.kernels import blocks, columns
+from istat_server.store.files.container import MOST_ID
 from istat_server.store.files.manifest import ALL_IDS, DERIVED, DIRECT, FINE, SETTLED
 from istat_server.store.files.statfile import StatFile
-from istat_server.store.files.statformat import MOST_ID
 from istat_server.store.files.view import GroupView, LiveFile, View
 from istat_server.store.levels.arithmetic import blended, carried, old_level_for, regroup, trailing
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt
+from istat.kernels.unknown import UnknownRecord
 from istat_server.store.files import journal
 from istat_server.store.files.manifest import names_path
+from istat_server.store.files.versions import NewerFormat
 
 if TYPE_CHECKING:
     from istat.kernels.python.ingest.engine import Engine
@@ -39,6 +41,18 @@ def read(path: Path) -> bytes | memoryview:
     return frames[0] if len(frames) == 1 else b"".join(frames)
 
 
+def replay(engine: Engine, path: Path, records: bytes | memoryview, saved: bool = False) -> None:
+    """Have an engine take the records of a names file or of a frame of the journal; `saved` as of Engine.replay.
+
+    ValueError when they are malformed, NewerFormat when there is one of a kind that is not known: to go on without it
+    would lose it with the file.
+    """
+    try:
+        engine.replay(records, saved)
+    except UnknownRecord as error:
+        raise NewerFormat(path, f"{journal.VERSION} with the record {error}", journal.VERSION) from error
+
+
 def write(folder: Path, uuid: bytes, number: int, before: Sequence[int], records: bytes) -> tuple[int, ...]:
     """Write `records`, and those of the files before it that it takes in, as file `number`.
 
@@ -62,7 +76,8 @@ def compact(folder: Path, uuid: bytes, number: int, before: Sequence[int], recor
     cost a few bytes for thousands of them. `engine` is an empty one, to be thrown away. The numbers as of `write`.
     """
     for one in before:
-        engine.replay(read(names_path(folder, one)), True)
+        path = names_path(folder, one)
+        replay(engine, path, read(path), True)
     engine.replay(records, True)
     engine.sweep_routes(0, len(engine.routes))
     journal.write_whole(names_path(folder, number), journal.KIND_NAMES, number, uuid, _dumps(engine))

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -61,12 +61,12 @@ def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False) 
     if to.resolve() == store.resolve() or store.resolve() in to.resolve().parents:
         raise StoreError(f"{to} is in the store; a backup belongs elsewhere")
     _check_target(to)
-    text, missing = b"", ""
+    found, missing = b"", ""
     for _round in range(ROUNDS):
-        before, text = text, (store / NAME).read_bytes()
-        if missing and text == before:
+        before, found = found, (store / NAME).read_bytes()
+        if missing and found == before:
             raise StoreCorrupt(f"{store / missing}: is missing; what does `istat check` say?")
-        state = manifest.decode(text, str(store / NAME))
+        state, text = _without_pins(found, store)
         _check_uuid(to, state)
         work = _Work(store, to, copy, show)
         try:
@@ -94,8 +94,7 @@ def restore(source: Path, to: Path, show: Show) -> Made:
         raise StoreError(f"{source} is no backup: it has no file {MARK}")
     if to.exists() and any(to.iterdir()):
         raise StoreError(f"{to} is not empty; a store is restored to a folder of its own")
-    text = (source / NAME).read_bytes()
-    state = manifest.decode(text, str(source / NAME))
+    state, text = _without_pins((source / NAME).read_bytes(), source)
     opening.make_folder(to)
     lock = opening.take_lock(to)
     try:
@@ -112,6 +111,15 @@ def restore(source: Path, to: Path, show: Show) -> Made:
     finally:
         os.close(lock)
     return Made(work.count, work.bytes, work.linked, work.copied, work.reused, len(segments))
+
+
+def _without_pins(text: bytes, folder: Path) -> tuple[Manifest, bytes]:
+    """A MANIFEST and its bytes, without what others still need of the store: they need it there, not in a copy."""
+    state = manifest.decode(text, str(folder / NAME))
+    if not state.pins:
+        return state, text
+    state = replace(state, pins=())
+    return state, manifest.encode(state)
 
 
 def _check_target(to: Path) -> None:

@@ -127,6 +127,20 @@ def _manifests(folder: Path, report: Report) -> Manifest | None:
     return states[0] if states else None
 
 
+def refuse_newer(folder: Path, state: Manifest) -> None:
+    """NewerFormat when any file that the MANIFEST names, or the journal, is a newer istatd's."""
+    engine, report = scratch_engine(state), Report()
+    read_names(folder, state, engine, report)
+    read_journal(folder, state, engine, report)
+    for entry in state.files:
+        try:
+            StatFile.open(folder / entry.path).close()
+        except NewerFormat:
+            raise
+        except (StoreError, OSError) as error:
+            report.add(entry.path, DAMAGED, str(error))
+
+
 def scratch_engine(state: Manifest) -> Engine:
     """Something to replay names into. It keeps no sample."""
     engine = make_engine(state.policies, 0)
@@ -142,7 +156,7 @@ def read_names(folder: Path, state: Manifest, engine: Engine, report: Report) ->
         path = manifest.names_path(folder, number)
         where = str(path.relative_to(folder))
         try:
-            engine.replay(namefiles.read(path), True)
+            namefiles.replay(engine, path, namefiles.read(path), True)
             report.read(path)
         except (StoreCorrupt, ValueError, OSError) as error:
             if path.exists() or manifest.load(folder)[0] == state:
@@ -167,7 +181,7 @@ def _segment(folder: Path, number: int, engine: Engine, report: Report) -> None:
     try:
         if path.stat().st_size:
             for _clock, payload in journal.read_segment(path, damage):
-                engine.replay(payload)
+                namefiles.replay(engine, path, payload)
         report.read(path)
     except FileNotFoundError:
         return                              # a server wrote it to files meanwhile
@@ -244,7 +258,7 @@ def _orphans(folder: Path, report: Report) -> None:
     """Files that no MANIFEST names: the rest of a crash, or just being written."""
     states = [state for state in (manifest.load(folder)[0], manifest.load_previous(folder)) if state is not None]
     named = OWN.union(*(manifest.references(state) for state in states))
-    oldest = min((state.replay_from for state in states), default=0)
+    oldest = min((state.held_from for state in states), default=0)
     for path in sorted(folder.rglob("*")):
         where = str(path.relative_to(folder))
         if not path.is_file() or where in named or where.startswith(DAMAGED_FOLDER + "/"):

@@ -15,9 +15,9 @@ from istat.errors import StoreCorrupt, StoreError
 from istat.kernels import blocks
 from istat_server.store import opening
 from istat_server.store.files import journal, manifest
+from istat_server.store.files.container import BlockEntry
 from istat_server.store.files.manifest import DERIVED, FINE, FileEntry, Manifest
 from istat_server.store.files.statfile import StatFile, StatFileWriter
-from istat_server.store.files.statformat import BlockEntry
 from istat_server.store.levels.policies import make_engine
 from istat_server.store.names import namefiles
 from istat_server.store.offline import checking
@@ -42,6 +42,8 @@ def repair(folder: Path) -> Repair:
         if state is None:
             raise StoreError(f"{folder} holds no store")
         opening.check_format(folder)
+        checking.refuse_newer(folder, state)
+        opening.mend_format(folder)
         return _Work(folder, state, problem).run()
     finally:
         os.close(lock)

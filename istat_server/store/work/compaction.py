@@ -17,9 +17,10 @@ from itertools import chain
 
 from istat.errors import StoreError
 from istat.kernels import blocks
+from istat_server.store.files.container import MOST_ID, BlockEntry
 from istat_server.store.files.filewriter import Output, finish_all, unlinked_on_failure
 from istat_server.store.files.statfile import StatFile
-from istat_server.store.files.statformat import MOST_ID, BlockEntry, Header, StatFileInfo
+from istat_server.store.files.statformat import Header, StatFileInfo
 
 #: Raw bytes of blocks that are held of all inputs together, but for one block of each [bytes].
 WORK_BYTES = 16 << 20

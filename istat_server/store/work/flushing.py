@@ -29,6 +29,10 @@ RETRY_SECONDS = 5.0         # between attempts to write files where the last one
 FLUSH_ATTEMPTS = 3          # before the end, or one who asked for a flush, is told that it cannot be done
 
 
+def nothing() -> None:
+    """What is done where there is nothing to be waited for."""
+
+
 @dataclass(frozen=True)
 class CutHead:
     """A head that was cut and is not in files yet. `segment` is the journal's first one that begins after it."""
@@ -39,6 +43,7 @@ class CutHead:
     gone: int = 0               # counters that are gone for good, of all ids ever given
     there: int = 0              # and those that are there
     cleaned: int = 0            # deletes up to this one have no rows in it
+    settle: Callable[[], object] = nothing      # waits until what the next segment repeats of those before is safe
 
 
 class Flushing:
@@ -155,4 +160,5 @@ class Flushing:
             return state.with_files(written, replay_from=held.segment, names=names, next_names=next_names,
                                     names_gone=names_gone)
 
+        held.settle()
         files.commit(change, written, flushed=True)

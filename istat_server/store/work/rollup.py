@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from istat.kernels import blocks
 from istat_server.store.files.filewriter import Folder, Output
-from istat_server.store.files.statfile import Header, StatFile, StatFileInfo
+from istat_server.store.files.statfile import StatFile
+from istat_server.store.files.statformat import Header, StatFileInfo
 from istat_server.store.work.compaction import Feed, Readers, no_pause, within, work_through
 
 

@@ -85,7 +85,7 @@ def test_other_files_are_refused(tmp_path):
         path.write_bytes(data)
         with pytest.raises(StoreCorrupt, match=words):
             frames(path)
-    head = journal._HEADER.pack(journal.MAGIC, 2, 0, 1, 1, UUID)
+    head = journal._HEADER.pack(journal.MAGIC, 3, 0, 1, 1, UUID)
     path.write_bytes(head + journal._CRC.pack(__import__("zlib").crc32(head)))
     with pytest.raises(NewerFormat, match="newer istatd"):
         frames(path)

@@ -37,5 +37,5 @@ def test_version_1_is_read_with_what_version_2_added_at_its_defaults() -> None:
 
 
 def test_a_newer_version_is_refused_by_its_number() -> None:
-    with pytest.raises(StoreError, match="version 3, written by a newer istatd"):
-        decode(wrapped(3, {}), "here")
+    with pytest.raises(StoreError, match="version 4, written by a newer istatd"):
+        decode(wrapped(4, {}), "here")

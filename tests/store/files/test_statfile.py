@@ -12,7 +12,7 @@ import pytest
 
 from istat.errors import StoreCorrupt, StoreError, StoreFull
 from istat.kernels import blocks, columns
-from istat_server.store.files import statfile
+from istat_server.store.files import container, containerwriter
 from istat_server.store.files.statfile import StatFile, StatFileWriter
 from istat_server.store.files.statformat import Header, StatFileInfo
 
@@ -64,7 +64,7 @@ def test_what_was_written_is_read(tmp_path: Path, pack: bool) -> None:
 
 
 def test_a_long_index_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statfile, "PAGE_ENTRIES", 4)
+    monkeypatch.setattr(containerwriter, "PAGE_ENTRIES", 4)
     info = write(tmp_path, range(100), 7, 7)
     with StatFile.open(info.path) as file:
         assert info.blocks == 100
@@ -161,8 +161,8 @@ def test_sound_parts_of_a_run_come_with_the_complaint(tmp_path: Path) -> None:
 
 def test_an_unknown_version_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = write(tmp_path, range(2))
-    monkeypatch.setattr(statfile, "VERSION", 0)
-    with pytest.raises(StoreError, match="version 1") as caught:
+    monkeypatch.setattr(container, "READABLE", (1,))
+    with pytest.raises(StoreError, match="version 2") as caught:
         StatFile.open(info.path)
     assert not isinstance(caught.value, StoreCorrupt)
 

@@ -10,16 +10,27 @@ from libc.string cimport memcpy
 
 from istat.kernels.native.ingest.feed cimport Feed
 from istat.kernels.native.ingest.records cimport (
-    DELETE, FORM_NAMES, GONE, MOST_IDS, MOST_RUN, POLICY, RENAME, TOMBSTONE, UNDELETE, UNLEARNT, Record, put_change,
-    put_counter, put_route, read_record, reserve)
+    DELETE, ESCAPE, FORM_NAMES, GONE, MARK, MOST_IDS, MOST_RUN, POLICY, RENAME, TOMBSTONE, UNDELETE, UNLEARNT, Buffer,
+    Record, put_change, put_counter, put_mark, put_route, read_record, reserve)
 from istat.kernels.native.ingest.registry cimport POLICY_SHIFT, is_deleted, is_event, is_gone, ladder_of
 from istat.kernels.native.ingest.routes cimport ids_of
 from istat.kernels.native.names cimport EXISTS, ref_at, ref_size, ref_text
 from istat.kernels.native.varints cimport get_varint
 
+from istat.kernels.unknown import UnknownRecord
+
 cdef enum:
     FORESEEN = 12              # name records whose slots are fetched ahead of their turn
     MOST_LOST = 16384          # name records that one stretch of damage can have held
+
+
+cdef int append(Buffer *buffer, const uint8_t *record, size_t size) except -1:
+    """A record as it is."""
+    if reserve(buffer, size) < 0:
+        raise MemoryError()
+    memcpy(buffer.data + buffer.size, record, size)
+    buffer.size += size
+    return 0
 
 
 cdef class Engine(Feed):
@@ -83,11 +94,13 @@ cdef class Engine(Feed):
 
     # -- replay ----------------------------------------------------------------------------------------------------
 
-    def replay(self, const unsigned char[::1] payload, bint saved=False):
-        """Take the records of a frame or of `dump_names` again; nothing is journalled. Returns how many.
+    def replay(self, const unsigned char[::1] payload, bint saved=False, bint journal=False):
+        """Take the records of a frame or of `dump_names` again. Returns how many.
 
-        `saved` tells that these names are in a names file, so that `take_names` need not give them again.
-        ValueError says where malformed records begin; those before it have been taken.
+        `saved` tells that these names are in a names file, so that `take_names` need not give them again. `journal`:
+        what is taken goes to the journal too, as if it had come by itself; else nothing does.
+        ValueError says where malformed records begin, UnknownRecord where those that a newer istatd wrote; those
+        before them have been taken.
         """
         cdef const uint8_t *begin
         cdef const uint8_t *at
@@ -102,35 +115,54 @@ cdef class Engine(Feed):
         at = begin
         end = begin + payload.shape[0]
         record.time = 0
+        record.unknown = False
         while at < end:
             next = read_record(at, end, &record)
             if next == NULL:
                 break
-            if record.form == FORM_NAMES:
+            if record.form == FORM_NAMES and record.what == ESCAPE:
+                self.replay_escape(&record, journal)
+            elif record.form == FORM_NAMES:
                 for _ in range(1 if ahead > at else FORESEEN):
                     ahead = self.foresee(ahead if ahead > at else at, end)
                 if not (self.replay_change(&record) if record.what else self.replay_name(&record)):
                     break
                 if not saved:
-                    self.log(at, next - at)
+                    append(&self.names_log, at, next - at)
+                if journal:
+                    append(&self.journal, at, next - at)
             # A route whose record was in a damaged frame: whose samples these are is not known.
-            elif record.number < self.routes.n and self.apply(
-                    <uint32_t> record.number, record.time, record.count, record.sum, record.m2, record.min,
-                    record.max) == -1:
+            elif record.number < self.routes.n and self.replay_sample(&record, journal) == -1:
                 raise MemoryError()
             at = next
             records += 1
+        self.end_rows()
         self.unlearn_moved()
+        if at < end and record.unknown:
+            what = f"escape {record.value}" if record.what == ESCAPE else f"change {record.what}"
+            raise UnknownRecord(f"{what} at byte {at - begin} of {payload.shape[0]}")
         if at < end:
             raise ValueError(f"malformed record at byte {at - begin} of {payload.shape[0]}")
         return records
 
-    cdef int log(self, const uint8_t *record, size_t size) except -1:
-        """A record as it is to the log of names."""
-        if reserve(&self.names_log, size) < 0:
-            raise MemoryError()
-        memcpy(self.names_log.data + self.names_log.size, record, size)
-        self.names_log.size += size
+    cdef inline int replay_sample(self, Record *record, bint journal) noexcept nogil:
+        """As `apply` or, with `journal`, as `put_row`."""
+        if journal:
+            return self.put_row(<uint32_t> record.number, record.time, record.count, record.sum, record.m2, record.min,
+                                record.max)
+        return self.apply(<uint32_t> record.number, record.time, record.count, record.sum, record.m2, record.min,
+                          record.max)
+
+    cdef int replay_escape(self, Record *record, bint journal) except -1:
+        """An interval, or a mark."""
+        cdef bytes sender
+        if record.value == MARK:
+            sender = record.name[:record.name_size]
+            self.marks.append((sender, record.epoch, record.sequence))
+            if journal:
+                put_mark(&self.journal, sender, len(sender), record.epoch, record.sequence)
+        else:
+            self.row_interval = record.interval
         return 0
 
     cdef const uint8_t *foresee(self, const uint8_t *at, const uint8_t *end) noexcept nogil:

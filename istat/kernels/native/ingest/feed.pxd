@@ -19,11 +19,15 @@ cdef enum:                     # refusals and totals, in the order of TALLY
     T_PAST
     T_REJECTED
     T_JOURNALLED
+    T_COARSE
     T_COUNT
 
 cdef class Feed(Registry):
     cdef uint32_t last_route
-    cdef int64_t journal_time          # of the last sample in the journal buffer
+    cdef int64_t journal_time          # of the last sample in the journal buffer,
+    cdef int64_t journal_interval      # and of what interval it was
+    cdef int64_t row_interval          # of the rows that are being taken [s]; 0: they are samples
+    cdef list marks                    # that were replayed
     cdef uint64_t tally_[T_COUNT]
     cdef list leftovers
     cdef int bad_kept
@@ -33,6 +37,11 @@ cdef class Feed(Registry):
                    double min, double max) noexcept nogil
     cdef int take_sample(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
                          double min, double max) noexcept nogil
+    cdef int put_row(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
+                     double min, double max) noexcept nogil
+    cdef int take_row(self, const char *name, Py_ssize_t size, int64_t time, int64_t count, double sum, double m2,
+                      double min, double max) noexcept nogil
+    cdef int end_rows(self) except -1
     cdef int64_t find_route(self, const char *name, Py_ssize_t size) noexcept nogil
     cdef const char *fast_line(self, const char *line, const char *stop) noexcept nogil
     cdef int slow_line(self, const char *line, Py_ssize_t size) noexcept nogil

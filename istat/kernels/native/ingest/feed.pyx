@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Lines to buckets: what the lines of senders do to heads and journal. Knows no sockets, files or clock.
+"""Lines and rows to buckets: what senders' samples do to heads and journal. Knows no sockets, files or clock.
 
 A wire name found among the routes leads straight to the counters it feeds. What the loop cannot handle (new names,
 metadata, bad lines) is left over for Python as (code, line). The specification is the Python twin.
@@ -7,11 +7,13 @@ metadata, bad lines) is left over for Python as (code, line). The specification 
 from libc.math cimport fabs, isfinite
 from libc.string cimport memchr, memcmp
 
+from istat.kernels.native.columns cimport Columns
 from istat.kernels.native.ingest.head cimport head_add, head_places
 from istat.kernels.native.ingest.ladders cimport Ladder
 from istat.kernels.native.ingest.lines cimport (
     BAD_FIELDS, BAD_NUMBER, EMPTY, META, NOT_FINITE, RESERVED, SAMPLE, UNKNOWN, Sample, is_digit, is_space, parse_line)
-from istat.kernels.native.ingest.records cimport put_sample, take
+from istat.kernels.native.ingest.records cimport (
+    MOST_COUNT, MOST_INTERVAL, MOST_MARK, MOST_SENDER, put_interval, put_mark, put_sample, take)
 from istat.kernels.native.ingest.registry cimport is_deleted, is_event, ladder_of, note_heard
 from istat.kernels.native.ingest.routes cimport MANY, NOWHERE, ids_of
 from istat.kernels.native.names cimport ref_at, ref_size, ref_text
@@ -32,7 +34,7 @@ cdef extern from *:
 
 # Refusals and totals, in the order of `tally`.
 TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved", "metadata", "unknown",
-         "from_future", "from_past", "rejected", "journalled")
+         "from_future", "from_past", "rejected", "journalled", "too_coarse")
 
 cdef enum:
     BAD_KEPT = 32              # bad lines kept with their text between two calls of take_leftovers; the rest is counted
@@ -94,6 +96,7 @@ cdef class Feed(Registry):
 
     def __cinit__(self, intervals, uint64_t key=0, uint64_t policy=0):
         self.leftovers = []
+        self.marks = []
 
     def tally(self):
         """Totals since the start by kind."""
@@ -106,6 +109,7 @@ cdef class Feed(Registry):
     def take_journal(self):
         """The records since the last call, as one frame's payload; times in it start from 0 again."""
         self.journal_time = 0
+        self.journal_interval = 0
         return take(&self.journal)
 
     # -- samples ---------------------------------------------------------------------------------------------------
@@ -122,6 +126,11 @@ cdef class Feed(Registry):
         if time > (ladder.newest_event if event else self.newest_gauge):
             self.tally_[T_FUTURE] += 1
             return 0
+        while ladder.interval[level] < self.row_interval:
+            level += 1
+            if level == ladder.levels:
+                self.tally_[T_COARSE] += 1
+                return 0
         while time < ladder.oldest[level]:
             level += 1
             if level == ladder.levels:
@@ -186,6 +195,106 @@ cdef class Feed(Registry):
             return -1
         self.tally_[T_JOURNALLED] += 1
         return 0
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def feed_rows(self, names, Columns rows not None, int64_t interval=0, wanted=None):
+        """Take rows, each of the wire name at the same place of `names`; `wanted` are the places of those to take
+        (None: all). They are of `interval` seconds, and go to the finest level that is no finer, 0: they are samples.
+
+        [(code, place)] of what was left: names that are not known, and the first bad ones, as many as of lines.
+        All else that was refused is in the tally. ValueError when the sizes differ, or the interval cannot be.
+        """
+        cdef Py_ssize_t place
+        cdef int code
+        cdef int bad = 0
+        cdef bytes name
+        if len(names) != rows.n or not 0 <= interval < MOST_INTERVAL:
+            raise ValueError(f"{len(names)} names of {rows.n} rows of {interval} s")
+        left = []
+        self.row_interval = interval
+        try:
+            for place in range(rows.n) if wanted is None else wanted:
+                if not 0 <= place < rows.n:
+                    raise IndexError(f"there is no row {place}")
+                name = names[place]
+                code = self.take_row(name, len(name), rows.time[place], rows.count[place], rows.sum[place],
+                                     rows.m2[place], rows.min[place], rows.max[place])
+                if code == SAMPLE:
+                    continue
+                if code < 0:
+                    raise MemoryError("no memory for another row")
+                if code == UNKNOWN or bad < BAD_KEPT:
+                    bad += code != UNKNOWN
+                    left.append((code, place))
+                self.tally_[tally_of(code)] += 1
+        finally:
+            self.end_rows()
+        return left
+
+    cdef int take_row(self, const char *name, Py_ssize_t size, int64_t time, int64_t count, double sum, double m2,
+                      double min, double max) noexcept nogil:
+        """One row: a LineCode, or -1: no memory."""
+        cdef uint32_t before = self.last_route
+        cdef int64_t route = self.find_route(name, size)
+        cdef int taken
+        if route < 0:
+            return UNKNOWN
+        if not (isfinite(sum) and isfinite(m2) and isfinite(min) and isfinite(max)):
+            return NOT_FINITE
+        if not 0 <= count < MOST_COUNT:
+            return BAD_NUMBER
+        if m2 < 0.0 or min == max:
+            m2 = 0.0
+        taken = self.put_row(<uint32_t> route, time, count, sum, m2, min, max)
+        if taken == STALE:              # it may have been the guess: a route of that name from before
+            self.routes.unlearn(<uint32_t> route)
+            route = self.routes.find_text(name, size)
+            if route < 0:
+                return UNKNOWN
+            self.routes.follow[before] = <uint32_t> route
+            self.last_route = <uint32_t> route
+            taken = self.put_row(<uint32_t> route, time, count, sum, m2, min, max)
+            if taken == STALE:
+                self.routes.unlearn(<uint32_t> route)
+                return UNKNOWN
+        return -1 if taken < 0 else SAMPLE
+
+    cdef int put_row(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,
+                     double min, double max) noexcept nogil:
+        """As take_sample, of a row: apply and, if any counter took it, journal, after its interval."""
+        cdef int taken = self.apply(route, time, count, sum, m2, min, max)
+        if taken <= 0:
+            return taken
+        if self.journal_interval != self.row_interval:
+            if put_interval(&self.journal, self.row_interval) < 0:
+                return -1
+            self.journal_interval = self.row_interval
+        if put_sample(&self.journal, &self.journal_time, route, time, count, sum, m2, min, max) < 0:
+            return -1
+        self.tally_[T_JOURNALLED] += 1
+        return 0
+
+    cdef int end_rows(self) except -1:
+        """What comes next are samples again, in the journal too."""
+        self.row_interval = 0
+        if self.journal_interval:
+            if put_interval(&self.journal, 0) < 0:
+                raise MemoryError()
+            self.journal_interval = 0
+        return 0
+
+    def put_mark(self, bytes sender not None, epoch, sequence):
+        """Journal the mark of a batch, in the frame of its rows. ValueError when it cannot be one."""
+        if not (0 < len(sender) <= MOST_SENDER and 0 <= epoch < MOST_MARK and 0 <= sequence < MOST_MARK):
+            raise ValueError(f"a mark is a sender of 1 to {MOST_SENDER} bytes and two numbers below 2**63")
+        put_mark(&self.journal, sender, len(sender), epoch, sequence)
+
+    def take_marks(self):
+        """The marks (sender, epoch, sequence) that were replayed since the last call, in order."""
+        marks = self.marks
+        self.marks = []
+        return marks
 
     # -- lines -----------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Journal records, written and read: the fast build of istat/kernels/python/ingest/records.py.
 
-Reading trusts nothing: it says malformed where no engine can have written that. Whether a record can be, after those
-before it, is the engine's business.
+Reading trusts nothing: it says malformed where no engine can have written that, and tells that apart from what a newer
+one wrote. Whether a record can be, after those before it, is the engine's business.
 """
 from libc.math cimport isfinite
 
@@ -52,6 +52,39 @@ cdef int put_change(Buffer *log, int what, uint64_t number, tuple values, bytes 
     if name is not None:
         to = put_varint(to, <uint64_t> len(text))
     close(log, to, text, len(text))
+    return 0
+
+
+cdef inline uint8_t *put_escape(uint8_t *to, uint64_t kind, size_t size) noexcept nogil:
+    """What stands before the payload of an escape."""
+    to = put_varint(to, CHANGE << 2 | FORM_NAMES)
+    to = put_varint(to, ESCAPE)
+    to = put_varint(to, kind)
+    return put_varint(to, size)
+
+
+cdef int put_interval(Buffer *journal, int64_t seconds) noexcept nogil:
+    cdef uint8_t number[VARINT_ROOM]
+    cdef size_t size = put_varint(number, <uint64_t> seconds) - number
+    cdef uint8_t *to
+    if reserve(journal, ESCAPE_ROOM) < 0:
+        return -1
+    to = put_escape(journal.data + journal.size, INTERVAL, size)
+    memcpy(to, number, size)
+    journal.size = to + size - journal.data
+    return 0
+
+
+cdef int put_mark(Buffer *journal, const char *sender, Py_ssize_t size, uint64_t epoch, uint64_t sequence) except -1:
+    cdef uint8_t numbers[2 * VARINT_ROOM]
+    cdef size_t used = put_varint(put_varint(numbers, epoch), sequence) - numbers
+    cdef uint8_t *to
+    if reserve(journal, ESCAPE_ROOM) < 0:
+        raise MemoryError()
+    to = put_escape(journal.data + journal.size, MARK, used + <size_t> size)
+    memcpy(to, numbers, used)
+    memcpy(to + used, sender, <size_t> size)
+    journal.size = to + used + <size_t> size - journal.data
     return 0
 
 
@@ -142,7 +175,10 @@ cdef const uint8_t *read_change(const uint8_t *at, const uint8_t *end, Record *r
         return NULL
     record.what = at[0]
     at += 1
+    if record.what == ESCAPE:
+        return read_escape(at, end, record)
     if not DELETE <= record.what <= UNLEARNT:
+        record.unknown = record.what > ESCAPE
         return NULL
     named = record.what == RENAME or record.what == TOMBSTONE
     if record.what == TOMBSTONE:
@@ -158,3 +194,32 @@ cdef const uint8_t *read_change(const uint8_t *at, const uint8_t *end, Record *r
             0 < record.value <= MOST_RUN and record.number <= MOST_IDS - record.value):
         return NULL
     return at
+
+
+cdef const uint8_t *read_escape(const uint8_t *at, const uint8_t *end, Record *record) noexcept nogil:
+    cdef const uint8_t *stop
+    cdef uint64_t number = 0
+    at = get_varint(at, end, &record.value)
+    if at == NULL:
+        return NULL
+    stop = read_text(at, end, record)
+    if stop == NULL:
+        return NULL
+    at = <const uint8_t *> record.name
+    if record.value == INTERVAL:
+        at = get_varint(at, stop, &number)
+        if at != stop or number >= <uint64_t> MOST_INTERVAL:
+            return NULL
+        record.interval = <int64_t> number
+    elif record.value == MARK:
+        at = get_varint(at, stop, &record.epoch)
+        if at != NULL:
+            at = get_varint(at, stop, &record.sequence)
+        if at == NULL or not 0 < stop - at <= MOST_SENDER or (record.epoch | record.sequence) >= MOST_MARK:
+            return NULL
+        record.name = <const char *> at
+        record.name_size = stop - at
+    else:
+        record.unknown = True
+        return NULL
+    return stop

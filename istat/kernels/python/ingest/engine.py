@@ -12,7 +12,6 @@ from collections.abc import Set
 from istat.kernels.python.ingest.feed import Feed
 from istat.kernels.python.ingest.records import (
     DELETE,
-    FORM_NAMES,
     GONE,
     MOST_IDS,
     MOST_RUN,
@@ -23,6 +22,8 @@ from istat.kernels.python.ingest.records import (
     UNLEARNT,
     Change,
     Counter,
+    Interval,
+    Mark,
     Record,
     Route,
     Sample,
@@ -31,6 +32,7 @@ from istat.kernels.python.ingest.records import (
     put_route,
     read,
 )
+from istat.kernels.unknown import UnknownRecord
 
 MOST_LOST = 16384       # name records that one stretch of damage can have held
 
@@ -72,11 +74,13 @@ class Engine(Feed):
 
     # -- replay
 
-    def replay(self, payload: bytes | bytearray | memoryview, saved: bool = False) -> int:
-        """Take the records of a frame or of `dump_names` again; nothing is journalled. Returns how many.
+    def replay(self, payload: bytes | bytearray | memoryview, saved: bool = False, journal: bool = False) -> int:
+        """Take the records of a frame or of `dump_names` again. Returns how many.
 
-        `saved` tells that these names are in a names file, so that `take_names` need not give them again.
-        ValueError says where malformed records begin; those before it have been taken.
+        `saved` tells that these names are in a names file, so that `take_names` need not give them again. `journal`:
+        what is taken goes to the journal too, as if it had come by itself; else nothing does.
+        ValueError says where malformed records begin, UnknownRecord where those that a newer istatd wrote; those
+        before them have been taken.
         """
         data, at, time, records = bytes(payload), 0, 0, 0
         try:
@@ -84,24 +88,36 @@ class Engine(Feed):
                 record, end = read(data, at, time)
                 if isinstance(record, Sample):
                     time = record.fields[0]
-                self._replay_one(record)
-                if data[at] & 3 == FORM_NAMES and not saved:
-                    self._names_log += data[at:end]
+                self._replay_one(record, journal)
+                if isinstance(record, Counter | Route | Change):
+                    if not saved:
+                        self._names_log += data[at:end]
+                    if journal:
+                        self._journal += data[at:end]
                 at = end
                 records += 1
+        except UnknownRecord as error:
+            raise UnknownRecord(f"{error} at byte {at} of {len(data)}") from error
         except ValueError as error:
             raise ValueError(f"malformed record at byte {at} of {len(data)}") from error
         finally:
+            self._end_rows()
             self.unlearn_moved()
         return records
 
-    def _replay_one(self, record: Record) -> None:
+    def _replay_one(self, record: Record, journal: bool) -> None:
         """ValueError when that cannot be."""
         match record:
             case Sample():
                 # A route whose record was in a damaged frame: whose samples these are is not known.
-                if record.route < len(self.routes):
-                    self._apply(record.route, record.fields)
+                if record.route < len(self.routes) and self._apply(record.route, record.fields) and journal:
+                    self._put_sample(record.route, record.fields)
+            case Interval():
+                self._row_interval = record.seconds
+            case Mark():
+                self._marks.append((record.sender, record.epoch, record.sequence))
+                if journal:
+                    self.put_mark(*record)
             case Counter():
                 self._replay_counter(record)
             case Route():

@@ -1,4 +1,4 @@
-"""Lines to buckets: what the lines of senders do to heads and journal. Knows no sockets, files or clock.
+"""Lines and rows to buckets: what senders' samples do to heads and journal. Knows no sockets, files or clock.
 
 A wire name found among the routes leads straight to the counters it feeds. What cannot be handled here (new names,
 metadata, bad lines) is left over as (code, line). This module is the specification; the native build of the same
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from istat.kernels.python.columns import Columns
 from istat.kernels.python.ingest.lines import (
     BAD_FIELDS,
     BAD_NUMBER,
@@ -20,11 +21,18 @@ from istat.kernels.python.ingest.lines import (
     UNKNOWN,
     parse,
 )
-from istat.kernels.python.ingest.records import Fields, put_sample
+from istat.kernels.python.ingest.records import (
+    MOST_COUNT,
+    MOST_INTERVAL,
+    Fields,
+    put_interval,
+    put_mark,
+    put_sample,
+)
 from istat.kernels.python.ingest.registry import Registry
 
 TALLY = ("samples", "lines", "bad_fields", "bad_number", "not_finite", "reserved", "metadata", "unknown",
-         "from_future", "from_past", "rejected", "journalled")
+         "from_future", "from_past", "rejected", "journalled", "too_coarse")
 BAD_KEPT = 32           # bad lines kept with their text between two calls of take_leftovers; the rest is counted
 BAD_ROOM = 200          # [bytes] of a bad line kept
 SLACK = 0.0001          # how far a pre-aggregated mean may leave [min, max], as a share (spec: gauge validity)
@@ -37,7 +45,10 @@ class Feed(Registry):
 
     def __init__(self, intervals: Sequence[int], key: int = 0, policy: int = 0) -> None:
         super().__init__(intervals, key, policy)
-        self._journal_time = 0          # of the last sample in the journal buffer
+        self._journal_time = 0          # of the last sample in the journal buffer,
+        self._journal_interval = 0      # and of what interval it was
+        self._row_interval = 0          # of the rows that are being taken [s]; 0: they are samples
+        self._marks: list[tuple[bytes, int, int]] = []      # that were replayed
         self._tally = dict.fromkeys(TALLY, 0)
         self._leftovers: list[tuple[int, bytes]] = []
         self._bad_kept = 0
@@ -54,7 +65,7 @@ class Feed(Registry):
         """The records since the last call, as one frame's payload; times in it start from 0 again."""
         payload = bytes(self._journal)
         self._journal.clear()
-        self._journal_time = 0
+        self._journal_time = self._journal_interval = 0
         return payload
 
     # -- samples
@@ -65,7 +76,11 @@ class Feed(Registry):
         if time > (ladder.newest_event if event else self._newest_gauge):
             self._tally["from_future"] += 1
             return False
-        level = next((k for k, oldest in enumerate(ladder.oldest) if time >= oldest), None)
+        fitting = [k for k, head in enumerate(ladder.heads) if head.interval >= self._row_interval]
+        if not fitting:
+            self._tally["too_coarse"] += 1
+            return False
+        level = next((k for k in fitting if time >= ladder.oldest[k]), None)
         if level is None:
             self._tally["from_past"] += 1
             return False
@@ -95,10 +110,72 @@ class Feed(Registry):
             self.routes.unlearn(route)
             return False
         if taken:
-            self._journal += put_sample(route, fields, self._journal_time)
-            self._journal_time = fields[0]
-            self._tally["journalled"] += 1
+            self._put_sample(route, fields)
         return True
+
+    def _put_sample(self, route: int, fields: Fields) -> None:
+        if self._journal_interval != self._row_interval:
+            self._put_interval(self._row_interval)
+        self._journal += put_sample(route, fields, self._journal_time)
+        self._journal_time = fields[0]
+        self._tally["journalled"] += 1
+
+    def _put_interval(self, seconds: int) -> None:
+        self._journal += put_interval(seconds)
+        self._journal_interval = seconds
+
+    # -- rows
+
+    def feed_rows(self, names: Sequence[bytes], rows: Columns, interval: int = 0,
+                  wanted: Sequence[int] | None = None) -> list[tuple[int, int]]:
+        """Take rows, each of the wire name at the same place of `names`; `wanted` are the places of those to take
+        (None: all). They are of `interval` seconds, and go to the finest level that is no finer, 0: they are samples.
+
+        [(code, place)] of what was left: names that are not known, and the first bad ones, as many as of lines.
+        All else that was refused is in the tally. ValueError when the sizes differ, or the interval cannot be.
+        """
+        if len(names) != len(rows) or not 0 <= interval < MOST_INTERVAL:
+            raise ValueError(f"{len(names)} names of {len(rows)} rows of {interval} s")
+        left: list[tuple[int, int]] = []
+        bad = 0
+        self._row_interval = interval
+        for place in range(len(rows)) if wanted is None else wanted:
+            code = self._row(names[place], rows.row(place))
+            if code == UNKNOWN or (code != SAMPLE and bad < BAD_KEPT):
+                bad += code != UNKNOWN
+                left.append((code, place))
+            if code != SAMPLE:
+                self._tally[_TALLY_OF[code]] += 1
+        self._end_rows()
+        return left
+
+    def _row(self, name: bytes, fields: Fields) -> int:
+        time, count, total, m2, low, high = fields
+        route = self.routes.find(name)
+        if route < 0:
+            return UNKNOWN
+        if not all(map(math.isfinite, (total, m2, low, high))):
+            return NOT_FINITE
+        if not 0 <= count < MOST_COUNT:
+            return BAD_NUMBER
+        if m2 < 0.0 or low == high:
+            m2 = 0.0
+        return SAMPLE if self._take_sample(route, (time, count, total, m2, low, high)) else UNKNOWN
+
+    def _end_rows(self) -> None:
+        """What comes next are samples again, in the journal too."""
+        self._row_interval = 0
+        if self._journal_interval:
+            self._put_interval(0)
+
+    def put_mark(self, sender: bytes, epoch: int, sequence: int) -> None:
+        """Journal the mark of a batch, in the frame of its rows. ValueError when it cannot be one."""
+        self._journal += put_mark(sender, epoch, sequence)
+
+    def take_marks(self) -> list[tuple[bytes, int, int]]:
+        """The marks (sender, epoch, sequence) that were replayed since the last call, in order."""
+        marks, self._marks = self._marks, []
+        return marks
 
     # -- lines
 

@@ -1,8 +1,9 @@
 """Journal records, written and read: the specification. docs/formats/journal.md has the bytes.
 
-What `read` takes is specification: it refuses what no engine can have written. Of the three forms of a sample our
-encoder takes the shortest that has all of it; a longer one would be read as well. Whether a record can be, after
-those before it, is the engine's business. The native build of the same name gives the same bytes.
+What `read` takes is specification: it refuses what no engine can have written, and tells that apart from what a newer
+one wrote. Of the three forms of a sample our encoder takes the shortest that has all of it; a longer one would be read
+as well. Whether a record can be, after those before it, is the engine's business. The native build of the same name
+gives the same bytes.
 """
 from __future__ import annotations
 
@@ -12,13 +13,19 @@ from typing import NamedTuple
 
 from istat.kernels.python.names import NAME_ROOM
 from istat.kernels.python.varints import get_varint, put_varint, unzigzag, zigzag
+from istat.kernels.unknown import UnknownRecord
 
 FORM_SAME, FORM_TIME, FORM_WIDE, FORM_NAMES = range(4)
 CHANGE = 3              # of the last form, what is no name: something happened to a counter (or a route)
 DELETE, UNDELETE, RENAME, POLICY, GONE, TOMBSTONE, UNLEARNT = range(1, 8)       # what happened
+ESCAPE = 8              # in place of what happened: a kind, a length and so many bytes follow
+INTERVAL, MARK = 1, 2   # kinds of escapes
 MOST_IDS = 0xFFFFFFFE   # ids are less
 MOST_RUN = 65536        # ids that one record can say to be gone: bounds what damaged bytes can make of a few
 MOST_COUNT = 1 << 62    # counts are less
+MOST_INTERVAL = 1 << 31     # [s] intervals are less
+MOST_SENDER = 255       # [bytes] of a sender's name in a mark
+MOST_MARK = 1 << 63     # epochs and sequences are less
 
 Fields = tuple[int, int, float, float, float, float]      # time, count, sum, m2, min, max
 
@@ -61,7 +68,21 @@ class Change(NamedTuple):
     name: bytes = b""
 
 
-Record = Sample | Counter | Route | Change
+class Interval(NamedTuple):
+    """The samples that follow in this frame are rows of this interval [s]; 0: plain samples again."""
+
+    seconds: int
+
+
+class Mark(NamedTuple):
+    """A sender's batch, all of whose rows are in this frame."""
+
+    sender: bytes
+    epoch: int
+    sequence: int
+
+
+Record = Sample | Counter | Route | Change | Interval | Mark
 
 
 # -- writing
@@ -101,12 +122,30 @@ def put_change(what: int, number: int, *values: int, name: bytes | None = None) 
     return b"".join(map(put_varint, [*numbers, len(name)])) + name
 
 
+def put_escape(kind: int, payload: bytes) -> bytes:
+    """A record of another kind: its length lets those who do not know the kind see where it ends."""
+    numbers = (CHANGE << 2 | FORM_NAMES, ESCAPE, kind, len(payload))
+    return b"".join(map(put_varint, numbers)) + payload
+
+
+def put_interval(seconds: int) -> bytes:
+    """The interval of the samples that follow."""
+    return put_escape(INTERVAL, put_varint(seconds))
+
+
+def put_mark(sender: bytes, epoch: int, sequence: int) -> bytes:
+    """A batch's mark. ValueError when it cannot be one."""
+    if not (0 < len(sender) <= MOST_SENDER and 0 <= epoch < MOST_MARK and 0 <= sequence < MOST_MARK):
+        raise ValueError(f"a mark is a sender of 1 to {MOST_SENDER} bytes and two numbers below 2**63")
+    return put_escape(MARK, put_varint(epoch) + put_varint(sequence) + sender)
+
+
 # -- reading
 
 
 def read(data: bytes, at: int, time: int) -> tuple[Record, int]:
     """The record at a place, and the place behind it; `time` is that of the sample before it. ValueError when it is
-    malformed."""
+    malformed, UnknownRecord when a newer istatd wrote it."""
     tag, at = get_varint(data, at)
     if tag & 3 != FORM_NAMES:
         return _sample(data, at, tag, time)
@@ -158,10 +197,14 @@ def _name(data: bytes, at: int) -> tuple[bytes, int]:
     return data[at:at + size], at + size
 
 
-def _change(data: bytes, at: int, number: int) -> tuple[Change, int]:
-    if at == len(data) or not DELETE <= data[at] <= UNLEARNT:
+def _change(data: bytes, at: int, number: int) -> tuple[Record, int]:
+    if at == len(data) or not data[at]:
         raise ValueError("a change that is not known")
     what, at = data[at], at + 1
+    if what == ESCAPE:
+        return _escape(data, at)
+    if what > ESCAPE:
+        raise UnknownRecord(f"change {what}")
     event = value = 0
     name = b""
     if what == TOMBSTONE:
@@ -175,3 +218,21 @@ def _change(data: bytes, at: int, number: int) -> tuple[Change, int]:
     if what in (GONE, UNLEARNT) and not (0 < value <= MOST_RUN and number + value <= MOST_IDS):
         raise ValueError("too many ids")
     return Change(what, number, value, bool(event), name), at
+
+
+def _escape(data: bytes, at: int) -> tuple[Interval | Mark, int]:
+    kind, at = get_varint(data, at)
+    payload, end = _name(data, at)
+    if kind == INTERVAL:
+        seconds, used = get_varint(payload, 0)
+        if used != len(payload) or seconds >= MOST_INTERVAL:
+            raise ValueError("an interval that is too long")
+        return Interval(seconds), end
+    if kind == MARK:
+        epoch, used = get_varint(payload, 0)
+        sequence, used = get_varint(payload, used)
+        sender = payload[used:]
+        if not 0 < len(sender) <= MOST_SENDER or max(epoch, sequence) >= MOST_MARK:
+            raise ValueError("a mark that is none")
+        return Mark(sender, epoch, sequence), end
+    raise UnknownRecord(f"escape {kind}")

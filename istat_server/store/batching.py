@@ -1,0 +1,124 @@
+"""Batches come in: rows to the engine, new names to the catalogue first, and a mark into the frame of the rows.
+
+A batch that was taken before, by its mark, is answered as taken. What is refused is counted: kinds that the engine
+knows in its tally, those of names by `accepting`. Knows no files; belongs to the hub.
+"""
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from istat.kernels import columns, lines
+from istat.kernels.python.ingest.records import put_mark
+from istat_server.store.accepting import Accepting
+from istat_server.store.interface import Accepted, Batch, Left
+from istat_server.store.work.marks import Marks
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
+    from istat.kernels.python.ingest.engine import Engine
+
+UNKNOWN = lines.CODES["UNKNOWN"]
+KIND_OF = {code: name.lower() for name, code in lines.CODES.items()}
+MOST_ROWS = 20_000          # of a batch: it is taken at once, in some 20 ms
+LEARNT_AT_ONCE = 500        # new names before others have their turn: some 5 ms
+LEFT_KEPT = 32              # refused names that are told; the rest is counted
+# What a line's grammar takes for a name: one word, whose first byte is not reserved.
+_NAME = re.compile(rb"[^\s#@$%&;:]\S*")
+_RESERVED = re.compile(rb"[#@$%&;:]\S*")
+
+
+class Batching:
+    """The way of batches into one store's memory and journal."""
+
+    def __init__(self, engine: Engine, accepting: Accepting, marks: Marks, pause: Callable[[], object]) -> None:
+        """pause: lets others have their turn."""
+        self._engine, self._accepting, self._marks, self._pause = engine, accepting, marks, pause
+
+    def take(self, batch: Batch) -> Accepted:
+        """Take a batch's rows. ValueError when it is too long, or its columns have not one length or type."""
+        rows = _rows(batch)
+        count = len(batch.names)
+        mark = _mark(batch)
+        if mark and self._marks.taken(*mark):
+            return Accepted(count)
+        refused = self._learn_all(batch.names)
+        if mark and self._marks.taken(*mark):       # the same one came meanwhile by another way
+            return Accepted(count)
+        # From here on nobody else has a turn: rows and mark come into one frame.
+        left = self._feed(batch, rows, refused)
+        if mark:
+            self._engine.put_mark(*mark)
+            self._marks.note([mark])
+        return Accepted(count, tuple(left))
+
+    def _learn_all(self, names: Sequence[bytes]) -> dict[bytes, str]:
+        """Have new names learnt; those that cannot be, with the kind of mistake."""
+        find, refused = self._engine.routes.find, dict[bytes, str]()
+        new = [name for name in dict.fromkeys(names) if find(name) < 0]
+        for at, name in enumerate(new):
+            if at % LEARNT_AT_ONCE == LEARNT_AT_ONCE - 1:
+                self._pause()
+            kind = self._learn(name)
+            if kind:
+                refused[name] = kind
+        return refused
+
+    def _learn(self, name: bytes) -> str:
+        """The kind of mistake, counted once, when a name cannot be learnt."""
+        if not _NAME.fullmatch(name):
+            return self._accepting.refuse("reserved" if _RESERVED.fullmatch(name) else "bad_fields")
+        return self._accepting.learn(name)
+
+    def _feed(self, batch: Batch, rows: Columns, refused: dict[bytes, str]) -> list[Left]:
+        names = list(batch.names)
+        told = [Left(kind, name) for name, kind in refused.items()]
+        wanted: list[int] | None = None
+        if refused:
+            wanted = [at for at, name in enumerate(names) if name not in refused]
+            first = set(refused)
+            for name in names:              # counted once when it was not learnt
+                if name in first:
+                    first.discard(name)
+                elif name in refused:
+                    self._accepting.refuse(refused[name])
+        left = self._engine.feed_rows(names, rows, batch.interval, wanted)
+        again: list[int] = []
+        for code, at in left:
+            kind = self._learn(names[at]) if code == UNKNOWN else KIND_OF[code]
+            if kind:
+                told.append(Left(kind, names[at]))
+            else:           # its route had led to counters that were deleted since
+                again.append(at)
+        if again:
+            self._engine.feed_rows(names, rows, batch.interval, again)
+        return told[:LEFT_KEPT]
+
+
+def _mark(batch: Batch) -> tuple[bytes, int, int] | None:
+    """A batch's mark as the journal has it. ValueError when it cannot be one."""
+    if batch.mark is None:
+        return None
+    mark = batch.mark.sender.encode(), batch.mark.epoch, batch.mark.sequence
+    put_mark(*mark)
+    return mark
+
+
+def _rows(batch: Batch) -> Columns:
+    """The rows of a batch as the kernels have them. ValueError when they cannot be."""
+    count = len(batch.names)
+    if count > MOST_ROWS:
+        raise ValueError(f"a batch has at most {MOST_ROWS} rows, not {count}")
+    counts, *doubles = batch.fields
+    if any(len(column) != count for column in (batch.times, counts, *doubles)):
+        raise ValueError("the columns of a batch have not one length")
+    try:
+        whole = [array("q", column) for column in (batch.times, counts)]
+        real = [array("d", column) for column in doubles]
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"times and counts of a batch are whole numbers of 64 bits, the others are doubles: "
+                         f"{error}") from error
+    made: Columns = columns.Columns.from_rows(zip(*whole, *real, strict=True))
+    return made

@@ -1,0 +1,125 @@
+"""Pins: what is kept of a store because somebody else still needs it, such as a replica that lags behind.
+
+A pin holds the journal's segments from a position on and the files that were live when it was made, over restarts. It
+goes when it is taken away or its time is over, by a clock that can be believed. Belongs to the hub, but for what
+commits call in a thread. Knows neither who needs what, nor what is in it.
+"""
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from istat.clock import Clock
+from istat.errors import StoreError
+from istat_server.store.clockwatch import ClockWatch
+from istat_server.store.files import journal, manifest
+from istat_server.store.files.livefiles import LiveFiles
+from istat_server.store.files.manifest import Manifest, Pin, Position
+from istat_server.store.pool import Pool, Work
+
+log = logging.getLogger(__name__)
+
+MOST_PINS = 16          # each holds files, and stands in every MANIFEST with their names
+NAME_ROOM = 100         # characters
+LOOK_SECONDS = 1.0      # between two looks for those whose time is over
+
+
+class Pinning:
+    """The pins of one store."""
+
+    def __init__(self, files: LiveFiles, clock: Clock, watch: ClockWatch, pool: Pool, background: Pool) -> None:
+        self._files, self._clock, self._watch = files, clock, watch
+        self._pool, self._background = pool, background
+        self._look_at = clock.monotonic()
+        self._work: Work | None = None
+
+    def pin(self, name: str, position: Position, until: int) -> Pin:
+        """Hold what is needed from a position on until a time [Unix s]. Blocks the greenlet until it is written.
+
+        A pin of this name that there is ends; one of the same position only gets the new time. StoreError when the
+        position is not this store's, what is there is gone, or there are too many pins.
+        """
+        if not 0 < len(name) <= NAME_ROOM:
+            raise StoreError(f"a pin's name has 1 to {NAME_ROOM} characters")
+        if until <= self._clock.now():
+            raise StoreError(f"the pin {name} would be over before it begins")
+        made: list[Pin] = []
+
+        def change(state: Manifest) -> Manifest:        # under the lock of commits: no segment goes meanwhile
+            others = tuple(one for one in state.pins if one.name != name)
+            if len(others) == MOST_PINS:
+                raise StoreError(f"there are {MOST_PINS} pins already: {', '.join(one.name for one in others)}")
+            same = next((one for one in state.pins if (one.name, one.position) == (name, position)), None)
+            self._check(state, position)
+            live = tuple(sorted(manifest.live_paths(state)))
+            made.append(replace(same, until=until) if same else Pin(name, position, until, live))
+            return replace(state, pins=(*others, made[-1]))
+
+        self._commit(change)
+        return made[-1]
+
+    def _check(self, state: Manifest, position: Position) -> None:
+        """StoreError when there is no such place in the journal any more, or not yet."""
+        if position.store != state.uuid:
+            raise StoreError(f"the position is one of the store {position.store}, and this is {state.uuid}")
+        if position.epoch > state.epoch:
+            raise StoreError(f"the position is of epoch {position.epoch}, and this store is in its {state.epoch}")
+        path = journal.segment_path(self._files.folder / "journal", position.segment)
+        if not path.exists() or path.stat().st_size < position.offset:
+            raise StoreError(f"the journal has no byte {position.offset} of segment {position.segment} (any more)")
+
+    def unpin(self, name: str) -> bool:
+        """End a pin; whether there was one. Blocks the greenlet until it is written."""
+        if all(pin.name != name for pin in self._files.manifest.pins):
+            return False
+        self._commit(lambda state: replace(state, pins=tuple(one for one in state.pins if one.name != name)))
+        return True
+
+    def _commit(self, change: object) -> None:
+        try:
+            self._pool.apply(self._files.commit, (change, ()))
+        except OSError as error:
+            raise StoreError(f"{self._files.folder}: the pins cannot be written: {error}") from error
+
+    def tick(self) -> None:
+        """End pins whose time is over, in the background."""
+        now = self._clock.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
+        if self._work is not None:
+            if not self._work.ready():
+                return
+            work, self._work = self._work, None
+            work.get()
+        if self._files.manifest.pins and self._over() and not self._watch.doubt():
+            self._work = self._background.spawn(self._expire, self._over())
+
+    def _over(self) -> set[str]:
+        now = self._clock.now()
+        return {pin.name for pin in self._files.manifest.pins if pin.until <= now}
+
+    def _expire(self, names: set[str]) -> None:
+        """In a thread."""
+        now = self._clock.now()
+
+        def change(state: Manifest) -> Manifest:        # one that was given a new time meanwhile stays
+            return replace(state, pins=tuple(one for one in state.pins if one.name not in names or one.until > now))
+
+        try:
+            self._files.commit(change, ())
+        except OSError as error:
+            log.error("pins that are over cannot be ended, to be tried again: %s", error)
+            return
+        log.info("these pins are over: %s", ", ".join(sorted(names)))
+
+    def finish(self) -> None:
+        """Wait for what is under way."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.get()
+
+    def status(self) -> list[dict[str, object]]:
+        """The pins there are."""
+        return [{"name": pin.name, "segment": pin.position.segment, "until": pin.until, "files": len(pin.files)}
+                for pin in self._files.manifest.pins]
