@@ -42,7 +42,8 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
     """What reads the sockets of all endpoints, ours and those of plugins."""
     datagrams = DatagramInput(server.sockets.of(Transport.UDP, Transport.UNIX_DATAGRAM), server)
     connections = ConnectionInput(server.sockets.of(Transport.TCP, Transport.UNIX), server,
-                                  server.settings["max-line"], server.settings["max-connections"])
+                                  server.settings["max-line"], server.settings["max-connections"],
+                                  server.certificate, server.settings["samples-tls"] == "required")
 
     def totals() -> Mapping[str, float]:
         return {f"statserver.{name}": value for name, value in (datagrams.totals() | connections.totals()).items()}

@@ -147,7 +147,7 @@ def open_sockets(settings: Values, plugins: pluggy.PluginManager, handover: Hand
     PluginError."""
     offers = endpoints.asked(plugins, settings)
     endpoints.check_names(offers)
-    offers = placed(offers)
+    offers = placed(offers, udp_at_home=settings["samples-tls"] == "required")
     endpoints.check_addresses([*(offer.claim() for offer in offers),
                                http_claim(settings["http-listen-address"], settings["http-port"])])
     return open_endpoints(offers, settings["udp-buffer-size"], handover)

@@ -35,6 +35,11 @@ KINDS = {
     "incomplete": Kind("last lines without a line feed when the connection closed", "end every line with one"),
     "too_many_connections": Kind("connections refused because max-connections were open",
                                  "raise max-connections, or let each sender keep one connection"),
+    "tls_failed": Kind("TLS connections whose handshake failed, or that broke TLS' rules later",
+                       "look at the reason in the log: is the server's authority known to the sender, and does the "
+                       "server want a certificate of its own (tls-client-ca)?"),
+    "plain_refused": Kind("TCP connections without TLS while samples-tls is required",
+                          "let the sender use TLS (of istat-agent: transport = tcp, tls = true)"),
     "bad_message": Kind("messages of other protocols than lines that could not be read",
                         "look at what the sender sends there; some are shown in the log"),
     "bad_fields": Kind("lines with too few or too many words", "write `name value` or `name time value`"),

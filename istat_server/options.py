@@ -44,6 +44,9 @@ SETTINGS = (
     Setting("tls-client-ca", Path(), "",
             "Certificates (PEM) of the authorities that clients' certificates must be signed by, browsers' too; empty "
             "asks clients for none."),
+    Setting("samples-tls", Choice("optional", "required"), "optional",
+            "With tls-cert, samples by TCP may come by TLS, on the same port. `required` refuses those that do not, "
+            "and takes UDP from this machine only."),
     Setting("store", Path(), "/var/lib/istatd/server", "Folder of the store; made when it is missing."),
     Setting("retention", Retention(), DEFAULT_RETENTION,
             "How long which buckets are kept: interval:time, finest first. For counters that no rule of "
@@ -104,6 +107,8 @@ def together(values: Values) -> Iterable[str]:
         for same in given[at + 1:]:
             if values[name] == values[same]:
                 yield f"{name} and {same} are the same, so who has the one has the rights of the other: make another"
+    if values["samples-tls"] == "required" and values["tls-cert"] is None:
+        yield "samples-tls is required, and there is no tls-cert: name the certificate, or nobody could send"
     for name in ("tls-key", "tls-client-ca"):
         if values[name] is not None and values["tls-cert"] is None:
             yield f"{name} is set without tls-cert: name the certificate, or leave both out"

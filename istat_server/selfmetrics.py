@@ -59,6 +59,7 @@ METRICS: tuple[Metric, ...] = (
         ("statserver.tcp.bytes", "bytes", "received by TCP"),
         ("statserver.udp.bytes", "bytes", "received by UDP"),
         ("statserver.udp.datagrams", "datagrams", "received by UDP"),
+        ("statserver.tls.connects", "connections", "TLS handshakes of senders that succeeded"),
         ("statserver.unix.bytes", "bytes", "received by connections of Unix sockets"),
         ("statserver.unix-datagram.bytes", "bytes", "received by datagrams of Unix sockets"),
         ("statserver.unix-datagram.datagrams", "datagrams", "received by Unix sockets"),

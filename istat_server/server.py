@@ -181,7 +181,7 @@ class Server:
         values = self.metrics.values()
         ingest: dict[str, object] = {"samples": totals.samples, "lines": totals.lines}
         ingest.update({name.removeprefix("statserver."): value for name, value in values.items()
-                       if name.startswith(("statserver.udp", "statserver.tcp", "statserver.connect"))})
+                       if name.startswith(tuple(f"statserver.{what}" for what in ("udp", "tcp", "unix", "tls", "connect")))})
         ingest["samples_per_second"] = self._rate.value
         refused, store = self.refusals(), self.store.status()
         helped = {kind: asdict(KINDS[kind]) for kind, count in refused.items() if count and kind in KINDS}

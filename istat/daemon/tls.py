@@ -69,6 +69,11 @@ class Certificate:
         self._files = cert, key, client_ca
         self._context = server_context(*self._files)
 
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a connection that begins now is shown."""
+        return self._context
+
     def renew(self) -> None:
         """Read the files again, for connections from now on. SettingsError when they do not fit: the old ones stay."""
         self._context = server_context(*self._files)

@@ -15,8 +15,10 @@ from typing import Any
 
 import gevent
 
+from istat.daemon.tls import HANDSHAKE_BYTE, HANDSHAKE_SECONDS, Certificate
 from istat.wire.framing import Framing
 from istat.wire.protocol import Feeder
+from istat_server.ingest.encrypted import BadTls, Encrypted, NotTls
 from istat_server.ingest.endpoints import Endpoint, Transport
 from istat_server.ingest.pump import Outcome, Surroundings
 from istat_server.roster import Sender
@@ -34,6 +36,8 @@ SMALL_READ = 16 * 1024
 ACCEPTS = 64
 # How long accepting pauses when file descriptors have run out [s].
 ACCEPT_PAUSE = 1.0
+# How often handshakes are looked at that may take too long [s].
+CLEARING = 1.0
 # A host that has vanished without a word is noticed after about this time [s].
 KEEPALIVE_IDLE = 600
 # Reads of one connection at shutdown: what has arrived by then, and no endless stream.
@@ -50,10 +54,16 @@ class ConnectionInput:
     name = "connections"
 
     def __init__(self, bound: Sequence[Bound], around: Surroundings, max_line: int, max_connections: int,
+                 certificate: Certificate | None = None, tls_only: bool = False,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         """max_line: longest message [bytes] of endpoints that do not say; max_connections: how many may be open at
-        once."""
+        once. certificate: what TLS connections are shown, None refuses them; tls_only: TCP without TLS is refused."""
         self.around = around
+        self.certificate = certificate
+        self.tls_only = tls_only
+        self.shaken = 0
+        self._shaking: dict[Connection, float] = {}     # -> until when its handshake must be over, soonest first
+        self._clearing: Any = None
         self.monotonic = monotonic
         self.max_line = max_line
         longest = max((one.endpoint.longest for one in bound), default=0)
@@ -77,8 +87,8 @@ class ConnectionInput:
 
     def stop(self) -> None:
         """Accept no more, take what has arrived, and close everything."""
-        if self._pause is not None:
-            self._pause.stop()
+        for timer in filter(None, (self._pause, self._clearing)):
+            timer.stop()
         for sock, _, watcher in self._listening:
             watcher.stop()
             sock.close()
@@ -92,10 +102,36 @@ class ConnectionInput:
     def totals(self) -> dict[str, int]:
         """Since the start: connections opened and ended, bytes by transport; and the connections open now."""
         return {"connects": self.connects, "drops": self.disconnects, "connected": len(self.connections),
+                "tls.connects": self.shaken,
                 **{f"{transport.value}.bytes": size for transport, size in self.received.items()}}
+
+    def shaking(self, connection: Connection) -> None:
+        """A handshake has begun."""
+        self._shaking[connection] = self.monotonic() + HANDSHAKE_SECONDS
+        if self._clearing is None:
+            self._clearing = gevent.get_hub().loop.timer(CLEARING, CLEARING)
+            self._clearing.start(self._clear)
+
+    def shaken_hands(self, connection: Connection) -> None:
+        """It is over, and good."""
+        del self._shaking[connection]
+        self.shaken += 1
+
+    def _clear(self) -> None:
+        """End the handshakes that take too long."""
+        now = self.monotonic()
+        for connection, until in list(self._shaking.items()):
+            if until > now:
+                break
+            connection.refuse("tls_failed", b"the handshake takes too long")
+        if not self._shaking:
+            self._clearing.stop()
+            self._clearing.close()
+            self._clearing = None
 
     def ended(self, connection: Connection) -> None:
         """A connection has closed itself."""
+        self._shaking.pop(connection, None)
         if connection in self.connections:
             self.connections.remove(connection)
             self.disconnects += 1
@@ -145,7 +181,7 @@ class ConnectionInput:
 class Connection:
     """One accepted connection: a pump's readable."""
 
-    __slots__ = ("sender", "_input", "_endpoint", "_socket", "_watcher", "_framing", "_feeder", "_read_at",
+    __slots__ = ("sender", "_input", "_endpoint", "_socket", "_source", "_watcher", "_framing", "_feeder", "_read_at",
                  "__weakref__")
 
     def __init__(self, owner: ConnectionInput, sock: socket.socket, endpoint: Endpoint, sender: Sender) -> None:
@@ -153,6 +189,7 @@ class Connection:
         self._input = owner
         self._endpoint = endpoint
         self._socket = sock
+        self._source: socket.socket | Encrypted = sock      # what plain bytes are read from
         self._watcher: Any = gevent.get_hub().loop.io(sock.fileno(), 1)
         self._framing: Framing = endpoint.protocol.framing(endpoint.longest or owner.max_line)
         self._feeder: Feeder = endpoint.protocol.feeder(owner.around.intake)
@@ -169,9 +206,12 @@ class Connection:
             return Outcome.CLOSED
         held = self._framing.held
         try:
-            size = self._socket.recv_into(self._input.view[held:held + READ_BYTES])
+            size = self._read(held)
         except (BlockingIOError, InterruptedError):
             return Outcome.EMPTY
+        except BadTls as error:
+            self.refuse(error.kind, str(error).encode())
+            return Outcome.CLOSED
         except OSError:     # reset by the sender: the same as an end, and not our fault
             size = 0
         if size == 0:
@@ -184,6 +224,35 @@ class Connection:
         if size == READ_BYTES:
             return Outcome.MORE
         return Outcome.REST if busy and size < SMALL_READ else Outcome.EMPTY
+
+    def refuse(self, kind: str, text: bytes) -> None:
+        """Close, and count why."""
+        self._input.around.mistakes.note(kind, text, self.sender)
+        self.close()
+
+    def _read(self, held: int) -> int:
+        """Read plain bytes to buffer[held:]; how many. The first byte of all says whether TLS is spoken."""
+        owner, source = self._input, self._source
+        view = owner.view[held:held + READ_BYTES]
+        if not isinstance(source, Encrypted):
+            size = source.recv_into(view)
+            if self._read_at >= 0 or not size or self._endpoint.transport is not Transport.TCP:
+                return size
+            if not (self._endpoint.tls and view[0] == HANDSHAKE_BYTE):
+                if owner.tls_only:
+                    raise NotTls("its first bytes are no handshake")
+                return size
+            if owner.certificate is None:
+                raise BadTls("a handshake, and tls-cert is not set")
+            self._source = source = Encrypted(source, owner.certificate.context, bytes(view[:size]))
+            self.sender.transport = "tls"
+            owner.shaking(self)
+        before = source.shaken
+        try:
+            return source.recv_into(view)
+        finally:
+            if source.shaken is not before:
+                owner.shaken_hands(self)
 
     def finish(self) -> None:
         """Take what has arrived, and close."""
