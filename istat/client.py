@@ -53,11 +53,16 @@ class StatClient:
         clock: Clock | None = None,
         batch_bytes: int = BATCH_BYTES,
         capacity: int = CAPACITY_BYTES,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """tls: for TCP, such as `ssl.create_default_context(cafile="ca.pem")`: the server must then show a certificate
+        for `host` that this context believes. One that it does not counts as away."""
+        if tls is not None and transport != "tcp":
+            raise ValueError("TLS is for tcp only")
         if transport not in ("udp", "tcp"):
             raise ValueError(f"a transport is udp or tcp, not {transport!r}")
         self.sent = self.dropped = 0
-        self._address, self._transport = (host, port), transport
+        self._address, self._transport, self._tls = (host, port), transport, tls
         self._clock = clock or SystemClock()
         self._batch_bytes, self._capacity = batch_bytes, capacity
         self._lines: list[bytes] = []
@@ -131,6 +136,8 @@ class StatClient:
         try:
             if self._transport == "tcp":
                 self._socket = socket.create_connection(self._address, timeout=SEND_TIMEOUT)
+                if self._tls is not None:
+                    self._socket = self._tls.wrap_socket(self._socket, server_hostname=self._address[0])
             else:
                 found = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)[0]
                 self._socket = socket.socket(*found[:3])

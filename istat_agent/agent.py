@@ -14,9 +14,10 @@ import gevent
 
 from istat import __version__
 from istat.clock import Clock
+from istat.daemon.tls import client_context
 from istat.plugin import Config, Emit
 from istat.settings.setting import TABLES, Values, no_such_table
-from istat_agent import names, schedule, ship
+from istat_agent import links, names, schedule, ship
 from istat_agent.counters import Counters, self_collector
 from istat_agent.plugins import Collection, Found, discover
 
@@ -109,6 +110,15 @@ def _enabled(values: Values, found: Mapping[str, Found], problems: list[str]) ->
     ]
 
 
+def link_of(values: Values, introduction: bytes, clock: Clock) -> links.Link:
+    """The way to the server that the settings mean. SettingsError for files of certificates that cannot be used."""
+    server = values["server"]
+    if values["transport"] == "udp":
+        return links.UdpLink(server.host, server.port, clock)
+    context = client_context(values["tls-ca"], values["tls-cert"], values["tls-key"]) if values["tls"] else None
+    return links.TcpLink(server.host, server.port, introduction, context)
+
+
 class Agent:
     """A running plan: greenlets for its tasks, and one that ships."""
 
@@ -121,7 +131,7 @@ class Agent:
         server = values["server"]
         introduction = ship.identity(socket.gethostname(), host_name(values), __version__)
         self._shipper = ship.Shipper(
-            ship.UdpLink(server.host, server.port, clock),
+            link_of(values, introduction, clock),
             introduction,
             values["max-datagram"],
             counters,
@@ -142,6 +152,7 @@ class Agent:
         gevent.killall(self._greenlets, timeout=1.0)
         with gevent.Timeout(LAST_FLUSH, False):  # a name server that does not answer must not hold up the end
             self._shipper.flush()
+        self._shipper.close()
 
     def _deliver(self, emit: Emit) -> None:
         self._shipper.offer(names.lines(emit.readings, self._suffix, emit.time))

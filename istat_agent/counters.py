@@ -20,7 +20,7 @@ class Counters:
 
     samples: int = 0  # reported by collectors and put into a datagram
     datagrams: int = 0  # handed to the kernel
-    dropped: int = 0  # datagrams thrown away because the queue was full
+    dropped: int = 0  # datagrams thrown away because the queue was full, or lost with a connection
     errors: int = 0  # readings that raised
     late: int = 0  # readings not done, or cut off, because of the deadline
     refused: int = 0  # values not taken: too many, too late, too long for a datagram
@@ -41,7 +41,7 @@ def self_collector(counters: Counters) -> Definition:
         metrics=[
             Metric("agent.samples", "", "values sent", event=True),
             Metric("agent.datagrams", "", "datagrams sent", event=True),
-            Metric("agent.dropped", "", "datagrams thrown away: the queue was full", event=True),
+            Metric("agent.dropped", "", "datagrams lost: the queue was full, or a connection broke", event=True),
             Metric("agent.errors", "", "readings that failed", event=True),
             Metric("agent.late", "", "readings cut off or left out because of a deadline", event=True),
             Metric("agent.refused", "", "values not taken: too many, too late, too long", event=True),

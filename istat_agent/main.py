@@ -21,7 +21,7 @@ from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.errors import IstatError, SettingsError
 from istat.settings.declaration import Values
-from istat_agent.agent import Agent, Plan, host_name, make_plan, once
+from istat_agent.agent import Agent, Plan, host_name, link_of, make_plan, once
 from istat_agent.counters import Counters
 from istat_agent.options import DECLARATION
 from istat_agent.schedule import Threads
@@ -76,6 +76,7 @@ def read_settings(arguments: Sequence[str], actions: Sequence[str]) -> Values:
 def act(actions: Sequence[str], values: Values) -> int:
     """Answer the questions that do not start a daemon. SettingsError for --check-config with problems."""
     plan = make_plan(values, Counters())
+    link_of(values, b"", SystemClock())
     if "--check-config" in actions:
         if plan.problems:
             raise SettingsError(plan.problems)
@@ -120,6 +121,7 @@ def serve(arguments: Sequence[str], values: Values) -> int:
         service.reloading()
         try:
             renewal = DECLARATION.renew(values, DECLARATION.load(arguments, os.environ))
+            link_of(renewal.values, b"", clock)     # certificates that do not fit are told while the old ones work
         except SettingsError as error:
             log.error("settings not read again, going on with the old ones: %s", error)
         else:

@@ -5,6 +5,8 @@ Theirs are the tables `[plugins.NAME]` of the settings file; `agent.py` checks t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from istat.settings.declaration import (
     Address,
     Choice,
@@ -15,11 +17,24 @@ from istat.settings.declaration import (
     Path,
     Setting,
     Text,
+    Values,
 )
 
 STAT_PORT = 8111  # where a server takes samples unless told otherwise
 # An Ethernet frame carries 1,500 bytes; IPv6 and UDP headers take 48 of them, tunnels up to 50 more.
 MAX_DATAGRAM = 1400
+
+
+def together(values: Values) -> Iterable[str]:
+    """What is wrong with values that are right alone."""
+    if values["tls"] and values["transport"] != "tcp":
+        yield "tls is for transport = tcp only: set that, too"
+    for name in ("tls-ca", "tls-cert", "tls-key"):
+        if values[name] is not None and not values["tls"]:
+            yield f"{name} is set and tls is not: set that, too, or leave {name} out"
+    if values["tls-key"] is not None and values["tls-cert"] is None:
+        yield "tls-key is set without tls-cert: name the certificate, too"
+
 
 DECLARATION = Declaration(
     program="istat-agent",
@@ -30,6 +45,7 @@ DECLARATION = Declaration(
         " stand in the table [plugins.NAME] of the settings file."
     ),
     tables=("plugins",),
+    together=together,
     actions={
         "once": "print what would be sent, once, and end",
         "list-collectors": "print which collectors there are and what keeps any from running, and end",
@@ -43,9 +59,38 @@ DECLARATION = Declaration(
             "server",
             Address(STAT_PORT),
             f"127.0.0.1:{STAT_PORT}",
-            "where samples are sent to, over UDP",
+            "where samples are sent to",
             reloadable=True,
         ),
+        Setting(
+            "transport",
+            Choice("udp", "tcp"),
+            "udp",
+            "how: udp loses what nobody takes; tcp knows when a server is away, and lets samples wait",
+            reloadable=True,
+        ),
+        Setting(
+            "tls",
+            Flag(),
+            False,
+            "encrypt what is sent, and believe a server only by its certificate; for transport tcp",
+            reloadable=True,
+        ),
+        Setting(
+            "tls-ca",
+            Path(),
+            "",
+            "certificates (PEM) of the authorities that may have signed the server's; empty: those the system trusts",
+            reloadable=True,
+        ),
+        Setting(
+            "tls-cert",
+            Path(),
+            "",
+            "certificate (PEM) to show to a server that asks who we are; empty: none",
+            reloadable=True,
+        ),
+        Setting("tls-key", Path(), "", "key of tls-cert (PEM), when it is not in the same file", reloadable=True),
         Setting(
             "interval",
             Integer(1, 3600),

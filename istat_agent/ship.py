@@ -1,8 +1,8 @@
-"""Brings lines to the server: packs them into datagrams, queues them, sends them over UDP.
+"""Brings lines to the server: packs them into datagrams, queues them, sends them over a link.
 
 A server that is away is no error: it is counted, and told when it goes and when it comes back. While its name
 does not resolve or its port is known to be closed, datagrams wait in the queue, the oldest dropped when it is
-full. Knows nothing of what the lines mean.
+full. Over a connection they are portions of its stream. Knows no sockets, and nothing of what the lines mean.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
 
 import gevent
 from gevent.event import Event
@@ -20,6 +20,7 @@ from gevent.event import Event
 from istat.clock import Clock
 from istat.wire.lines import meta_line
 from istat_agent.counters import Counters
+from istat_agent.links import Broken, Link
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,6 @@ QUEUE = 1000  # datagrams; 1.4 MB, about ten minutes of 1,000 counters
 LINGER = 0.1  # seconds between the first waiting line and its datagram, so that collectors share datagrams
 RETRY = 5.0  # seconds between two tries while the server is away
 PROBE = 0.1  # seconds for a closed port to say so
-RESOLVE = 60.0  # seconds for which an address is believed
 IDENTITY = 60.0  # seconds between two introductions
 QUIET = 60.0  # seconds in which a server that comes and goes is told once
 
@@ -49,87 +49,6 @@ def pack(lines: Iterable[bytes], limit: int) -> tuple[list[bytes], int]:
     if waiting:
         datagrams.append(b"".join(waiting))
     return datagrams, too_long
-
-
-class Link(Protocol):
-    """A way to the server."""
-
-    def send(self, datagram: bytes) -> None:
-        """Hand a datagram to the kernel. OSError when the server cannot be reached, as far as is known."""
-
-    def check(self) -> None:
-        """OSError when what was sent before is known not to have been taken."""
-
-
-class UdpLink:
-    """A UDP socket connected to one of the addresses that a name stands for, IPv4 or IPv6.
-
-    Connected, so that a closed port is reported (ICMP) at the next call.
-    """
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        clock: Clock,
-        resolve: Callable[[str, int], Sequence[Any]] | None = None,
-    ) -> None:
-        self._host, self._port, self._clock = host, port, clock
-        self._resolve = resolve or _getaddrinfo
-        self._socket: socket.socket | None = None
-        self._address: Any = None
-        self._resolved = 0.0
-        self._tries = 0
-
-    def send(self, datagram: bytes) -> None:
-        """See Link.send. A datagram that the kernel has no room for is sent a little later."""
-        connection = self._connected()
-        try:
-            try:
-                connection.send(datagram)
-            except BlockingIOError:
-                gevent.sleep(LINGER)
-                connection.send(datagram)
-        except OSError:
-            self.close()  # resolve again next time, and try the next address
-            self._tries += 1
-            raise
-
-    def check(self) -> None:
-        """See Link.check."""
-        if self._socket is None:
-            return
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self.close()
-            self._tries += 1
-            raise OSError(code, "the server refuses")
-
-    def close(self) -> None:
-        """Give up the socket; the next send opens one."""
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = None
-
-    def _connected(self) -> socket.socket:
-        now = self._clock.monotonic()
-        if self._socket is not None and now - self._resolved < RESOLVE:
-            return self._socket
-        addresses = self._resolve(self._host, self._port)
-        self._resolved = now
-        if self._socket is not None and any(a[4] == self._address for a in addresses):
-            return self._socket
-        self.close()
-        family, kind, protocol, _, self._address = addresses[self._tries % len(addresses)]
-        self._socket = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
-        self._socket.connect(self._address)
-        return self._socket
-
-
-def _getaddrinfo(host: str, port: int) -> Sequence[Any]:
-    # In gevent's thread pool: a name server that does not answer must not stop the hub.
-    resolver = gevent.get_hub().resolver
-    return list(resolver.getaddrinfo(host, port, 0, socket.SOCK_DGRAM))
 
 
 class Shipper:
@@ -188,17 +107,33 @@ class Shipper:
                 self._wake.wait(IDENTITY)
                 gevent.sleep(LINGER)
 
+    def close(self) -> None:
+        """End the link."""
+        self._link.close()
+
     def _send(self, datagram: bytes) -> None:
-        """Send the first of the queue and take it out. OSError leaves it there, to be sent later."""
+        """Send the first of the queue and take it out. OSError leaves it there, to be sent later; Broken does not."""
         try:
             self._link.send(datagram)
             self._counters.datagrams += 1
+        except Broken:
+            self._taken(datagram)
+            raise
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
                 raise
             self._counters.refused += datagram.count(b"\n")  # it would never fit, and hold up the others
+        finally:
+            self._count_lost()
+        self._taken(datagram)
+
+    def _taken(self, datagram: bytes) -> None:
         if self._queue and self._queue[0] is datagram:  # it may have been dropped while we waited
             self._queue.popleft()
+
+    def _count_lost(self) -> None:
+        self._counters.dropped += self._link.lost
+        self._link.lost = 0
 
     def _enqueue(self) -> None:
         lines, self._lines = self._lines, []
@@ -221,6 +156,7 @@ class Shipper:
         self._link.send(self._identity)
         gevent.sleep(PROBE)
         self._link.check()
+        self._count_lost()
         self._introduced = self._clock.monotonic()
         self._away = False
         if self._told_at is not None:
@@ -243,6 +179,11 @@ def _advice(error: OSError) -> str:
     """What to try."""
     if isinstance(error, socket.gaierror):
         return "Is the name in the setting server right?"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ("Is the certificate in its tls-cert signed by one of those in our tls-ca, and for the name that the "
+                "setting server has?")
+    if isinstance(error, ssl.SSLError):
+        return "Does the server speak TLS there (tls-cert), and does it want a certificate of ours (tls-client-ca)?"
     if error.errno == errno.ECONNREFUSED:
         return "Does istat-server run there, is stat-port that port, and does listen-address let this machine in?"
     return "Is the network up, and the setting server right?"

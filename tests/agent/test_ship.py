@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.clock import FakeClock
-from istat_agent import ship
+from istat_agent import links, ship
 from istat_agent.counters import Counters
 from tests.ports import own_port
 
@@ -36,6 +36,10 @@ class FakeLink:
         self.sent: list[bytes] = []
         self.error: OSError | None = None
         self.closed_port: OSError | None = None
+        self.lost = 0
+
+    def close(self) -> None:
+        pass
 
     def send(self, datagram: bytes) -> None:
         if self.error is not None:
@@ -176,14 +180,14 @@ def receiver(family: socket.AddressFamily, address: str) -> socket.socket:
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_udp_link_reaches_both_families(family: socket.AddressFamily, address: str) -> None:
     with receiver(family, address) as server:
-        link = ship.UdpLink(address, server.getsockname()[1], FakeClock())
+        link = links.UdpLink(address, server.getsockname()[1], FakeClock())
         link.send(b"a 1\n")
         assert server.recv(100) == b"a 1\n"
         link.close()
 
 
 def test_udp_link_notices_a_closed_port() -> None:
-    link = ship.UdpLink("127.0.0.1", own_port(), FakeClock())
+    link = links.UdpLink("127.0.0.1", own_port(), FakeClock())
     link.send(b"a 1\n")
     with pytest.raises(ConnectionRefusedError):
         for _ in range(50):
@@ -202,11 +206,11 @@ def test_udp_link_resolves_again_each_minute_and_after_errors() -> None:
                 raise socket.gaierror(-3, "try again")
             return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", target)]
 
-        link = ship.UdpLink("stats", 8111, clock, resolve)
+        link = links.UdpLink("stats", 8111, clock, resolve)
         link.send(b"1")
         link.send(b"2")
         assert asked == [("stats", 8111)]
-        clock.advance(ship.RESOLVE)
+        clock.advance(links.RESOLVE)
         target = new.getsockname()
         link.send(b"3")
         assert (old.recv(10), old.recv(10), new.recv(10)) == (b"1", b"2", b"3")

@@ -92,6 +92,37 @@ def test_tcp_holds_lines_while_the_server_is_away_up_to_its_capacity() -> None:
     assert (client.sent, client.dropped) == (5, 3)
 
 
+def test_tls_to_a_server_that_is_believed_and_none_to_another(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.pair()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    taken: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        for _ in range(2):
+            connection = server.accept()[0]
+            try:
+                with context.wrap_socket(connection, server_side=True) as secret:
+                    taken.append(secret.recv(100))
+            except OSError:
+                taken.append(b"refused")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        port = server.getsockname()[1]
+        for believed, count in ((ssl.create_default_context(cafile=authority.ca), (1, 0)),
+                                (ssl.create_default_context(), (0, 1))):
+            with StatClient("127.0.0.1", port, "tcp", tls=believed) as client:
+                client.gauge("a", 1)
+            assert (client.sent, client.dropped) == count
+        thread.join(10)
+    assert taken == [b"a 1\n", b"refused"]
+    with pytest.raises(ValueError, match="tcp only"):
+        StatClient(tls=ssl.create_default_context())
+
+
 def test_what_cannot_be_sent_before_the_end_is_counted() -> None:
     with StatClient("127.0.0.1", own_port(), "tcp") as client:
         client.gauge("a", 1)
