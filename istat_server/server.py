@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 # which a sample that was read is safe from the end of the process.
 TICK_SECONDS = 0.05
 PAGE_BYTES = resource.getpagesize()
+# Metrics that /api/v1/status has under `ingest`.
+INGEST = tuple(f"statserver.{what}" for what in ("udp", "tcp", "unix", "tls", "connect"))
 # Metric <- key of the store's status. What a store does not tell stays 0.
 STORE_METRICS = {
     "counters": "counters", "journal.bytes": "journal_bytes", "journal.pending": "journal_pending",
@@ -181,7 +183,7 @@ class Server:
         values = self.metrics.values()
         ingest: dict[str, object] = {"samples": totals.samples, "lines": totals.lines}
         ingest.update({name.removeprefix("statserver."): value for name, value in values.items()
-                       if name.startswith(tuple(f"statserver.{what}" for what in ("udp", "tcp", "unix", "tls", "connect")))})
+                       if name.startswith(INGEST)})
         ingest["samples_per_second"] = self._rate.value
         refused, store = self.refusals(), self.store.status()
         helped = {kind: asdict(KINDS[kind]) for kind, count in refused.items() if count and kind in KINDS}
