@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pluggy
 
 from istat.daemon import missing
-from istat.errors import PluginError
+from istat.errors import IstatError, PluginError
 from istat.metrics import Metric
 from istat.settings.setting import TABLES, PluginSettings
 from istat_server import hookspecs
@@ -59,16 +59,22 @@ def plugin_manager(builtin: Sequence[object] = (), *, installed: bool = True) ->
     return found.manager
 
 
-def of_each(manager: pluggy.PluginManager, hook: str, **arguments: object) -> Iterator[tuple[str, Any]]:
+def of_each(manager: pluggy.PluginManager, hook: str, **arguments: object) -> Iterator[tuple[str, list[Any]]]:
     """(plugin's name, what it gives) of each plugin that has this hook, in the order in which they were registered.
 
-    For what must be told with its owner's name; all else calls the hook as it is.
+    PluginError names the one that raises, or gives no list.
     """
     for found in getattr(manager.hook, hook).get_hookimpls():
         named = found.plugin_name
         if named == str(id(found.plugin)):      # pluggy's name for an object that has none
-            named = type(found.plugin).__qualname__
-        yield named, found.function(*(arguments[name] for name in found.argnames))
+            named = type(found.plugin).__name__
+        try:
+            given = list(found.function(*(arguments[name] for name in found.argnames)) or ())
+        except IstatError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"the plugin {named}: {hook}: {missing.told(error)}") from error
+        yield named, given
 
 
 def _add(manager: pluggy.PluginManager, entry: importlib.metadata.EntryPoint | None, load: Callable[[], object],

@@ -113,7 +113,7 @@ class Server:
         return self._opened
 
     def open(self) -> None:
-        """Open the store and build what hangs on it. StoreError and its kinds say what is wrong."""
+        """Open the store and build what hangs on it. StoreError and its kinds, or PluginError, say what is wrong."""
         folder = self.settings["store"]
         try:
             self._opened = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
@@ -127,10 +127,9 @@ class Server:
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets, self.status, self.certificate)
-        for found in self._plugins.hook.istat_inputs(server=context):
-            self._services += found
-        for found in self._plugins.hook.istat_outputs(server=context):
-            self._services += found
+        for hook in ("istat_inputs", "istat_outputs"):
+            for _, found in of_each(self._plugins, hook, server=context):
+                self._services += found
         table = table_of(of_each(self._plugins, "istat_routes", server=context))
         self._front.serve(make_app(table, self.rights), body_limit(table))
 

@@ -191,7 +191,7 @@ def test_a_plugin_that_fails_while_opening_leaves_the_store_to_be_closed(folder:
                                                                          hook: str) -> None:
     whole = Whole(folder, clock)
     whole.plugin.failing[hook] = RuntimeError("no device")
-    with pytest.raises(RuntimeError, match="no device"):
+    with pytest.raises(PluginError, match=f"the plugin Plugin: istat_{hook}: RuntimeError: no device \\(line "):
         whole.server.open()
     assert not [event for event in whole.order if "starts" in event]
     assert whole.ask("/api/v1/names").status_code == 503, "it is no server yet"

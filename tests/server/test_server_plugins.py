@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from istat.errors import SettingsError
+from istat.errors import PluginError, SettingsError
 from istat.metrics import Metric
 from istat.settings.setting import PluginSettings, Setting
 from istat_server import main
 from istat_server.hookspecs import hookimpl
-from istat_server.plugins import Found, find_plugins
+from istat_server.plugins import Found, find_plugins, of_each
 
 
 class Toy:
@@ -87,6 +87,16 @@ def test_what_a_plugin_raises_is_a_sentence_and_the_others_are_asked() -> None:
     first, second = str(one.problem).split("\n")
     assert "istat_settings: RuntimeError: no device (line " in first
     assert "istat_metrics: TypeError: 'int' object is not iterable" in second
+
+
+def test_what_is_no_list_is_a_sentence() -> None:
+    class Numbers:
+        @hookimpl
+        def istat_outputs(self, server: object) -> Any:
+            return 5
+
+    with pytest.raises(PluginError, match="the plugin Numbers: istat_outputs: TypeError: 'int' object is not iterable"):
+        list(of_each(found(Numbers()).manager, "istat_outputs", server=None))
 
 
 @pytest.fixture
