@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.skips import PEERS, SLOW, expected, strict
+
+# Times never gate a test: an example may take as long as a loaded machine makes it.
+settings.register_profile("istatd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("istatd")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -114,8 +114,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
                         certificate)
         with more_time():
-            server.open()
-        server.start()
+            open_and_start(server)
         gevent.signal_handler(signal.SIGHUP, reload, server, declaration, arguments)
         tell_ready(settings, sockets, http)
         gevent.spawn_later(STEADY, back_off.forget)
@@ -130,6 +129,17 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
             http.stop()
             server.close()
     log.info("ended")
+
+
+def open_and_start(server: Server) -> None:
+    """A server that serves; one that cannot has let go of its store when the error arrives."""
+    try:
+        server.open()
+        server.start()
+    except BaseException:
+        server.end_input()
+        server.close()
+        raise
 
 
 def raise_file_limit(settings: Values) -> None:

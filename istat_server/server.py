@@ -20,8 +20,9 @@ from gevent.event import Event
 
 from istat import __version__, owners
 from istat.clock import Clock, SystemClock
+from istat.daemon import missing
 from istat.daemon.tls import Certificate
-from istat.errors import SettingsError, StoreError, StoreFull
+from istat.errors import IstatError, PluginError, SettingsError, StoreError, StoreFull
 from istat.kernels import IMPLEMENTATION
 from istat.metrics import Metric
 from istat.settings.declaration import Values
@@ -119,6 +120,10 @@ class Server:
             self._opened = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
         except OSError as error:
             raise store_error(error, f"the store {folder} cannot be opened", folder) from error
+        except IstatError:
+            raise
+        except Exception as error:
+            raise PluginError(f"a plugin's istat_open_store: {missing.told(error)}") from error
         if self._opened is None:
             raise StoreError("no plugin opens the store that the settings name")
         check_retention(self.settings, self.store)
@@ -134,12 +139,17 @@ class Server:
         self._front.serve(make_app(table, self.rights), body_limit(table))
 
     def start(self) -> None:
-        """Take samples and answer queries from now on."""
+        """Take samples and answer queries from now on. PluginError names the service that cannot start."""
         self._started = self.clock.monotonic()
         self._loops = [gevent.spawn(self._tick_store), gevent.spawn(self._tick_metrics)]
         self.pump.start()
         for service in self._services:
-            service.start()
+            try:
+                service.start()
+            except IstatError:
+                raise
+            except Exception as error:
+                raise PluginError(f"{service.name} cannot start: {missing.told(error)}") from error
 
     def end_input(self) -> None:
         """Take what has arrived, then nothing more. Queries are still answered."""

@@ -98,7 +98,7 @@ def test_damaged_headers_are_refused_in_words(tmp_path: Path, at: int, data: byt
     assert path.read_bytes() == bytes(whole)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 463), st.integers(0, 255)), max_size=8), st.integers(0, 3 * 8192))
 def test_any_damage_is_refused_or_read(flips: list[tuple[int, int]], length: int) -> None:
     theirs = Theirs(10, 512, T)
@@ -117,7 +117,7 @@ def test_any_damage_is_refused_or_read(flips: list[tuple[int, int]], length: int
 values = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.integers(0, 900), st.tuples(st.integers(1, 9), values, values), min_size=1), st.booleans())
 def test_files_that_we_write_are_read_with_equal_buckets(
     tmp_path_factory: pytest.TempPathFactory, content: dict[int, tuple[int, float, float]], event: bool

@@ -88,7 +88,7 @@ def test_an_empty_archive_has_no_points() -> None:
     assert len(whisper.read(head()).archives(False)[0].rows) == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=400), st.lists(st.tuples(st.integers(0, 100), st.integers(0, 255)), max_size=6))
 def test_any_bytes_are_refused_or_read(data: bytes, flips: list[tuple[int, int]]) -> None:
     whole = bytearray(head())

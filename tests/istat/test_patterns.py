@@ -7,7 +7,7 @@ import time
 from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.errors import BadQuery
@@ -53,7 +53,6 @@ def _bigger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("(?:{}){}".format, inner, repeat))  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.recursive(ATOM, _bigger, max_leaves=8), st.sampled_from(["{}", "^{}", "{}$", "^{}$"]),
        st.lists(st.text("abx.", max_size=7), max_size=6))  # fmt: skip
 def test_random_expressions_mean_what_re_says(inner: str, frame: str, names: list[str]) -> None:
@@ -195,7 +194,6 @@ def test_globs_of_graphite(pattern: str) -> None:
         assert compiled.fits(name) is fits_graphite(pattern, name.decode()), name
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", ".", "*", "?", "[ab]", "[!a]", "{a,b.}", "{,ab}", "{a*,[b-c]}"]), min_size=1,
                 max_size=7).map("".join), st.lists(st.text("abc.", min_size=1, max_size=7), max_size=8))  # fmt: skip
 def test_random_globs_of_graphite(pattern: str, names: list[str]) -> None:

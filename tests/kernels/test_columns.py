@@ -152,7 +152,7 @@ def test_mistakes_are_python_errors(build: ModuleType) -> None:
             wrong()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rows_of_any_kind, rows_of_any_kind, st.booleans(), st.integers(1, 90), st.integers(-200, 200))
 def test_both_builds_give_the_same_bits(
     rows: list, other: list, event: bool, interval: int, start: int

@@ -57,7 +57,7 @@ any_slot = st.builds(slot, any_time, st.floats() | st.integers(-5, 5).map(float)
 large = st.integers(-(2**60), 2**60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(any_slot, max_size=40), st.tuples(
     st.integers(1, 2**31 - 1) | st.just(10), large | st.just(T), large | st.integers(-50, 50), large | st.just(T),
     st.integers(0, 30)))

@@ -16,7 +16,7 @@ from gevent.event import Event
 
 from istat.clock import FakeClock
 from istat.errors import PluginError, StoreError, StoreFull, StoreLocked
-from istat_server import builtin
+from istat_server import builtin, main
 from istat_server.hookspecs import ServerContext, hookimpl
 from istat_server.http.routes import Access, Route
 from istat_server.ingest.pump import Outcome
@@ -175,6 +175,28 @@ def test_a_store_that_the_system_refuses_is_one_sentence(whole: Whole, folder: P
     assert whole.ask("/health").status_code == 503
 
 
+def test_a_store_that_a_plugin_fails_to_open_is_one_sentence(whole: Whole) -> None:
+    whole.plugin.failing["store"] = ValueError("no such table")
+    with pytest.raises(PluginError, match="a plugin's istat_open_store: ValueError: no such table \\(line "):
+        whole.server.open()
+
+
+@pytest.mark.parametrize("failing", ["open", "start"])
+def test_a_server_that_cannot_start_has_let_go_of_its_store(folder: Path, clock: FakeClock, failing: str) -> None:
+    whole = Whole(folder, clock)
+
+    def fails() -> None:
+        raise RuntimeError("no device")
+
+    if failing == "open":
+        whole.plugin.failing["routes"] = RuntimeError("no device")
+    else:
+        whole.plugin.outputs[0].at_start = fails
+    with pytest.raises(PluginError, match="no device"):
+        main.open_and_start(whole.server)
+    assert values_of(folder, clock, b"a") == [], "the store is free"
+
+
 def test_a_second_server_of_the_same_store_is_refused_and_the_first_goes_on(whole: Whole, folder: Path,
                                                                            clock: FakeClock) -> None:
     whole.server.open()
@@ -216,7 +238,7 @@ def test_a_part_that_fails_to_start_leaves_nothing_running_once_the_input_was_en
 
     whole = Whole(folder, clock, plugins=[builtin, Outputs()], sockets=sockets)
     whole.server.open()
-    with pytest.raises(RuntimeError, match="no device"):
+    with pytest.raises(PluginError, match="out cannot start: RuntimeError: no device \\(line "):
         whole.server.start()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         send(udp, b"a 1325394990 2\n", sockets)

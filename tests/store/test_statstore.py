@@ -56,7 +56,7 @@ STEP = st.one_of(st.lists(ONE, min_size=1, max_size=8),
                  st.sampled_from([5, 60, 700, 3600, 7200, 40000]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, max_size=14))
 def test_it_answers_as_the_model_whatever_happens(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("store")

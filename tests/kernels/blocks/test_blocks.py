@@ -128,7 +128,7 @@ def some_runs(draw: st.DrawFn) -> list[tuple[int, bool, list[Row]]]:
     return [(id, draw(st.booleans()), draw(some_rows())) for id in ids]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(some_runs(), st.sampled_from([5, 17, 16000]), st.sampled_from([1, 2, 10]))
 def test_both_builds_write_the_same_bytes_and_read_the_rows_again(
     runs: Any, size: int, interval: int

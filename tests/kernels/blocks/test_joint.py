@@ -121,7 +121,7 @@ def decimal_rows(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(decimal_rows())
 def test_any_decimals_come_back_from_both_builds(rows: list[Row]) -> None:
     written = [write(build, [(1, False, rows)]) for build in BUILDS]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kernels.ingest.engines import NOW, TWIN, again_of, engine_of, feed, rows
@@ -20,7 +20,6 @@ def test_replay_of_names_and_journal_gives_the_same_engine(kernels):
     assert again.take_journal() == b""
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 255))
 def test_replay_of_damaged_bytes_is_an_error_and_the_same_one(native, noise, at, flip):
     source = engine_of(TWIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.kernels.unknown import UnknownRecord
@@ -138,7 +138,6 @@ def test_what_a_newer_one_wrote_is_no_damage(kernels):
         assert not isinstance(told.value, UnknownRecord)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(NAME, ROW), max_size=12), st.sampled_from([0, 1, 10, 60, 300, 301]), st.booleans())
 def test_both_builds_take_the_same(native, made, interval, journal):
     found = []

@@ -5,7 +5,7 @@ import re
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.kernels import implementation
@@ -79,7 +79,6 @@ STEP = st.one_of(NAME.map(lambda name: ("add", name)), NAME.map(lambda name: ("a
                  st.tuples(st.just("rename"), st.integers(0, 30), NAME))
 
 
-@settings(deadline=None)
 @given(st.lists(STEP, max_size=80), NAME, st.lists(NAME, min_size=1, max_size=2), st.integers(-1, 20),
        st.integers(0, 9))
 def test_what_is_found_is_what_a_plain_look_finds(native, steps, text, words, after, limit):

@@ -120,7 +120,7 @@ def short(value: float) -> float:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(SAMPLE, min_size=1, max_size=60, unique_by=lambda pair: pair[0]),
        st.booleans(), st.integers(0, 1100), st.integers(0, 1100))
 def test_a_store_whose_rings_overlap_comes_out_as_it_was(

@@ -240,7 +240,7 @@ def change(store, model, what, name, new=""):
             one.rename([(one.find(name.encode()).id, new.encode())])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(STEP, CHANGE, CHANGE), max_size=16))
 def test_it_answers_as_the_model_whatever_is_changed(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("store")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.clock import FakeClock
@@ -50,7 +50,6 @@ STEP = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(STEP, max_size=60), st.sampled_from([1, 5, 20]))
 def test_answers_are_those_of_a_plain_look(steps: list[tuple[Any, ...]], tail: int) -> None:
     table, clock, threads = names_kernel.NameTable(3), FakeClock(0), LaterPool()

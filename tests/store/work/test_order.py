@@ -109,7 +109,7 @@ def portions_of(samples, cuts):
     return [samples[start:end] for start, end in zip([0, *places], [*places, len(samples)])]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @example([(GAUGES[0], 0, 1e-272), (GAUGES[0], 0, 3e-272)], Random(1), [1], ["flush"])
 @given(SAMPLES, st.randoms(use_true_random=False), st.lists(st.integers(0, 1000), max_size=8), STEPS)
 def test_any_order_and_any_portions(samples, rng, cuts, steps):
@@ -125,7 +125,7 @@ def test_any_order_and_any_portions(samples, rng, cuts, steps):
             check_event(wanted[EVENTS[0]][level], found[EVENTS[0]][level])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(SAMPLES, st.randoms(use_true_random=False), st.lists(st.integers(0, 1000), min_size=1, max_size=6), STEPS)
 def test_what_comes_too_late_for_the_finest_level_counts_in_all_coarser_ones(samples, rng, cuts, steps):
     with tempfile.TemporaryDirectory() as folder:
