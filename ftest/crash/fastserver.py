@@ -8,10 +8,13 @@ adds arguments (a JSON list), so that the next server can be made ready while th
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from ftest.crash import crashbatches
 from istat_server import main
 from istat_server.store.files import journal
 from istat_server.store.names import namefiles
@@ -32,6 +35,8 @@ def hurry() -> None:
         return store
 
     StatStore.open = classmethod(open_fast)     # type: ignore[method-assign, assignment]
+    if crashbatches.VARIABLE in os.environ:
+        send_batches(Path(os.environ[crashbatches.VARIABLE]))
     housekeeping.PLAN_SECONDS = 0.02
     housekeeping.RETRY_SECONDS = 0.1
     flushing.RETRY_SECONDS = 0.1
@@ -42,10 +47,21 @@ def hurry() -> None:
     namefiles.TIER_FILES = 3
 
 
+def send_batches(notes: Path) -> None:
+    """Have each tick of the store take some batches, too."""
+    sender, ticked = crashbatches.Sender(notes), StatStore.tick
+
+    def tick(self: StatStore) -> None:
+        ticked(self)
+        sender.tick(self, self._frame_clock)
+
+    StatStore.tick = tick       # type: ignore[method-assign]
+
+
 def run() -> int:
     """Wait for the word, then be a server."""
-    hurry()
     line = sys.stdin.readline()
+    hurry()
     return main.main([*sys.argv[1:], *json.loads(line)]) if line else 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import requests
 
+from ftest.crash import crashbatches
 from ftest.crash.crashchanges import CHANGES, Change
 from ftest.crash.crashload import (
     LADDER,
@@ -28,6 +29,7 @@ from ftest.crash.crashload import (
     Stream,
     compare,
     find_end,
+    first_bucket,
 )
 from ftest.crash.hurried import FastServer
 from ftest.harness.serverprocess import ServerProcess
@@ -67,10 +69,13 @@ class Harness:
         self.random = random.Random(seed)
         self.server = FastServer(folder, retention=LADDER, flush=1, fake_time=NOW, admin_token=TOKEN, **options)
         self.server.store = Path(str(self.server.options["store"]))
+        self.notes = folder / "batches"
+        self.server.environment[crashbatches.VARIABLE] = str(self.notes)
         self.now = NOW
         self.stream = Stream(seed)
         self.reference = Reference()
-        self.figures = {"kills": 0, "cuts": 0, "jobs": 0, "lines": 0, "compared": 0, "changes": 0}
+        self.figures = {"kills": 0, "cuts": 0, "jobs": 0, "lines": 0, "compared": 0, "changes": 0, "batches": 0,
+                        "pins": 0}
 
     def life(self, number: int) -> None:
         """Load, kill, restart, compare."""
@@ -78,11 +83,14 @@ class Harness:
         feeder = Feeder(server, self.stream, self.now, [f"life.n{number}.c{at}" for at in range(2)],
                         rng.choice([0.002, 0.005, 0.02]))
         feeder.start()
+        crashbatches.paused(self.notes).unlink(missing_ok=True)
         server.prepare()
         changes = self._begin_changes(f"life.n{number}.")
         marks = self._watch(time.monotonic() + rng.uniform(0.02, 0.9), changes)
         killed = self._kill()
+        crashbatches.paused(self.notes).touch()
         feeder.join()
+        self.figures["pins"] += crashbatches.check_pins(server.store, crashbatches.state_of(server.store))
         safe = max((seen for at, seen in marks if at <= killed - SAFE), default=0)
         before = self.now
         self.now += rng.randint(300, 3400)
@@ -186,8 +194,15 @@ class Harness:
                 answer[name] = {row[0]: (row[1], row[2], row[3], row[4]) for row in found[name]["data"]}
         return answer
 
+    def check_batches(self) -> None:
+        """Each is there once."""
+        start = first_bucket(self.now, len(LEVELS) - 1)
+        self.figures["batches"] = crashbatches.check_counts(self.notes, start, lambda name: sum(
+            row[0] for row in self.ask(len(LEVELS) - 1, start, [name]).get(name, {}).values()))
+
     def compare(self) -> None:
-        """All buckets of all levels."""
+        """All buckets of all levels, and all batches."""
+        self.check_batches()
         self.reference.forget(self.now - LEVELS[-1][1] - 86400)
         compared, wrong = compare(self.reference, self.now, self.ask)
         assert not wrong, f"{len(wrong)} buckets differ:\n" + "\n".join(wrong[:20])

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from ftest.crash import crashbatches
 from ftest.crash.crashload import (
     LADDER,
     LEVELS,
@@ -34,6 +35,7 @@ from ftest.crash.lives import Feeder, Harness, seed_of
 from ftest.crash.powercut import Disk, Fate, Note, Shim, read_notes
 from istat.clock import FakeClock
 from istat.retention import Ladder
+from istat_server.store.files import manifest
 from istat_server.store.statstore import Options, StatStore
 
 pytestmark = pytest.mark.seconds(10)
@@ -125,7 +127,7 @@ def cut(recording: Recording, where: Path, trials: int) -> dict[str, int]:
     points = sorted(rng.randint(1, len(notes)) for _ in range(trials))
     disk, reference, at = Disk(recording.root), Reference(), 0
     promised = Promised([line for one in recording.lives for line in one.sent])
-    figures = {"operations": len(notes), "cuts": 0, "compared": 0}
+    figures = {"operations": len(notes), "cuts": 0, "compared": 0, "batches": 0, "pins": 0}
     for number, point in enumerate(points):
         for note in notes[at:point]:
             disk.replay(note)
@@ -141,13 +143,37 @@ def cut(recording: Recording, where: Path, trials: int) -> dict[str, int]:
         fate = rng.choice(list(Fate))
         disk.write(folder, fate, rng)
         try:
+            figures["pins"] += _pins(folder / "store")
             figures["compared"] += _check(folder / "store", life.clock, reference, candidates, fate)
+            figures["batches"] += _batches(recording.notes, folder / "store", life.clock, fate)
         except Exception as error:
             raise AssertionError(f"cut {number} after operation {point} ({notes[point - 1].op} "
                                  f"{notes[point - 1].first[-80:]!r}), {fate}, kept in {folder}: {error}") from error
         figures["cuts"] += 1
         shutil.rmtree(folder)
     return {**figures, "longest_wait_ms": round(1000 * promised.longest)}
+
+
+def _pins(store: Path) -> int:
+    """What pins hold is there; how many they are."""
+    if not any((store / name).exists() for name in (manifest.NAME, manifest.PREVIOUS)):
+        return 0
+    return crashbatches.check_pins(store, crashbatches.state_of(store))
+
+
+def _batches(sent: Path, store: Path, now: int, fate: Fate) -> int:
+    """Batches are there with their marks; how many."""
+    if not store.exists():
+        return 0
+    opened, level = Opened(store, now), len(LEVELS) - 1
+    start = first_bucket(now, level)
+    try:
+        return crashbatches.check_marks(
+            sent, opened.store, start,
+            lambda name: sum(row[0] for row in opened.ask(level, start, [name]).get(name, {}).values()),
+            fate is not Fate.ANY)
+    finally:
+        opened.store.close()
 
 
 class Promised:
