@@ -197,7 +197,7 @@ class StatStore:
         opening.make_folders(self.folder, state.policies)
         if careful and (self.folder / manifest.NAME).exists():
             os.rename(self.folder / manifest.NAME, self.folder / (manifest.NAME + ".damaged"))
-        manifest.save(self.folder, state)
+        self.files.reserve.use(lambda: manifest.save(self.folder, state))
         if not careful:
             previous = manifest.load_previous(self.folder) or state
             opening.remove_orphans(self.folder, (state, previous))
