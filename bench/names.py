@@ -113,7 +113,7 @@ def ask(catalogue: Catalogue, questions: Callable[[], Iterator[tuple[str, Ask]]]
             found = question(catalogue)
             taken.setdefault(row, []).append((time.perf_counter() - begin) * 1000)
             cpu.setdefault(row, []).append((time.process_time() - worked) * 1000)
-            hits[row] = hits.get(row, 0) + len(found)
+            hits[row] = hits.get(row, 0) + len(found.items)
         if turn % 10 == 0:
             gevent.sleep(0)
     return {row: {"p50_ms": quantile(times, 0.5), "p99_ms": quantile(times, 0.99), "hits": hits[row] / len(times),
