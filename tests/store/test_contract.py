@@ -10,7 +10,6 @@ import pytest
 from istat.buckets import Bucket
 from istat.clock import FakeClock
 from istat_server.query.select import buckets, series
-from istat_server.store.interface import Capability
 from istat_server.store.statstore import StatStore
 from istat_server.testing import contract
 from istat_server.testing.contract import NOW, RULES, Opened, T, close_to
@@ -33,8 +32,6 @@ def open_statstore(folder: Path, clock: FakeClock) -> Iterator[Opened]:
 
 
 STORES = [pytest.param(open_memory, id="memory"), pytest.param(open_statstore, id="statstore")]
-# Our store takes batches as soon as it says that it knows them again.
-TAKES_BATCHES = STORES if Capability.BATCH_MARKS in StatStore.capabilities else STORES[:1]
 
 
 @pytest.fixture
@@ -71,7 +68,7 @@ class TestChanges(contract.Changes):
     """Deletes and renames."""
 
 
-@pytest.mark.parametrize("opened", TAKES_BATCHES, indirect=True)
+@on_each
 class TestBatches(contract.Batches):
     """Pre-aggregated rows."""
 
