@@ -30,8 +30,8 @@ from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.hookspecs import ServerContext, Service
 from istat_server.http.app import body_limit, make_app
+from istat_server.http.openapi import described
 from istat_server.http.rights import Rights
-from istat_server.http.routes import table_of
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
 from istat_server.mistakes import KINDS, Mistakes
@@ -135,7 +135,7 @@ class Server:
         for hook in ("istat_inputs", "istat_outputs"):
             for _, found in of_each(self._plugins, hook, server=context):
                 self._services += found
-        table = table_of(of_each(self._plugins, "istat_routes", server=context))
+        table = described(of_each(self._plugins, "istat_routes", server=context))
         self._front.serve(make_app(table, self.rights), body_limit(table))
 
     def start(self) -> None:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 SCHEME = "bearer "      # compared in lower case: schemes have no case
 SETTINGS = {Access.READ: "read-token", Access.WRITE: "write-token", Access.ADMIN: "admin-token"}
 DOES = {Access.READ: "asks for anything", Access.WRITE: "sends samples", Access.ADMIN: "changes or deletes"}
+# RFC 6750, 3. It is there when another token would do.
+CHALLENGE = 'Bearer realm="istatd"'
 SEND = "send it as `Authorization: Bearer TOKEN`"
 # Whoever guesses must not fill the log: one line in this time [s].
 LOG_SECONDS = 1.0
@@ -58,12 +60,13 @@ class Rights:
             return
         if right:
             raise falcon.HTTPForbidden(title=f"the {SETTINGS[right]} does not do: what {DOES[access]} needs the "
-                                             f"{' or the '.join(enough)}; {SEND}")
+                                             f"{' or the '.join(enough)}; {SEND}",
+                                       headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope"'})
         title = f"this needs the {' or the '.join(enough)}: {SEND}"
         if sent:
             self._note(req)
             title = f"the token is wrong: this needs the server's {' or '.join(enough)}; {SEND}"
-        raise falcon.HTTPUnauthorized(title=title, headers={"WWW-Authenticate": 'Bearer realm="istatd"'})
+        raise falcon.HTTPUnauthorized(title=title, headers={"WWW-Authenticate": CHALLENGE})
 
     def _right(self, sent: bytes) -> Access:
         """The right that a token gives. All are compared, whatever the outcome."""

@@ -3,6 +3,7 @@
  */
 
 /** @import {Grid} from "./charts/grid.js" */
+/** @import {Token} from "./token.js" */
 
 /**
  * @typedef {{name: string, kind: "gauge" | "event"}} Name
@@ -26,10 +27,11 @@ export class ServerAway extends Error {}
 
 /** The server said no, with a reason. */
 export class Refused extends Error {
-  /** @param {number} status @param {string} message */
-  constructor(status, message) {
+  /** @param {number} status @param {string} message @param {boolean} wantsToken  another token would do */
+  constructor(status, message, wantsToken = false) {
     super(message);
     this.status = status;
+    this.wantsToken = wantsToken;
   }
 }
 
@@ -37,9 +39,10 @@ export class Api {
   /** Seconds that the server's clock is ahead of ours; small differences are latency and rounding. */
   skew = 0;
 
-  /** @param {URL} base  ends in /api/v1/ @param {() => number} clock  [s] */
-  constructor(base, clock = () => Date.now() / 1000) {
+  /** @param {URL} base  ends in /api/v1/ @param {Token} token @param {() => number} clock  [s] */
+  constructor(base, token, clock = () => Date.now() / 1000) {
     this.base = base;
+    this.token = token;
     this.clock = clock;
   }
 
@@ -48,8 +51,22 @@ export class Api {
     return this.clock() + this.skew;
   }
 
-  /** @param {Record<string, string | number>} query @param {string} path @param {RequestInit} [init] */
+  /** Ask the server; when it wants another token, ask the reader for one and then again.
+   * @param {Record<string, string | number>} query @param {string} path @param {RequestInit} [init] */
   async request(path, query = {}, init = {}) {
+    for (;;) {
+      const sent = this.token.value;
+      try {
+        return await this.#once(path, query, init);
+      } catch (error) {
+        const want = error instanceof Refused && error.wantsToken;
+        if (!want || !await this.token.another(sent, error.message)) throw error;
+      }
+    }
+  }
+
+  /** @param {Record<string, string | number>} query @param {string} path @param {RequestInit} init */
+  async #once(path, query, init) {
     const url = new URL(path, this.base);
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, String(value));
     const limit = AbortSignal.timeout(TIMEOUT);
@@ -57,14 +74,17 @@ export class Api {
     let response;
     let body;
     try {
-      response = await fetch(url, { cache: "no-store", ...init, signal });
+      response = await fetch(url, { cache: "no-store", ...init, headers: { ...init.headers, ...this.token.headers() }, signal });
       body = await response.json();
     } catch (error) {
       if (init.signal?.aborted) throw error;
       throw new ServerAway(error instanceof SyntaxError ? "the answer is not JSON" : String(error));
     }
     if (response.status >= 500) throw new ServerAway(body?.error ?? `status ${response.status}`);
-    if (!response.ok) throw new Refused(response.status, body?.error ?? `status ${response.status}`);
+    if (!response.ok) {
+      const wantsToken = response.headers.has("www-authenticate");
+      throw new Refused(response.status, body?.error ?? `status ${response.status}`, wantsToken);
+    }
     this.#compareClocks(response.headers.get("date"));
     return body;
   }

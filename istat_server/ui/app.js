@@ -9,7 +9,7 @@ import { ServerPanel } from "./panels/agents.js";
 import { Api, ServerAway } from "./api.js";
 import { ChartCard, loadLibrary } from "./charts/chart.js";
 import { byId, el } from "./dom.js";
-import { formatRange } from "./format.js";
+import { formatInterval, formatRange } from "./format.js";
 import { firstSample } from "./charts/grid.js";
 import { Loader } from "./charts/loader.js";
 import { hostLabel } from "./overview/overview.js";
@@ -18,6 +18,8 @@ import { RangeControl } from "./panels/range.js";
 import { Search } from "./panels/search.js";
 import { defaults, formatFragment, isLive, parseFragment, pointsFor, toggleCounter, zoomTo } from "./state.js";
 import { StatusPanel } from "./panels/status.js";
+import { Token } from "./token.js";
+import { askToken } from "./panels/token.js";
 import { Tree } from "./panels/tree.js";
 
 /** How often an empty page looks whether something has come [ms]. */
@@ -45,7 +47,8 @@ class App {
   #grown = performance.now();
 
   constructor() {
-    this.api = new Api(new URL("../api/v1/", import.meta.url));
+    this.token = new Token(askToken);
+    this.api = new Api(new URL("../api/v1/", import.meta.url), this.token);
     this.source = new OverviewSource(this.api);
     this.loader = new Loader(this.api, {
       grid: (grid, window) => this.#onGrid(grid, window),
@@ -257,7 +260,7 @@ class App {
     if (this.#tooWide(grid, window)) return;
     this.window = window;
     for (const card of this.cards.values()) card.update(grid, window);
-    byId("span").textContent = `${formatRange(window.from, window.to)} · ${interval(grid.interval)} buckets`;
+    byId("span").textContent = `${formatRange(window.from, window.to)} · ${formatInterval(grid.interval)} buckets`;
   }
 
   /** A store that was started minutes ago would be a sliver in an hour: begin with the finest range then.
@@ -371,7 +374,10 @@ class App {
   #retry() {
     clearInterval(this.#countdown);
     byId("banner").hidden = true;
-    this.loader.reload();
+    if (this.token.declined) {
+      this.token.declined = false;
+      this.start();
+    } else this.loader.reload();
   }
 
   /** @param {string} text @param {number} again  whether a retry is planned [s] */
@@ -385,13 +391,6 @@ class App {
   #ready() {
     requestAnimationFrame(() => requestAnimationFrame(() => { document.body.dataset.ready = "1"; }));
   }
-}
-
-/** @param {number} seconds */
-function interval(seconds) {
-  if (seconds % 86400 === 0) return `${seconds / 86400} d`;
-  if (seconds % 3600 === 0) return `${seconds / 3600} h`;
-  return seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`;
 }
 
 const app = new App();

@@ -191,3 +191,10 @@ export function titleOf(names) {
   if (foot && foot < parts[0].length - common.length) common.push(...parts[0].slice(-foot));
   return { title: known ? [known, ...common.slice(1)].join(" ").replaceAll("_", " ") : common.join("."), detail };
 }
+
+/** "10 s", "5 min", "1 d". @param {number} seconds */
+export function formatInterval(seconds) {
+  if (seconds % 86400 === 0) return `${seconds / 86400} d`;
+  if (seconds % 3600 === 0) return `${seconds / 3600} h`;
+  return seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`;
+}

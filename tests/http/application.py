@@ -10,8 +10,9 @@ from istat.clock import Clock
 from istat_server.http.app import make_app
 from istat_server.http.families.table import our_routes
 from istat_server.http.limits import LIMITS, HttpLimits
+from istat_server.http.openapi import described
 from istat_server.http.rights import Rights
-from istat_server.http.routes import Route, table_of
+from istat_server.http.routes import Route
 
 
 class Nobody:
@@ -32,4 +33,4 @@ def app_of(store: Any, clock: Clock, agents: Any = Nobody(), status: Any = dict,
            files: Path | None = None, limits: HttpLimits = LIMITS, more: Iterable[Route] = (), **given: str) -> Any:
     """An application; `given` are tokens: read, write, admin."""
     ours = our_routes(store, status, agents, metrics, clock, files, limits)
-    return make_app(table_of([("istat_server.builtin", ours), ("mine", more)]), Rights(tokens(**given), clock))
+    return make_app(described([("istat_server.builtin", ours), ("mine", more)]), Rights(tokens(**given), clock))

@@ -11,6 +11,7 @@ from falcon.testing import TestClient
 from istat.clock import FakeClock
 from istat_server.http.app import make_app
 from istat_server.http.families.table import our_routes
+from istat_server.http.openapi import described
 from istat_server.http.rights import Rights
 from istat_server.http.routes import ANY, Access, Route, table_of
 from istat_server.testing.memory import MemoryStore
@@ -31,7 +32,8 @@ def accepted(req: Any, resp: Any) -> None:
 
 # What a plugin may bring; ours need this right nowhere yet.
 WRITES = Route("/api/mine/samples", {"POST": accepted}, Access.WRITE, "samples")
-TABLE = [*our_routes(MemoryStore(clock=FakeClock(T)), dict, Nobody(), str, FakeClock(T)), WRITES]
+OURS = our_routes(MemoryStore(clock=FakeClock(T)), dict, Nobody(), str, FakeClock(T))
+TABLE = described([("istat_server.builtin", OURS), ("mine", [WRITES])])
 ASKED = [(route, method) for route in TABLE for method in route.handlers if method != ANY]
 
 

@@ -13,6 +13,7 @@ from istat.clock import FakeClock
 from istat.errors import PluginError
 from istat_server.http.app import body_limit, make_app
 from istat_server.http.families.table import our_routes
+from istat_server.http.openapi import described
 from istat_server.http.reply import read_body
 from istat_server.http.rights import Rights
 from istat_server.http.routes import ANY, Access, Route, table_of
@@ -20,8 +21,8 @@ from istat_server.testing.memory import MemoryStore
 from tests.http.application import Nobody, tokens
 
 DOCUMENT = Path(__file__).parents[2] / "docs/formats/http-api.md"
-OURS = our_routes(MemoryStore(clock=FakeClock(0)), dict, Nobody(), str, FakeClock(0))
 BUILTIN = "istat_server.builtin"
+OURS = described([(BUILTIN, our_routes(MemoryStore(clock=FakeClock(0)), dict, Nobody(), str, FakeClock(0)))])
 
 
 def said(req: falcon.Request, resp: falcon.Response, **fields: object) -> None:
