@@ -35,6 +35,7 @@ CAPACITY_BYTES = 1 << 20  # what a TCP client holds while the server is away
 RETRY_SECONDS = 1.0  # between two attempts to connect
 SEND_TIMEOUT = 5.0  # [s]; a server that does not read for so long counts as away
 ENDED = ("without response", "Connection reset by peer")    # of a connection that there was, in the libraries' words
+WANTS_CERT = "it may want another certificate than it got, or one at all (--cert FILE of istat)"
 LINGER_SECONDS = 1.0  # a batch is sent at the latest by the first sample after this
 
 
@@ -299,7 +300,7 @@ class QueryClient:
         except requests.exceptions.SSLError as error:
             raise ServerUnreachable(_distrust(self.url, error)) from error
         except requests.RequestException as error:
-            raise ServerUnreachable(f"no answer from {self.url}: {_reason(error)}") from error
+            raise ServerUnreachable(f"no answer from {self.url}: {_reason(error, self.url)}") from error
         except OSError as error:
             raise UsageError(f"a file that TLS wants cannot be read: {error}") from error
         try:
@@ -344,17 +345,18 @@ def _distrust(url: str, error: BaseException) -> str:
     reason = getattr(inner, "reason", None) or str(error)
     if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason or "RECORD_LAYER_FAILURE" in reason:
         return f"{url} does not speak TLS; try {url.replace('https:', 'http:', 1)}"
-    if "ALERT" in reason:
-        return f"{url} refused us: {reason}; it may want a certificate (--cert FILE of istat)"
+    if "ALERT" in reason or isinstance(inner, ssl.SSLEOFError):
+        return f"{url} ended the TLS connection: {WANTS_CERT}"
     return f"no TLS with {url}: {reason}"
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: requests.RequestException, url: str) -> str:
     """A few words for a failed request; the library's own text is a page long."""
     if isinstance(error, requests.Timeout):
         return "it took too long"
     if isinstance(error, requests.ConnectionError) and any(word in str(error) for word in ENDED):
-        return "it closed the connection (does it speak TLS? then write https://)"
+        hint = WANTS_CERT if url.startswith("https:") else "does it speak TLS? then write https://"
+        return f"it closed the connection ({hint})"
     if isinstance(error, requests.ConnectionError):
         return f"cannot connect{_cause(error)} (is istat-server running there?)"
     return str(error)

@@ -2,8 +2,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests.skips import need
 
 CHROMIUM = Path("/usr/bin/chromium")
 VENDOR = Path(__file__).parents[2] / "istat_server" / "ui" / "vendor" / "uPlot.esm.js"
@@ -27,3 +32,14 @@ def until(page: Any, condition: str, seconds: float = 15) -> None:
     while not page.evaluate(condition):
         assert time.monotonic() < end, f"not within {seconds:g} s: {condition}"
         page.wait_for_timeout(50)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests of a module."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    need(CHROMIUM.exists(), "Chromium")
+    with playwright.sync_playwright() as start:
+        chromium = start.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield chromium
+        chromium.close()

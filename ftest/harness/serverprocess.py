@@ -40,9 +40,11 @@ class ServerProcess:
     ServerProcess(tmp_path, retention="10s:1h", flush=5)."""
 
     def __init__(self, folder: Path, *, environment: dict[str, str] | None = None, ca: Path | None = None,
-                 **options: object) -> None:
-        """ca: of a server with `tls_cert`, the authority that signed it."""
-        self.ca = ca
+                 token: str = "", **options: object) -> None:
+        """`ca`: whom to believe, where it speaks TLS; `token`: what questions are sent with."""
+        self.scheme = "https" if ca else "http"
+        self.ask: dict[str, Any] = {"verify": str(ca) if ca else True,
+                                    "headers": {"Authorization": f"Bearer {token}"} if token else {}}
         self.folder = Path(folder)
         self.store = self.folder / "store"
         self.log_path = self.folder / "server.log"
@@ -111,22 +113,17 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """Of the HTTP server, without a slash at the end."""
-        return f"http{'s' if self.ca else ''}://127.0.0.1:{self.http_port}"
-
-    @property
-    def verify(self) -> str | bool:
-        """Whom to believe that it is the server."""
-        return True if self.ca is None else str(self.ca)
+        return f"{self.scheme}://127.0.0.1:{self.http_port}"
 
     def get(self, path: str, **params: object) -> Any:
         """The JSON that a path answers; AssertionError for any status but 200."""
-        answer = requests.get(self.url + path, params=params, timeout=10, verify=self.verify)   # type: ignore[arg-type]
+        answer = requests.get(self.url + path, params=params, timeout=10, **self.ask)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}\n{self.log()}"
         return answer.json()
 
     def post(self, path: str, body: object) -> Any:
         """The JSON that a path answers to a JSON body; AssertionError for any status but 200."""
-        answer = requests.post(self.url + path, json=body, timeout=10, verify=self.verify)
+        answer = requests.post(self.url + path, json=body, timeout=10, **self.ask)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}\n{self.log()}"
         return answer.json()
 
@@ -162,7 +159,7 @@ class ServerProcess:
     def healthy(self) -> bool:
         """Whether /health says ok."""
         try:
-            answer = requests.get(self.url + "/health", timeout=5, verify=self.verify)
+            answer = requests.get(self.url + "/health", timeout=5, **self.ask)
         except requests.RequestException:
             return False
         return answer.status_code == 200 and answer.json() == {"status": "ok"}
