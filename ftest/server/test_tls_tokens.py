@@ -125,10 +125,12 @@ def test_the_page_shows_what_an_agent_sends_once_it_has_the_token(
 ) -> None:
     need(VENDOR.exists(), "the page's chart library (python setup.py build_ui)")
     agent = subprocess.Popen([sys.executable, "-m", "istat_agent.main", "--server", f"127.0.0.1:{server.stat_port}",
-                              "--host", "web1", "--interval", "1"], cwd=ROOT, stderr=subprocess.DEVNULL)
+                              "--host", "web1", "--interval", "1", "--transport", "tcp", "--tls", "--tls-ca",
+                              str(authority.ca)], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         server.wait_until(lambda: server.get("/api/v1/names", match="cpu.*.host.web1")["names"], "the agent is heard",
                           30)
+        assert server.ingest()["tls.connects"] == 1
         context = browser.new_context(ignore_https_errors=True, viewport={"width": 1100, "height": 800})
         page = context.new_page()
         asked: list[str | None] = []
