@@ -162,17 +162,14 @@ class Answering:
         ones."""
         levels = self.ladder_of(id).levels
         first: tuple[int, int] | None = None        # start and length of the bucket
-        last = (0, int(self._clock.now()) + 2 * levels[-1].interval)
+        last: tuple[int, int] | None = None
+        whole = 0, int(self._clock.now()) + 2 * levels[-1].interval
         for level in reversed(range(len(levels))):
-            begin, step = (first or last), levels[level].interval
+            begin, end, step = first or whole, last or whole, levels[level].interval
             (rows,) = self.select([id], level, begin[0], sum(begin))
-            if not len(rows):
-                continue
-            if first is not None:
-                (ends,) = self.select([id], level, last[0], sum(last))
-            else:
-                ends = rows
-            first = rows.row(0)[0], step
+            (ends,) = (rows,) if end == begin else self.select([id], level, end[0], sum(end))
+            if len(rows):
+                first = rows.row(0)[0], step
             if len(ends):
                 last = ends.row(len(ends) - 1)[0], step
-        return (None, None) if first is None else (first[0], last[0])
+        return (None, None) if first is None or last is None else (first[0], last[0])

@@ -180,11 +180,13 @@ class Names:
 
     def test_counters_are_described(self, opened: Opened) -> None:
         opened.feed(f"g {T + 15} 1\ng {T + 725} 1\n*e {T + 40} 1\nold {NOW - 5 * 86400} 1\n")
-        g, e, old = (opened.store.find(name) for name in (b"g", b"e", b"old"))
-        assert g is not None and e is not None and old is not None
+        opened.feed(f"both {NOW - 5 * 86400} 1\nboth {T + 725} 1\n")
+        g, e, old, both = (opened.store.find(name) for name in (b"g", b"e", b"old", b"both"))
+        assert g is not None and e is not None and old is not None and both is not None
         day = NOW - 5 * 86400
         for _ in range(2):
-            assert opened.store.describe([e.id, g.id, old.id]) == [
+            assert opened.store.describe([e.id, g.id, old.id, both.id]) == [
                 Description(e, LADDER, T + 40, T + 40), Description(g, LADDER, T + 10, T + 720),
-                Description(old, LADDER, day - day % 300, day - day % 300)]
+                Description(old, LADDER, day - day % 300, day - day % 300),
+                Description(both, LADDER, day - day % 300, T + 720)]
             opened.rest()
