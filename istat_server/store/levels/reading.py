@@ -230,19 +230,32 @@ class _Reader:
         return rows
 
     def _late_spans(self, at: int) -> frozenset[int]:
-        """Starts of derived spans in which this counter has finest rows that are not in a file yet."""
+        """Starts of derived spans in which this counter has rows that are not in a file yet: of the finest level, and
+        for a seasonal one, which is derived from all, of any."""
         asked, view = self._question, self._view
-        rows: Columns = columns.Columns()
         ladder = view.policy.ladder
         seasonal = asked.level >= len(ladder.levels)
-        if view.frozen[0] is not None:
-            view.frozen[0].collect(asked.ids[at], 0 if seasonal else asked.start, asked.end, rows)
-        rows.extend(self._live[0][at])
-        late = {row[0] - row[0] % view.span for row in rows.rows()}
+        late = self._waiting_spans(at, 0)
+        if seasonal:
+            for level in range(1, len(ladder.levels)):
+                # What is not of the finest level any more cannot be derived anew.
+                late |= {start for start in self._waiting_spans(at, level)
+                         if self._files(0, FINE, start, start + view.span)}
         if seasonal and late & view.derived:
             season = ladder.seasons[asked.level - len(ladder.levels)].season
             late |= set(trailing(late & view.derived, season, view.span, asked.end))
-        return view.derived & late
+        return frozenset(view.derived & late)
+
+    def _waiting_spans(self, at: int, level: int) -> set[int]:
+        """Starts of the spans in which this counter has rows of a level that are not in a file yet."""
+        asked, view = self._question, self._view
+        rows: Columns = columns.Columns()
+        frozen = view.frozen[level]
+        if frozen is not None:
+            frozen.collect(asked.ids[at], 0 if asked.level >= len(view.policy.ladder.levels) else asked.start,
+                           asked.end, rows)
+        rows.extend(self._live[level][at])
+        return {row[0] - row[0] % view.span for row in rows.rows()}
 
     def _plan(self, late: frozenset[int], ids: int) -> list[Piece]:
         """What to read where, in order of time. Neighbouring spans that one file holds are one piece."""
@@ -271,7 +284,7 @@ class _Reader:
         return plan
 
     def _add_direct(self, at: int, rows: Columns, files: list[LiveFile]) -> None:
-        """Add rows that were too old for the finest level when they came."""
+        """Add rows that were too old, or too coarse, for the finest level when they came."""
         asked = self._question
         id, event = asked.ids[at], asked.events[at]
         direct: Columns = columns.Columns()

@@ -37,8 +37,9 @@ class Workshop:
         self._pause, self._policy_of = pause, policy_of
 
     def write_frozen(self, frozen: Mapping[int, Sequence[Any]],
-                     cleaned: int = 0) -> tuple[list[FileEntry], dict[int, list[int]]]:
-        """Frozen heads as files, and per policy the starts of the spans of its finest level that rows lie in.
+                     cleaned: int = 0) -> tuple[list[FileEntry], dict[int, set[int]]]:
+        """Frozen heads as files, and per policy the starts of the spans of its finest level that rows lie in from which
+        more is derived: those of the finest level and, where there are seasonal levels, all.
 
         `cleaned`: deletes up to this one have no rows in it.
 
@@ -47,16 +48,16 @@ class Workshop:
         """
         sequence = self._number()
         entries: list[FileEntry] = []
-        spans: dict[int, list[int]] = {}
+        spans: dict[int, set[int]] = {}
         heads = [(policy, level, head) for policy, levels in frozen.items() for level, head in enumerate(levels)]
         try:
             for policy, level, head in heads:
                 if head is None:
                     continue
                 ladder = self._ladders[policy]
-                found = head.spans(ladder.window(0) if level == 0 else ladder.levels[level].interval)
-                if level == 0:
-                    spans[policy] = found
+                found = head.spans(ladder.window(0))
+                if level == 0 or ladder.seasons:
+                    spans.setdefault(policy, set()).update(found)
                 interval = ladder.levels[level].interval
                 writer = blocks.BlockWriter(interval=interval)
                 head.write(writer)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from istat.buckets import Bucket
 from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat_server.store.statstore import StatStore
 from istat_server.testing.memory import MemoryStore
+from istat_server.testing.suite.opened import Opened
 from tests.store.harness import crash, send
 
 EXAMPLE = Ladder.parse("10s:1h,1h:3h,1m:1h:ma-1h:0.9")
@@ -82,7 +84,12 @@ def test_as_the_model_whatever_comes_late_and_however_it_is_derived(tmp_path: Pa
             at = int(clock.now()) - chance.randrange(age)
             model.add(name, at, value)
             send(store, f"{name} {at} {value}")
-        for name in ("g", "e"):
+        # Rows of coarser levels, of a counter that has no others as well.
+        coarse = [(name, int(clock.now()) - chance.choice([5, 5000]), Bucket.of(float(chance.randrange(50))))
+                  for name in ("g", "*e", "coarse")]
+        for one in (model, store):
+            Opened(one, clock).batch(*coarse, interval=60)
+        for name in ("g", "e", "coarse"):
             for level in range(len(ladder.levels), len(ladder.stored)):
                 now = int(clock.now())
                 start = (now - 3 * 3600) // 3600 * 3600
