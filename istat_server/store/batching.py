@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from istat.kernels import columns, lines
@@ -36,23 +38,38 @@ class Batching:
     def __init__(self, engine: Engine, accepting: Accepting, marks: Marks, pause: Callable[[], object]) -> None:
         """pause: lets others have their turn."""
         self._engine, self._accepting, self._marks, self._pause = engine, accepting, marks, pause
+        self._turns: dict[tuple[bytes, int], deque[object]] = {}    # by sender and epoch: batches that are being taken
 
     def take(self, batch: Batch) -> Accepted:
         """Take a batch's rows. ValueError when it is too long, or its columns have not one length or type."""
         rows = _rows(batch)
-        count = len(batch.names)
         mark = _mark(batch)
-        if mark and self._marks.taken(*mark):
-            return Accepted(count)
-        refused = self._learn_all(batch.names)
-        if mark and self._marks.taken(*mark):       # the same one came meanwhile by another way
-            return Accepted(count)
-        # From here on nobody else has a turn: rows and mark come into one frame.
-        left = self._feed(batch, rows, refused)
-        if mark:
+        if mark is None:
+            return Accepted(len(batch.names), self._feed(batch, rows, self._learn_all(batch.names)))
+        with self._turn(mark[:2]):
+            if self._marks.taken(*mark):
+                return Accepted(len(batch.names))
+            refused = self._learn_all(batch.names)
+            # From here on nobody else has a turn: rows and mark come into one frame.
+            left = self._feed(batch, rows, refused)
             self._engine.put_mark(*mark)
             self._marks.note([mark])
-        return Accepted(count, tuple(left))
+            return Accepted(len(batch.names), left)
+
+    @contextmanager
+    def _turn(self, sender: tuple[bytes, int]) -> Iterator[None]:
+        """A sender's batches are taken one after the other, as they came: one that overtook another that still learns
+        its names would have that one answered as taken."""
+        mine, turns = object(), self._turns.setdefault(sender, deque())
+        turns.append(mine)
+        try:
+            while turns[0] is not mine:
+                self._pause()
+            yield
+        finally:
+            turns.remove(mine)
+            if not turns:
+                del self._turns[sender]
 
     def _learn_all(self, names: Sequence[bytes]) -> dict[bytes, str]:
         """Have new names learnt; those that cannot be, with the kind of mistake."""
@@ -72,7 +89,7 @@ class Batching:
             return self._accepting.refuse("reserved" if _RESERVED.fullmatch(name) else "bad_fields")
         return self._accepting.learn(name)
 
-    def _feed(self, batch: Batch, rows: Columns, refused: dict[bytes, str]) -> list[Left]:
+    def _feed(self, batch: Batch, rows: Columns, refused: dict[bytes, str]) -> tuple[Left, ...]:
         names = list(batch.names)
         told = [Left(kind, name) for name, kind in refused.items()]
         wanted: list[int] | None = None
@@ -94,7 +111,7 @@ class Batching:
                 again.append(at)
         if again:
             self._engine.feed_rows(names, rows, batch.interval, again)
-        return told[:LEFT_KEPT]
+        return tuple(told[:LEFT_KEPT])
 
 
 def _mark(batch: Batch) -> tuple[bytes, int, int] | None:

@@ -1,9 +1,12 @@
 """Batches with marks: what was answered is there once, whatever happens to the process and to the batch."""
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import gevent
 import pytest
+from gevent.threadpool import ThreadPool
 
 from istat.clock import FakeClock
 from istat.errors import StoreError
@@ -149,4 +152,17 @@ def test_a_name_that_was_deleted_gets_a_new_counter(tmp_path: Path) -> None:
     store.delete([store.find(b"a").id])
     assert store.accept_batch(batch(2, "a")) == Accepted(1)
     assert counts(store, "a") == [1, 1, 1]
+    store.close()
+
+
+def test_a_batch_does_not_overtake_one_of_its_sender_that_still_learns_its_names(tmp_path: Path) -> None:
+    store = open_store(tmp_path, FakeClock(NOW))
+    turns, later = ThreadPool(2), batch(2, "x")
+    store._batching._pause = lambda: turns.apply(time.sleep, (0.001,))
+    first = gevent.spawn(store.accept_batch, batch(1, "x", *(f"n{at}" for at in range(2000))))
+    others = [gevent.spawn(store.accept_batch, one) for one in (later, later, batch(3, "x"), batch(1, "x"))]
+    gevent.joinall([first, *others], raise_error=True)
+    assert counts(store, "x") == [3, 3, 3] and counts(store, "n1999") == [1, 1, 1]
+    assert not store._batching._turns
+    turns.kill()
     store.close()
