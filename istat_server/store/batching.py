@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from istat.kernels import columns, lines
-from istat.kernels.python.ingest.records import put_mark
+from istat.kernels.python.ingest.records import MOST_INTERVAL, put_mark
 from istat_server.store.accepting import Accepting
 from istat_server.store.interface import Accepted, Batch, Left
 from istat_server.store.work.marks import Marks
@@ -128,6 +128,8 @@ def _rows(batch: Batch) -> Columns:
     count = len(batch.names)
     if count > MOST_ROWS:
         raise ValueError(f"a batch has at most {MOST_ROWS} rows, not {count}")
+    if not 0 <= batch.interval < MOST_INTERVAL:
+        raise ValueError(f"a batch's interval is 0 or so many seconds, less than {MOST_INTERVAL}, not {batch.interval}")
     counts, *doubles = batch.fields
     if any(len(column) != count for column in (batch.times, counts, *doubles)):
         raise ValueError("the columns of a batch have not one length")

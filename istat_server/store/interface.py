@@ -186,7 +186,8 @@ class Accepted(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """Columns of a batch, one value a row: of events the sums are their totals, and the others do not matter."""
+    """Columns of a batch, one value a row: finite numbers, and counts from 0 to below 2**62. Of events the sums are
+    their totals, and the others do not matter."""
 
     counts: Sequence[int]
     sums: Sequence[float]
@@ -294,7 +295,11 @@ class Store(Protocol):
 
     def accept_batch(self, batch: Batch) -> Accepted:
         """Take the rows of a batch one by one, as lines are: to the finest level whose interval is not below the
-        batch's and that still keeps the time. ValueError when the columns have not one length."""
+        batch's and that still keeps the time. Batches of one sender and epoch are taken in the order of the calls.
+
+        Blocks the greenlet until a batch with a mark is written. ValueError when it cannot be a batch, as when its
+        columns have not one length, or it has too many rows. StoreError when it is not taken, or not written, now: it
+        may be sent again."""
 
     def totals(self) -> Totals:
         """What was taken and refused."""

@@ -47,6 +47,7 @@ KIND_OF = {code: name.lower() for name, code in lines.CODES.items()} | {lines.CO
 SAMPLE, EMPTY = lines.CODES["SAMPLE"], lines.CODES["EMPTY"]
 KINDS = ("bad_fields", "bad_number", "not_finite", "reserved", "no_name", "name_refused", "name_too_long",
          "from_future", "from_past", "rejected", "too_coarse")
+MOST_COUNT = 1 << 62    # counts are less
 TOLD = 32               # refused lines that one portion tells of
 
 
@@ -120,7 +121,13 @@ class MemoryStore:
             self._marks[sender] = batch.mark.sequence
         left = []
         for name, time, *fields in rows:
-            problem = self._take(name, _One(time, Bucket(*fields), batch.interval))
+            bucket = Bucket(*fields)
+            if not bucket.finite:
+                problem = "not_finite"
+            elif not 0 <= bucket.count < MOST_COUNT:
+                problem = "bad_number"
+            else:
+                problem = self._take(name, _One(time, bucket, batch.interval))
             if problem:
                 left.append(self._refuse(problem, name))
         return Accepted(len(rows), left[:TOLD])
