@@ -131,8 +131,8 @@ def test_names_that_are_none_are_refused_and_bad_batches_are_errors(
     with pytest.raises(ValueError, match="at most 2 rows, not 3"):
         store.accept_batch(batch(1, "a", "b", "c"))
     for wrong in (Batch([b"a"], [T], Fields([1.5], [1], [0], [1], [1])), Batch([b"a"], [1 << 64], Fields(*[[1]] * 5)),
-                  Batch([b"a"], [T], Fields(*[[1]] * 4, [])), batch(1, "a", sender=""), batch(-1, "a"), batch(1, "a", interval=-1),
-                  batch(1, "a", interval=1 << 31)):
+                  Batch([b"a"], [T], Fields(*[[1]] * 4, [])), batch(1, "a", sender=""), batch(-1, "a"),
+                  batch(1, "a", interval=-1), batch(1, "a", interval=1 << 31)):
         with pytest.raises(ValueError):
             store.accept_batch(wrong)
     assert store.count() == 1

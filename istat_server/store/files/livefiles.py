@@ -132,7 +132,7 @@ class LiveFiles:
         paths = [self.folder / path for path in state.pinned - manifest.live_paths(state)]
         paths += [journal.segment_path(self.folder / "journal", number)
                   for number in range(state.held_from, state.replay_from)]
-        return sum(path.stat().st_size for path in paths if path.exists())
+        return sum(map(_size, paths))
 
     def _segments_before(self, number: int) -> list[str]:
         """The journal's segments before one: looked for each time, since its writer may have made some late.
@@ -162,6 +162,14 @@ class LiveFiles:
         """Close all files; questions under way are answered first."""
         for live in self.view.files:
             live.file.close()
+
+
+def _size(path: Path) -> int:
+    """0 for one that is gone, or cannot be looked at: the figure is not worth a commit."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _bare(state: Manifest) -> dict[int, int]:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -157,4 +159,27 @@ def test_a_position_is_a_place_in_the_journal(tmp_path: Path) -> None:
     assert (after.store, after.epoch, after.segment) == (before.store, before.epoch, before.segment)
     path = journal.segment_path(tmp_path / "journal", before.segment)
     assert path.stat().st_size == after.offset > before.offset
+    store.close()
+
+
+def test_files_that_cannot_be_looked_at_end_no_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock(NOW)
+    store = filled(tmp_path, clock)
+    store.pin("replica", store.replay_position(), NOW + 3600)
+    churn(store, clock)
+    put(store, "late 1")
+    look = Path.stat
+
+    def stat(path: Path, **how: bool) -> os.stat_result:
+        if path.suffix == ".statfile":
+            raise OSError(errno.EIO, "Input/output error")
+        return look(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    store.flush()
+    monkeypatch.undo()
+    assert store.flushing.errors == 0
+    store.close()
+    store = open_store(tmp_path, clock)
+    assert sum(row[1] for row in rows(store, "late", 0)) == 1
     store.close()
