@@ -73,13 +73,10 @@ class Sender:
         rng = self._random
         for _ in range(rng.randrange(AT_ONCE + 1)):
             self._send(store, now)
-        try:
-            if rng.random() < 0.05:
-                store.pin(f"pin{rng.randrange(3)}", store.replay_position(), now + PIN_SECONDS)
-            elif rng.random() < 0.05:
-                store.unpin(f"pin{rng.randrange(3)}")
-        except StoreError:
-            return          # its segment went meanwhile: it is pinned another time
+        if rng.random() < 0.05:
+            store.pin(f"pin{rng.randrange(3)}", None, now + PIN_SECONDS)
+        elif rng.random() < 0.05:
+            store.unpin(f"pin{rng.randrange(3)}")
 
     def _send(self, store: StatStore, now: int) -> None:
         if self._waiting is None:

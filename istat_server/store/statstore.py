@@ -36,7 +36,7 @@ from istat_server.store.pool import Pool, given
 from istat_server.store.work.flushing import CutHead, Flushing, nothing
 from istat_server.store.work.housekeeping import Housekeeping
 from istat_server.store.work.marks import Marks
-from istat_server.store.work.pinning import Pinning
+from istat_server.store.work.pinning import Pinning, replay_position
 from istat_server.store.work.pressure import HeadRoom, Pressure
 
 log = logging.getLogger(__name__)
@@ -401,8 +401,7 @@ class StatStore:
 
     def replay_position(self) -> Position:
         """From where on the journal has what is in no file."""
-        state = self.files.manifest
-        return Position(state.uuid, state.epoch, state.replay_from, 0)
+        return replay_position(self.files.manifest)
 
     def _written(self) -> None:
         """Wait until what changed is in the journal. StoreError when it cannot be written now; it is still to come."""

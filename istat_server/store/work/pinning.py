@@ -7,6 +7,7 @@ commits call in a thread. Knows neither who needs what, nor what is in it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from istat.clock import Clock
@@ -24,6 +25,11 @@ NAME_ROOM = 100         # characters
 LOOK_SECONDS = 1.0      # between two looks for those whose time is over
 
 
+def replay_position(state: Manifest) -> Position:
+    """From where on the journal has what is in no file of a MANIFEST."""
+    return Position(state.uuid, state.epoch, state.replay_from, 0)
+
+
 class Pinning:
     """The pins of one store."""
 
@@ -33,9 +39,10 @@ class Pinning:
         self._look_at = clock.monotonic()
         self._work: Work | None = None
 
-    def pin(self, name: str, position: Position, until: int) -> Pin:
+    def pin(self, name: str, position: Position | None, until: int) -> Pin:
         """Hold what is needed from a position on until a time [Unix s]. Blocks the greenlet until it is written.
 
+        None is where the journal begins that the live files need, so that what is held is a whole state of the store.
         A pin of this name that there is ends; one of the same position only gets the new time. StoreError when the
         position is not this store's, what is there is gone, or there are too many pins.
         """
@@ -49,10 +56,11 @@ class Pinning:
             others = tuple(one for one in state.pins if one.name != name)
             if len(others) == MOST_PINS:
                 raise StoreError(f"there are {MOST_PINS} pins already: {', '.join(one.name for one in others)}")
-            same = next((one for one in state.pins if (one.name, one.position) == (name, position)), None)
-            self._check(state, position)
+            at = replay_position(state) if position is None else position
+            same = next((one for one in state.pins if (one.name, one.position) == (name, at)), None)
+            self._check(state, at)
             live = tuple(sorted(manifest.live_paths(state)))
-            made.append(replace(same, until=until) if same else Pin(name, position, until, live))
+            made.append(replace(same, until=until) if same else Pin(name, at, until, live))
             return replace(state, pins=(*others, made[-1]))
 
         self._commit(change)
@@ -75,11 +83,20 @@ class Pinning:
         self._commit(lambda state: replace(state, pins=tuple(one for one in state.pins if one.name != name)))
         return True
 
-    def _commit(self, change: object) -> None:
+    def _commit(self, change: Callable[[Manifest], Manifest]) -> None:
+        error: StoreError | None = self._pool.apply(self._try_commit, (change,))
+        if error is not None:
+            raise error
+
+    def _try_commit(self, change: Callable[[Manifest], Manifest]) -> StoreError | None:
+        """In a thread, whose pool would take what is raised for a fault of ours: what kept it from being written."""
         try:
-            self._pool.apply(self._files.commit, (change, ()))
+            self._files.commit(change, ())
+        except StoreError as error:
+            return error
         except OSError as error:
-            raise StoreError(f"{self._files.folder}: the pins cannot be written: {error}") from error
+            return StoreError(f"{self._files.folder}: the pins cannot be written: {error}")
+        return None
 
     def tick(self) -> None:
         """End pins whose time is over, in the background."""

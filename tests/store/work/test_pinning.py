@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from istat.clock import FakeClock
 from istat.errors import StoreError
 from istat_server.store.files import journal, manifest
 from istat_server.store.offline import backup, checking
+from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import StatStore
 from istat_server.store.work import pinning
 from tests.store.harness import NOW, crash, open_store, put, rows
@@ -49,7 +51,7 @@ def test_what_a_pin_holds_stays_over_restarts_and_goes_with_it(tmp_path: Path) -
     clock = FakeClock(NOW)
     store = filled(tmp_path, clock)
     held, position = manifest.live_paths(store.files.manifest), store.replay_position()
-    pin = store.pin("replica", position, NOW + 3600)
+    pin = store.pin("replica", None, NOW + 3600)
     assert (set(pin.files), pin.position) == (held, position)
     for end in (crash, StatStore.close, crash):
         churn(store, clock)
@@ -129,6 +131,34 @@ def test_what_cannot_be_pinned_says_why(tmp_path: Path, monkeypatch: pytest.Monk
     store.pin("one", at, NOW + 19)
     with pytest.raises(StoreError, match="there are 1 pins already: one"):
         store.pin("two", at, NOW + 9)
+    store.close()
+
+
+def test_what_is_refused_is_no_fault_in_the_thread_that_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of threads tells of all that is raised in it, as if nobody had expected it."""
+    raised = []
+
+    class Telling(InlinePool):
+        def apply(self, function: Callable[..., object], args: tuple[object, ...] = ()) -> object:
+            try:
+                return function(*args)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+    store = filled(tmp_path, FakeClock(NOW))
+    monkeypatch.setattr(store.pinning, "_pool", Telling())
+    with pytest.raises(StoreError, match="has no byte"):
+        store.pin("x", dataclasses.replace(store.position(), segment=1), NOW + 9)
+
+    def fail(*_: object) -> None:
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(manifest, "save", fail)
+    with pytest.raises(StoreError, match="the pins cannot be written: Input/output error"):
+        store.pin("x", None, NOW + 9)
+    monkeypatch.undo()
+    assert raised == [] and store.files.manifest.pins == ()
     store.close()
 
 
