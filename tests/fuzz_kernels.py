@@ -138,10 +138,11 @@ def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
 def feed_rows(rng: random.Random, reached: Counter[str]) -> None:
     """Rows with any numbers, and marks; then the journal they made, damaged, in a second engine that journals."""
     taker = engine()
+    taker.take_journal()
     names = [rng.choice([b"foo.bar", b"*ev", b"c^x^y", b"new", b"", b"n" * 2000]) for _ in range(rng.randint(0, 20))]
-    values = [0.0, 1.5, -1e300, float("inf"), float("nan")]
-    counts = [0, 1, 3, -1, (1 << 62) - 1, 1 << 62, (1 << 63) - 1]
-    times = [NOW, NOW - 5, NOW - 86400, 0, -1, (1 << 63) - 1, -(1 << 63)]
+    values = [0.0, 1.5, 1.5, -1e300, 1.5, 0.0] * 4 + [float("inf"), float("nan")]
+    counts = [1, 1, 1, 3, 0, -1, (1 << 62) - 1, 1 << 62, (1 << 63) - 1]
+    times = [NOW, NOW, NOW - 5, NOW - 86400, 0, -1, (1 << 63) - 1, -(1 << 63)]
     rows = KERNELS.columns.Columns.from_rows([(rng.choice(times), rng.choice(counts), *rng.choices(values, k=4))
                                               for _ in names])
     for _ in range(3):
