@@ -35,7 +35,7 @@ from ftest.crash.hurried import FastServer
 from ftest.harness.serverprocess import ServerProcess
 from istat_server.store.files import manifest
 
-SAFE = 0.15             # [s] the store's 100 ms, and what the write itself may need
+SAFE = 0.4      # [s] the store's 100 ms, and what a loaded machine and its disk may need for one write
 LINES_AT_ONCE = 40
 TOKEN = "crash"
 EXPECTED_IN = 20.0      # [s] for background work of a loaded machine to come to rest
@@ -86,7 +86,7 @@ class Harness:
         crashbatches.paused(self.notes).unlink(missing_ok=True)
         server.prepare()
         changes = self._begin_changes(f"life.n{number}.")
-        marks = self._watch(time.monotonic() + rng.uniform(0.02, 0.9), changes)
+        marks = self._watch(time.monotonic() + rng.uniform(0.02, 1.1), changes)
         killed = self._kill()
         crashbatches.paused(self.notes).touch()
         feeder.join()

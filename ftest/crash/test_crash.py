@@ -17,7 +17,7 @@ NOW = 1325395000
 TIMES = (NOW - 60_000, NOW - 59_990, NOW - 110_000)
 NAMES = ("tick^host.a^", "other")
 COUNTERS = ("tick.host.a", "tick", "other")
-SAFE = 0.15     # [s] the store's 100 ms, and what the write itself may need
+SAFE = 0.4      # [s] the store's 100 ms, and what a loaded machine and its disk may need for one write
 
 
 def portion(at):
@@ -50,7 +50,7 @@ def test_kill_9_at_any_moment(tmp_path):
     for life in range(ROUNDS):
         # What a reader has seen was taken: a loaded server may leave what was only sent in the socket for a while.
         marks, sent = [(0.0, base)], 0
-        end = time.monotonic() + rng.uniform(0.3, 1.4)
+        end = time.monotonic() + rng.uniform(0.5, 1.6)
         with server.connect() as sock:
             while time.monotonic() < end:
                 sock.sendall(portion(portions))

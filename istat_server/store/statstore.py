@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import uuid as uuids
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -138,11 +138,22 @@ class StatStore:
                         options or Options(), lock, state)
             store._start(bool(problem))
             if state.reassign:
-                store._reassign(policies.rules_of(before.policies), rules)
+                with store._let_go_on_failure():
+                    store._reassign(policies.rules_of(before.policies), rules)
         except BaseException:
             os.close(lock)
             raise
         return store
+
+    @contextmanager
+    def _let_go_on_failure(self) -> Iterator[None]:
+        """After a start that failed nobody may go on writing the journal: another start may have the folder."""
+        try:
+            yield
+        except BaseException:
+            self._journal.close()
+            self.files.close()
+            raise
 
     def _reassign(self, old: Rules, new: Rules) -> None:
         """Give counters that another rule is for now its policy. Until the MANIFEST says that this is done, each start
