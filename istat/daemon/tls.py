@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import errno
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 from gevent import ssl as green
+from gevent.lock import BoundedSemaphore
+from gevent.socket import wait_read, wait_write
 
 from istat import owners
 from istat.errors import SettingsError
 
 # That a handshake may take [s]: a mobile network needs two, an attacker all it gets.
 HANDSHAKE_SECONDS = 10.0
+# Between two steps of handshakes, of which one takes a millisecond with an RSA key [s]: the shortest rest in which the
+# event loop looks at all sockets.
+TURN_SECONDS = 0.0001
 # The first byte of a TLS connection (RFC 8446, 5.1: a record of type handshake). No line of text begins with it.
 HANDSHAKE_BYTE = 0x16
 
@@ -68,6 +74,7 @@ class Certificate:
         """SettingsError when they cannot be read or do not belong together."""
         self._files = cert, key, client_ca
         self._context = server_context(*self._files)
+        self._turns = BoundedSemaphore(1)
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -82,7 +89,7 @@ class Certificate:
         """The TLS socket over an accepted (gevent) socket, after its handshake; `sock` is spent, whatever happens.
 
         OSError (TimeoutError, ssl.SSLError) when the client does not come to an end with it. To be called in a greenlet
-        of the connection's own.
+        of the connection's own; however many do at once, others have their turn after each step of each.
         """
         try:
             wrapped = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -91,11 +98,32 @@ class Certificate:
             raise
         try:
             with gevent.Timeout(seconds, TimeoutError(errno.ETIMEDOUT, "the TLS handshake took too long")):
-                wrapped.do_handshake()
+                self._shake_hands(wrapped)
         except BaseException:
             wrapped.close()
             raise
         return wrapped
+
+    def _shake_hands(self, wrapped: Any) -> None:
+        timeout, wait = wrapped.gettimeout(), wait_read
+        wrapped.settimeout(0)
+        while wait is not None:
+            wait(wrapped.fileno())      # the client speaks first
+            with self._turns:
+                wait = _step(wrapped)
+                gevent.sleep(TURN_SECONDS)
+        wrapped.settimeout(timeout)
+
+
+def _step(wrapped: Any) -> Callable[[int], object] | None:
+    """One step of a handshake; what to wait for before the next, None when it is over."""
+    try:
+        wrapped.do_handshake()
+    except ssl.SSLWantReadError:
+        return wait_read        # type: ignore[no-any-return]
+    except ssl.SSLWantWriteError:
+        return wait_write       # type: ignore[no-any-return]
+    return None
 
 
 def certificate_of(settings: Any) -> Certificate | None:

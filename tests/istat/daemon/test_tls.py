@@ -15,6 +15,7 @@ import gevent
 import gevent.socket
 import pytest
 
+from istat.daemon import tls
 from istat.daemon.tls import Certificate, client_context, server_context
 from istat.errors import SettingsError
 from tests.certificates import Authority, Pair
@@ -174,6 +175,39 @@ def test_a_silent_client_is_let_go_in_time_and_costs_others_nothing(
         handshake.get(timeout=5)
     assert silent.recv(10) == b"", "and it was closed"
     silent.close()
+
+
+def test_many_handshakes_at_once_leave_others_their_turns(
+    pair: Pair, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One takes a millisecond: hundreds in one turn of the event loop would stop everybody for as long as all take."""
+    certificate, turns, stepped = Certificate(pair.cert, pair.key), [0], []
+    handshake = tls.green.SSLSocket.do_handshake
+
+    def noted(self: Any, *arguments: Any) -> Any:
+        stepped.append(turns[0])
+        return handshake(self, *arguments)
+
+    clients = []
+    for _ in range(5):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with pytest.raises(ssl.SSLWantReadError):
+            client_context().wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+        clients.append(gevent.socket.create_connection(listener.getsockname()))
+        clients[-1].sendall(outgoing.read())
+    monkeypatch.setattr(tls.green.SSLSocket, "do_handshake", noted)
+    each_turn = gevent.get_hub().loop.prepare()
+    each_turn.start(lambda: turns.__setitem__(0, turns[0] + 1))
+    shaking = [gevent.spawn(certificate.accept, listener.accept()[0], 5) for _ in clients]
+    with gevent.Timeout(5):
+        while len(stepped) < len(clients):
+            gevent.sleep(0.01)
+    each_turn.stop()
+    each_turn.close()
+    gevent.killall(shaking)
+    for one in clients:
+        one.close()
+    assert len(set(stepped)) == len(stepped) == len(clients)
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", b"\x16" * 600, b""])
