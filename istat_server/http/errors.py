@@ -57,11 +57,11 @@ def _falcon(
 
 
 def _store(req: falcon.Request, resp: falcon.Response, error: StoreError, params: dict[str, Any]) -> None:
-    log.warning("%s %s: %s", req.method, req.path, error)
+    log.warning("%s %a: %s", req.method, req.path[:200], error)
     refuse(resp, 503, str(error))
 
 
 def _fault(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
     incident = uuid.uuid4().hex[:12]
-    log.error("incident %s: %s %s", incident, req.method, req.path[:200], exc_info=error)
+    log.error("incident %s: %s %a", incident, req.method, req.path[:200], exc_info=error)
     refuse(resp, 500, f"a fault in the server; its log tells more about incident {incident}")

@@ -83,7 +83,8 @@ class Rights:
             return
         more = f" ({self._left_out} more since the last such line)" if self._left_out else ""
         self._next_line, self._left_out = now + LOG_SECONDS, 0
-        log.warning("%s %s from %s: the token is wrong%s", req.method, req.path[:200], req.remote_addr, more)
+        # As ascii() writes it: an address may have line feeds, and must not look like a line of ours.
+        log.warning("%s %a from %s: the token is wrong%s", req.method, req.path[:200], req.remote_addr, more)
 
 
 def _sent(req: falcon.Request) -> bytes:

@@ -154,6 +154,15 @@ def test_guesses_do_not_fill_the_log(clock: FakeClock, store: DoubtfulStore, cap
     assert "guessed" not in caplog.text and "rules" not in caplog.text
 
 
+def test_an_address_makes_no_line_of_the_log(
+    clock: FakeClock, store: DoubtfulStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_of(store, clock, read="reads")
+    client.simulate_get("/a%0A2026-01-01 ERROR forged%1B[31m", headers={"Authorization": "Bearer guessed"})
+    [record] = caplog.records
+    assert record.getMessage().isprintable() and "forged" in record.getMessage()
+
+
 def test_tokens_change_while_it_runs(clock: FakeClock) -> None:
     rights = Rights(tokens(admin="old"), clock)
     app = make_app(table_of([("mine", [Route("/api/mine", {"GET": accepted}, Access.ADMIN, "mine")])]), rights)
