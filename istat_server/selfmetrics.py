@@ -186,9 +186,10 @@ class SelfMetrics:
             with gevent.Timeout(LONGEST_READING) as deadline:
                 given = dict(source.read())
         except gevent.Timeout as error:
-            if error is not deadline:
-                raise
-            self._fails(source, "late", f"they were not there after {LONGEST_READING:g} s")
+            if error is deadline:
+                self._fails(source, "late", f"they were not there after {LONGEST_READING:g} s")
+            else:       # its own, of something that it asked: no other clock runs over a reading
+                self._fails(source, "raised", missing.told(error))
             return {}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything, and harms no other
             self._fails(source, "raised", missing.told(error))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 
@@ -98,6 +99,7 @@ def failing(error: BaseException) -> Callable[[], dict[str, float]]:
 @pytest.mark.parametrize(("read", "words", "count"), [
     (failing(RuntimeError("it broke")), "RuntimeError: it broke (line ", 1),
     (failing(SystemExit(1)), "SystemExit: 1", 1),
+    (failing(gevent.Timeout(3)), "Timeout: 3 seconds", 1),
     (lambda: None, "TypeError: 'NoneType' object is not iterable", 1),
     (lambda: {"plugins.toy.depth": "deep"}, "plugins.toy.depth: it wants a number, not str", 1),
     (lambda: {"plugins.toy.depth": math.nan, "plugins.toy.lines": True}, "it wants a finite number", 2),
