@@ -104,6 +104,8 @@ def addresses(listen_address: str, setting: str = "listen-address") -> list[tupl
             answers = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
             raise CannotListen(f"{setting} {host!r} is not an address: {error.strerror}") from error
+        except UnicodeError as error:       # an empty or too long part of a name, as in "a..b"
+            raise CannotListen(f"{setting} {host!r} is not an address: no host can have that name") from error
         found += [(family, str(where[0])) for family, _, _, _, where in answers]
     if listen_address in ("", "*"):
         found = [(family, host) for family, host in found if family == socket.AF_INET or _has_ipv6(host)]

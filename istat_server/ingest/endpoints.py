@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pluggy
 
+from istat.daemon import missing
 from istat.errors import PluginError, SettingsError
 from istat.wire.protocol import WireProtocol
 
@@ -46,6 +47,10 @@ class Transport(enum.Enum):
         return self in (Transport.TCP, Transport.UNIX)
 
 
+FIELDS: Mapping[str, type] = {"name": str, "transport": Transport, "address": str, "port": int, "path": str,
+                              "longest": int, "tls": bool, "mode": int}
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Something to listen on, and what is spoken there.
@@ -68,6 +73,11 @@ class Endpoint:
     mode: int = ANYONE
 
     def __post_init__(self) -> None:
+        for field, kind in FIELDS.items():
+            if not isinstance(getattr(self, field), kind):
+                raise ValueError(f"an endpoint's {field} is of the type {kind.__name__}, not {getattr(self, field)!r}")
+        if not all(hasattr(self.protocol, part) for part in ("name", "datagrams", "framing", "feeder")):
+            raise ValueError(f"{self.protocol!r} is no protocol: istat/wire/protocol.py says what one has")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"an endpoint's name is small letters, digits and dashes, not {self.name!r}")
         if self.transport.local:
@@ -107,11 +117,11 @@ def asked(plugins: pluggy.PluginManager, settings: Mapping[str, object]) -> list
     for hook in plugins.hook.istat_endpoints.get_hookimpls():
         owner = hook.plugin_name
         try:
-            given: Any = hook.function(**dict.fromkeys(hook.argnames, settings))
-        except Exception as error:
-            told = f"{type(error).__name__}: {error}"
-            raise PluginError(f"the plugin {owner} cannot say where it listens: {told}") from error
-        for endpoint in given or ():
+            answer: Any = hook.function(**dict.fromkeys(hook.argnames, settings))
+            given = list(answer or ())
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"the plugin {owner} cannot say where it listens: {missing.told(error)}") from error
+        for endpoint in given:
             if not isinstance(endpoint, Endpoint):
                 raise PluginError(f"the plugin {owner} gives {endpoint!r} for an endpoint; make it an Endpoint")
             found.append(Offer(endpoint, owner))

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from istat_server.hookspecs import Endpoint, Transport, hookimpl
 from istat_server.ingest import endpoints
 from istat_server.options import DECLARATION
 from istat_server.plugins import plugin_manager
-from istat_server.sockets import Sockets, placed
+from istat_server.sockets import CannotListen, Sockets, placed
 
 
 class Offering:
@@ -91,6 +92,31 @@ def test_a_plugin_that_cannot_say_is_named() -> None:
         opened(Offering(KeyError("toy")))
     with pytest.raises(PluginError, match="gives 2100 for an endpoint"):
         opened(Offering(2100))
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    (lambda: 5, "TypeError: 'int' object is not iterable"),
+    (lambda: Endpoint("toy", Transport.TCP, LINES), "TypeError: 'Endpoint' object is not iterable"),
+    (lambda: sys.exit(3), "SystemExit: 3"),
+    (lambda: (1 / 0 for _ in "x"), "ZeroDivisionError"),
+    (lambda: [Endpoint("toy", Transport.TCP, None)], "ValueError: None is no protocol"),     # type: ignore[arg-type]
+    (lambda: [Endpoint("toy", Transport.TCP, LINES, 5)], "an endpoint's address is of the type str, not 5"),  # type: ignore[arg-type]
+])
+def test_what_is_no_list_of_endpoints_is_a_sentence(given: Callable[[], Any], words: str) -> None:
+    class Strange:
+        @hookimpl
+        def istat_endpoints(self, settings: Values) -> Any:
+            return given()
+
+    with pytest.raises(PluginError, match="cannot say where it listens: ") as caught:
+        opened(Strange())
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a..b", "x" * 64 + ".example"])
+def test_a_name_that_no_host_can_have_is_told(name: str) -> None:
+    with pytest.raises(CannotListen, match="is not an address: no host can have that name"):
+        opened(listen_address=name)
 
 
 @pytest.mark.parametrize("wrong", [
