@@ -5,6 +5,7 @@ Knows falcon, and no route.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +42,7 @@ def make_app(table: Sequence[Route], rights: Rights) -> falcon.App[Any, Any]:
             raise PluginError(f"the HTTP route {path} cannot be told from another: {error}") from error
     # Falcon asks the sink that was added last first.
     for route in sorted((route for route in table if route.below), key=lambda route: len(route.path)):
-        app.add_sink(_sink(route, rights), rf"{route.path.rstrip('/')}(/|$)" if route.path != "/" else "/")
+        app.add_sink(_sink(route, rights), rf"{re.escape(route.path.rstrip('/'))}(/|$)" if route.path != "/" else "/")
     add_handlers(app)
     return app
 
@@ -59,7 +60,8 @@ def options(req: falcon.Request, resp: falcon.Response, **_: object) -> None:
 
 def guarded(route: Route, method: str, rights: Rights) -> Handler:
     """The handler of a method, behind the check of rights and of the body's length."""
-    handler, access, limit, check = route.handlers[method], route.access, route.body_limit, rights.check
+    handler = route.handlers[method if method in route.handlers else ANY]
+    access, limit, check = route.access, route.body_limit, rights.check
 
     def answer(req: falcon.Request, resp: falcon.Response, **fields: object) -> None:
         check(req, access)
@@ -77,8 +79,9 @@ def guarded(route: Route, method: str, rights: Rights) -> Handler:
 def _resource(routes: Sequence[Route], rights: Rights) -> SimpleNamespace:
     """A falcon resource for a path. HEAD is a GET whose body falcon leaves out."""
     resource = SimpleNamespace(on_options=options)
-    for method in dict.fromkeys(method for route in routes for method in route.handlers):
-        handler = _chosen([route for route in routes if method in route.handlers], method, rights)
+    wanted = {method for route in routes for method in route.handlers}
+    for method in METHODS if ANY in wanted else wanted:
+        handler = _chosen([route for route in routes if {method, ANY} & route.handlers.keys()], method, rights)
         setattr(resource, f"on_{method.lower()}", handler)
         if method == "GET":
             resource.on_head = handler

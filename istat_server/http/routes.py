@@ -95,6 +95,9 @@ def _check(owner: str, route: object) -> None:
     if not isinstance(route, Route):
         raise PluginError(f"the plugin {owner} brings {route!r:.80} as an HTTP route: it must be an "
                           "istat_server.http.routes.Route")
+    wrong = _wrong(route)
+    if wrong:
+        raise PluginError(f"the plugin {owner} brings the HTTP route {route.path!r:.80}, which cannot be: {wrong}")
     if not owner.startswith(OURS) and (not route.path.startswith(PLUGINS_BELOW) or route.path == PLUGINS_BELOW):
         raise PluginError(f"the plugin {owner} brings the HTTP route {route.path!r}: paths of plugins begin with "
                           f"{PLUGINS_BELOW}, so that they hide no counter")
@@ -105,3 +108,18 @@ def _check(owner: str, route: object) -> None:
     if not isinstance(route.access, Access):
         raise PluginError(f"the plugin {owner} does not say who may ask {route.path}: access is an "
                           "istat_server.http.routes.Access")
+
+
+def _wrong(route: Route) -> str:
+    """What is no such thing as a Route has; nothing when all are."""
+    if not isinstance(route.path, str) or not isinstance(route.summary, str):
+        return "its path and its summary are texts"
+    if not isinstance(route.handlers, Mapping) or not all(callable(one) for one in route.handlers.values()):
+        return "its handlers are functions by method"
+    if not all(isinstance(one, Parameter) for one in route.parameters):
+        return "its parameters are istat_server.http.routes.Parameter"
+    if not isinstance(route.body_limit, int):
+        return "its body_limit is a number of bytes"
+    if route.below and "{" in route.path:
+        return "what lies below it needs no fields"
+    return ""

@@ -13,6 +13,7 @@ from istat.clock import FakeClock
 from istat.errors import PluginError
 from istat_server.http.app import body_limit, make_app
 from istat_server.http.families.table import our_routes
+from istat_server.http.limits import LIMITS
 from istat_server.http.openapi import described
 from istat_server.http.reply import read_body
 from istat_server.http.rights import Rights
@@ -81,6 +82,37 @@ def test_a_plugins_path_hides_no_counter(path: str) -> None:
 def test_what_is_no_route_is_told(route: Any, words: str) -> None:
     with pytest.raises(PluginError, match=words):
         table_of([("toys", [route])])
+
+
+@pytest.mark.parametrize(("wrong", "words"), [
+    ({"path": 5}, "its path and its summary are texts"), ({"summary": 5}, "its path and its summary are texts"),
+    ({"handlers": ["GET"]}, "its handlers are functions by method"), ({"handlers": None}, "its handlers are functions"),
+    ({"handlers": {"GET": "said"}}, "its handlers are functions"), ({"parameters": ["a"]}, "its parameters are "),
+    ({"body_limit": "1M"}, "its body_limit is a number of bytes"),
+    ({"path": "/api/mine/{x}", "below": True}, "what lies below it needs no fields"),
+])
+def test_what_no_route_can_have_is_told(wrong: dict[str, Any], words: str) -> None:
+    route = Route(**{"path": "/api/mine", "handlers": {"GET": said}, "access": Access.OPEN, "summary": "x", **wrong})
+    with pytest.raises(PluginError, match="the plugin toys brings the HTTP route .*, which cannot be: ") as caught:
+        table_of([("toys", [route])])
+    assert words in str(caught.value)
+
+
+def test_signs_of_a_path_are_what_they_are() -> None:
+    client = client_of(mine("/api/v1.0/(", below=True))
+    assert client.simulate_get("/api/v1.0/(/a").status_code == 200
+    assert client.simulate_get("/api/v1x0/(/a").status_code == 404
+
+
+def test_any_method_of_one_path_is_answered() -> None:
+    other = Route("/api/mine", {"GET": lambda req, resp: setattr(resp, "media", "other")}, Access.ADMIN, "x", given="a")
+    client = client_of(mine("/api/mine", ANY, access=Access.READ), other)
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        assert client.simulate_request(method, "/api/mine").json == {"path": "/api/mine"}
+    assert client.simulate_head("/api/mine").status_code == 200
+    assert client.simulate_get("/api/mine?a=1").status_code == 403
+    refused = client.simulate_post("/api/mine", body="x" * (LIMITS.body + 1))
+    assert refused.status_code == 413
 
 
 def test_paths_that_falcon_cannot_tell_from_each_other_are_told() -> None:
