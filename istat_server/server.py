@@ -69,6 +69,9 @@ STORE_METRICS = {
 }
 
 
+# What a store and a service have, whoever brings them.
+STORE = ("capabilities", *(name for name in vars(Store) if not name.startswith("_")))
+SERVICE = ("name", "start", "stop")
 # Metric <- kinds of mistakes.
 REFUSAL_METRICS = {
     "counter.from_future": ("from_future",), "counter.from_past": ("from_past",), "counter.rejected": ("rejected",),
@@ -117,15 +120,20 @@ class Server:
         """Open the store and build what hangs on it. StoreError and its kinds, or PluginError, say what is wrong."""
         folder = self.settings["store"]
         try:
-            self._opened = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
+            opened = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
         except OSError as error:
             raise store_error(error, f"the store {folder} cannot be opened", folder) from error
         except IstatError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"a plugin's istat_open_store: {missing.told(error)}") from error
-        if self._opened is None:
+        if opened is None:
             raise StoreError("no plugin opens the store that the settings name")
+        lacking = [name for name in STORE if not hasattr(opened, name)]
+        if lacking:
+            raise PluginError(f"a plugin's istat_open_store gives {opened!r:.80}, which is no store: it lacks "
+                              f"{', '.join(lacking)}; istat_server/store/interface.py says what one has")
+        self._opened = opened
         check_retention(self.settings, self.store)
         self.intake = Intake(self.store, self.mistakes)
         self._ids_at_start = figure(self.store.status(), "ids")
@@ -133,8 +141,12 @@ class Server:
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets, self.status, self.certificate)
         for hook in ("istat_inputs", "istat_outputs"):
-            for _, found in of_each(self._plugins, hook, server=context):
-                self._services += found
+            for owner, found in of_each(self._plugins, hook, server=context):
+                for service in found:
+                    if not all(hasattr(service, name) for name in SERVICE):
+                        raise PluginError(f"the plugin {owner}: {hook} gives {service!r:.80}, which is no service: it "
+                                          f"wants {', '.join(SERVICE)}")
+                    self._services.append(service)
         table = described(of_each(self._plugins, "istat_routes", server=context))
         self._front.serve(make_app(table, self.rights), body_limit(table))
 
@@ -148,7 +160,7 @@ class Server:
                 service.start()
             except IstatError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(f"{service.name} cannot start: {missing.told(error)}") from error
 
     def end_input(self) -> None:
@@ -219,7 +231,7 @@ class Server:
     def _guarded(self, what: str, act: Callable[[], None]) -> None:
         try:
             act()
-        except Exception as error:  # noqa: BLE001 - the rest must go on whatever a plugin does
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the rest must go on whatever a plugin does
             self.faults.note(what, error)
 
     def _tick_store(self) -> None:

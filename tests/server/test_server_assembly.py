@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,37 @@ def test_a_store_that_a_plugin_fails_to_open_is_one_sentence(whole: Whole) -> No
     whole.plugin.failing["store"] = ValueError("no such table")
     with pytest.raises(PluginError, match="a plugin's istat_open_store: ValueError: no such table \\(line "):
         whole.server.open()
+
+
+@pytest.mark.parametrize("given", ["a store", object()])
+def test_what_is_no_store_is_a_sentence(folder: Path, clock: FakeClock, given: object) -> None:
+    class Strange:
+        @hookimpl
+        def istat_open_store(self) -> object:
+            return given
+
+    whole = Whole(folder, clock, plugins=[Strange()])
+    with pytest.raises(PluginError, match="which is no store: it lacks capabilities, ladder, .*interface.py"):
+        main.open_and_start(whole.server)
+
+
+@pytest.mark.parametrize("given", [5, type("Endless", (), {"name": "endless", "start": lambda self: None})()])
+def test_what_is_no_service_is_a_sentence(folder: Path, clock: FakeClock, given: Any) -> None:
+    whole = Whole(folder, clock)
+    whole.plugin.outputs = [given]
+    with pytest.raises(PluginError, match="the plugin Plugin: istat_outputs gives .*, which is no service: it wants "
+                                          "name, start, stop"):
+        main.open_and_start(whole.server)
+    assert values_of(folder, clock, b"a") == [], "the store is free"
+
+
+def test_a_part_that_wants_to_end_the_process_ends_nothing_else(folder: Path, clock: FakeClock) -> None:
+    whole = Whole(folder, clock)
+    main.open_and_start(whole.server)
+    whole.plugin.inputs[0].at_stop = lambda: sys.exit(3)
+    whole.feed(b"a 1\n")
+    whole.end()
+    assert whole.faults.count == 1 and len(values_of(folder, clock, b"a")) == 1
 
 
 @pytest.mark.parametrize("failing", ["open", "start"])
