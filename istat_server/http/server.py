@@ -198,7 +198,7 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.certificate is None:
-            super().handle(sock, address)
+            self._serve(sock, address)
             return
         try:
             sock = self.certificate.accept(sock)
@@ -206,9 +206,15 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
             log.debug("no TLS with %s: %s", address, error)
             return
         try:
-            super().handle(sock, address)
+            self._serve(sock, address)
         finally:
             sock.close()
+
+    def _serve(self, sock: Any, address: Any) -> None:
+        try:
+            super().handle(sock, address)
+        except OSError as error:    # of the connection: gevent's handler bears some of them only, and TLS has its own
+            log.debug("%s has gone: %s", address, error)
 
 
 class HttpServer:

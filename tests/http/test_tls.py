@@ -16,6 +16,7 @@ import requests
 
 from istat.daemon import tls
 from istat.daemon.tls import Certificate, client_context
+from istat_server.faults import Faults
 from istat_server.http import server as server_module
 from istat_server.http.server import HttpServer
 from istat_server.sockets import open_http_socket
@@ -146,6 +147,21 @@ def test_a_client_that_goes_away_is_no_fault(
         client.close()
         gevent.sleep(0.02)
     assert not caplog.records
+
+
+def test_who_is_refused_and_gone_is_no_fault(
+    server: HttpServer, authority: Authority, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal cannot be sent, which TLS says in another way than a socket."""
+    hub, faults = gevent.get_hub(), Faults()
+    monkeypatch.setattr(hub, "handle_error", hub.handle_error)      # and as it was in the end
+    faults.watch(hub)
+    for sent in (b"#hostname vm\n", b"x" * 9000, b"GET / HTTP/1.1\r\nno header\r\n\r\n"):
+        client = connect(server, authority)
+        client.sendall(sent)
+        client.close()
+        gevent.sleep(0.05)
+    assert faults.count == 0 and not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_renewed_certificate_is_shown_to_new_connections(
