@@ -294,6 +294,8 @@ class Address(Type):
         port = int(match[3]) if match[3] else self.port
         if port is None or port > 65535:
             raise self.wrong(text)
+        if match[2] and not _nameable(match[2]):
+            raise self.wrong(text)
         return HostPort(match[1] or match[2] or "", port)
 
     def expects(self) -> str:
@@ -387,6 +389,15 @@ class Many(Type):
     def expects(self) -> str:
         """See Type.expects."""
         return f"several, separated by commas: {self.of.expects()}"
+
+
+def _nameable(host: str) -> bool:
+    """Whether a host can have this name: none that the system looks up has an empty part, or one of more than 63
+    letters as they are in the name service."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _text(wanted: Type, value: Any) -> str:

@@ -215,6 +215,8 @@ def test_texts_that_are_values(kind: Type, text: str, value: Any) -> None:
         (Size(), "8 apples"),
         (Choice("udp", "tcp"), "sctp"),
         (Address(), "host"),
+        (Address(80), "a..b"),
+        (Address(80), "x" * 64 + ".example"),
         (Address(), "::1:80"),
         (Address(), "a:99999"),
         (Flag(), "maybe"),
