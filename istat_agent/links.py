@@ -23,6 +23,7 @@ from istat.clock import Clock
 LINGER = 0.1  # seconds until a datagram is tried again that the kernel has no room for
 RESOLVE = 60.0  # seconds for which an address is believed
 CONNECT = 10.0  # seconds for a connection, and for its handshake
+WELCOME = 0.1  # seconds in which a server that does not take us closes a new connection, most networks included
 STUCK = 10.0  # seconds after which a server that reads nothing counts as away
 
 
@@ -129,24 +130,32 @@ class TcpLink:
         # How many bytes had been sent with each datagram that the server's machine has not acknowledged yet.
         self._in_flight: deque[int] = deque()
         self._sent = 0
+        self._here = 0      # datagrams of this connection
 
     def send(self, datagram: bytes) -> None:
         """See Link.send."""
-        if self._socket is not None and self._ended():
-            self._give_up()
+        ended = self._ended()
+        if ended is not None:
+            self._give_up(ended)
+            if isinstance(ended, ssl.SSLError):
+                raise ended
         if self._socket is None:
             self._socket = self._connected()
             self._in_flight.clear()
-            self._sent = 0
-            self._put(self._greeting)
+            self._sent = self._here = 0
+            if self._greeting:      # that can be spared: then nothing else goes to a server that refuses us
+                self._put(self._greeting)
+                gevent.sleep(WELCOME)
+                self.check()
         self._put(datagram)
         self._forget_acknowledged()
 
     def check(self) -> None:
         """See Link.check."""
-        if self._socket is not None and self._ended():
-            self._give_up()
-            raise ConnectionError(errno.ECONNRESET, "the server closes the connection")
+        ended = self._ended()
+        if ended is not None:
+            self._give_up(ended)
+            raise ended
 
     def close(self) -> None:
         """See Link.close. What was sent is brought by the kernel."""
@@ -158,18 +167,21 @@ class TcpLink:
         if not datagram:
             return
         self._sent += len(datagram)
+        self._here += 1
         self._in_flight.append(self._sent)
         try:
             with gevent.Timeout(STUCK, TimeoutError(errno.ETIMEDOUT, "it reads nothing")):
                 self._socket.sendall(datagram)
         except OSError as error:
-            self._give_up()
+            self._give_up(error)
             raise Broken(error.errno, error.strerror or str(error)) from error
 
-    def _give_up(self) -> None:
-        """The connection has ended: what the other machine has not acknowledged did not arrive."""
+    def _give_up(self, why: OSError) -> None:
+        """The connection has ended: what the other machine has not acknowledged did not arrive, and nothing at all did
+        where TLS says that the server does not want us."""
         self._forget_acknowledged()
-        self.lost += len(self._in_flight)
+        refused = isinstance(why, ssl.SSLError) and "ALERT" in (why.reason or "")
+        self.lost += self._here if refused else len(self._in_flight)
         self._in_flight.clear()
         self.close()
 
@@ -183,15 +195,19 @@ class TcpLink:
         while self._in_flight and self._in_flight[0] <= arrived:
             self._in_flight.popleft()
 
-    def _ended(self) -> bool:
-        """Whether the server has closed the connection. It says nothing else, but for TLS' own matters."""
+    def _ended(self) -> OSError | None:
+        """How the server has closed the connection, if it has. It says nothing else, but for TLS' own matters."""
+        if self._socket is None:
+            return None
         self._socket.settimeout(0)
         try:
-            return not self._socket.recv(1024)
+            if self._socket.recv(1024):
+                return None
+            return ConnectionResetError(errno.ECONNRESET, "the server closes the connection")
         except (BlockingIOError, ssl.SSLWantReadError):
-            return False
-        except OSError:
-            return True
+            return None
+        except OSError as error:
+            return error
         finally:
             self._socket.settimeout(None)
 

@@ -29,6 +29,8 @@ def together(values: Values) -> Iterable[str]:
     """What is wrong with values that are right alone."""
     if values["tls"] and values["transport"] != "tcp":
         yield "tls is for transport = tcp only: set that, too"
+    if values["tls"] and values["server"] is not None and not values["server"].host:
+        yield "server has no name that its certificate could be for: write it as HOST:PORT"
     for name in ("tls-ca", "tls-cert", "tls-key"):
         if values[name] is not None and not values["tls"]:
             yield f"{name} is set and tls is not: set that, too, or leave {name} out"

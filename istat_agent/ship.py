@@ -177,6 +177,8 @@ class Shipper:
 
 def _advice(error: OSError) -> str:
     """What to try."""
+    if isinstance(error, Broken) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
     if isinstance(error, socket.gaierror):
         return "Is the name in the setting server right?"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -186,6 +188,8 @@ def _advice(error: OSError) -> str:
         return "Does the server speak TLS there (tls-cert), and does it want a certificate of ours (tls-client-ca)?"
     if error.errno == errno.ECONNREFUSED:
         return "Does istat-server run there, is stat-port that port, and does listen-address let this machine in?"
+    if error.errno == errno.ECONNRESET:
+        return "Does it want TLS (its samples-tls, our tls), or has it too many connections (its max-connections)?"
     return "Is the network up, and the setting server right?"
 
 

@@ -138,7 +138,7 @@ def test_the_queue_waits_while_it_is_away_and_a_broken_one_is_not_sent_twice(mon
     until(lambda: server.taken and server.taken[0].endswith(b"a 1\nb 2\n"))
     assert server.taken[0].startswith(HELLO)
     link = shipper._link
-    monkeypatch.setattr(link, "_ended", lambda: False)      # as when it ends between the look and the sending
+    monkeypatch.setattr(link, "_ended", lambda: None)      # as when it ends between the look and the sending
     server.hang_up()
     gevent.sleep(0.02)
     for name in (b"c", b"d"):       # the first is what the other side answers with a reset
@@ -190,6 +190,42 @@ def test_a_server_of_another_name_or_authority_gets_nothing(authority: Authority
     assert "tls-ca" in ship._advice(caught.value)
     assert b"".join(server.taken) == b"" and link.lost == 0
     server.end()
+
+
+def test_what_to_try_where_the_server_does_not_like_our_certificate(authority: Authority) -> None:
+    pair = authority.pair()
+    server = Server(context=server_context(pair.cert, pair.key, authority.ca))
+    link = TcpLink("localhost", server.port, HELLO, client_context(authority.ca))
+    with pytest.raises(ssl.SSLError) as caught:
+        link.send(b"a 1\n")
+    assert "tls-client-ca" in ship._advice(caught.value)
+    assert b"".join(server.taken) == b"" and link.lost == 1, "the greeting"
+    server.end()
+
+
+def test_a_server_that_closes_at_once_gets_nothing_but_the_greeting() -> None:
+    """It wants TLS, or has too many connections: what is sent unasked would go nowhere, and count as sent."""
+    with gevent.socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(5)
+        heard: list[bytes] = []
+
+        def refuse() -> None:
+            with listener.accept()[0] as sock:
+                heard.append(sock.recv(100))
+
+        refusing = gevent.spawn(refuse)
+        link = TcpLink("127.0.0.1", listener.getsockname()[1], HELLO)
+        with pytest.raises(ConnectionResetError) as caught:
+            link.send(b"a 1\n")
+        refusing.join()
+    assert heard == [HELLO] and not isinstance(caught.value, Broken)
+    assert "samples-tls" in ship._advice(caught.value)
+
+
+def test_tls_wants_a_servers_name() -> None:
+    with pytest.raises(SettingsError, match="server has no name that its certificate could be for"):
+        DECLARATION.load(["--server", ":8111", "--transport", "tcp", "--tls"], {})
 
 
 def test_settings_that_do_not_fit_are_told_together(tmp_path: Path) -> None:
