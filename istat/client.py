@@ -68,6 +68,8 @@ class StatClient:
         self._batch_bytes, self._capacity = batch_bytes, capacity
         self._lines: list[bytes] = []
         self._size = 0
+        self.error: OSError | None = None       # what kept it from sending the last time
+        self._here = 0                          # lines sent over this connection
         self._opened_at = self._next_try = -math.inf
         self._socket: socket.socket | None = None
 
@@ -108,7 +110,9 @@ class StatClient:
             else:
                 self._send_datagrams()
             self.sent += lines
-        except OSError:
+            self._here += lines
+        except OSError as error:
+            self.error = error
             # How much of it arrived is unknown: sending it again could count it twice.
             self.dropped += lines
             self._disconnect()
@@ -143,12 +147,29 @@ class StatClient:
                 found = socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)[0]
                 self._socket = socket.socket(*found[:3])
                 self._socket.connect(found[4])
-        except OSError:
+        except OSError as error:
+            self.error = error
             self._disconnect()
             return False
         return True
 
+    def _hear_last_words(self) -> None:
+        """A server says what it does not like of a client's certificate only when the client has begun to send (TLS
+        1.3): then nothing of what was sent has been taken."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return
+        try:
+            # Not the TLS socket's own, which forgets its session.
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)
+            self._socket.recv(1)
+        except TimeoutError:
+            pass        # it is slow, and has said nothing against it
+        except OSError as error:
+            self.error = error
+            self.dropped, self.sent = self.dropped + self._here, self.sent - self._here
+
     def _disconnect(self) -> None:
+        self._here = 0
         if self._socket is not None:
             self._socket.close()
         self._socket = None
@@ -158,6 +179,7 @@ class StatClient:
         self.flush()
         self.dropped += len(self._lines)
         self._lines, self._size = [], 0
+        self._hear_last_words()
         self._disconnect()
 
     def __enter__(self) -> StatClient:
@@ -333,6 +355,12 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+def not_believed(error: ssl.SSLCertVerificationError) -> str:
+    """The end of the sentence about a server's certificate."""
+    return (f"not believed: {error.verify_message}; name the file of the authority that signed it (--ca FILE of "
+            "istat)")
+
+
 def _distrust(url: str, error: BaseException) -> str:
     """The sentence for a failed TLS handshake."""
     inner: BaseException | None = error
@@ -340,8 +368,7 @@ def _distrust(url: str, error: BaseException) -> str:
         inner = inner.args[0] if inner.args and isinstance(inner.args[0], BaseException) else (
             getattr(inner, "reason", None) or inner.__cause__ or inner.__context__)
     if isinstance(inner, ssl.SSLCertVerificationError):
-        return (f"the certificate of {url} is not believed: {inner.verify_message}; name the file of the authority "
-                "that signed it (--ca FILE of istat)")
+        return f"the certificate of {url} is {not_believed(inner)}"
     reason = getattr(inner, "reason", None) or str(error)
     if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason or "RECORD_LAYER_FAILURE" in reason:
         return f"{url} does not speak TLS; try {url.replace('https:', 'http:', 1)}"

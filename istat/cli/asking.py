@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 from istat.cli import tokens
 from istat.client import DEFAULT_URL, QueryClient
+from istat.errors import UsageError
 
 URL_VARIABLE, CA_VARIABLE = "ISTAT_URL", "ISTAT_CA"
 CERT_VARIABLE, KEY_VARIABLE = "ISTAT_CERT", "ISTAT_KEY"
@@ -38,11 +40,46 @@ def asks(command: argparse.ArgumentParser, changes: bool = False) -> None:
     told = url.replace("%", "%%")       # argparse formats help texts
     command.add_argument("--server", default=url, metavar="URL",
                          help=f"http:// or https://, default {told}; also from {URL_VARIABLE}")
+    _takes_files(command)
+    tokens.takes_token(command, changes)
+
+
+def secures(command: argparse.ArgumentParser) -> None:
+    """The options of a command that sends samples, with TLS or without."""
+    command.add_argument("--tls", action="store_true",
+                         help="encrypt it, and believe the server by its certificate only")
+    _takes_files(command)
+
+
+def _takes_files(command: argparse.ArgumentParser) -> None:
     for name, (variable, text) in FILES.items():
         value = os.environ.get(variable)
         command.add_argument(f"--{name}", type=Path, default=Path(value) if value else None, metavar="FILE",
                              help=f"{text}; also from {variable}")
-    tokens.takes_token(command, changes)
+
+
+def context_of(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+    """What `secures`' options mean; None is without TLS. UsageError for files that cannot be used."""
+    if not arguments.tls:
+        for name in _given(arguments):
+            raise UsageError(f"--{name} is for --tls: say that, too")
+        return None
+    if arguments.key is not None and arguments.cert is None:
+        raise UsageError("a key needs its certificate: name it, too")
+    try:
+        context = ssl.create_default_context(cafile=arguments.ca)
+        if arguments.cert is not None:
+            context.load_cert_chain(arguments.cert, arguments.key)
+    except OSError as error:        # an SSLError is one, too
+        named = ", ".join(str(getattr(arguments, name)) for name in FILES if getattr(arguments, name) is not None)
+        raise UsageError(f"a file that TLS wants cannot be read: {error} (of {named})") from error
+    return context
+
+
+def _given(arguments: argparse.Namespace) -> list[str]:
+    """The options of files whose values are not those of the environment."""
+    return [name for name, (variable, _) in FILES.items()
+            if getattr(arguments, name) is not None and str(getattr(arguments, name)) != os.environ.get(variable)]
 
 
 def asking(more: Callable[[argparse.ArgumentParser], None]) -> Callable[[argparse.ArgumentParser], None]:
@@ -63,10 +100,8 @@ def client_of(arguments: argparse.Namespace, timeout: float = TIMEOUT) -> QueryC
 def again(arguments: argparse.Namespace) -> str:
     """The options that another command needs to ask the same server in the same way."""
     words = [] if arguments.server == os.environ.get(URL_VARIABLE, DEFAULT_URL) else ["--server", arguments.server]
-    for name, (variable, _) in FILES.items():
-        value = getattr(arguments, name)
-        if value is not None and str(value) != os.environ.get(variable):
-            words += [f"--{name}", str(value)]
+    for name in _given(arguments):
+        words += [f"--{name}", str(getattr(arguments, name))]
     if arguments.token_file is not None:
         words += ["--token-file", str(arguments.token_file)]
     return "".join(f" {shlex.quote(word)}" for word in words)

@@ -8,8 +8,10 @@ istat send queue.length 17  istat status
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
+import ssl
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -20,9 +22,9 @@ from typing import Any
 from istat import __version__, owners
 from istat.cli import INTERRUPTED, changing, report, systemctl, tokens
 from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
-from istat.cli.asking import again, asking, asks, client_of
+from istat.cli.asking import again, asking, asks, client_of, context_of, secures
 from istat.cli.figures import figure
-from istat.client import DEFAULT_STAT_PORT, QueryClient, StatClient
+from istat.client import DEFAULT_STAT_PORT, WANTS_CERT, QueryClient, StatClient, not_believed
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError
 from istat.settings.types import Address, Duration
@@ -120,6 +122,7 @@ def _send_arguments(command: argparse.ArgumentParser) -> None:
     to = f"127.0.0.1:{DEFAULT_STAT_PORT}"
     command.add_argument("--to", default=to, metavar="HOST:PORT", help=f"where the server takes samples (default {to})")
     command.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
+    secures(command)
 
 
 def _clock_arguments(command: argparse.ArgumentParser) -> None:
@@ -196,8 +199,13 @@ def _send(arguments: argparse.Namespace, clock: Clock) -> None:
     if arguments.time is not None and arguments.time > clock.now() + AHEAD:
         print("istat: its time is more than a minute ahead, which servers refuse; it wants Unix seconds",
               file=sys.stderr)
-    with StatClient(target.host, target.port, transport="tcp", clock=clock) as client:
+    with StatClient(target.host, target.port, transport="tcp", clock=clock, tls=context_of(arguments)) as client:
         client.send(line)
+    if client.dropped and isinstance(client.error, ssl.SSLCertVerificationError):
+        raise ServerUnreachable(f"the sample was not sent: the certificate of {target} is {not_believed(client.error)}")
+    if client.dropped and arguments.tls and client.error is not None and client.error.errno != errno.ECONNREFUSED:
+        raise ServerUnreachable(f"the sample was not sent: no TLS with {target}: {client.error} (does it have a "
+                                f"tls-cert? {WANTS_CERT})")
     if client.dropped:
         raise ServerUnreachable(f"cannot connect to {target}: the sample was not sent (is istat-server running there? "
                                 "`istat status` says what to try; another place: --to HOST:PORT, its stat-port)")
@@ -272,9 +280,11 @@ def _own() -> dict[str, SubCommand]:
         ),
         "send": SubCommand(
             "Send one sample. A name that begins with * is an event counter.", _send_arguments, _send,
-            "It goes over TCP, so that a server which is not there is noticed.",
+            "It goes over TCP, so that a server which is not there is noticed. A server with samples-tls = required "
+            "wants --tls: it takes nothing without, which is told in its log only.",
             (("istat send shop.queue.length 17", "A gauge: the queue is 17 long now"),
-             ("istat send '*shop.orders' 3", "An event counter: three orders more")),
+             ("istat send '*shop.orders' 3", "An event counter: three orders more"),
+             ("istat send --to stats.example.net:8111 --tls --ca ca.pem shop.queue.length 17", "By TLS")),
         ),
         "status": SubCommand(
             "Tell in plain words how a server is: what it holds, refuses, lacks, and what to do next.",
