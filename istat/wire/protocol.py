@@ -98,10 +98,14 @@ class _Translating:
         found = []
         for line in lines:
             try:
-                found.append(self._translate(line))
+                ours = self._translate(line)
             except (ValueError, BadLine, BadName):
                 self._sink.refuse("bad_message", line, sender)
-        ours = b"".join(found)
-        if ours:
-            self._sink.feed(memoryview(ours), 0, len(ours), sender)
+                continue
+            if ours and not ours.endswith(b"\n"):
+                raise TypeError(f"translate gives {ours[:80]!r}, whose last line is without its line feed")
+            found.append(ours)
+        whole = b"".join(found)
+        if whole:
+            self._sink.feed(memoryview(whole), 0, len(whole), sender)
         return len(text) - len(rest)

@@ -20,7 +20,7 @@ from istat.wire.framing import Framing
 from istat.wire.protocol import Feeder
 from istat_server.ingest.encrypted import BadTls, Encrypted, NotTls
 from istat_server.ingest.endpoints import Endpoint, Transport
-from istat_server.ingest.pump import Outcome, Surroundings
+from istat_server.ingest.pump import STRANGE, Outcome, Surroundings
 from istat_server.roster import Sender
 from istat_server.sockets import Bound
 
@@ -162,7 +162,13 @@ class ConnectionInput:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
         sender = self.around.roster.connected(endpoint.transport.value, address)
-        connection = Connection(self, client, endpoint, sender)
+        try:
+            connection = Connection(self, client, endpoint, sender)
+        except STRANGE as error:    # a plugin's protocol makes a framing and a feeder here
+            client.close()
+            self.around.roster.disconnected(sender)
+            self.around.pump.failed(f"a connection to {endpoint.name}", error)
+            return
         self.connections.add(connection)
         self.connects += 1
         connection.watch()

@@ -34,6 +34,8 @@ PORTION_BYTES = 16 * 1024
 # How long an emptied busy readable is left alone [s]: well below the 100 ms within which samples must be in
 # the journal, and 8 MB of socket buffer hold 200 ms of 16,000 datagrams/s.
 REST_SECONDS = 0.005
+# What a plugin's protocol may raise: one bad readable must not end the others, nor the process.
+STRANGE = (Exception, SystemExit, gevent.Timeout)
 
 
 class Outcome(enum.Enum):
@@ -91,6 +93,10 @@ class Pump:
         self._ready.append(readable)
         self._wake.set()
 
+    def failed(self, where: str, error: BaseException) -> None:
+        """Tell of what a readable-to-be raised."""
+        self._on_error(where, error)
+
     def start(self) -> None:
         """Start the greenlet that does the work."""
         self._greenlet = gevent.spawn(self._run)
@@ -110,7 +116,7 @@ class Pump:
             used = feeder.feed(view, at, min(at + PORTION_BYTES, end), sender)
             if not used and end - at > PORTION_BYTES:       # one message that is longer than a portion
                 used = feeder.feed(view, at, end, sender)
-            if not used:
+            if used <= 0:       # less than nothing, from a plugin's protocol, would have no end
                 break
             at += used
             self.breathe()
@@ -129,7 +135,7 @@ class Pump:
         for readable in resting:
             try:
                 readable.watch()
-            except Exception as error:  # noqa: BLE001 - one bad readable must not end the others
+            except STRANGE as error:
                 self._on_error("a listener", error)
                 self._close(readable)
 
@@ -142,14 +148,14 @@ class Pump:
                 self._rest(readable)
             elif outcome is Outcome.EMPTY:
                 readable.watch()
-        except Exception as error:  # noqa: BLE001 - one bad readable must not end the others
+        except STRANGE as error:
             self._on_error("a listener", error)
             self._close(readable)
 
     def _close(self, readable: Readable) -> None:
         try:
             readable.close()
-        except Exception as error:  # noqa: BLE001 - nor may its end
+        except STRANGE as error:    # nor may its end
             self._on_error("the end of a listener", error)
 
     def _rest(self, readable: Readable) -> None:

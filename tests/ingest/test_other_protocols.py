@@ -4,9 +4,11 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 
 from istat.daemon.handover import Handover
@@ -172,6 +174,53 @@ def test_a_framing_of_its_own_length(bench: Bench) -> None:
     assert bench.mistakes.counts["long_line"] == 1
     whole.stop()
     assert isinstance(LINES.framing(5), LineFraming)
+
+
+class Broken:
+    """A protocol that fails: as a connection begins, or at each message."""
+
+    name = "broken"
+    datagrams = Datagrams.WHOLE
+
+    def __init__(self, act: Callable[[], int], early: bool) -> None:
+        self.act, self.early = act, early
+
+    def framing(self, limit: int) -> Framing:
+        if self.early:
+            self.act()
+        return LineFraming(limit)
+
+    def feeder(self, sink: Sink) -> Feeder:
+        return self     # type: ignore[return-value]
+
+    def feed(self, view: memoryview, start: int, end: int, sender: object) -> int:
+        return self.act()
+
+
+def late() -> int:
+    raise gevent.Timeout(1)
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(("act", "told"), [
+    (lambda: 1 // 0, ["ZeroDivisionError"]), (lambda: sys.exit(3), ["SystemExit"]), (late, ["Timeout"]),
+    (lambda: -5, []),
+])
+def test_a_broken_protocol_harms_nobody_else(act: Callable[[], int], told: list[str], early: bool) -> None:
+    bench = Bench()
+    bench.pump.start()
+    bound = [listening(Transport.TCP, Broken(act, early)), listening(Transport.TCP)]    # type: ignore[arg-type]
+    connections = ConnectionInput(bound, bench, 1000, 100)
+    connections.start()
+    for one, text in ((bound[0], b"x\n"), (bound[1], b"good 1\n")):
+        with socket.create_connection(("127.0.0.1", one.endpoint.port), 5) as client:
+            client.sendall(text)
+            gevent.sleep(0.02)
+    until(lambda: bench.intake.lines == [b"good 1"])
+    until(lambda: bench.roster.online() == 0)
+    connections.stop()
+    bench.pump.stop()
+    assert [type(error).__name__ for error in bench.errors] == told
 
 
 # --- Unix sockets -------------------------------------------------------------------------------------------

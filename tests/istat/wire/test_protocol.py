@@ -1,6 +1,10 @@
 """Protocols: our own stands in nobody's way, others are translated line by line."""
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from istat.wire.lines import LINES, sample_line
 from istat.wire.protocol import Datagrams, EachLine
 
@@ -38,6 +42,14 @@ def test_each_line_is_translated_and_what_is_bad_is_the_senders_mistake() -> Non
     assert used == len(text) - 2 - len("unfinished")
     assert sink.fed == [(b"a 1.0\nb 2.0\n", "me")]
     assert sink.refused == [("bad_message", b"no comma", "me"), ("bad_message", b"bad name,3", "me")]
+
+
+@pytest.mark.parametrize("given", [b"a 1", "a 1\n", 5])
+def test_what_a_function_must_not_give_is_its_own_fault(given: Any) -> None:
+    sink = Kept()
+    with pytest.raises((TypeError, AttributeError)):
+        EachLine("odd", lambda line: given).feeder(sink).feed(memoryview(b"x\ny\n"), 0, 4, None)
+    assert sink.fed == [] and sink.refused == []
 
 
 def test_nothing_is_fed_where_nothing_was_meant() -> None:
