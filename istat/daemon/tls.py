@@ -43,6 +43,9 @@ def server_context(cert: Path, key: Path, client_ca: Path | None = None) -> ssl.
     _harden(context)
     # A client that asks for new keys again and again would cost others their time.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    # After a handshake we say nothing by ourselves: a sender that closes without having read what we said resets the
+    # connection, and its kernel throws away the samples that are not sent yet.
+    context.num_tickets = 0
     _load_pair(context, cert, key, "tls-cert", "tls-key")
     if client_ca is not None:
         _load_authorities(context, client_ca, "tls-client-ca")
@@ -147,7 +150,7 @@ def _load_pair(context: ssl.SSLContext, cert: Path, key: Path, cert_is: str, key
         raise SettingsError([f"{key_is} {key} is encrypted, and a daemon has nobody to ask for its passphrase: write "
                              f"one without (openssl pkey -in {key} -out NEW), readable by its user only"]) from None
     except ssl.SSLError as error:
-        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
             raise SettingsError([f"{key_is} {key} is not the key of {cert_is} {cert}: take the two that were made "
                                  "together"]) from error
         raise SettingsError([f"{cert_is} {cert} and {key_is} {key} cannot be used ({error.reason or error}): both must "

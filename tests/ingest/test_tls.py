@@ -77,6 +77,24 @@ def test_both_on_one_port(bench: Bench, opened: Open, certificate: Certificate, 
     assert listener._clearing is None or not listener._shaking
 
 
+def test_a_sender_has_nothing_to_read(bench: Bench, opened: Open, certificate: Certificate,
+                                      authority: Authority) -> None:
+    """One that closes with something unread resets the connection, and what it had not sent yet is lost."""
+    listener = opened(certificate)
+    with secret(listener, client_context(authority.ca)) as client:
+        assert client.version() == "TLSv1.3"
+        client.sendall(b"a 1\n")
+        until(lambda: bench.intake.lines == [b"a 1"])
+        with pytest.raises(TimeoutError):
+            gevent.socket.wait_read(client.fileno(), 0.1, TimeoutError())
+    for _ in range(100):
+        client = secret(listener, client_context(authority.ca))
+        client.sendall(b"b 1\n")
+        client.sendall(b"b 2\n")
+        client.close()
+    until(lambda: len(bench.intake.lines) == 201)
+
+
 def test_bytes_that_come_one_by_one_make_a_handshake(bench: Bench, opened: Open, certificate: Certificate,
                                                      authority: Authority) -> None:
     listener = opened(certificate)

@@ -118,6 +118,12 @@ def encrypted(pair: Pair, folder: Path) -> Path:
     return key
 
 
+def rsa_key(folder: Path) -> Path:
+    """Of another kind than our pairs'."""
+    subprocess.run(["openssl", "genrsa", "-out", folder / "rsa", "2048"], check=True, capture_output=True)
+    return folder / "rsa"
+
+
 def text(folder: Path, what: str = "no certificate\n") -> Path:
     (folder / "text").write_text(what)
     return folder / "text"
@@ -128,6 +134,7 @@ def text(folder: Path, what: str = "no certificate\n") -> Path:
     (lambda pair, other, folder: (pair.cert, folder / "none"), "tls-key .*none cannot be read: No such file"),
     (lambda pair, other, folder: (folder, pair.key), "Is a directory"),
     (lambda pair, other, folder: (pair.cert, other.key), "is not the key of"),
+    (lambda pair, other, folder: (pair.cert, rsa_key(folder)), "is not the key of"),
     (lambda pair, other, folder: (pair.key, pair.cert), "must be PEM, the certificate first"),
     (lambda pair, other, folder: (text(folder), pair.key), "must be PEM, the certificate first"),
     (lambda pair, other, folder: (text(folder, ""), pair.key), "must be PEM, the certificate first"),
