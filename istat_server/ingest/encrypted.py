@@ -10,8 +10,10 @@ import socket
 import ssl
 from typing import Any
 
-# Read at once [bytes]: what a plain connection reads, of which a little is TLS' own.
-RAW_BYTES = 256 * 1024
+# Read at once [bytes], which is one whole record, and again where most of it was plain bytes: a sender may fill it with
+# requests for new keys, of 27 bytes and some 20 us each, and an answer to somebody else takes some turns in between.
+RAW_BYTES = 17 * 1024
+PLENTY = RAW_BYTES // 2
 
 
 class BadTls(Exception):
@@ -43,17 +45,31 @@ class Encrypted:
         """As of a socket that does not block: how many plain bytes were put into the view, 0 at the end.
         BlockingIOError when there are none now; BadTls when there will be none."""
         got = self._decrypt(view)
-        if got is None:
-            data = self._socket.recv(RAW_BYTES)
-            if not data:
-                if not self.shaken:
-                    raise BadTls("the sender has gone within the handshake")
-                return 0
+        if got is not None:
+            return got
+        filled = 0
+        while True:
+            try:
+                got = self._read(view[filled:])
+            except (OSError, BadTls):
+                if filled:
+                    return filled       # what came before is good; the next read says so again
+                raise
+            if got is None and not filled:
+                raise BlockingIOError(errno.EAGAIN, "no whole record")
+            filled += got or 0
+            if not got or got < PLENTY or filled == len(view):
+                return filled
+
+    def _read(self, view: memoryview) -> int | None:
+        """Plain bytes of what the socket has now, RAW_BYTES at most; as `_decrypt`."""
+        data = self._socket.recv(RAW_BYTES)
+        if data:
             self._in.write(data)
-            got = self._decrypt(view)
-        if got is None:
-            raise BlockingIOError(errno.EAGAIN, "no whole record")
-        return got
+            return self._decrypt(view)
+        if not self.shaken:
+            raise BadTls("the sender has gone within the handshake")
+        return 0
 
     def _decrypt(self, view: memoryview) -> int | None:
         """Plain bytes of what is there; None for none."""

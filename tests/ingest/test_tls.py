@@ -15,6 +15,7 @@ from istat.clock import FakeClock
 from istat.daemon.tls import HANDSHAKE_SECONDS, Certificate, client_context
 from istat_server.ingest import connections
 from istat_server.ingest.connections import ConnectionInput
+from istat_server.ingest.encrypted import Encrypted
 from istat_server.ingest.endpoints import Transport
 from tests.certificates import Authority
 from tests.ingest.fakes import Bench, listening, until
@@ -93,6 +94,28 @@ def test_a_sender_has_nothing_to_read(bench: Bench, opened: Open, certificate: C
         client.sendall(b"b 2\n")
         client.close()
     until(lambda: len(bench.intake.lines) == 201)
+
+
+def test_what_is_not_plain_is_read_in_small_portions(certificate: Certificate) -> None:
+    """A sender that asks for new keys all the time is read no more of at once than takes some milliseconds."""
+    class Nothing(Encrypted):
+        def _decrypt(self, view: memoryview) -> int | None:
+            return None
+
+    here, there = socket.socketpair()
+    with here, there:
+        there.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                there.send(bytes(10_000))
+        here.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            Nothing(here, certificate.context, b"").recv_into(memoryview(bytearray(300_000)))
+        left = 0
+        with pytest.raises(BlockingIOError):
+            while True:
+                left += len(here.recv(1_000_000))
+    assert left > 100_000
 
 
 def test_bytes_that_come_one_by_one_make_a_handshake(bench: Bench, opened: Open, certificate: Certificate,
