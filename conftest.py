@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.certificates import Authority
 from tests.skips import PEERS, SLOW, expected, strict
 
 # Times never gate a test: an example may take as long as a loaded machine makes it.
@@ -37,6 +38,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(SLOW)
     if item.get_closest_marker("peers") and not item.config.getoption("--peers"):
         pytest.skip(PEERS)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One that has signed two certificates in its folder: server and other."""
+    made = Authority(tmp_path_factory.mktemp("tls"))
+    made.pair()
+    made.pair("other")
+    return made
 
 
 def _seconds(item: pytest.Item) -> float:

@@ -1,13 +1,16 @@
 """What a metric is: its name, unit and meaning, declared once by a collector or the part of the server that reports it.
 
-Documentation and checks follow from the declaration. It knows no values, and nobody who has any.
+Documentation and checks follow from the declaration. It knows which values can be told, and nobody who has any.
 """
 
 from __future__ import annotations
 
+import math
+import numbers
 import re
 from dataclasses import dataclass
 
+MOST_WHOLE = 1 << 63     # far below what a double cannot hold
 VARYING = re.compile(r"(<[^>]*>)")
 
 
@@ -39,3 +42,22 @@ class Metric:
         """Whether a reported name is one of these."""
         pattern = "".join(".+" if part.startswith("<") else re.escape(part) for part in VARYING.split(self.name))
         return re.fullmatch(pattern, name) is not None
+
+
+def number(value: object) -> float:
+    """A value as it can be told, whatever kind of number it is.
+
+    ValueError when it is no finite one: the end of a sentence whose beginning says whose value it is.
+    """
+    if type(value) is int and -MOST_WHOLE < value < MOST_WHOLE:     # nearly all are
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"must be a number, not {type(value).__name__}")
+    try:
+        found = int(value) if isinstance(value, numbers.Integral) else float(value)
+        finite = math.isfinite(found)
+    except OverflowError:       # a whole number beyond what a double can hold
+        finite = False
+    if not finite:
+        raise ValueError("must be finite; leave out what is not known")
+    return found

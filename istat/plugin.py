@@ -14,8 +14,6 @@ knows neither the agent's schedule nor the wire: a collector is tested by callin
 from __future__ import annotations
 
 import inspect
-import math
-import numbers
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pluggy
 
 from istat.errors import PluginError
-from istat.metrics import Metric
+from istat.metrics import Metric, number
 from istat.settings.setting import NAME, PluginSettings, Setting, Values
 from istat.settings.types import Address, Choice, Duration, Flag, Integer, Many, Number, Path, Size, Text
 
@@ -105,15 +103,10 @@ class Emit:
         if not isinstance(name, str) or not name or name[0] in RESERVED:
             hint = "; emit.event() adds the '*' itself" if isinstance(name, str) and name[:1] == "*" else ""
             raise PluginError(f"{call}: not a counter name{hint}")
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise PluginError(f"{call}: the value must be a number, not {type(value).__name__}")
         try:
-            value = int(value) if isinstance(value, numbers.Integral) else float(value)
-            finite = math.isfinite(value)
-        except OverflowError:  # a whole number beyond what a double can hold
-            finite = False
-        if not finite:
-            raise PluginError(f"{call}: the value must be finite; leave out what is not known")
+            value = number(value)
+        except ValueError as error:
+            raise PluginError(f"{call}: the value {error}") from None
         if self.closed or len(self.readings) >= MAX_SAMPLES:
             self.refused += 1
             return

@@ -16,6 +16,7 @@ from istat_server.http.routes import Route
 from istat_server.ingest.connections import ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.store.interface import Store
+from istat_server.store.pool import Delivering
 from istat_server.store.statstore import Options, StatStore
 
 
@@ -26,8 +27,9 @@ def istat_open_store(settings: Values, clock: Clock) -> Store:
                       max_counters=settings["max-counters"])
     rules = Rules(settings["retention"], settings["retention-rules"])
     # Four pools, so that neither a question, a head to be written nor new names ever wait behind a merge.
-    return StatStore.open(settings["store"], rules, clock, pool=gevent.get_hub().threadpool, options=options,
-                          background=ThreadPool(1), chores=ThreadPool(1), indexing=ThreadPool(1))
+    return StatStore.open(settings["store"], rules, clock, options=options,
+                          pool=Delivering(gevent.get_hub().threadpool), background=Delivering(ThreadPool(1)),
+                          chores=Delivering(ThreadPool(1)), indexing=Delivering(ThreadPool(1)))
 
 
 @hookimpl

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
-import numbers
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ from dataclasses import dataclass, field
 import gevent
 
 from istat.daemon import missing
-from istat.metrics import Metric
+from istat.metrics import Metric, number
 from istat.wire.lines import written
 
 log = logging.getLogger(__name__)
@@ -32,7 +30,6 @@ FAILED = "metrics.failed."
 # How long a source may take to give its values [s], and how many of them it may give.
 LONGEST_READING = 1.0
 MOST_VALUES = 1000
-MOST_WHOLE = 1 << 63     # far below what a double cannot hold
 KIND = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -254,22 +251,6 @@ class SelfMetrics:
         for name, value in found:
             label = f'{{kind="{name.removeprefix(family)}"}}' if family else ""
             yield f"{base}{label} {value!r}"
-
-
-def number(value: object) -> float:
-    """A value as it can be told. ValueError when it is no finite number."""
-    if type(value) is int and -MOST_WHOLE < value < MOST_WHOLE:     # nearly all are
-        return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f"it wants a number, not {type(value).__name__}")
-    try:
-        found = int(value) if isinstance(value, numbers.Integral) else float(value)
-        finite = math.isfinite(found)
-    except OverflowError:       # a whole number beyond what a double can hold
-        finite = False
-    if not finite:
-        raise ValueError("it wants a finite number")
-    return found
 
 
 def exposed_name(metric: Metric) -> str:

@@ -34,14 +34,6 @@ admin-token = "{rules}"
 """
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("tls"))
-    made.pair()
-    made.pair("other")
-    return made
-
-
 @pytest.fixture
 def server(authority: Authority, tmp_path: Path) -> Iterator[ServerProcess]:
     for name in ("server.pem", "server.key"):

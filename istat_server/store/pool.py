@@ -25,6 +25,49 @@ class Pool(Protocol):
         """Call and wait without stopping the hub."""
 
 
+class Delivering:
+    """A pool whose calls deliver what they raise to whoever waits for them, and to nobody else.
+
+    gevent's tells the hub as well, where errors count as faults that nobody expected (findings/ shows it).
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Work:
+        """See Pool.spawn."""
+        return _Delivered(self._pool.spawn(_outcome, function, args))
+
+    def apply(self, function: Callable[..., Any], args: tuple[Any, ...] = ()) -> Any:
+        """See Pool.apply."""
+        return _delivered(self._pool.apply(_outcome, (function, args)))
+
+
+class _Delivered:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def ready(self) -> bool:
+        return self._work.ready()
+
+    def get(self) -> Any:
+        return _delivered(self._work.get())
+
+
+def _outcome(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+    try:
+        return function(*args), None
+    except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+        return None, error
+
+
+def _delivered(outcome: tuple[Any, BaseException | None]) -> Any:
+    result, error = outcome
+    if error is not None:
+        raise error
+    return result
+
+
 class _Done:
     def __init__(self, result: Any) -> None:
         self._result = result

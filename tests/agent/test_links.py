@@ -158,11 +158,6 @@ def test_the_queue_waits_while_it_is_away_and_a_broken_one_is_not_sent_twice(mon
 # --- TLS ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
 def test_tls_with_both_certificates(authority: Authority) -> None:
     pair, ours = authority.pair(), authority.pair("agent")
     server = Server(context=server_context(pair.cert, pair.key, authority.ca))

@@ -26,14 +26,6 @@ from tests.http.test_server import in_thread, talk
 T = 1325394000
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("tls"))
-    made.pair()
-    made.pair("other")
-    return made
-
-
 @pytest.fixture
 def certificate(authority: Authority, tmp_path: Path) -> Certificate:
     for name in ("server.pem", "server.key"):

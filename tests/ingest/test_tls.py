@@ -25,11 +25,6 @@ Open = Callable[..., ConnectionInput]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
 def certificate(authority: Authority) -> Certificate:
     pair = authority.pair()
     return Certificate(pair.cert, pair.key)

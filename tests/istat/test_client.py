@@ -211,14 +211,6 @@ def test_nobody_there() -> None:
         client.status()
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("tls"))
-    made.pair()
-    made.pair("mine")
-    return made
-
-
 @pytest.fixture
 def secure(authority: Authority, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a server with TLS; with the parameter True it wants a certificate."""
@@ -251,11 +243,11 @@ def test_a_server_with_tls_is_believed_by_its_authority_only(authority: Authorit
 
 @pytest.mark.parametrize("secure", [True], indirect=True)
 def test_a_server_may_want_a_certificate(authority: Authority, secure: str) -> None:
-    mine = {"cert": authority.folder / "mine.pem", "key": authority.folder / "mine.key"}
+    mine = {"cert": authority.folder / "other.pem", "key": authority.folder / "other.key"}
     assert QueryClient(secure, ca=authority.ca, **mine).healthy()
     assert not QueryClient(secure, ca=authority.ca).healthy()
     with pytest.raises(UsageError, match="a key needs its certificate"):
-        QueryClient(secure, key="mine.key")
+        QueryClient(secure, key="other.key")
 
 
 def test_tls_with_a_server_that_has_none_is_told(client: QueryClient) -> None:

@@ -8,7 +8,7 @@ import pytest
 from gevent.threadpool import ThreadPool
 
 from istat.clock import FakeClock
-from istat_server.store.pool import InlinePool, given
+from istat_server.store.pool import Delivering, InlinePool, given
 from istat_server.store.statstore import Options, StatStore
 from tests.store.harness import LADDER, NOW, put, rows
 
@@ -19,6 +19,21 @@ def test_an_idle_pool_of_threads_is_used():
     assert given(idle) is idle
     assert given(None, idle) is idle
     assert isinstance(given(None), InlinePool)
+
+
+@pytest.mark.parametrize("wait", ["apply", "spawn"])
+def test_what_a_call_raises_is_told_to_who_waits_and_is_no_fault(monkeypatch, wait):
+    told = []
+    monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda *error: told.append(error))
+    pool = Delivering(ThreadPool(1))
+
+    def refuse(what):
+        raise OSError(what)
+
+    with pytest.raises(OSError, match="full"):
+        pool.apply(refuse, ("full",)) if wait == "apply" else pool.spawn(refuse, "full").get()
+    assert told == []
+    assert (pool.apply(max, (1, 2)), pool.spawn(max, 1, 2).get()) == (2, 2)
 
 
 def test_a_head_is_written_and_files_are_merged_in_threads(tmp_path, monkeypatch):

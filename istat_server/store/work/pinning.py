@@ -84,19 +84,10 @@ class Pinning:
         return True
 
     def _commit(self, change: Callable[[Manifest], Manifest]) -> None:
-        error: StoreError | None = self._pool.apply(self._try_commit, (change,))
-        if error is not None:
-            raise error
-
-    def _try_commit(self, change: Callable[[Manifest], Manifest]) -> StoreError | None:
-        """In a thread, whose pool would take what is raised for a fault of ours: what kept it from being written."""
         try:
-            self._files.commit(change, ())
-        except StoreError as error:
-            return error
+            self._pool.apply(self._files.commit, (change, ()))
         except OSError as error:
-            return StoreError(f"{self._files.folder}: the pins cannot be written: {error}")
-        return None
+            raise StoreError(f"{self._files.folder}: the pins cannot be written: {error}") from error
 
     def tick(self) -> None:
         """End pins whose time is over, in the background."""

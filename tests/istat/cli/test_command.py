@@ -174,14 +174,6 @@ def test_send() -> None:
     assert run("send", "a", "1", "--to", f"127.0.0.1:{own_port()}") == 85
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("tls"))
-    made.pair()
-    made.pair("mine")
-    return made
-
-
 @contextmanager
 def takes_tls(authority: Authority, wants_cert: bool = False) -> Iterator[tuple[str, list[bytes]]]:
     """The address of something that takes samples by TLS over one connection, and what it has taken."""
@@ -207,7 +199,7 @@ def test_send_by_tls(authority: Authority) -> None:
     with takes_tls(authority) as (to, taken):
         assert run("send", "a", "1", "--to", to, "--tls", "--ca", str(authority.ca)) == 0
     assert taken == [b"a 1.0\n"]
-    mine = ["--cert", str(authority.folder / "mine.pem"), "--key", str(authority.folder / "mine.key")]
+    mine = ["--cert", str(authority.folder / "other.pem"), "--key", str(authority.folder / "other.key")]
     with takes_tls(authority, wants_cert=True) as (to, taken):
         assert run("send", "a", "1", "--to", to, "--tls", "--ca", str(authority.ca), *mine) == 0
     assert taken == [b"a 1.0\n"]

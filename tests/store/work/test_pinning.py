@@ -13,7 +13,7 @@ from istat.clock import FakeClock
 from istat.errors import StoreError
 from istat_server.store.files import journal, manifest
 from istat_server.store.offline import backup, checking
-from istat_server.store.pool import InlinePool
+from istat_server.store.pool import Delivering, InlinePool
 from istat_server.store.statstore import StatStore
 from istat_server.store.work import pinning
 from tests.store.harness import NOW, crash, open_store, put, rows
@@ -135,7 +135,7 @@ def test_what_cannot_be_pinned_says_why(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_is_refused_is_no_fault_in_the_thread_that_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pool of threads tells of all that is raised in it, as if nobody had expected it."""
+    """A pool of threads tells the hub of all that is raised in it; the server's tell who waits only."""
     raised = []
 
     class Telling(InlinePool):
@@ -147,7 +147,7 @@ def test_what_is_refused_is_no_fault_in_the_thread_that_writes(tmp_path: Path, m
                 raise
 
     store = filled(tmp_path, FakeClock(NOW))
-    monkeypatch.setattr(store.pinning, "_pool", Telling())
+    monkeypatch.setattr(store.pinning, "_pool", Delivering(Telling()))
     with pytest.raises(StoreError, match="has no byte"):
         store.pin("x", dataclasses.replace(store.position(), segment=1), NOW + 9)
 
