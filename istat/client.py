@@ -231,10 +231,11 @@ class QueryClient:
     ) -> dict[str, Any]:
         """Columns of several counters on one grid of times; without `start`, the last hour. Gaps are None.
 
+        The range is `start` <= time < `end`; a part of a second at its end means that whole second.
         `level`: the name of the retention level to answer from, such as `10s`; else the server chooses.
         """
         question: dict[str, Any] = {"names": list(names), "columns": ",".join(columns)}
-        for key, value in (("from", start), ("to", end), ("points", points)):
+        for key, value in (("from", start), ("to", None if end is None else math.ceil(end)), ("points", points)):
             if value is not None:
                 question[key] = int(value)
         if level:

@@ -135,7 +135,7 @@ def _query(arguments: argparse.Namespace, clock: Clock) -> None:
     except ValueError as error:
         raise UsageError(f"--last {error}") from None
     columns = arguments.columns.split(",")
-    end = clock.now()
+    end = int(clock.now()) + 1  # with what came in this very second
     client = client_of(arguments)
     answer = client.series(arguments.names, end - back, end, arguments.points, columns)
     if arguments.json:

@@ -47,10 +47,16 @@ def test_series_by_post_is_the_same(client: TestClient) -> None:
 
 def test_series_defaults(client: TestClient) -> None:
     answer = series(client, name="foo.bar").json
-    assert (answer["start"], answer["interval"], answer["points"]) == (T - 2700, 10, 360)
+    assert (answer["start"], answer["interval"], answer["points"]) == (T - 2700, 10, 361)
     assert list(answer["series"][0]) == ["name", "kind", "avg"]
     nulls = {"names": ["foo.bar"], "from": None, "to": None, "points": None, "columns": None}
     assert client.simulate_post("/api/v1/series", body=json.dumps(nulls)).json == answer
+
+
+def test_what_came_in_this_very_second_is_answered(client: TestClient, store: MemoryStore) -> None:
+    store.add("foo.bar", T + 900, 8)
+    assert series(client, name="foo.bar").json["series"][0]["avg"][-1] == 8
+    assert series(client, name="foo.bar", **{"from": T + 880}).json["series"][0]["avg"] == [None, None, 8]
 
 
 def test_series_takes_fractions_of_seconds(client: TestClient) -> None:

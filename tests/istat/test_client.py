@@ -169,7 +169,7 @@ def client() -> Iterator[QueryClient]:
 
 
 def test_series_are_asked_for_by_post(client: QueryClient) -> None:
-    assert client.series(["a", "b"], 10.7, 20, columns=["avg", "max"])["interval"] == 10
+    assert client.series(["a", "b"], 10.7, 19.2, columns=["avg", "max"])["interval"] == 10
     assert Answers.asked == [
         ("/api/v1/series", b'{"names": ["a", "b"], "columns": "avg,max", "from": 10, "to": 20}')
     ]

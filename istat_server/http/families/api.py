@@ -77,7 +77,8 @@ class Api:
         if len(names) > self._limits.names:
             raise BadQuery(f"at most {self._limits.names} names at once", 413)
         wanted = _columns(columns)
-        end = whole_number(question.get("to"), "to", now, 0, LATEST)
+        # Without an end: what came in this very second too. `to` itself is not in the range.
+        end = whole_number(question.get("to"), "to", now + 1, 0, LATEST)
         start = whole_number(question.get("from"), "from", max(0, end - DEFAULT_SPAN), 0, LATEST)
         points = whole_number(question.get("points"), "points", DEFAULT_POINTS, 1, self._limits.points)
         check_range(start, end)

@@ -76,7 +76,7 @@ def run(*arguments: str) -> int:
 
 def test_query_prints_a_table_without_the_gaps(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("query", "cpu", "--last", "30s", "--columns", "avg,max", "--points", "3") == 0
-    assert Server.asked == [(["cpu"], 1325394970, 1325395000, 3, ["avg", "max"])]
+    assert Server.asked == [(["cpu"], 1325394971, 1325395001, 3, ["avg", "max"])]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "# cpu (gauge), every 10 s"
     assert [line.split() for line in lines[2:]] == [
