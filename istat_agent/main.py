@@ -136,7 +136,7 @@ def serve(arguments: Sequence[str], values: Values) -> int:
     service.stopping()
     back_off.forget()
     agent.stop()
-    log.info("ended; %d samples sent in %d datagrams", counters.samples, counters.datagrams)
+    log.info("ended; %d samples collected, %d datagrams sent", counters.samples, counters.datagrams)
     return 0
 
 

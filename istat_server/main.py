@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import gc
 import logging
 import logging.handlers
@@ -32,6 +33,7 @@ from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.http.server import HttpServer
 from istat_server.ingest import endpoints
+from istat_server.ingest.endpoints import Offer
 from istat_server.options import DECLARATION
 from istat_server.plugins import Found, find_plugins
 from istat_server.server import Server, prepare_folder
@@ -73,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         plugins = find_plugins([builtin])
         declaration = DECLARATION.with_plugins(plugins.settings)
-        settings = declaration.load(arguments, os.environ, plugins.problem)
+        settings = declaration.load(arguments, os.environ, plugins.problem, functools.partial(look, plugins))
         configure_log(settings)
         back_off = BackOff(os.environ)
         if service.wait_to_start(back_off):
@@ -102,7 +104,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     with contextlib.ExitStack() as held:
         certificate = certificate_of(settings)      # while we may still read what is root's
         handover = Handover(service.listen_fds())
-        sockets = open_sockets(settings, plugins.manager, handover)
+        sockets = open_endpoints(offered(plugins.manager, settings), settings["udp-buffer-size"], handover)
         # It says "starting" until the store is open.
         http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover),
                           certificate=certificate)
@@ -152,15 +154,28 @@ def raise_file_limit(settings: Values) -> None:
                     "raise LimitNOFILE= of the service, or say ulimit -n %d first", limit, wanted, wanted)
 
 
-def open_sockets(settings: Values, plugins: pluggy.PluginManager, handover: Handover) -> Sockets:
-    """Bind all endpoints, ours and those of plugins. SettingsError for a clash, PortInUse, CannotListen,
+def look(plugins: Found, settings: Values) -> None:
+    """For --check-config, whether what the settings name can be used, as far as that shows without binding a port or
+    opening the store. SettingsError with all problems of certificate and endpoints; PluginError."""
+    problems: list[str] = []
+    for part in (certificate_of, functools.partial(offered, plugins.manager)):
+        try:
+            part(settings)
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+
+
+def offered(plugins: pluggy.PluginManager, settings: Values) -> list[Offer]:
+    """All endpoints, ours and those of plugins, with their addresses. SettingsError for a clash, CannotListen,
     PluginError."""
     offers = endpoints.asked(plugins, settings)
     endpoints.check_names(offers)
     offers = placed(offers, udp_at_home=settings["samples-tls"] == "required")
     endpoints.check_addresses([*(offer.claim() for offer in offers),
                                http_claim(settings["http-listen-address"], settings["http-port"])])
-    return open_endpoints(offers, settings["udp-buffer-size"], handover)
+    return offers
 
 
 def tell_ready(settings: Values, sockets: Sockets, http: HttpServer) -> None:

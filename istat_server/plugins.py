@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pluggy
@@ -65,16 +65,35 @@ def of_each(manager: pluggy.PluginManager, hook: str, **arguments: object) -> It
     PluginError names the one that raises, or gives no list.
     """
     for found in getattr(manager.hook, hook).get_hookimpls():
-        named = found.plugin_name
-        if named == str(id(found.plugin)):      # pluggy's name for an object that has none
-            named = type(found.plugin).__name__
         try:
-            given = list(found.function(*(arguments[name] for name in found.argnames)) or ())
+            given = list(_asked(found, arguments) or ())
         except IstatError:
             raise
         except (Exception, SystemExit) as error:
-            raise PluginError(f"the plugin {named}: {hook}: {missing.told(error)}") from error
-        yield named, given
+            raise PluginError(f"the plugin {found.plugin_name}: {hook}: {missing.told(error)}") from error
+        yield found.plugin_name, given
+
+
+def first_of(manager: pluggy.PluginManager, hook: str, **arguments: object) -> tuple[str, Any]:
+    """(plugin's name, what it gives) of the first plugin that gives more than None, the one registered last asked first
+    as pluggy does; ("", None) when there is none.
+
+    PluginError names the one that raises; IstatError and OSError, which may tell of a disk, are let through.
+    """
+    for found in reversed(getattr(manager.hook, hook).get_hookimpls()):
+        try:
+            given = _asked(found, arguments)
+        except (IstatError, OSError):
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"the plugin {found.plugin_name}: {hook}: {missing.told(error)}") from error
+        if given is not None:
+            return found.plugin_name, given
+    return "", None
+
+
+def _asked(found: pluggy.HookImpl, arguments: Mapping[str, object]) -> Any:
+    return found.function(*(arguments[name] for name in found.argnames))
 
 
 def _add(manager: pluggy.PluginManager, entry: importlib.metadata.EntryPoint | None, load: Callable[[], object],
@@ -88,7 +107,8 @@ def _add(manager: pluggy.PluginManager, entry: importlib.metadata.EntryPoint | N
         alone.add_hookspecs(hookspecs)
         alone.register(plugin, name)
         alone.check_pending()
-        manager.register(plugin, name)
+        # pluggy's name for an object that has none is a number; its class says more.
+        manager.register(plugin, name or getattr(plugin, "__name__", type(plugin).__name__))
     except pluggy.PluginValidationError as error:
         words = " ".join(str(error).split())
         problems.append(f"{_origin(entry, plugin)} does not fit: {words}; the hooks are {', '.join(HOOKS)}")

@@ -35,7 +35,7 @@ from istat_server.http.rights import Rights
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
 from istat_server.mistakes import KINDS, Mistakes
-from istat_server.plugins import of_each
+from istat_server.plugins import first_of, of_each
 from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
 from istat_server.sockets import Sockets
@@ -120,18 +120,14 @@ class Server:
         """Open the store and build what hangs on it. StoreError and its kinds, or PluginError, say what is wrong."""
         folder = self.settings["store"]
         try:
-            opened = self._plugins.hook.istat_open_store(settings=self.settings, clock=self.clock)
+            owner, opened = first_of(self._plugins, "istat_open_store", settings=self.settings, clock=self.clock)
         except OSError as error:
             raise store_error(error, f"the store {folder} cannot be opened", folder) from error
-        except IstatError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"a plugin's istat_open_store: {missing.told(error)}") from error
         if opened is None:
             raise StoreError("no plugin opens the store that the settings name")
         lacking = [name for name in STORE if not hasattr(opened, name)]
         if lacking:
-            raise PluginError(f"a plugin's istat_open_store gives {opened!r:.80}, which is no store: it lacks "
+            raise PluginError(f"the plugin {owner}: istat_open_store gives {opened!r:.80}, which is no store: it lacks "
                               f"{', '.join(lacking)}; istat_server/store/interface.py says what one has")
         self._opened = opened
         check_retention(self.settings, self.store)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -73,6 +74,14 @@ def test_routes_with_rights(server: ServerProcess) -> None:
 def test_a_way_in_that_is_no_endpoint(server: ServerProcess) -> None:
     server.wait_until(lambda: server.get("/api/v1/names", match="toy.pulse")["names"], "its sample has come")
     assert "pulse" in {agent["address"] for agent in server.get("/api/v1/agents")["agents"]}
+
+
+def test_a_way_out_that_reads_the_store(tmp_path: Path, environment: dict[str, str]) -> None:
+    settings, report = tmp_path / "server.toml", tmp_path / "report"
+    settings.write_text(f'[plugins.toy]\nport = 0\npulse = "100ms"\nreport = "{report}"\n')
+    wanted = re.compile(r"^toy\.pulse \d+0 [1-9]\d* \d+$", re.MULTILINE)
+    with ServerProcess(tmp_path, config=settings, environment=environment) as server:
+        server.wait_until(lambda: report.exists() and wanted.search(report.read_text()), "the report has its sample")
 
 
 def test_a_protocol_of_its_own_on_ports_of_its_own(tmp_path: Path, environment: dict[str, str]) -> None:

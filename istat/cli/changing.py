@@ -74,19 +74,27 @@ def _delete(arguments: argparse.Namespace, clock: Clock) -> None:
         print(f"istat: there is no counter {name}", file=sys.stderr)
     if not arguments.json:
         _show([name for _what, answer in shown for name in answer["names"]], count)
-    done = 0
+    done, undo = 0, True
     if count and _ask(arguments, f"Delete {_counters(count)}?"):
         for what, answer in shown:
             if answer["count"]:
                 expected = {} if "names" in what else {"expected": answer["count"]}
-                done += client.delete(confirm=True, **what, **expected)["deleted"]
+                did = client.delete(confirm=True, **what, **expected)
+                done += did["deleted"]
+                undo = undo and did.get("undo", True)
     answer = {"count": count, "deleted": done, "missing": missing,
               "names": [name for _what, answer in shown for name in answer["names"]]}
-    them = "it" if done == 1 else "them"
-    _tell(arguments, answer, f"{_counters(done)} deleted; `istat undelete` brings {them} back for a day at least"
-          if done else f"{_counters(count)} would be deleted; say --yes to do it" if count else "")
+    _tell(arguments, answer, _done(done, undo) if done
+          else f"{_counters(count)} would be deleted; say --yes to do it" if count else "")
     if not count:
         raise UnknownCounter("no counter fits")
+
+
+def _done(count: int, undo: bool) -> str:
+    """What was deleted, and for how long it can come back."""
+    them = "it" if count == 1 else "them"
+    back = f"`istat undelete` brings {them} back for a day at least" if undo else "this server's store has no undelete"
+    return f"{_counters(count)} deleted; {back}"
 
 
 def _show(lines: list[str], count: int) -> None:

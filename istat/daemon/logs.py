@@ -61,6 +61,7 @@ def to_standard_error(level: str) -> None:
 
 
 def last_words(program: str, sentence: str) -> None:
-    """Say on standard error why a daemon ends; the journal shows it as an error."""
+    """Say on standard error why a daemon ends; the journal shows each line of it as an error."""
     mark = f"<{PRIORITIES[0][1]}>" if to_journal() else ""
-    print(f"{mark}{program}: {sentence}", file=sys.stderr)
+    for line in sentence.split("\n"):
+        print(f"{mark}{program}: {line}", file=sys.stderr)

@@ -108,12 +108,14 @@ class Declaration:
         more.plugins = tuple(plugins)
         return more
 
-    def load(self, argv: Sequence[str], environ: Mapping[str, str], earlier: IstatError | None = None) -> Values:
+    def load(self, argv: Sequence[str], environ: Mapping[str, str], earlier: IstatError | None = None,
+             look: Callable[[Values], None] = lambda values: None) -> Values:
         """The values for these arguments (without the program's name) and this environment.
 
         SettingsError lists every problem. SystemExit(0) after --help, --version, --check-config
         and --sample-config, which print. `earlier` is what went wrong with plugins before: told with the problems of
-        the settings, and raised when there are none.
+        the settings, and raised when there are none. `look` sees for --check-config whether what right values name is
+        right too, such as a file; it raises what keeps the program from starting.
         """
         values, asked, problems = self.attempt(argv, environ, strangers=earlier is not None)
         if problems:
@@ -121,6 +123,7 @@ class Declaration:
         if earlier is not None:
             raise earlier
         if "check-config" in asked:
+            look(values)
             print(f"{self.program}: the settings are fine")
             raise SystemExit(0)
         return values

@@ -50,7 +50,10 @@ class Setting:
             raise ValueError(f"setting {self.name!r}: a type is one such as int, str or Duration(), not {wanted!r}")
         object.__setattr__(self, "type", wanted)
         if isinstance(self.default, str):
-            object.__setattr__(self, "default", wanted.parse(self.default))
+            try:
+                object.__setattr__(self, "default", wanted.parse(self.default))
+            except ValueError as error:
+                raise ValueError(f"setting {self.name!r}: its default {error}") from None
         elif isinstance(self.default, list):
             object.__setattr__(self, "default", tuple(self.default))
 

@@ -216,8 +216,9 @@ class Duration(Type):
 
     def expects(self) -> str:
         """See Type.expects."""
-        bounds = _bounds(f"{self.lo:g}s" if self.lo else None, None if self.hi is None else f"{self.hi:g}s")
-        return "a time such as 10s, 5m or 250ms" + bounds
+        # As the setting itself would be written: 100ms, since 0.1s is refused.
+        least, most = (None if bound is None else self.to_toml(bound).strip('"') for bound in (self.lo or None, self.hi))
+        return "a time such as 10s, 5m or 250ms" + _bounds(least, most)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ told its sink, which is the server's intake, and gives it lines (docs/formats/li
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from istat.errors import BadLine, BadName
@@ -95,17 +95,23 @@ class _Translating:
         text = bytes(view[start:end])
         lines = text.split(b"\n")
         rest = lines.pop()
-        found = []
-        for line in lines:
-            try:
-                ours = self._translate(line)
-            except (ValueError, BadLine, BadName):
-                self._sink.refuse("bad_message", line, sender)
-                continue
-            if ours and not ours.endswith(b"\n"):
-                raise TypeError(f"translate gives {ours[:80]!r}, whose last line is without its line feed")
-            found.append(ours)
-        whole = b"".join(found)
-        if whole:
-            self._sink.feed(memoryview(whole), 0, len(whole), sender)
+        found: list[bytes] = []
+        try:
+            for line in lines:
+                found += self._lines_of(line, sender)
+        finally:    # a fault of the function's own costs the lines from there on, not those before
+            whole = b"".join(found)
+            if whole:
+                self._sink.feed(memoryview(whole), 0, len(whole), sender)
         return len(text) - len(rest)
+
+    def _lines_of(self, line: bytes, sender: Any) -> Iterator[bytes]:
+        """Our lines for one of theirs. TypeError for what is none."""
+        try:
+            ours = self._translate(line)
+        except (ValueError, BadLine, BadName):
+            self._sink.refuse("bad_message", line, sender)
+            return
+        if not isinstance(ours, bytes) or (ours and not ours.endswith(b"\n")):
+            raise TypeError(f"translate gives {ours!r:.80}, which is no line of ours with its line feed")
+        yield ours

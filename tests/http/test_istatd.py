@@ -54,8 +54,8 @@ def test_an_unknown_counter(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("params", "start", "end"),
     [
-        ({}, T, T + 900),
-        ({"start": 0, "end": 0}, T, T + 900),
+        ({}, T, T + 910),   # the bucket that began this second is in it
+        ({"start": 0, "end": 0}, T, T + 910),
         ({"end": T + 600}, T - 300, T + 600),
         ({"start": T - 600}, T - 600, T + 300),
         ({"start": T + 3, "end": T + 5}, T, T + 10),

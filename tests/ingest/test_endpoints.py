@@ -1,6 +1,7 @@
 """Endpoints: who offers which, what cannot be meant, and that no two are one."""
 from __future__ import annotations
 
+import itertools
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ from istat_server.hookspecs import Endpoint, Transport, hookimpl
 from istat_server.ingest import endpoints
 from istat_server.options import DECLARATION
 from istat_server.plugins import plugin_manager
-from istat_server.sockets import CannotListen, Sockets, placed
+from istat_server.sockets import CannotListen, Sockets, open_endpoints, placed
+
+NUMBERS = itertools.count(1)
 
 
 class Offering:
@@ -26,6 +29,7 @@ class Offering:
 
     def __init__(self, *given: Any) -> None:
         self.given = given
+        self.__name__ = f"offering{next(NUMBERS)}"
 
     @hookimpl
     def istat_endpoints(self, settings: Values) -> Any:
@@ -38,7 +42,8 @@ def opened(*plugins: object, **settings: object) -> Sockets:
     """The sockets of a server with these plugins and ours."""
     values = {"stat_port": 0, "http_port": 0, **settings}
     found = DECLARATION.load([f"--{name.replace('_', '-')}={value}" for name, value in values.items()], {})
-    return main.open_sockets(found, plugin_manager([builtin, *plugins], installed=False), Handover())
+    offers = main.offered(plugin_manager([builtin, *plugins], installed=False), found)
+    return open_endpoints(offers, found["udp-buffer-size"], Handover())
 
 
 @pytest.fixture

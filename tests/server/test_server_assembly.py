@@ -178,7 +178,7 @@ def test_a_store_that_the_system_refuses_is_one_sentence(whole: Whole, folder: P
 
 def test_a_store_that_a_plugin_fails_to_open_is_one_sentence(whole: Whole) -> None:
     whole.plugin.failing["store"] = ValueError("no such table")
-    with pytest.raises(PluginError, match="a plugin's istat_open_store: ValueError: no such table \\(line "):
+    with pytest.raises(PluginError, match="the plugin [A-Z]\\w+: istat_open_store: ValueError: no such table \\(line "):
         whole.server.open()
 
 
@@ -190,7 +190,8 @@ def test_what_is_no_store_is_a_sentence(folder: Path, clock: FakeClock, given: o
             return given
 
     whole = Whole(folder, clock, plugins=[Strange()])
-    with pytest.raises(PluginError, match="which is no store: it lacks capabilities, ladder, .*interface.py"):
+    with pytest.raises(PluginError, match="the plugin Strange: istat_open_store gives .* which is no store: it lacks "
+                                          "capabilities, ladder, .*interface.py"):
         main.open_and_start(whole.server)
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from istat.errors import PluginError, SettingsError
 from istat.metrics import Metric
-from istat.settings.setting import PluginSettings, Setting
+from istat.settings.setting import PluginSettings, Setting, Values
+from istat.wire import lines
 from istat_server import main
-from istat_server.hookspecs import hookimpl
+from istat_server.hookspecs import Endpoint, Transport, hookimpl
 from istat_server.plugins import Found, find_plugins, of_each
 
 
@@ -138,6 +139,22 @@ def test_the_command_tells_of_plugins_and_settings_at_once(entry_points: Path, c
     with pytest.raises(SystemExit) as caught:
         main.main(["--version"])
     assert caught.value.code == 0, "what asks no plugin is answered"
+
+
+def test_check_config_asks_what_the_settings_name(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    class Greedy:
+        @hookimpl
+        def istat_endpoints(self, settings: Values) -> list[Endpoint]:
+            return [Endpoint("greedy", Transport.TCP, lines.LINES, port=settings["stat-port"])]
+
+    monkeypatch.setattr(main, "find_plugins", lambda given: find_plugins([*given, Greedy()], installed=False))
+    certificate = tmp_path / "none.pem"
+    assert main.main(["--check-config", "--stat-port", "8111", "--tls-cert", str(certificate)]) == 78
+    assert capsys.readouterr().err.splitlines() == [
+        f"istat-server: tls-cert {certificate} cannot be read: No such file or directory; name another file",
+        "istat-server: stat of istat_server.builtin and greedy of Greedy would both listen on tcp port 8111 of "
+        "127.0.0.1: give one of them another"]
 
 
 def test_tables_of_no_plugin_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str],

@@ -55,6 +55,7 @@ class Changes:
         answer: dict[str, object] = {"count": len(counters), "names": found[1], "missing": missing}
         if self._confirmed(question, len(counters), "match" in question):
             answer["deleted"] = self._store.delete(counters)
+            answer["undo"] = Capability.UNDELETE in self._store.capabilities
             log.warning("%s deleted %s counters: %s", req.remote_addr, answer["deleted"], question.get("match")
                         or found[1])
         send_json(req, resp, answer)

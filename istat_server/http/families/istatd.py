@@ -85,8 +85,7 @@ class Istatd:
     def _get_range(self, start: int, end: int) -> tuple[int, int]:
         """What a GET means by its start and end, where 0 is unset."""
         if not start:
-            end = end or int(self._clock.now())
-            return max(0, end - DEFAULT_SPAN), end
+            return self._last(end)
         end = end or start + DEFAULT_SPAN
         if end <= start:
             raise BadQuery("HTTP exception: end must be greater than start!")
@@ -112,11 +111,15 @@ class Istatd:
     def _post_range(self, start: int, stop: int) -> tuple[int, int]:
         """What a POST means by its start and stop, where 0 is unset; unlike GET, start cannot stand alone."""
         if not start:
-            stop = stop or int(self._clock.now())
-            return max(0, stop - DEFAULT_SPAN), stop
+            return self._last(stop)
         if stop < start:
             raise BadQuery("Start must be before stop")
         return start, stop
+
+    def _last(self, end: int) -> tuple[int, int]:
+        """The last DEFAULT_SPAN until `end`; where that is unset, with what came in this very second."""
+        now = int(self._clock.now())
+        return max(0, (end or now) - DEFAULT_SPAN), end or now + 1
 
     def _find(self, keys: list[str]) -> tuple[dict[Counter, str], list[str]]:
         """Counters with the spelling they are answered under (the last one), and keys that no counter has."""

@@ -47,9 +47,19 @@ def test_each_line_is_translated_and_what_is_bad_is_the_senders_mistake() -> Non
 @pytest.mark.parametrize("given", [b"a 1", "a 1\n", 5])
 def test_what_a_function_must_not_give_is_its_own_fault(given: Any) -> None:
     sink = Kept()
-    with pytest.raises((TypeError, AttributeError)):
+    with pytest.raises(TypeError, match="which is no line of ours with its line feed"):
         EachLine("odd", lambda line: given).feeder(sink).feed(memoryview(b"x\ny\n"), 0, 4, None)
     assert sink.fed == [] and sink.refused == []
+
+
+def test_a_fault_of_the_function_costs_no_line_before_it() -> None:
+    def odd(line: bytes) -> bytes:
+        return {b"a": b"a 1\n"}[line]
+
+    sink = Kept()
+    with pytest.raises(KeyError):
+        EachLine("odd", odd).feeder(sink).feed(memoryview(b"a\na\nb\na\n"), 0, 8, "me")
+    assert sink.fed == [(b"a 1\na 1\n", "me")]
 
 
 def test_nothing_is_fed_where_nothing_was_meant() -> None:

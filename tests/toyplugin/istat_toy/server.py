@@ -12,6 +12,7 @@ from istat.wire.protocol import EachLine
 from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
 from istat_server.http.routes import Access, Route
 from istat_toy.pulse import Pulse
+from istat_toy.report import Report
 
 
 class Toy:
@@ -30,7 +31,8 @@ class Toy:
             Setting("port", Integer(0, 65535), 0, "Port for lines `name=value`; 0 takes a free one."),
             Setting("path", str, "", "Unix socket that takes such lines too; empty: none."),
             Setting("prefix", str, "toy.", "What goes before their names.", reloadable=True),
-            Setting("pulse", Duration(0.1), "10s", "How often the toy sends a sample itself.", reloadable=True),
+            Setting("pulse", Duration(0.1), "10s", "How often it sends a sample, and reports.", reloadable=True),
+            Setting("report", str, "", "File for a report of its counters; empty: none.", reloadable=True),
         ])
 
     @hookimpl
@@ -59,10 +61,10 @@ class Toy:
 
     @hookimpl
     def istat_outputs(self, server: ServerContext) -> list[Service]:
-        """The toy itself, so that it hears of its settings."""
+        """The toy itself, so that it hears of its settings, and its report."""
         self.reload(server.settings)
         server.metrics.source("toy", lambda: {"plugins.toy.lines": self.lines})
-        return [self]
+        return [self, Report(server)]
 
     def start(self) -> None:
         """See Service.start."""
