@@ -217,7 +217,7 @@ class Duration(Type):
     def expects(self) -> str:
         """See Type.expects."""
         # As the setting itself would be written: 100ms, since 0.1s is refused.
-        least, most = (None if bound is None else self.to_toml(bound).strip('"') for bound in (self.lo or None, self.hi))
+        least, most = ("" if bound is None else self.to_toml(bound).strip('"') for bound in (self.lo or None, self.hi))
         return "a time such as 10s, 5m or 250ms" + _bounds(least, most)
 
 
