@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.load import wire
@@ -81,6 +81,7 @@ class Istatd(System):
     form = Form.ISTATD
     command: tuple[str, ...] = (sys.executable, "-m", "istat_server.main")
     extra: tuple[str, ...] = ()  # further options
+    environment: Mapping[str, str] = {}  # beside ours
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -99,7 +100,7 @@ class Istatd(System):
             str(self.store),
         ]
         argv = [*self.command, *options, "--listen-address", "127.0.0.1", *self.extra]
-        self._process = Process(argv, self.folder / "server.log")
+        self._process = Process(argv, self.folder / "server.log", dict(self.environment))
         line = self._process.line()
         found = re.match(r"istat-server ready stat-port=(\d+) http-port=(\d+)", line)
         if not found:
