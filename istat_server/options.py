@@ -4,6 +4,7 @@ Names are istatd's where the meaning is the same.
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from istat.retention import DEFAULT_RETENTION
@@ -12,6 +13,7 @@ from istat.settings.declaration import (
     Declaration,
     Duration,
     Integer,
+    Many,
     Path,
     Retention,
     RetentionRules,
@@ -26,6 +28,37 @@ HTTP_PORT = 8000
 HIGHEST_PORT = 65535
 # Names of counters and routes cost some 200 bytes of memory each: ten million are 2 GB at worst.
 MAX_COUNTERS = 10_000_000
+_ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+
+
+class Origin(Text):
+    """The origin of a page, as browsers send it: "https://grafana.example.net"."""
+
+    def parse(self, text: str) -> str:
+        """See Type.parse."""
+        if not _ORIGIN.fullmatch(text.lower()):
+            raise self.wrong(text)
+        return text.lower()
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "an origin such as https://stats.example.net or http://10.0.0.5:3000, without a path"
+
+
+class HostName(Text):
+    """A name by which a machine is asked, without a port."""
+
+    def parse(self, text: str) -> str:
+        """See Type.parse."""
+        if not _HOST_NAME.fullmatch(text):
+            raise self.wrong(text)
+        return text.lower().rstrip(".")
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return "a name such as stats.example.net, without a port"
+
 
 SETTINGS = (
     Setting("stat-port", Integer(0, HIGHEST_PORT), STAT_PORT,
@@ -37,6 +70,14 @@ SETTINGS = (
     Setting("http-listen-address", Text(), "127.0.0.1",
             'Address to serve HTTP on; "*" is every IPv4 address. Whoever reaches it can read every counter, unless '
             "there is a read-token."),
+    Setting("http-names", Many(HostName()), (),
+            "Names by which HTTP may be asked, besides localhost and addresses; where http-listen-address is more than "
+            "loopback, this machine's own names may be used anyway. Requests with another name in `Host` are refused "
+            "(421), so that no web page can make a name of its own mean this machine.",
+            reloadable=True, example='["stats.example.net"]'),
+    Setting("http-origins", Many(Origin()), (),
+            "Origins of web pages, besides the server's own, that may read answers (CORS). Grafana's proxy, `istat` "
+            "and Prometheus need none.", reloadable=True, example='["https://dashboards.example.net"]'),
     Setting("tls-cert", Path(), "",
             "Certificate chain (PEM, the server's own first). With it the HTTP port speaks TLS only. Read before "
             "privileges are dropped, and again at SIGHUP, when a new one that does not fit changes nothing."),

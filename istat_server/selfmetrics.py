@@ -79,6 +79,8 @@ METRICS: tuple[Metric, ...] = (
         ("counters.retired", "counters", "gone by themselves: silent for longer than their data are kept"),
         ("http.requests", "requests", "HTTP requests accepted"),
         ("http.errors.http", "requests", "HTTP requests answered with a status of 400 or above"),
+        ("http.refused.<kind>", "requests", "HTTP requests that no route was asked about, by why: `host`, asked by a "
+         "name that is not among the server's (http-names)"),
         ("exceptions", "exceptions", "faults of our own: exceptions that nothing expected"),
         ("metrics.failed.<kind>", "values", "that could not be told, by who should have given them: a plugin raised, "
          "took too long, or gave what is no number or not declared"),

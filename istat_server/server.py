@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import resource
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,7 @@ from istat_server.front import Front
 from istat_server.hookspecs import ServerContext, Service
 from istat_server.http.app import body_limit, make_app
 from istat_server.http.openapi import described
+from istat_server.http.origins import Origins, machine_names
 from istat_server.http.rights import Rights
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
@@ -90,6 +92,7 @@ class Server:
         self.settings = settings
         self.certificate = certificate
         self.rights = Rights(settings)
+        self.origins = Origins(settings)
         self.clock = clock
         self.faults = faults
         self.metrics = SelfMetrics((*METRICS, *metrics))
@@ -144,13 +147,16 @@ class Server:
                                           f"wants {', '.join(SERVICE)}")
                     self._services.append(service)
         table = described(of_each(self._plugins, "istat_routes", server=context))
-        self._front.serve(make_app(table, self.rights), body_limit(table))
+        self._front.serve(make_app(table, self.rights, self.origins), body_limit(table))
 
     def start(self) -> None:
         """Take samples and answer queries from now on. PluginError names the service that cannot start."""
         self._started = self.clock.monotonic()
         self._loops = [gevent.spawn(self._tick_store), gevent.spawn(self._tick_metrics)]
         self.pump.start()
+        if self.origins.wide:
+            # A thread of its own, which nobody waits for: the name service may take a minute, or for ever.
+            threading.Thread(target=lambda: self.origins.know(machine_names()), daemon=True).start()
         for service in self._services:
             try:
                 service.start()
@@ -177,6 +183,7 @@ class Server:
         to keeps no other from it."""
         self.settings = settings
         self.rights.take(settings)
+        self.origins.take(settings)
         if self.certificate is not None:
             try:
                 self.certificate.renew()
@@ -266,7 +273,8 @@ class Server:
             "statserver.agents": self.roster.online(),
             "hub.lag": max(self._lag, self._lag_before),
             "http.requests": self._front.requests, "http.errors.http": self._front.errors,
-            "http.current": self._front.current, "exceptions": self.faults.count,
+            "http.current": self._front.current, "http.refused.host": self.origins.refused,
+            "exceptions": self.faults.count,
             "app.memory.vmsize": size, "app.memory.vmrss": resident,
             "app.cpu": used.ru_utime + used.ru_stime,
             "app.uptime": self.clock.monotonic() - self._started,

@@ -205,6 +205,13 @@ def unreachable_server(place: Path) -> str:
     return said
 
 
+def another_name(place: Path) -> str:
+    """A proxy, which the server is here itself, lets the public name pass."""
+    with ServerProcess(place / "a") as one:
+        before = ("env", f"http_proxy={one.url}", "no_proxy=")
+        return run(ISTAT, "status", "--server", "http://stats.example.net", status=83, before=before)
+
+
 def newer_store(place: Path) -> str:
     folder = place / "store"
     with ServerProcess(place, store=folder) as one:
@@ -244,6 +251,7 @@ MISTAKES: dict[str, Callable[[Path], str]] = {
     "A clock is wrong": wrong_time,
     "A name is refused": refused_name,
     "The server cannot be reached": unreachable_server,
+    "It does not answer to the name": another_name,
     "The store is of a newer version": newer_store,
     "A plugin misses a module": missing_module,
     "Too few open files": few_files,

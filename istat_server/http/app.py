@@ -14,35 +14,38 @@ import falcon
 
 from istat.errors import BadQuery, PluginError
 from istat_server.http.errors import add_handlers, refuse
+from istat_server.http.exchange.strict import Request, make_strict
+from istat_server.http.origins import Origins
 from istat_server.http.rights import Rights
 from istat_server.http.routes import ANY, METHODS, Handler, Route
 
-# Any page may ask these, since nothing private comes back with a visitor's cookies: there are none.
-OPEN_ORIGIN = ("Access-Control-Allow-Origin", "*")
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE", ANY)
 
 
-def make_app(table: Sequence[Route], rights: Rights) -> falcon.App[Any, Any]:
+def make_app(table: Sequence[Route], rights: Rights, origins: Origins) -> falcon.App[Any, Any]:
     """The application that answers these routes (`routes.table_of`) to those who may ask.
 
     PluginError for paths that falcon cannot tell from each other.
     """
-    app: falcon.App[Any, Any] = falcon.App()
+    app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=[origins])
+    make_strict(app)
     # Lists in a query are repeated parameters; commas belong to values.
     app.req_options.auto_parse_qs_csv = False
     app.resp_options.default_media_type = "application/json"
+    options = _options(origins)
     by_path: dict[str, list[Route]] = {}
     for route in table:
         if not route.below:
             by_path.setdefault(route.path, []).append(route)
     for path, routes in by_path.items():
         try:
-            app.add_route(path, _resource(routes, rights))
+            app.add_route(path, _resource(routes, rights, options))
         except ValueError as error:
             raise PluginError(f"the HTTP route {path} cannot be told from another: {error}") from error
     # Falcon asks the sink that was added last first.
     for route in sorted((route for route in table if route.below), key=lambda route: len(route.path)):
-        app.add_sink(_sink(route, rights), rf"{re.escape(route.path.rstrip('/'))}(/|$)" if route.path != "/" else "/")
+        prefix = rf"{re.escape(route.path.rstrip('/'))}(/|$)" if route.path != "/" else "/"
+        app.add_sink(_sink(route, rights, options), prefix)
     add_handlers(app)
     return app
 
@@ -52,23 +55,28 @@ def body_limit(table: Sequence[Route]) -> int:
     return max((route.body_limit for route in table), default=0)
 
 
-def options(req: falcon.Request, resp: falcon.Response, **_: object) -> None:
-    """OPTIONS of any address."""
-    resp.status = falcon.HTTP_204
-    resp.set_header(*OPEN_ORIGIN)
+def _options(origins: Origins) -> Handler:
+    """What answers OPTIONS of any address."""
+    def options(req: falcon.Request, resp: falcon.Response, **_: object) -> None:
+        resp.status = falcon.HTTP_204
+        origins.allow(req, resp)
+
+    return options
 
 
 def guarded(route: Route, method: str, rights: Rights) -> Handler:
-    """The handler of a method, behind the check of rights and of the body's length."""
+    """The handler of a method, behind the check of rights, of the query's text and of the body's length."""
     handler = route.handlers[method if method in route.handlers else ANY]
     access, limit, check = route.access, route.body_limit, rights.check
 
-    def answer(req: falcon.Request, resp: falcon.Response, **fields: object) -> None:
+    def answer(req: Request, resp: falcon.Response, **fields: object) -> None:
         check(req, access)
+        req.check_text()
         handler(req, resp, **fields)
 
-    def answer_body(req: falcon.Request, resp: falcon.Response, **fields: object) -> None:
+    def answer_body(req: Request, resp: falcon.Response, **fields: object) -> None:
         check(req, access)
+        req.check_text()
         if (req.content_length or 0) > limit:
             raise BadQuery(f"the body has at most {limit} bytes", 413)
         handler(req, resp, **fields)
@@ -76,7 +84,7 @@ def guarded(route: Route, method: str, rights: Rights) -> Handler:
     return answer_body if method in WITH_BODY else answer
 
 
-def _resource(routes: Sequence[Route], rights: Rights) -> SimpleNamespace:
+def _resource(routes: Sequence[Route], rights: Rights, options: Handler) -> SimpleNamespace:
     """A falcon resource for a path. HEAD is a GET whose body falcon leaves out."""
     resource = SimpleNamespace(on_options=options)
     wanted = {method for route in routes for method in route.handlers}
@@ -104,7 +112,7 @@ def _chosen(routes: Sequence[Route], method: str, rights: Rights) -> Handler:
     return choose
 
 
-def _sink(route: Route, rights: Rights) -> Handler:
+def _sink(route: Route, rights: Rights, options: Handler) -> Handler:
     handlers = {method: guarded(route, method, rights) for method in route.handlers}
     if ANY in handlers:
         handlers = {**dict.fromkeys(METHODS, handlers.pop(ANY)), **handlers}

@@ -15,6 +15,8 @@ import falcon
 import gevent
 
 from istat.errors import BadQuery
+from istat_server.http import numbers
+from istat_server.http.exchange.strict import read_json
 
 JSON = "application/json"
 # Below this compression saves nothing that anyone would notice. [bytes]
@@ -22,9 +24,6 @@ GZIP_LEAST = 1024
 # From here compressing takes milliseconds, so a thread does it. [bytes]
 GZIP_IN_THREAD = 128 * 1024
 GZIP_WBITS = 31  # zlib's way to ask for the gzip container
-# Work that an answer does on the hub before others get their turn: some 5 ms of rendered numbers.
-VALUES_PER_TURN = 25_000
-TURN_SECONDS = 0.0001   # the shortest that goes through the event loop's timers
 
 quoted: Callable[[str], str] = encode_basestring_ascii
 
@@ -33,7 +32,7 @@ def send(req: falcon.Request, resp: falcon.Response, body: bytes, content_type: 
     """Answer with this body, compressed if the client asks for gzip and it pays."""
     resp.content_type = content_type
     if len(body) > GZIP_LEAST:
-        resp.set_header("Vary", "Accept-Encoding")
+        resp.append_header("Vary", "Accept-Encoding")
         if takes_gzip(req.env.get("HTTP_ACCEPT_ENCODING", "")):
             body = compress(body)
             resp.set_header("Content-Encoding", "gzip")
@@ -71,32 +70,10 @@ def takes_gzip(accepted: str) -> bool:
         key, _, number = parameter.strip().partition("=")
         weight = 1.0
         if key.strip().lower() == "q":
-            try:
-                weight = float(number)
-            except ValueError:
-                weight = 0.0
+            weight = numbers.decimal(number) or 0.0
         weights[name.strip().lower()] = weight
     gzip = weights.get("gzip", weights.get("*", 0.0))
     return gzip > 0.0 and gzip >= max(weights.values())
-
-
-def turn() -> None:
-    """Let others run. By a timer: sleep(0) would go on with what is ready before any socket is looked at."""
-    gevent.sleep(TURN_SECONDS)
-
-
-class Turns:
-    """Gives others a turn whenever an answer has done VALUES_PER_TURN of work."""
-
-    def __init__(self) -> None:
-        self._done = 0
-
-    def worked(self, values: int) -> None:
-        """So many numbers were written."""
-        self._done += values
-        if self._done >= VALUES_PER_TURN:
-            self._done = 0
-            turn()
 
 
 def parameter(req: falcon.Request, key: str, default: str = "") -> str:
@@ -115,22 +92,12 @@ def whole_number(value: object, key: str, default: int, least: int, most: int) -
     """An integer from text or JSON, within bounds. BadQuery says which key is wrong."""
     if value is None or value == "":
         return default
-    number = to_int(value)
+    number = numbers.cut(value)
     if number is None:
         raise BadQuery(f"{key} must be a whole number")
     if not least <= number <= most:
         raise BadQuery(f"{key} must be from {least} to {most}")
     return number
-
-
-def to_int(value: object) -> int | None:
-    """A whole number from JSON or text, fractions cut off; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        return int(value) if not isinstance(value, str) else int(float(value)) if "." in value else int(value)
-    except (ValueError, OverflowError):
-        return None
 
 
 def read_body(req: falcon.Request) -> bytes:
@@ -145,11 +112,8 @@ def read_body(req: falcon.Request) -> bytes:
 
 
 def read_object(req: falcon.Request) -> dict[str, Any]:
-    """The request's body as a JSON object. BadQuery when it is none."""
-    try:
-        found = json.loads(read_body(req))
-    except (ValueError, RecursionError) as error:
-        raise BadQuery(f"the body is no JSON: {error}") from None
+    """The request's body as a JSON object, all of whose text can be written as UTF-8. BadQuery when it is none."""
+    found = read_json(read_body(req))
     if not isinstance(found, dict):
         raise BadQuery("the body must be a JSON object")
     return found

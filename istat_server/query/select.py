@@ -77,8 +77,7 @@ def series(
     found: dict[int, Counter] = {}
     missing: list[str] = []
     for name in names:
-        # JSON can name half of a surrogate pair, which UTF-8 cannot: such a name is simply not known.
-        counter = store.find(name.encode("utf-8", "surrogatepass"))
+        counter = store.find(name.encode())
         if counter is None:
             missing.append(name)
         else:

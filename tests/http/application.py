@@ -11,6 +11,7 @@ from istat_server.http.app import make_app
 from istat_server.http.families.table import our_routes
 from istat_server.http.limits import LIMITS, HttpLimits
 from istat_server.http.openapi import described
+from istat_server.http.origins import Origins
 from istat_server.http.rights import Rights
 from istat_server.http.routes import Route
 
@@ -29,8 +30,16 @@ def tokens(read: str = "", write: str = "", admin: str = "") -> dict[str, str]:
     return {"read-token": read, "write-token": write, "admin-token": admin}
 
 
+def origins(*names: str, listen: str = "", pages: Iterable[str] = ()) -> Origins:
+    """What is known of names and origins. falcon's test client asks by a name of its own, and other
+    tests by "x"."""
+    return Origins({"http-names": ("falconframework.org", "x", *names), "http-origins": tuple(pages),
+                    "http-listen-address": listen})
+
+
 def app_of(store: Any, clock: Clock, agents: Any = Nobody(), status: Any = dict, metrics: Any = str,  # noqa: B008
            files: Path | None = None, limits: HttpLimits = LIMITS, more: Iterable[Route] = (), **given: str) -> Any:
     """An application; `given` are tokens: read, write, admin."""
     ours = our_routes(store, status, agents, metrics, clock, files, limits)
-    return make_app(described([("istat_server.builtin", ours), ("mine", more)]), Rights(tokens(**given), clock))
+    table = described([("istat_server.builtin", ours), ("mine", more)])
+    return make_app(table, Rights(tokens(**given), clock), origins())

@@ -217,9 +217,3 @@ def test_reserved_paths_are_no_counters(client: TestClient, path: str) -> None:
     answer = client.simulate_get(path)
     assert answer.status_code == 404
     assert "there is nothing" in answer.json["error"]
-
-
-def test_half_a_surrogate_pair_is_an_unknown_name(client: TestClient) -> None:
-    answer = client.simulate_post("/api/v1/series", body='{"names": ["\\ud800"]}')
-    assert answer.status_code == 200
-    assert answer.json["missing"] == ["\ud800"]

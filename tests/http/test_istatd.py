@@ -108,8 +108,7 @@ def test_multi_get(client: TestClient) -> None:
     question = {"keys": ["zz", "foo.bar"], "start": T, "stop": T + 600, "maxSamples": 2}
     answer = multi_get(client, question)
     assert answer.status_code == 200
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert "access-control-allow-credentials" not in answer.headers
+    assert "access-control-allow-origin" not in answer.headers
     assert answer.json == {
         "zz": "Not found.",
         "foo.bar": {"start": T, "end": T + 600, "interval": 300, "data": [
@@ -133,7 +132,7 @@ def test_two_spellings_are_answered_under_the_last(client: TestClient) -> None:
 
 
 def test_keys_are_escaped(client: TestClient) -> None:
-    assert multi_get(client, {"keys": ['a"b', "\ud800"]}).json == {'a"b': "Not found.", "\ud800": "Not found."}
+    assert multi_get(client, {"keys": ['a"b', "\u2028"]}).json == {'a"b': "Not found.", "\u2028": "Not found."}
 
 
 def test_multi_get_of_nothing(client: TestClient) -> None:
@@ -185,8 +184,7 @@ def test_other_methods_and_targets(client: TestClient) -> None:
 def test_options(client: TestClient, path: str) -> None:
     answer = client.simulate_options(path, headers={"Referer": "https://www.example.com/some/page.html"})
     assert answer.status_code == 204
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert "access-control-allow-credentials" not in answer.headers
+    assert "access-control-allow-origin" not in answer.headers
 
 
 def test_head_is_a_get_without_its_body(client: TestClient) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from istat_server.http import numbers
 
-NO_NUMBERS = ["", " ", "1_0", " 10", "10 ", "+10", "１０", "٣", "x", "nan", "inf", "-inf", "Infinity", "0x10", "1,5", "--1",
-              "1\n", "1\0", "²"]
+NO_NUMBERS = ["", " ", "1_0", " 10", "10 ", "+10", "\uff11\uff10", "\u0663", "\xb2", "x", "nan", "inf", "-inf",
+              "Infinity", "0x10", "1,5", "--1", "1\n", "1\0"]
 
 
 @pytest.mark.parametrize("text", NO_NUMBERS)
@@ -48,7 +48,7 @@ def test_what_is_not_finite_or_no_decimal_is_none(text: str) -> None:
 @pytest.mark.parametrize(("value", "whole"), [
     (5, 5), (5.9, 5), (-5.9, -5), ("5.9", 5), ("-5.", -5), ("17", 17),
     (True, None), (False, None), (None, None), ([], None), ({}, None), (10**400, None), (1e300, None),
-    (float("nan"), None), (json.loads("1e400"), None), ("1.5e3", None), ("1.５", None), ("9" * 20 + ".5", None),
+    (float("nan"), None), (json.loads("1e400"), None), ("1.5e3", None), ("1.\uff15", None), ("9" * 20 + ".5", None),
 ])  # fmt: skip
 def test_fractions_are_cut_off(value: object, whole: int | None) -> None:
     assert numbers.cut(value) == whole

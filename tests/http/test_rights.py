@@ -15,7 +15,7 @@ from istat_server.http.openapi import described
 from istat_server.http.rights import Rights
 from istat_server.http.routes import ANY, Access, Route, table_of
 from istat_server.testing.memory import MemoryStore
-from tests.http.application import Nobody, app_of, tokens
+from tests.http.application import Nobody, app_of, origins, tokens
 from tests.http.conftest import T
 
 CONFIRM = "/api/v1/clock/confirm"
@@ -165,7 +165,8 @@ def test_an_address_makes_no_line_of_the_log(
 
 def test_tokens_change_while_it_runs(clock: FakeClock) -> None:
     rights = Rights(tokens(admin="old"), clock)
-    app = make_app(table_of([("mine", [Route("/api/mine", {"GET": accepted}, Access.ADMIN, "mine")])]), rights)
+    table = table_of([("mine", [Route("/api/mine", {"GET": accepted}, Access.ADMIN, "mine")])])
+    app = make_app(table, rights, origins())
     client = TestClient(app)
 
     def statuses() -> list[int]:

@@ -19,7 +19,7 @@ from istat_server.http.reply import read_body
 from istat_server.http.rights import Rights
 from istat_server.http.routes import ANY, Access, Route, table_of
 from istat_server.testing.memory import MemoryStore
-from tests.http.application import Nobody, tokens
+from tests.http.application import Nobody, origins, tokens
 
 DOCUMENT = Path(__file__).parents[2] / "docs/formats/http-api.md"
 BUILTIN = "istat_server.builtin"
@@ -35,7 +35,7 @@ def mine(path: str, *methods: str, **more: Any) -> Route:
 
 
 def client_of(*routes: Route) -> TestClient:
-    return TestClient(make_app(table_of([(BUILTIN, OURS), ("mine", routes)]), Rights(tokens())))
+    return TestClient(make_app(table_of([(BUILTIN, OURS), ("mine", routes)]), Rights(tokens()), origins()))
 
 
 @pytest.mark.parametrize("route", OURS, ids=lambda route: route.title)

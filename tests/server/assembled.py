@@ -153,7 +153,7 @@ class Whole:
 
     def ask(self, path: str, method: str = "GET", **more: Any) -> Result:
         """What HTTP says."""
-        return TestClient(self.front).simulate_request(method, path, **more)
+        return TestClient(self.front).simulate_request(method, path, **{"host": "localhost", **more})
 
     def feed(self, text: bytes) -> None:
         """Samples of an input's."""

@@ -16,9 +16,9 @@ from istat.errors import BadQuery
 from istat.kernels import render
 from istat.names import stored
 from istat.patterns.automata import check_pattern
+from istat_server.http.exchange.turns import Turns, turn
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import (
-    Turns,
     parameter,
     parameters,
     quoted,
@@ -26,7 +26,6 @@ from istat_server.http.reply import (
     send,
     send_json,
     strings,
-    turn,
     whole_number,
 )
 from istat_server.query.patterns import page_of

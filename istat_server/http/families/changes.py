@@ -17,9 +17,11 @@ from istat.clock import Clock
 from istat.errors import BadQuery
 from istat.names import stored
 from istat.patterns.automata import check_pattern
+from istat_server.http import numbers
 from istat_server.http.abilities import need
+from istat_server.http.exchange.turns import turn
 from istat_server.http.limits import HttpLimits
-from istat_server.http.reply import parameter, read_object, send_json, strings, turn, whole_number
+from istat_server.http.reply import parameter, read_object, send_json, strings, whole_number
 from istat_server.query.patterns import in_pages
 from istat_server.store.interface import Capability, Counter, Deleted, NamePattern, Store, Syntax
 
@@ -56,7 +58,7 @@ class Changes:
         if self._confirmed(question, len(counters), "match" in question):
             answer["deleted"] = self._store.delete(counters)
             answer["undo"] = Capability.UNDELETE in self._store.capabilities
-            log.warning("%s deleted %s counters: %s", req.remote_addr, answer["deleted"], question.get("match")
+            log.warning("%s deleted %s counters: %a", req.remote_addr, answer["deleted"], question.get("match")
                         or found[1])
         send_json(req, resp, answer)
 
@@ -87,7 +89,7 @@ class Changes:
         if self._confirmed(question, len(pairs), False):
             self._store.rename([(old.id, new) for old, new in pairs])
             answer["renamed"] = len(pairs)
-            log.warning("%s renamed %d counters: %s to %s", req.remote_addr, len(pairs), question["from"],
+            log.warning("%s renamed %d counters: %a to %a", req.remote_addr, len(pairs), question["from"],
                         question["to"])
         send_json(req, resp, answer)
 
@@ -106,6 +108,8 @@ class Changes:
         expected = question.get("expected")
         if expected is None and counted:
             raise BadQuery("say how many counters you expect to be deleted: expected")
+        if expected is not None and numbers.plain(expected) is None:
+            raise BadQuery("expected must be a whole number")
         if expected is not None and expected != count:
             raise BadQuery(f"{count} counters are meant by now, not {expected}; look again", 409)
         return True

@@ -15,10 +15,11 @@ from istat.clock import Clock
 from istat.errors import BadQuery, UnknownCounter
 from istat.kernels import render
 from istat.names import stored
-from istat_server.http.app import OPEN_ORIGIN
+from istat_server.http import numbers
 from istat_server.http.errors import refuse
+from istat_server.http.exchange.turns import Turns, turn
 from istat_server.http.limits import HttpLimits
-from istat_server.http.reply import Turns, parameter, quoted, read_object, send, send_json, strings, turn
+from istat_server.http.reply import parameter, quoted, read_object, send, send_json, strings
 from istat_server.query.patterns import listing
 from istat_server.query.select import DEFAULT_SPAN, Buckets, buckets, buckets_at_most
 from istat_server.store.interface import Counter, Store
@@ -93,7 +94,6 @@ class Istatd:
 
     def post_counters(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /*: several counters at once."""
-        resp.set_header(*OPEN_ORIGIN)
         question = read_object(req)
         if "keys" not in question:
             raise BadQuery("Missing 'key' array of keys")
@@ -126,7 +126,7 @@ class Istatd:
         found: dict[Counter, str] = {}
         missing: dict[str, None] = {}
         for key in keys:
-            counter = self._store.find(key.encode("utf-8", "surrogatepass"))
+            counter = self._store.find(key.encode())
             if counter is None:
                 missing[key] = None
             else:
@@ -169,10 +169,9 @@ def _integer(req: falcon.Request, key: str, default: int, least: int = 0) -> int
     text = parameter(req, key)
     if not text:
         return default
-    try:
-        number = int(text)
-    except ValueError:
-        raise BadQuery(f"HTTP exception: Bad integer argument {key}: {text[:100]}") from None
+    number = numbers.whole(text)
+    if number is None:
+        raise BadQuery(f"HTTP exception: Bad integer argument {key}: {text[:100]}")
     if number < least:
         raise BadQuery(f"HTTP exception: Invalid {key} parameter")
     return number
@@ -180,8 +179,8 @@ def _integer(req: falcon.Request, key: str, default: int, least: int = 0) -> int
 
 def _post_integer(question: dict[str, Any], key: str, negative: bool = False) -> int:
     """A number of a multi-get, 0 when absent. BadQuery in istatd's words."""
-    value = question.get(key, 0)
-    if isinstance(value, bool) or not isinstance(value, int):
+    value = numbers.plain(question.get(key, 0))
+    if value is None:
         if key == "trailing":
             return 0  # istatd takes only integers for true here
         raise BadQuery(f"exception: '{key}' must be an integer")

@@ -123,7 +123,7 @@ def _send(req: falcon.Request, resp: falcon.Response, file: PageFile) -> None:
     resp.set_header("Content-Security-Policy", POLICY)
     resp.set_header("ETag", file.etag)
     if file.packed is not None:
-        resp.set_header("Vary", "Accept-Encoding")
+        resp.append_header("Vary", "Accept-Encoding")
     asked = req.env.get("HTTP_IF_NONE_MATCH", "")
     known = [tag.strip().removeprefix("W/") for tag in asked.split(",")]
     if file.etag in known or known == ["*"]:
