@@ -29,11 +29,11 @@ from typing import Any
 from bench import options
 from bench.attacks import beside
 from bench.attacks.goals import LABEL, missed, table
-from bench.attacks.server import Attacked, cores
+from bench.attacks.server import Attacked, cores, put_first
 from bench.attacks.table import ATTACKS, Attack
 from bench.figures import Mode, Run, load, percentile, print_mode, save
 from bench.load.work import Work
-from bench.servers.process import FAILURES, BenchError, fresh
+from bench.servers.process import FAILURES, BenchError, fresh, udp_drops
 
 ROOT = Path(__file__).parents[1]
 WARM, CALM, CALM_FULL = 1.0, 4.0, 2.0  # [s] before the attack: to come into swing; measured; TCP at full speed
@@ -107,7 +107,8 @@ def attacking(name: str, system: Attacked, seconds: float, seen: Run) -> Iterato
     try:
         yield
         said, _ = process.communicate(timeout=30)
-        seen.update({f"attackers {key}": count for key, count in json.loads(said or b"{}").get("seen", {}).items()})
+        last = json.loads(said.splitlines()[-1])
+        seen.update({f"attackers {key}": count for key, count in last.get("seen", {}).items()})
     finally:
         process.kill()
         process.wait()
@@ -125,15 +126,27 @@ def wait(system: Attacked, seconds: float) -> tuple[float, float]:
     return begin, time.monotonic()
 
 
-def measure(name: str, root: Path, seconds: float, folder: Path, core: int) -> Run:
+@dataclass(frozen=True)
+class Plan:
+    """How it is measured: which build, for how long [s], how often, where; `first`: before all else on the machine."""
+
+    root: Path
+    seconds: float
+    repeat: int
+    first: bool
+
+
+def measure(name: str, plan: Plan, folder: Path, core: int) -> Run:
     """One attack on a fresh server."""
     attack = ATTACKS[name]
-    system = Attacked(fresh(folder / "run"), root, attack, core)
+    system = Attacked(fresh(folder / "run"), plan.root, attack, core)
     try:
         system.start()
+        if plan.first:
+            put_first(system.process.pid)
         if attack.before is not None:
-            attackers(name, system, seconds, "--prepare").communicate(timeout=PREPARE_SECONDS)
-        return beside_attack(name, attack, system, seconds)
+            attackers(name, system, plan.seconds, "--prepare").communicate(timeout=PREPARE_SECONDS)
+        return beside_attack(name, attack, system, plan.seconds)
     finally:
         system.end()
 
@@ -165,7 +178,7 @@ def beside_attack(name: str, attack: Attack, system: Attacked, seconds: float) -
         "tcp_rate": seen.streams.rate(*hot), "tcp_kept": kept(seen.streams, hot, calm),
         "tcp_full_rate": seen.streams.rate(*hot_full), "tcp_full_kept": kept(seen.streams, hot_full, calm_full),
         "tcp_failed": seen.streams.failed}
-    figures["udp_lost"] = seen.datagrams.sent - arrived(system, seen.datagrams.sent, begun)
+    figures |= lost(system, seen.datagrams, begun)
     if attack.look is not None:
         figures |= attack.look(system.client())
     return figures
@@ -189,8 +202,17 @@ def kept(streams: beside.Streams, hot: tuple[float, float], calm: tuple[float, f
     return streams.rate(*hot) / usual if usual else 0.0
 
 
+def lost(system: Attacked, sent: beside.Datagrams, begun: int) -> Run:
+    """Samples in datagrams that the server has not; where it does not even answer, those the kernel threw away."""
+    found = arrived(system, sent.sent, begun)
+    if found >= 0:
+        return {"udp_lost": sent.sent - found}
+    return {"udp_lost": udp_drops(system.stat_port) * sent.each, "silent_afterwards": 1}
+
+
 def arrived(system: Attacked, sent: int, begun: int) -> int:
-    """How many of the samples in datagrams the server has; asked until it answers and has all, or no more come."""
+    """How many of the samples in datagrams the server has; asked until it answers and has all, or no more come. -1 when
+    it does not answer."""
     names = Work(beside.SERIES, group="udp").names
     end, settled, found = time.monotonic() + LAST, 0.0, -1
     while time.monotonic() < end:
@@ -204,21 +226,23 @@ def arrived(system: Attacked, sent: int, begun: int) -> int:
         if now >= sent or time.monotonic() > settled:
             break
         time.sleep(0.5)
-    return max(0, found)
+    return found
 
 
-def run_all(names: Sequence[str], root: Path, seconds: float, repeat: int, folder: Path) -> list[Mode]:
+def run_all(names: Sequence[str], plan: Plan, folder: Path) -> list[Mode]:
     """Each attack in turn; one that cannot be measured says so, and what was seen of it is left out."""
     others, core = cores()
     os.sched_setaffinity(0, {others})
+    if plan.first:
+        put_first(os.getpid())
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     modes = []
     for name in names:
         mode = Mode(name, ATTACKS[name].about)
-        for _ in range(repeat):
+        for _ in range(plan.repeat):
             try:
-                mode.add(LABEL, measure(name, root, seconds, folder, core))
+                mode.add(LABEL, measure(name, plan, folder, core))
             except (*FAILURES, EOFError, subprocess.SubprocessError) as error:
                 print(f"\n{name}: not measured: {error!r}", flush=True)
                 mode.add(LABEL, {"failed": 1})
@@ -235,6 +259,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=ROOT, help="the build: a folder with sources, kernels built")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each attack (default 8)")
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--first", action="store_true", help="before all else on a machine that is not idle; as root")
     parser.add_argument("--json", type=Path, help="also write all runs to this file")
     parser.add_argument("--folder", type=Path, help="where stores are made (default: a temporary folder)")
     parser.add_argument("--from", dest="saved", type=Path, action="append", help="print saved runs; may be repeated")
@@ -247,7 +272,8 @@ def main() -> None:
         return
     with options.folder(chosen) as folder:
         try:
-            done = run_all(chosen.names or list(ATTACKS), chosen.root.resolve(), chosen.seconds, chosen.repeat, folder)
+            plan = Plan(chosen.root.resolve(), chosen.seconds, chosen.repeat, chosen.first)
+            done = run_all(chosen.names or list(ATTACKS), plan, folder)
         except BenchError as error:
             raise SystemExit(f"bench: {error}") from error
     print(f"\n{table([('', done)])}")

@@ -1,8 +1,8 @@
 """Attack a server that runs on this machine: python -m bench.attacks NAME ... --stat-port P --http-port P
 
-For a server that one has started for it: it may well suffer. Prints what the attackers saw, a line of JSON for each
-attack. With --prepare it does only what an attack wants to find in the server. python -m bench.attack starts a server
-itself.
+For a server that one has started for it: it may well suffer. Prints lines of JSON: that an attack begins, and what the
+attackers saw. With --prepare it does only what an attack wants to find in the server. python -m bench.attack starts a
+server itself.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for name in chosen.names:
         target = Target(chosen.stat_port, chosen.http_port, chosen.seconds)
+        print(json.dumps({"attack": name, "begins": True}), flush=True)
         target.begin()
         act = ATTACKS[name].before if chosen.prepare else ATTACKS[name].act
         if act is not None:

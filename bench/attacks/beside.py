@@ -43,9 +43,10 @@ def lines(group: str) -> bytes:
 
 @dataclass
 class Datagrams:
-    """Samples sent, and how late a burst was at most [s]."""
+    """Samples sent, how many in each datagram, and how late a burst was at most [s]."""
 
     sent: int = 0
+    each: float = 0.0
     late: float = 0.0
 
 
@@ -83,7 +84,7 @@ def send_datagrams(port: int, over: Event, tell: Connection) -> None:
     counts = [bytes(piece).count(b"\n") for piece in pieces]
     per_second = UDP_RATE / SERIES * len(pieces)
     most = max(1, round(per_second * PERIOD)) * CATCH_UP
-    done = Datagrams()
+    done = Datagrams(each=SERIES / len(pieces))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.bind((UDP_FROM, 0))
         out.connect((HOST, port))
