@@ -15,10 +15,10 @@ from typing import Any
 
 import gevent
 from gevent import ssl as green
-from gevent.lock import BoundedSemaphore
 from gevent.socket import wait_read, wait_write
 
 from istat import owners
+from istat.daemon.turns import Turns
 from istat.errors import SettingsError
 
 # That a handshake may take [s]: a mobile network needs two, an attacker all it gets.
@@ -77,7 +77,7 @@ class Certificate:
         """SettingsError when they cannot be read or do not belong together."""
         self._files = cert, key, client_ca
         self._context = server_context(*self._files)
-        self._turns = BoundedSemaphore(1)
+        self._turns = Turns()
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -92,7 +92,8 @@ class Certificate:
         """The TLS socket over an accepted (gevent) socket, after its handshake; `sock` is spent, whatever happens.
 
         OSError (TimeoutError, ssl.SSLError) when the client does not come to an end with it. To be called in a greenlet
-        of the connection's own; however many do at once, others have their turn after each step of each.
+        of the connection's own; however many do at once, others have their turn after each step of each, and of those
+        that shake hands each address in turn.
         """
         try:
             wrapped = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -108,14 +109,23 @@ class Certificate:
         return wrapped
 
     def _shake_hands(self, wrapped: Any) -> None:
-        timeout, wait = wrapped.gettimeout(), wait_read
+        timeout, wait, address = wrapped.gettimeout(), wait_read, _address(wrapped)
         wrapped.settimeout(0)
         while wait is not None:
             wait(wrapped.fileno())      # the client speaks first
-            with self._turns:
+            with self._turns.of(address):
                 wait = _step(wrapped)
                 gevent.sleep(TURN_SECONDS)
         wrapped.settimeout(timeout)
+
+
+def _address(sock: Any) -> str:
+    """Who is at the other end; all that have gone already, and all of a Unix socket, are one."""
+    try:
+        name = sock.getpeername()
+    except OSError:
+        return ""
+    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def _step(wrapped: Any) -> Callable[[int], object] | None:
