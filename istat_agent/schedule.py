@@ -21,6 +21,7 @@ from gevent.threadpool import ThreadPool
 
 from istat.clock import Clock
 from istat.daemon import missing
+from istat.daemon.ratelimit import Words, shown
 from istat.errors import PluginError
 from istat.plugin import Emit, Job
 from istat_agent.counters import Counters
@@ -116,6 +117,7 @@ class Runner:
         self._failures = 0  # in a row
         self._resume = 0  # Unix seconds before which a failing collector is left alone
         self._quiet_until = -math.inf  # monotonic
+        self._told = False  # that it fails; so is the end of it
 
     def run(self, time: int) -> None:
         """Do the reading that was due at `time`, unless the collector is stuck or being left alone."""
@@ -167,15 +169,16 @@ class Runner:
         self._complain(_told(error))
 
     def _worked(self) -> None:
-        if self._failures and self._quiet_until > -math.inf:
+        if self._failures and self._told:
             log.info("collector %s works again, after %d failures", self.task.job.name, self._failures)
         self._failures = self._resume = 0
+        self._told = False
 
     def _complain(self, words: str) -> None:
         now = self._clock.monotonic()
         if now >= self._quiet_until:
-            self._quiet_until = now + QUIET
-            log.warning("collector %s: %s (not told again for %d s)", self.task.job.name, words, QUIET)
+            self._quiet_until, self._told = now + QUIET, True
+            log.warning("collector %s: %s (not told again for %d s)", self.task.job.name, shown(Words(words)), QUIET)
 
 
 def _told(error: Exception) -> str:

@@ -1,7 +1,6 @@
 """What senders do wrong: counted by kind always, shown in the log now and then.
 
-A sender can send mistakes faster than any disk can take log lines, so the log gets a few a second in all,
-cut and escaped; the counts miss nothing.
+The log gets a few a second in all, cut and escaped (istat/daemon/ratelimit.py); the counts miss nothing.
 """
 from __future__ import annotations
 
@@ -9,15 +8,11 @@ import logging
 from dataclasses import dataclass
 
 from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
 from istat_server.roster import Sender
 
 log = logging.getLogger(__name__)
 
-# Log lines about mistakes: so many per second in the long run, and so many at once.
-LINES_PER_SECOND = 2.0
-LINES_AT_ONCE = 10.0
-# How much of a bad line is shown [bytes].
-SHOWN_BYTES = 200
 
 @dataclass(frozen=True)
 class Kind:
@@ -69,10 +64,7 @@ class Mistakes:
     """Counts of senders' mistakes by kind, and the sampled log of them."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._allowance = LINES_AT_ONCE
-        self._allowed_at = clock.monotonic()
-        self._hidden = 0
+        self._log = LimitedLog(log, clock)
         self.counts: dict[str, int] = dict.fromkeys(KINDS, 0)
 
     def note(self, kind: str, line: bytes, sender: Sender | None = None) -> None:
@@ -86,26 +78,7 @@ class Mistakes:
 
     def show(self, kind: str, line: bytes, sender: Sender | None = None) -> None:
         """Log the text of a mistake that is counted already, if the rate limit lets it."""
-        if not self._may_log():
-            self._hidden += 1
-            return
-        source = f"{sender.transport} {sender.address}" if sender is not None else "unknown sender"
-        more = f" ({self._hidden} more not shown)" if self._hidden else ""
-        self._hidden = 0
-        log.warning("%s from %s: %s%s", kind, source, escaped(line), more)
-
-    def _may_log(self) -> bool:
-        now = self._clock.monotonic()
-        self._allowance = min(LINES_AT_ONCE,
-                              self._allowance + (now - self._allowed_at) * LINES_PER_SECOND)
-        self._allowed_at = now
-        if self._allowance < 1.0:
-            return False
-        self._allowance -= 1.0
-        return True
-
-
-def escaped(line: bytes) -> str:
-    """A sender's bytes as printable ASCII, at most `SHOWN_BYTES` of them."""
-    shown = repr(bytes(line[:SHOWN_BYTES]))[1:]
-    return shown if len(line) <= SHOWN_BYTES else f"{shown}... ({len(line)} bytes)"
+        if sender is None:
+            self._log.warning("mistake", "%s from unknown sender: %s", kind, line)
+        else:
+            self._log.warning("mistake", "%s from %s: %s", kind, sender, line)

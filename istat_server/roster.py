@@ -44,6 +44,9 @@ class Sender:
         self.connected = True
         self.metadata_refused = 0
 
+    def __str__(self) -> str:
+        return f"{self.transport} {self.address}"
+
     def meta(self, key: bytes | str, value: bytes | str) -> bool:
         """Remember what a `#key value` line said. False when it was refused: too many keys, or too long."""
         key, value = _text(key).removeprefix("#"), _text(value)

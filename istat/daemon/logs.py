@@ -1,5 +1,6 @@
 """How a daemon's log lines look: with the time for a terminal or a file, with a priority for the journal.
 
+Whatever is logged, it stays one line, or lines that are seen to belong to the first: what others wrote may be in it.
 Knows the logging module and sd-daemon(3)'s "<N>" prefixes; nothing of what is logged.
 """
 
@@ -14,9 +15,27 @@ TERMINAL_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 JOURNAL_FORMAT = "%(name)s: %(message)s"
 # syslog(3): err, warning, info, debug.
 PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
+# Before the lines of a traceback, and of a sentence that has several: none of them can be taken for one of ours.
+CONTINUED = "  "
 
 
-class JournalFormatter(logging.Formatter):
+def escaped(text: str) -> str:
+    """A text without signs that move the cursor, change colours, begin lines or cannot be written."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+class PlainFormatter(logging.Formatter):
+    """Each record as one line, what continues it indented; printable, whatever came in."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter.format."""
+        text = super().format(record)
+        return text if text.isprintable() else f"\n{CONTINUED}".join(map(escaped, text.split("\n")))
+
+
+class JournalFormatter(PlainFormatter):
     """The journal has its own times; it reads the priority at the beginning of each line."""
 
     def __init__(self) -> None:
@@ -40,7 +59,7 @@ def to_journal(environ: Mapping[str, str] | None = None) -> bool:
 
 def formatter(journal: bool) -> logging.Formatter:
     """The formatter for the journal, or for all else."""
-    return JournalFormatter() if journal else logging.Formatter(TERMINAL_FORMAT)
+    return JournalFormatter() if journal else PlainFormatter(TERMINAL_FORMAT)
 
 
 def start(handler: logging.Handler, level: str) -> None:

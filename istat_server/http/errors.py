@@ -12,6 +12,7 @@ from typing import Any
 
 import falcon
 
+from istat.daemon.ratelimit import LimitedLog
 from istat.errors import BadQuery, StoreError
 from istat_server.http.reply import JSON
 
@@ -30,9 +31,10 @@ WORDS = {
 
 def add_handlers(app: falcon.App[Any, Any]) -> None:
     """Make an application answer all errors in our way."""
-    app.add_error_handler(Exception, _fault)
+    of_ours = _OfOurs()
+    app.add_error_handler(Exception, of_ours.fault)
     app.add_error_handler(falcon.HTTPError, _falcon)
-    app.add_error_handler(StoreError, _store)
+    app.add_error_handler(StoreError, of_ours.store)
     app.add_error_handler(BadQuery, _refusal)
 
 
@@ -56,12 +58,20 @@ def _falcon(
     refuse(resp, status, WORDS.get(status) or error.title or "the request was refused")
 
 
-def _store(req: falcon.Request, resp: falcon.Response, error: StoreError, params: dict[str, Any]) -> None:
-    log.warning("%s %a: %s", req.method, req.path[:200], error)
-    refuse(resp, 503, str(error))
+class _OfOurs:
+    """What is no mistake of the client's, and told in the log; as often as somebody asks, but not beyond a rate."""
 
+    def __init__(self) -> None:
+        self._log = LimitedLog(log)
 
-def _fault(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
-    incident = uuid.uuid4().hex[:12]
-    log.error("incident %s: %s %a", incident, req.method, req.path[:200], exc_info=error)
-    refuse(resp, 500, f"a fault in the server; its log tells more about incident {incident}")
+    def store(self, req: falcon.Request, resp: falcon.Response, error: StoreError, params: dict[str, Any]) -> None:
+        """The store cannot."""
+        self._log.warning("store", "%s %s: %s", req.method, req.path, error)
+        refuse(resp, 503, str(error))
+
+    def fault(self, req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
+        """Nobody expected it."""
+        incident = uuid.uuid4().hex[:12]
+        told = self._log.error("fault", "incident %s: %s %s", incident, req.method, req.path, exc_info=error)
+        refuse(resp, 500, "a fault in the server; its log tells " + (
+            f"more about incident {incident}" if told else "of some like it: too many come at once"))

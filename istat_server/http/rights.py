@@ -13,7 +13,8 @@ from typing import Any
 
 import falcon
 
-from istat.clock import Clock, SystemClock
+from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
 from istat_server.http.routes import Access
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ DOES = {Access.READ: "asks for anything", Access.WRITE: "sends samples", Access.
 # RFC 6750, 3. It is there when another token would do.
 CHALLENGE = 'Bearer realm="istatd"'
 SEND = "send it as `Authorization: Bearer TOKEN`"
-# Whoever guesses must not fill the log: one line in this time [s].
-LOG_SECONDS = 1.0
+# Log lines about wrong tokens [1/s]: whoever guesses must not fill the log.
+LINES_PER_SECOND = 1.0
 
 
 class Rights:
@@ -33,9 +34,7 @@ class Rights:
 
     def __init__(self, settings: Mapping[str, Any], clock: Clock | None = None) -> None:
         """settings: the three tokens by name; empty ones give no right to anybody."""
-        self._clock = clock or SystemClock()
-        self._next_line = 0.0
-        self._left_out = 0
+        self._log = LimitedLog(log, clock, LINES_PER_SECOND, at_once=1.0)
         self.take(settings)
 
     def take(self, settings: Mapping[str, Any]) -> None:
@@ -64,7 +63,7 @@ class Rights:
                                        headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope"'})
         title = f"this needs the {' or the '.join(enough)}: {SEND}"
         if sent:
-            self._note(req)
+            self._log.warning("token", "%s %s from %s: the token is wrong", req.method, req.path, req.remote_addr)
             title = f"the token is wrong: this needs the server's {' or '.join(enough)}; {SEND}"
         raise falcon.HTTPUnauthorized(title=title, headers={"WWW-Authenticate": CHALLENGE})
 
@@ -75,16 +74,6 @@ class Rights:
             if hmac.compare_digest(sent, token) and token:
                 right = access
         return right
-
-    def _note(self, req: falcon.Request) -> None:
-        now = self._clock.monotonic()
-        if now < self._next_line:
-            self._left_out += 1
-            return
-        more = f" ({self._left_out} more since the last such line)" if self._left_out else ""
-        self._next_line, self._left_out = now + LOG_SECONDS, 0
-        # As ascii() writes it: an address may have line feeds, and must not look like a line of ours.
-        log.warning("%s %a from %s: the token is wrong%s", req.method, req.path[:200], req.remote_addr, more)
 
 
 def _sent(req: falcon.Request) -> bytes:

@@ -23,6 +23,7 @@ from gevent.pool import Pool
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 from gevent.socket import socket as green_socket
 
+from istat.daemon.ratelimit import LimitedLog, Writer
 from istat.daemon.tls import Certificate
 from istat_server.http.limits import LIMITS
 
@@ -229,7 +230,7 @@ class HttpServer:
             app,
             spawn=Pool(connections),
             log=LoggingLogAdapter(log, logging.DEBUG) if log.isEnabledFor(logging.DEBUG) else None,
-            error_log=LoggingLogAdapter(log, logging.ERROR),
+            error_log=Writer(LimitedLog(log), "gevent"),
             handler_class=Handler,
             # Else gevent asks the name service for our name before it serves: slow or an error where there is none.
             environ={"SERVER_NAME": listener.getsockname()[0],

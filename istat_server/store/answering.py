@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
 from istat.errors import StoreCorrupt
 from istat.kernels import columns
 from istat_server.store.files.livefiles import LiveFiles
@@ -44,6 +45,7 @@ class Answering:
                  clock: Clock, pool: Pool) -> None:
         """ladders: by the numbers of the policies that counters have."""
         self.damaged_blocks = 0         # that questions met
+        self._log = LimitedLog(log)     # a damaged block is met by each question that wants it
         self._engine, self._catalogue, self._files = engine, catalogue, files
         self._ladders, self._clock, self._pool = ladders, clock, pool
         self._places = policies.head_places(files.manifest.policies)    # in engine.heads
@@ -84,7 +86,7 @@ class Answering:
 
     def _damaged(self, error: StoreCorrupt) -> None:
         self.damaged_blocks += 1
-        log.error("%s; the answer is without it", error)
+        self._log.error("damaged", "%s; the answer is without it", error)
 
     def read(self, question: Question) -> list[Answer]:
         """See Store.read."""

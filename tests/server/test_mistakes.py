@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from istat.clock import FakeClock
+from istat.daemon.ratelimit import LINES_AT_ONCE
 from istat.kernels import lines
-from istat_server.mistakes import KINDS, LINES_AT_ONCE, Mistakes
+from istat_server.mistakes import KINDS, Mistakes
 from istat_server.roster import Sender
 from istat_server.store.accepting import TALLIED, UNNAMED
 from istat_server.testing.memory import KINDS as OF_THE_MODEL

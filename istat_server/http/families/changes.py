@@ -14,6 +14,7 @@ from typing import Any
 import falcon
 
 from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
 from istat.errors import BadQuery
 from istat.names import stored
 from istat.patterns.automata import check_pattern
@@ -37,6 +38,7 @@ class Changes:
 
     def __init__(self, store: Store, clock: Clock, limits: HttpLimits) -> None:
         self._store, self._clock, self._limits = store, clock, limits
+        self._log = LimitedLog(log, clock)
 
     def confirm_clock(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/clock/confirm."""
@@ -58,8 +60,8 @@ class Changes:
         if self._confirmed(question, len(counters), "match" in question):
             answer["deleted"] = self._store.delete(counters)
             answer["undo"] = Capability.UNDELETE in self._store.capabilities
-            log.warning("%s deleted %s counters: %a", req.remote_addr, answer["deleted"], question.get("match")
-                        or found[1])
+            self._log.warning("delete", "%s deleted %s counters: %s", req.remote_addr, answer["deleted"],
+                              question.get("match") or found[1])
         send_json(req, resp, answer)
 
     def undelete(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -74,7 +76,7 @@ class Changes:
         refused = self._store.undelete(list(newest.values()))
         done = len(newest) - len(refused)
         if done:
-            log.warning("%s undid the delete of %d counters", req.remote_addr, done)
+            self._log.warning("undelete", "%s undid the delete of %d counters", req.remote_addr, done)
         send_json(req, resp, {"undeleted": done, "refused": [
             {"name": entry.counter.name, "reason": entry.problem} for entry in refused[:SHOWN]]})
 
@@ -89,8 +91,8 @@ class Changes:
         if self._confirmed(question, len(pairs), False):
             self._store.rename([(old.id, new) for old, new in pairs])
             answer["renamed"] = len(pairs)
-            log.warning("%s renamed %d counters: %a to %a", req.remote_addr, len(pairs), question["from"],
-                        question["to"])
+            self._log.warning("rename", "%s renamed %d counters: %s to %s", req.remote_addr, len(pairs),
+                              question["from"], question["to"])
         send_json(req, resp, answer)
 
     def get_deleted(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -30,7 +30,7 @@ def logged(*arguments: str, **environ: str) -> list[str]:
 
 
 def test_the_journal_gets_priorities_and_no_times() -> None:
-    assert logged("journal") == ["<6>istat.some: one", "<6>two", "<4>istat.some: three", "<3>istat.some: four"]
+    assert logged("journal") == ["<6>istat.some: one", "<6>  two", "<4>istat.some: three", "<3>istat.some: four"]
 
 
 @pytest.mark.parametrize("stream", ["", "1:2"])
