@@ -13,8 +13,9 @@ from istat.wire.lines import LINES
 from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
 from istat_server.http.families.table import our_routes
 from istat_server.http.routes import Route
-from istat_server.ingest.connections import ConnectionInput
+from istat_server.ingest.connections import Connection, ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
+from istat_server.ingest.places import Places
 from istat_server.store.interface import Store
 from istat_server.store.pool import Delivering
 from istat_server.store.statstore import Options, StatStore
@@ -43,9 +44,11 @@ def istat_endpoints(settings: Values) -> Sequence[Endpoint]:
 def istat_inputs(server: ServerContext) -> Sequence[Service]:
     """What reads the sockets of all endpoints, ours and those of plugins."""
     datagrams = DatagramInput(server.sockets.of(Transport.UDP, Transport.UNIX_DATAGRAM), server)
+    places: Places[Connection] = Places(server.settings["max-connections"],
+                                        server.settings["max-connections-per-address"])
     connections = ConnectionInput(server.sockets.of(Transport.TCP, Transport.UNIX), server,
-                                  server.settings["max-line"], server.settings["max-connections"],
-                                  server.certificate, server.settings["samples-tls"] == "required")
+                                  server.settings["max-line"], places, server.certificate,
+                                  server.settings["samples-tls"] == "required")
 
     def totals() -> Mapping[str, float]:
         return {f"statserver.{name}": value for name, value in (datagrams.totals() | connections.totals()).items()}

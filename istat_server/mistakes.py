@@ -28,8 +28,15 @@ KINDS = {
     "truncated": Kind("datagrams longer than the receive buffer", "send shorter ones"),
     "long_line": Kind("TCP lines longer than max-line", "send shorter lines, or raise max-line"),
     "incomplete": Kind("last lines without a line feed when the connection closed", "end every line with one"),
-    "too_many_connections": Kind("connections refused because max-connections were open",
+    "too_many_connections": Kind("connections closed because max-connections were open: the one silent longest makes "
+                                 "room for a new one",
                                  "raise max-connections, or let each sender keep one connection"),
+    "too_many_of_address": Kind("connections refused because their address (of Unix sockets: their user) had "
+                                "max-connections-per-address open",
+                                "raise max-connections-per-address, or let each sender keep one connection"),
+    "http_request": Kind("connections whose first line is a request of HTTP",
+                         "send HTTP to http-port; a web page that does this tries to falsify counters: the browser of "
+                         "the sender's machine has it open"),
     "tls_failed": Kind("TLS connections whose handshake failed, or that broke TLS' rules later",
                        "look at the reason in the log: is the server's authority known to the sender, and does the "
                        "server want a certificate of its own (tls-client-ca)?"),

@@ -108,7 +108,12 @@ SETTINGS = (
     Setting("max-line", Integer(256, 1 << 20), 65536,
             "Longest line taken from a TCP connection; a longer one is counted and skipped.", "bytes"),
     Setting("max-connections", Integer(1, 1_000_000), 10_000,
-            "How many TCP connections may send samples at once; more are closed at once and counted.", reloadable=True),
+            "How many connections may send samples at once. When one more comes, the one that has been silent longest "
+            "is closed, and counted.", reloadable=True),
+    Setting("max-connections-per-address", Integer(1, 1_000_000), 2000,
+            "How many of those one address may have; more are closed at once and counted. All of loopback is one "
+            "address, a /64 network of IPv6 too, and each user of this machine who comes by a Unix socket.",
+            reloadable=True),
     Setting("udp-buffer-size", Integer(8, 1 << 20), 8192,
             "Receive buffer of each UDP socket. 8 MiB hold 200 ms of 16,000 datagrams a second.", "KiB"),
     Setting("num-files", Integer(64, 1 << 30), 65536,

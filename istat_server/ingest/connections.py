@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import socket
 import struct
 import time
@@ -15,11 +16,13 @@ from typing import Any
 
 import gevent
 
+from istat.daemon.ratelimit import LimitedLog, Words
 from istat.daemon.tls import HANDSHAKE_BYTE, HANDSHAKE_SECONDS, Certificate
 from istat.wire.framing import Framing
 from istat.wire.protocol import Feeder
 from istat_server.ingest.encrypted import BadTls, Encrypted, NotTls
 from istat_server.ingest.endpoints import Endpoint, Transport
+from istat_server.ingest.places import Places, household
 from istat_server.ingest.pump import STRANGE, Outcome, Surroundings
 from istat_server.roster import Sender
 from istat_server.sockets import Bound
@@ -42,6 +45,14 @@ CLEARING = 1.0
 KEEPALIVE_IDLE = 600
 # Reads of one connection at shutdown: what has arrived by then, and no endless stream.
 LAST_READS = 64
+# Those whose bytes wait to be read are not silent: so many of them are passed over, at most, when one must make room.
+PASSED_OVER = 16
+# How a request of HTTP begins, and HTTP/2 too: a web page can have one sent to any port, with lines of ours behind it.
+# Of a line that is too long for us the end is not known.
+BLANK = re.compile(rb"[\r\n]*")
+METHOD = rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ "
+HTTP_REQUEST = re.compile(METHOD + rb"[^ \r\n]+ HTTP/[0-9]")
+LONG_REQUEST = re.compile(METHOD + rb"(?:[/*]|[A-Za-z][A-Za-z0-9+.-]*:)")
 # accept(2): errors of the new connection or of want, not of the listening socket.
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # struct ucred of unix(7): process, user, group.
@@ -53,11 +64,11 @@ class ConnectionInput:
 
     name = "connections"
 
-    def __init__(self, bound: Sequence[Bound], around: Surroundings, max_line: int, max_connections: int,
+    def __init__(self, bound: Sequence[Bound], around: Surroundings, max_line: int, places: Places[Connection],
                  certificate: Certificate | None = None, tls_only: bool = False,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
-        """max_line: longest message [bytes] of endpoints that do not say; max_connections: how many may be open at
-        once. certificate: what TLS connections are shown, None refuses them; tls_only: TCP without TLS is refused."""
+        """max_line: longest message [bytes] of endpoints that do not say; places: how many may be open at once.
+        certificate: what TLS connections are shown, None refuses them; tls_only: TCP without TLS is refused."""
         self.around = around
         self.certificate = certificate
         self.tls_only = tls_only
@@ -70,14 +81,14 @@ class ConnectionInput:
         # Shared: only one connection is read at a time.
         self.buffer = bytearray(max(longest, max_line) + READ_BYTES)
         self.view = memoryview(self.buffer)
-        self.connections: set[Connection] = set()
+        self.connections = places
         self.connects = 0
         self.disconnects = 0
         self.received = dict.fromkeys((Transport.TCP, Transport.UNIX), 0)
-        self._max_connections = max_connections
         loop = gevent.get_hub().loop
         self._listening = [(sock, one.endpoint, loop.io(sock.fileno(), 1)) for one in bound for sock in one.sockets]
         self._pause: Any = None
+        self._log = LimitedLog(log)
         self._starved = False       # out of file descriptors, and said so
 
     def start(self) -> None:
@@ -97,7 +108,8 @@ class ConnectionInput:
 
     def reload(self, settings: Mapping[str, Any]) -> None:
         """Take over what may change while connections are open."""
-        self._max_connections = settings["max-connections"]
+        self.connections.most = settings["max-connections"]
+        self.connections.share = settings["max-connections-per-address"]
 
     def totals(self) -> dict[str, int]:
         """Since the start: connections opened and ended, bytes by transport; and the connections open now."""
@@ -132,8 +144,7 @@ class ConnectionInput:
     def ended(self, connection: Connection) -> None:
         """A connection has closed itself."""
         self._shaking.pop(connection, None)
-        if connection in self.connections:
-            self.connections.remove(connection)
+        if self.connections.leave(connection):
             self.disconnects += 1
             self.around.roster.disconnected(connection.sender)
 
@@ -149,14 +160,20 @@ class ConnectionInput:
                     return
                 continue        # that one connection was gone before it was accepted
             self._starved = False
-            local = endpoint.transport is Transport.UNIX
-            self._admit(client, endpoint, _peer_text(client) if local else _address_text(address))
+            if endpoint.transport is Transport.UNIX:
+                process, user = _peer(client)
+                self._admit(client, endpoint, f"process {process} of user {user}", f"user {user}")
+            else:
+                self._admit(client, endpoint, _address_text(address), household(address[0]))
 
-    def _admit(self, client: socket.socket, endpoint: Endpoint, address: str) -> None:
-        if len(self.connections) >= self._max_connections:
+    def _admit(self, client: socket.socket, endpoint: Endpoint, address: str, of: str) -> None:
+        """Give a new connection a place, unless whoever it is `of` has enough."""
+        if self.connections.has_share(of):
             client.close()
-            self.around.mistakes.note("too_many_connections", address.encode())
+            self.around.mistakes.note("too_many_of_address", f"{of} has max-connections-per-address already".encode())
             return
+        if self.connections.full:
+            self._make_room()
         client.setblocking(False)
         if endpoint.transport is Transport.TCP:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -169,14 +186,24 @@ class ConnectionInput:
             self.around.roster.disconnected(sender)
             self.around.pump.failed(f"a connection to {endpoint.name}", error)
             return
-        self.connections.add(connection)
+        self.connections.take(connection, of)
         self.connects += 1
         connection.watch()
 
+    def _make_room(self) -> None:
+        """Close the connection that has been silent longest."""
+        for _ in range(PASSED_OVER):
+            connection = self.connections.silent_longest()
+            if not connection.waits():
+                break
+            self.connections.heard(connection)
+        silent = self.around.roster.now() - connection.sender.last_seen
+        connection.refuse("too_many_connections", b"silent for %d s, it makes room: max-connections are open" % silent)
+
     def _pause_accepting(self, error: OSError) -> None:
         if not self._starved:
-            log.error("cannot accept connections: %s; trying again every %g s. Raise num-files, or lower "
-                      "max-connections", error.strerror, ACCEPT_PAUSE)
+            self._log.error("starved", "cannot accept connections: %s; trying again every %g s. Raise num-files, or "
+                            "lower max-connections", Words(error.strerror), ACCEPT_PAUSE)
         self._starved = True
         for _, _, watcher in self._listening:
             watcher.stop()
@@ -188,7 +215,7 @@ class Connection:
     """One accepted connection: a pump's readable."""
 
     __slots__ = ("sender", "_input", "_endpoint", "_socket", "_source", "_watcher", "_framing", "_feeder", "_read_at",
-                 "__weakref__")
+                 "_new", "__weakref__")
 
     def __init__(self, owner: ConnectionInput, sock: socket.socket, endpoint: Endpoint, sender: Sender) -> None:
         self.sender = sender
@@ -200,6 +227,7 @@ class Connection:
         self._framing: Framing = endpoint.protocol.framing(endpoint.longest or owner.max_line)
         self._feeder: Feeder = endpoint.protocol.feeder(owner.around.intake)
         self._read_at = float("-inf")
+        self._new = True        # no message of it has come yet
 
     def watch(self) -> None:
         """See pump.Readable.watch. A connection may have been closed while it rested."""
@@ -232,8 +260,9 @@ class Connection:
         return Outcome.REST if busy and size < SMALL_READ else Outcome.EMPTY
 
     def refuse(self, kind: str, text: bytes) -> None:
-        """Close, and count why."""
+        """Close, and count why; that its last message is unfinished then is no mistake of the sender's."""
         self._input.around.mistakes.note(kind, text, self.sender)
+        self._framing.finish()
         self.close()
 
     def _read(self, held: int) -> int:
@@ -264,7 +293,7 @@ class Connection:
         """Take what has arrived, and close."""
         for _ in range(LAST_READS):
             try:
-                if self.work() is Outcome.CLOSED or not self._more_waits():
+                if self.work() is Outcome.CLOSED or not self.waits():
                     break
             except OSError:
                 break
@@ -282,15 +311,17 @@ class Connection:
         self._watcher = None
         self._socket.close()
         self._input.ended(self)
+
+    def waits(self) -> bool:
+        """Whether something has come that was not read yet."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except OSError:     # nothing, or it was reset
+            return False
+
     def _readable(self) -> None:
         self._watcher.stop()
         self._input.around.pump.ready(self)
-
-    def _more_waits(self) -> bool:
-        try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK))
-        except (BlockingIOError, InterruptedError):
-            return False
 
     def _take(self, held: int, size: int) -> None:
         """Handle `size` bytes just read behind the `held` ones of the unfinished message."""
@@ -299,10 +330,27 @@ class Connection:
         owner.received[self._endpoint.transport] += size
         self.sender.seen(around.roster.now(), size)
         runs, lost = self._framing.take(owner.buffer, held + size)
+        if runs or lost:
+            owner.connections.heard(self)
+            if self._new and self._is_http(held + size, bool(lost) and not (runs and runs[0][0] == 0)):
+                return
         for start, end in runs:
             around.pump.feed(self._feeder, owner.view, start, end, self.sender)
         for text in lost:
             around.mistakes.note("long_line", text, self.sender)
+
+    def _is_http(self, end: int, too_long: bool) -> bool:
+        """Whether buffer[:end], all that has come of this connection so far, begins a request of HTTP: then it is
+        closed, and nothing of it is taken. too_long: its first line is longer than one may be."""
+        buffer = self._input.buffer
+        self._new = BLANK.fullmatch(buffer, 0, end) is not None     # HTTP passes over empty lines before a request
+        if not self._endpoint.refuse_http:
+            return False
+        found = HTTP_REQUEST.match(buffer, 0, end) or (too_long and LONG_REQUEST.match(buffer, 0, end))
+        if not found:
+            return False
+        self.refuse("http_request", found[0])
+        return True
 
 
 def _address_text(address: Sequence[Any]) -> str:
@@ -310,7 +358,7 @@ def _address_text(address: Sequence[Any]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _peer_text(client: socket.socket) -> str:
+def _peer(client: socket.socket) -> tuple[int, int]:
     """Who is behind a Unix socket: the process that connected, and its user, as the kernel knows them."""
     process, user, _ = CREDENTIALS.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
-    return f"process {process} of user {user}"
+    return process, user

@@ -48,7 +48,7 @@ class Transport(enum.Enum):
 
 
 FIELDS: Mapping[str, type] = {"name": str, "transport": Transport, "address": str, "port": int, "path": str,
-                              "longest": int, "tls": bool, "mode": int}
+                              "longest": int, "tls": bool, "mode": int, "refuse_http": bool}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Endpoint:
     in the setting listen-address: "" for this machine, "*" for everyone. Port 0 is a free one, the same for all
     endpoints that one plugin gives the same name. `longest` is the longest message [bytes] of a stream; 0 is max-line.
     `tls`: a TCP connection whose first byte begins a handshake speaks TLS; False where the protocol's own messages may
-    begin with 0x16. `mode` are the rights of a Unix socket's file. ValueError for what cannot be meant.
+    begin with 0x16. `refuse_http`: a connection whose first line is a request of HTTP is closed; False where the
+    protocol's own messages may begin like one. `mode` are the rights of a Unix socket's file. ValueError for what
+    cannot be meant.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Endpoint:
     longest: int = 0
     tls: bool = True
     mode: int = ANYONE
+    refuse_http: bool = True
 
     def __post_init__(self) -> None:
         for field, kind in FIELDS.items():

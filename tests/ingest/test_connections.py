@@ -1,6 +1,7 @@
 """TCP listener: lines over real sockets on loopback, with an intake that only remembers."""
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
@@ -12,8 +13,10 @@ import gevent
 import gevent.socket
 import pytest
 
+from istat.daemon.ratelimit import LINES_AT_ONCE
 from istat_server.ingest.connections import ConnectionInput
 from istat_server.ingest.endpoints import Transport
+from istat_server.ingest.places import LOOPBACK, Places
 from tests.ingest.fakes import Bench, listening, until
 
 Connect = Callable[[], socket.socket]
@@ -23,7 +26,7 @@ MAX_LINE = 1000
 @pytest.fixture
 def tcp(bench: Bench) -> Iterator[ConnectionInput]:
     bound = listening(Transport.TCP)
-    listener = ConnectionInput([bound], bench, MAX_LINE, 50)
+    listener = ConnectionInput([bound], bench, MAX_LINE, Places(50, 100))
     listener.address = bound.sockets[0].getsockname()     # type: ignore[attr-defined]
     listener.start()
     yield listener
@@ -101,14 +104,110 @@ def test_an_endless_line_takes_no_memory(bench: Bench, tcp: ConnectionInput, con
     assert grown < 100_000
 
 
-def test_one_connection_too_many_is_closed_and_counted(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
-    for _ in range(50):
-        connect()
+def refused(bench: Bench) -> dict[str, int]:
+    return {kind: count for kind, count in bench.mistakes.counts.items() if count}
+
+
+def test_when_all_places_are_taken_whoever_is_silent_longest_makes_room(
+        bench: Bench, tcp: ConnectionInput, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    clients = [connect() for _ in range(50)]
     until(lambda: len(tcp.connections) == 50)
-    surplus = connect()
-    until(lambda: bench.mistakes.counts["too_many_connections"] == 1)
-    assert surplus.recv(1) == b""
+    clients[0].sendall(b"a 1\n")
+    clients[1].sendall(b"half a line")      # says nothing
+    until(lambda: bench.intake.lines == [b"a 1"])
+    bench.clock.advance(12)
+    newer = [connect(), connect()]
+    until(lambda: refused(bench) == {"too_many_connections": 2})
+    assert [client.recv(1) for client in clients[1:3]] == [b"", b""]
+    assert "silent for 12 s, it makes room: max-connections are open" in caplog.text
+    for client in (clients[0], clients[3], *newer):
+        client.sendall(b"b 2\n")
+    until(lambda: bench.intake.lines[1:] == [b"b 2"] * 4)
     assert len(tcp.connections) == 50
+
+
+def test_one_whose_bytes_wait_to_be_read_is_not_silent(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
+    clients = [connect() for _ in range(50)]
+    until(lambda: len(tcp.connections) == 50)
+    bench.pump.stop()       # nothing is read
+    clients[0].sendall(b"a 1\n")
+    connect()
+    until(lambda: refused(bench) == {"too_many_connections": 1})
+    assert clients[1].recv(1) == b""
+    bench.pump.start()
+    until(lambda: bench.intake.lines == [b"a 1"])
+
+
+def test_one_address_has_its_share(bench: Bench, tcp: ConnectionInput, connect: Connect,
+                                   caplog: pytest.LogCaptureFixture) -> None:
+    tcp.reload({"max-connections": 50, "max-connections-per-address": 5})
+    clients = [connect() for _ in range(5)]
+    until(lambda: len(tcp.connections) == 5)
+    surplus = [connect() for _ in range(30)]
+    until(lambda: refused(bench) == {"too_many_of_address": 30})
+    assert [client.recv(1) for client in surplus] == [b""] * 30
+    assert len(tcp.connections) == 5
+    assert f"{LOOPBACK} has max-connections-per-address already" in caplog.text
+    assert len(caplog.records) == LINES_AT_ONCE
+    clients[0].close()
+    until(lambda: len(tcp.connections) == 4)
+    connect().sendall(b"a 1\n")
+    until(lambda: bench.intake.lines == [b"a 1"])
+
+
+POST = (b"POST /samples HTTP/1.1\r\nHost: localhost:8111\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\r\n"
+        b"evil 1\nmore.evil 2\n")
+OF_HTTP = {
+    "POST": POST, "GET": b"GET / HTTP/1.0\n\n", "OPTIONS": b"OPTIONS * HTTP/1.1\r\n\r\n", "empty lines": b"\r\n" + POST,
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nevil 1\n", "proxy": b"CONNECT a:80 HTTP/1.1\r\n\r\nevil 1\n",
+    "other method": b"x-any~1 http://localhost/ HTTP/1.1\r\nevil 1\n",
+    "line too long": b"POST /" + b"a" * (2 * MAX_LINE) + POST[13:],
+    "line much too long": b"POST http://localhost/" + b"a" * 300_000 + POST[13:],
+}
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 7, 1])
+@pytest.mark.parametrize("what", OF_HTTP)
+def test_nothing_of_a_request_of_http_is_taken(bench: Bench, tcp: ConnectionInput, connect: Connect, what: str,
+                                               piece: int, caplog: pytest.LogCaptureFixture) -> None:
+    client = connect()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    text = OF_HTTP[what]
+    pieces = [text] if len(text) > 4 * MAX_LINE else [text[at:at + piece] for at in range(0, len(text), piece)]
+    with contextlib.suppress(ConnectionError):      # it is closed in the midst
+        for one in pieces:
+            client.sendall(one)
+            gevent.sleep(0)
+    until(lambda: refused(bench) == {"http_request": 1})
+    until(lambda: len(tcp.connections) == 0)
+    assert bench.intake.lines == []
+    assert "http_request from tcp 127.0.0.1" in caplog.text
+
+
+@pytest.mark.parametrize("text", [b"GET 5\n", b"POST 1700000000 5\nGET 5\n", b"a 1\nPOST / HTTP/1.1\n",
+                                  b"HTTP/1.1 200\n", b"GET /x HTTP 1\n", b"GET  HTTP/1.1\n"])
+def test_lines_that_look_a_little_like_it_are_lines(bench: Bench, tcp: ConnectionInput, connect: Connect,
+                                                    text: bytes) -> None:
+    connect().sendall(text + b"end 1\n")
+    until(lambda: bench.intake.lines == [*text.split(b"\n")[:-1], b"end 1"])
+    assert refused(bench) == {}
+
+
+def test_a_first_line_that_is_too_long_is_no_request_for_that(bench: Bench, tcp: ConnectionInput,
+                                                              connect: Connect) -> None:
+    connect().sendall(b"get " + b"1" * 2000 + b"\nend 1\n")
+    until(lambda: bench.intake.lines == [b"end 1"])
+    assert refused(bench) == {"long_line": 1}
+
+
+def test_an_endpoint_may_take_what_begins_like_it(bench: Bench) -> None:
+    bound = listening(Transport.TCP, refuse_http=False)
+    listener = ConnectionInput([bound], bench, MAX_LINE, Places(50, 100))
+    listener.start()
+    with gevent.socket.create_connection(bound.sockets[0].getsockname(), 10) as client:
+        client.sendall(b"GET / HTTP/1.1\nx 1\n")
+        until(lambda: bench.intake.lines == [b"GET / HTTP/1.1", b"x 1"])
+    listener.stop()
 
 
 def test_a_reset_is_an_ordinary_end(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
@@ -185,5 +284,3 @@ def test_a_fault_closes_only_the_connection_that_met_it(bench: Bench, tcp: Conne
     until(lambda: bench.intake.lines == [b"a 1"])
     assert [str(error) for error in bench.errors] == ["boom"]
     bench.errors.clear()
-
-

@@ -18,6 +18,7 @@ from istat.wire.protocol import Datagrams, EachLine, Feeder, Sink, WireProtocol
 from istat_server.ingest.connections import ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.ingest.endpoints import Endpoint, Offer, Transport
+from istat_server.ingest.places import Places
 from istat_server.sockets import Bound, CannotListen, PortInUse, open_endpoints
 from tests.ingest.fakes import Bench, listening, until
 
@@ -84,7 +85,8 @@ class Whole:
     """Listeners of one endpoint, of either kind."""
 
     def __init__(self, bench: Bench, bound: Bound) -> None:
-        self.connections = ConnectionInput([bound] if bound.endpoint.transport.stream else [], bench, 1000, 50)
+        self.connections = ConnectionInput([bound] if bound.endpoint.transport.stream else [], bench, 1000,
+                                           Places(50, 100))
         self.datagrams = DatagramInput([] if bound.endpoint.transport.stream else [bound], bench)
         self.address = bound.sockets[0].getsockname()
         self.kind = socket.SOCK_STREAM if bound.endpoint.transport.stream else socket.SOCK_DGRAM
@@ -210,7 +212,7 @@ def test_a_broken_protocol_harms_nobody_else(act: Callable[[], int], told: list[
     bench = Bench()
     bench.pump.start()
     bound = [listening(Transport.TCP, Broken(act, early)), listening(Transport.TCP)]    # type: ignore[arg-type]
-    connections = ConnectionInput(bound, bench, 1000, 100)
+    connections = ConnectionInput(bound, bench, 1000, Places(100, 100))
     connections.start()
     for one, text in ((bound[0], b"x\n"), (bound[1], b"good 1\n")):
         with socket.create_connection(("127.0.0.1", one.endpoint.port), 5) as client:

@@ -1,6 +1,7 @@
 """Samples by TLS on the port that takes them plain: told by the first byte, within the same bounds."""
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from istat_server.ingest import connections
 from istat_server.ingest.connections import ConnectionInput
 from istat_server.ingest.encrypted import Encrypted
 from istat_server.ingest.endpoints import Transport
+from istat_server.ingest.places import Places
 from tests.certificates import Authority
 from tests.ingest.fakes import Bench, listening, until
 
@@ -36,7 +38,7 @@ def opened(bench: Bench) -> Iterator[Open]:
 
     def begin(certificate: Certificate | None, **more: Any) -> ConnectionInput:
         bound = listening(Transport.TCP, tls=more.pop("tls", True))
-        listener = ConnectionInput([bound], bench, MAX_LINE, 50, certificate, **more)
+        listener = ConnectionInput([bound], bench, MAX_LINE, Places(50, 100), certificate, **more)
         listener.address = bound.sockets[0].getsockname()     # type: ignore[attr-defined]
         listener.start()
         made.append(listener)
@@ -89,6 +91,19 @@ def test_a_sender_has_nothing_to_read(bench: Bench, opened: Open, certificate: C
         client.sendall(b"b 2\n")
         client.close()
     until(lambda: len(bench.intake.lines) == 201)
+
+
+@pytest.mark.parametrize("piece", [1000, 1])
+def test_a_request_of_http_through_tls_is_refused_as_well(bench: Bench, opened: Open, certificate: Certificate,
+                                                          authority: Authority, piece: int) -> None:
+    listener = opened(certificate)
+    text = b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\nevil 1\n"
+    with secret(listener, client_context(authority.ca)) as client, contextlib.suppress(OSError):
+        for at in range(0, len(text), piece):
+            client.sendall(text[at:at + piece])
+    until(lambda: bench.mistakes.counts["http_request"] == 1)
+    until(lambda: listener.totals()["connected"] == 0)
+    assert bench.intake.lines == []
 
 
 def test_what_is_not_plain_is_read_in_small_portions(certificate: Certificate) -> None:

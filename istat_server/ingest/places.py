@@ -1,0 +1,83 @@
+"""The places for connections of senders: how many there are, how many of them one address may take, and who has been
+silent longest, to make room when all are taken.
+
+Knows neither sockets nor what is sent: whoever accepts connections asks here.
+"""
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+# All of an IPv6 network of this length [bits] belongs to one customer as a rule, who can take any address of it.
+NETWORK_BITS = 64
+LOOPBACK = "loopback"
+
+
+class Places(Generic[T]):
+    """Those who are connected, whoever has been silent longest first."""
+
+    def __init__(self, most: int, share: int) -> None:
+        """most: places in all; share: of one address."""
+        self.most, self.share = most, share
+        self._silent: OrderedDict[T, str] = OrderedDict()       # -> its address
+        self._of: Counter[str] = Counter()      # no more addresses than places
+
+    def __len__(self) -> int:
+        return len(self._silent)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._silent)
+
+    def __contains__(self, one: object) -> bool:
+        return one in self._silent
+
+    @property
+    def full(self) -> bool:
+        """Whether somebody has to make room for a new one."""
+        return len(self._silent) >= self.most
+
+    def has_share(self, address: str) -> bool:
+        """Whether an address has all that it may have."""
+        return self._of[address] >= self.share
+
+    def take(self, one: T, address: str) -> None:
+        """A new one is here."""
+        self._silent[one] = address
+        self._of[address] += 1
+
+    def heard(self, one: T) -> None:
+        """It has said something."""
+        self._silent.move_to_end(one)
+
+    def silent_longest(self) -> T:
+        """Who has said nothing for the longest time; there must be somebody."""
+        return next(iter(self._silent))
+
+    def leave(self, one: T) -> bool:
+        """It has gone; whether it was here."""
+        address = self._silent.pop(one, None)
+        if address is None:
+            return False
+        self._of[address] -= 1
+        if not self._of[address]:
+            del self._of[address]
+        return True
+
+
+def household(host: str) -> str:
+    """What counts as one address: all of this machine's loopback, an IPv4 address, the network of an IPv6 address.
+
+    Not the network of a link-local one, which everybody on the cable shares.
+    """
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return LOOPBACK
+    if isinstance(address, IPv6Address) and not address.is_link_local:
+        return f"{IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS)}/{NETWORK_BITS}"
+    return str(address)
