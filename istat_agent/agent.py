@@ -14,7 +14,6 @@ import gevent
 
 from istat import __version__
 from istat.clock import Clock
-from istat.daemon.tls import client_context
 from istat.plugin import Config, Emit
 from istat.settings.setting import TABLES, Values, no_such_table
 from istat_agent import links, names, schedule, ship
@@ -115,8 +114,12 @@ def link_of(values: Values, introduction: bytes, clock: Clock) -> links.Link:
     server = values["server"]
     if values["transport"] == "udp":
         return links.UdpLink(server.host, server.port, clock)
+    # Only now, since both bring the libraries of TLS, which take memory.
+    from istat.daemon.tls import client_context
+    from istat_agent.connection import TcpLink
+
     context = client_context(values["tls-ca"], values["tls-cert"], values["tls-key"]) if values["tls"] else None
-    return links.TcpLink(server.host, server.port, introduction, context)
+    return TcpLink(server.host, server.port, introduction, context)
 
 
 class Agent:

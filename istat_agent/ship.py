@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -172,25 +171,18 @@ class Shipper:
         if self._told_at is None and now >= self._quiet_until:
             self._quiet_until, self._told_at, self._dropped_before = now + QUIET, now, self._counters.dropped
             log.warning("cannot reach the server %s (%s); what comes waits, the newest %d datagrams of it. %s",
-                        self._server, error.strerror or error, QUEUE, _advice(error))
+                        self._server, error.strerror or error, QUEUE, _advice(self._link, error))
 
 
-def _advice(error: OSError) -> str:
+def _advice(link: Link, error: OSError) -> str:
     """What to try."""
     if isinstance(error, Broken) and isinstance(error.__cause__, OSError):
         error = error.__cause__
     if isinstance(error, socket.gaierror):
         return "Is the name in the setting server right?"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ("Is the certificate in its tls-cert signed by one of those in our tls-ca, and for the name that the "
-                "setting server has?")
-    if isinstance(error, ssl.SSLError):
-        return "Does the server speak TLS there (tls-cert), and does it want a certificate of ours (tls-client-ca)?"
     if error.errno == errno.ECONNREFUSED:
         return "Does istat-server run there, is stat-port that port, and does listen-address let this machine in?"
-    if error.errno == errno.ECONNRESET:
-        return "Does it want TLS (its samples-tls, our tls), or has it too many connections (its max-connections)?"
-    return "Is the network up, and the setting server right?"
+    return link.advice(error) or "Is the network up, and the setting server right?"
 
 
 def identity(hostname: str, agent: str, version: str) -> bytes:

@@ -50,6 +50,9 @@ class FakeLink:
         if self.closed_port is not None:
             raise self.closed_port
 
+    def advice(self, error: OSError) -> str:
+        return ""
+
 
 @pytest.fixture(autouse=True)
 def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,11 @@ import pytest
 from istat.clock import FakeClock
 from istat.daemon.tls import client_context, server_context
 from istat.errors import SettingsError
-from istat_agent import links, ship
+from istat_agent import connection, ship
 from istat_agent.agent import link_of
+from istat_agent.connection import TcpLink
 from istat_agent.counters import Counters
-from istat_agent.links import Broken, TcpLink
+from istat_agent.links import Broken
 from istat_agent.options import DECLARATION
 from tests.certificates import Authority
 from tests.ports import own_port
@@ -113,7 +114,7 @@ def test_a_server_that_is_away_takes_nothing() -> None:
 
 def test_what_a_server_that_reads_nothing_has_not_taken_is_counted(server: Server,
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "STUCK", 0.2)
+    monkeypatch.setattr(connection, "STUCK", 0.2)
     server.reading = False
     link = TcpLink("127.0.0.1", server.port)
     sent = 0
@@ -182,7 +183,7 @@ def test_a_server_of_another_name_or_authority_gets_nothing(authority: Authority
     link = TcpLink(host, server.port, HELLO, client_context(believed))
     with pytest.raises(ssl.SSLCertVerificationError) as caught:
         link.send(b"a 1\n")
-    assert "tls-ca" in ship._advice(caught.value)
+    assert "tls-ca" in ship._advice(link, caught.value)
     assert b"".join(server.taken) == b"" and link.lost == 0
     server.end()
 
@@ -193,7 +194,7 @@ def test_what_to_try_where_the_server_does_not_like_our_certificate(authority: A
     link = TcpLink("localhost", server.port, HELLO, client_context(authority.ca))
     with pytest.raises(ssl.SSLError) as caught:
         link.send(b"a 1\n")
-    assert "tls-client-ca" in ship._advice(caught.value)
+    assert "tls-client-ca" in ship._advice(link, caught.value)
     assert b"".join(server.taken) == b"" and link.lost == 1, "the greeting"
     server.end()
 
@@ -215,7 +216,7 @@ def test_a_server_that_closes_at_once_gets_nothing_but_the_greeting() -> None:
             link.send(b"a 1\n")
         refusing.join()
     assert heard == [HELLO] and not isinstance(caught.value, Broken)
-    assert "samples-tls" in ship._advice(caught.value)
+    assert "samples-tls" in ship._advice(link, caught.value)
 
 
 def test_tls_wants_a_servers_name() -> None:
