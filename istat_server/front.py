@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from istat.clock import SystemClock
 from istat_server.http.limits import LIMITS
+from istat_server.mistakes import Mistakes
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -19,10 +21,12 @@ STARTING = b'{"error":"the server is starting: the store is being opened; try ag
 class Front:
     """A WSGI application around another, which `serve` names as soon as there is one.
 
-    Totals: `requests`, `errors` (answers of 400 and above); `current` is how many are in progress.
+    Totals: `requests`, `errors` (answers of 400 and above); `current` is how many are in progress. `mistakes` are those
+    of clients and senders, counted from the first connection on.
     """
 
     def __init__(self) -> None:
+        self.mistakes = Mistakes(SystemClock())
         self._app: Application = _starting
         self.body_limit = LIMITS.body       # [bytes] of a request's body: beyond it no route is asked
         self.requests = 0

@@ -107,7 +107,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         sockets = open_endpoints(offered(plugins.manager, settings), settings["udp-buffer-size"], handover)
         # It says "starting" until the store is open.
         http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover),
-                          certificate=certificate)
+                          certificate=certificate, mistakes=front.mistakes, memory=settings["http-memory"] << 20)
         handover.close()
         http.start()
         held.callback(http.stop)
@@ -115,6 +115,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         become_user(settings)
         server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
                         certificate)
+        server.metrics.source("http", http.totals)
         with more_time():
             open_and_start(server)
         gevent.signal_handler(signal.SIGHUP, reload, server, declaration, arguments)

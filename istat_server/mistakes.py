@@ -63,6 +63,16 @@ KINDS = {
     "name_refused": Kind("samples of new names while there are max-counters counters",
                          "raise max-counters, or delete counters; are there ids or times in names?"),
     "name_too_long": Kind("samples of names over 1,000 bytes", "choose shorter names"),
+    "http_too_many": Kind("HTTP connections refused because one address had its share of them in work",
+                          "let it ask less at once"),
+    "http_made_room": Kind("idle HTTP connections closed because others needed the places",
+                           "see who keeps so many open (ss -tn), and let them be fewer"),
+    "http_slow": Kind("HTTP requests whose head or body did not come in time",
+                      "look at the client and the network between; some are shown in the log"),
+    "http_unread": Kind("HTTP answers given up because their client did not take them",
+                        "let clients read what they asked for, or ask less at once"),
+    "http_busy": Kind("HTTP requests answered 503 because bodies and answers held http-memory already",
+                      "ask less at once, or raise http-memory"),
     "store_refuses": Kind("lines that came while the store took nothing", "see to the reason, told as `refusing`"),
 }
 

@@ -114,6 +114,9 @@ SETTINGS = (
             "How many of those one address may have; more are closed at once and counted. All of loopback is one "
             "address, a /64 network of IPv6 too, and each user of this machine who comes by a Unix socket.",
             reloadable=True),
+    Setting("http-memory", Integer(4, 1 << 20), 64,
+            "What bodies of requests and answers on their way may hold at once. Beyond it requests are answered 503, "
+            "to be asked again; one that is alone is always answered.", "MiB"),
     Setting("udp-buffer-size", Integer(8, 1 << 20), 8192,
             "Receive buffer of each UDP socket. 8 MiB hold 200 ms of 16,000 datagrams a second.", "KiB"),
     Setting("num-files", Integer(64, 1 << 30), 65536,

@@ -81,6 +81,7 @@ METRICS: tuple[Metric, ...] = (
         ("http.errors.http", "requests", "HTTP requests answered with a status of 400 or above"),
         ("http.refused.<kind>", "requests", "HTTP requests that no route was asked about, by why: `host`, asked by a "
          "name that is not among the server's (http-names)"),
+        ("http.gone", "requests", "given up in work because whoever asked had closed the connection"),
         ("exceptions", "exceptions", "faults of our own: exceptions that nothing expected"),
         ("metrics.failed.<kind>", "values", "that could not be told, by who should have given them: a plugin raised, "
          "took too long, or gave what is no number or not declared"),
@@ -103,6 +104,8 @@ METRICS: tuple[Metric, ...] = (
         ("statserver.connected", "connections", "connections for samples open now, TCP and Unix"),
         ("statserver.agents", "senders", "senders online now"),
         ("http.current", "requests", "HTTP requests in progress"),
+        ("http.connected", "connections", "HTTP connections open now"),
+        ("http.held", "bytes", "of bodies that came and answers that go, held now for HTTP"),
         ("hub.lag", "seconds", "longest time the event loop kept a due task waiting, in the last 10 to 20 s"),
         ("app.memory.vmsize", "bytes", "virtual memory of the process"),
         ("app.memory.vmrss", "bytes", "resident memory of the process"),

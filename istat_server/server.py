@@ -36,7 +36,7 @@ from istat_server.http.origins import Origins, machine_names
 from istat_server.http.rights import Rights
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
-from istat_server.mistakes import KINDS, Mistakes
+from istat_server.mistakes import KINDS
 from istat_server.plugins import first_of, of_each
 from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
@@ -96,7 +96,7 @@ class Server:
         self.clock = clock
         self.faults = faults
         self.metrics = SelfMetrics((*METRICS, *metrics))
-        self.mistakes = Mistakes(SystemClock())
+        self.mistakes = front.mistakes
         self.roster = Roster(SystemClock())
         self.pump = Pump(faults.note)
         self._opened: Store | None = None

@@ -15,6 +15,7 @@ import falcon
 from istat.daemon.ratelimit import LimitedLog
 from istat.errors import BadQuery, StoreError
 from istat_server.http.reply import JSON
+from istat_server.http.transport.flight import RETRY_SECONDS, Busy
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ def refuse(resp: falcon.Response, status: int, text: str) -> None:
 
 
 def _refusal(req: falcon.Request, resp: falcon.Response, error: BadQuery, params: dict[str, Any]) -> None:
+    if isinstance(error, Busy):
+        resp.set_header("Retry-After", str(RETRY_SECONDS))
     refuse(resp, error.status, str(error))
 
 

@@ -17,8 +17,8 @@ import requests
 from istat.daemon import tls
 from istat.daemon.tls import Certificate, client_context
 from istat_server.faults import Faults
-from istat_server.http import server as server_module
 from istat_server.http.server import HttpServer
+from istat_server.http.transport import body, handler
 from istat_server.sockets import open_http_socket
 from tests.certificates import Authority
 from tests.http.test_server import in_thread, talk
@@ -99,8 +99,9 @@ def test_slow_and_idle_connections_end_without_a_fault(
     server: HttpServer, authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
-    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.1)
-    monkeypatch.setattr(server_module, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(handler, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(handler, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(body, "SILENT_SECONDS", 0.3)
     with gevent.Timeout(5):
         for sent in (b"", b"GET /hea", b"GET /health HTTP/1.1\r\nHost: ",
                      b"POST /* HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"):

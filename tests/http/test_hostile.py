@@ -1,0 +1,339 @@
+"""What careless and hostile clients cost others, over real sockets: turns, places, bodies, answers, descriptors."""
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+
+from istat.clock import SystemClock
+from istat_server.http.exchange.turns import turn
+from istat_server.http.server import HttpServer
+from istat_server.http.transport import body, desk, flight, handler
+from istat_server.http.transport.connections import Connections
+from istat_server.mistakes import Mistakes
+from istat_server.sockets import open_http_socket
+from tests.http.hostile import HEALTH, OK, answered, closed, connect, posted, settle
+
+MEMORY = 1 << 20
+
+
+class Tried:
+    """A server, what it counts, and an application that is told what to do by the path."""
+
+    def __init__(self, connections: int = 8) -> None:
+        self.mistakes = Mistakes(SystemClock())
+        self.turns: list[str] = []
+        self.finish: set[str] = set()       # paths whose long work is over
+        self.ended: list[str] = []
+        self.wanted: Callable[[], bytes] = lambda: b"x"
+        self.server = HttpServer(self.app, open_http_socket("127.0.0.1", 0), connections=connections,
+                                 mistakes=self.mistakes, memory=MEMORY)
+        self.server.start()
+
+    def app(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        path = environ["PATH_INFO"]
+        try:
+            answer = OK if path == "/health" else self.work(path, environ)
+        finally:
+            self.ended.append(path)
+        start_response("200 OK", [("Content-Length", str(len(answer)))])
+        return [answer]
+
+    def work(self, path: str, environ: dict[str, Any]) -> bytes:
+        if path.startswith("/turns"):
+            environ["wsgi.input"].read()
+            while path not in self.finish:
+                self.turns.append(path)
+                turn()
+        elif path == "/body":
+            return b"%d" % len(environ["wsgi.input"].read())
+        elif path == "/big":
+            return self.wanted()
+        return b"x"
+
+    def counted(self, kind: str) -> int:
+        return self.mistakes.counts[kind]
+
+    def held(self) -> float:
+        return self.server.totals()["http.held"]
+
+
+@pytest.fixture
+def tried() -> Iterator[Tried]:
+    made = Tried()
+    yield made
+    made.server.stop()
+
+
+# -- turns
+
+def test_others_have_their_turn_between_requests_that_came_at_once(tried: Tried) -> None:
+    """Whoever pipelines without end is answered one request a turn."""
+    greedy, other = connect(tried.server), connect(tried.server)
+    answered(greedy), answered(other)
+    del tried.ended[:]
+    greedy.sendall(b"GET /greedy HTTP/1.1\r\nHost: x\r\n\r\n" * 150)
+    other.sendall(HEALTH)
+    other.recv(1000)
+    assert tried.ended.index("/health") < 10, tried.ended
+    greedy.close(), other.close()
+
+
+def test_a_quick_question_overtakes_long_ones_of_the_same_client(tried: Tried) -> None:
+    long = connect(tried.server)
+    long.sendall(b"GET /turns HTTP/1.1\r\nHost: x\r\n\r\n")
+    settle()
+    assert OK in answered(connect(tried.server))
+    assert tried.ended == ["/health"]
+    long.close()
+
+
+def test_long_questions_of_a_client_beyond_some_wait(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "LONG_QUESTIONS", 1)
+    clients = [connect(tried.server), connect(tried.server), connect(tried.server, "127.0.0.2")]
+    for number, one in enumerate(clients):
+        one.sendall(b"GET /turns%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+        settle()
+    assert tried.turns.count("/turns1") == 1, "it waits with what its first slice has made"
+    assert tried.turns.count("/turns0") > 1 < tried.turns.count("/turns2")
+    tried.finish.add("/turns0")
+    assert b"200 OK" in clients[0].recv(1000)
+    settle()
+    assert tried.turns.count("/turns1") > 1
+    tried.finish |= {"/turns1", "/turns2"}
+    for one in clients[1:]:
+        assert b"200 OK" in one.recv(1000)
+    assert not tried.server._server.desk._long      # type: ignore[attr-defined]
+
+
+def test_a_question_ends_when_its_client_has_gone(tried: Tried, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    client = connect(tried.server)
+    client.sendall(b"GET /turns HTTP/1.1\r\nHost: x\r\n\r\n")
+    client.close()
+    settle()
+    assert tried.ended == ["/turns"] and 1 <= len(tried.turns) < 10
+    assert tried.server.totals()["http.gone"] == 1 and not caplog.records
+    assert OK in answered(connect(tried.server))
+
+
+# -- places
+
+def test_silent_connections_make_room(tried: Tried) -> None:
+    silent = [connect(tried.server) for _ in range(20)]
+    assert OK in answered(connect(tried.server))
+    assert [closed(one, 0.2) for one in silent].count(True) == 19, "two places are one client's share of eight"
+    assert tried.counted("http_made_room") == 19
+
+
+def test_one_clients_connections_leave_places_to_others(tried: Tried) -> None:
+    other = connect(tried.server, "127.0.0.2")
+    assert OK in answered(other)
+    silent = [connect(tried.server) for _ in range(20)]
+    assert OK in answered(other), "it is idle longer than they, and not of their client"
+    assert closed(silent[0])
+
+
+def test_who_is_idle_longest_makes_room_when_all_places_are_taken(tried: Tried) -> None:
+    held = [connect(tried.server, f"127.0.0.{2 + number // 2}") for number in range(8)]
+    for one in (held[0], *held[2:]):
+        assert OK in answered(one)
+    assert OK in answered(connect(tried.server))
+    assert closed(held[1]) and all(OK in answered(one) for one in (held[0], *held[2:]))
+
+
+@pytest.mark.parametrize("part", [b"GET /health HT", posted("/body", b"1", 100)], ids=["head", "body"])
+def test_a_request_that_has_not_come_whole_makes_room(tried: Tried, part: bytes) -> None:
+    slow = [connect(tried.server, f"127.0.0.{2 + number // 2}") for number in range(8)]
+    for one in slow:
+        one.sendall(part)
+    settle()
+    assert OK in answered(connect(tried.server))
+    slow[0].settimeout(5)
+    slow[0].recv(1000)
+    assert closed(slow[0]) and not closed(slow[1], 0.05)
+
+
+def test_a_request_in_progress_makes_no_room(tried: Tried) -> None:
+    working = [connect(tried.server) for _ in range(2)]
+    for one in working:
+        one.sendall(posted("/turns", b"12"))
+    settle()
+    assert closed(connect(tried.server)), "its client has its share in work"
+    assert tried.counted("http_too_many") == 1
+    assert OK in answered(connect(tried.server, "127.0.0.2"))
+    tried.finish.add("/turns")
+    for one in working:
+        assert b"200 OK" in one.recv(1000)
+
+
+def test_a_new_connection_waits_while_all_places_work() -> None:
+    tried = Tried(connections=1)
+    first = connect(tried.server, "127.0.0.2")
+    first.sendall(b"GET /turns HTTP/1.1\r\nHost: x\r\n\r\n")
+    settle()
+    second = connect(tried.server)
+    second.sendall(HEALTH)
+    assert not closed(second, 0.1)
+    tried.finish.add("/turns")
+    assert b"200 OK" in first.recv(1000)
+    second.settimeout(5)
+    assert OK in second.recv(1000), "who has nothing to do any more makes room"
+    assert closed(first)
+    tried.server.stop()
+
+
+# -- bodies
+
+def test_a_body_of_a_byte_now_and_then_ends(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "SILENT_SECONDS", 0.2)
+    client = connect(tried.server)
+    client.sendall(posted("/body", b"", 1000))
+    began = time.monotonic()
+    with pytest.raises(OSError):
+        while time.monotonic() - began < 5:
+            client.sendall(b"x")
+            gevent.sleep(0.02)
+    assert tried.counted("http_slow") == 1
+
+
+def test_a_body_that_nobody_reads_ends_as_well(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rest is thrown away, within the same time."""
+    monkeypatch.setattr(body, "SILENT_SECONDS", 0.2)
+    client = connect(tried.server)
+    assert OK in answered(client, posted("/health", b"x", 1000))
+    assert closed(client)
+    assert tried.counted("http_slow") == 1
+
+
+def test_an_upgrade_reads_no_more_than_the_body(tried: Tried) -> None:
+    client = connect(tried.server)
+    asked = posted("/body", b"12").replace(b"Host: x", b"Host: x\r\nUpgrade: websocket")
+    assert answered(client, asked + b"34").endswith(b"\r\n2")
+
+
+def test_bodies_are_held_up_to_a_total(tried: Tried) -> None:
+    clients = [connect(tried.server, f"127.0.0.{number}") for number in range(2, 6)]
+    for one in clients:
+        one.sendall(posted("/body", b"x" * 400_000, 500_000))
+        settle()
+    assert 700_000 < tried.held() <= MEMORY
+    gevent.sleep(0.1)
+    for one in clients:
+        one.sendall(b"x" * 100_000)
+    found = [one.recv(1000) for one in clients]
+    assert sum(answer.endswith(b"\r\n500000") for answer in found) == 2
+    assert sum(answer.startswith(b"HTTP/1.1 503") for answer in found) == 2
+    assert all(b"Retry-After: 1" in answer for answer in found if b" 503 " in answer)
+    assert tried.held() == 0 and tried.counted("http_busy") == 2
+
+
+# -- answers
+
+def unread(tried: Tried, source: str) -> Any:
+    """A client that asks for much and reads nothing."""
+    client = connect(tried.server, source)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+    settle()
+    return client
+
+
+@pytest.fixture
+def big(tried: Tried) -> Tried:
+    tried.wanted = lambda: bytes(20 << 20)
+    return tried
+
+
+def test_answers_are_held_up_to_a_total(big: Tried) -> None:
+    first = unread(big, "127.0.0.2")
+    assert big.held() == 20 << 20, "who is alone gets it, however much"
+    second = connect(big.server)
+    answer = answered(second, b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 503") and b"Retry-After: 1\r\n" in answer and b"http-memory" in answer
+    assert OK in answered(connect(big.server)), "small ones go on"
+    first.close()
+    settle()
+    assert big.held() == 0 and big.counted("http_busy") == 1
+
+
+def test_an_answer_that_stands_still_makes_room(big: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "STILL_SECONDS", 0.05)
+    first = unread(big, "127.0.0.2")
+    gevent.sleep(0.1)
+    second = connect(big.server)
+    assert answered(second, b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200")
+    assert big.counted("http_unread") == 1
+    with pytest.raises(ConnectionResetError):       # no end of an answer, but the end of the connection
+        while first.recv(1 << 20):
+            pass
+    second.close()
+
+
+def test_an_answer_that_is_not_taken_in_time_is_given_up(
+    big: Tried, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    monkeypatch.setattr(handler, "IDLE_SECONDS", 0.2)
+    client = unread(big, "127.0.0.2")
+    gevent.sleep(0.4)
+    assert big.held() == 0 and big.counted("http_unread") == 1
+    assert not caplog.records, "and is no fault of ours"
+    client.close()
+
+
+# -- descriptors
+
+def test_accepting_without_descriptors_pauses_and_goes_on(
+    tried: Tried, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    monkeypatch.setattr("istat_server.http.server.STARVED_SECONDS", 0.05)
+    server: Any = tried.server._server
+    accept, left = server.do_read, 3
+
+    def starved() -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept()
+
+    monkeypatch.setattr(server, "do_read", starved)
+    client = connect(tried.server)
+    assert OK in answered(client)
+    assert [record.levelname for record in caplog.records] == ["ERROR"] and "num-files" in caplog.text
+
+
+def test_without_descriptors_who_is_idle_longest_gives_one(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    server: Any = tried.server._server
+    idle = connect(tried.server, "127.0.0.2")
+    settle()
+    accept = server.do_read
+
+    def starved() -> Any:
+        if server.connections.count:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept()
+
+    monkeypatch.setattr(server, "do_read", starved)
+    assert OK in answered(connect(tried.server))
+    assert closed(idle)
+
+
+def test_nothing_of_a_connection_is_left(tried: Tried) -> None:
+    for number in range(30):
+        client = connect(tried.server, f"127.0.0.{2 + number % 3}")
+        client.sendall((HEALTH, b"GET", b"", posted("/body", b"1", 2), HEALTH * 3)[number % 5])
+        client.close()
+    settle()
+    gc.collect()
+    places: Connections = tried.server._server.connections      # type: ignore[attr-defined]
+    assert (places.count, places._clients, places._idle) == (0, {}, {})
