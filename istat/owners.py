@@ -17,7 +17,7 @@ ROOT = 0
 
 def user() -> str:
     """The name of the user that this process runs as."""
-    return _user(os.geteuid())
+    return name_of(os.geteuid())
 
 
 def refused(path: str | os.PathLike[str]) -> str:
@@ -34,7 +34,7 @@ def refused(path: str | os.PathLike[str]) -> str:
                 return f" (this is the user {user()})"
             at = os.path.dirname(at)
             continue
-        return (f" (this is the user {user()}; {at} belongs to {_user(found.st_uid)}:{_group(found.st_gid)}, "
+        return (f" (this is the user {user()}; {at} belongs to {name_of(found.st_uid)}:{name_of_group(found.st_gid)}, "
                 f"mode {found.st_mode & 0o7777:04o})")
 
 
@@ -73,14 +73,16 @@ def _give(folder: str | os.PathLike[str], uid: int, gid: int) -> None:
                 os.close(file)
 
 
-def _user(number: int) -> str:
+def name_of(number: int) -> str:
+    """The name of a user, or the number of one without."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return str(number)
 
 
-def _group(number: int) -> str:
+def name_of_group(number: int) -> str:
+    """The name of a group, or the number of one without."""
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:
