@@ -50,6 +50,9 @@ class Config:
     host: str = "localhost"
     interval: int = 10  # seconds between two readings of this collector
     plugin_dirs: tuple[str, ...] = ()
+    # For sentences of `setup` about a part that will not run, and what to do; `--check-config`, `--list-collectors` and
+    # the log tell them. The rest runs.
+    problems: list[str] = field(default_factory=list)
 
     def __getitem__(self, setting: str) -> Any:
         """The value of a setting that the collector declared; KeyError for any other."""

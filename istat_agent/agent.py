@@ -73,7 +73,8 @@ def _plan_one(
     try:
         settings = definition.configure(table)
         interval, timeout = settings["interval"] or values["interval"], settings["timeout"]
-        jobs = definition.start(Config(settings, host_name(values), interval, folders))
+        config = Config(settings, host_name(values), interval, folders)
+        jobs = definition.start(config)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a collector's set-up may raise anything
         told = (
             str(error)
@@ -82,6 +83,7 @@ def _plan_one(
         )
         plan.problems.append(f"collector {definition.name} does not run: {told}")
         return
+    plan.problems += [f"collector {definition.name}: {problem}" for problem in config.problems]
     for job in jobs:
         every = job.interval or interval
         deadline = job.timeout or min(timeout or every, every)

@@ -75,6 +75,20 @@ def test_set_up_that_wants_to_end_the_agent_does_not(tmp_path: Path) -> None:
     assert made.problems == ["collector rude does not run: test: SystemExit: 1"]
 
 
+def test_set_up_may_tell_of_a_part_that_does_not_run(tmp_path: Path) -> None:
+    @collector(name="half")
+    class Half:
+        def setup(self, config: Config) -> None:
+            config.problems.append("/dev/x is no queue (mkqueue /dev/x)")
+
+        def collect(self, emit: Emit) -> None:
+            pass
+
+    made = make_plan(values(tmp_path), Counters(), Collection({"half": Found(Half, "test")}))
+    assert set(tasks(made)) == {"half", "agent"}
+    assert made.problems == ["collector half: /dev/x is no queue (mkqueue /dev/x)"]
+
+
 def test_tags_that_cannot_be_used_are_left_out(tmp_path: Path) -> None:
     assert suffix(values(tmp_path, "--tags", "class.web,a b,x^y")) == "^host.web1^class.web"
 
