@@ -1,12 +1,12 @@
 """Which files of a drop-in folder may be used: shared by the agent (`*.py`) and the plugin `exec` (scripts).
 
-It looks at names and permissions, and at the first two bytes of what looks like a forgotten script.
+It looks at names, and at the first two bytes of what looks like a forgotten script; whether others could change a file
+is for `istat.trust` to say, each time that it is loaded or run.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 
 
@@ -24,14 +24,6 @@ def not_executable(folders: Sequence[str]) -> list[str]:
     """The files that begin as scripts do, and that nobody made executable."""
     return [path for path in _files(folders)
             if not path.endswith(".py") and not os.access(path, os.X_OK) and _is_script(path)]
-
-
-def unsafe(path: str) -> str | None:
-    """Why a file must not be run, or None. Whoever may write it could run code as the agent's user."""
-    for place in (path, os.path.dirname(path) or "."):
-        if os.stat(place).st_mode & stat.S_IWOTH:
-            return f"everybody may write {place} (chmod o-w {place})"
-    return None
 
 
 def _is_script(path: str) -> bool:

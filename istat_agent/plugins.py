@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import pluggy
 
-from istat import dropin
+from istat import dropin, trust
 from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import Definition, source_of
@@ -152,18 +152,23 @@ def built_in_package() -> ModuleType | None:
 
 
 class _FreshLoader(importlib.machinery.SourceFileLoader):
-    """Leaves no byte code in a drop-in folder, and takes none that is left there: it would hide a change that keeps
-    a file's size, within the second."""
+    """Takes a file that nobody else could change, and no other than the one of which that was seen. Leaves no byte code
+    in a drop-in folder, and takes none that is left there: it would hide a change that keeps a file's size, within the
+    second."""
 
     def path_stats(self, path: Any) -> NoReturn:
         """SourceLoader: without these neither is done."""
         raise OSError(f"{path} is always compiled")
 
+    def get_data(self, path: str) -> bytes:
+        """The file's bytes. PluginError when others could change it."""
+        try:
+            return trust.read(path)
+        except PluginError as error:
+            raise PluginError(f"not loaded: {error}") from None
+
 
 def _load_file(path: str) -> ModuleType:
-    reason = dropin.unsafe(path)
-    if reason is not None:
-        raise PluginError(f"not loaded: {reason}")
     name = DROP_IN_PREFIX + os.path.basename(path)[: -len(".py")]
     spec = importlib.util.spec_from_file_location(name, path, loader=_FreshLoader(name, path))
     if spec is None or spec.loader is None:

@@ -233,6 +233,25 @@ def missing_module(place: Path) -> str:
     return said
 
 
+def unsafe_drop_in(place: Path) -> str:
+    folder, script = place / "plugins", place / "safe/queue"
+    for path in (folder, script.parent, place / "linked"):
+        path.mkdir(mode=0o755)
+    for path in (folder / "db.py", folder / "jobs", folder / "forgotten", script):
+        path.write_text("#!/bin/sh\necho queue.depth 3\n")
+        path.chmod(0o644 if path.name == "forgotten" else 0o755)
+    (place / "linked/jobs").symlink_to(folder / "jobs")
+    folder.chmod(0o777)
+    words = ("--plugin-dir", f"{folder},{place / 'linked'},{script.parent}", "--enable", "exec")
+    said = run(AGENT, *words, "--check-config", status=78)
+    assert f"{place}/linked/jobs: everybody may write {folder}" in said
+    assert said.splitlines()[0].removeprefix("istat-agent: ") in run(AGENT, *words, "--list-collectors", status=0)
+    with running(AGENT, place / "log", *words, "--interval", 1, "--server", f"127.0.0.1:{own_port()}") as wait:
+        wait("sending to")
+        script.chmod(0o777)
+        return said + wait("collector exec:queue: ")
+
+
 def few_files(place: Path) -> str:
     before = ("sh", "-c", 'ulimit -n "$0"; exec "$@"')
     words = ("--stat-port", 0, "--http-port", 0, "--store")
@@ -254,5 +273,6 @@ MISTAKES: dict[str, Callable[[Path], str]] = {
     "It does not answer to the name": another_name,
     "The store is of a newer version": newer_store,
     "A plugin misses a module": missing_module,
+    "A drop-in is not run": unsafe_drop_in,
     "Too few open files": few_files,
 }

@@ -1,27 +1,36 @@
-"""Runs one command to its end, or to its deadline: bounded output, nothing left behind.
+"""Runs one command to its end, or to its deadline: bounded output, nothing left behind (keeper.py: how).
 
-Knows nothing of samples. Must be called in a thread of its own: it blocks.
+Knows nothing of samples. `run` must be called in a thread of its own: it blocks.
 """
 
 from __future__ import annotations
 
 import atexit
+import errno
 import os
-import select
 import selectors
 import signal
+import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from . import keeper
 
 MAX_OUTPUT = 64 * 1024  # bytes of standard output; more is a runaway script
 MAX_ERRORS = 4 * 1024  # bytes of standard error that are kept; more is read and thrown away
 CHUNK = 16 * 1024  # bytes read at once
+PIPEFUL = 64 * 1024  # bytes that a pipe can hold: what is still to be read after the end
+# Seconds after the deadline at which a warden that told nothing is given up. It has END_SECONDS of them itself.
+GIVE_UP = keeper.END_SECONDS + 0.5
 
 TOO_LATE = "not finished"
-
-_running: set[int] = set()  # process groups, so that none outlives the agent
+TOO_MUCH = f"printed more than {MAX_OUTPUT} bytes"
+LOST = "what watched over it was killed"
 
 
 @dataclass(frozen=True)
@@ -34,96 +43,182 @@ class Outcome:
     failure: str | None
 
 
-def run(command: Sequence[str], timeout: float, environment: Mapping[str, str]) -> Outcome:
-    """Run `command` without a shell, in a process group of its own, in `/`, with nothing on standard input.
+class Keeper:
+    """The program keeper.py, seen from here: begun with the first run, and anew should it have ended."""
 
-    When `timeout` [s] is over or there is too much output, the whole group is killed. What it printed
-    before counts, up to its last complete line.
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # runs begin in several threads
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._closed = False
+
+    def ask(self, request: bytes, descriptors: Sequence[int]) -> None:
+        """Have a run begun. OSError when that cannot be."""
+        with self._lock:
+            try:
+                socket.send_fds(self._begun(), [request], descriptors)
+            except (BrokenPipeError, ConnectionResetError):
+                self._forget()
+                socket.send_fds(self._begun(), [request], descriptors)
+
+    def close(self) -> None:
+        """End it, and wait until what it watches over is gone; nothing can be run afterwards."""
+        with self._lock:
+            self._closed = True
+            process = self._process
+            self._forget(wait=False)
+        if process is not None:
+            try:
+                process.wait(GIVE_UP + keeper.END_SECONDS)
+            except subprocess.TimeoutExpired:
+                return  # it goes on alone
+
+    def _begun(self) -> socket.socket:
+        if self._closed:
+            raise OSError(errno.ESHUTDOWN, "the agent ends")
+        if self._socket is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                command = [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno())]
+                # Of a session of its own: a Ctrl-C in a terminal is for the agent, which then ends it.
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/",
+                                                 pass_fds=[theirs.fileno()], start_new_session=True)
+            self._socket = ours
+        return self._socket
+
+    def _forget(self, wait: bool = True) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        if wait and self._process is not None:
+            self._process.wait()
+        self._process = self._socket = None
+
+
+_keeper = Keeper()
+_running: set[socket.socket] = set()  # their ends with the wardens, so that no run outlives the agent
+
+
+@dataclass
+class _Run:
+    """What is known of a run while it lasts."""
+
+    output: bytearray = field(default_factory=bytearray)
+    errors: bytearray = field(default_factory=bytearray)
+    told: list[str] | None = None  # by the warden, at the end
+    failure: str | None = None  # for which we ended it
+
+
+def run(command: Sequence[str], timeout: float, environment: Mapping[str, str], program: str = "") -> Outcome:
+    """Run `command` without a shell, in a session of its own, in `/`, with nothing on standard input.
+
+    `program`: the file to run, if not `command[0]`. The run ends with the command, whoever holds its outputs open, or
+    when `timeout` [s] is over or there is too much output; then all that it started is killed. When it was
+    us who ended it, what it printed before counts up to its last complete line.
     """
     began = time.monotonic()
+    pairs = [f"{name}={value}" for name, value in environment.items()]
+    request = keeper.encode(began + timeout, program or command[0], command, pairs)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    (output, their_output), (errors, their_errors) = os.pipe(), os.pipe()
+    _running.add(ours)
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd="/",
-            env=environment,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return Outcome(b"", b"", 0.0, f"cannot be started: {error.strerror}")
-    _running.add(process.pid)
-    try:
-        output, errors, failure = _read(process, began + timeout)
-        if failure is None:
-            failure = _wait(process, began + timeout)
+        try:
+            if len(request) > keeper.REQUEST_BYTES:
+                raise OSError(errno.E2BIG, "the command is too long")
+            _keeper.ask(request, [theirs.fileno(), their_output, their_errors])
+        except OSError as error:
+            return Outcome(b"", b"", 0.0, f"cannot be started: {error.strerror}")
+        finally:
+            theirs.close()
+            os.close(their_output)
+            os.close(their_errors)
+        found = _follow(ours, output, errors, began + timeout + GIVE_UP)
     finally:
-        ending = _finish(process)
-        _running.discard(process.pid)
+        _running.discard(ours)
+        ours.close()
+        os.close(output)
+        os.close(errors)
+    return _outcome(found, timeout, time.monotonic() - began)
+
+
+def _follow(warden: socket.socket, output: int, errors: int, until: float) -> _Run:
+    """Read both outputs until the warden tells the end, and then what is left in them."""
+    run = _Run()
+    with selectors.DefaultSelector() as selector:
+        selector.register(warden, selectors.EVENT_READ)
+        for pipe, data in ((output, run.output), (errors, run.errors)):
+            os.set_blocking(pipe, False)
+            selector.register(pipe, selectors.EVENT_READ, data)
+        while run.told is None:
+            ready = [key for key, _ in selector.select(max(0.0, until - time.monotonic()))]
+            if not ready and time.monotonic() >= until:
+                run.failure = run.failure or TOO_LATE
+                return run
+            for key in ready:
+                if key.fileobj is warden:
+                    run.told = warden.recv(CHUNK).decode().split()
+                elif not _take(key.fd, key.data, run):
+                    selector.unregister(key.fileobj)
+            if len(run.output) > MAX_OUTPUT and run.failure is None:
+                run.failure = TOO_MUCH
+                warden.shutdown(socket.SHUT_WR)
+    for pipe, data in ((output, run.output), (errors, run.errors)):
+        for _ in range(PIPEFUL // CHUNK):
+            if not _take(pipe, data, run):
+                break
+    return run
+
+
+def _take(pipe: int, data: bytearray, run: _Run) -> bool:
+    """Read what is there; False when there is, and will be, nothing."""
+    try:
+        more = os.read(pipe, CHUNK)
+    except BlockingIOError:
+        return False
+    if len(data) <= (MAX_OUTPUT if data is run.output else MAX_ERRORS):  # the rest is thrown away
+        data += more
+    return bool(more)
+
+
+def _outcome(run: _Run, timeout: float, seconds: float) -> Outcome:
+    """What the run was in the end."""
+    how, *words = run.told or ["lost"]
+    if how == keeper.FAILED:
+        return Outcome(b"", b"", 0.0, f"cannot be started: {os.strerror(int(words[0]))}")
+    failure = run.failure
+    if failure is None and len(run.output) > MAX_OUTPUT:
+        failure = TOO_MUCH
+    if failure is None and how != keeper.ENDED:
+        failure = TOO_LATE if how == keeper.LATE else LOST
+    output = bytes(run.output[:MAX_OUTPUT])
     if failure is not None:  # killed by us, perhaps in the middle of a line
         output = output[: output.rfind(b"\n") + 1]
-    failure = f"{TOO_LATE} after {timeout:g} s" if failure == TOO_LATE else failure or ending
-    return Outcome(output, errors, time.monotonic() - began, failure)
+    else:
+        failure = _ending(words[0])
+    if failure == TOO_LATE:
+        failure = f"{TOO_LATE} after {timeout:g} s"
+    if words[1:]:
+        left = f"left processes that cannot be ended ({', '.join(words[1:])})"
+        failure = f"{failure}, and {left}" if failure else left
+    return Outcome(output, bytes(run.errors), seconds, failure)
 
 
-def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes, str | None]:
-    """Both outputs until they are closed, the deadline is over, or there is too much."""
-    assert process.stdout is not None and process.stderr is not None
-    output, errors = bytearray(), bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ, output)
-        selector.register(process.stderr, selectors.EVENT_READ, errors)
-        while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready and time.monotonic() >= deadline:
-                return bytes(output), bytes(errors), TOO_LATE
-            for key, _ in ready:
-                data = os.read(key.fd, CHUNK)
-                if not data:
-                    selector.unregister(key.fileobj)
-                elif key.data is output or len(errors) < MAX_ERRORS:
-                    key.data.extend(data)
-            if len(output) > MAX_OUTPUT:
-                return bytes(output[:MAX_OUTPUT]), bytes(errors), f"printed more than {MAX_OUTPUT} bytes"
-    return bytes(output), bytes(errors), None
-
-
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> str | None:
-    """Wait for the process to end, but do not reap it yet: its group's number stays ours until then."""
-    watch = os.pidfd_open(process.pid)
+def _ending(status: str) -> str | None:
+    """What was wrong with how the command itself ended, or None."""
+    if status == str(None):
+        return "could not be ended"
+    number = int(status)
+    if number >= 0:
+        return f"exit status {number}" if number else None
     try:
-        poll = select.poll()
-        poll.register(watch, select.POLLIN)
-        ended = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-    finally:
-        os.close(watch)
-    return None if ended else TOO_LATE
-
-
-def _finish(process: subprocess.Popen[bytes]) -> str | None:
-    """End what is left of the group, children that went to the background included, and reap.
-
-    What was wrong with how the process itself ended, or None.
-    """
-    _kill_group(process.pid)
-    status = process.wait()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-    if status < 0:
-        return f"ended by {signal.Signals(-status).name}"
-    return f"exit status {status}" if status else None
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # all gone, or no longer ours (a set-uid program)
-        return
+        return f"ended by {signal.Signals(-number).name}"
+    except ValueError:  # a real-time signal
+        return f"ended by signal {-number}"
 
 
 @atexit.register
-def _kill_all() -> None:
-    for group in list(_running):
-        _kill_group(group)
+def _end_all() -> None:
+    for warden in list(_running):
+        with suppress(OSError):  # it has ended just now
+            warden.shutdown(socket.SHUT_RDWR)
+    _keeper.close()

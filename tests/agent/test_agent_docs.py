@@ -39,7 +39,7 @@ def test_the_page_has_what_each_readme_tells_its_users() -> None:
     page = reference.page()
     for folder in FOLDERS:
         assert reference.about(folder) in page
-    assert "**Safety.** A script, or a folder, that everybody may write is refused." in page
+    assert "**Safety.** Before each run the script, every folder above it and every link on the way are looked" in page
     assert "../" not in page, "links out of docs/ lead nowhere on the site"
 
 

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from istat import trust
 from istat.errors import PluginError
 from istat.plugin import Definition, Emit, collector, hookimpl
 from istat_agent.plugins import definitions_of, discover
@@ -90,6 +91,30 @@ def test_file_that_everybody_may_write_is_not_loaded(folder: Path) -> None:
     path.chmod(0o666)
     (told,) = problems(folder)
     assert f"everybody may write {path} (chmod o-w {path})" in told
+
+
+def test_a_file_behind_a_link_is_as_safe_as_where_it_lies(folder: Path) -> None:
+    (folder / "open").mkdir()
+    (folder / "open/queue.py").write_text(GOOD)
+    (folder / "open").chmod(0o777)
+    (folder / "queue.py").symlink_to("open/queue.py")
+    told = f"not loaded: everybody may write {folder}/open (chmod o-w {folder}/open)"
+    assert problems(folder) == [f"{folder}/queue.py: {told}"]
+    (folder / "open").chmod(0o755)
+    assert problems(folder) == []
+
+
+def test_what_was_looked_at_is_what_is_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, check = folder / "queue.py", trust.opened
+
+    def replaced(name: str) -> int:
+        descriptor = check(name)
+        path.rename(folder / "_old.py")
+        path.write_text("raise SystemExit('another file was run')")
+        return descriptor
+
+    monkeypatch.setattr(trust, "opened", replaced)
+    assert problems(folder, queue=GOOD) == []
 
 
 def test_missing_folder_is_an_empty_one_and_hidden_files_are_not_looked_at(folder: Path) -> None:

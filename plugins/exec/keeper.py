@@ -1,0 +1,275 @@
+"""A program: starts scripts for the collector `exec`, and leaves nothing of a run behind. Knows nothing of samples.
+
+    python -I -S keeper.py FD       # FD: a socket (SEQPACKET) by which runs are asked for
+
+    agent -> keeper (one) -> warden (one a run) -> script -> whatever that starts
+
+What a script starts can leave its group and its session, close its pipes and ignore TERM, but it keeps its ancestors:
+when a parent ends, Linux gives its children to the nearest ancestor that is a *subreaper*. Each warden is one, so all
+that is left of a run becomes its children, and only that. It kills its own children and nobody else: the number of a
+child is given to no other process before its parent has reaped it.
+
+The agent itself cannot do this. It would not know of which run an orphan is, would get the orphans of what plugins
+start on their own account, and does nothing while a plugin in C holds the interpreter: so a warden sees to the
+deadline, too.
+
+Who ends whom: a run's socket is closed by the kernel when the agent ends, in whatever way, and that is the warden's
+word to end the run; the keeper has its own socket for it. Sockets, not PR_SET_PDEATHSIG: that is about the thread that
+forked, and the agent's come and go. A warden that is killed takes the script with it (here the signal is right: the
+warden has one thread; only a set-uid program is spared), and what else there was comes to the keeper, which ends it. A
+keeper that is killed is started anew for the next run. Something can stay only when a warden and the keeper are both
+killed, and not all of the service's control group.
+
+A fresh interpreter, not a fork of the agent, whose threads, sockets and memory it would take along. It imports little,
+and nothing of ours: a warden is a fork of it, and takes about a millisecond and a megabyte.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+END_SECONDS = 2.0  # that what is left of a run has to be gone after SIGKILL; it takes milliseconds on an idle machine
+GLANCE_SECONDS = 0.05  # between two looks at what does not want to die
+STRANGERS_SECONDS = 1.0  # between two looks of the keeper at what a killed warden left
+REQUEST_BYTES = 128 * 1024  # of a run that is asked for: command and environment; a socket takes no more than 200 kB
+DESCRIPTORS = 3  # that come with it: the run's socket, standard output, standard error
+ENDED, LATE, STOPPED, FAILED = "ended", "late", "stopped", "failed"  # how a run ended: what a warden tells
+
+SUBREAPER, DEATH_SIGNAL, NAME = 36, 1, 15  # linux/prctl.h
+NEVER_THESE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # what a service manager sends to all processes at once
+AS_USUAL = (*NEVER_THESE, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)  # what a script finds as it is by default
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def prctl(option: int, argument: int | bytes) -> None:
+    """prctl(2) with one argument."""
+    value = ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_ulong(argument)
+    if _libc.prctl(option, value, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def encode(deadline: float, program: str, command: Sequence[str], environment: Sequence[str]) -> bytes:
+    """A run as it is asked for. `deadline`: of the monotonic clock, which all processes share."""
+    words = [str(deadline), str(len(command)), program, *command, *environment]
+    return b"\0".join(os.fsencode(word) for word in words)
+
+
+def children() -> list[int]:
+    """Our own children, living or to be reaped."""
+    own = os.getpid()
+    try:
+        with open(f"/proc/self/task/{own}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and _parent(name) == own]
+
+
+def _parent(pid: str) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def kill(pids: Sequence[int]) -> None:
+    """SIGKILL to children of ours."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (PermissionError, ProcessLookupError):
+            continue  # it has become another user, or was reaped; what stays is told of
+
+
+class Warden:
+    """One run: starts the script, waits for its end, ends all that it left. In a process of its own, a subreaper."""
+
+    def __init__(self, agent: socket.socket, output: int, errors: int, request: bytes) -> None:
+        """`agent`: tells us to stop, or closes, and is told how the run ended."""
+        deadline, count, program, *words = request.split(b"\0")
+        self._agent, self._output, self._errors = agent, output, errors
+        self._deadline, self._program = float(deadline), program
+        self._command, self._environment = words[: int(count)], words[int(count):]
+
+    def watch(self) -> None:
+        """The whole life of the run."""
+        prctl(SUBREAPER, 1)
+        prctl(NAME, b"istat-warden")
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # to be waited for
+        told, tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        script = self._start(tell)
+        for descriptor in (tell, self._output, self._errors):
+            os.close(descriptor)
+        how = self._wait(script)
+        status, left = end_all(script, time.monotonic() + END_SECONDS)
+        try:
+            why_not = os.read(told, 16).decode()
+        except BlockingIOError:  # it neither became the script nor ended
+            why_not = ""
+        words = [FAILED, why_not] if why_not else [how, str(status)]
+        try:
+            self._agent.send(" ".join([*words, *map(str, left)]).encode())
+        except OSError:
+            return  # the agent has gone
+
+    def _start(self, tell: int) -> int:
+        warden = os.getpid()
+        script = os.fork()
+        if script:
+            return script
+        try:
+            self._become_script(warden)
+        except OSError as error:
+            os.write(tell, str(error.errno).encode())
+        finally:
+            os._exit(127)
+
+    def _become_script(self, warden: int) -> None:
+        os.setsid()
+        prctl(DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != warden:  # it ended before we asked to be told
+            os._exit(127)
+        for number in AS_USUAL:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+        os.dup2(self._output, 1)
+        os.dup2(self._errors, 2)
+        os.chdir("/")
+        os.execve(self._program, self._command, dict(self._pairs()))
+
+    def _pairs(self) -> list[tuple[bytes, bytes]]:
+        return [(name, value) for name, _, value in (word.partition(b"=") for word in self._environment)]
+
+    def _wait(self, script: int) -> str:
+        """How it ended. It is not reaped: its number stays its own."""
+        ended = os.pidfd_open(script)
+        poll = select.poll()
+        poll.register(ended, select.POLLIN)
+        poll.register(self._agent, select.POLLIN)  # a word to stop, or the agent's end
+        ready = [descriptor for descriptor, _ in poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000)]
+        os.close(ended)
+        return LATE if not ready else ENDED if ended in ready else STOPPED
+
+
+def end_all(script: int, until: float) -> tuple[int | None, list[int]]:
+    """Kill and reap our children, and those that become ours as their parents end, until none is left or it is `until`.
+
+    (the script's exit status, negative for a signal; what is left: as another user, or stuck in the kernel)
+    """
+    status = None
+    while True:
+        try:
+            pid, ended = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return status, []
+        if pid == script:
+            status = os.waitstatus_to_exitcode(ended)
+        late = time.monotonic() >= until
+        if pid and not late:
+            continue
+        left = children()
+        kill(left)
+        if late:
+            return status, left
+        signal.sigtimedwait([signal.SIGCHLD], GLANCE_SECONDS)
+
+
+class Keeper:
+    """Forks a warden for each run. What else becomes a child of ours, a warden left: it is ended."""
+
+    def __init__(self, agent: socket.socket) -> None:
+        self._agent = agent
+        self._wardens: set[int] = set()
+        self._strangers = False  # whether there may be children of ours that are no wardens
+        self._wake, self._woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def keep(self) -> None:
+        """Until the agent ends, and then until nothing of its runs is left."""
+        prctl(SUBREAPER, 1)
+        prctl(NAME, b"istat-keeper")
+        for number in NEVER_THESE:
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.register(self._agent, select.POLLIN)
+        while True:
+            ready = [fd for fd, _ in poll.poll(STRANGERS_SECONDS * 1000 if self._strangers else None)]
+            self._look_after_children()
+            if self._agent.fileno() in ready and not self._take():
+                break
+        poll.unregister(self._agent)
+        until = time.monotonic() + 2 * END_SECONDS  # the wardens have one of it
+        while self._look_after_children() and time.monotonic() < until:
+            poll.poll(GLANCE_SECONDS * 1000)
+
+    def _take(self) -> bool:
+        """Start a run that is asked for. False when the agent has gone."""
+        request, descriptors, _, _ = socket.recv_fds(self._agent, REQUEST_BYTES, DESCRIPTORS)
+        if not request:
+            return False
+        for descriptor in descriptors:  # recv_fds has no flags for it, whatever its arguments say
+            os.set_inheritable(descriptor, False)
+        run, output, errors = descriptors
+        with socket.socket(fileno=run) as agent:
+            try:
+                warden = os.fork()
+            except OSError as error:  # no more processes
+                agent.send(f"{FAILED} {error.errno}".encode())
+            else:
+                if not warden:
+                    self._become_warden(Warden(agent, output, errors, request))
+                self._wardens.add(warden)
+        os.close(output)
+        os.close(errors)
+        return True
+
+    def _become_warden(self, warden: Warden) -> NoReturn:
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for descriptor in (self._wake, self._woken, self._agent.detach()):
+                os.close(descriptor)
+            warden.watch()
+            status = 0
+        except Exception:  # noqa: BLE001 - it must not go on as a second keeper
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+
+    def _look_after_children(self) -> bool:
+        """Reap, and end strangers. Whether there are any children."""
+        with suppress(BlockingIOError):  # woken by something else
+            os.read(self._wake, 512)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._strangers = False
+                return False
+            if not pid:
+                break
+            if pid in self._wardens:
+                self._wardens.discard(pid)
+                self._strangers = True      # it may have left what it could not end
+        if self._strangers:
+            strangers = [pid for pid in children() if pid not in self._wardens]
+            kill(strangers)
+            self._strangers = bool(strangers)
+        return True
+
+
+if __name__ == "__main__":
+    Keeper(socket.socket(fileno=int(sys.argv[1]))).keep()
