@@ -14,11 +14,11 @@ start on their own account, and does nothing while a plugin in C holds the inter
 deadline, too.
 
 Who ends whom: a run's socket is closed by the kernel when the agent ends, in whatever way, and that is the warden's
-word to end the run; the keeper has its own socket for it. Sockets, not PR_SET_PDEATHSIG: that is about the thread that
-forked, and the agent's come and go. A warden that is killed takes the script with it (here the signal is right: the
-warden has one thread; only a set-uid program is spared), and what else there was comes to the keeper, which ends it. A
-keeper that is killed is started anew for the next run. Something can stay only when a warden and the keeper are both
-killed, and not all of the service's control group.
+word to end the run; the keeper has its own socket for it. Not PR_SET_PDEATHSIG: that is about the thread that forked,
+and the agent's come and go; set-uid programs are spared by it, and grandchildren never get it. When a warden is killed,
+what it watched over comes to the keeper, which ends it. When the keeper is killed, the wardens see it and end their
+runs, and the next run begins another. Something can stay only when both are killed in one moment, and not all of the
+service's control group; they are not called after the agent, so that `pkill -9 istat` does not do that.
 
 A fresh interpreter, not a fork of the agent, whose threads, sockets and memory it would take along. It imports little,
 and nothing of ours: a warden is a fork of it, and takes about a millisecond and a megabyte.
@@ -27,6 +27,7 @@ and nothing of ours: a warden is a fork of it, and takes about a millisecond and
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import select
 import signal
@@ -44,18 +45,23 @@ REQUEST_BYTES = 128 * 1024  # of a run that is asked for: command and environmen
 DESCRIPTORS = 3  # that come with it: the run's socket, standard output, standard error
 ENDED, LATE, STOPPED, FAILED = "ended", "late", "stopped", "failed"  # how a run ended: what a warden tells
 
-SUBREAPER, DEATH_SIGNAL, NAME = 36, 1, 15  # linux/prctl.h
+SUBREAPER, NAME = 36, 15  # linux/prctl.h
 NEVER_THESE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # what a service manager sends to all processes at once
 AS_USUAL = (*NEVER_THESE, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)  # what a script finds as it is by default
-_libc = ctypes.CDLL(None, use_errno=True)
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 
-def prctl(option: int, argument: int | bytes) -> None:
+def prctl(option: int, argument: int) -> None:
     """prctl(2) with one argument."""
-    value = ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_ulong(argument)
-    if _libc.prctl(option, value, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
+    if _prctl(option, argument, 0, 0, 0) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+
+
+def be_called(name: bytes) -> None:
+    """What `ps` and `top` show of us; 15 bytes at most."""
+    prctl(NAME, ctypes.cast(ctypes.c_char_p(name), ctypes.c_void_p).value or 0)
 
 
 def encode(deadline: float, program: str, command: Sequence[str], environment: Sequence[str]) -> bytes:
@@ -96,67 +102,49 @@ class Warden:
 
     def __init__(self, agent: socket.socket, output: int, errors: int, request: bytes) -> None:
         """`agent`: tells us to stop, or closes, and is told how the run ended."""
-        deadline, count, program, *words = request.split(b"\0")
-        self._agent, self._output, self._errors = agent, output, errors
-        self._deadline, self._program = float(deadline), program
-        self._command, self._environment = words[: int(count)], words[int(count):]
+        deadline, count, self._program, *words = request.split(b"\0")
+        self._agent, self._outputs, self._deadline = agent, (output, errors), float(deadline)
+        self._command = words[: int(count)]
+        pairs = (word.partition(b"=") for word in words[int(count):])
+        self._environment = {name: value for name, _, value in pairs}
 
-    def watch(self) -> None:
-        """The whole life of the run."""
+    def watch(self, keeper: int) -> None:
+        """The whole life of the run. `keeper`: the process above us, without which nothing would watch over us."""
         prctl(SUBREAPER, 1)
-        prctl(NAME, b"istat-warden")
+        be_called(b"exec-warden")
+        above = os.pidfd_open(keeper)
+        if os.getppid() != keeper:
+            return
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # to be waited for
-        told, tell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        script = self._start(tell)
-        for descriptor in (tell, self._output, self._errors):
-            os.close(descriptor)
-        how = self._wait(script)
-        status, left = end_all(script, time.monotonic() + END_SECONDS)
         try:
-            why_not = os.read(told, 16).decode()
-        except BlockingIOError:  # it neither became the script nor ended
-            why_not = ""
-        words = [FAILED, why_not] if why_not else [how, str(status)]
-        try:
-            self._agent.send(" ".join([*words, *map(str, left)]).encode())
-        except OSError:
-            return  # the agent has gone
-
-    def _start(self, tell: int) -> int:
-        warden = os.getpid()
-        script = os.fork()
-        if script:
-            return script
-        try:
-            self._become_script(warden)
+            script = self._start()
         except OSError as error:
-            os.write(tell, str(error.errno).encode())
+            told = f"{FAILED} {error.errno}"
+        else:
+            how = self._wait(script, above)
+            status, left = end_all(script, time.monotonic() + END_SECONDS)
+            told = " ".join([how, str(status), *map(str, left)])
+        with suppress(OSError):  # the agent has gone
+            self._agent.send(told.encode())
+
+    def _start(self) -> int:
+        """The script's process. Not by a fork of ours, which would cost as much again as we do."""
+        output, errors = self._outputs
+        actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                   (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, errors, 2)]
+        try:
+            return os.posix_spawn(self._program, self._command, self._environment, file_actions=actions, setsid=True,
+                                  setsigdef=AS_USUAL, setsigmask=())
         finally:
-            os._exit(127)
+            os.close(output)
+            os.close(errors)
 
-    def _become_script(self, warden: int) -> None:
-        os.setsid()
-        prctl(DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != warden:  # it ended before we asked to be told
-            os._exit(127)
-        for number in AS_USUAL:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
-        os.dup2(self._output, 1)
-        os.dup2(self._errors, 2)
-        os.chdir("/")
-        os.execve(self._program, self._command, dict(self._pairs()))
-
-    def _pairs(self) -> list[tuple[bytes, bytes]]:
-        return [(name, value) for name, _, value in (word.partition(b"=") for word in self._environment)]
-
-    def _wait(self, script: int) -> str:
+    def _wait(self, script: int, above: int) -> str:
         """How it ended. It is not reaped: its number stays its own."""
         ended = os.pidfd_open(script)
         poll = select.poll()
-        poll.register(ended, select.POLLIN)
-        poll.register(self._agent, select.POLLIN)  # a word to stop, or the agent's end
+        for descriptor in (ended, above, self._agent.fileno()):  # the agent's is a word to stop, or its end
+            poll.register(descriptor, select.POLLIN)
         ready = [descriptor for descriptor, _ in poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000)]
         os.close(ended)
         return LATE if not ready else ENDED if ended in ready else STOPPED
@@ -197,7 +185,8 @@ class Keeper:
     def keep(self) -> None:
         """Until the agent ends, and then until nothing of its runs is left."""
         prctl(SUBREAPER, 1)
-        prctl(NAME, b"istat-keeper")
+        be_called(b"exec-keeper")
+        gc.freeze()  # a collection in a warden would copy every page that we share with it
         for number in NEVER_THESE:
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
@@ -223,6 +212,7 @@ class Keeper:
         for descriptor in descriptors:  # recv_fds has no flags for it, whatever its arguments say
             os.set_inheritable(descriptor, False)
         run, output, errors = descriptors
+        own = os.getpid()
         with socket.socket(fileno=run) as agent:
             try:
                 warden = os.fork()
@@ -230,19 +220,19 @@ class Keeper:
                 agent.send(f"{FAILED} {error.errno}".encode())
             else:
                 if not warden:
-                    self._become_warden(Warden(agent, output, errors, request))
+                    self._become_warden(Warden(agent, output, errors, request), own)
                 self._wardens.add(warden)
         os.close(output)
         os.close(errors)
         return True
 
-    def _become_warden(self, warden: Warden) -> NoReturn:
+    def _become_warden(self, warden: Warden, keeper: int) -> NoReturn:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
             for descriptor in (self._wake, self._woken, self._agent.detach()):
                 os.close(descriptor)
-            warden.watch()
+            warden.watch(keeper)
             status = 0
         except Exception:  # noqa: BLE001 - it must not go on as a second keeper
             sys.excepthook(*sys.exc_info())
