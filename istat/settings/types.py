@@ -218,7 +218,7 @@ class Duration(Type):
         """See Type.expects."""
         # As the setting itself would be written: 100ms, since 0.1s is refused.
         least, most = ("" if bound is None else self.to_toml(bound).strip('"') for bound in (self.lo or None, self.hi))
-        return "a time such as 10s, 5m or 250ms" + _bounds(least, most)
+        return "a time such as 10s, 5m or 250ms" + _bounds(least or None, most or None)
 
 
 @dataclass(frozen=True)
