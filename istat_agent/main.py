@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         values = read_settings(arguments, actions)
         logs.to_standard_error(values["log-level"])
+        for text in values.warnings:
+            log.warning("%s", text)
         # Written before we give up the right to do so.
         with pidfile.hold(None if actions else values["pid-file"]):
             if values["user"]:

@@ -8,6 +8,8 @@ reported at once, in one SettingsError. Knows no particular program.
 from __future__ import annotations
 
 import copy
+import os
+import stat
 import sys
 import textwrap
 import tomllib
@@ -124,6 +126,8 @@ class Declaration:
             raise earlier
         if "check-config" in asked:
             look(values)
+            for text in values.warnings:
+                print(f"{self.program}: warning: {text}", file=sys.stderr)
             print(f"{self.program}: the settings are fine")
             raise SystemExit(0)
         return values
@@ -141,13 +145,25 @@ class Declaration:
         variables = {name: self.variable(name) for name in self.settings}
         texts = {name: environ[variable] for name, variable in variables.items() if variable in environ}
         path = flags.pop("config", None) or environ.get(self.variable("config"), "")
-        file = _read_file(path, problems) if path else {}
+        file, mode = _read_file(path, problems) if path else ({}, 0)
         values = self._combine(flags, texts, file, path, problems)
         problems += self._together(values) if not problems else ()
         if self.plugins is not None:
             plugins = read_tables(self.plugins, values.tables.get(TABLES, {}), problems, path, strangers)
             values = replace(values, plugins=plugins)
+        if mode & stat.S_IROTH and (secrets := self._secrets_of(file, values.tables.get(TABLES, {}))):
+            text = f"everybody may read the settings file {path} (mode {mode:04o}), in which stands"
+            values = replace(values, warnings=(f"{text} {', '.join(secrets)}: chmod o-r {path}",))
         return values, asked, problems
+
+    def _secrets_of(self, file: Mapping[str, Any], tables: Mapping[str, Any]) -> list[str]:
+        """The secrets that a file holds, in tables of plugins too."""
+        declared: list[tuple[str, Iterable[Setting], Mapping[str, Any]]] = [("", self.settings.values(), file)]
+        for plugin in self.plugins or ():
+            table = tables.get(plugin.name)
+            declared.append((f"{TABLES}.{plugin.name}.", plugin.settings, table if isinstance(table, Mapping) else {}))
+        return [at + setting.name for at, settings, found in declared for setting in settings
+                if setting.secret and found.get(setting.name)]
 
     def variable(self, name: str) -> str:
         """The environment variable of a setting. Unknown ones of our prefix are no error: container
@@ -313,11 +329,16 @@ def _negated(declaration: Declaration, name: str) -> bool:
     return name.startswith("no-") and setting is not None and isinstance(setting.type, Flag)
 
 
-def _read_file(path: str, problems: list[str]) -> dict[str, Any]:
-    """What a TOML file holds; nothing, and a problem, when it cannot be read."""
+def _read_file(path: str, problems: list[str]) -> tuple[dict[str, Any], int]:
+    """What a TOML file holds, and its mode; nothing, and a problem, when it cannot be read or is not to be believed."""
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            found = os.fstat(file.fileno()).st_mode
+            mode = stat.S_IMODE(found) if stat.S_ISREG(found) else 0
+            if mode & stat.S_IWOTH:
+                problems.append(f"everybody may write the settings file {path} (mode {mode:04o}), and so decide what "
+                                f"is done: chmod o-w {path}")
+            return tomllib.load(file), mode
     except PermissionError as error:
         problems.append(f"cannot read the settings file {path}: {error.strerror}{owners.refused(path)}; "
                         "run it as root, or as a user who may read it")
@@ -325,4 +346,4 @@ def _read_file(path: str, problems: list[str]) -> dict[str, Any]:
         problems.append(f"cannot read the settings file {path}: {error.strerror}")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{path} is no TOML: {error}")
-    return {}
+    return {}, 0

@@ -95,13 +95,15 @@ class Setting:
 class Values(Mapping[str, Any]):
     """Settings as loaded: `values["stat-port"]`. `plugins` has those of plugins: `values.plugins["toy"]["port"]`.
 
-    `tables` has the file's free tables as they stand there.
+    `tables` has the file's free tables as they stand there. `warnings` are sentences about what works and should not be
+    so, for the log.
     """
 
     found: dict[str, Any]
     sources: dict[str, str] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     plugins: dict[str, Values] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Any:
         return self.found[name]

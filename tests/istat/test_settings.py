@@ -341,3 +341,35 @@ def test_values_that_do_not_fit_each_other_are_told() -> None:
     with pytest.raises(SettingsError) as caught:
         toy.load(["--low", "x"], {})
     assert len(caught.value.problems) == 1, "values that cannot be read are not compared"
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o602])
+def test_a_file_that_everybody_may_write_is_refused(tmp_path: FilePath, mode: int) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text("stat-port = 1\n")
+    file.chmod(mode)
+    assert problems(["--config", str(file)]) == [
+        f"everybody may write the settings file {file} (mode {mode:04o}), and so decide what is done: chmod o-w {file}"]
+    file.chmod(0o660)
+    assert DECLARATION.load(["--config", str(file)], {})["stat-port"] == 1
+
+
+@pytest.mark.parametrize(("text", "secrets"), [
+    ('token = "s3cret"', "token"), ('[plugins.toy]\nkey = "s3cret"', "plugins.toy.key"),
+    ('token = "s3cret"\n[plugins.toy]\nkey = "s3cret"', "token, plugins.toy.key"), ('token = ""', ""),
+    ("tags = []", "")])
+def test_secrets_in_a_file_that_everybody_may_read_are_warned_of(tmp_path: FilePath, text: str, secrets: str,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text(text)
+    file.chmod(0o644)
+    told = f"everybody may read the settings file {file} (mode 0644), in which stands {secrets}: chmod o-r {file}"
+    assert WITH_TOY.load(["--config", str(file)], {}).warnings == ((told,) if secrets else ())
+    with pytest.raises(SystemExit) as ended:
+        WITH_TOY.load(["--config", str(file), "--check-config"], {})
+    assert ended.value.code == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("istat-toy: the settings are fine\n", f"istat-toy: warning: {told}\n" if secrets else "")
+    assert bool(WITH_TOY.load(["--config", str(file)], {"ISTAT_TOY_TOKEN": "other"}).warnings) is bool(secrets)
+    file.chmod(0o640)
+    assert WITH_TOY.load(["--config", str(file)], {"ISTAT_TOY_TOKEN": "s3cret"}).warnings == ()

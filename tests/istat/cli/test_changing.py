@@ -337,6 +337,7 @@ def test_each_of_them_wants_the_token(server: Server, run: Run, monkeypatch: pyt
     assert err.startswith("istat: this needs the server's admin-token: in ISTAT_ADMIN_TOKEN, or with --token-file")
     assert server.questions == []
     (tmp_path / "token").write_text("guessed\n")
+    (tmp_path / "token").chmod(0o600)
     status, out, err = run(*words, "--token-file", str(tmp_path / "token"))
     assert (status, out) == (BadQuery.exit_code, "")
     assert err.startswith("istat: the token is wrong: this needs the server's admin-token; ")

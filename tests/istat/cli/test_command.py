@@ -256,6 +256,18 @@ def test_clock_confirm_takes_the_token_from_the_environment_or_a_file(
     assert run("clock", "confirm", "--token-file", str(tmp_path / "none")) == 1
 
 
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o602, True), (0o640, False), (0o600, False)])
+def test_a_token_in_a_file_that_is_open_to_everybody_is_warned_of(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, mode: int, warned: bool
+) -> None:
+    (tmp_path / "token").write_text("two\n")
+    (tmp_path / "token").chmod(mode)
+    assert run("clock", "confirm", "--token-file", str(tmp_path / "token")) == 0
+    told = f"istat: warning: the token in {tmp_path / 'token'} is no secret, as everybody may read or write that file " \
+           f"(mode {mode:04o}): chmod 600 {tmp_path / 'token'}\n"
+    assert capsys.readouterr().err == (told if warned else "")
+
+
 def test_a_question_takes_its_token_and_files_from_options_and_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
