@@ -1,18 +1,31 @@
-"""Who a file belongs to and who we are: for messages about permissions, and for what root writes in another's folder.
+"""Who a file belongs to and who we are: for messages about permissions, and for what root does in another's folder.
 
-Knows users, groups and modes only.
+In a folder of another user root works with that user's rights: a link that is laid there leads root nowhere where that
+user could not go, and what is made is that user's. Knows users, groups and modes only.
 """
 
 from __future__ import annotations
 
+import ctypes
 import grp
 import os
 import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
+
+from istat.errors import IstatError
 
 ROOT = 0
+
+
+class User(NamedTuple):
+    """A user as the kernel knows one."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
 
 
 def user() -> str:
@@ -34,30 +47,101 @@ def refused(path: str | os.PathLike[str]) -> str:
                 return f" (this is the user {user()})"
             at = os.path.dirname(at)
             continue
-        return (f" (this is the user {user()}; {at} belongs to {name_of(found.st_uid)}:{name_of_group(found.st_gid)}, "
-                f"mode {found.st_mode & 0o7777:04o})")
+        return f" (this is the user {user()}; {_about(at, found)})"
+
+
+def about(path: str) -> str:
+    """The words "/x/y belongs to bob:staff, mode 0640"."""
+    return _about(path, os.stat(path))
+
+
+def _about(path: str, found: os.stat_result) -> str:
+    return (f"{path} belongs to {name_of(found.st_uid)}:{name_of_group(found.st_gid)}, "
+            f"mode {found.st_mode & 0o7777:04o}")
+
+
+def identity(user: str) -> User:
+    """A user by name or number. KeyError when there is none of that name."""
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except KeyError:
+        if user.isdigit():
+            return User(int(user), int(user), ())
+        raise
+    return User(entry.pw_uid, entry.pw_gid, tuple(sorted(os.getgrouplist(entry.pw_name, entry.pw_gid))))
+
+
+def owner_of(folder: str | os.PathLike[str]) -> User:
+    """Whose a folder is; of one that is missing, whose the nearest folder above it is."""
+    at = os.path.abspath(folder)
+    while not os.path.isdir(at) and at != os.path.dirname(at):
+        at = os.path.dirname(at)
+    found = os.stat(at)
+    try:
+        name = pwd.getpwuid(found.st_uid).pw_name
+    except KeyError:
+        return User(found.st_uid, found.st_gid, ())
+    return User(found.st_uid, found.st_gid, tuple(sorted(os.getgrouplist(name, found.st_gid))))
+
+
+class Rights:
+    """A context in which this thread has a user's rights on files, where it is root; any number of times. Threads that
+    begin in it keep them."""
+
+    def __init__(self, user: User | None) -> None:
+        """None: those that we have anyway."""
+        self._user = user if os.geteuid() == ROOT else None
+        self._before: list[User] = []
+
+    @classmethod
+    def of_owner(cls, folder: str | os.PathLike[str]) -> Rights:
+        """Those of the owner of a folder. Where that user cannot even get there, nobody but root has a hand in it, and
+        they are root's."""
+        if os.geteuid() != ROOT:
+            return cls(None)
+        rights = cls(owner_of(folder))
+        with rights:
+            reached = _can_enter(folder)
+        return rights if reached else cls(User(ROOT, ROOT, ()))
+
+    def __enter__(self) -> Rights:
+        if self._user is not None:
+            self._before.append(User(_set_fsuid(-1), _set_fsgid(-1), tuple(os.getgroups())))
+            _take(self._user)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._user is not None:
+            _take(self._before.pop())
+
+
+@contextmanager
+def as_owner(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Meanwhile root has the rights of a folder's owner, to whom all belongs that root makes there."""
+    with left_to_owner(folder), Rights.of_owner(folder):
+        yield
 
 
 @contextmanager
 def left_to_owner(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """What root makes meanwhile in a folder of another user is that user's afterwards, who could not read it otherwise.
+    """What root made and makes in a folder of another user is that user's, who could not read it otherwise.
 
     A folder that is missing, or root's own, stays as it is.
     """
-    owner = None
-    if os.geteuid() == ROOT and os.path.isdir(folder):
-        found = os.stat(folder)
-        owner = (found.st_uid, found.st_gid) if found.st_uid != ROOT else None
+    owner = owner_of(folder) if os.geteuid() == ROOT and os.path.isdir(folder) else None
+    if owner is None or owner.uid == ROOT:
+        yield
+        return
+    give(folder, owner.uid, owner.gid)
     try:
         yield
     finally:
-        if owner is not None:
-            _give(folder, *owner)
+        give(folder, owner.uid, owner.gid)
 
 
-def _give(folder: str | os.PathLike[str], uid: int, gid: int) -> None:
-    """Root's folders and files in a folder become the user's. Links are left alone: they could be made by that user
-    to files elsewhere."""
+def give(folder: str | os.PathLike[str], uid: int, gid: int) -> None:
+    """Root's folders and files in a folder become the user's, or with the uid -1 the group's. Links are left alone:
+    they could be made by that user to files elsewhere."""
     for _, _, names, at in os.fwalk(folder):
         if os.fstat(at).st_uid == ROOT:
             os.fchown(at, uid, gid)
@@ -73,15 +157,42 @@ def _give(folder: str | os.PathLike[str], uid: int, gid: int) -> None:
                 os.close(file)
 
 
+def _can_enter(folder: str | os.PathLike[str]) -> bool:
+    try:
+        os.stat(os.path.join(folder, "."))
+    except PermissionError:
+        return False
+    except OSError:
+        return True             # it is to be made, or no folder: that is told elsewhere
+    return True
+
+
+def _take(user: User) -> None:
+    """Have a user's rights on files: setfsuid(2), which is of the thread and leaves the way back."""
+    os.setgroups(user.groups)           # of all threads: root itself needs none
+    _set_fsgid(user.gid)
+    _set_fsuid(user.uid)
+    if (_set_fsuid(-1), _set_fsgid(-1)) != (user.uid, user.gid):
+        raise IstatError(f"root cannot take the rights of the user {name_of(user.uid)} here; run it as that user")
+
+
+def _set_fsuid(uid: int) -> int:
+    return int(ctypes.CDLL(None).setfsuid(uid))
+
+
+def _set_fsgid(gid: int) -> int:
+    return int(ctypes.CDLL(None).setfsgid(gid))
+
+
 def name_of(number: int) -> str:
-    """The name of a user, or the number of one without."""
+    """A user's name, or the number where there is none."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return str(number)
 
 
-def name_of_group(number: int) -> str:
+def name_ofname_of_group(number: int) -> str:
     """The name of a group, or the number of one without."""
     try:
         return grp.getgrgid(number).gr_name

@@ -19,7 +19,7 @@ import gevent
 import pluggy
 from gevent.event import Event
 
-from istat import __version__, owners
+from istat import __version__, guarded, owners
 from istat.clock import Clock, SystemClock
 from istat.daemon import missing
 from istat.daemon.tls import Certificate
@@ -43,7 +43,7 @@ from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
 from istat_server.sockets import Sockets
 from istat_server.store.files.reserve import FULL
 from istat_server.store.interface import Capability, Store
-from istat_server.store.opening import make_folder
+from istat_server.store.ondisk import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -320,18 +320,31 @@ class Rate:
         self._since, self._total = self._clock.monotonic(), total
 
 
-def prepare_folder(folder: os.PathLike[str], owner: tuple[int, int] | None) -> None:
-    """Make the store's folder; `owner` (uid, gid) gets it when it is new. StoreError in a sentence."""
+def prepare_folder(folder: os.PathLike[str], owner: owners.User | None) -> None:
+    """Make the store's folder; root that is to be `owner` gives it away when it is new. StoreError in a sentence, also
+    where root would work as root in the store of another."""
     try:
+        guarded.check(folder)
         if os.path.isdir(folder):
+            if os.geteuid() == owners.ROOT and (owner is None or owner.uid == owners.ROOT):
+                _refuse_anothers(folder)
             return
         make_folder(Path(folder))
         if owner is not None:
-            os.chown(folder, *owner)
+            with guarded.Place(folder) as place:
+                place.give(owner)
     except FileExistsError as error:
         raise StoreError(f"the store {folder} is no folder; name another with --store") from error
     except OSError as error:
         raise store_error(error, f"the folder {folder} of the store cannot be made", folder) from error
+
+
+def _refuse_anothers(folder: os.PathLike[str]) -> None:
+    """StoreError for root in a store of another user, who could lead it anywhere by links."""
+    name = owners.name_of(owners.owner_of(folder).uid)
+    if name != owners.name_of(owners.ROOT):
+        raise StoreError(f"the store {folder} belongs to the user {name}, and root works in no store of another: start "
+                         f"it with --user {name}, or make the store root's (chown -R root {folder})")
 
 
 def store_error(error: OSError, what: str, folder: os.PathLike[str]) -> StoreError:

@@ -12,8 +12,9 @@ ROOT = Path(__file__).parent.parent
 OURS = ("istat", "istat_server", "istat_agent", "istat_plugins", "plugins")
 STORE = "istat_server/store"
 STORE_MAY_NOT = ("socket", "socketserver", "http", "gevent.pywsgi", "falcon", "requests")
-# What every room of the store may know: the contract, threads, and whether the clock can be believed.
-GROUND = ("istat", "istat_server.store.interface", "istat_server.store.pool", "istat_server.store.clockwatch")
+# What every room of the store may know: the contract, threads, whether the clock can be believed, newer versions, and
+# how files are made.
+GROUND = ("istat", *(f"istat_server.store.{name}" for name in ("interface", "pool", "clockwatch", "versions", "ondisk")))
 FILES, LEVELS, NAMES, WORK = (f"istat_server.store.{room}" for room in ("files", "levels", "names", "work"))
 # (a folder or module, what of ours it may import): the longest prefix decides. The store's rooms from the ground up.
 ALLOWED = {
@@ -26,6 +27,8 @@ ALLOWED = {
     f"{STORE}/answering": (*GROUND, FILES, LEVELS, NAMES),
     f"{STORE}/pool": ("istat",),
     f"{STORE}/clockwatch": ("istat",),
+    f"{STORE}/versions": ("istat",),
+    f"{STORE}/ondisk": ("istat",),
     f"{STORE}/files": (*GROUND, FILES),
     f"{STORE}/levels": (*GROUND, FILES, LEVELS),
     f"{STORE}/names": (*GROUND, FILES, LEVELS, NAMES),

@@ -9,14 +9,16 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
-from istat_server.store.files import journal
+from istat_server.store import ondisk
+from istat_server.store.files import journal, safeend
 from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of, names_path, references
-from istat_server.store.files.versions import NewerFormat
 from istat_server.store.names import namefiles
+from istat_server.store.versions import NewerFormat
 
 if TYPE_CHECKING:
     from istat.kernels.python.ingest.engine import Engine
@@ -30,33 +32,38 @@ FORMAT = re.compile(rb"istatd store ([0-9]{1,9})\n")
 
 def make_folders(folder: Path, policies: Iterable[Policy]) -> None:
     """The folders of a store, where they are missing."""
-    make_folder(folder)
+    ondisk.make_folder(folder)
     levels = (folder_of(policy.number, level) for policy in policies for level in policy.ladder.stored)
     for name in ("journal", "names", *levels):
-        make_folder(folder / name)
+        ondisk.make_folder(folder / name)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, so that it outlives a power cut."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(mode=0o750, exist_ok=True)
-    try:
-        journal.sync_folder(folder.parent)
-    except PermissionError:         # above the store: who made it there for us sees to it
-        log.debug("%s cannot be synced", folder.parent)
+class Lock:
+    """The store is ours until this is closed. StoreLocked when another process has it.
 
+    The folder itself is locked too, so that nobody gets in who has removed the file. The file is what an istatd of
+    before looks at, and what works where folders cannot be locked, as over NFS.
+    """
 
-def take_lock(folder: Path) -> int:
-    """The descriptor that holds the store's lock. StoreLocked when another process has it."""
-    handle = os.open(folder / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StoreLocked(f"{folder} is in use by another istat-server; stop that one, or use another store") from error
-    return handle
+    def __init__(self, folder: Path) -> None:
+        self._held = ExitStack()
+        with ExitStack() as held:
+            for name, flags in ((folder, os.O_RDONLY | os.O_DIRECTORY), (folder / "LOCK", os.O_RDWR | os.O_CREAT)):
+                handle = os.open(name, flags | (os.O_NOFOLLOW if name != folder else 0) | os.O_CLOEXEC, 0o640)
+                held.callback(os.close, handle)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    if name == folder and not isinstance(error, BlockingIOError):
+                        log.debug("%s cannot be locked, its LOCK only: %s", folder, error.strerror)
+                        continue
+                    raise StoreLocked(f"{folder} is in use by another istat-server; stop that one, or use another "
+                                      f"store") from error
+            self._held = held.pop_all()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._held.close()
 
 
 def check_format(folder: Path) -> None:
@@ -84,12 +91,12 @@ def mend_format(folder: Path) -> None:
     if found:
         log.error("%s is damaged (%r); it is written anew", path, found[:40])
     aside = path.with_suffix(".tmp")
-    with open(aside, "wb", opener=journal.private) as file:
+    with open(aside, "wb", opener=ondisk.private) as file:
         file.write(FORMAT_TEXT)
         file.flush()
         os.fdatasync(file.fileno())
     os.rename(aside, path)
-    journal.sync_folder(folder)
+    ondisk.sync_folder(folder)
 
 
 def refuse_newer(folder: Path, found: bytes) -> None:
@@ -114,18 +121,32 @@ def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[
 
     StoreCorrupt when a segment is missing: names in it would shift the ids of all that follow.
     """
-    numbers = journal.segment_numbers(folder / "journal")
+    place = folder / "journal"
+    numbers = journal.segment_numbers(place)
     wanted = [number for number in numbers if number >= state.replay_from]
-    for number, expected in zip(wanted, range(state.replay_from, state.replay_from + len(wanted)), strict=True):
-        if number != expected:
-            raise StoreCorrupt(f"{journal.segment_path(folder / 'journal', expected)}: is missing; put it back, or "
-                               f"move the segments after it away to go on without their samples")
-        path = journal.segment_path(folder / "journal", number)
+    end = safeend.read(place, bytes.fromhex(state.uuid))
+    if gaps := missing(state.replay_from, wanted, end):
+        raise StoreCorrupt(f"{journal.segment_path(place, gaps[0])}: is missing; put it back, or let `istat check "
+                           f"--repair` go on without its samples")
+    for number in wanted:
+        path = journal.segment_path(place, number)
+        begun = damage.torn_bytes
         replay_segment(path, engine, set_limits, damage)
+        if end is not None and number == end.segment:
+            journal.note_lost(path, end.bytes, damage.torn_bytes - begun, damage)
         _sync(path)
     for note in damage.notes:
         log.warning("journal: %s", note)
     return max([state.replay_from - 1, *numbers])
+
+
+def missing(replay_from: int, wanted: Sequence[int], end: safeend.End | None) -> list[int]:
+    """The segments that should be there and are not, of those from `replay_from` on. That the one in which nothing but
+    a header was written is gone harms nothing."""
+    last = max(wanted, default=0)
+    if end is not None and end.segment > last:
+        last = end.segment if end.bytes > journal.HEADER_BYTES else end.segment - 1
+    return sorted(set(range(replay_from, last + 1)).difference(wanted))
 
 
 def remove_segments(folder: Path, keep_from: int) -> None:

@@ -69,7 +69,7 @@ class StatStore:
     capabilities = frozenset(Capability)
 
     def __init__(self, folder: Path, rules: Rules, clock: Clock, pool: Pool, background: Pool, chores: Pool,
-                 indexing: Pool, options: Options, lock: int, state: Manifest) -> None:
+                 indexing: Pool, options: Options, lock: opening.Lock, state: Manifest) -> None:
         self.ladder = rules.default
         self.folder = folder
         self.ladders = {policy.number: policy.ladder for policy in state.policies if not policy.leaving}
@@ -104,7 +104,8 @@ class StatStore:
         self._cut_at = clock.monotonic()
         self._frame_clock = int(clock.now())
         self._closed = False
-        self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0}
+        self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0,
+                        "journal_lost_bytes": 0}
         self._problem = ""
 
     # -- opening and closing
@@ -121,7 +122,7 @@ class StatStore:
         folder = Path(folder)
         rules = retention if isinstance(retention, Rules) else Rules(retention)
         opening.make_folders(folder, ())
-        lock = opening.take_lock(folder)
+        lock = opening.Lock(folder)
         try:
             opening.check_format(folder)
             state, problem = manifest.load(folder)
@@ -141,7 +142,7 @@ class StatStore:
                 with store._let_go_on_failure():
                     store._reassign(policies.rules_of(before.policies), rules)
         except BaseException:
-            os.close(lock)
+            lock.close()
             raise
         return store
 
@@ -193,6 +194,7 @@ class StatStore:
         self.deletes.replayed()
         self.figures["journal_skipped_bytes"] = damage.skipped_bytes
         self.figures["journal_torn_bytes"] = damage.torn_bytes
+        self.figures["journal_lost_bytes"] = damage.lost_bytes
         self._set_limits(self._clock.now())
         self.engine.take_journal()
         self._journal = journal.Journal(self.folder / "journal", last + 1, self.files.uuid, self._options.journal_sync,
@@ -221,7 +223,7 @@ class StatStore:
             return
         self._closed = True
         with ExitStack() as stack:      # each of them happens, whatever becomes of the others; the last one first
-            stack.callback(os.close, self._lock)
+            stack.callback(self._lock.close)
             stack.callback(self.files.close)
             stack.callback(self._journal.close)
             stack.callback(self.pinning.finish)

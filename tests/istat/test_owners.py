@@ -5,6 +5,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,49 @@ def test_a_folder_of_root_or_a_new_one_stays_roots(tmp_path: Path) -> None:
     with owners.left_to_owner(new):
         (new / "file").write_text("")
     assert new.stat().st_uid == (new / "file").stat().st_uid == 0
+
+
+@pytest.fixture
+def reached() -> Iterator[Path]:
+    """A folder that every user can reach."""
+    with tempfile.TemporaryDirectory(prefix="istat-owners-") as made:
+        os.chmod(made, 0o755)
+        yield Path(made)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the rights of others")
+def test_root_has_the_rights_of_a_folders_owner_and_gets_its_own_back(reached: Path) -> None:
+    store, secret = reached / "store", reached / "secret"
+    store.mkdir()
+    os.chown(store, 1234, 1235)
+    secret.write_text("root's")
+    secret.chmod(0o600)
+    groups = os.getgroups()
+    rights = owners.Rights.of_owner(store / "new" / "one")
+    with rights:
+        with pytest.raises(PermissionError):
+            secret.read_text()
+        (store / "made").touch()
+        with owners.Rights.of_owner(reached), rights, owners.Rights.of_owner(reached):
+            assert secret.read_text() == "root's"
+        with pytest.raises(PermissionError):
+            (reached / "made").touch()
+    assert ((store / "made").stat().st_uid, (store / "made").stat().st_gid) == (1234, 1235)
+    assert (secret.read_text(), os.getgroups()) == ("root's", groups)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the rights of others")
+def test_where_the_owner_cannot_get_nobody_but_root_has_a_hand_in_it(reached: Path) -> None:
+    store = reached / "shut" / "store"
+    store.mkdir(parents=True)
+    store.parent.chmod(0o700)
+    os.chown(store, 1234, 1235)
+    with owners.as_owner(store):
+        (store / "made").touch()
+    assert ((store / "made").stat().st_uid, (store / "made").stat().st_gid) == (1234, 1235)
+
+
+def test_without_root_rights_are_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    with owners.Rights.of_owner(tmp_path), owners.as_owner(tmp_path):
+        (tmp_path / "file").touch()

@@ -1,7 +1,6 @@
 """What the tests of the store share: opening one, feeding it as the intake does, a crash, its buckets."""
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from istat.clock import FakeClock
@@ -47,7 +46,7 @@ def crash(store: StatStore) -> None:
     """What kill -9 leaves: the journal as far as it was handed over."""
     store._hand_over()
     store._journal.close()
-    os.close(store._lock)
+    store._lock.close()
 
 
 def rows(store: StatStore, name: str, level: int, start: int = 0, end: int = NOW + 10 ** 6) -> list[Row]:

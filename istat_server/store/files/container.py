@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, Self
 import zstandard
 
 from istat.errors import StoreCorrupt, StoreError
-from istat_server.store.files.versions import NewerFormat
+from istat_server.store.ondisk import private
+from istat_server.store.versions import NewerFormat
 
 VERSION = 2  # of the header; 2 says what the payload is
 READABLE = (1, 2)
@@ -106,7 +107,7 @@ def open_advised(path: str, writing: bool = False) -> int:
     it grows; ContainerWriter.end drops the pages once they are on disk.
     """
     if writing:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        return private(path, os.O_WRONLY)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
     return fd

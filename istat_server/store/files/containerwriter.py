@@ -29,6 +29,7 @@ from istat_server.store.files.container import (
     open_advised,
     span_of,
 )
+from istat_server.store.ondisk import sync_folder
 
 ZSTD_LEVEL = 1  # higher levels gain under 1 % on coded runs
 WORTH_PACKING = 0.97  # a block is stored packed only when that saves more than 3 %
@@ -164,15 +165,6 @@ class ContainerWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
-
-
-def sync_folder(folder: str) -> None:
-    """Make the names in a folder survive power loss."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _full(error: OSError, path: str) -> StoreError:

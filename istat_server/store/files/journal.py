@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from istat.errors import StoreCorrupt
-from istat_server.store.files.versions import NewerFormat
+from istat_server.store import ondisk
+from istat_server.store.files.safeend import SafeEnd
+from istat_server.store.versions import NewerFormat
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Damage:
 
     torn_bytes: int = 0          # after the last good frame: a write cut short, or damage at the end
     skipped_bytes: int = 0       # between good frames
+    lost_bytes: int = 0          # that were synced at the end of the last segment, and are not there
     notes: list[str] = field(default_factory=list)
 
 
@@ -143,28 +146,24 @@ def write_whole(path: Path, kind: int, number: int, uuid: bytes, payloads: Itera
     """A file of frames, one a payload, written aside, synced and renamed."""
     salt = int.from_bytes(os.urandom(4), "little")
     aside = path.with_suffix(".tmp")
-    with open(aside, "wb", opener=private) as file:
+    with open(aside, "wb", opener=ondisk.private) as file:
         file.write(header_bytes(kind, salt, number, uuid))
         for part in payloads:
             file.write(frame_header(salt, 0, part) + part)
         file.flush()
         os.fdatasync(file.fileno())
     os.rename(aside, path)
-    sync_folder(path.parent)
+    ondisk.sync_folder(path.parent)
 
 
-def private(path: str, flags: int) -> int:
-    """An opener of files that others may not read: names can tell a lot."""
-    return os.open(path, flags | os.O_CLOEXEC, 0o640)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and unlinks in a folder survive power loss."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def note_lost(path: Path, safe: int, torn: int, damage: Damage) -> int:
+    """What is gone of the first `safe` bytes of a segment that has `torn` bytes behind its last whole frame; noted."""
+    lost = max(0, safe - (path.stat().st_size - torn))
+    if lost:
+        damage.lost_bytes += lost
+        damage.notes.append(f"{path.name}: {lost} bytes at its end are gone or damaged that had been safely on the "
+                            f"disk")
+    return lost
 
 
 class Journal:
@@ -193,6 +192,7 @@ class Journal:
         self._ended: deque[int] = deque()         # descriptors of ended segments, to be synced and closed
         self._file, self._salt = self._open(number)
         self._segment, self._end = number, HEADER_BYTES     # up to where all is written
+        self._safe = SafeEnd(folder, uuid)
         self._threads = [threading.Thread(target=run, name=name, daemon=True)
                          for name, run in (("journal", self._write_loop), ("journal-sync", self._sync_loop))]
         for thread in self._threads:
@@ -294,6 +294,9 @@ class Journal:
         self._dirty.set()
         self._threads[1].join(timeout)
         self._sync_now()
+        if self._sync(self._file):          # its header too, where nothing else was written
+            self._safe.note(self._segment, self._end, last=True)
+        self._safe.close()
         os.close(self._file)
 
     # -- in the writing thread
@@ -307,7 +310,7 @@ class Journal:
             head = header_bytes(KIND_JOURNAL, salt, number, self._uuid)
             if os.write(handle, head) < len(head):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            sync_folder(self._folder)
+            ondisk.sync_folder(self._folder)
         except OSError:     # it is tried again, and the file must be new then
             os.close(handle)
             path.unlink()
@@ -393,7 +396,7 @@ class Journal:
     def _sync_now(self) -> None:
         with self._wake:    # all at once, so that nothing in a segment that ends meanwhile is taken for synced
             began = time.monotonic()
-            covered, handle = self.written, self._file
+            covered, handle, end = self.written, self._file, (self._segment, self._end)
             retired = [*self._ended]
             self._ended.clear()
             self._dirty.clear()
@@ -405,6 +408,7 @@ class Journal:
             with self._wake:
                 self.synced = covered
                 self.unsynced_since = None if self.written == covered else began
+            self._safe.note(*end)
         self._sync_took = time.monotonic() - began
 
     def _sync(self, handle: int) -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 
 from istat.errors import StoreCorrupt
 from istat.retention import Ladder, Level
-from istat_server.store.files.journal import private, segment_path, sync_folder
-from istat_server.store.files.versions import NewerFormat
+from istat_server.store.files.journal import segment_path
+from istat_server.store.ondisk import private, sync_folder
+from istat_server.store.versions import NewerFormat
 
 log = logging.getLogger(__name__)
 

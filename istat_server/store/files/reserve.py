@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from istat.errors import StoreFull
+from istat_server.store.ondisk import private
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Reserve:
         """Take the space. When that fails it is tried another time."""
         with self._lock:
             try:
-                handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+                handle = private(str(self._path), os.O_WRONLY)
                 try:
                     os.posix_fallocate(handle, 0, max(1, self.size))
                 finally:

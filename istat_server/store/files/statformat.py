@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from istat_server.store.files.container import ROWS, VERSION, header_bytes
-from istat_server.store.files.versions import NewerFormat
+from istat_server.store.versions import NewerFormat
 
 SUFFIX = ".statfile"
 KINDS = ("fine", "direct", "derived", "settled")

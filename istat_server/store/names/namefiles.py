@@ -14,7 +14,7 @@ from istat.errors import StoreCorrupt
 from istat.kernels.unknown import UnknownRecord
 from istat_server.store.files import journal
 from istat_server.store.files.manifest import names_path
-from istat_server.store.files.versions import NewerFormat
+from istat_server.store.versions import NewerFormat
 
 if TYPE_CHECKING:
     from istat.kernels.python.ingest.engine import Engine

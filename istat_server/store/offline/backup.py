@@ -2,21 +2,24 @@
 
 A backup is a store folder of its own, but for the file BACKUP: a MANIFEST, the files it names, and the journal from
 where it is to be replayed. All files but the journal's never change, so they are hard links where that works; the
-MANIFEST says which belong together. Knows files and no server.
+MANIFEST says which belong together. Root reads with the rights of the store's owner, and writes with those of the other
+folder's, so that a link in either leads it nowhere; the copy is the owner's to read. Knows files and no server.
 """
 from __future__ import annotations
 
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from istat import guarded, owners
 from istat.clock import Clock
 from istat.errors import StoreCorrupt, StoreError
-from istat_server.store import opening
+from istat_server.store import ondisk, opening
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.manifest import NAME, Manifest
 from istat_server.store.files.statfile import StatFile
@@ -28,8 +31,9 @@ BESIDE = ("FORMAT", "HEARD")
 # Looks at the MANIFEST, each of which copies only what is new, before the store is said to change too fast.
 ROUNDS = 100
 COPY_BYTES = 1 << 20        # read at once
-# Errors of link(2) that mean that a copy is needed: another device, no links there, too many of this file.
-NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EACCES}
+# Errors of link(2) that mean that a copy is needed: another device, no links there, too many of this file, one that is
+# gone meanwhile, no /proc.
+NO_LINK = {errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EACCES}
 
 Show = Callable[[int, int], None]       # bytes done, bytes in all
 
@@ -56,19 +60,51 @@ def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False) 
     `to` is new, empty, or an older backup of the same store, whose equal files are reused; it stays whole until the
     new one is. `copy`: no hard links. StoreError, StoreCorrupt or OSError when it cannot be made.
     """
+    for folder in (store, to):
+        guarded.check(folder)
     if not (store / NAME).exists():
         raise StoreError(f"{store} holds no store")
     if to.resolve() == store.resolve() or store.resolve() in to.resolve().parents:
         raise StoreError(f"{to} is in the store; a backup belongs elsewhere")
-    _check_target(to)
+    with _kept_readable(store, to) as writing:
+        return _made(store, to, clock, show, copy, writing)
+
+
+@contextmanager
+def _kept_readable(store: Path, to: Path) -> Iterator[owners.Rights]:
+    """The rights that root has on a backup's folder. One that it makes belongs to the store's owner, and in one of its
+    own that owner's group may read."""
+    if os.geteuid() != owners.ROOT:
+        yield owners.Rights(None)
+        return
+    owner = owners.owner_of(store)
+    if not to.exists():
+        ondisk.make_folder(to)
+        with guarded.Place(to) as place:
+            place.give(owner)
+    theirs = owners.owner_of(to)
+    try:
+        yield owners.Rights.of_owner(to)
+    finally:
+        if theirs.uid != owners.ROOT:
+            owners.give(to, theirs.uid, theirs.gid)
+        elif owner.uid != owners.ROOT:
+            owners.give(to, -1, owner.gid)
+
+
+def _made(store: Path, to: Path, clock: Clock, show: Show, copy: bool, writing: owners.Rights) -> Made:
+    reading = owners.Rights.of_owner(store)
+    with writing:
+        _check_target(to)
     found, missing = b"", ""
     for _round in range(ROUNDS):
-        before, found = found, (store / NAME).read_bytes()
+        before, found = found, _read(store / NAME, reading)
         if missing and found == before:
             raise StoreCorrupt(f"{store / missing}: is missing; what does `istat check` say?")
         state, text = _without_pins(found, store)
-        _check_uuid(to, state)
-        work = _Work(store, to, copy, show)
+        with writing:
+            _check_uuid(to, state)
+        work = _Work(store, to, copy, show, reading, writing)
         try:
             work.files(state)
             segments = work.journal(state.replay_from)
@@ -76,11 +112,12 @@ def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False) 
             missing = str(gone)
             continue
         work.beside()
-        work.sync()
-        _put(to / MARK, json.dumps({"store": state.uuid, "time": int(clock.now()), "bytes": work.bytes,
-                                    "files": work.count}).encode() + b"\n")
-        _put(to / NAME, text)
-        _remove_others(to, state, segments)
+        with writing:
+            work.sync()
+            _put(to / MARK, json.dumps({"store": state.uuid, "time": int(clock.now()), "bytes": work.bytes,
+                                        "files": work.count}).encode() + b"\n")
+            _put(to / NAME, text)
+            _remove_others(to, state, segments)
         return Made(work.count, work.bytes, work.linked, work.copied, work.reused, len(segments))
     raise StoreError(f"{store} changed {ROUNDS} times while it was copied; try again, to a faster disk")
 
@@ -90,15 +127,23 @@ def restore(source: Path, to: Path, show: Show) -> Made:
 
     StoreError when the folder is not empty, StoreCorrupt when a file of the backup is damaged or missing.
     """
+    for folder in (source, to):
+        guarded.check(folder)
     if not (source / MARK).exists():
         raise StoreError(f"{source} is no backup: it has no file {MARK}")
     if to.exists() and any(to.iterdir()):
         raise StoreError(f"{to} is not empty; a store is restored to a folder of its own")
-    state, text = _without_pins((source / NAME).read_bytes(), source)
-    opening.make_folder(to)
-    lock = opening.take_lock(to)
+    reading = owners.Rights.of_owner(source)
+    state, text = _without_pins(_read(source / NAME, reading), source)
+    with owners.as_owner(to):
+        return _restored(source, to, show, reading, state, text)
+
+
+def _restored(source: Path, to: Path, show: Show, reading: owners.Rights, state: Manifest, text: bytes) -> Made:
+    ondisk.make_folder(to)
+    lock = opening.Lock(to)
     try:
-        work = _Work(source, to, True, show)
+        work = _Work(source, to, True, show, reading, owners.Rights(None))
         try:
             work.files(state)
             segments = work.journal(state.replay_from)
@@ -109,8 +154,14 @@ def restore(source: Path, to: Path, show: Show) -> Made:
         work.sync()
         _put(to / NAME, text)
     finally:
-        os.close(lock)
+        lock.close()
     return Made(work.count, work.bytes, work.linked, work.copied, work.reused, len(segments))
+
+
+def _read(path: Path, reading: owners.Rights) -> bytes:
+    """All of a small file."""
+    with reading, open(path, "rb", opener=ondisk.plain) as file:
+        return file.read()
 
 
 def _without_pins(text: bytes, folder: Path) -> tuple[Manifest, bytes]:
@@ -130,7 +181,7 @@ def _check_target(to: Path) -> None:
             raise StoreError(f"{to} is neither empty nor a backup")
     if (to / "LOCK").exists():
         raise StoreError(f"{to} was used as a store; it is no backup any more")
-    opening.make_folder(to)
+    ondisk.make_folder(to)
     if not (to / MARK).exists():
         _put(to / MARK, b"{}\n")        # a first backup that is cut off can be gone on with
 
@@ -156,12 +207,12 @@ def _verify(folder: Path, state: Manifest) -> None:
 def _put(path: Path, data: bytes) -> None:
     """Replace a small file."""
     aside = path.with_name(path.name + ".tmp")
-    with open(aside, "wb", opener=journal.private) as file:
+    with open(aside, "wb", opener=ondisk.private) as file:
         file.write(data)
         file.flush()
         os.fdatasync(file.fileno())
     os.rename(aside, path)
-    journal.sync_folder(path.parent)
+    ondisk.sync_folder(path.parent)
 
 
 def _remove_others(to: Path, state: Manifest, segments: list[int]) -> None:
@@ -176,9 +227,12 @@ def _remove_others(to: Path, state: Manifest, segments: list[int]) -> None:
 class _Work:
     """One look at a store: what of it is in the other folder by now."""
 
-    def __init__(self, source: Path, to: Path, copy: bool, show: Show) -> None:
+    def __init__(self, source: Path, to: Path, copy: bool, show: Show, reading: owners.Rights,
+                 writing: owners.Rights) -> None:
+        """`reading`: the rights that files of the source are opened with; `writing`: those for what is made."""
         self.count = self.bytes = self.linked = self.copied = self.reused = 0
         self._source, self._to, self._copy, self._show = source, to, copy, show
+        self._reading, self._writing = reading, writing
         self._folders: set[Path] = {to}
         self._total = 0
 
@@ -194,41 +248,46 @@ class _Work:
 
     def _file(self, path: str, size: int | None) -> None:
         source, target = self._source / path, self._to / path
-        try:
-            found = os.stat(source)
-        except FileNotFoundError:
-            raise _Gone(path) from None
-        if size is not None and found.st_size != size:
-            raise StoreCorrupt(f"{source}: has {found.st_size} bytes, not {size}")
-        self.count += 1
-        self.bytes += found.st_size
-        if target.exists() and target.stat().st_size == found.st_size:      # files of one name never differ
-            self.reused += 1
-            return
-        self._folder(target.parent)
-        try:
-            if not self._copy and self._link(source, target):
+        with self._opened(path) as old, self._writing:
+            found = os.fstat(old.fileno())
+            if size is not None and found.st_size != size:
+                raise StoreCorrupt(f"{source}: has {found.st_size} bytes, not {size}")
+            self.count += 1
+            self.bytes += found.st_size
+            if target.is_file() and target.lstat().st_size == found.st_size:      # files of one name never differ
+                self.reused += 1
+                return
+            self._folder(target.parent)
+            if not self._copy and self._link(old, target):
                 self.linked += 1
             else:
-                self._copy_file(source, target, found.st_size)
+                self._copy_file(old, target, found.st_size)
                 self.copied += 1
+
+    def _opened(self, path: str) -> BinaryIO:
+        """A file of the source."""
+        try:
+            with self._reading:
+                return open(self._source / path, "rb", opener=ondisk.plain)
         except FileNotFoundError:
             raise _Gone(path) from None
 
-    def _link(self, source: Path, target: Path) -> bool:
+    def _link(self, old: BinaryIO, target: Path) -> bool:
+        """Link the very file that is open: its name may lead elsewhere by now."""
         target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
+        handle = old.fileno()
+        try:    # with a folder's descriptor, which counts for nothing here, Python follows the link as it is told to
+            os.link(f"/proc/self/fd/{handle}", target, src_dir_fd=handle, follow_symlinks=True)
         except OSError as error:
             if error.errno in NO_LINK:
                 return False
             raise
         return True
 
-    def _copy_file(self, source: Path, target: Path, size: int) -> None:
+    def _copy_file(self, old: BinaryIO, target: Path, size: int) -> None:
         """The first `size` bytes, written aside, synced and renamed."""
         aside = target.with_name(target.name + ".tmp")
-        with open(source, "rb") as old, open(aside, "wb", opener=journal.private) as new:
+        with open(aside, "wb", opener=ondisk.private) as new:
             _pour(old, new, size)
             new.flush()
             os.fdatasync(new.fileno())
@@ -236,32 +295,34 @@ class _Work:
 
     def journal(self, first: int) -> list[int]:
         """The segments from `first` on, each up to the size that it has now; their numbers."""
-        self._folder(self._to / "journal")
-        numbers = [number for number in journal.segment_numbers(self._source / "journal") if number >= first]
+        with self._reading:
+            numbers = [number for number in journal.segment_numbers(self._source / "journal") if number >= first]
         if numbers and numbers != list(range(first, first + len(numbers))):
             raise _Gone(str(journal.segment_path(Path("journal"), first)))
+        with self._writing:
+            self._folder(self._to / "journal")
         for number in numbers:
-            source = journal.segment_path(self._source / "journal", number)
-            try:
-                self._copy_file(source, journal.segment_path(self._to / "journal", number), source.stat().st_size)
-            except FileNotFoundError:
-                raise _Gone(str(source.relative_to(self._source))) from None
+            path = journal.segment_path(Path("journal"), number)
+            with self._opened(str(path)) as old, self._writing:
+                self._copy_file(old, self._to / path, os.fstat(old.fileno()).st_size)
         return numbers
 
     def beside(self) -> None:
         """Small files that are no part of any MANIFEST."""
         for name in BESIDE:
             if (self._source / name).exists():
-                _put(self._to / name, (self._source / name).read_bytes())
+                text = _read(self._source / name, self._reading)
+                with self._writing:
+                    _put(self._to / name, text)
 
     def _folder(self, folder: Path) -> None:
-        opening.make_folder(folder)
+        ondisk.make_folder(folder)
         self._folders.add(folder)
 
     def sync(self) -> None:
         """Make links and renames survive power loss."""
         for folder in self._folders:
-            journal.sync_folder(folder)
+            ondisk.sync_folder(folder)
 
 
 def _pour(old: BinaryIO, new: BinaryIO, size: int) -> None:

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError
 from istat_server.store import opening
-from istat_server.store.files import journal, manifest
+from istat_server.store.files import journal, manifest, safeend
 from istat_server.store.files.manifest import ALL_IDS, FINE, FileEntry, Manifest
 from istat_server.store.files.statfile import StatFile
-from istat_server.store.files.versions import NewerFormat
 from istat_server.store.levels.policies import make_engine
 from istat_server.store.names import namefiles
+from istat_server.store.versions import NewerFormat
 
 if TYPE_CHECKING:
     from istat.kernels.python.ingest.engine import Engine
 
 DAMAGED, MISSING, WRONG, NOTE = "damaged", "missing", "wrong", "note"
 # Files of a store's folder that are neither the MANIFEST's nor the journal's.
-OWN = {"LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "MANIFEST.damaged", "reserve", "HEARD", "BACKUP"}
+OWN = {"LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "MANIFEST.damaged", "reserve", "HEARD", "BACKUP",
+       f"journal/{safeend.NAME}"}
 DAMAGED_FOLDER = "damaged"
 LATEST = 1 << 62
 
@@ -165,30 +166,38 @@ def read_names(folder: Path, state: Manifest, engine: Engine, report: Report) ->
 
 def read_journal(folder: Path, state: Manifest, engine: Engine, report: Report) -> None:
     """Replay the names in the journal; what is wrong with it goes to the report."""
-    numbers = journal.segment_numbers(folder / "journal")
-    wanted = [number for number in numbers if number >= state.replay_from]
-    gaps = set(range(state.replay_from, wanted[-1])) - set(wanted) if wanted else set()
-    for number in sorted(gaps):
-        report.add(f"journal/{number:08d}.journal", MISSING, "is missing; the server does not start without it")
+    place = folder / "journal"
+    end = safeend.read(place, bytes.fromhex(state.uuid))        # first: segments only grow after it
+    wanted = [number for number in journal.segment_numbers(place) if number >= state.replay_from]
+    for number in opening.missing(state.replay_from, wanted, end):
+        if number >= _replay_from(folder):      # else a server wrote it to files meanwhile
+            report.add(f"journal/{number:08d}.journal", MISSING, "is missing; the server does not start without it")
     for number in wanted:
-        _segment(folder, number, engine, report)
+        _segment(folder, number, engine, report, end.bytes if end is not None and end.segment == number else 0)
 
 
-def _segment(folder: Path, number: int, engine: Engine, report: Report) -> None:
+def _replay_from(folder: Path) -> int:
+    state, _problem = manifest.load(folder)
+    return state.replay_from if state is not None else 0
+
+
+def _segment(folder: Path, number: int, engine: Engine, report: Report, safe: int) -> None:
+    """`safe`: so many bytes of it are known to have been on the disk."""
     path = journal.segment_path(folder / "journal", number)
     where = str(path.relative_to(folder))
-    damage = journal.Damage()
+    damage, lost = journal.Damage(), 0
     try:
         if path.stat().st_size:
             for _clock, payload in journal.read_segment(path, damage):
                 namefiles.replay(engine, path, payload)
         report.read(path)
+        lost = journal.note_lost(path, safe, damage.torn_bytes, damage)
     except FileNotFoundError:
         return                              # a server wrote it to files meanwhile
     except (StoreCorrupt, ValueError, OSError) as error:
         report.add(where, DAMAGED, str(error))
     for note in damage.notes:
-        report.add(where, DAMAGED if damage.skipped_bytes else NOTE, note)
+        report.add(where, DAMAGED if damage.skipped_bytes or lost else NOTE, note)
 
 
 def check_file(folder: Path, state: Manifest, entry: FileEntry, counters: int) -> Iterator[Finding]:

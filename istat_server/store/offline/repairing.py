@@ -13,8 +13,8 @@ from pathlib import Path
 
 from istat.errors import StoreCorrupt, StoreError
 from istat.kernels import blocks
-from istat_server.store import opening
-from istat_server.store.files import journal, manifest
+from istat_server.store import ondisk, opening
+from istat_server.store.files import journal, manifest, safeend
 from istat_server.store.files.container import BlockEntry
 from istat_server.store.files.manifest import DERIVED, FINE, FileEntry, Manifest
 from istat_server.store.files.statfile import StatFile, StatFileWriter
@@ -36,7 +36,7 @@ class Repair:
 
 def repair(folder: Path) -> Repair:
     """Mend a store. StoreLocked when a server has it, StoreCorrupt when it has no MANIFEST that can be read."""
-    lock = opening.take_lock(folder)
+    lock = opening.Lock(folder)
     try:
         state, problem = manifest.load(folder)
         if state is None:
@@ -46,7 +46,7 @@ def repair(folder: Path) -> Repair:
         opening.mend_format(folder)
         return _Work(folder, state, problem).run()
     finally:
-        os.close(lock)
+        lock.close()
 
 
 class _Work:
@@ -83,15 +83,15 @@ class _Work:
         """Move what was replaced to damaged/, under names that tell where it was."""
         place = self._folder / checking.DAMAGED_FOLDER
         for where in self._aside:
-            opening.make_folder(place)
+            ondisk.make_folder(place)
             to = place / where.replace("/", "_")
             number = 0
             while to.exists():
                 number += 1
                 to = place / f"{where.replace('/', '_')}.{number}"
             os.rename(self._folder / where, to)
-            journal.sync_folder((self._folder / where).parent)
-            journal.sync_folder(place)
+            ondisk.sync_folder((self._folder / where).parent)
+            ondisk.sync_folder(place)
             self.result.moved.append(str(to.relative_to(self._folder)))
         self._aside = []
 
@@ -131,16 +131,37 @@ class _Work:
         return True
 
     def _journal(self) -> None:
-        """Segments with damage between their frames are written anew; one that is missing becomes an empty one."""
-        numbers = journal.segment_numbers(self._folder / "journal")
-        for number in range(self._before.replay_from, max(numbers, default=0)):
-            path = journal.segment_path(self._folder / "journal", number)
-            if not path.exists():
-                path.touch(0o640)
-                journal.sync_folder(path.parent)
-                self._say(f"journal/{path.name} was missing: its samples are lost")
-        for number in (number for number in numbers if number >= self._before.replay_from):
-            self._segment(journal.segment_path(self._folder / "journal", number), number)
+        """Segments with damage between their frames are written anew; one that is missing becomes an empty one. What is
+        lost at the end is told, and then no more expected."""
+        place = self._folder / "journal"
+        wanted = [number for number in journal.segment_numbers(place) if number >= self._before.replay_from]
+        end = safeend.read(place, bytes.fromhex(self._state.uuid))
+        gaps = opening.missing(self._before.replay_from, wanted, end)
+        if end is not None and (end.segment in gaps or self._short(end, wanted)):
+            safeend.forget(place)
+        for number in gaps:
+            path = journal.segment_path(place, number)
+            path.touch(0o640)
+            ondisk.sync_folder(place)
+            self._say(f"journal/{path.name} was missing: its samples are lost")
+        for number in wanted:
+            self._segment(journal.segment_path(place, number), number)
+
+    def _short(self, end: safeend.End, wanted: list[int]) -> bool:
+        """Whether the end of the last segment is lost."""
+        path = journal.segment_path(self._folder / "journal", end.segment)
+        if end.segment not in wanted:
+            return False
+        damage = journal.Damage()
+        try:
+            for _frame in journal.read_segment(path, damage):
+                pass
+        except StoreCorrupt:
+            damage.torn_bytes = path.stat().st_size
+        lost = journal.note_lost(path, end.bytes, damage.torn_bytes, damage)
+        if lost:
+            self._say(f"journal/{path.name}: {lost} bytes at its end are lost")
+        return bool(lost)
 
     def _segment(self, path: Path, number: int) -> None:
         damage = journal.Damage()
@@ -154,9 +175,10 @@ class _Work:
             lost = f"{damage.skipped_bytes} bytes and {len(frames) - len(whole)} frames"
         except (StoreCorrupt, OSError) as error:
             whole, lost = [], f"all ({error})"
+        safeend.forget(path.parent)         # it may have been longer
         salt = int.from_bytes(os.urandom(4), "little")
         aside = path.with_suffix(".tmp")
-        with open(aside, "wb", opener=journal.private) as file:
+        with open(aside, "wb", opener=ondisk.private) as file:
             file.write(journal.header_bytes(journal.KIND_JOURNAL, salt, number, bytes.fromhex(self._state.uuid)))
             for clock, payload in whole:
                 file.write(journal.frame_header(salt, clock, payload) + payload)
@@ -165,7 +187,7 @@ class _Work:
         kept = path.with_suffix(".damaged")
         os.link(path, kept)
         os.rename(aside, path)
-        journal.sync_folder(path.parent)
+        ondisk.sync_folder(path.parent)
         self._aside.append(str(kept.relative_to(self._folder)))
         self._say(f"journal/{path.name}: written anew without what is damaged: {lost}")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from istat.errors import StoreCorrupt
 from istat_server.store.files import journal
 from istat_server.store.files.journal import Damage, Journal, read_segment
-from istat_server.store.files.versions import NewerFormat
+from istat_server.store.versions import NewerFormat
 from tests.store.harness import FIXTURES, ROOT
 
 FIXTURE = FIXTURES / "v1/00000001.journal"

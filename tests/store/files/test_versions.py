@@ -15,8 +15,8 @@ from istat.kernels import blocks, columns
 from istat.kernels.python.ingest import records
 from istat_server.store import opening
 from istat_server.store.files import container, journal, manifest, statfile, statformat
-from istat_server.store.files.versions import NewerFormat
 from istat_server.store.offline import appending, backup, checking, repairing
+from istat_server.store.versions import NewerFormat
 from istat_server.tools import dumpjournal
 from tests.store.harness import NOW, crash, open_store, put
 

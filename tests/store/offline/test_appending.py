@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from pkgutil import resolve_name
@@ -55,7 +54,7 @@ def everything(store: StatStore) -> dict[tuple[str, int], list[Row]]:
 def crash(store: StatStore) -> None:
     """What kill -9 leaves: nothing is written any more."""
     store._journal.close()
-    os.close(store._lock)
+    store._lock.close()
 
 
 @pytest.fixture

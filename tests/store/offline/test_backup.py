@@ -179,7 +179,7 @@ def test_without_links_files_are_copied(tmp_path, clock, monkeypatch):
     put(store, "a 1")
     store.flush()
 
-    def another_device(*_):
+    def another_device(*_names, **_how):
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", another_device)
