@@ -192,7 +192,7 @@ def name_of(number: int) -> str:
         return str(number)
 
 
-def name_ofname_of_group(number: int) -> str:
+def name_of_group(number: int) -> str:
     """The name of a group, or the number of one without."""
     try:
         return grp.getgrgid(number).gr_name

@@ -10,9 +10,7 @@ import faulthandler
 import functools
 import gc
 import logging
-import logging.handlers
 import os
-import pwd
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +19,7 @@ import gevent
 import pluggy
 from gevent.event import Event
 
+from istat import owners
 from istat.clock import Clock, SystemClock
 from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
@@ -77,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         declaration = DECLARATION.with_plugins(plugins.settings)
         settings = declaration.load(arguments, os.environ, plugins.problem, functools.partial(look, plugins))
         configure_log(settings)
+        warn_of(settings)
         back_off = BackOff(os.environ)
         if service.wait_to_start(back_off):
             run(settings, arguments, declaration, plugins, back_off)
@@ -199,17 +199,20 @@ def clock_of(settings: Values) -> Clock:
 
 def become_user(settings: Values) -> None:
     """Make the store's folder, and give up root for `user` if that is set."""
-    user = settings["user"]
-    owner = None
-    if user and os.geteuid() == 0:
-        try:
-            entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-        except KeyError:
-            raise IstatError(f"there is no user called {user!r}; name another with --user") from None
-        owner = (entry.pw_uid, entry.pw_gid)
+    owner = new_user(settings)
     prepare_folder(settings["store"], owner)
-    if user:
-        service.drop_privileges(user)
+    if settings["user"]:
+        service.drop_privileges(settings["user"])
+
+
+def new_user(settings: Values) -> owners.User | None:
+    """Whom root becomes for `user`; None when that is nobody else. IstatError when there is no such user."""
+    if not settings["user"] or os.geteuid() != owners.ROOT:
+        return None
+    try:
+        return owners.identity(settings["user"])
+    except KeyError:
+        raise IstatError(f"there is no user called {settings['user']!r}; name another with --user") from None
 
 
 def configure_log(settings: Values) -> None:
@@ -218,11 +221,16 @@ def configure_log(settings: Values) -> None:
         logs.to_standard_error(settings["log-level"])
         return
     try:
-        handler = logging.handlers.WatchedFileHandler(settings["log-file"])
+        handler = logs.LogFile(settings["log-file"], new_user(settings))
     except OSError as error:
         raise LogFileError(f"cannot write the log file {settings['log-file']}: {error.strerror}") from error
-    handler.setFormatter(logs.formatter(journal=False))
     logs.start(handler, settings["log-level"])
+
+
+def warn_of(settings: Values) -> None:
+    """Log what is wrong with where the settings stand."""
+    for text in settings.warnings:
+        log.warning("%s", text)
 
 
 def reload(server: Server, declaration: Declaration, arguments: Sequence[str]) -> None:
@@ -231,6 +239,7 @@ def reload(server: Server, declaration: Declaration, arguments: Sequence[str]) -
     try:
         settings = declaration.load(arguments, os.environ)
         configure_log(settings)
+        warn_of(settings)
         renewal = declaration.renew(server.settings, settings)
         if renewal.waiting:
             log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))

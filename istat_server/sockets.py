@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
+from istat import guarded
 from istat.daemon.handover import Handover
 from istat.errors import IstatError
 from istat_server.ingest.endpoints import Claim, Endpoint, Offer, Transport
@@ -327,6 +328,7 @@ def _bind_path(kind: int, path: str, mode: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, kind)
     before = os.umask(0o777 & ~mode)        # the rights are there from the first moment on
     try:
+        guarded.check(os.path.dirname(path) or ".")
         _remove_dead(kind, path)
         sock.bind(path)
     except PortInUse:

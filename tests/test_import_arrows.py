@@ -14,7 +14,8 @@ STORE = "istat_server/store"
 STORE_MAY_NOT = ("socket", "socketserver", "http", "gevent.pywsgi", "falcon", "requests")
 # What every room of the store may know: the contract, threads, whether the clock can be believed, newer versions, and
 # how files are made.
-GROUND = ("istat", *(f"istat_server.store.{name}" for name in ("interface", "pool", "clockwatch", "versions", "ondisk")))
+GROUND = ("istat", *(f"istat_server.store.{name}"
+                     for name in ("interface", "pool", "clockwatch", "versions", "ondisk")))
 FILES, LEVELS, NAMES, WORK = (f"istat_server.store.{room}" for room in ("files", "levels", "names", "work"))
 # (a folder or module, what of ours it may import): the longest prefix decides. The store's rooms from the ground up.
 ALLOWED = {

@@ -140,6 +140,70 @@ def unreadable_settings(place: Path) -> str:
     return said + run(AGENT, "--config", file, "--check-config", status=78, before=as_nobody())
 
 
+def open_settings(place: Path) -> str:
+    file = place / "server.toml"
+    file.write_text('admin-token = "secret"\n')
+    file.chmod(0o666)
+    said = server("--config", file, "--store", place / "s", status=78)
+    file.chmod(0o644)
+    said += run(SERVER, "--config", file, "--check-config", status=0)
+    assert "secret" not in said
+    return said
+
+
+def store_that_is_not_roots(place: Path) -> str:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be in the store of another")
+    (place / "store").mkdir()
+    os.chown(place / "store", NOBODY, NOBODY)
+    return server("--stat-port", 0, "--store", place / "store", status=91)
+
+
+def link_of_another(place: Path) -> str:
+    if os.geteuid() != 0:
+        pytest.skip("only root makes links of other users")
+    (place / "victim").write_text("important")
+    (place / "pid").symlink_to("victim")
+    os.chown(place / "pid", NOBODY, NOBODY, follow_symlinks=False)
+    said = server("--stat-port", 0, "--store", place / "s", "--pid-file", place / "pid", status=1)
+    said += server("--stat-port", 0, "--store", place / "s", "--log-file", place / "pid", status=89)
+    said += run(AGENT, "--pid-file", place / "pid", status=1)
+    assert (place / "victim").read_text() == "important"
+    return said
+
+
+def unreadable_code(place: Path) -> str:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    (place / "venv").mkdir(mode=0o700)
+    (place / "venv" / "sitecustomize.py").touch()      # any module that Python imports
+    before = ("env", f"PYTHONPATH={place / 'venv'}:{ROOT}")
+    said = server("--stat-port", 0, "--store", place / "s", "--user", NOBODY, status=1, before=before)
+    return said + run(AGENT, "--user", NOBODY, "--once", status=1, before=before)
+
+
+def missing_segment(place: Path) -> str:
+    one = ServerProcess(place / "a", journal_sync="100ms")
+    with one:
+        one.send_tcp(b"some.name 1\n")
+        one.wait_for_samples(1)
+        one.wait_until(lambda: not one.get("/api/v1/status")["store"]["unsynced_seconds"], "it is synced")
+        one.kill9()
+    (segment,) = (one.store / "journal").glob("*.journal")
+    kept = segment.read_bytes()
+    segment.unlink()
+    said = server("--stat-port", 0, "--store", one.store, status=90)
+    assert f"journal/{segment.name}" in run(ISTAT, "check", one.store, status=90)
+    segment.write_bytes(kept[:-1])
+    assert f"journal/{segment.name}" in run(ISTAT, "check", one.store, status=90)
+    with one:
+        assert one.get("/api/v1/status")["store"]["journal_lost_bytes"] > 0
+        said += one.log()
+    segment.unlink(missing_ok=True)
+    run(ISTAT, "check", "--repair", one.store, status=0)
+    return said
+
+
 def wrong_settings(place: Path) -> str:
     file = place / "server.toml"
     file.write_text('stat-prot = 8111\nflush = "soon"\n')
@@ -263,10 +327,15 @@ def few_files(place: Path) -> str:
 MISTAKES: dict[str, Callable[[Path], str]] = {
     "A port is in use": port_in_use,
     "No permission for the store": store_of_another_user,
+    "The store belongs to another user": store_that_is_not_roots,
+    "A link of another user": link_of_another,
+    "The user cannot read istatd": unreadable_code,
     "No permission for a port": privileged_port,
     "The settings file cannot be read": unreadable_settings,
+    "The settings file is open to everybody": open_settings,
     "A setting is wrong": wrong_settings,
     "The disk is full": full_disk,
+    "A segment of the journal is missing": missing_segment,
     "A clock is wrong": wrong_time,
     "A name is refused": refused_name,
     "The server cannot be reached": unreachable_server,

@@ -8,12 +8,16 @@ when the daemon ends before it was up for STEADY seconds, unless it was told to.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from istat import guarded
 
 log = logging.getLogger(__name__)
 
 FILE = "failed-starts"
+MOST_DIGITS = 9     # of the count in it
 # Failures that are followed by a start at once: a kill must be made good within seconds.
 AT_ONCE = 3
 LONGEST = 60.0      # between two starts [s]
@@ -31,18 +35,23 @@ class BackOff:
         self.failed = self._read()
 
     def _read(self) -> int:
+        if self._file is None:
+            return 0
         try:
-            text = self._file.read_text(encoding="ascii") if self._file else ""
-        except (OSError, UnicodeDecodeError):
+            with open(guarded.open_file(self._file, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                text = file.read(MOST_DIGITS)
+        except OSError:
             return 0        # the first start; or a file that we did not write
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return int(text) if text.isdigit() else 0
 
     def begin(self) -> float:
         """Count a start as failed until succeeded() says otherwise. Returns how long to wait before it [s]."""
         if self._file is None:
             return 0.0
         try:
-            self._file.write_text(str(self.failed + 1), encoding="ascii")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
+            with open(guarded.open_file(self._file, flags, 0o644), "wb") as file:
+                file.write(b"%d" % (self.failed + 1))
         except OSError:
             return 0.0      # a full or foreign folder must not keep a daemon from starting
         return 0.0 if self.failed < AT_ONCE else min(LONGEST, 2.0 ** (self.failed - AT_ONCE + 1))

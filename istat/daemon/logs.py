@@ -10,6 +10,9 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from typing import TextIO
+
+from istat import guarded, owners
 
 TERMINAL_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 JOURNAL_FORMAT = "%(name)s: %(message)s"
@@ -45,6 +48,60 @@ class JournalFormatter(PlainFormatter):
         """See logging.Formatter.format."""
         priority = next(number for level, number in PRIORITIES if record.levelno >= level)
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).split("\n"))
+
+
+class LogFile(logging.StreamHandler[TextIO]):
+    """Lines into a file that may be renamed meanwhile, as logrotate does: the next line goes to a new one of its name.
+
+    Where that cannot be made, lines go on into the renamed one, which says so.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], owner: owners.User | None = None) -> None:
+        """`owner`: who a file that root makes is to belong to, since that user goes on with it. OSError."""
+        self._path = os.path.abspath(path)
+        self._owner = owner if os.geteuid() == owners.ROOT else None
+        self._problem = ""
+        super().__init__(self._opened())
+        self.setFormatter(formatter(journal=False))
+
+    def _opened(self) -> TextIO:
+        flags = os.O_WRONLY | os.O_APPEND
+        with guarded.Place(self._path) as place:
+            try:
+                handle = place.make(flags, 0o644)
+            except FileExistsError:
+                handle = place.open(flags, special=True)
+            else:
+                if self._owner is not None:
+                    os.fchown(handle, self._owner.uid, self._owner.gid)
+        return open(handle, "a", encoding="utf-8", errors="backslashreplace")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler.emit."""
+        if not self._current():
+            try:
+                opened = self._opened()
+            except OSError as error:
+                if not self._problem:
+                    self._problem = f"{self._path} cannot be opened anew, so that lines go on here: {error.strerror}"
+                    self.stream.write(f"{self._problem}\n")
+            else:
+                self.stream.close()
+                self.stream, self._problem = opened, ""
+        super().emit(record)
+
+    def _current(self) -> bool:
+        """Whether the name still leads to the open file."""
+        try:
+            found, mine = os.stat(self._path), os.fstat(self.stream.fileno())
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def close(self) -> None:
+        """See logging.Handler.close."""
+        self.stream.close()
+        super().close()
 
 
 def to_journal(environ: Mapping[str, str] | None = None) -> bool:

@@ -8,11 +8,11 @@ Protocols: sd_notify(3), sd_listen_fds(3); capabilities(7) for what `drop_privil
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import importlib
 import os
-import pwd
 import resource
 import signal
 import socket
@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from istat import guarded, owners
+from istat.daemon import legible
 from istat.daemon.backoff import BackOff
 from istat.errors import IstatError
 
@@ -195,11 +197,16 @@ def drop_privileges(user: str) -> None:
     To be called once, before any thread is started (capabilities are per thread). Does nothing when the
     process is that user without capabilities already. IstatError when it cannot be done or did not hold.
     """
-    uid, gid, groups = _identity(user)
+    try:
+        uid, gid, groups = owners.identity(user)
+    except KeyError:
+        raise IstatError(f"there is no user called {user!r}") from None
     if os.geteuid() != 0:
         if os.getresuid() == (uid, uid, uid):
             return
         raise IstatError(f"only root can become the user {user!r}; start it as root, or without --user")
+    if uid != owners.ROOT:
+        legible.check(owners.User(uid, gid, groups), user)
     _empty_bounding_set()
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
@@ -208,17 +215,6 @@ def drop_privileges(user: str) -> None:
     if uid != 0:
         _clear_capabilities()
         _check_dropped(uid, gid, groups)
-
-
-def _identity(user: str) -> tuple[int, int, list[int]]:
-    """(uid, gid, groups) of a user's name or number."""
-    try:
-        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-    except KeyError:
-        if user.isdigit():
-            return int(user), int(user), []
-        raise IstatError(f"there is no user called {user!r}") from None
-    return entry.pw_uid, entry.pw_gid, sorted(os.getgrouplist(entry.pw_name, entry.pw_gid))
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -241,9 +237,9 @@ def _clear_capabilities() -> None:
     _call("capset", header, (ctypes.c_uint32 * 6)())
 
 
-def _check_dropped(uid: int, gid: int, groups: list[int]) -> None:
+def _check_dropped(uid: int, gid: int, groups: tuple[int, ...]) -> None:
     """IstatError unless the process is that user, without capabilities and without a way back."""
-    if os.getresuid() != (uid,) * 3 or os.getresgid() != (gid,) * 3 or sorted(os.getgroups()) != groups:
+    if os.getresuid() != (uid,) * 3 or os.getresgid() != (gid,) * 3 or sorted(os.getgroups()) != list(groups):
         raise IstatError("giving up root did not hold: user or groups are not as asked")
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("Cap") and line.split()[1] != NO_CAPABILITY:
@@ -264,40 +260,54 @@ class PidFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._place: guarded.Place | None = None
         self._descriptor = -1
 
     def __enter__(self) -> PidFile:
+        with contextlib.ExitStack() as opened:
+            place = opened.enter_context(guarded.Place(self.path))
+            descriptor = self._locked(place)
+            opened.callback(os.close, descriptor)
+            first = os.pread(descriptor, 32, 0).partition(b"\n")[0].strip()
+            if first and not first.isdigit():
+                raise IstatError(f"{self.path} is there and is no pid-file: it does not begin with a number; name "
+                                 f"another place, or remove it")
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            opened.pop_all()
+        self._place, self._descriptor = place, descriptor
+        return self
+
+    def _locked(self, place: guarded.Place) -> int:
+        """The file, open and locked."""
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = place.open(os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 owner = os.read(descriptor, 32).decode(errors="replace").strip()
                 os.close(descriptor)
                 raise IstatError(f"already running as process {owner}, says {self.path}") from None
-            if self._is_current(descriptor):
-                break
-            os.close(descriptor)  # its owner removed it between our open and our lock: try the new one
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        self._descriptor = descriptor
-        return self
-
-    def _is_current(self, descriptor: int) -> bool:
-        try:
-            found = os.stat(self.path)
-        except FileNotFoundError:
-            return False
-        mine = os.fstat(descriptor)
-        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+            try:
+                found, mine = place.stat(), os.fstat(descriptor)
+                if (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino):
+                    return descriptor
+            except FileNotFoundError:
+                pass            # its owner removed it between our open and our lock: try the new one
+            os.close(descriptor)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._place is None:
+            return
         try:
-            self.path.unlink(missing_ok=True)
+            self._place.unlink()
+        except FileNotFoundError:
+            pass                # somebody was quicker
         except PermissionError:
             # The folder belongs to root and we no longer do: the lock, not the file, is what counts.
             os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
-        self._descriptor = -1
+        self._place.close()
+        self._place, self._descriptor = None, -1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from istat import guarded
 from istat.errors import IstatError
 from istat.kernels import rings
 from istat.kernels.python.rings import MOST, MOST_INTERVAL, to_float
@@ -209,7 +210,7 @@ def _put(path: Path, header: Header, first: int, squares: float, body: bytes) ->
     head += SINCE_6.pack(header.factor, header.season) + SINCE_8.pack(header.fixed_count)
     aside = path.with_name(f".{path.name}.tmp")         # istatd passes over names that begin with a dot
     try:
-        with open(aside, "wb") as file:
+        with open(aside, "wb", opener=guarded.fresh) as file:
             file.write(head.ljust(header.page_size, b"\0") + body)
             file.flush()
             os.fdatasync(file.fileno())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from istat import guarded
 from istat.errors import UsageError
 from istat.kernels import columns
 from istat.names import munge
@@ -109,7 +110,8 @@ class ParquetWriter:
         # What is no plain file, such as /dev/null, is written to, never replaced.
         special = path.exists() and not path.is_file()
         self._aside = path if special else path.with_name(f".{path.name}.tmp")
-        self._file = parquet.ParquetWriter(self._aside, self._schema, compression="zstd")
+        self._out = open(self._aside, "wb", opener=None if special else guarded.fresh)  # noqa: SIM115 - till finish
+        self._file = parquet.ParquetWriter(self._out, self._schema, compression="zstd")
 
     def write(self, counter: Exported) -> None:
         """See Writer.write."""
@@ -129,6 +131,7 @@ class ParquetWriter:
         """See Writer.finish. The file appears whole."""
         self._put()
         self._file.close()
+        self._out.close()
         if self._aside != self._path:
             os.rename(self._aside, self._path)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from istat.cli.figures import bytes_text
 from istat.clock import Clock
-from istat.owners import left_to_owner
 from istat.subcommands import SubCommand
 from istat_server.store.offline import backup
 from istat_server.tools.progress import Progress
@@ -33,7 +32,7 @@ def _restore_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _restore(arguments: argparse.Namespace, clock: Clock) -> None:
-    with left_to_owner(arguments.folder), Progress("restore", None, arguments.json) as progress:
+    with Progress("restore", None, arguments.json) as progress:
         made = backup.restore(arguments.backup, arguments.folder, progress.show)
     _tell(arguments, made, f"{arguments.folder} is a store again; start the server with --store {arguments.folder}")
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
+from istat import guarded, owners
 from istat.cli.figures import bytes_text
 from istat.clock import Clock
 from istat.errors import StoreCorrupt
-from istat.owners import left_to_owner
 from istat.subcommands import SubCommand
 from istat_server.store.offline import checking, repairing
 from istat_server.tools.progress import Progress
@@ -24,9 +25,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace, clock: Clock) -> None:
-    with left_to_owner(arguments.store):
+    guarded.check(arguments.store)
+    with owners.as_owner(arguments.store) if arguments.repair else nullcontext():
         repaired = repairing.repair(arguments.store) if arguments.repair else None
-    with Progress("check", None, arguments.json) as progress:
+    with owners.Rights.of_owner(arguments.store), Progress("check", None, arguments.json) as progress:
         report = checking.check(arguments.store, progress.show)
     if arguments.json:
         answer = {"files": report.files, "bytes": report.bytes, "counters": report.counters,

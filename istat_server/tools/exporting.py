@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +13,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from istat import guarded, owners
 from istat.client import QueryClient
 from istat.clock import Clock
 from istat.errors import BadQuery, StoreError, StoreLocked, UsageError
 from istat.kernels import columns
-from istat.owners import left_to_owner
 from istat.retention import Ladder, Level, Rule, Rules
 from istat.settings.types import Duration
 from istat.subcommands import SubCommand
@@ -58,8 +59,9 @@ class Place(Protocol):
 class StorePlace:
     """A store folder that no server has open."""
 
-    def __init__(self, store: StatStore) -> None:
-        self._store = store
+    def __init__(self, store: StatStore, rights: owners.Rights) -> None:
+        """`rights`: those that root opens the store's files with."""
+        self._store, self._rights = store, rights
 
     def counters(self, pattern: str) -> Iterator[list[Named]]:
         """See Place.counters."""
@@ -73,7 +75,8 @@ class StorePlace:
     def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:
         """See Place.read."""
         found = [self._store.find(counter.name.encode()) for counter in counters]
-        return self._store.select([counter.id for counter in found if counter is not None], level, start, end)
+        with self._rights:
+            return self._store.select([counter.id for counter in found if counter is not None], level, start, end)
 
 
 class ServerPlace:
@@ -151,16 +154,20 @@ def _export(arguments: argparse.Namespace, clock: Clock) -> None:
     end = _time(arguments.end, now, now + 1)
     if start >= end:
         raise UsageError("the range is empty: --from must be before --to")
-    with _place(arguments, clock) as place, _writer(arguments) as writer:
+    # In a folder of another user root writes what that user may, and it is theirs.
+    writing = owners.Rights.of_owner(arguments.output.absolute().parent) if arguments.output else owners.Rights(None)
+    with _place(arguments, clock) as place, _writer(arguments, writing) as writer:
         with Progress("exporting", None, arguments.json or arguments.output is None) as progress:
             done = 0
             for pattern in arguments.pattern:
                 for names in place.counters(pattern):
                     for counter in _exported(place, names, start, end):
-                        writer.write(counter)
+                        with writing:
+                            writer.write(counter)
                         done += 1
                         progress.show(done)
-        writer.finish()
+        with writing:
+            writer.finish()
     if arguments.json:
         json.dump(dict(writer.totals), sys.stdout if arguments.output else sys.stderr)
         print(file=sys.stdout if arguments.output else sys.stderr)
@@ -207,33 +214,42 @@ def _place(arguments: argparse.Namespace, clock: Clock) -> Iterator[Place]:
     if arguments.server:
         yield ServerPlace(arguments.server, int(clock.now()))
         return
-    state, _problem = manifest.load(arguments.store)
+    guarded.check(arguments.store)
+    rights = owners.Rights.of_owner(arguments.store)
+    with rights:
+        state, _problem = manifest.load(arguments.store)
     if state is None:
         raise StoreError(f"{arguments.store} holds no store")
-    with left_to_owner(arguments.store):    # opening and closing a store write to it
+    with owners.left_to_owner(arguments.store):     # opening and closing a store write to it
         try:
-            store = StatStore.open(arguments.store, rules_for(state, None), clock)
+            with rights:
+                store = StatStore.open(arguments.store, rules_for(state, None), clock)
         except StoreLocked as error:
             raise StoreLocked(f"{arguments.store} is in use by an istat-server: ask that one, with --server") from error
         try:
-            yield StorePlace(store)
+            yield StorePlace(store, rights)
         finally:
-            store.close()
+            with rights:
+                store.close()
 
 
 @contextmanager
-def _writer(arguments: argparse.Namespace) -> Iterator[Writer]:
-    if arguments.format == "csv" and arguments.output is None:
+def _writer(arguments: argparse.Namespace, writing: owners.Rights) -> Iterator[Writer]:
+    output: Path | None = arguments.output
+    if output is None:
+        if arguments.format != "csv":
+            raise UsageError(f"--format {arguments.format} wants --output")
         yield CsvWriter(sys.stdout)
-    elif arguments.output is None:
-        raise UsageError(f"--format {arguments.format} wants --output")
     elif arguments.format == "csv":
-        with open(arguments.output, "w", newline="") as file:
+        with writing:
+            handle = guarded.open_file(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, special=True)
+        with open(handle, "w", newline="") as file:
             yield CsvWriter(file)
-    elif arguments.format == "parquet":
-        yield ParquetWriter(arguments.output)
     else:
-        yield RingWriter(arguments.output)
+        guarded.check(output)
+        with writing:
+            writer = ParquetWriter(output) if arguments.format == "parquet" else RingWriter(output)
+        yield writer
 
 
 COMMAND = SubCommand(

@@ -20,12 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from istat import guarded, owners
 from istat.cli import INTERRUPTED
 from istat.clock import Clock
 from istat.errors import StoreError, UsageError
 from istat.kernels import names as names_kernel
 from istat.names import munge
-from istat.owners import left_to_owner
 from istat.retention import Rules
 from istat.subcommands import SubCommand
 from istat_server.foreign.ring import is_ring
@@ -132,29 +132,35 @@ def _import(arguments: argparse.Namespace, clock: Clock) -> None:
     if arguments.dry_run:
         state, _problem = manifest.load(arguments.store) if arguments.store.exists() else (None, "")
         trial = Trial(rules_for(state, arguments.retention), int(clock.now()))
-        done = [_one(source, trial, state.imports if state else (), arguments, []) for source in sources]
+        done = [_one(source, trial, state.imports if state else (), arguments, [], owners.Rights(None))
+                for source in sources]
     else:
-        with left_to_owner(arguments.store):
-            done = _all(sources, arguments, clock)
+        guarded.check(arguments.store)
+        with owners.left_to_owner(arguments.store):
+            done = _all(sources, arguments, clock, owners.Rights.of_owner(arguments.store))
     _report(done, arguments)
 
 
-def _all(sources: list[Source], arguments: argparse.Namespace, clock: Clock) -> list[Done]:
-    store = open_store(arguments.store, clock, arguments.retention)
+def _all(sources: list[Source], arguments: argparse.Namespace, clock: Clock, rights: owners.Rights) -> list[Done]:
+    """`rights`: those that root opens files of the store with; sources it reads with its own."""
+    with rights:
+        store = open_store(arguments.store, clock, arguments.retention)
     try:
-        appender = Appender(store, clock)
+        with rights:
+            appender = Appender(store, clock)
         try:
             with _stoppable() as stopped:
-                done = [_one(source, appender, store.files.manifest.imports, arguments, stopped)
+                done = [_one(source, appender, store.files.manifest.imports, arguments, stopped, rights)
                         for source in sources]
         except BaseException:
             appender.abandon()
             raise
-        with Progress("merging", None, arguments.json):
+        with rights, Progress("merging", None, arguments.json):
             store.housekeeping.work_off()
         return done
     finally:
-        store.close()
+        with rights:
+            store.close()
 
 
 def _source(path: Path, arguments: argparse.Namespace, clock: Clock) -> Source:
@@ -199,7 +205,7 @@ def _guess(path: Path) -> str:
 
 
 def _one(source: Source, sink: Sink, imports: tuple[Import, ...], arguments: argparse.Namespace,
-         stopped: list[int]) -> Done:
+         stopped: list[int], rights: owners.Rights) -> Done:
     """Import one source from its mark on."""
     note = noted(imports, source.key) or Import(source.key, "", "", False, 0)
     if not source.more(note):
@@ -214,14 +220,18 @@ def _one(source: Source, sink: Sink, imports: tuple[Import, ...], arguments: arg
             mark = series.mark or mark
             if series.mark and (sink.full or late or stopped):
                 _add_problems(source, sink, told)
-                note = sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=False))
+                note = replace(note, mark=mark, digest=source.digest(mark), finished=False)
+                with rights:
+                    note = sink.commit(note)
                 last = time.monotonic()
                 if stopped:
                     raise Interrupted(f"stopped; what was read of {plain(source.key)} is in the store, and the same "
                                       f"command goes on")
         _add_problems(source, sink, told)
         mark = source.last_mark(mark)
-        return Done(source, before, sink.commit(replace(note, mark=mark, digest=source.digest(mark), finished=True)))
+        note = replace(note, mark=mark, digest=source.digest(mark), finished=True)
+        with rights:
+            return Done(source, before, sink.commit(note))
 
 
 def _add_problems(source: Source, sink: Sink, told: Counter[str]) -> None:

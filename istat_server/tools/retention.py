@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from istat import guarded, owners
 from istat.cli.figures import bytes_text
 from istat.clock import Clock
 from istat.errors import UsageError
@@ -25,7 +26,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _retention(arguments: argparse.Namespace, clock: Clock) -> None:
-    state, names = read_store(arguments.store)
+    guarded.check(arguments.store)
+    with owners.Rights.of_owner(arguments.store):
+        state, names = read_store(arguments.store)
     have = rules_of(state.policies)
     default = have.default if arguments.plan is None else Ladder.parse(arguments.plan)
     try:

@@ -263,8 +263,9 @@ def test_a_token_in_a_file_that_is_open_to_everybody_is_warned_of(
     (tmp_path / "token").write_text("two\n")
     (tmp_path / "token").chmod(mode)
     assert run("clock", "confirm", "--token-file", str(tmp_path / "token")) == 0
-    told = f"istat: warning: the token in {tmp_path / 'token'} is no secret, as everybody may read or write that file " \
-           f"(mode {mode:04o}): chmod 600 {tmp_path / 'token'}\n"
+    path = tmp_path / "token"
+    told = f"istat: warning: the token in {path} is no secret, as everybody may read or write that file " \
+           f"(mode {mode:04o}): chmod 600 {path}\n"
     assert capsys.readouterr().err == (told if warned else "")
 
 

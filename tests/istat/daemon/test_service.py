@@ -101,10 +101,31 @@ def test_a_stale_pid_file_is_taken_over_even_when_its_number_lives(tmp_path: Pat
         assert path.read_text() == f"{os.getpid()}\n"
 
 
+@needs_root
+def test_a_pid_file_is_no_way_to_write_over_others_files(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("important\n")
+    (tmp_path / "theirs").symlink_to(victim)
+    os.chown(tmp_path / "theirs", 1234, 1234, follow_symlinks=False)
+    with pytest.raises(OSError, match="a link of the user 1234 is on the way there"):
+        service.PidFile(tmp_path / "theirs").__enter__()
+    (tmp_path / "ours").symlink_to(victim)
+    for place in (tmp_path / "ours", victim):
+        with pytest.raises(IstatError, match=f"{place} is there and is no pid-file: it does not begin with a number"):
+            service.PidFile(place).__enter__()
+    assert victim.read_text() == "important\n"
+
+
+def test_a_pid_file_that_was_replaced_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    with service.PidFile(tmp_path / "daemon.pid"):
+        (tmp_path / "daemon.pid").unlink()
+
+
 DROP = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from istat.daemon import service
+service.legible.check = lambda user, name: None    # the Python of these tests may be root's alone; test_legible.py
 service.drop_privileges(sys.argv[2])
 caps = [l.split()[1] for l in open("/proc/self/status") if l.startswith("Cap")]
 print(os.getresuid(), os.getresgid(), set(caps), len(caps))
