@@ -19,7 +19,8 @@ import gevent
 import pluggy
 from gevent.event import Event
 
-from istat import __version__, guarded, owners
+from istat import __version__, owners
+from istat.access import guarded
 from istat.clock import Clock, SystemClock
 from istat.daemon import missing
 from istat.daemon.tls import Certificate

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
-from istat import guarded
+from istat.access import guarded
 from istat.daemon.handover import Handover
 from istat.errors import IstatError
 from istat_server.ingest.endpoints import Claim, Endpoint, Offer, Transport

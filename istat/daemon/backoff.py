@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from istat import guarded
+from istat.access import guarded
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
-from istat import guarded, owners
+from istat import owners
+from istat.access import guarded
 
 TERMINAL_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 JOURNAL_FORMAT = "%(name)s: %(message)s"

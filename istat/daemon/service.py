@@ -22,7 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from istat import guarded, owners
+from istat import owners
+from istat.access import guarded
 from istat.daemon import legible
 from istat.daemon.backoff import BackOff
 from istat.errors import IstatError

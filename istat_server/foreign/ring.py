@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from istat import guarded
+from istat.access import guarded
 from istat.errors import IstatError
 from istat.kernels import rings
 from istat.kernels.python.rings import MOST, MOST_INTERVAL, to_float

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from istat import guarded
+from istat.access import guarded
 from istat.errors import UsageError
 from istat.kernels import columns
 from istat.names import munge

@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from istat import guarded
+from istat.access import guarded
 
 log = logging.getLogger(__name__)
 

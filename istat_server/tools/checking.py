@@ -7,7 +7,8 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from istat import guarded, owners
+from istat import owners
+from istat.access import guarded
 from istat.cli.figures import bytes_text
 from istat.clock import Clock
 from istat.errors import StoreCorrupt

@@ -13,7 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from istat import guarded, owners
+from istat import owners
+from istat.access import guarded
 from istat.client import QueryClient
 from istat.clock import Clock
 from istat.errors import BadQuery, StoreError, StoreLocked, UsageError

@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from istat import guarded, owners
+from istat import owners
+from istat.access import guarded
 from istat.cli import INTERRUPTED
 from istat.clock import Clock
 from istat.errors import StoreError, UsageError

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from istat import owners
+from istat.access.guarded import Place
 from istat.errors import StoreError, StoreFull
-from istat.guarded import Place
 from istat_server import server as assembly
 from istat_server.server import prepare_folder, store_error
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from istat import guarded, owners
+from istat import owners
+from istat.access import guarded
 from istat.clock import Clock
 from istat.errors import StoreCorrupt, StoreError
 from istat_server.store import ondisk, opening

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from istat import guarded, owners
+from istat import owners
+from istat.access import guarded
 
 OTHER = 1234
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other users")
