@@ -265,8 +265,14 @@ class QueryClient:
 
     def agents(self) -> list[dict[str, Any]]:
         """Who sent what: name, address, version, when last seen."""
-        agents: list[dict[str, Any]] = self._object("GET", "/api/v1/agents")["agents"]
-        return agents
+        agents: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = self._object("GET", "/api/v1/agents", params=_with_token({}, token))
+            agents += page["agents"]
+            token = page.get("token", "")
+            if not token:
+                return agents
 
     def status(self) -> dict[str, Any]:
         """The server's version, figures and refusals."""
@@ -284,9 +290,10 @@ class QueryClient:
         """Undo deletes, by `names` or `match`."""
         return self._object("POST", "/api/v1/undelete", json=what)
 
-    def deleted(self, match: str = "*", limit: int = 1000) -> dict[str, Any]:
-        """Deleted counters that are not gone yet."""
-        return self._object("GET", "/api/v1/deleted", params={"match": match, "limit": limit})
+    def deleted(self, match: str = "*", limit: int = 1000, token: str = "") -> dict[str, Any]:
+        """Deleted counters that are not gone yet. `token`, of the answer before, asks for the page that follows."""
+        question: dict[str, str | int] = {"match": match, "limit": limit}
+        return self._object("GET", "/api/v1/deleted", params=_with_token(question, token))
 
     def rename(self, old: str, new: str, expected: int | None = None) -> dict[str, Any]:
         """Rename a counter, or all of `old.*` to `new.*`; unless `expected` tells how many, only say which."""

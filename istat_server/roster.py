@@ -5,9 +5,10 @@ size, and decides nothing.
 """
 from __future__ import annotations
 
+import itertools
 import socket
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,9 @@ ROSTER_LIMIT = 10_000
 UDP_ONLINE_SECONDS = 150.0
 # A sender that is gone is forgotten after this time [s] (istatd's figure: 25 hours).
 FORGET_SECONDS = 90_000.0
+# Senders looked at between turns of others: some 3 ms.
+SENDERS_AT_ONCE = 1000
+_numbers = itertools.count(1)
 
 
 class Sender:
@@ -32,7 +36,7 @@ class Sender:
     """
 
     __slots__ = ("transport", "address", "metadata", "first_seen", "last_seen", "bytes",
-                 "connected", "metadata_refused")
+                 "connected", "metadata_refused", "number")
 
     def __init__(self, transport: str, address: str, now: float) -> None:
         self.transport = transport
@@ -43,6 +47,7 @@ class Sender:
         self.bytes = 0
         self.connected = True
         self.metadata_refused = 0
+        self.number = next(_numbers)        # in the order of arrival
 
     def __str__(self) -> str:
         return f"{self.transport} {self.address}"
@@ -67,6 +72,11 @@ class Sender:
         if self.transport == "udp":
             return now - self.last_seen <= UDP_ONLINE_SECONDS
         return self.connected
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells a machine that came back from another one: its host and its name."""
+        return self.address.rpartition(":")[0], self.name
 
     @property
     def name(self) -> str:
@@ -132,22 +142,24 @@ class Roster:
         return len(self._open) + sum(sender.online(now) for sender in self._udp.values())
 
     def agents(self) -> list[dict[str, object]]:
-        """The rows of `/api/v1/agents`: online ones and the most recently seen first."""
-        now = self._clock.now()
-        return [{"name": sender.name, "address": sender.address, "version": sender.metadata.get("version"),
-                 "last_seen": sender.last_seen, "online": sender.online(now), "transport": sender.transport,
-                 "bytes": sender.bytes, "metadata": dict(sender.metadata)} for sender in self._shown(now)]
+        """The rows of `/api/v1/agents`."""
+        return [self.row(sender) for sender in self.senders()]
 
     def istatd_agents(self) -> list[dict[str, object]]:
-        """The rows of istatd's `/?a=*`, without its wrapping: metadata, and keys that begin with `_`."""
+        """The rows of istatd's `/?a=*`, without its wrapping."""
+        return [self.istatd_row(sender) for sender in self.senders()]
+
+    def row(self, sender: Sender) -> dict[str, object]:
+        """A row of `/api/v1/agents`."""
+        return {"name": sender.name, "address": sender.address, "version": sender.metadata.get("version"),
+                "last_seen": sender.last_seen, "online": sender.online(self._clock.now()),
+                "transport": sender.transport, "bytes": sender.bytes, "metadata": dict(sender.metadata)}
+
+    def istatd_row(self, sender: Sender) -> dict[str, object]:
+        """A row of istatd's `/?a=*`: metadata, and keys that begin with `_`."""
         now = self._clock.now()
-        rows = []
-        for sender in self._shown(now):
-            row: dict[str, object] = dict(sender.metadata)
-            row.update(_peer=sender.address, _online=sender.online(now), _connected=_iso(sender.first_seen),
-                       _idle=max(0, int(now - sender.last_seen)))
-            rows.append(row)
-        return rows
+        return {**sender.metadata, "_peer": sender.address, "_online": sender.online(now),
+                "_connected": _iso(sender.first_seen), "_idle": max(0, int(now - sender.last_seen))}
 
     def _new_udp(self, key: bytes, now: float) -> Sender:
         if not self._make_place(now):
@@ -170,21 +182,30 @@ class Roster:
                 return True
         return False
 
-    def _shown(self, now: float) -> list[Sender]:
-        """All senders worth showing. A machine that came back (same host and name) hides its gone selves, and an agent
-        that was started again the one before, whose datagrams ended before its own began."""
+    def senders(self, before: int | None = None, between: Callable[[], None] = lambda: None) -> list[Sender]:
+        """All senders worth showing that arrived before the one of this number, the last one first.
+
+        A machine that came back (same host and name) hides its gone selves, and an agent that was started again the one
+        before, whose datagrams ended before its own began. `between` is called between portions of a few milliseconds'
+        work.
+        """
+        now = self._clock.now()
         self._forget(now)
-        senders = sorted(self._everyone(), key=lambda sender: (not sender.online(now), -sender.last_seen))
-        known: dict[tuple[str, str], float] = {}    # -> when the one shown was first seen
-        shown = []
-        for sender in senders:
-            identity = (sender.address.rpartition(":")[0], sender.name)
-            followed = "agent" in sender.metadata and sender.transport == "udp" and \
-                sender.last_seen <= known.get(identity, sender.first_seen)
-            if identity not in known or (sender.online(now) and not followed):
-                shown.append(sender)
-            known.setdefault(identity, sender.first_seen)
-        return shown
+        everyone = list(self._everyone())
+        newest: dict[tuple[str, str], Sender] = {}      # of each identity: the one online, or else seen last
+        for sender in _portioned(everyone, between):
+            known = newest.setdefault(sender.identity, sender)
+            if (sender.online(now), sender.last_seen) > (known.online(now), known.last_seen):
+                newest[sender.identity] = sender
+        return sorted((one for one in _portioned(everyone, between) if (before is None or one.number < before)
+                       and self._is_shown(one, newest, now)), key=lambda one: -one.number)
+
+    def _is_shown(self, sender: Sender, newest: Mapping[tuple[str, str], Sender], now: float) -> bool:
+        first = newest.get(sender.identity)     # None: it has told another name meanwhile
+        if first is sender or first is None:
+            return True
+        followed = "agent" in sender.metadata and sender.transport == "udp" and sender.last_seen <= first.first_seen
+        return sender.online(now) and not followed
 
     def _everyone(self) -> Iterable[Sender]:
         yield from self._open
@@ -196,6 +217,13 @@ class Roster:
             self._gone.popitem(last=False)
         while self._udp and now - next(iter(self._udp.values())).last_seen > FORGET_SECONDS:
             self._udp.popitem(last=False)
+
+
+def _portioned(senders: list[Sender], between: Callable[[], None]) -> Iterator[Sender]:
+    for at, sender in enumerate(senders, 1):
+        yield sender
+        if at % SENDERS_AT_ONCE == 0:
+            between()
 
 
 def key_of(address: tuple[Any, ...]) -> bytes:

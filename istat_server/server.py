@@ -54,6 +54,7 @@ TICK_SECONDS = 0.05
 PAGE_BYTES = resource.getpagesize()
 # Metrics that /api/v1/status has under `ingest`.
 INGEST = tuple(f"statserver.{what}" for what in ("udp", "tcp", "unix", "tls", "connect"))
+HTTP = "http."      # what those begin with that it has under `http`
 # Metric <- key of the store's status. What a store does not tell stays 0.
 STORE_METRICS = {
     "counters": "counters", "journal.bytes": "journal_bytes", "journal.pending": "journal_pending",
@@ -210,11 +211,12 @@ class Server:
         ingest.update({name.removeprefix("statserver."): value for name, value in values.items()
                        if name.startswith(INGEST)})
         ingest["samples_per_second"] = self._rate.value
+        http = {name.removeprefix(HTTP): value for name, value in values.items() if name.startswith(HTTP)}
         refused, store = self.refusals(), self.store.status()
         helped = {kind: asdict(KINDS[kind]) for kind, count in refused.items() if count and kind in KINDS}
         return {"version": __version__, "kernels": IMPLEMENTATION, "time": self.clock.now(),
                 "uptime": self.clock.monotonic() - self._started, "counters": self.store.count(),
-                "store": dict(store), "ingest": ingest, "refused": refused,
+                "store": dict(store), "ingest": ingest, "http": http, "refused": refused,
                 "refused_help": helped, "system": self._system(store)}
 
     def _system(self, store: Mapping[str, object]) -> dict[str, object]:

@@ -18,8 +18,12 @@ class HttpLimits:
     buckets: int = 500_000
     listed: int = 10_000  # names in one page of a list
     offset: int = 1_000_000  # names that a list may skip: skipping costs as much as listing
-    # Counters behind istatd's listing, which has no pages and whose clients ask for everything at once.
+    # Bytes of one page of a list, before it is compressed: 10,000 names of 400 characters.
+    page: int = 4 << 20
+    # Counters behind istatd's listing, which has no pages and whose clients ask for everything at once, and the bytes
+    # of it, and of istatd's list of agents: 200,000 names of 45 characters.
     listing: int = 200_000
+    listing_bytes: int = 16 << 20
 
 
 LIMITS = HttpLimits()

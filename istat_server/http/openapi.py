@@ -27,8 +27,12 @@ Object = dict[str, object]
 
 def described(found: Iterable[tuple[str, Iterable[Route]]]) -> list[Route]:
     """`routes.table_of`, with a route that answers the document of the whole table. PluginError."""
+    made: list[bytes] = []      # once: the table stays, and it takes milliseconds
+
     def get_document(req: falcon.Request, resp: falcon.Response) -> None:
-        send(req, resp, json.dumps(document(table)).encode())
+        if not made:
+            made.append(json.dumps(document(table)).encode())
+        send(req, resp, made[0])
 
     own = Route(PATH, {"GET": get_document}, Access.READ, "what there is to ask, as an OpenAPI document")
     table = table_of([*found, (f"{OURS}http.openapi", [own])])

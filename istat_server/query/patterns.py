@@ -1,4 +1,6 @@
-"""istatd's listing of names (part 7.5 of the behaviour specification). Knows names, not HTTP."""
+"""Lists of names in portions that others can bear: pages of a store's, and istatd's listing (part 7.5 of the behaviour
+specification). Knows names, not HTTP.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,11 @@ from istat_server.store.interface import Counter, Kind, NamePattern, Page, Store
 
 T = TypeVar("T")
 
-PAGE_NAMES = 2000       # counters described at once: some 4 ms
+PAGE_NAMES = 1000       # counters described at once: some 3 ms
+PREFIXES_AT_ONCE = 5000     # prefixes looked at between turns of others: some 5 ms
+PREFIX_BYTES = 130      # that a prefix takes in memory besides its text
+# What a row of a listing has besides its name [bytes]: `{"is_leaf":false,"type":2,"name":""},`
+ROW_BYTES = 37
 TYPE_GAUGE, TYPE_COUNTER, TYPE_AGGREGATE = 0, 1, 2
 
 
@@ -41,39 +47,100 @@ def in_pages(store: Store, pattern: NamePattern, limit: int, between: Callable[[
         between()
 
 
-def page_of(
-    ask: Callable[[int, str], Page[T]], skip: int, limit: int, token: str, between: Callable[[], None]
-) -> Page[T]:
-    """A page of at most `limit` items of what `ask(limit, token)` gives in smaller ones, behind `skip` others."""
-    found: list[T] = []
-    while True:
-        page = ask(min(skip or limit - len(found), PAGE_NAMES), token)
+def portions(
+    ask: Callable[[int, str], Page[T]], skip: int, limit: int, token: str, between: Callable[[], None],
+    room: Callable[[], int],
+) -> Iterator[Page[T]]:  # fmt: skip
+    """At most `limit` items behind `skip` others of what `ask(limit, token)` gives, in portions of a few milliseconds'
+    work. The token of each asks for what follows it.
+
+    `room`: how many more items whoever takes them has place for, whatever they are; the end when that is none.
+    """
+    while limit > 0:
+        page = ask(min(skip or limit, PAGE_NAMES, *([] if skip else [room()])), token)
         token = page.token
         if skip:
             skip -= len(page.items)
         else:
-            found += page.items
-        if not token or (not skip and len(found) >= limit):
-            return Page(found, token)
+            limit -= len(page.items)
+            yield page
+        if not token or room() < 1:
+            return
         between()
 
 
-def listing(store: Store, pattern: bytes, limit: int, between: Callable[[], None] = lambda: None) -> Iterator[Listed]:
-    """Counters and dotted prefixes of counters that fit, from at most `limit` counters; prefixes first.
+class Listing:
+    """Counters and dotted prefixes of counters that fit, from at most `limit` counters and with at most `room` bytes of
+    rows; prefixes first. `cut`, once it was walked: there is more.
 
     A prefix that fits is found through the counters below it: their names fit the pattern followed by `.*`.
     """
-    if not check_pattern(pattern):
-        return
-    fitting = NamePattern(Syntax.ISTATD, pattern)
-    prefixes: dict[bytes, None] = {}       # in order of first appearance
-    for counter in in_pages(store, NamePattern(Syntax.ISTATD, pattern + b".*"), limit, between):
-        prefix = counter.name.encode().rpartition(b".")[0]
-        while prefix and prefix not in prefixes:
-            prefixes[prefix] = None
-            prefix = prefix.rpartition(b".")[0]
-    for prefix in filter(fitting.compiled().fits, prefixes):
-        yield Listed(prefix.decode(), TYPE_AGGREGATE)
-    for counter in in_pages(store, fitting, limit, between):
-        if counter.name.encode() not in prefixes:
-            yield Listed(counter.name, TYPE_COUNTER if counter.kind is Kind.EVENT else TYPE_GAUGE)
+
+    def __init__(self, store: Store, pattern: bytes, limit: int, room: int, between: Callable[[], None] = lambda: None,
+                 holding: Callable[[int], None] = lambda _size: None) -> None:
+        """`between` is called between portions of a few milliseconds' work, `holding` with bytes that it takes in
+        memory."""
+        self._store, self._pattern, self._limit, self._between = store, check_pattern(pattern), limit, between
+        self._room, self._holding = room, holding
+        self.cut = False
+
+    def __iter__(self) -> Iterator[Listed]:
+        if not self._pattern:
+            return
+        prefixes = self._prefixes()
+        left = self._room
+        for listed in self._rows(prefixes):
+            left -= len(listed.name) + ROW_BYTES
+            if left < 0:
+                self.cut = True
+                return
+            yield listed
+
+    def _rows(self, prefixes: dict[bytes, None]) -> Iterator[Listed]:
+        fitting = NamePattern(Syntax.ISTATD, self._pattern)
+        fits = fitting.compiled().fits
+        for at, prefix in enumerate(prefixes):
+            if at % PREFIXES_AT_ONCE == PREFIXES_AT_ONCE - 1:
+                self._between()
+            if fits(prefix):
+                yield Listed(prefix.decode(), TYPE_AGGREGATE)
+        if self.cut:        # which of the counters are no leaves is not known
+            return
+        for counter in self._counters(fitting):
+            if counter.name.encode() not in prefixes:
+                yield Listed(counter.name, TYPE_COUNTER if counter.kind is Kind.EVENT else TYPE_GAUGE)
+
+    def _prefixes(self) -> dict[bytes, None]:
+        """All prefixes of the counters below those that fit, in order of first appearance."""
+        found: dict[bytes, None] = {}
+        left = before = self._room
+        due = PREFIXES_AT_ONCE
+        for counter in self._counters(NamePattern(Syntax.ISTATD, self._pattern + b".*")):
+            prefix = counter.name.encode().rpartition(b".")[0]
+            while prefix and prefix not in found:
+                left -= len(prefix) + ROW_BYTES
+                if left < 0:
+                    self.cut = True
+                    return found
+                found[prefix] = None
+                prefix = prefix.rpartition(b".")[0]
+            if len(found) >= due:
+                self._holding(before - left + (len(found) - due + PREFIXES_AT_ONCE) * PREFIX_BYTES)
+                before, due = left, len(found) + PREFIXES_AT_ONCE
+                self._between()
+        return found
+
+    def _counters(self, pattern: NamePattern) -> Iterator[Counter]:
+        """Those that fit, of which there may be too many."""
+        left = self._limit
+        token = ""
+        while True:
+            self._between()
+            page = self._store.match(pattern, min(left, PAGE_NAMES), token)
+            yield from page.items
+            left, token = left - len(page.items), page.token
+            if not token:
+                return
+            if left <= 0:
+                self.cut = True
+                return

@@ -313,8 +313,9 @@ class Store(Protocol):
     def undelete(self, ids: Sequence[Id]) -> list[Deleted]:
         """Let deleted counters be found again; gives those that cannot be. (UNDELETE)"""
 
-    def deleted(self, pattern: NamePattern, limit: int) -> list[Deleted]:
-        """Deleted counters that fit, the last deleted first; without those gone for good. (UNDELETE)"""
+    def deleted(self, pattern: NamePattern, limit: int, behind: tuple[int, Id] | None = None) -> list[Deleted]:
+        """Deleted counters that fit, the last deleted first; without those gone for good. `behind`: of these only what
+        comes after the one of this number and id, whether that is still there or not. (UNDELETE)"""
 
     def deleted_called(self, names: Collection[bytes]) -> list[Deleted]:
         """The last deleted counter of each of these (stored) names, where there is one. (UNDELETE)"""

@@ -274,10 +274,12 @@ class MemoryStore:
             return "it is not deleted"
         return "its name was taken by a counter that came since" if self._name(id) in self._by_name else ""
 
-    def deleted(self, pattern: NamePattern, limit: int) -> list[Deleted]:
+    def deleted(self, pattern: NamePattern, limit: int, behind: tuple[int, Id] | None = None) -> list[Deleted]:
         """See Store.deleted."""
         fits = pattern.compiled().fits
-        return list(self._gone(id for id in reversed(self._deleted) if fits(self._name(id))))[:limit]
+        last = None if behind is None else (-behind[0], behind[1])
+        ordered = sorted((-number, id) for id, number in self._deleted.items() if fits(self._name(id)))
+        return list(self._gone(id for number, id in ordered if last is None or (number, id) > last))[:limit]
 
     def deleted_called(self, names: Collection[bytes]) -> list[Deleted]:
         """See Store.deleted_called."""

@@ -19,10 +19,8 @@ from istat_server.http.routes import Route
 class Nobody:
     """A roster without senders."""
 
-    def agents(self) -> list[dict[str, object]]:
+    def senders(self, *_: Any) -> list[Any]:
         return []
-
-    istatd_agents = agents
 
 
 def tokens(read: str = "", write: str = "", admin: str = "") -> dict[str, str]:

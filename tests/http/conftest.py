@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import falcon.testing
@@ -18,12 +19,15 @@ T = 1325394000  # 2012-01-01 05:00:00 UTC, aligned to an hour
 class FakeAgents:
     """A roster with one agent."""
 
-    def agents(self) -> list[dict[str, object]]:
-        return [{"name": "web1", "address": "127.0.0.1:5", "version": "0.1.0", "last_seen": T, "online": True,
-                 "transport": "udp"}]  # fmt: skip
+    def senders(self, *_: Any) -> list[Any]:
+        return [SimpleNamespace(number=1)]
 
-    def istatd_agents(self) -> list[dict[str, object]]:
-        return [{"hostname": "web1", "_peer": "127.0.0.1:5", "_online": True, "_idle": 3}]
+    def row(self, sender: Any) -> dict[str, object]:
+        return {"name": "web1", "address": "127.0.0.1:5", "version": "0.1.0", "last_seen": T, "online": True,
+                "transport": "udp"}  # fmt: skip
+
+    def istatd_row(self, sender: Any) -> dict[str, object]:
+        return {"hostname": "web1", "_peer": "127.0.0.1:5", "_online": True, "_idle": 3}
 
 
 class FakeMetrics:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import falcon
 
 from istat.clock import Clock
 from istat.errors import BadQuery
 from istat.kernels import render
-from istat.names import stored
+from istat.names import WIRE_NAME_ROOM, stored
 from istat.patterns.automata import check_pattern
+from istat_server.http import numbers
+from istat_server.http.exchange.lists import NO_TOKEN, send_pages, send_rows
 from istat_server.http.exchange.turns import Turns, turn
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import (
@@ -28,18 +30,33 @@ from istat_server.http.reply import (
     strings,
     whole_number,
 )
-from istat_server.query.patterns import page_of
 from istat_server.query.select import LATEST, Series, check_range, series
-from istat_server.store.interface import Counter, NamePattern, Page, Store, Syntax
+from istat_server.roster import Sender
+from istat_server.store.interface import Child, Counter, NamePattern, Page, Store, Syntax
 
 COLUMNS = ("count", "sum", "avg", "min", "max", "sdev")
 DEFAULT_SPAN = 3600  # [s]
 DEFAULT_POINTS = 1000
 DEFAULT_LISTED = 1000
 DEFAULT_FOUND = 50
+CHILDREN_AT_ONCE = 1000     # some 5 ms
+# The most that a row of a list takes [bytes]: of the JSON around, and a name or two.
+NAME_ROOM, CHILD_ROOM = 64 + WIRE_NAME_ROOM, 96 + 2 * WIRE_NAME_ROOM
 
-Agents = Callable[[], list[dict[str, object]]]
 Status = Callable[[], dict[str, object]]
+
+
+class Agents(Protocol):
+    """Who sent what: the roster of senders."""
+
+    def senders(self, before: int | None, between: Callable[[], None]) -> Sequence[Sender]:
+        """Those to show, in an order that stays."""
+
+    def row(self, sender: Sender) -> dict[str, object]:
+        """What /api/v1/agents says of one."""
+
+    def istatd_row(self, sender: Sender) -> dict[str, object]:
+        """What /?a=* says of one."""
 
 
 class Api:
@@ -104,7 +121,7 @@ class Api:
         def ask(limit: int, token: str) -> Page[Counter]:
             return self._store.match(pattern, limit, token)
 
-        _send_names(req, resp, page_of(ask, offset, limit, token, turn))
+        send_pages(req, resp, "names", _name_row, ask, (limit, token), (self._limits.page, NAME_ROOM), skip=offset)
 
     def _page(self, req: falcon.Request, default: int) -> tuple[int, str]:
         """How many of a list are wanted, and where they begin."""
@@ -114,30 +131,32 @@ class Api:
     def get_search(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/search: counters whose names hold all the words."""
         words = [stored(word) for word in check_pattern(parameter(req, "q").encode()).split()]
-        limit, token = self._page(req, DEFAULT_FOUND)
         wanted = [word for word in words if word]
-        _send_names(req, resp, self._store.search(wanted, limit, token) if words else Page([]))
+
+        def ask(limit: int, token: str) -> Page[Counter]:
+            return self._store.search(wanted, limit, token) if words else Page([])
+
+        send_pages(req, resp, "names", _name_row, ask, self._page(req, DEFAULT_FOUND), (self._limits.page, NAME_ROOM))
 
     def get_children(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/children: what follows a dotted prefix."""
         prefix = stored(check_pattern(parameter(req, "prefix").encode()).rstrip(b"."))
-        limit, token = self._page(req, self._limits.listed)
-        page = self._store.children(prefix, limit, token)
-        children = [
-            {
-                "label": child.label,
-                "name": child.name,
-                "kind": child.counter.kind.value if child.counter else None,
-                "branches": child.branches,
-            }
-            for child in page.items
-        ]
-        answer = {"prefix": prefix.decode(), "children": children, "truncated": bool(page.token), "token": page.token}
-        send_json(req, resp, answer)
+
+        def ask(limit: int, token: str) -> Page[Child]:
+            return self._store.children(prefix, min(limit, CHILDREN_AT_ONCE), token)
+
+        send_pages(req, resp, "children", _child_row, ask, self._page(req, self._limits.listed),
+                   (self._limits.page, CHILD_ROOM), head=f'"prefix":{quoted(prefix.decode())},')
 
     def get_agents(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/agents: who sent what."""
-        send_json(req, resp, {"agents": self._agents()})
+        limit, token = self._page(req, self._limits.listed)
+        before = numbers.digits(token) if token else None
+        if token and before is None:
+            raise BadQuery(NO_TOKEN)
+        senders = self._agents.senders(before, turn)
+        rows = ((self._agents.row(sender), str(sender.number)) for sender in senders)
+        send_rows(req, resp, "agents", rows, limit, self._limits.page)
 
     def get_status(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/status: the server's figures."""
@@ -179,7 +198,11 @@ def _kind(counter: Counter) -> bytes:
     return counter.kind.value.encode()
 
 
-def _send_names(req: falcon.Request, resp: falcon.Response, page: Page[Counter]) -> None:
-    rows = ",".join(f'{{"name":{quoted(c.name)},"kind":"{c.kind.value}"}}' for c in page.items)
-    truncated = "true" if page.token else "false"
-    send(req, resp, f'{{"names":[{rows}],"truncated":{truncated},"token":{quoted(page.token)}}}'.encode())
+def _name_row(counter: Counter) -> str:
+    return f'{{"name":{quoted(counter.name)},"kind":"{counter.kind.value}"}}'
+
+
+def _child_row(child: Child) -> str:
+    kind = f'"{child.counter.kind.value}"' if child.counter else "null"
+    branches = "true" if child.branches else "false"
+    return f'{{"label":{quoted(child.label)},"name":{quoted(child.name)},"kind":{kind},"branches":{branches}}}'

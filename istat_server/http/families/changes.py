@@ -20,6 +20,7 @@ from istat.names import stored
 from istat.patterns.automata import check_pattern
 from istat_server.http import numbers
 from istat_server.http.abilities import need
+from istat_server.http.exchange.lists import NO_TOKEN, send_rows
 from istat_server.http.exchange.turns import turn
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import parameter, read_object, send_json, strings, whole_number
@@ -100,8 +101,10 @@ class Changes:
         need(self._store, Capability.UNDELETE)
         pattern = NamePattern(Syntax.GLOB, check_pattern(parameter(req, "match", "*").encode()))
         limit = whole_number(parameter(req, "limit"), "limit", DEFAULT_LISTED, 1, self._limits.listed)
-        found = self._store.deleted(pattern, limit + 1)
-        send_json(req, resp, {"deleted": [_row(entry) for entry in found[:limit]], "truncated": len(found) > limit})
+        token = parameter(req, "token")
+        found = self._store.deleted(pattern, limit + 1, *([_behind(token)] if token else []))
+        rows = ((_row(entry), f"{entry.number}.{entry.counter.id}") for entry in found)
+        send_rows(req, resp, "deleted", rows, limit, self._limits.page)
 
     def _confirmed(self, question: dict[str, Any], count: int, counted: bool) -> bool:
         """Whether this is no dry run. BadQuery (409) when other counters are meant than those expected."""
@@ -158,6 +161,14 @@ def _pattern(value: object, key: str) -> bytes:
     if not isinstance(value, str) or not value:
         raise BadQuery(f"{key} must be a name or a pattern")
     return check_pattern(value.encode())
+
+
+def _behind(token: str) -> tuple[int, int]:
+    """The number and the id in a token of `deleted`. BadQuery when it is none."""
+    number, id = (numbers.digits(part) for part in token.partition(".")[::2])
+    if number is None or id is None:
+        raise BadQuery(NO_TOKEN)
+    return number, id
 
 
 def _glob(value: object, key: str) -> NamePattern:

@@ -6,7 +6,6 @@ texts are istatd's, since its clients show them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import falcon
@@ -17,10 +16,13 @@ from istat.kernels import render
 from istat.names import stored
 from istat_server.http import numbers
 from istat_server.http.errors import refuse
-from istat_server.http.exchange.turns import Turns, turn
+from istat_server.http.exchange.lists import rendered
+from istat_server.http.exchange.pieces import Pieces
+from istat_server.http.exchange.turns import making, turn
+from istat_server.http.families.api import Agents
 from istat_server.http.limits import HttpLimits
-from istat_server.http.reply import parameter, quoted, read_object, send, send_json, strings
-from istat_server.query.patterns import listing
+from istat_server.http.reply import parameter, quoted, read_object, strings
+from istat_server.query.patterns import Listing
 from istat_server.query.select import DEFAULT_SPAN, Buckets, buckets, buckets_at_most
 from istat_server.store.interface import Counter, Store
 
@@ -45,13 +47,15 @@ POST_PARTS = (
 COMPACT_PARTS = (b"[", *[b","] * 7, b"]")
 TYPE_MAPPING = b'{"type_mapping":{"0":"gauge","1":"counter","2":"aggregate"},"pattern":'
 
-Rows = Callable[[], list[dict[str, object]]]
+CUT = ("X-Truncated", "true")
+# Between turns of others: buckets rendered, and rows of a listing. Some 3 ms.
+ROWS_AT_ONCE, NAMES_AT_ONCE = 2500, 1000
 
 
 class Istatd:
     """The handlers, by the names that the table of routes uses."""
 
-    def __init__(self, store: Store, agents: Rows, clock: Clock, limits: HttpLimits) -> None:
+    def __init__(self, store: Store, agents: Agents, clock: Clock, limits: HttpLimits) -> None:
         self._store = store
         self._agents = agents
         self._clock = clock
@@ -76,12 +80,16 @@ class Istatd:
         if counter is None:
             raise UnknownCounter(f"No such counter {stored(name).decode()}")
         answer = self._buckets([counter], start, end, samples, bool(trailing))[0]
+        pieces = Pieces(req)
         if form == "csv":
-            send(req, resp, CSV_HEAD + render.rows(answer.rows, CSV_PARTS, CSV_FIELDS, b""), CSV)
+            pieces.add(CSV_HEAD)
+            _add_rows(pieces, answer, CSV_PARTS, CSV_FIELDS, b"")
+            pieces.send(resp, CSV)
             return
-        rows = render.rows(answer.rows, GET_PARTS, GET_FIELDS, b",")
-        range_text = b'],"end":%d,"interval":%d,"start":%d}\n' % (answer.end, answer.interval, answer.start)
-        send(req, resp, b'{"buckets":[' + rows + range_text)
+        pieces.add(b'{"buckets":[')
+        _add_rows(pieces, answer, GET_PARTS, GET_FIELDS, b",")
+        pieces.add(b'],"end":%d,"interval":%d,"start":%d}\n' % (answer.end, answer.interval, answer.start))
+        pieces.send(resp)
 
     def _get_range(self, start: int, end: int) -> tuple[int, int]:
         """What a GET means by its start and end, where 0 is unset."""
@@ -105,8 +113,10 @@ class Istatd:
         found, missing = self._find(keys)
         trailing = bool(_post_integer(question, "trailing", negative=True))
         answers = self._buckets(list(found), start, stop, max(0, most), trailing)
-        compact = question.get("compact") is True
-        send(req, resp, _multi_get_json(list(found.values()), missing, answers, compact))
+        parts = COMPACT_PARTS if question.get("compact") is True else POST_PARTS
+        pieces = Pieces(req)
+        _add_answers(pieces, list(found.values()), missing, answers, parts)
+        pieces.send(resp)
 
     def _post_range(self, start: int, stop: int) -> tuple[int, int]:
         """What a POST means by its start and stop, where 0 is unset; unlike GET, start cannot stand alone."""
@@ -142,20 +152,40 @@ class Istatd:
     def get_listing(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /?q=PATTERN: names that fit, with their dotted prefixes."""
         pattern = parameter(req, "q")
-        turns = Turns()
-        rows = []
-        for listed in listing(self._store, pattern.encode(), self._limits.listing, turn):
+        pieces = Pieces(req, self._limits.listing_bytes)
+        pieces.add(TYPE_MAPPING + b'%s,"matching_names":[' % quoted(pattern).encode())
+        comma = ""
+        found = Listing(self._store, pattern.encode(), self._limits.listing, pieces.room(), turn, making)
+        for count, listed in enumerate(found, 1):
             leaf = "true" if listed.is_leaf else "false"
-            rows.append(f'{{"is_leaf":{leaf},"type":{listed.type},"name":{quoted(listed.name)}}}')
-            turns.worked(10)
-        names = ",".join(rows).encode()
-        body = TYPE_MAPPING + b'%s,"matching_names":[%s]}' % (quoted(pattern).encode(), names)
-        send(req, resp, body)
+            pieces.add(f'{comma}{{"is_leaf":{leaf},"type":{listed.type},"name":{quoted(listed.name)}}}'.encode())
+            comma = ","
+            if count % NAMES_AT_ONCE == 0:
+                turn()
+        pieces.add(b"]}")
+        _send_cut(resp, pieces, found.cut)
 
     def get_agents(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /?a=*: who sent what, in istatd's words."""
-        agents = self._agents()
-        send_json(req, resp, {"count": len(agents), "agents": agents})
+        pieces = Pieces(req, self._limits.listing_bytes)
+        pieces.add(b'{"agents":[')
+        count, cut = 0, False
+        senders = self._agents.senders(None, turn)
+        for text, _ in rendered((self._agents.istatd_row(sender), "") for sender in senders):
+            cut = pieces.room() <= len(text)
+            if cut:
+                break
+            pieces.add(b"," + text if count else text)
+            count += 1
+        pieces.add(b'],"count":%d}' % count)
+        _send_cut(resp, pieces, cut)
+
+
+def _send_cut(resp: falcon.Response, pieces: Pieces, cut: bool) -> None:
+    """Answer with a list of istatd's, which has no pages, nor a place to say that it has not all."""
+    if cut:
+        resp.set_header(*CUT)
+    pieces.send(resp)
 
 
 def raw_path(req: falcon.Request) -> bytes:
@@ -189,24 +219,41 @@ def _post_integer(question: dict[str, Any], key: str, negative: bool = False) ->
     return value
 
 
-def _multi_get_json(keys: list[str], missing: list[str], answers: list[Buckets], compact: bool) -> bytes:
-    turns = Turns()
-    members = [f'{quoted(key)}:"Not found."'.encode() for key in missing]
+def _add_answers(pieces: Pieces, keys: list[str], missing: list[str], answers: list[Buckets],
+                 parts: tuple[bytes, ...]) -> None:
+    """What a multi-get says: the keys that are not there, then each that is, and the range of the last one."""
+    comma, done = b"{", 0
+    for key in missing:
+        pieces.add(comma + f'{quoted(key)}:"Not found."'.encode())
+        comma = b","
     for key, answer in zip(keys, answers):
-        members.append(
-            b'%s:{"start":%d,"end":%d,"interval":%d,"data":[%s]}'
-            % (
-                quoted(key).encode(),
-                answer.start,
-                answer.end,
-                answer.interval,
-                render.rows(answer.rows, COMPACT_PARTS if compact else POST_PARTS, POST_FIELDS, b","),
-            )
-        )
-        turns.worked(len(answer.rows) * len(POST_FIELDS))
+        head = b'%s%s:{"start":%d,"end":%d,"interval":%d,"data":['
+        pieces.add(head % (comma, quoted(key).encode(), answer.start, answer.end, answer.interval))
+        _add_rows(pieces, answer, parts, POST_FIELDS, b",")
+        pieces.add(b"]}")
+        comma = b","
+        done += len(answer.rows)
+        if done >= ROWS_AT_ONCE:
+            done = 0
+            turn()
     if answers:
         last = answers[-1]
-        members.append(b'"start":%d,"stop":%d,"interval":%d' % (last.start, last.end, last.interval))
-    return b"{" + b",".join(members) + b"}"
+        pieces.add(b',"start":%d,"stop":%d,"interval":%d' % (last.start, last.end, last.interval))
+    pieces.add(b"}" if comma == b"," else b"{}")
 
 
+def _add_rows(pieces: Pieces, answer: Buckets, parts: tuple[bytes, ...], fields: tuple[str, ...],
+              between: bytes) -> None:
+    """The buckets of a counter as text, a portion of them at a time."""
+    rows = answer.rows
+    if len(rows) <= ROWS_AT_ONCE:
+        pieces.add(render.rows(rows, parts, fields, between))
+        return
+    begin, done, step = rows.row(0)[0], 0, ROWS_AT_ONCE * answer.interval
+    while done < len(rows):
+        some = rows.slice(begin, begin + step)
+        if len(some):
+            pieces.add((between if done else b"") + render.rows(some, parts, fields, between))
+            done += len(some)
+            turn()
+        begin += step

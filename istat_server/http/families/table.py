@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import falcon
 
 from istat.clock import Clock
 from istat_server.http.errors import refuse
-from istat_server.http.families.api import Api, Status
+from istat_server.http.families.api import Agents, Api, Status
 from istat_server.http.families.changes import Changes
 from istat_server.http.families.istatd import Istatd
 from istat_server.http.families.prometheus import Prometheus
@@ -23,16 +22,6 @@ from istat_server.http.routes import ANY, Access, Parameter, Route
 from istat_server.store.interface import Store
 
 P = Parameter
-
-
-class Agents(Protocol):
-    """Who sent what: the roster of senders."""
-
-    def agents(self) -> list[dict[str, object]]:
-        """Rows of /api/v1/agents."""
-
-    def istatd_agents(self) -> list[dict[str, object]]:
-        """Rows of /?a=*."""
 
 
 def our_routes(
@@ -48,8 +37,8 @@ def our_routes(
 
     `metrics` gives the server's own in Prometheus' text format; `files` replaces the page's folder.
     """
-    api = Api(store, status, agents.agents, clock, limits)
-    istatd = Istatd(store, agents.istatd_agents, clock, limits)
+    api = Api(store, status, agents, clock, limits)
+    istatd = Istatd(store, agents, clock, limits)
     return [
         *_page(Page(files)),
         Route("/health", {"GET": api.get_health}, Access.OPEN, "200 once the store is open"),
@@ -94,7 +83,7 @@ def _questions(api: Api, limits: HttpLimits) -> Sequence[Route]:
               parameters=(P("prefix", "without its last dot; none is the first components"), limit, token)),
         Route("/api/v1/search", {"GET": api.get_search}, Access.READ, "counters whose names hold all words",
               parameters=(P("q", "the words"), limit, token)),
-        Route("/api/v1/agents", {"GET": api.get_agents}, Access.READ, "who sent what"),
+        Route("/api/v1/agents", {"GET": api.get_agents}, Access.READ, "who sent what", parameters=(limit, token)),
         Route("/api/v1/status", {"GET": api.get_status}, Access.READ, "the server's figures"),
     )
 
@@ -110,7 +99,8 @@ def _changes(changes: Changes, limits: HttpLimits) -> Sequence[Route]:
         Route("/api/v1/undelete", {"POST": changes.undelete}, Access.ADMIN, "undo deletes", limits.body,
               (names, match)),
         Route("/api/v1/deleted", {"GET": changes.get_deleted}, Access.ADMIN, "deleted counters that are not gone yet",
-              parameters=(P("match", "a pattern with * and ?"), P("limit", "most rows of an answer", type="integer"))),
+              parameters=(P("match", "a pattern with * and ?"), P("limit", "most rows of an answer", type="integer"),
+                          P("token", "of the page before, to get the next one"))),
         Route("/api/v1/rename", {"POST": changes.rename}, Access.ADMIN, "rename counters; a dry run unless confirmed",
               limits.body, (P("from", "a name, or all below a prefix: old.prefix.*", "body", needed=True),
                             P("to", "its new name, or new.prefix.*", "body", needed=True), confirm, expected)),

@@ -110,11 +110,12 @@ class Deletes:
         self.totals["undeleted"] += len(done)
         return refused
 
-    def deleted(self, pattern: NamePattern, limit: int) -> list[Deleted]:
-        """Deleted counters that fit a pattern and are not gone, the last deleted first. Blocks the greenlet."""
+    def deleted(self, pattern: NamePattern, limit: int, behind: tuple[int, int] | None = None) -> list[Deleted]:
+        """Deleted counters that fit a pattern and are not gone, the last deleted first, those of one delete by id;
+        `behind` this number and id. Blocks the greenlet."""
         found: list[Deleted] = []
         fits = pattern.compiled().fits
-        for some in self._portions(lambda names: set(filter(fits, names))):
+        for some in self._portions(lambda names: set(filter(fits, names)), behind):
             found += some[:limit - len(found)]
             if len(found) == limit:
                 break
@@ -133,13 +134,15 @@ class Deletes:
             self._pool.apply(_nothing)
         return list(found.values())
 
-    def _portions(self, fitting: Callable[[Iterable[bytes]], set[bytes]]) -> Iterator[list[Deleted]]:
+    def _portions(self, fitting: Callable[[Iterable[bytes]], set[bytes]],
+                  behind: tuple[int, int] | None = None) -> Iterator[list[Deleted]]:
         """Deleted counters that are not gone yet and whose names are fitting ones, the last deleted first: what there
         is in one portion of all after the other, between which others may have their turns."""
-        for ids in self._tombstones.newest_first(LISTED_AT_ONCE):
-            names = {id: self._engine.counters.name(id) for id in ids}
+        for ids in self._tombstones.newest_first(LISTED_AT_ONCE, behind):
+            deleted = self._engine.deleted          # some may have gone since the portion before
+            names = {id: self._engine.counters.name(id) for id in ids if id in deleted}
             wanted, dropped = fitting(names.values()), self._dropped()
-            yield [self._entry(id, dropped) for id in ids if names[id] in wanted]
+            yield [self._entry(id, dropped) for id, name in names.items() if name in wanted]
 
     def _dropped(self) -> int:
         """Rows of deletes up to this one were left out of files, or are just being."""

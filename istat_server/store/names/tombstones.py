@@ -52,18 +52,38 @@ class Tombstones:
             group = range(bisect_left(self.numbers, number), bisect_right(self.numbers, number))
             yield from (at for at in group if self.ids[at] in undone)
 
-    def newest_first(self, portion: int) -> Iterator[list[int]]:
-        """All ids, the last deleted first, those of one delete ascending, about a portion at a time.
+    def newest_first(self, portion: int, behind: tuple[int, int] | None = None) -> Iterator[list[int]]:
+        """All ids, the last deleted first, those of one delete ascending, about a portion at a time; those `behind` a
+        number and an id only.
 
         Between two portions some may go and others come: what comes is not given.
         """
         end = len(self)
+        if behind is not None:
+            number, last = behind
+            ids = self._ids_of(number)
+            yield from _split(ids[bisect_right(ids, last):], portion)
+            end = bisect_left(self.numbers, number)
         while end:
             number = self.numbers[max(0, end - portion)]
-            begin = bisect_left(self.numbers, number)
-            found = zip(self.numbers[begin:end], self.ids[begin:end], strict=True)
-            yield [id for _number, id in sorted(found, key=lambda pair: (-pair[0], pair[1]))]
+            newer = bisect_right(self.numbers, number)
+            found = zip(self.numbers[newer:end], self.ids[newer:end], strict=True)
+            ids = [id for _number, id in sorted(found, key=lambda pair: (-pair[0], pair[1]))]
+            # A delete of a million counters comes in portions as well.
+            yield from _split(ids + self._ids_of(number), portion)
             end = bisect_left(self.numbers, number)
+
+    def _ids_of(self, number: int) -> list[int]:
+        return sorted(self.ids[bisect_left(self.numbers, number):bisect_right(self.numbers, number)])
+
+
+def _split(ids: list[int], portion: int) -> Iterator[list[int]]:
+    """Portions, of which the last may be half as large again."""
+    at = 0
+    while len(ids) - at > portion + portion // 2:
+        yield ids[at:at + portion]
+        at += portion
+    yield ids[at:]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,9 @@ class Changes:
         (entry,) = store.deleted(NamePattern(Syntax.GLOB, b"a"), 9)
         assert (entry.counter.name, entry.counter.id, entry.problem) == ("a", ids[0], "")
         assert len(store.deleted(EVERYTHING, 9)) == 2 and len(store.deleted(EVERYTHING, 1)) == 1
+        first, last = store.deleted(EVERYTHING, 9)
+        assert store.deleted(EVERYTHING, 9, (first.number, first.counter.id)) == [last]
+        assert store.deleted(EVERYTHING, 9, (last.number, last.counter.id)) == []
         assert [one.counter.id for one in store.deleted_called({b"b", b"none"})] == [ids[1]]
         assert store.undelete([ids[0]]) == []
         assert opened.matching("*") == {"a"}
