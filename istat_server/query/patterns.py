@@ -14,7 +14,8 @@ from istat_server.store.interface import Counter, Kind, NamePattern, Page, Store
 T = TypeVar("T")
 
 PAGE_NAMES = 1000       # counters described at once: some 3 ms
-PREFIXES_AT_ONCE = 5000     # prefixes looked at between turns of others: some 5 ms
+# What is looked at between turns of others [bytes of names, each with so many more]: some 3 ms.
+BYTES_AT_ONCE, MORE_EACH = 600_000, 100
 PREFIX_BYTES = 130      # that a prefix takes in memory besides its text
 # What a row of a listing has besides its name [bytes]: `{"is_leaf":false,"type":2,"name":""},`
 ROW_BYTES = 37
@@ -82,6 +83,7 @@ class Listing:
         memory."""
         self._store, self._pattern, self._limit, self._between = store, check_pattern(pattern), limit, between
         self._room, self._holding = room, holding
+        self._done = self._held = 0
         self.cut = False
 
     def __iter__(self) -> Iterator[Listed]:
@@ -99,9 +101,8 @@ class Listing:
     def _rows(self, prefixes: dict[bytes, None]) -> Iterator[Listed]:
         fitting = NamePattern(Syntax.ISTATD, self._pattern)
         fits = fitting.compiled().fits
-        for at, prefix in enumerate(prefixes):
-            if at % PREFIXES_AT_ONCE == PREFIXES_AT_ONCE - 1:
-                self._between()
+        for prefix in prefixes:
+            self._looked_at(prefix)
             if fits(prefix):
                 yield Listed(prefix.decode(), TYPE_AGGREGATE)
         if self.cut:        # which of the counters are no leaves is not known
@@ -113,8 +114,7 @@ class Listing:
     def _prefixes(self) -> dict[bytes, None]:
         """All prefixes of the counters below those that fit, in order of first appearance."""
         found: dict[bytes, None] = {}
-        left = before = self._room
-        due = PREFIXES_AT_ONCE
+        left = self._room
         for counter in self._counters(NamePattern(Syntax.ISTATD, self._pattern + b".*")):
             prefix = counter.name.encode().rpartition(b".")[0]
             while prefix and prefix not in found:
@@ -123,12 +123,18 @@ class Listing:
                     self.cut = True
                     return found
                 found[prefix] = None
+                self._looked_at(prefix, PREFIX_BYTES)
                 prefix = prefix.rpartition(b".")[0]
-            if len(found) >= due:
-                self._holding(before - left + (len(found) - due + PREFIXES_AT_ONCE) * PREFIX_BYTES)
-                before, due = left, len(found) + PREFIXES_AT_ONCE
-                self._between()
         return found
+
+    def _looked_at(self, prefix: bytes, held: int = 0) -> None:
+        """A prefix was; it is kept and takes its text and so many bytes, or not."""
+        self._done += len(prefix) + MORE_EACH
+        self._held += len(prefix) + held if held else 0
+        if self._done >= BYTES_AT_ONCE:
+            self._holding(self._held)
+            self._done = self._held = 0
+            self._between()
 
     def _counters(self, pattern: NamePattern) -> Iterator[Counter]:
         """Those that fit, of which there may be too many."""

@@ -6,7 +6,7 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.errors import BadQuery
-from istat_server.query.patterns import ROW_BYTES, Listed, Listing
+from istat_server.query.patterns import BYTES_AT_ONCE, ROW_BYTES, Listed, Listing
 from istat_server.testing.memory import MemoryStore
 
 ROOM = 1 << 20      # bytes
@@ -73,4 +73,4 @@ def test_others_have_their_turns_while_prefixes_are_looked_at(clock: FakeClock) 
     turns: list[int] = []
     rows = list(Listing(store, b"*", 1000, 1 << 30, lambda: turns.append(1)))
     assert len(rows) == 60 * 401
-    assert len(turns) >= 2 * (60 * 400 // 5000)
+    assert len(turns) >= 2 * sum(len(row.name) for row in rows) // BYTES_AT_ONCE
