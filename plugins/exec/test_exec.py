@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -209,6 +210,21 @@ def test_a_warden_that_is_killed_leaves_nothing_either(tmp_path: Path) -> None:
     left = [int(word) for word in file.read_text().split()]
     assert len(left) == 3
     assert soon(lambda: not any(alive(pid) for pid in left))
+
+
+def test_children_are_found_without_the_kernels_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "300"]) as child:
+        assert child.pid in process.keeper.children()
+
+        def without(path: str, mode: str) -> IO[Any]:
+            if path.endswith("/children"):
+                raise FileNotFoundError(path)
+            return open(path, mode)
+
+        monkeypatch.setattr(process.keeper, "open", without, raising=False)
+        found = process.keeper.children()
+        assert child.pid in found and os.getpid() not in found and 1 not in found
+        child.kill()
 
 
 def test_processes_that_cannot_be_ended_are_named() -> None:
