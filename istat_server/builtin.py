@@ -45,7 +45,7 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
     """What reads the sockets of all endpoints, ours and those of plugins."""
     datagrams = DatagramInput(server.sockets.of(Transport.UDP, Transport.UNIX_DATAGRAM), server)
     places: Places[Connection] = Places(server.settings["max-connections"],
-                                        server.settings["max-connections-per-address"])
+                                        server.settings["max-connections-per-address"], server.sockets.affordable)
     connections = ConnectionInput(server.sockets.of(Transport.TCP, Transport.UNIX), server,
                                   server.settings["max-line"], places, server.certificate,
                                   server.settings["samples-tls"] == "required")

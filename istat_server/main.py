@@ -21,7 +21,7 @@ from gevent.event import Event
 
 from istat import owners
 from istat.clock import Clock, SystemClock
-from istat.daemon import logs, pidfile, service
+from istat.daemon import descriptors, logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
 from istat.daemon.tls import certificate_of
@@ -31,6 +31,7 @@ from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.front import Front
 from istat_server.http.server import HttpServer
+from istat_server.http.transport.connections import MOST_CONNECTIONS
 from istat_server.ingest import endpoints
 from istat_server.ingest.endpoints import Offer
 from istat_server.options import DECLARATION
@@ -99,15 +100,16 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, ending.set)
     service.give_memory_back()
-    raise_file_limit(settings)
+    http_connections, affordable = grant_connections(settings)
     front = Front()
     with contextlib.ExitStack() as held:
         certificate = certificate_of(settings)      # while we may still read what is root's
         handover = Handover(service.listen_fds())
         sockets = open_endpoints(offered(plugins.manager, settings), settings["udp-buffer-size"], handover)
+        sockets.affordable = affordable
         # It says "starting" until the store is open.
         http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover),
-                          certificate=certificate, mistakes=front.mistakes, memory=settings["http-memory"] << 20)
+                          http_connections, certificate, front.mistakes, settings["http-memory"] << 20)
         handover.close()
         http.start()
         held.callback(http.stop)
@@ -145,14 +147,22 @@ def open_and_start(server: Server) -> None:
         raise
 
 
-def raise_file_limit(settings: Values) -> None:
-    """Let the process open `num-files`; a warning where that was asked for, or is needed, and does not hold."""
-    wanted = settings["num-files"]
+def grant_connections(settings: Values) -> tuple[int, int]:
+    """Let the process open `num-files`; how many connections of HTTP, and of senders, that leaves beside the store's
+    files. A warning where it is not what was asked for, or costs connections."""
+    wanted, senders = settings["num-files"], settings["max-connections"]
     limit = service.raise_file_limit(wanted)
-    needed = limit <= settings["max-connections"] or settings.source("num-files") != "default"
-    if limit < wanted and needed:
-        log.warning("at most %d files can be open instead of %d; each connection wants one; "
-                    "raise LimitNOFILE= of the service, or say ulimit -n %d first", limit, wanted, wanted)
+    http, affordable = descriptors.connections(limit, MOST_CONNECTIONS, senders)
+    cure = "raise num-files"
+    if limit < wanted:
+        cure = f"raise LimitNOFILE= of the service, or say ulimit -n {wanted} first"
+    if affordable < senders or http < MOST_CONNECTIONS:
+        log.warning("at most %d files can be open: for that max-connections is %d instead of %d, and HTTP has %d "
+                    "connections instead of %d, so that the store finds room for its own; %s", limit,
+                    min(affordable, senders), senders, http, MOST_CONNECTIONS, cure)
+    elif limit < wanted and settings.source("num-files") != "default":
+        log.warning("at most %d files can be open instead of %d; %s", limit, wanted, cure)
+    return http, affordable
 
 
 def look(plugins: Found, settings: Values) -> None:

@@ -226,7 +226,9 @@ class Server:
             "udp_buffer_wanted_bytes": self.settings["udp-buffer-size"] * 1024,
             "open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "open_files_wanted": self.settings["num-files"],
-            "max_connections": self.settings["max-connections"], "max_counters": self.settings["max-counters"],
+            "max_connections": self.settings["max-connections"],
+            "connections_granted": min(self.settings["max-connections"], self._sockets.affordable),
+            "max_counters": self.settings["max-counters"],
             "senders_online": self.roster.online(),
         }
         with contextlib.suppress(OSError, KeyError):     # a store of a plugin's may have no folder

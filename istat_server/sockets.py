@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from istat.access import guarded
+from istat.daemon.descriptors import UNLIMITED
 from istat.daemon.handover import Handover
 from istat.errors import IstatError
 from istat_server.ingest.endpoints import Claim, Endpoint, Offer, Transport
@@ -71,6 +72,7 @@ class Sockets:
 
     bound: list[Bound] = field(default_factory=list)
     udp_buffer: int = 0         # the least receive buffer that a UDP socket got [bytes]
+    affordable: int = UNLIMITED     # connections that may be open at once, as far as open files go
 
     def of(self, *transports: Transport) -> list[Bound]:
         """Those of these transports."""

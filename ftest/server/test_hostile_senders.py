@@ -13,9 +13,9 @@ import pytest
 
 from ftest.harness.serverprocess import ServerProcess
 
-pytestmark = pytest.mark.seconds(6)
+pytestmark = pytest.mark.seconds(9)
 
-MANY = 5000
+MANY = 2000
 FORGED = "/x%0A2026-01-01 ERROR forged%1B[31m"
 
 
@@ -52,7 +52,7 @@ def test_a_web_page_sends_no_samples(tmp_path: Path) -> None:
 
 
 def test_whoever_is_refused_does_not_fill_the_log(tmp_path: Path) -> None:
-    """5,000 wrong tokens, and as many paths that look like lines of ours: some lines, each with what was left out."""
+    """Wrong tokens, thousands, for paths that look like lines of ours: some lines, each with what was left out."""
     with ServerProcess(tmp_path, admin_token="secret", read_token="reads") as server:
         server.ask["headers"] = {"Authorization": "Bearer reads"}
         began = time.monotonic()
@@ -92,3 +92,31 @@ def test_whoever_takes_all_places_shuts_nobody_out(tmp_path: Path, opened: list[
         server.wait_until(lambda: server.refused() == {"too_many_connections": 40}, "the oldest of them made room")
         server.send_tcp(b"new.one 1\n")
         server.wait_until(lambda: names(server, "new.one"), "a new sender is served")
+
+
+def test_clients_take_no_open_files_from_the_store(tmp_path: Path, opened: list[socket.socket]) -> None:
+    """With 64 of them, and more connections of both kinds than that, samples are taken and written all the while."""
+    server = ServerProcess(tmp_path, flush=1)
+    server.command = ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh", *server.command]
+    with server:
+        assert "for that max-connections is 8 instead of 10000, and HTTP has 8 connections instead of" in server.log()
+        opened += [server.connect() for _ in range(100)]
+        asking = [socket.socket() for _ in range(100)]
+        for sock in asking:
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", server.http_port))
+        for second in range(2):
+            server.send_udp(b"".join(b"taken.n%d.s%d 1\n" % (number, second) for number in range(50)))
+            time.sleep(1.0)
+        for sock in asking:
+            sock.close()
+        server.wait_until(server.healthy, "it can be asked again")
+        server.wait_until(lambda: server.get("/api/v1/status")["store"]["files"] > 0, "what came was written")
+        status = server.get("/api/v1/status")
+        assert status["ingest"]["samples"] >= 100 and status["store"]["flush_errors"] == 0
+        assert server.refused()["too_many_connections"] == 92
+        assert status["system"]["connections_granted"] == 8
+        server.send_tcp(b"last.one 1\n")
+        server.wait_until(lambda: names(server, "last.one"), "a new sender is served")
+        told = [line for line in server.log().splitlines() if "Too many open files" in line and "http" not in line]
+        assert not told

@@ -142,9 +142,11 @@ def _granted(system: Status) -> Iterable[str]:
                f"echo net.core.rmem_max={wanted} > /etc/sysctl.d/60-istatd.conf; sysctl --system; "
                "then restart the server")
     files, connections = system.get("open_files", 0), system.get("max_connections", 0)
-    if 0 < files <= connections:
-        yield (f"only {number_text(files)} files can be open, less than max-connections ({number_text(connections)}); "
-               "raise LimitNOFILE= of the service, or lower max-connections")
+    granted = system.get("connections_granted", files)
+    if 0 < granted < connections:
+        yield (f"only {number_text(files)} files can be open, so that {number_text(granted)} connections are taken "
+               f"instead of max-connections ({number_text(connections)}); raise LimitNOFILE= of the service, or lower "
+               "max-connections")
     free, whole = system.get("disk_free_bytes"), system.get("disk_bytes", 0)
     if free is not None and free < FREE_BYTES and free < FREE_SHARE * whole:
         yield f"only {bytes_text(free)} of the disk are free; make room, or keep less (docs/retention.md)"

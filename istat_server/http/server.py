@@ -20,7 +20,8 @@ from gevent.pywsgi import LoggingLogAdapter, WSGIServer
 from gevent.socket import socket as green_socket
 
 from istat.clock import SystemClock
-from istat.daemon.ratelimit import LimitedLog, Writer
+from istat.daemon import descriptors
+from istat.daemon.ratelimit import LimitedLog, Words, Writer
 from istat.daemon.tls import Certificate
 from istat_server.http.limits import LIMITS
 from istat_server.http.transport import handler
@@ -59,6 +60,8 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         self.certificate = certificate
         self._mistakes = mistakes
         self._starved = False       # out of file descriptors, and said so
+        self._log = LimitedLog(log)
+        self._reserved = descriptors.first_reserved(descriptors.limit())
         connections.on_room = self._start_accepting_if_started
 
     def body_limit(self) -> int:
@@ -91,7 +94,11 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
             if not found:
                 return
             self._starved = False
+            last = found[0].fileno() >= self._reserved
             self._admit(*found)
+            if last:    # who has made room must end first: what is left of descriptors is the store's
+                self._rest(ROOM_SECONDS)
+                return
             if time.monotonic() > until:
                 return
         self.stop_accepting()
@@ -99,12 +106,16 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
     def _starve(self, error: OSError) -> None:
         """Out of file descriptors: who is idle longest gives one, and the rest waits in the kernel."""
         if not self._starved:
-            log.error("cannot accept HTTP connections: %s; idle ones are closed for new ones, else it is tried again "
-                      "every %g s. Raise num-files, or lower max-connections", error.strerror, STARVED_SECONDS)
+            self._log.error("starved", "cannot accept HTTP connections: %s; idle ones are closed for new ones, else it "
+                            "is tried again every %g s. Raise num-files, or lower max-connections",
+                            Words(error.strerror), STARVED_SECONDS)
         self._starved = True
-        made_room = self.connections.make_room()
+        self._rest(ROOM_SECONDS if self.connections.make_room() else STARVED_SECONDS)
+
+    def _rest(self, seconds: float) -> None:
+        """Accept nothing for a while."""
         self.stop_accepting()
-        self._timer = self.loop.timer(ROOM_SECONDS if made_room else STARVED_SECONDS)
+        self._timer = self.loop.timer(seconds)
         self._timer.start(self._start_accepting_if_started)
 
     def _admit(self, sock: Any, address: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import gevent
 
+from istat.daemon import descriptors
 from istat.daemon.ratelimit import LimitedLog, Words
 from istat.daemon.tls import HANDSHAKE_BYTE, HANDSHAKE_SECONDS, Certificate
 from istat.wire.framing import Framing
@@ -55,6 +56,8 @@ HTTP_REQUEST = re.compile(METHOD + rb"[^ \r\n]+ HTTP/[0-9]")
 LONG_REQUEST = re.compile(METHOD + rb"(?:[/*]|[A-Za-z][A-Za-z0-9+.-]*:)")
 # accept(2): errors of the new connection or of want, not of the listening socket.
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# Why there are fewer places than max-connections.
+SHORT = "few files can be open, raise num-files"
 # struct ucred of unix(7): process, user, group.
 CREDENTIALS = struct.Struct("3i")
 
@@ -89,6 +92,7 @@ class ConnectionInput:
         self._listening = [(sock, one.endpoint, loop.io(sock.fileno(), 1)) for one in bound for sock in one.sockets]
         self._pause: Any = None
         self._log = LimitedLog(log)
+        self._reserved = descriptors.first_reserved(descriptors.limit())
         self._starved = False       # out of file descriptors, and said so
 
     def start(self) -> None:
@@ -172,8 +176,13 @@ class ConnectionInput:
             client.close()
             self.around.mistakes.note("too_many_of_address", f"{of} has max-connections-per-address already".encode())
             return
+        if client.fileno() >= self._reserved and not self._make_room(SHORT):
+            client.close()
+            self.around.mistakes.note("too_many_connections", f"{address}: {SHORT}".encode())
+            return
         if self.connections.full:
-            self._make_room()
+            few = self.connections.affordable < self.connections.most
+            self._make_room(SHORT if few else "max-connections are open")
         client.setblocking(False)
         if endpoint.transport is Transport.TCP:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -190,15 +199,18 @@ class ConnectionInput:
         self.connects += 1
         connection.watch()
 
-    def _make_room(self) -> None:
-        """Close the connection that has been silent longest."""
+    def _make_room(self, why: str) -> bool:
+        """Close the connection that has been silent longest; whether there was one."""
+        if not self.connections:
+            return False
         for _ in range(PASSED_OVER):
             connection = self.connections.silent_longest()
             if not connection.waits():
                 break
             self.connections.heard(connection)
         silent = self.around.roster.now() - connection.sender.last_seen
-        connection.refuse("too_many_connections", b"silent for %d s, it makes room: max-connections are open" % silent)
+        connection.refuse("too_many_connections", f"silent for {silent:.0f} s, it makes room: {why}".encode())
+        return True
 
     def _pause_accepting(self, error: OSError) -> None:
         if not self._starved:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 from typing import Generic, TypeVar
 
+from istat.daemon.descriptors import UNLIMITED
+
 T = TypeVar("T")
 
 # All of an IPv6 network of this length [bits] belongs to one customer as a rule, who can take any address of it.
@@ -20,9 +22,9 @@ LOOPBACK = "loopback"
 class Places(Generic[T]):
     """Those who are connected, whoever has been silent longest first."""
 
-    def __init__(self, most: int, share: int) -> None:
-        """most: places in all; share: of one address."""
-        self.most, self.share = most, share
+    def __init__(self, most: int, share: int, affordable: int = UNLIMITED) -> None:
+        """most: places in all; share: of one address; affordable: all that there can be, whatever is wanted."""
+        self.most, self.share, self.affordable = most, share, affordable
         self._silent: OrderedDict[T, str] = OrderedDict()       # -> its address
         self._of: Counter[str] = Counter()      # no more addresses than places
 
@@ -38,7 +40,7 @@ class Places(Generic[T]):
     @property
     def full(self) -> bool:
         """Whether somebody has to make room for a new one."""
-        return len(self._silent) >= self.most
+        return len(self._silent) >= min(self.most, self.affordable)
 
     def has_share(self, address: str) -> bool:
         """Whether an address has all that it may have."""

@@ -126,6 +126,33 @@ def test_when_all_places_are_taken_whoever_is_silent_longest_makes_room(
     assert len(tcp.connections) == 50
 
 
+def test_the_last_descriptors_are_for_others(bench: Bench, tcp: ConnectionInput, connect: Connect,
+                                             caplog: pytest.LogCaptureFixture) -> None:
+    """The store has taken more than is held back for it: what connections have must not grow."""
+    first = connect()
+    until(lambda: len(tcp.connections) == 1)
+    tcp._reserved = 0
+    second = connect()
+    until(lambda: refused(bench) == {"too_many_connections": 1})
+    assert first.recv(1) == b""
+    assert "it makes room: few files can be open, raise num-files" in caplog.text
+    second.sendall(b"a 1\n")
+    until(lambda: bench.intake.lines == [b"a 1"])
+    second.close()
+    until(lambda: len(tcp.connections) == 0)
+    assert connect().recv(1) == b"", "nobody can make room"
+    assert refused(bench) == {"too_many_connections": 2}
+
+
+def test_what_open_files_allow_holds_whatever_is_wanted(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
+    tcp.connections.affordable = 3
+    tcp.reload({"max-connections": 50, "max-connections-per-address": 50})
+    for _ in range(5):
+        connect()
+    until(lambda: refused(bench) == {"too_many_connections": 2})
+    assert len(tcp.connections) == 3
+
+
 def test_one_whose_bytes_wait_to_be_read_is_not_silent(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     clients = [connect() for _ in range(50)]
     until(lambda: len(tcp.connections) == 50)

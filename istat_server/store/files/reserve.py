@@ -40,6 +40,7 @@ class Reserve:
         disk = os.statvfs(folder)
         self.size = min(SIZE, disk.f_blocks * disk.f_frsize // SHARE)
         self._folder, self._path = folder, folder / NAME
+        self._told: set[str] = set()
         self._lock = threading.Lock()
         self._held = self._path.exists() and self._path.stat().st_size == self.size
 
@@ -87,13 +88,20 @@ class Reserve:
                 finally:
                     os.close(handle)
             except OSError as error:
-                log.error("%s cannot be made: %s", self._path, error.strerror)
+                self._tell(f"{self._path} cannot be made: {error.strerror}")
                 self._remove_begun()
                 return
             self._held = True
+            self._told.clear()
 
     def _remove_begun(self) -> None:
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:        # a disk that takes nothing lets nothing go either; it counts for nothing
-            log.error("%s cannot be removed: %s", self._path, error.strerror)
+            self._tell(f"{self._path} cannot be removed: {error.strerror}")
+
+    def _tell(self, problem: str) -> None:
+        """Log what goes wrong; once until the reserve is there, since it is tried again every second."""
+        if problem not in self._told:
+            self._told.add(problem)
+            log.error("%s", problem)

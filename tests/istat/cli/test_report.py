@@ -90,6 +90,7 @@ def test_only_what_was_refused_is_told_with_its_cure() -> None:
         ({"store": {"damaged_blocks": 2}}, "istat check /var/lib/istatd/server"),
         ({"system": {"udp_buffer_bytes": 212992}}, "is 208 KiB instead of 8 MiB"),
         ({"system": {"open_files": 1024}}, "only 1,024 files can be open"),
+        ({"system": {"open_files": 4096, "connections_granted": 2072}}, "2,072 connections are taken instead"),
         ({"system": {"disk_free_bytes": 3 * MIB}}, "only 3 MiB of the disk are free"),
     ],
 )
