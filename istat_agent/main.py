@@ -16,10 +16,11 @@ from collections.abc import Sequence
 import gevent
 import gevent.queue
 
+from istat import trust
 from istat.clock import SystemClock
 from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
-from istat.errors import IstatError, SettingsError
+from istat.errors import IstatError, PluginError, SettingsError
 from istat.settings.declaration import Values
 from istat_agent.agent import Agent, Plan, host_name, link_of, make_plan, once
 from istat_agent.counters import Counters
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def read_settings(arguments: Sequence[str], actions: Sequence[str]) -> Values:
     """The settings; for --check-config, what is wrong with them is told together with the collectors' problems."""
     try:
-        return DECLARATION.load(arguments, os.environ)
+        return load(arguments)
     except SettingsError as error:
         if "--check-config" not in actions:
             raise
@@ -73,6 +74,17 @@ def read_settings(arguments: Sequence[str], actions: Sequence[str]) -> Values:
         if values["user"]:
             service.drop_privileges(values["user"])
         raise SettingsError([*error.problems, *make_plan(values, Counters()).problems]) from error
+
+
+def load(arguments: Sequence[str]) -> Values:
+    """The settings. SettingsError also for a file that others could change: it says what is run."""
+    path = DECLARATION.file_named(arguments, os.environ)
+    if os.path.isfile(path):
+        try:
+            trust.check(path)
+        except PluginError as error:
+            raise SettingsError(f"the settings file says what is run, and {error}") from None
+    return DECLARATION.load(arguments, os.environ)
 
 
 def act(actions: Sequence[str], values: Values) -> int:
@@ -122,7 +134,7 @@ def serve(arguments: Sequence[str], values: Values) -> int:
     while commands.get() == "reload":
         service.reloading()
         try:
-            renewal = DECLARATION.renew(values, DECLARATION.load(arguments, os.environ))
+            renewal = DECLARATION.renew(values, load(arguments))
             link_of(renewal.values, b"", clock)     # certificates that do not fit are told while the old ones work
         except SettingsError as error:
             log.error("settings not read again, going on with the old ones: %s", error)

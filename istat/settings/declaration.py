@@ -165,6 +165,10 @@ class Declaration:
         return [at + setting.name for at, settings, found in declared for setting in settings
                 if setting.secret and found.get(setting.name)]
 
+    def file_named(self, argv: Sequence[str], environ: Mapping[str, str]) -> str:
+        """The settings file that a command line or the environment names, or nothing."""
+        return _read_flags(self, argv)[0].get("config") or environ.get(self.variable("config"), "")
+
     def variable(self, name: str) -> str:
         """The environment variable of a setting. Unknown ones of our prefix are no error: container
         managers make variables of that form for a service that is called like the program."""

@@ -161,6 +161,27 @@ def test_command_check_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main.main(["--check-config", "--plugin-dir", ""]) == 0
 
 
+@pytest.mark.parametrize("place", ["agent.toml", ""])
+def test_settings_that_others_could_change_are_not_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    """They name programs and folders that are run."""
+    folder = tmp_path / "etc"
+    folder.mkdir(mode=0o755)
+    (folder / "agent.toml").write_text("")
+    link = tmp_path / "agent.toml"
+    link.symlink_to(folder / "agent.toml")
+    arguments = ["--config", str(link), "--plugin-dir", ""]
+    assert main.main([*arguments, "--check-config"]) == 0
+    (folder / place).chmod(0o777)
+    capsys.readouterr()
+    for action in ("--check-config", "--list-collectors"):
+        assert main.main([*arguments, action]) == 78
+        cure = f"everybody may write {folder / place} (chmod o-w {folder / place})"
+        assert f"the settings file says what is run, and {cure}" in capsys.readouterr().err
+    assert main.main(["--config", "/dev/null", "--plugin-dir", "", "--check-config"]) == 0
+
+
 def test_command_check_config_tells_of_settings_and_collectors_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
