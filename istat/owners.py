@@ -13,11 +13,13 @@ import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import NamedTuple
 
 from istat.errors import IstatError
 
 ROOT = 0
+WITH_RIGHTS = "with whose rights root works there"     # why root is refused something
 
 
 class User(NamedTuple):
@@ -110,9 +112,14 @@ class Rights:
             _take(self._user)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._user is not None:
-            _take(self._before.pop())
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._user is None:
+            return
+        _take(self._before.pop())
+        if isinstance(error, PermissionError) and self._user.uid != ROOT and WITH_RIGHTS not in str(error.strerror):
+            error.strerror = f"{error.strerror} to the user {name_of(self._user.uid)}, {WITH_RIGHTS}"
 
 
 @contextmanager

@@ -29,8 +29,9 @@ class Place:
     OSError (ELOOP) in words for people when a link of another user leads there.
     """
 
-    def __init__(self, path: Name) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, path: Name, friend: int = owners.ROOT) -> None:
+        """`friend`: a user whose file it may be, besides root, ourselves and whose the folder is."""
+        self.path, self._friend = os.fspath(path), friend
         with _named(self.path):
             self._folder, self._name, self._free = _walk(self.path)
 
@@ -87,9 +88,15 @@ class Place:
         if not stat.S_ISREG(found.st_mode):
             if not special:
                 raise OSError(errno.EINVAL, "it is no plain file", self.path)
-        elif found.st_nlink > 1 and not _ours(os.fstat(self._folder)):
+            return
+        folder = os.fstat(self._folder)
+        if found.st_nlink > 1 and not _ours(folder):
             raise OSError(errno.EMLINK, "it has a second name elsewhere, and others may write to its folder; remove "
                                         "it, or name another place", self.path)
+        mine = (owners.ROOT, os.geteuid(), folder.st_uid, self._friend)
+        if folder.st_mode & stat.S_IWOTH and found.st_uid not in mine:
+            raise OSError(errno.EPERM, f"it belongs to the user {owners.name_of(found.st_uid)}, and everybody may "
+                                       f"write to its folder; remove it, or name another place", self.path)
 
 
 def open_file(path: Name, flags: int, mode: int = 0o640, special: bool = False) -> int:

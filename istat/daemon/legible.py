@@ -32,7 +32,9 @@ def check(user: owners.User, name: str) -> None:
 
 def _file(module: object) -> str | None:
     found = getattr(module, "__file__", None)
-    return found if isinstance(found, str) and getattr(module, "__name__", "") != "__main__" else None
+    if not isinstance(found, str) or getattr(module, "__name__", "") == "__main__":
+        return None
+    return os.path.abspath(found)
 
 
 def _shut(file: str, user: owners.User) -> str:

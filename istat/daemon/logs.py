@@ -67,7 +67,7 @@ class LogFile(logging.StreamHandler[TextIO]):
 
     def _opened(self) -> TextIO:
         flags = os.O_WRONLY | os.O_APPEND
-        with guarded.Place(self._path) as place:
+        with guarded.Place(self._path, self._owner.uid if self._owner else owners.ROOT) as place:
             try:
                 handle = place.make(flags, 0o644)
             except FileExistsError:

@@ -8,7 +8,9 @@ Every problem of a file is a SettingsError with what to do about it.
 from __future__ import annotations
 
 import errno
+import logging
 import ssl
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from gevent.socket import wait_read, wait_write
 from istat import owners
 from istat.daemon.turns import Turns
 from istat.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 # That a handshake may take [s]: a mobile network needs two, an attacker all it gets.
 HANDSHAKE_SECONDS = 10.0
@@ -154,6 +158,9 @@ def _harden(context: ssl.SSLContext) -> None:
 def _load_pair(context: ssl.SSLContext, cert: Path, key: Path, cert_is: str, key_is: str) -> None:
     for path, what in ((cert, cert_is), (key, key_is)):
         _look(path, what)
+    if (mode := key.stat().st_mode) & (stat.S_IROTH | stat.S_IWOTH):
+        log.warning("%s %s is no secret, as everybody may read or write it (mode %04o): chmod o= %s", key_is, key,
+                    stat.S_IMODE(mode), key)
     try:
         context.load_cert_chain(cert, key, password=_no_passphrase)
     except Encrypted:

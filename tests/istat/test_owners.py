@@ -95,6 +95,9 @@ def test_root_has_the_rights_of_a_folders_owner_and_gets_its_own_back(reached: P
             assert secret.read_text() == "root's"
         with pytest.raises(PermissionError):
             (reached / "made").touch()
+    with pytest.raises(PermissionError) as caught, rights, rights:
+        secret.read_text()
+    assert caught.value.strerror == "Permission denied to the user 1234, with whose rights root works there"
     assert ((store / "made").stat().st_uid, (store / "made").stat().st_gid) == (1234, 1235)
     assert (secret.read_text(), os.getgroups()) == ("root's", groups)
 

@@ -67,7 +67,7 @@ def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False) 
         raise StoreError(f"{store} holds no store")
     if to.resolve() == store.resolve() or store.resolve() in to.resolve().parents:
         raise StoreError(f"{to} is in the store; a backup belongs elsewhere")
-    with _kept_readable(store, to) as writing:
+    with owners.left_to_owner(store), _kept_readable(store, to) as writing:
         return _made(store, to, clock, show, copy, writing)
 
 

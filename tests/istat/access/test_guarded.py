@@ -99,6 +99,21 @@ def test_a_second_name_is_refused_where_others_can_give_one(tmp_path: Path) -> N
 
 
 @needs_root
+def test_what_another_has_made_where_everybody_may_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o1777)
+    theirs = tmp_path / "open" / "file"
+    theirs.touch()
+    os.chown(theirs, OTHER, OTHER)
+    with pytest.raises(OSError, match="it belongs to the user 1234, and everybody may write to its folder; remove it"):
+        write(theirs, b"")
+    with guarded.Place(theirs, friend=OTHER) as place:
+        os.close(place.open(os.O_RDWR))
+    (tmp_path / "open").chmod(0o775)
+    write(theirs, b"")
+
+
+@needs_root
 def test_a_place_is_given_only_where_it_is_roots(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").touch()

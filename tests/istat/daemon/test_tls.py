@@ -229,3 +229,14 @@ def test_old_protocols_are_refused(authority: Authority, pair: Pair, listener: A
     context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.raises(ssl.SSLError):
         talk(listener, Certificate(pair.cert, pair.key), context)
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o602, True), (0o640, False)])
+def test_a_key_that_is_open_to_everybody_is_warned_of(pair: Pair, tmp_path: Path, mode: int, warned: bool,
+                                                      caplog: pytest.LogCaptureFixture) -> None:
+    key = tmp_path / "key.pem"
+    shutil.copyfile(pair.key, key)
+    key.chmod(mode)
+    Certificate(pair.cert, key)
+    told = f"tls-key {key} is no secret, as everybody may read or write it (mode {mode:04o}): chmod o= {key}"
+    assert caplog.messages == ([told] if warned else [])
