@@ -47,6 +47,7 @@ class Origins:
         """Take what the settings say from now on."""
         self._origins = frozenset(settings["http-origins"])
         self._given = frozenset(settings["http-names"])
+        self._last = ""         # the one that was found ours last: nearly all ask by the same
 
     def know(self, names: Iterable[str]) -> None:
         """This machine has these names, too. May be called by a thread."""
@@ -55,8 +56,10 @@ class Origins:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """What falcon calls before anything else is looked at. HTTPError 421 for a name that is not this server's."""
         host = req.env.get(HOST)
-        if host and not self._is_ours(host):
-            raise self._refusal(host)
+        if host and host != self._last:
+            if not self._is_ours(host):
+                raise self._refusal(host)
+            self._last = host
         if self._origins:
             resp.append_header(*VARY)
             origin = req.env.get(ORIGIN, "")

@@ -12,6 +12,7 @@ from istat.clock import FakeClock
 from istat_server.http.exchange import lists
 from istat_server.http.families import api, istatd
 from istat_server.http.limits import HttpLimits
+from istat_server.query import patterns
 from istat_server.roster import Roster
 from istat_server.testing.memory import MemoryStore
 from tests.http.application import app_of
@@ -160,7 +161,8 @@ def test_others_have_their_turns_while_a_list_is_made(
     for module in (lists, api, istatd):
         monkeypatch.setattr(module, "turn", lambda: taken.append(1))
     monkeypatch.setattr(lists, "ROWS_AT_ONCE", 10)
-    for path, query in (("/api/v1/names", "limit=10000"), ("/api/v1/children", ""), ("/api/v1/agents", ""),
+    monkeypatch.setattr(patterns, "PAGE_NAMES", 10)
+    for path, query in (("/api/v1/names", "limit=10000"), ("/api/v1/children", "prefix=deep"), ("/api/v1/agents", ""),
                         ("/", "q=*"), ("/", "a=*")):
         taken.clear()
         assert client.simulate_get(path, query_string=query).status_code == 200

@@ -22,8 +22,6 @@ T = TypeVar("T")
 NO_TOKEN = "this token is of no list like this one; ask for the first page without any"
 # Rows as JSON between turns of others, some 20 us each, and their bytes.
 ROWS_AT_ONCE, BYTES_AT_ONCE = 200, 256 * 1024
-# Beyond so many of a list its answer begins with a turn of others': some 2 ms.
-AT_ONCE = 1000
 # What comes behind the last row, in bytes.
 END = TOKEN_ROOM + 100
 # Rows for which there must be place, or the page ends: else its last ones would be asked for one by one.
@@ -37,18 +35,16 @@ def send_pages(
 ) -> None:  # fmt: skip
     """Answer with a page of what a store lists: `wanted` are how many and the token, `most` the bytes of an answer and
     of a row."""
-    limit, token = wanted
+    limit, first = wanted
     pieces = Pieces(req, most[0] - END)
     pieces.add(f'{{{head}"{key}":['.encode())
-    if limit + skip > AT_ONCE:
-        turn()
 
     def room() -> int:
         rows = pieces.room() // most[1]
         return rows if rows >= LEAST_ROWS else 0
 
     comma = token = ""
-    for page in portions(ask, skip, limit, wanted[1], turn, room):
+    for page in portions(ask, skip, limit, first, turn, room):
         if page.items:
             pieces.add((comma + ",".join(map(row, page.items))).encode())
             comma = ","
