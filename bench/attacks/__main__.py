@@ -9,10 +9,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import signal
+
+import gevent
 
 from bench.attacks.crowd import Target
 from bench.attacks.table import ATTACKS
+
+
+def tell(name: str, target: Target) -> None:
+    """What the attackers have seen so far."""
+    print(json.dumps({"attack": name, "seen": dict(sorted(target.seen.items()))}), flush=True)
+
+
+def end(name: str, target: Target) -> None:
+    """It was enough."""
+    tell(name, target)
+    os._exit(0)  # the kernel closes whatever is open
 
 
 def main() -> None:
@@ -29,10 +44,11 @@ def main() -> None:
         target = Target(chosen.stat_port, chosen.http_port, chosen.seconds)
         print(json.dumps({"attack": name, "begins": True}), flush=True)
         target.begin()
+        gevent.signal_handler(signal.SIGTERM, end, name, target)
         act = ATTACKS[name].before if chosen.prepare else ATTACKS[name].act
         if act is not None:
             act(target)
-        print(json.dumps({"attack": name, "seen": dict(sorted(target.seen.items()))}), flush=True)
+        tell(name, target)
 
 
 if __name__ == "__main__":

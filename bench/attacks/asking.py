@@ -6,7 +6,7 @@ import gevent
 from gevent import socket
 from gevent.pool import Pool
 
-from bench.attacks.crowd import ATTACKER, RECEIVE, Target, again, connect, drain, run_all, send_lines
+from bench.attacks.crowd import RECEIVE, Target, again, connect, drain, run_all, send_lines
 
 PIPELINED = 1_000  # requests sent at once
 DEEP, COMPONENTS = 3_000, 480  # names, components of each
@@ -119,7 +119,7 @@ def wrong_tokens(target: Target) -> None:
     left = iter(range(TOKENS))
 
     def guess() -> None:
-        with socket.create_connection(("127.0.0.1", target.http_port), 10.0, (ATTACKER, 0)) as link:
+        with connect(target.http_port) as link:
             for k in left:
                 link.sendall(get(f"/api/v1/deleted?match=%0a%1b%5b31m{k}",
                                  f"Authorization: Bearer guess{k}\r\n", close=False))

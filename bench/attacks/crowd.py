@@ -6,6 +6,7 @@ nor of lines.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -46,8 +47,20 @@ class Target:
 
 
 def connect(port: int) -> socket.socket:
-    """A connection to the attacked server."""
-    return socket.create_connection((LOOPBACK, port), PATIENCE, (ATTACKER, 0))
+    """A connection to the attacked server. OSError."""
+    link = socket.socket()
+    try:
+        link.bind((ATTACKER, 0))
+        # gevent's own would ask a thread who 127.0.0.1 is: ten thousand times.
+        if link._sock.connect_ex((LOOPBACK, port)):
+            socket.wait_write(link.fileno(), PATIENCE, TimeoutError("nobody answers"))
+            error = link.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, os.strerror(error))
+    except BaseException:
+        link.close()
+        raise
+    return link
 
 
 def drain(link: socket.socket, target: Target, word: str) -> int:

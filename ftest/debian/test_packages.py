@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.attacks import table
 from ftest.debian import debiantree, packages
 from ftest.debian.debiantree import Machine
 from ftest.debian.installed import ask, count_one, counted, install, pid, running, send, use_repository, wait_for
@@ -39,6 +40,11 @@ def hang(*_):
     time.sleep(600)
 signal.signal(signal.SIGUSR1, hang)
 """
+# Where the attacks are inside; those that once stopped the event loop for seconds, each by itself.
+ATTACKS = "/srv/attacks"
+STOPPERS = ("pipelining", "deep-listing", "children", "abandoned")
+# As many as a test can wait for without a loop that stands still going unnoticed.
+ATTACK_SECONDS, WATCHDOG_SECONDS = 4, 3
 FIND = ("find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' "
         "-not -path '/srv/*' | sort")
 # What Debian's own tools leave behind.
@@ -80,9 +86,9 @@ def release(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def machine(builds: packages.Builds, release: str) -> Iterator[Machine]:
     """A booted tree that has installed the packages, with two repositories, of this and of the next version."""
-    repositories = builds.repositories(release)
+    binds = {**builds.repositories(release), packages.ROOT / "bench": f"{ATTACKS}/bench"}
     with Machine(builds.base(release), builds.folder(release) / "machine", f"istatd{os.getpid()}{release}",
-                 repositories) as machine:
+                 binds) as machine:
         machine.run("rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*")
         use_repository(machine, "now")
         machine.files_before = set(machine.run(FIND).splitlines())  # type: ignore[attr-defined]
@@ -206,6 +212,22 @@ def test_a_hub_that_hangs_is_restarted(machine: Machine, unit: str) -> None:
     assert "Watchdog timeout" in said
     assert "sitecustomize.py" in said and "in hang" in said, "it says where it hung"
     machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart {unit}")
+
+
+@pytest.mark.parametrize("names", [STOPPERS, pytest.param(tuple(table.ATTACKS), marks=pytest.mark.slow)],
+                         ids=["stoppers", "all"])
+def test_the_watchdog_does_not_fire_during_attacks(machine: Machine, names: tuple[str, ...]) -> None:
+    folder, store = "/run/systemd/system/istat-server.service.d", "/var/lib/istatd/server/attacked"
+    machine.run(f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec={WATCHDOG_SECONDS}s\\n"
+                f"Environment=ISTAT_SERVER_STORE={store}\\n' > {folder}/test.conf; "
+                "systemctl daemon-reload; systemctl restart istat-server")
+    before = pid(machine)
+    attack = f"cd {ATTACKS}; python3 -m bench.attacks --seconds {ATTACK_SECONDS}"
+    for name in names:
+        machine.run(f"{attack} --prepare {name}; {attack} {name}")
+        assert (pid(machine), machine.show("istat-server", "NRestarts")["NRestarts"]) == (before, "0"), name
+    assert ask(machine, "/health") == {"status": "ok"}
+    machine.run(f"rm {folder}/test.conf; systemctl daemon-reload; systemctl restart istat-server; rm -r {store}")
 
 
 def test_log_lines_have_their_priority(machine: Machine) -> None:
