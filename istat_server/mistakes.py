@@ -31,7 +31,7 @@ KINDS = {
     "too_many_connections": Kind("connections closed because max-connections were open: the one silent longest makes "
                                  "room for a new one",
                                  "raise max-connections, or let each sender keep one connection"),
-    "too_many_of_address": Kind("connections refused because their address (of Unix sockets: their user) had "
+    "too_many_of_address": Kind("connections closed because their address (of Unix sockets: their user) had "
                                 "max-connections-per-address open",
                                 "raise max-connections-per-address, or let each sender keep one connection"),
     "http_request": Kind("connections whose first line is a request of HTTP",

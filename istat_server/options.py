@@ -111,8 +111,9 @@ SETTINGS = (
             "How many connections may send samples at once. When one more comes, the one that has been silent longest "
             "is closed, and counted.", reloadable=True),
     Setting("max-connections-per-address", Integer(1, 1_000_000), 2000,
-            "How many of those one address may have; more are closed at once and counted. All of loopback is one "
-            "address, a /64 network of IPv6 too, and each user of this machine who comes by a Unix socket.",
+            "How many of those one address may have. When one more comes, one of the same address that never said "
+            "anything is closed, else the new one, and counted. All of loopback is one address, a /64 network of IPv6 "
+            "too, and each user of this machine who comes by a Unix socket.",
             reloadable=True),
     Setting("http-memory", Integer(4, 1 << 20), 64,
             "What bodies of requests and answers on their way may hold at once. Beyond it requests are answered 503, "

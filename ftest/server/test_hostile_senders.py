@@ -81,6 +81,8 @@ def test_whoever_takes_all_places_shuts_nobody_out(tmp_path: Path, opened: list[
     with ServerProcess(tmp_path, max_connections=60, max_connections_per_address=40) as server:
         working = server.connect()
         opened.append(working)
+        working.sendall(b"is.here 1\n")
+        server.wait_until(lambda: names(server, "is.here"), "it has said something")
         opened += [server.connect() for _ in range(100)]
         server.wait_until(lambda: server.refused().get("too_many_of_address", 0) == 61, "one address has 40 places")
         working.sendall(b"still.here 1\n")

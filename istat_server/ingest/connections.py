@@ -171,11 +171,15 @@ class ConnectionInput:
                 self._admit(client, endpoint, _address_text(address), household(address[0]))
 
     def _admit(self, client: socket.socket, endpoint: Endpoint, address: str, of: str) -> None:
-        """Give a new connection a place, unless whoever it is `of` has enough."""
+        """Give a new connection a place, unless whoever it is `of` has enough that have said something."""
         if self.connections.has_share(of):
-            client.close()
-            self.around.mistakes.note("too_many_of_address", f"{of} has max-connections-per-address already".encode())
-            return
+            mute = self.connections.mute_longest(of)
+            text = f"{of} has max-connections-per-address already".encode()
+            if mute is None:
+                client.close()
+                self.around.mistakes.note("too_many_of_address", text)
+                return
+            mute.refuse("too_many_of_address", text + b"; this one has said nothing, and makes room")
         if client.fileno() >= self._reserved and not self._make_room(SHORT):
             client.close()
             self.around.mistakes.note("too_many_connections", f"{address}: {SHORT}".encode())
@@ -323,6 +327,11 @@ class Connection:
         self._watcher = None
         self._socket.close()
         self._input.ended(self)
+
+    @property
+    def mute(self) -> bool:
+        """Whether nothing has come ever."""
+        return self._read_at < 0 and not self.waits()
 
     def waits(self) -> bool:
         """Whether something has come that was not read yet."""

@@ -8,11 +8,20 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from istat.daemon.descriptors import UNLIMITED
 
-T = TypeVar("T")
+
+class Connected(Protocol):
+    """Who takes a place."""
+
+    @property
+    def mute(self) -> bool:
+        """Whether it has said nothing ever."""
+
+
+T = TypeVar("T", bound=Connected)
 
 # All of an IPv6 network of this length [bits] belongs to one customer as a rule, who can take any address of it.
 NETWORK_BITS = 64
@@ -27,6 +36,8 @@ class Places(Generic[T]):
         self.most, self.share, self.affordable = most, share, affordable
         self._silent: OrderedDict[T, str] = OrderedDict()       # -> its address
         self._of: Counter[str] = Counter()      # no more addresses than places
+        # Of each address those that may have said nothing yet, in the order they came: who has is found out when asked.
+        self._mute: dict[str, dict[T, None]] = {}
 
     def __len__(self) -> int:
         return len(self._silent)
@@ -50,6 +61,7 @@ class Places(Generic[T]):
         """A new one is here."""
         self._silent[one] = address
         self._of[address] += 1
+        self._mute.setdefault(address, {})[one] = None
 
     def heard(self, one: T) -> None:
         """It has said something."""
@@ -59,14 +71,25 @@ class Places(Generic[T]):
         """Who has said nothing for the longest time; there must be somebody."""
         return next(iter(self._silent))
 
+    def mute_longest(self, address: str) -> T | None:
+        """Who of an address came first of those that have said nothing ever."""
+        those = self._mute.get(address, {})
+        while those:
+            first = next(iter(those))
+            if first.mute:
+                return first
+            del those[first]
+        return None
+
     def leave(self, one: T) -> bool:
         """It has gone; whether it was here."""
         address = self._silent.pop(one, None)
         if address is None:
             return False
         self._of[address] -= 1
+        self._mute[address].pop(one, None)
         if not self._of[address]:
-            del self._of[address]
+            del self._of[address], self._mute[address]
         return True
 
 

@@ -169,7 +169,9 @@ def test_one_address_has_its_share(bench: Bench, tcp: ConnectionInput, connect: 
                                    caplog: pytest.LogCaptureFixture) -> None:
     tcp.reload({"max-connections": 50, "max-connections-per-address": 5})
     clients = [connect() for _ in range(5)]
-    until(lambda: len(tcp.connections) == 5)
+    for client in clients:
+        client.sendall(b"said 1\n")
+    until(lambda: len(bench.intake.lines) == 5)
     surplus = [connect() for _ in range(30)]
     until(lambda: refused(bench) == {"too_many_of_address": 30})
     assert [client.recv(1) for client in surplus] == [b""] * 30
@@ -179,7 +181,25 @@ def test_one_address_has_its_share(bench: Bench, tcp: ConnectionInput, connect: 
     clients[0].close()
     until(lambda: len(tcp.connections) == 4)
     connect().sendall(b"a 1\n")
+    until(lambda: bench.intake.lines[5:] == [b"a 1"])
+
+
+def test_of_an_address_that_has_its_share_the_mute_make_room(bench: Bench, tcp: ConnectionInput,
+                                                             connect: Connect) -> None:
+    """A host's own agent is not shut out by what is idle on that host, nor is anyone who has sent."""
+    tcp.reload({"max-connections": 50, "max-connections-per-address": 3})
+    spoke, mute, later = connect(), connect(), connect()
+    until(lambda: len(tcp.connections) == 3)
+    spoke.sendall(b"a 1\n")
     until(lambda: bench.intake.lines == [b"a 1"])
+    connect().sendall(b"b 2\n")
+    until(lambda: bench.intake.lines[1:] == [b"b 2"])
+    assert mute.recv(1) == b""
+    assert refused(bench) == {"too_many_of_address": 1}
+    spoke.sendall(b"a 3\n")
+    later.sendall(b"c 4\n")
+    until(lambda: sorted(bench.intake.lines[2:]) == [b"a 3", b"c 4"])
+    assert connect().recv(1) == b"", "all have said something by now"
 
 
 POST = (b"POST /samples HTTP/1.1\r\nHost: localhost:8111\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\r\n"
