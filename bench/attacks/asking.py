@@ -29,6 +29,7 @@ def ask(target: Target, path: str) -> None:
     """One question, its answer thrown away."""
     with connect(target.http_port) as link:
         link.sendall(get(path))
+        target.seen["asked"] += 1
         target.seen["bytes"] += drain(link, target, "answer")
 
 

@@ -84,7 +84,7 @@ def counted(server: ServerProcess, name: str) -> float:
     return sum(value or 0 for value in server.values(name, now - 600, now + 60, "count"))
 
 
-@pytest.mark.parametrize("name", ["pipelining", "silent", "slow-bodies", "unfinished-bodies", "stat-posts",
+@pytest.mark.parametrize("name", ["pipelining", "silent", "slow-bodies", "unfinished-bodies", "children", "stat-posts",
                                   "wrong-tokens", "handshakes"])
 def test_others_are_served_and_lose_nothing(server: ServerProcess, name: str) -> None:
     before = server.refused()
