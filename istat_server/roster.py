@@ -17,6 +17,8 @@ from istat.clock import Clock
 # What one sender may tell about itself: keys, and bytes of a key or a value (istatd had no bound).
 METADATA_KEYS = 32
 METADATA_BYTES = 256
+# What all senders may tell together [bytes]: agents tell some 100 each, forged datagrams as much as they may.
+METADATA_TOTAL = 8 << 20
 # Senders kept in all, the gone ones included.
 ROSTER_LIMIT = 10_000
 # A UDP sender counts as online this long after its last datagram [s]: agents introduce themselves every
@@ -29,6 +31,15 @@ SENDERS_AT_ONCE = 1000
 _numbers = itertools.count(1)
 
 
+class Told:
+    """How many bytes of metadata a roster's senders have told, all together."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
 class Sender:
     """One sender of samples.
 
@@ -36,9 +47,12 @@ class Sender:
     """
 
     __slots__ = ("transport", "address", "metadata", "first_seen", "last_seen", "bytes",
-                 "connected", "metadata_refused", "number")
+                 "connected", "metadata_refused", "number", "_told", "_own")
 
-    def __init__(self, transport: str, address: str, now: float) -> None:
+    def __init__(self, transport: str, address: str, now: float, told: Told | None = None) -> None:
+        """told: where what it tells is counted, beside what others do."""
+        self._told = told or Told()
+        self._own = 0       # bytes of that
         self.transport = transport
         self.address = address
         self.metadata: dict[str, str] = {}
@@ -53,14 +67,26 @@ class Sender:
         return f"{self.transport} {self.address}"
 
     def meta(self, key: bytes | str, value: bytes | str) -> bool:
-        """Remember what a `#key value` line said. False when it was refused: too many keys, or too long."""
+        """Remember what a `#key value` line said. False when it was refused: too many keys, too long, or
+        all senders have told too much."""
         key, value = _text(key).removeprefix("#"), _text(value)
         too_long = len(key.encode()) > METADATA_BYTES or len(value.encode()) > METADATA_BYTES
-        if not key or too_long or (key not in self.metadata and len(self.metadata) >= METADATA_KEYS):
+        before = self.metadata.get(key)
+        more = len(value.encode()) - len(before.encode()) if before is not None else len((key + value).encode())
+        too_many = (before is None and len(self.metadata) >= METADATA_KEYS) or self._told.bytes + more > METADATA_TOTAL
+        if not key or too_long or too_many:
             self.metadata_refused += 1
             return False
         self.metadata[key] = value
+        self._own += more
+        self._told.bytes += more
         return True
+
+    def forget(self) -> None:
+        """It is on no list any more: what it has told makes room for others'."""
+        self._told.bytes -= self._own
+        self._own = 0
+        self.metadata = {}
 
     def seen(self, now: float, size: int) -> None:
         """`size` bytes came from this sender at time `now`."""
@@ -100,6 +126,7 @@ class Roster:
         self._udp: OrderedDict[bytes, Sender] = OrderedDict()     # longest silent first
         self._others = Sender("udp", "(other senders)", clock.now())
         self.unlisted = 0
+        self._told = Told()
 
     def __len__(self) -> int:
         return len(self._open) + len(self._gone) + len(self._udp)
@@ -111,7 +138,7 @@ class Roster:
     def connected(self, transport: str, address: str) -> Sender:
         """A connection was opened; give the result back to `disconnected` when it ends."""
         now = self._clock.now()
-        sender = Sender(transport, address, now)
+        sender = Sender(transport, address, now, self._told)
         if self._make_place(now):
             self._open[sender] = None
         else:
@@ -124,6 +151,8 @@ class Roster:
         if sender in self._open:
             del self._open[sender]
             self._gone[sender] = None
+        else:
+            sender.forget()
 
     def from_udp(self, key: bytes, size: int) -> Sender:
         """The sender behind a UDP sender's key (kernels.udp), which has just sent `size` bytes."""
@@ -165,7 +194,7 @@ class Roster:
         if not self._make_place(now):
             self.unlisted += 1
             return self._others
-        sender = Sender("udp", address_of(key), now)
+        sender = Sender("udp", address_of(key), now, self._told)
         self._udp[key] = sender
         return sender
 
@@ -173,12 +202,12 @@ class Roster:
         if len(self) < self._limit:
             return True
         if self._gone:
-            self._gone.popitem(last=False)
+            self._gone.popitem(last=False)[0].forget()
             return True
         if self._udp:
             key, longest_silent = next(iter(self._udp.items()))
             if not longest_silent.online(now):
-                del self._udp[key]
+                self._udp.pop(key).forget()
                 return True
         return False
 
@@ -214,9 +243,9 @@ class Roster:
 
     def _forget(self, now: float) -> None:
         while self._gone and now - next(iter(self._gone)).last_seen > FORGET_SECONDS:
-            self._gone.popitem(last=False)
+            self._gone.popitem(last=False)[0].forget()
         while self._udp and now - next(iter(self._udp.values())).last_seen > FORGET_SECONDS:
-            self._udp.popitem(last=False)
+            self._udp.popitem(last=False)[1].forget()
 
 
 def _portioned(senders: list[Sender], between: Callable[[], None]) -> Iterator[Sender]:

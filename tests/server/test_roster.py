@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from istat.clock import FakeClock
-from istat_server.roster import METADATA_KEYS, Roster, address_of
+from istat_server.roster import FORGET_SECONDS, METADATA_KEYS, METADATA_TOTAL, Roster, address_of
 
 V4 = b"\x1f\xaf" + bytes([10, 0, 0, 7])
 
@@ -100,3 +100,27 @@ def test_gone_peers_are_forgotten_after_a_day() -> None:
     clock.advance(90_001)
     assert roster.agents() == []
     assert len(roster) == 0
+
+
+def test_what_all_senders_tell_is_bounded_together_and_goes_with_them() -> None:
+    """Datagrams of forged addresses: 10,000 senders with all that each may tell would be 160 MB."""
+    clock = FakeClock(1_700_000_000)
+    roster = Roster(clock, limit=2000)
+
+    def tell(number: int) -> int:
+        sender = roster.from_udp(key(number), 1)
+        return sum(sender.meta(b"k%d" % one, b"x" * 256) for one in range(METADATA_KEYS))
+
+    taken = [tell(number) for number in range(2000)]
+    assert (taken[0], taken[-1]) == (METADATA_KEYS, 0)
+    assert roster._told.bytes <= METADATA_TOTAL
+    assert roster.from_udp(key(0), 1).meta(b"k0", b"shorter"), "what makes no more of it is taken"
+    clock.advance(FORGET_SECONDS + 1)
+    roster.agents()
+    assert roster._told.bytes == 0
+    assert [tell(number) for number in range(5000, 5100)] == [METADATA_KEYS] * 100
+    for number in range(3000):
+        connection = roster.connected("tcp", f"10.1.0.1:{number}")
+        assert connection.meta(b"key", b"value")
+        roster.disconnected(connection)
+    assert roster._told.bytes == sum(sender._own for sender in roster._everyone()) > 0
