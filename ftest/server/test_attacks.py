@@ -3,8 +3,10 @@ was refused is counted. How quickly they are served is measured by bench/attack.
 """
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -76,6 +78,19 @@ def attack(server: ServerProcess, name: str) -> Seen:
         process.terminate()
         seen.attackers = json.loads(process.stdout.read().splitlines()[-1])["seen"]
     return seen
+
+
+def test_a_thousand_that_come_at_once_leave_room_for_another(server: ServerProcess) -> None:
+    """They wait in the kernel. Without room there a connection is not refused, but tried again after a second."""
+    server.signal(signal.SIGSTOP)       # it accepts none
+    try:
+        with contextlib.ExitStack() as opened:
+            for port in (server.http_port, server.stat_port):
+                for _ in range(1000):
+                    opened.enter_context(socket.create_connection(("127.0.0.1", port), 0.9))
+    finally:
+        server.signal(signal.SIGCONT)
+    server.wait_until(server.healthy, "it serves again")
 
 
 def counted(server: ServerProcess, name: str) -> float:
