@@ -30,6 +30,9 @@ class Owner(Protocol):
     def came_whole(self) -> None:
         """Nothing more of the body is waited for."""
 
+    def came_no_more(self) -> None:
+        """The connection has ended before the body did."""
+
     def came_late(self) -> None:
         """It takes too long; no more of it will be read."""
 
@@ -80,6 +83,8 @@ class Body:
             piece: bytes = self._file.read1(min(most, PIECE_BYTES))
         except TimeoutError:
             raise self._late() from None
+        if not piece:
+            self._owner.came_no_more()
         before, self._came = self._came, self._came + len(piece)
         if self._came > self._granted:
             self._owner.grant(self._came - self._granted)

@@ -87,7 +87,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         if self.server.ending:
             return ""
         arrived = self.rfile.peek(1)
-        if not arrived:
+        if not arrived or self.place.leaving:
             return ""
         end = arrived.find(HEAD_END)
         self._whole = end == len(arrived) - len(HEAD_END)
@@ -128,6 +128,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             raise Refused(413, f"the body has at most {self.server.body_limit()} bytes")
         if not self.content_length:
             self.server.connections.works(self.place)
+        elif self.place.leaving:
+            raise Refused(503, "the connection has made room for another: ask again on a new one")
         if self._deadline is not None:
             self.server.desk.begin(self.place.client)
         return bool(understood)
@@ -151,6 +153,11 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     def came_whole(self) -> None:
         """See body.Owner."""
         self.server.connections.works(self.place)
+
+    def came_no_more(self) -> None:
+        """See body.Owner. Who has made room for another gets no answer: a thousand at once are let go quickly."""
+        if self.place.leaving and not self._answered:
+            raise Gone
 
     def came_late(self) -> None:
         """See body.Owner: the connection ends with the answer."""
