@@ -63,8 +63,9 @@ KINDS = {
     "name_refused": Kind("samples of new names while there are max-counters counters",
                          "raise max-counters, or delete counters; are there ids or times in names?"),
     "name_too_long": Kind("samples of names over 1,000 bytes", "choose shorter names"),
-    "http_too_many": Kind("HTTP connections refused because one address had its share of them in work",
-                          "let it ask less at once"),
+    "http_too_many": Kind("HTTP connections refused because one address had its share of them in work, or all had "
+                          "requests in progress and few files can be open",
+                          "let it ask less at once, or raise num-files"),
     "http_made_room": Kind("idle HTTP connections closed because others needed the places",
                            "see who keeps so many open (ss -tn), and let them be fewer"),
     "http_slow": Kind("HTTP requests whose head or body did not come in time",

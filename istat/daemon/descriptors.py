@@ -6,8 +6,18 @@ system sets (RLIMIT_NOFILE), and nothing of what files are opened for.
 
 from __future__ import annotations
 
+import errno
 import resource
+import time
+from collections.abc import Callable
 
+# accept(2): errors of want, not of the listening socket.
+OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# A want that comes back within this time [s] is the same one, and told already: clients come and go, and with each
+# that goes one is accepted.
+SAME_SECONDS = 60.0
+# Why there are fewer connections than were wanted.
+SHORT = "few files can be open, raise num-files"
 # Held back for a daemon's own files: those of a store with many levels and some merges at once. [open files]
 RESERVE = 1024
 # Where few files may be open in all, so much of them.
@@ -34,3 +44,17 @@ def connections(most: int, first: int, second: int) -> tuple[int, int]:
 def first_reserved(most: int) -> int:
     """The number of the first descriptor that a connection must not have: the system gives the lowest that is free."""
     return most - min(FREE, int(most * FREE_PART)) if most >= 0 else UNLIMITED
+
+
+class Want:
+    """Out of descriptors, again and again: whether it is to be told."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._until = float("-inf")
+
+    def is_new(self) -> bool:
+        """There is want, now; whether there was none for a while."""
+        now = self._monotonic()
+        new, self._until = now >= self._until, now + SAME_SECONDS
+        return new

@@ -6,7 +6,6 @@ connection's own greenlet waits for it, not the one that accepts.
 
 from __future__ import annotations
 
-import errno
 import functools
 import logging
 import select
@@ -41,8 +40,6 @@ ENDING_SECONDS = 2.0  # that requests in progress get when the server stops
 ACCEPT_SECONDS = 0.005
 # How long accepting pauses when file descriptors have run out [s]; shorter when an idle connection has made room.
 STARVED_SECONDS, ROOM_SECONDS = 1.0, 0.05
-# accept(2): errors of want, not of the listening socket.
-OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # Of the setting http-memory [bytes].
 MEMORY = 64 << 20
 
@@ -61,7 +58,7 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         self.gone = 0               # questions given up because nobody waited for them any more
         self.certificate = certificate
         self._mistakes = mistakes
-        self._starved = False       # out of file descriptors, and said so
+        self._want = descriptors.Want()
         self._log = LimitedLog(log)
         self._reserved = descriptors.first_reserved(descriptors.limit())
         connections.on_room = self._start_accepting_if_started
@@ -87,7 +84,7 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
             try:
                 found = self.do_read()
             except OSError as error:
-                if error.errno in OUT_OF_DESCRIPTORS:
+                if error.errno in descriptors.OUT:
                     # accept(2) says so even when nobody waits: then nobody has to make room.
                     if self._somebody_waits():
                         self._starve(error)
@@ -97,7 +94,6 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
                 continue        # that one connection was gone before it was accepted
             if not found:
                 return
-            self._starved = False
             last = found[0].fileno() >= self._reserved
             self._admit(*found)
             if last:    # who has made room must end first: what is left of descriptors is the store's
@@ -114,11 +110,10 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
 
     def _starve(self, error: OSError) -> None:
         """Out of file descriptors: who is idle longest gives one, and the rest waits in the kernel."""
-        if not self._starved:
+        if self._want.is_new():
             self._log.error("starved", "cannot accept HTTP connections: %s; idle ones are closed for new ones, else it "
                             "is tried again every %g s. Raise num-files, or lower max-connections",
                             Words(error.strerror), STARVED_SECONDS)
-        self._starved = True
         self._rest(ROOM_SECONDS if self.connections.make_room() else STARVED_SECONDS)
 
     def _rest(self, seconds: float) -> None:
@@ -131,13 +126,22 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         place = Place(client_of(address), _text(address), functools.partial(_end, sock))
         before = self.connections.made_room
         if not self.connections.may_enter(place.client):
-            self.note("http_too_many", place, f"{self.connections.share} connections of it have requests in progress")
-            sock.close()
+            self._refuse(sock, place, f"{self.connections.share} connections of it have requests in progress")
             return
-        if self.connections.made_room != before:
+        made_room = self.connections.made_room != before
+        if not made_room and sock.fileno() >= self._reserved:
+            made_room = self.connections.make_room()
+            if not made_room:
+                self._refuse(sock, place, f"all connections have requests in progress, and {descriptors.SHORT}")
+                return
+        if made_room:
             self.note("http_made_room", place, "another connection was closed for this one, idle for longest")
         self.connections.enter(place)
         self.pool.spawn(self._serve, sock, address, place)
+
+    def _refuse(self, sock: Any, place: Place, why: str) -> None:
+        self.note("http_too_many", place, why)
+        sock.close()
 
     # -- one connection
 

@@ -5,7 +5,6 @@ own, so that ten thousand idle ones cost little. Knows no protocol; none answers
 """
 from __future__ import annotations
 
-import errno
 import logging
 import re
 import socket
@@ -54,10 +53,6 @@ BLANK = re.compile(rb"[\r\n]*")
 METHOD = rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ "
 HTTP_REQUEST = re.compile(METHOD + rb"[^ \r\n]+ HTTP/[0-9]")
 LONG_REQUEST = re.compile(METHOD + rb"(?:[/*]|[A-Za-z][A-Za-z0-9+.-]*:)")
-# accept(2): errors of the new connection or of want, not of the listening socket.
-OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-# Why there are fewer places than max-connections.
-SHORT = "few files can be open, raise num-files"
 # struct ucred of unix(7): process, user, group.
 CREDENTIALS = struct.Struct("3i")
 
@@ -93,7 +88,7 @@ class ConnectionInput:
         self._pause: Any = None
         self._log = LimitedLog(log)
         self._reserved = descriptors.first_reserved(descriptors.limit())
-        self._starved = False       # out of file descriptors, and said so
+        self._want = descriptors.Want(monotonic)
 
     def start(self) -> None:
         """Begin to accept."""
@@ -159,11 +154,10 @@ class ConnectionInput:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in OUT_OF_DESCRIPTORS:
+                if error.errno in descriptors.OUT:
                     self._pause_accepting(error)
                     return
                 continue        # that one connection was gone before it was accepted
-            self._starved = False
             if endpoint.transport is Transport.UNIX:
                 process, user = _peer(client)
                 self._admit(client, endpoint, f"process {process} of user {user}", f"user {user}")
@@ -180,13 +174,13 @@ class ConnectionInput:
                 self.around.mistakes.note("too_many_of_address", text)
                 return
             mute.refuse("too_many_of_address", text + b"; this one has said nothing, and makes room")
-        if client.fileno() >= self._reserved and not self._make_room(SHORT):
+        if client.fileno() >= self._reserved and not self._make_room(descriptors.SHORT):
             client.close()
-            self.around.mistakes.note("too_many_connections", f"{address}: {SHORT}".encode())
+            self.around.mistakes.note("too_many_connections", f"{address}: {descriptors.SHORT}".encode())
             return
         if self.connections.full:
             few = self.connections.affordable < self.connections.most
-            self._make_room(SHORT if few else "max-connections are open")
+            self._make_room(descriptors.SHORT if few else "max-connections are open")
         client.setblocking(False)
         if endpoint.transport is Transport.TCP:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -217,10 +211,9 @@ class ConnectionInput:
         return True
 
     def _pause_accepting(self, error: OSError) -> None:
-        if not self._starved:
+        if self._want.is_new():
             self._log.error("starved", "cannot accept connections: %s; trying again every %g s. Raise num-files, or "
                             "lower max-connections", Words(error.strerror), ACCEPT_PAUSE)
-        self._starved = True
         for _, _, watcher in self._listening:
             watcher.stop()
         self._pause = gevent.get_hub().loop.timer(ACCEPT_PAUSE)

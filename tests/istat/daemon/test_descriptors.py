@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from istat.daemon.descriptors import connections, first_reserved, limit
+from istat.clock import FakeClock
+from istat.daemon.descriptors import SAME_SECONDS, Want, connections, first_reserved, limit
 
 
 def test_where_many_files_may_be_open_all_get_what_they_want() -> None:
@@ -30,3 +31,13 @@ def test_the_last_descriptors_are_no_connections() -> None:
 
 def test_the_limit_is_the_systems() -> None:
     assert limit() != 0
+
+
+def test_want_is_new_when_there_was_none_for_a_while(clock: FakeClock) -> None:
+    want = Want(clock.monotonic)
+    assert [want.is_new(), want.is_new()] == [True, False]
+    for _ in range(3):
+        clock.advance(SAME_SECONDS - 1)
+        assert not want.is_new()
+    clock.advance(SAME_SECONDS)
+    assert want.is_new()
