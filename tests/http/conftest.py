@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from istat.clock import FakeClock
 from istat_server.http.limits import HttpLimits
 from istat_server.testing.memory import MemoryStore
 from tests.http.application import app_of
+from tests.http.hostile import Tried
 
 T = 1325394000  # 2012-01-01 05:00:00 UTC, aligned to an hour
 
@@ -61,3 +63,10 @@ def app(store: MemoryStore, clock: FakeClock, limits: HttpLimits) -> Any:
 @pytest.fixture
 def client(app: Any) -> falcon.testing.TestClient:
     return falcon.testing.TestClient(app)
+
+
+@pytest.fixture
+def tried() -> Iterator[Tried]:
+    made = Tried()
+    yield made
+    made.server.stop()

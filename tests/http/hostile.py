@@ -1,15 +1,62 @@
 """Connections of careless and hostile clients to an HTTP server in this process, and who is served beside them."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gevent
 import gevent.socket
 
+from istat.clock import SystemClock
+from istat_server.http.exchange.turns import turn
 from istat_server.http.server import HttpServer
+from istat_server.mistakes import Mistakes
+from istat_server.sockets import open_http_socket
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b'{"status":"ok"}'
+MEMORY = 1 << 20
+
+
+class Tried:
+    """A server, what it counts, and an application that is told what to do by the path."""
+
+    def __init__(self, connections: int = 8) -> None:
+        self.mistakes = Mistakes(SystemClock())
+        self.turns: list[str] = []
+        self.finish: set[str] = set()       # paths whose long work is over
+        self.ended: list[str] = []
+        self.wanted: Callable[[], bytes] = lambda: b"x"
+        self.server = HttpServer(self.app, open_http_socket("127.0.0.1", 0), connections=connections,
+                                 mistakes=self.mistakes, memory=MEMORY)
+        self.server.start()
+
+    def app(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        path = environ["PATH_INFO"]
+        try:
+            answer = OK if path == "/health" else self.work(path, environ)
+        finally:
+            self.ended.append(path)
+        start_response("200 OK", [("Content-Length", str(len(answer)))])
+        return [answer]
+
+    def work(self, path: str, environ: dict[str, Any]) -> bytes:
+        if path.startswith("/turns"):
+            environ["wsgi.input"].read()
+            while path not in self.finish:
+                self.turns.append(path)
+                turn()
+        elif path == "/body":
+            return b"%d" % len(environ["wsgi.input"].read())
+        elif path == "/big":
+            return self.wanted()
+        return b"x"
+
+    def counted(self, kind: str) -> int:
+        return self.mistakes.counts[kind]
+
+    def held(self) -> float:
+        return self.server.totals()["http.held"]
 
 
 def connect(server: HttpServer, source: str = "127.0.0.1") -> Any:

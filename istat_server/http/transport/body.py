@@ -38,7 +38,7 @@ class Owner(Protocol):
 
 
 class Body:
-    """Reads a body, and only that: gevent's reader asks for no more bytes than its length."""
+    """Reads a body, and only that, whatever gevent's reader asks for."""
 
     def __init__(self, file: Any, sock: Any, length: int, owner: Owner) -> None:
         self._file = file
@@ -73,7 +73,11 @@ class Body:
         return bytes(came)
 
     def _some(self, most: int, line: bool = False) -> bytes:
-        """What is there of it, or comes next; as a line, not beyond its end."""
+        """What is there of it, or comes next; as a line, not beyond its end. Nothing once it is whole: whoever throws
+        the rest away does not know of pieces that came before an exception."""
+        most = min(most, self._length - self._came)
+        if not most:
+            return b""
         if not self._began:
             self._began = time.monotonic()
             self._socket.settimeout(SILENT_SECONDS)

@@ -44,7 +44,7 @@ JOINED_BYTES = 64 * 1024
 UNCOUNTED_BYTES = 16 * 1024
 # What is handed to the kernel at once; then others have their turn [bytes]: 0.1 ms, with TLS 0.5.
 PIECE_BYTES = 256 * 1024
-HEAD_END = b"\r\n\r\n"
+HEAD_END, LENGTH = b"\r\n\r\n", b"\ncontent-length:"
 AT_ONCE = struct.pack("ii", 1, 0)       # SO_LINGER: close throws away what is not sent, and says so
 
 
@@ -65,7 +65,11 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     def handle(self) -> None:
         """Serve the connection to its end."""
         ASKER.set(self)
-        super().handle()
+        try:
+            super().handle()
+        finally:
+            if self._deadline is not None:      # the connection broke off in a head
+                self._deadline.close()
 
     def end(self) -> None:
         """Let the connection end when nothing more is to be answered on it: what has come is answered yet."""
@@ -90,9 +94,12 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         if not arrived or self.place.leaving:
             return ""
         end = arrived.find(HEAD_END)
-        self._whole = end == len(arrived) - len(HEAD_END)
+        self._whole = end >= 0 and end + len(HEAD_END) == len(arrived)
         # Headers that came in one piece, as they nearly always do, need no clock (it costs 15 us a request).
         if end >= 0:
+            if LENGTH not in arrived[:end].lower():
+                # It has come whole: it makes no room while it waits for its turn.
+                self.server.connections.works(self.place)
             self.server.desk.begin(self.place.client)
         else:
             self._deadline = gevent.Timeout.start_new(REQUEST_SECONDS, TooSlow())
@@ -126,10 +133,10 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             raise Refused(400, "the version of HTTP must be 1.0 or 1.1")
         if self.content_length and self.content_length > self.server.body_limit():
             raise Refused(413, f"the body has at most {self.server.body_limit()} bytes")
+        if self.place.leaving:      # what is worked on has a place
+            raise Refused(503, "the connection has made room for another: ask again on a new one")
         if not self.content_length:
             self.server.connections.works(self.place)
-        elif self.place.leaving:
-            raise Refused(503, "the connection has made room for another: ask again on a new one")
         if self._deadline is not None:
             self.server.desk.begin(self.place.client)
         return bool(understood)
@@ -153,6 +160,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     def came_whole(self) -> None:
         """See body.Owner."""
         self.server.connections.works(self.place)
+        self.socket.settimeout(IDLE_SECONDS)
 
     def came_no_more(self) -> None:
         """See body.Owner. Who has made room for another gets no answer: a thousand at once are let go quickly."""
@@ -162,8 +170,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     def came_late(self) -> None:
         """See body.Owner: the connection ends with the answer."""
         self._slow("its body")
-        self.close_connection = True
-        self.wsgi_input.content_length = self.wsgi_input.position
+        self._await_no_more()
         if self._answered:
             raise ConnectionAbortedError(errno.ECONNABORTED, "the rest of the body came too slowly")
 
@@ -188,6 +195,13 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self.server.flight.unload(self._cargo)
             if self.content_length:
                 self.socket.settimeout(IDLE_SECONDS)
+                if self._body_was_not_asked_for():
+                    self._await_no_more()
+
+    def _await_no_more(self) -> None:
+        """What there may be yet of the body is not read, and the connection ends."""
+        self.close_connection = True
+        self.wsgi_input.content_length = self.wsgi_input.position
 
     def turn(self) -> None:
         """See desk.Asker."""
@@ -221,8 +235,15 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     # -- its answer goes out
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        """Every answer says that its type is to be believed."""
-        return super().start_response(status, [*headers, ("X-Content-Type-Options", "nosniff")], exc_info)
+        """Every answer says that its type is to be believed, and whether a body is wanted yet."""
+        headers = [*headers, ("X-Content-Type-Options", "nosniff")]
+        if self._body_was_not_asked_for():
+            headers.append(("Connection", "close"))
+        return super().start_response(status, headers, exc_info)
+
+    def _body_was_not_asked_for(self) -> bool:
+        """Whether the client waits for `100 Continue`: it may send no body after an answer, nor does it have to."""
+        return bool(self.content_length) and self.wsgi_input.socket is not None
 
     def write(self, data: bytes) -> None:
         """The next part of an answer, or all of it. Busy when it is the first, and there is no room for it."""
