@@ -221,7 +221,7 @@ def left_over(store: Path) -> set[str]:
     return extra or ({"(it changes)"} if before[0] != manifest.load(store)[0] else set())
 
 
-KNOWN = {"LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "reserve", "HEARD"}
+KNOWN = {"journal/safe-end", "LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "reserve", "HEARD"}
 
 
 def seed_of() -> int:

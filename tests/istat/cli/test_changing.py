@@ -226,7 +226,7 @@ def test_what_was_deleted_is_listed_with_its_time(server: Server, run: Run) -> N
     assert run("delete", "--list", "web.*") == (0, "2012-01-01T05:16:40Z  web.a\n", "")
     listed = json.loads(run("delete", "--list", "--json", "mail.*")[1])
     assert listed == {"deleted": [{"name": "mail.sent", "kind": "event", "time": NOW + 60, "undo": True,
-                                   "reason": ""}], "truncated": False}
+                                   "reason": ""}], "truncated": False, "token": ""}
 
 
 def test_the_list_says_what_cannot_be_undone_and_that_there_is_more(server: Server, run: Run,
