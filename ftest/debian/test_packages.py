@@ -59,14 +59,14 @@ sed 's,^URIs:.*,URIs: file:///srv/shared/repository,' /srv/shared/repository/ist
     > /etc/apt/sources.list.d/istatd.sources
 apt-get -qq update
 apt-get -qq install -y --no-install-recommends istatd >/dev/null
-sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml
+sed -i 's/^#max-connections = .*/max-connections = 77/' /etc/istatd/server.toml
 sed -i 's/OLD/NEW/g' $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f)
 apt-get -qq update
 apt-get -qq full-upgrade -y --no-install-recommends -o Dpkg::Options::=--force-confold >/dev/null
 echo "version $(dpkg-query -W -f '${Version} ${db:Status-Status}' python3-istat)"
 echo "kernels $(python3 -c 'import istat.kernels; print(istat.kernels.IMPLEMENTATION)')"
 echo "units $(dpkg -L istatd-server | grep '/istat-server[.]s' | xargs ls | paste -s -d' ')"
-grep '^max-connections' /etc/istatd/server.toml
+grep '^max-connections =' /etc/istatd/server.toml
 istat-server --config /etc/istatd/server.toml --check-config
 """
 
@@ -317,7 +317,7 @@ def test_a_store_of_a_newer_version_is_refused_in_a_sentence(machine: Machine) -
 def test_an_upgrade_loses_no_datagram_and_keeps_settings_and_data(machine: Machine) -> None:
     count_one(machine, "upgraded.before")
     machine.run("cp -p /etc/istatd/server.toml /root/; systemctl disable -q istat-agent; "
-                "sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml")
+                "sed -i 's/^#max-connections = .*/max-connections = 77/' /etc/istatd/server.toml")
     use_repository(machine, "next")
     before = pid(machine)
     sent = send(machine, "upgraded.count", 100, 1, UPGRADE_ISTATD)
@@ -336,7 +336,7 @@ def test_an_upgrade_loses_no_datagram_and_keeps_settings_and_data(machine: Machi
 def test_remove_keeps_data_and_settings(machine: Machine) -> None:
     count_one(machine, "removed.before")
     machine.run("cp -p /etc/istatd/server.toml /root/; "
-                "sed -i 's/^#max-connections.*/max-connections = 77/' /etc/istatd/server.toml")
+                "sed -i 's/^#max-connections = .*/max-connections = 77/' /etc/istatd/server.toml")
     machine.run("apt-get -qq remove -y istatd istatd-server istatd-agent")
     assert machine.run("systemctl is-active istat-server istat-agent", check=False).split() == ["inactive"] * 2
     assert "max-connections = 77" in machine.run("cat /etc/istatd/server.toml")
