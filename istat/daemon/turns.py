@@ -1,4 +1,4 @@
-"""One at a time, and of those that wait each address in turn: a thousand from one address hold up another by one.
+"""Turns of those who wait, each household or client in its own: a thousand of one hold up another by one.
 
 Knows greenlets; not what is done in a turn.
 """
@@ -8,52 +8,79 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from gevent.event import Event
 
+T = TypeVar("T")
+
+
+class Round(Generic[T]):
+    """Those who wait, by whose they are; each of these in its turn."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[str, deque[T]] = OrderedDict()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, whose: str, waiter: T) -> None:
+        """One more waits."""
+        self._queues.setdefault(whose, deque()).append(waiter)
+        self._size += 1
+
+    def next(self) -> T:
+        """The one whose turn it is; whose it is, is the last from now on."""
+        whose, queue = self._queues.popitem(last=False)
+        waiter = queue.popleft()
+        self._size -= 1
+        if queue:
+            self._queues[whose] = queue
+        return waiter
+
+    def remove(self, whose: str, waiter: T) -> None:
+        """It waits no more; nothing when its turn had come."""
+        queue = self._queues.get(whose, ())
+        if waiter in queue:
+            self._queues[whose].remove(waiter)
+            self._size -= 1
+            if not queue:
+                del self._queues[whose]
+
 
 class Turns:
-    """`with turns.of(address)`: nobody else has a turn meanwhile."""
+    """One at a time: `with turns.of(household)`, nobody else has a turn meanwhile."""
 
     def __init__(self) -> None:
         self._taken = False
-        self._waiting: OrderedDict[str, deque[Event]] = OrderedDict()   # by address, whose turn comes first in front
+        self._waiting: Round[Event] = Round()
 
     @contextmanager
-    def of(self, address: str) -> Iterator[None]:
+    def of(self, whose: str) -> Iterator[None]:
         """Wait for a turn and have it. What is raised into the waiting greenlet, such as a time-out, gives it up."""
         if self._taken:
-            self._wait(address)
+            self._wait(whose)
         self._taken = True
         try:
             yield
         finally:
             self._pass_on()
 
-    def _wait(self, address: str) -> None:
+    def _wait(self, whose: str) -> None:
         mine = Event()
-        self._waiting.setdefault(address, deque()).append(mine)
+        self._waiting.add(whose, mine)
         try:
             mine.wait()
         except BaseException:
             if mine.is_set():       # both at once: it is our turn, which we do not take
                 self._pass_on()
             else:
-                self._forget(address, mine)
+                self._waiting.remove(whose, mine)
             raise
 
     def _pass_on(self) -> None:
         """The turn is over. It stays taken for the next, so that a newcomer does not come before."""
         self._taken = bool(self._waiting)
-        if not self._taken:
-            return
-        address, waiting = self._waiting.popitem(last=False)
-        waiting.popleft().set()
-        if waiting:
-            self._waiting[address] = waiting    # behind the others
-
-    def _forget(self, address: str, mine: Event) -> None:
-        waiting = self._waiting[address]
-        waiting.remove(mine)
-        if not waiting:
-            del self._waiting[address]
+        if self._taken:
+            self._waiting.next().set()

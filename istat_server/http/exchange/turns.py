@@ -33,13 +33,13 @@ def making(size: int) -> None:
         asker.making(size)
 
 
-class Turns:
+class Work:
     """Gives others a turn whenever an answer has done VALUES_PER_TURN of work, and asks for the room that it takes."""
 
     def __init__(self) -> None:
         self._done = 0
 
-    def worked(self, values: int) -> None:
+    def done(self, values: int) -> None:
         """So many numbers were written, or what takes as long."""
         self._done += values
         if self._done >= VALUES_PER_TURN:

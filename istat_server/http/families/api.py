@@ -18,7 +18,7 @@ from istat.names import WIRE_NAME_ROOM, stored
 from istat.patterns.automata import check_pattern
 from istat_server.http import numbers
 from istat_server.http.exchange.lists import NO_TOKEN, send_pages, send_rows
-from istat_server.http.exchange.turns import Turns, turn
+from istat_server.http.exchange.turns import Work, turn
 from istat_server.http.limits import HttpLimits
 from istat_server.http.reply import (
     parameter,
@@ -180,7 +180,7 @@ def _series_json(answer: Series, wanted: Sequence[str]) -> bytes:
     """The answer's text. The kernel writes the numbers; this only puts the pieces together."""
     start, interval, points = answer.grid.start, answer.grid.interval, answer.grid.points
     heads = [b',"' + column.encode() + b'":' for column in wanted]
-    turns = Turns()
+    work = Work()
     pieces = [b'{"start":%d,"interval":%d,"points":%d,"series":[' % (start, interval, points)]
     comma = b""
     for counter, rows in zip(answer.found, answer.rows):
@@ -189,7 +189,7 @@ def _series_json(answer: Series, wanted: Sequence[str]) -> bytes:
             pieces += (head, render.column(rows, column, start, interval, points))
         pieces.append(b"}")
         comma = b","
-        turns.worked(points * len(wanted))
+        work.done(points * len(wanted))
     pieces.append(b'],"missing":%s}' % json.dumps(answer.missing).encode())
     return b"".join(pieces)
 

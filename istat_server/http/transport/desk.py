@@ -9,13 +9,15 @@ client has gone ends at its next turn. Knows no sockets and no HTTP.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import gevent
 from gevent.hub import Waiter
+
+from istat.daemon.turns import Round
 
 # How long requests are worked on before the hub gets its turn [s], as the pump has it for samples: a quick question
 # needs three turns (accept, read, write).
@@ -48,48 +50,14 @@ def turn_of_the_hub() -> None:
     hub.wait(hub.loop.timer(0))
 
 
-class Round:
-    """Greenlets that wait, by client; each client in its turn."""
-
-    def __init__(self) -> None:
-        self._queues: OrderedDict[str, deque[Any]] = OrderedDict()
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def add(self, client: str, waiter: Any) -> None:
-        """One more waits for this client."""
-        self._queues.setdefault(client, deque()).append(waiter)
-        self._size += 1
-
-    def next(self) -> Any:
-        """The one whose turn it is; its client is the last from now on."""
-        client, queue = self._queues.popitem(last=False)
-        waiter = queue.popleft()
-        self._size -= 1
-        if queue:
-            self._queues[client] = queue
-        return waiter
-
-    def remove(self, client: str, waiter: Any) -> None:
-        """It waits no more; nothing when its turn had come."""
-        queue = self._queues.get(client, ())
-        if waiter in queue:
-            self._queues[client].remove(waiter)
-            self._size -= 1
-            if not queue:
-                del self._queues[client]
-
-
 class Desk:
     """Gives each client its turn."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._loop = gevent.get_hub().loop
-        self._coming = Round()
-        self._going = Round()
+        self._coming: Round[Any] = Round()
+        self._going: Round[Any] = Round()
         self._timer: Any = None
         self._slice = -1.0      # the hub's time when the present slice began: one for each of its turns
         self._until = 0.0
@@ -141,7 +109,7 @@ class Desk:
             return True
         return self._monotonic() < self._until
 
-    def _wait(self, where: Round, client: str) -> None:
+    def _wait(self, where: Round[Any], client: str) -> None:
         waiter = Waiter()
         where.add(client, waiter)
         if self._timer is None:
@@ -166,7 +134,7 @@ class Desk:
         if self._timer is None and (self._coming or self._going):
             self._wake()
 
-    def _serve_some(self, waiting: Round) -> None:
+    def _serve_some(self, waiting: Round[Any]) -> None:
         """One in any case, more while the slice lasts; whoever comes back meanwhile waits for the next turn."""
         for count in range(len(waiting)):
             if count and self._monotonic() >= self._until or not waiting:
