@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from istat.clock import Clock
+from istat.daemon.peers import in_words
 
 # What one sender may tell about itself: keys, and bytes of a key or a value (istatd had no bound).
 METADATA_KEYS = 32
@@ -170,14 +171,6 @@ class Roster:
         now = self._clock.now()
         return len(self._open) + sum(sender.online(now) for sender in self._udp.values())
 
-    def agents(self) -> list[dict[str, object]]:
-        """The rows of `/api/v1/agents`."""
-        return [self.row(sender) for sender in self.senders()]
-
-    def istatd_agents(self) -> list[dict[str, object]]:
-        """The rows of istatd's `/?a=*`, without its wrapping."""
-        return [self.istatd_row(sender) for sender in self.senders()]
-
     def row(self, sender: Sender) -> dict[str, object]:
         """A row of `/api/v1/agents`."""
         return {"name": sender.name, "address": sender.address, "version": sender.metadata.get("version"),
@@ -264,9 +257,7 @@ def key_of(address: tuple[Any, ...]) -> bytes:
 def address_of(key: bytes) -> str:
     """`host:port` of a UDP sender's key: its port (2 bytes) and its address (4 or 16 bytes)."""
     port = int.from_bytes(key[:2], "big")
-    if len(key) == 18:
-        return f"[{socket.inet_ntop(socket.AF_INET6, key[2:])}]:{port}"
-    return f"{socket.inet_ntop(socket.AF_INET, key[2:])}:{port}"
+    return in_words((socket.inet_ntop(socket.AF_INET6 if len(key) == 18 else socket.AF_INET, key[2:]), port))
 
 
 def _text(value: bytes | str) -> str:

@@ -20,6 +20,7 @@ from gevent import ssl as green
 from gevent.socket import wait_read, wait_write
 
 from istat import owners
+from istat.daemon.peers import household
 from istat.daemon.turns import Turns
 from istat.errors import SettingsError
 
@@ -97,7 +98,7 @@ class Certificate:
 
         OSError (TimeoutError, ssl.SSLError) when the client does not come to an end with it. To be called in a greenlet
         of the connection's own; however many do at once, others have their turn after each step of each, and of those
-        that shake hands each address in turn.
+        that shake hands each household in turn.
         """
         try:
             wrapped = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -113,23 +114,22 @@ class Certificate:
         return wrapped
 
     def _shake_hands(self, wrapped: Any) -> None:
-        timeout, wait, address = wrapped.gettimeout(), wait_read, _address(wrapped)
+        timeout, wait, who = wrapped.gettimeout(), wait_read, _who(wrapped)
         wrapped.settimeout(0)
         while wait is not None:
             wait(wrapped.fileno())      # the client speaks first
-            with self._turns.of(address):
+            with self._turns.of(who):
                 wait = _step(wrapped)
                 gevent.sleep(TURN_SECONDS)
         wrapped.settimeout(timeout)
 
 
-def _address(sock: Any) -> str:
+def _who(sock: Any) -> str:
     """Who is at the other end; all that have gone already, and all of a Unix socket, are one."""
     try:
-        name = sock.getpeername()
+        return household(sock.getpeername())
     except OSError:
         return ""
-    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def _step(wrapped: Any) -> Callable[[int], object] | None:

@@ -20,12 +20,12 @@ from gevent.pywsgi import LoggingLogAdapter, WSGIServer
 from gevent.socket import socket as green_socket
 
 from istat.clock import SystemClock
-from istat.daemon import descriptors
+from istat.daemon import descriptors, peers
 from istat.daemon.ratelimit import LimitedLog, Words, Writer
 from istat.daemon.tls import Certificate
 from istat_server.http.limits import LIMITS
 from istat_server.http.transport import handler
-from istat_server.http.transport.connections import MOST_CONNECTIONS, Connections, Place, client_of
+from istat_server.http.transport.connections import MOST_CONNECTIONS, Connections, Place
 from istat_server.http.transport.desk import Desk
 from istat_server.http.transport.flight import Flight
 from istat_server.http.transport.handler import Handler
@@ -123,7 +123,7 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         self._timer.start(self._start_accepting_if_started)
 
     def _admit(self, sock: Any, address: Any) -> None:
-        place = Place(client_of(address), _text(address), functools.partial(_end, sock))
+        place = Place(peers.household(address), peers.in_words(address), functools.partial(_end, sock))
         before = self.connections.made_room
         if not self.connections.may_enter(place.client):
             self._refuse(sock, place, f"{self.connections.share} connections of it have requests in progress")
@@ -214,9 +214,3 @@ def _end(sock: Any) -> None:
         green_socket.shutdown(sock, socket.SHUT_RD)
     except OSError as error:
         log.debug("a connection was gone before it was ended: %s", error)
-
-
-def _text(address: Any) -> str:
-    if not isinstance(address, tuple):
-        return "a Unix socket"
-    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"

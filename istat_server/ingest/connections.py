@@ -15,14 +15,14 @@ from typing import Any
 
 import gevent
 
-from istat.daemon import descriptors
+from istat.daemon import descriptors, peers
 from istat.daemon.ratelimit import LimitedLog, Words
 from istat.daemon.tls import HANDSHAKE_BYTE, HANDSHAKE_SECONDS, Certificate
 from istat.wire.framing import Framing
 from istat.wire.protocol import Feeder
 from istat_server.ingest.encrypted import BadTls, Encrypted, NotTls
 from istat_server.ingest.endpoints import Endpoint, Transport
-from istat_server.ingest.places import Places, household
+from istat_server.ingest.places import Places, address_of
 from istat_server.ingest.pump import STRANGE, Outcome, Surroundings
 from istat_server.roster import Sender
 from istat_server.sockets import Bound
@@ -162,7 +162,7 @@ class ConnectionInput:
                 process, user = _peer(client)
                 self._admit(client, endpoint, f"process {process} of user {user}", f"user {user}")
             else:
-                self._admit(client, endpoint, _address_text(address), household(address[0]))
+                self._admit(client, endpoint, peers.in_words(address), address_of(address))
 
     def _admit(self, client: socket.socket, endpoint: Endpoint, address: str, of: str) -> None:
         """Give a new connection a place, unless whoever it is `of` has enough that have said something."""
@@ -365,11 +365,6 @@ class Connection:
             return False
         self.refuse("http_request", found[0])
         return True
-
-
-def _address_text(address: Sequence[Any]) -> str:
-    host, port = address[0], address[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _peer(client: socket.socket) -> tuple[int, int]:

@@ -6,11 +6,12 @@ Knows neither sockets nor what is sent: whoever accepts connections asks here.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from istat.daemon.descriptors import UNLIMITED
+from istat.daemon.peers import household
 
 
 class Connected(Protocol):
@@ -23,8 +24,6 @@ class Connected(Protocol):
 
 T = TypeVar("T", bound=Connected)
 
-# All of an IPv6 network of this length [bits] belongs to one customer as a rule, who can take any address of it.
-NETWORK_BITS = 64
 LOOPBACK = "loopback"
 
 
@@ -93,16 +92,9 @@ class Places(Generic[T]):
         return True
 
 
-def household(host: str) -> str:
-    """What counts as one address: all of this machine's loopback, an IPv4 address, the network of an IPv6 address.
-
-    Not the network of a link-local one, which everybody on the cable shares.
-    """
-    address = ip_address(host.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    if address.is_loopback:
-        return LOOPBACK
-    if isinstance(address, IPv6Address) and not address.is_link_local:
-        return f"{IPv6Address(int(address) >> NETWORK_BITS << NETWORK_BITS)}/{NETWORK_BITS}"
-    return str(address)
+def address_of(address: Sequence[Any]) -> str:
+    """What counts as one address: all of this machine's loopback, else a household."""
+    host = ip_address(address[0].partition("%")[0])
+    if isinstance(host, IPv6Address):
+        host = host.ipv4_mapped or host
+    return LOOPBACK if host.is_loopback else household(tuple(address))

@@ -74,7 +74,7 @@ def test_an_unfinished_last_line_is_discarded(bench: Bench, tcp: ConnectionInput
     until(lambda: tcp.totals()["connected"] == 0 and tcp.totals()["drops"] == 1)
     assert bench.intake.lines == [b"a 1"]
     assert bench.mistakes.counts["incomplete"] == 1
-    assert [row["online"] for row in bench.roster.agents()] == [False]
+    assert [bench.roster.row(sender)["online"] for sender in bench.roster.senders()] == [False]
 
 
 @pytest.mark.parametrize("piece", [100, 4096, 300_000])

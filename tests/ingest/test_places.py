@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from istat_server.ingest.places import LOOPBACK, Places, household
+from istat_server.ingest.places import LOOPBACK, Places, address_of
 
 
 def test_who_is_silent_longest_comes_first() -> None:
@@ -27,4 +27,4 @@ def test_who_is_silent_longest_comes_first() -> None:
     ("2001:db8:0:2::2", "2001:db8:0:2::/64"), ("fe80::1%eth0", "fe80::1"), ("fe80::2%eth0", "fe80::2"),
 ])
 def test_what_counts_as_one_address(host: str, counts_as: str) -> None:
-    assert household(host) == counts_as
+    assert address_of((host, 5)) == counts_as

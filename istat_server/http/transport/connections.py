@@ -6,14 +6,11 @@ and then makes room like who sends none. Knows no sockets: a place is told how t
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 
 MOST_CONNECTIONS = 1000  # open at once
 # A client's share of them: a proxy with all its users has enough, and it takes four clients to fill the places.
 SHARE = 0.25
-# Of an IPv6 address the network: whoever has one address there has them all. [bits]
-NETWORK_BITS = 64
 
 
 class Place:
@@ -106,18 +103,3 @@ class Connections:
     def _tell(self) -> None:
         self._waits = False
         self.on_room()
-
-
-def client_of(address: object) -> str:
-    """Who is behind a peer's address: the host, of IPv6 its network; "" for sockets without addresses."""
-    if not isinstance(address, tuple) or not address:
-        return ""
-    host = str(address[0])
-    if ":" not in host:
-        return host
-    found = ipaddress.IPv6Address(host)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    if found.is_link_local:     # all of a link are in one network there
-        return host
-    return str(ipaddress.IPv6Network((int(found) >> NETWORK_BITS << NETWORK_BITS, NETWORK_BITS)))

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -240,3 +241,9 @@ def test_a_key_that_is_open_to_everybody_is_warned_of(pair: Pair, tmp_path: Path
     Certificate(pair.cert, key)
     told = f"tls-key {key} is no secret, as everybody may read or write it (mode {mode:04o}): chmod o= {key}"
     assert caplog.messages == ([told] if warned else [])
+
+
+def test_all_of_an_ipv6_network_are_one_among_those_who_shake_hands() -> None:
+    """Whoever has one address there has them all."""
+    peers = [SimpleNamespace(getpeername=lambda host=host: (host, 5, 0, 0)) for host in ("2001:db8::1", "2001:db8::2")]
+    assert len({tls._who(peer) for peer in peers}) == 1
