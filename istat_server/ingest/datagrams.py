@@ -87,7 +87,7 @@ class Reader:
         self._protocol = bound.endpoint.protocol
         self._feeder = self._protocol.feeder(around.intake)
         self._watcher: Any = gevent.get_hub().loop.io(sock.fileno(), 1)
-        self._closed = False
+        self._closed = self._ended = False
 
     def watch(self) -> None:
         """See pump.Readable.watch."""
@@ -95,7 +95,11 @@ class Reader:
             self._watcher.start(self._readable)
 
     def work(self) -> Outcome:
-        """See pump.Readable.work."""
+        """See pump.Readable.work. The pump may hold one that has ended, whose descriptor may be another's by now."""
+        return Outcome.CLOSED if self._ended else self._step()
+
+    def _step(self) -> Outcome:
+        """One bounded portion."""
         raise NotImplementedError
 
     def finish(self) -> None:
@@ -103,10 +107,11 @@ class Reader:
         self._closed = True
         self._watcher.stop()
         for _ in range(LAST_STEPS):
-            if self.work() is Outcome.EMPTY:
+            if self._step() is Outcome.EMPTY:
                 break
         self._watcher.close()
         self._socket.close()
+        self._ended = True
 
     def close(self) -> None:
         """See pump.Readable.close. A port is not given up for one fault: listen on."""
@@ -127,8 +132,8 @@ class RunReader(Reader):
         self.drains = 0
         self.lost_before = lost_before
 
-    def work(self) -> Outcome:
-        """See pump.Readable.work: one batch of datagrams."""
+    def _step(self) -> Outcome:
+        """One batch of datagrams."""
         receiver, around = self.receiver, self._around
         truncated, unterminated = receiver.truncated, receiver.unterminated
         self.drains += 1
@@ -165,8 +170,8 @@ class SingleReader(Reader):
         if self.transport.local:        # senders have no address as a rule: they are one
             self._everyone = around.roster.connected(self.transport.value, bound.endpoint.path)
 
-    def work(self) -> Outcome:
-        """See pump.Readable.work: some datagrams."""
+    def _step(self) -> Outcome:
+        """Some datagrams."""
         for taken in range(SINGLES):
             try:
                 size, _, flags, address = self._socket.recvmsg_into([self._view[:LONGEST]])

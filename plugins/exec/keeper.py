@@ -47,7 +47,8 @@ ENDED, LATE, STOPPED, FAILED = "ended", "late", "stopped", "failed"  # how a run
 
 SUBREAPER, NAME = 36, 15  # linux/prctl.h
 NEVER_THESE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # what a service manager sends to all processes at once
-AS_USUAL = (*NEVER_THESE, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)  # what a script finds as it is by default
+# What a script finds as it is by default, whatever whoever started the agent ignores: a shell in the background, nohup.
+AS_USUAL = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 _prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 

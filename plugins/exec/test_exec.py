@@ -168,7 +168,15 @@ def test_what_a_script_did_not_start_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_signals_and_descriptors_of_a_script_are_as_usual(tmp_path: Path) -> None:
     path = script(tmp_path, "look", "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/self/fd")
-    words = run([str(path)], SOON, ENVIRONMENT).output.decode().split()
+    assert run(["true"], SOON, ENVIRONMENT, "/bin/true").failure is None
+    ignorant = keeper()
+    os.kill(ignorant, signal.SIGKILL)
+    assert soon(lambda: not alive(ignorant))
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)     # as a shell does for what runs in the background
+    try:
+        words = run([str(path)], SOON, ENVIRONMENT).output.decode().split()
+    finally:
+        signal.signal(signal.SIGQUIT, before)
     usual = (1 << 31) - 1   # above are those that the C library keeps for its threads
     assert [int(words[1], 16), int(words[3], 16) & usual] == [0, 0]
     assert words[4:] == ["0", "1", "2", "3"]    # 3: ls reads the folder
