@@ -1,7 +1,7 @@
 """Which files of a drop-in folder may be used: shared by the agent (`*.py`) and the plugin `exec` (scripts).
 
 It looks at names, and at the first two bytes of what looks like a forgotten script; whether others could change a file
-is for `istat.trust` to say, each time that it is loaded or run.
+is for `istat.access.trust` to say, each time that it is loaded or run.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import gevent
 import gevent.queue
 
-from istat import trust
+from istat.access import trust
 from istat.clock import SystemClock
 from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff

@@ -21,7 +21,8 @@ from typing import Any, NoReturn
 
 import pluggy
 
-from istat import dropin, trust
+from istat import dropin
+from istat.access import trust
 from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import Definition, source_of

@@ -1,1 +1,5 @@
-"""Who may get at a file, by which name: what daemons and commands look at before they open it."""
+"""What is looked at before a file is opened by a name that others may have a hand in.
+
+`guarded`: files that are written or read for ourselves; no link of others is followed. `trust`: files that are run;
+nobody else may be able to change them.
+"""

@@ -14,7 +14,8 @@ import shlex
 import shutil
 from dataclasses import dataclass
 
-from istat import dropin, trust
+from istat import dropin
+from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Config, Emit, Job, Metric, Setting, collector
 

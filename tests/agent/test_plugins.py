@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from istat import trust
+from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Definition, Emit, collector, hookimpl
 from istat_agent.plugins import definitions_of, discover

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from istat import owners, trust
+from istat import owners
+from istat.access import trust
 from istat.errors import PluginError
 
 STRANGER = 54321  # a user and a group that nobody is

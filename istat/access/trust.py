@@ -22,9 +22,9 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from istat import owners
+from istat.access.guarded import MOST_LINKS
 from istat.errors import PluginError
 
-MOST_LINKS = 40  # on the way to one file, as in the kernel
 ACCESS_LIST = "system.posix_acl_access"  # linux/posix_acl_xattr.h: a version of 4 bytes, then tag, rights, id each
 ENTRY = struct.Struct("<HHI")
 OF_USER, OF_OWNING_GROUP, OF_GROUP = 0x02, 0x04, 0x08  # tags of entries, linux/posix_acl.h
