@@ -25,6 +25,7 @@ from istat.daemon.ratelimit import LimitedLog, Words, Writer
 from istat.daemon.tls import Certificate
 from istat_server.http.limits import LIMITS
 from istat_server.http.transport import handler
+from istat_server.http.transport.arrivals import Arrivals
 from istat_server.http.transport.connections import MOST_CONNECTIONS, Connections, Place
 from istat_server.http.transport.desk import Desk
 from istat_server.http.transport.flight import Flight
@@ -35,10 +36,11 @@ from istat_server.roster import Sender
 log = logging.getLogger(__name__)
 
 ENDING_SECONDS = 2.0  # that requests in progress get when the server stops
-# How long connections are accepted before others have their turn [s]: some hundred. Whoever comes waits for all those
-# before him, so they are accepted more quickly than they are worked for.
-ACCEPT_SECONDS = 0.005
-# How long accepting pauses when file descriptors have run out [s]; shorter when an idle connection has made room.
+# How long connections are accepted before others have their turn [s], some hundred: whoever comes waits for all those
+# before him. And how long they are given places, which can wait.
+ACCEPT_SECONDS, SEAT_SECONDS = 0.01, 0.003
+# How long accepting pauses when file descriptors have run out [s]; when idle connections make room, until one of them
+# has ended, or so long.
 STARVED_SECONDS, ROOM_SECONDS = 1.0, 0.05
 # Of the setting http-memory [bytes].
 MEMORY = 64 << 20
@@ -61,7 +63,10 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         self._want = descriptors.Want()
         self._log = LimitedLog(log)
         self._reserved = descriptors.first_reserved(descriptors.limit())
-        connections.on_room = self._start_accepting_if_started
+        self._arrivals: Arrivals[tuple[Any, Any, Place]] = Arrivals()
+        self._seating: Any = None       # the timer, when it goes on in the next turn
+        self._resting = False
+        connections.on_room = self._room
 
     def body_limit(self) -> int:
         """What the application takes at most [bytes]; it may know only later, when there is one."""
@@ -70,6 +75,8 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
     def end_idle(self) -> None:
         """Let the connections that wait for a request end."""
         self.ending = True
+        for sock, _, _ in self._arrivals.clear():
+            sock.close()
         self.connections.end_idle()
 
     def note(self, kind: str, place: Place, text: str) -> None:
@@ -79,8 +86,9 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
     # -- accepting
 
     def _do_read(self) -> None:
+        """Accept those who wait in the kernel, for a while; then give them places."""
         until = time.monotonic() + ACCEPT_SECONDS
-        while not self.connections.full():
+        while len(self._arrivals) < self.connections.most:
             try:
                 found = self.do_read()
             except OSError as error:
@@ -88,20 +96,36 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
                     # accept(2) says so even when nobody waits: then nobody has to make room.
                     if self._somebody_waits():
                         self._starve(error)
-                    return
+                    break
                 if self.is_fatal_error(error):
                     raise
                 continue        # that one connection was gone before it was accepted
             if not found:
-                return
-            last = found[0].fileno() >= self._reserved
-            self._admit(*found)
-            if last:    # who has made room must end first: what is left of descriptors is the store's
+                break
+            sock, address = found
+            place = Place(peers.household(address), peers.in_words(address), functools.partial(_end, sock))
+            self._arrivals.add(place.client, (sock, address, place))
+            if sock.fileno() >= self._reserved:     # who has made room must end first: what is left is the store's
                 self._rest(ROOM_SECONDS)
-                return
+                break
             if time.monotonic() > until:
-                return
-        self.stop_accepting()
+                break
+        else:
+            self.stop_accepting()
+        self._seat()
+
+    def _seat(self) -> None:
+        """Give places to those who have arrived, for a while; again in the hub's next turn, or when there is room."""
+        if self._seating is not None:
+            self._seating.close()
+            self._seating = None
+        until = time.monotonic() + SEAT_SECONDS
+        self._arrivals.admit(self._admit, lambda: time.monotonic() < until)
+        if self._arrivals and not self.connections.waits:
+            self._seating = self.loop.timer(0)
+            self._seating.start(self._seat)
+        if not self._resting and len(self._arrivals) < self.connections.most:
+            self._start_accepting_if_started()
 
     def _somebody_waits(self) -> bool:
         poll = select.poll()
@@ -114,39 +138,62 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
             self._log.error("starved", "cannot accept HTTP connections: %s; idle ones are closed for new ones, else it "
                             "is tried again every %g s. Raise num-files, or lower max-connections",
                             Words(error.strerror), STARVED_SECONDS)
-        self._rest(ROOM_SECONDS if self.connections.make_room() else STARVED_SECONDS)
+        self._rest(ROOM_SECONDS if self._make_room() else STARVED_SECONDS)
+
+    def _make_room(self) -> bool:
+        """Whether a descriptor will be free at once: who is leaving has one yet, else who is idle longest leaves."""
+        return self.connections.leaving > 0 or self.connections.make_room()
 
     def _rest(self, seconds: float) -> None:
-        """Accept nothing for a while."""
+        """Accept nothing for a while, or until who is leaving has ended."""
         self.stop_accepting()
+        self._resting = True
         self._timer = self.loop.timer(seconds)
-        self._timer.start(self._start_accepting_if_started)
+        self._timer.start(self._rest_is_over)
 
-    def _admit(self, sock: Any, address: Any) -> None:
-        place = Place(peers.household(address), peers.in_words(address), functools.partial(_end, sock))
-        before = self.connections.made_room
-        if not self.connections.may_enter(place.client):
-            self._refuse(sock, place, f"{self.connections.share} connections of it have requests in progress")
-            return
-        made_room = self.connections.made_room != before
-        if not made_room and sock.fileno() >= self._reserved:
-            made_room = self.connections.make_room()
-            if not made_room:
-                self._refuse(sock, place, f"all connections have requests in progress, and {descriptors.SHORT}")
-                return
-        if made_room:
+    def _rest_is_over(self) -> None:
+        if self.connections.leaving:    # they take their time
+            self.connections.make_room()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._resting = False
+        self.stop_accepting()       # a timer may be left
+        if self.started:
+            self._seat()
+
+    def _room(self) -> None:
+        """There may be a place again, or a descriptor."""
+        self.loop.run_callback(self._go_on)
+
+    def _admit(self, arrival: tuple[Any, Any, Place]) -> bool:
+        """Give a connection its place, or refuse it. False: nobody can say yet."""
+        sock, address, place = arrival
+        connections, why = self.connections, ""
+        if connections.full():
+            return False
+        before = connections.made_room
+        if not connections.may_enter(place.client):
+            why = f"{connections.share} connections of it have requests in progress"
+        elif sock.fileno() >= self._reserved and not self._make_room():
+            why = f"all connections have requests in progress, and {descriptors.SHORT}"
+        if why and connections.fresh:
+            return False
+        if why:
+            self.note("http_too_many", place, why)
+            sock.close()
+            return True
+        if connections.made_room != before:
             self.note("http_made_room", place, "another connection was closed for this one, idle for longest")
-        self.connections.enter(place)
+        connections.enter(place)
         self.pool.spawn(self._serve, sock, address, place)
-
-    def _refuse(self, sock: Any, place: Place, why: str) -> None:
-        self.note("http_too_many", place, why)
-        sock.close()
+        return True
 
     # -- one connection
 
     def _serve(self, sock: Any, address: Any, place: Place) -> None:
         """Serve one connection to its end."""
+        self.connections.idles(place)
         try:
             sock.settimeout(handler.IDLE_SECONDS)
             if sock.family != socket.AF_UNIX:
@@ -162,6 +209,8 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         finally:
             self.connections.leave(place)
             sock.close()
+            if self._resting and place.leaving:
+                self._room()
 
 
 class HttpServer:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import logging
 import socket
@@ -232,6 +233,72 @@ def test_an_answer_that_is_not_taken_in_time_is_given_up(
     client.close()
 
 
+def test_bodies_are_read_in_turns(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However quickly a body comes, it is read for no longer than a slice before others have their turn."""
+    monkeypatch.setattr("istat_server.http.transport.desk.SLICE_SECONDS", 0.0)
+    server: Any = tried.server._server
+    kept = server.desk.stay
+    waited: list[str] = []
+    monkeypatch.setattr(server.desk, "stay", lambda client: (waited.append(client), kept(client)))
+    body = b"x" * (MEMORY // 2)
+    client = connect(tried.server)
+    client.sendall(posted("/body", body))
+    assert b"%d" % len(body) in client.recv(1000)
+    assert len(waited) >= len(body) // 16_384 - 1
+
+
+# -- who comes all at once
+
+def test_who_has_sent_a_request_already_makes_no_room_unread() -> None:
+    """Many connections of one client that come in one turn of the hub: what they ask is answered first."""
+    tried = Tried(connections=40)       # ten of a client's
+    clients = []
+    for _ in range(30):
+        client = socket.create_connection(("127.0.0.1", tried.server.port))     # no turn of the hub
+        client.sendall(HEALTH.replace(b"Host", b"Connection: close\r\nHost"))
+        clients.append(client)
+    gevent.sleep(0.5)
+    answers = [client.recv(1000) for client in clients]
+    assert all(OK in answer for answer in answers)
+    assert tried.counted("http_made_room") == tried.counted("http_too_many") == 0
+    tried.server.stop()
+
+
+def test_who_comes_behind_many_of_another_client_has_a_place_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("istat_server.http.server.SEAT_SECONDS", 0.0)
+    tried = Tried(connections=40)
+    server: Any = tried.server._server
+    monkeypatch.setattr(server._arrivals, "admit", functools.partial(_two_by_two, server._arrivals.admit))
+    for number in range(30):
+        client = socket.create_connection(("127.0.0.1", tried.server.port), source_address=("127.0.0.3", 0))
+        client.sendall(f"GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    last = socket.create_connection(("127.0.0.1", tried.server.port), source_address=("127.0.0.4", 0))
+    last.sendall(HEALTH)
+    gevent.sleep(0.5)
+    assert OK in last.recv(1000)
+    assert len(tried.ended) == 31 and tried.ended.index("/health") < 4
+    last.close()
+    tried.server.stop()
+
+
+def _two_by_two(admit: Any, admitted: Any, _: Any) -> None:
+    """Two of those who have arrived are admitted in a turn of the hub."""
+    times = iter((True, True))
+    admit(admitted, lambda: next(times, False))
+
+
+def test_the_server_ends_with_those_who_have_no_place_yet() -> None:
+    tried = Tried(connections=1)
+    working = connect(tried.server)
+    working.sendall(b"GET /turns HTTP/1.1\r\nHost: x\r\n\r\n")
+    settle()
+    waiting = connect(tried.server)
+    settle()
+    tried.finish.add("/turns")
+    tried.server.stop()
+    assert closed(waiting)
+
+
 # -- descriptors
 
 def test_accepting_without_descriptors_pauses_and_goes_on(
@@ -271,6 +338,22 @@ def test_without_descriptors_who_is_idle_longest_gives_one(tried: Tried, monkeyp
     assert closed(idle)
 
 
+def test_who_has_made_room_has_to_end_before_another_makes_some(
+    tried: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few descriptors: one makes room, and until it has ended nobody else has to; then it goes on at once."""
+    monkeypatch.setattr("istat_server.http.server.ROOM_SECONDS", 10.0)
+    idle = [connect(tried.server, f"127.0.0.{number}") for number in range(2, 5)]
+    settle()
+    monkeypatch.setattr(tried.server._server, "_reserved", 0)       # type: ignore[attr-defined]
+    began = time.monotonic()
+    assert OK in answered(connect(tried.server, "127.0.0.9"))
+    assert OK in answered(connect(tried.server, "127.0.0.9"))
+    assert time.monotonic() - began < 5
+    assert tried.counted("http_made_room") == 2
+    assert closed(idle[0]) and closed(idle[1]) and not closed(idle[2], 0.05)
+
+
 def test_nothing_of_a_connection_is_left(tried: Tried) -> None:
     for number in range(30):
         client = connect(tried.server, f"127.0.0.{2 + number % 3}")
@@ -280,3 +363,4 @@ def test_nothing_of_a_connection_is_left(tried: Tried) -> None:
     gc.collect()
     places: Connections = tried.server._server.connections      # type: ignore[attr-defined]
     assert (places.count, places._clients, places._idle) == (0, {}, {})
+    assert (places.fresh, places.leaving) == (0, 0)

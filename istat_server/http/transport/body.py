@@ -9,20 +9,23 @@ import time
 from typing import Any, Protocol
 
 from istat.errors import BadQuery
-from istat_server.http.transport.desk import turn_of_the_hub
 
 BODY_SECONDS = 60.0     # from the first byte of a body that is waited for to its last
 SILENT_SECONDS = 10.0   # between two bytes of it
 # What has to come on average once SILENT_SECONDS are over [bytes a second]: a modem of 1991 is quicker.
 LEAST_SPEED = 1024
-# A piece that is granted and read at once; what is smaller is not counted. [bytes]
-PIECE_BYTES = 64 * 1024
-# Bytes of a body after which others have their turn, however quickly it comes.
-TURN_BYTES = 1 << 20
+# Bodies up to this are not counted. [bytes]
+UNCOUNTED_BYTES = 64 * 1024
+# A piece that is granted and read at once; hundreds may have come while the hub looked elsewhere, and each is read
+# before its connection has to wait for a turn. [bytes]
+PIECE_BYTES = 16 * 1024
 
 
 class Owner(Protocol):
     """Whose body it is."""
+
+    def stay(self) -> None:
+        """Let others have their turn, if it is theirs: a piece was read, and the next one may have come already."""
 
     def grant(self, size: int) -> None:
         """So many bytes more will be kept; an exception refuses them."""
@@ -47,7 +50,7 @@ class Body:
         self._owner = owner
         self._began = 0.0
         self._came = 0
-        self._granted = PIECE_BYTES
+        self._granted = UNCOUNTED_BYTES
 
     def read(self, size: int) -> bytes:
         """So many bytes, fewer at the end of the connection. BadQuery (408) when they take too long."""
@@ -89,15 +92,14 @@ class Body:
             raise self._late() from None
         if not piece:
             self._owner.came_no_more()
-        before, self._came = self._came, self._came + len(piece)
+        self._came += len(piece)
         if self._came > self._granted:
             self._owner.grant(self._came - self._granted)
             self._granted = self._came
         if self._came == self._length:
             self._owner.came_whole()
             return piece
-        if self._came // TURN_BYTES != before // TURN_BYTES:
-            turn_of_the_hub()
+        self._owner.stay()
         took = time.monotonic() - self._began
         if took > SILENT_SECONDS and (took > BODY_SECONDS or self._came < took * LEAST_SPEED):
             raise self._late()

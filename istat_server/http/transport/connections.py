@@ -1,7 +1,9 @@
 """Who is connected by HTTP: so many places, a share of them for each client, and who makes room for whom.
 
-A connection is *idle* until a request has come whole, with its body, and again after the answer: who sends a byte now
-and then makes room like who sends none. Knows no sockets: a place is told how to end its connection.
+A connection is *fresh* until it was looked at once, in the hub's next turn: what it sent at once counts. From then on
+it is *idle* until a request has come whole, with its body, and again after the answer: who sends a byte now and then
+makes room like who sends none. Who has made room is *leaving* until its connection has ended. Knows no sockets: a place
+is told how to end its connection.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ SHARE = 0.25
 class Place:
     """The place of one connection."""
 
-    __slots__ = ("client", "address", "end", "leaving")
+    __slots__ = ("client", "address", "end", "fresh", "leaving")
 
     def __init__(self, client: str, address: str, end: Callable[[], None]) -> None:
         """end: lets an idle connection end."""
         self.client = client
         self.address = address
         self.end = end
+        self.fresh = True           # nobody has looked yet whether it has sent something
         self.leaving = False        # it has made room already
 
 
@@ -33,19 +36,22 @@ class Connections:
         self.most = most
         self.share = max(1, int(most * share))
         self.count = 0
+        self.fresh = 0
+        self.leaving = 0
         self.made_room = 0
         self.on_room: Callable[[], None] = lambda: None      # told when there may be room again after `full`
-        self._waits = False
+        self.waits = False          # somebody does, for `on_room`
         self._idle: dict[Place, None] = {}      # longest idle first
         self._clients: dict[str, int] = {}
 
     def full(self) -> bool:
         """Whether all places are taken and nobody is idle: then a new connection waits, and `on_room` is told."""
-        self._waits = self.count >= self.most and not self._idle
-        return self._waits
+        self.waits = self.count >= self.most and not self._idle
+        return self.waits
 
     def may_enter(self, client: str) -> bool:
-        """Whether one more of this client has a place; when there is none left, who is idle longest makes room."""
+        """Whether one more of this client has a place; when there is none left, who is idle longest makes room. Where
+        nobody does and some are fresh, they may be idle soon."""
         if self._clients.get(client, 0) >= self.share:
             return self._give_up(next((place for place in self._idle if place.client == client), None))
         return self.count < self.most or self.make_room()
@@ -55,22 +61,27 @@ class Connections:
         return self._give_up(next(iter(self._idle), None))
 
     def enter(self, place: Place) -> None:
-        """The place is taken, and idle."""
+        """The place is taken; `idles` says when it was looked at."""
         self.count += 1
+        self.fresh += 1
         self._clients[place.client] = self._clients.get(place.client, 0) + 1
-        self._idle[place] = None
 
     def leave(self, place: Place) -> None:
         """The connection has ended."""
         self._idle.pop(place, None)
-        if not place.leaving:
+        if place.leaving:
+            self.leaving -= 1
+        else:
             self._free(place)
 
     def idles(self, place: Place) -> None:
-        """Its request is answered."""
+        """Its connection was looked at for the first time, or its request is answered."""
+        if place.fresh:
+            place.fresh = False
+            self.fresh -= 1
         if not place.leaving:
             self._idle[place] = None
-            if self._waits:
+            if self.waits:
                 self._tell()
 
     def works(self, place: Place) -> None:
@@ -86,6 +97,7 @@ class Connections:
         if place is None:
             return False
         self.made_room += 1
+        self.leaving += 1
         del self._idle[place]
         place.leaving = True
         self._free(place)
@@ -97,9 +109,9 @@ class Connections:
         self._clients[place.client] -= 1
         if not self._clients[place.client]:
             del self._clients[place.client]
-        if self._waits:
+        if self.waits:
             self._tell()
 
     def _tell(self) -> None:
-        self._waits = False
+        self.waits = False
         self.on_room()

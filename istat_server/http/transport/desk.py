@@ -73,6 +73,11 @@ class Desk:
         """Wait for the next turn of this client."""
         self._wait(self._going, client)
 
+    def stay(self, client: str) -> None:
+        """Go on at once while there is time in this slice and nobody waits for it, else at the next turn."""
+        if self._coming or self._going or not self._in_time():
+            self._wait(self._going, client)
+
     def becomes_long(self, client: str) -> None:
         """Wait until this client may have one more long question; `ends` says that it is over."""
         count = self._long.get(client, 0)

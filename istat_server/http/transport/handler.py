@@ -152,6 +152,10 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         environ["wsgi.input_terminated"] = True
         return environ
 
+    def stay(self) -> None:
+        """See body.Owner."""
+        self.server.desk.stay(self.place.client)
+
     def grant(self, size: int) -> None:
         """See body.Owner. What is thrown away needs no room."""
         if not self._answered:
