@@ -125,14 +125,19 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         gevent.spawn_later(STEADY, back_off.forget)
         watchdog = gevent.spawn(keep_watchdog)
         ending.wait()
-        log.info("ending: taking what has arrived, writing what is held")
         back_off.forget()
         service.stopping()
         watchdog.kill()
-        with more_time():
-            server.end_input()
-            http.stop()
-            server.close()
+        end(server, http)
+
+
+def end(server: Server, http: HttpServer) -> None:
+    """Take what has arrived, answer what was asked, write what is held."""
+    log.info("ending: taking what has arrived, writing what is held")
+    with more_time():
+        server.end_input()
+        http.stop()
+        server.close()
     log.info("ended")
 
 

@@ -20,6 +20,8 @@ METADATA_KEYS = 32
 METADATA_BYTES = 256
 # What all senders may tell together [bytes]: agents tell some 100 each, forged datagrams as much as they may.
 METADATA_TOTAL = 8 << 20
+# What each may tell even when others have told that much [bytes]: what an agent tells.
+METADATA_ALWAYS = 512
 # Senders kept in all, the gone ones included.
 ROSTER_LIMIT = 10_000
 # A UDP sender counts as online this long after its last datagram [s]: agents introduce themselves every
@@ -74,8 +76,9 @@ class Sender:
         too_long = len(key.encode()) > METADATA_BYTES or len(value.encode()) > METADATA_BYTES
         before = self.metadata.get(key)
         more = len(value.encode()) - len(before.encode()) if before is not None else len((key + value).encode())
-        too_many = (before is None and len(self.metadata) >= METADATA_KEYS) or self._told.bytes + more > METADATA_TOTAL
-        if not key or too_long or too_many:
+        too_many = before is None and len(self.metadata) >= METADATA_KEYS
+        no_room = more > 0 and self._own + more > METADATA_ALWAYS and self._told.bytes + more > METADATA_TOTAL
+        if not key or too_long or too_many or no_room:
             self.metadata_refused += 1
             return False
         self.metadata[key] = value

@@ -16,10 +16,9 @@ from typing import Any
 
 from ftest.crash import crashbatches
 from istat_server import main
-from istat_server.store.files import journal
 from istat_server.store.names import namefiles
 from istat_server.store.statstore import Options, StatStore
-from istat_server.store.work import flushing, housekeeping, planning
+from istat_server.store.work import flushing, housekeeping, journaling, planning
 
 CUT_SECONDS = 0.15
 CUT_BYTES = 1 << 20
@@ -40,7 +39,7 @@ def hurry() -> None:
     housekeeping.PLAN_SECONDS = 0.02
     housekeeping.RETRY_SECONDS = 0.1
     flushing.RETRY_SECONDS = 0.1
-    journal.RETRY_SECONDS = 0.1
+    journaling.RETRY_SECONDS = 0.1
     planning.CUT_FILES = 3
     planning.TIER_FILES = 3
     planning.DERIVED_FILES = 2
@@ -53,7 +52,7 @@ def send_batches(notes: Path) -> None:
 
     def tick(self: StatStore) -> None:
         ticked(self)
-        sender.tick(self, self._frame_clock)
+        sender.tick(self, self.limits.clock)
 
     StatStore.tick = tick       # type: ignore[method-assign]
 

@@ -133,7 +133,7 @@ def compact(server):
     """Stop the server, bring its files into their final form, start it again."""
     assert server.terminate() == 0, server.log()
     code = ("import sys; from pathlib import Path; from istat.clock import FakeClock;"
-            f"from istat_server.store.statstore import compact; compact(Path(sys.argv[1]), FakeClock({NOW}))")
+            f"from istat_server.store.offline.compacting import compact; compact(Path(sys.argv[1]), FakeClock({NOW}))")
     subprocess.run([sys.executable, "-c", code, str(server.store)], check=True, cwd=ROOT)
     server.start()
 

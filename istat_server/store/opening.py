@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
 from istat_server.store import ondisk
-from istat_server.store.files import journal, safeend
+from istat_server.store.files import journal, manifest, safeend
+from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of, names_path, references
 from istat_server.store.names import namefiles
 from istat_server.store.versions import NewerFormat
@@ -179,6 +180,21 @@ def replay_segment(path: Path, engine: Engine, set_limits: Callable[[float], Non
         damage.torn_bytes += size
         if size:        # an empty one is a segment that was about to begin
             damage.notes.append(str(error))
+
+
+def take_over(files: LiveFiles, careful: bool) -> None:
+    """Write down that this start has the folder, and let go of what is no more needed. careful: nothing is removed."""
+    folder, state = files.folder, files.manifest
+    mend_format(folder)
+    make_folders(folder, state.policies)
+    if careful and (folder / NAME).exists():
+        os.rename(folder / NAME, folder / (NAME + ".damaged"))
+    files.reserve.use(lambda: manifest.save(folder, state))
+    if not careful:
+        previous = manifest.load_previous(folder) or state
+        remove_orphans(folder, (state, previous))
+        files.keep_for(previous)
+        remove_segments(folder, min(previous.held_from, state.held_from))
 
 
 def remove_orphans(folder: Path, states: Sequence[Manifest]) -> None:

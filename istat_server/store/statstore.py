@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from istat.clock import Clock, SystemClock
+from istat.clock import Clock
 from istat.errors import StoreError
 from istat.retention import Ladder, Rules
 from istat_server.store import opening
@@ -24,25 +24,26 @@ from istat_server.store.batching import Batching
 from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
-from istat_server.store.files.manifest import FileGroup, Manifest, Position
+from istat_server.store.files.manifest import Manifest, Position
 from istat_server.store.interface import Accepted, Batch, Capability, Deleted
 from istat_server.store.levels import policies
+from istat_server.store.levels.limits import Limits
 from istat_server.store.levels.policies import Chooser
 from istat_server.store.names.catalogue import Catalogue
 from istat_server.store.names.deletes import UNDO_SECONDS, Deletes
 from istat_server.store.names.idling import Idling
 from istat_server.store.names.renames import Renames
 from istat_server.store.pool import Pool, given
+from istat_server.store.work import reassigning
 from istat_server.store.work.flushing import CutHead, Flushing, nothing
 from istat_server.store.work.housekeeping import Housekeeping
+from istat_server.store.work.journaling import Journal
 from istat_server.store.work.marks import Marks
 from istat_server.store.work.pinning import Pinning, replay_position
 from istat_server.store.work.pressure import HeadRoom, Pressure
 
 log = logging.getLogger(__name__)
 
-# Samples may be this far ahead of the clock: gauges a minute (a wrong clock nearby), events one finest bucket [s].
-GAUGE_AHEAD = 60
 CHANGES_AT_ONCE = 10_000    # counters deleted before others have their turn: some 10 ms
 JOURNAL_SECONDS = 10.0      # that one who changes something waits for it to be written
 SETTLE_SECONDS = 10.0       # that a flush waits for the marks to be synced that its segment does not keep any more
@@ -102,7 +103,7 @@ class StatStore:
         self.select, self.read = self._answering.select, self._answering.read
         self.combine, self.describe = self._answering.combine, self._answering.describe
         self._cut_at = clock.monotonic()
-        self._frame_clock = int(clock.now())
+        self.limits = Limits(self.engine, self.ladders, self.files, clock.now())
         self._closed = False
         self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0,
                         "journal_lost_bytes": 0}
@@ -140,7 +141,8 @@ class StatStore:
             store._start(bool(problem))
             if state.reassign:
                 with store._let_go_on_failure():
-                    store._reassign(policies.rules_of(before.policies), rules)
+                    reassigning.reassign(store.engine, store.files, store.flush, policies.rules_of(before.policies),
+                                         rules)
         except BaseException:
             lock.close()
             raise
@@ -156,28 +158,6 @@ class StatStore:
             self.files.close()
             raise
 
-    def _reassign(self, old: Rules, new: Rules) -> None:
-        """Give counters that another rule is for now its policy. Until the MANIFEST says that this is done, each start
-        does it anew.
-
-        The MANIFEST says first where their older rows are, all of them in files: counters that have their new policy
-        do not tell which one they had.
-        """
-        counters, default = self.engine.counters, self.files.manifest.default.number
-        names = ((id, counters.name(id)) for id in range(len(counters)) if counters.has(id))
-        found = policies.reassigned(names, self.engine.policy, self._choose, default)
-        pairs = {(self.engine.policy(id), to) for id, to in found.items()}
-        self.flush()
-        self.files.commit(lambda state: policies.with_origins(state, pairs), ())
-        for id, to in found.items():
-            self.engine.set_policy(id, to)
-        self.flush()
-        self.files.commit(lambda state: replace(state, reassign=False), ())
-        names = ((id, counters.name(id)) for id in range(len(counters)) if counters.has(id))
-        # Those of a rule that is gone have the default's policy already.
-        changed = sum(old.choose(name) != new.choose(name) for _id, name in names)
-        log.info("counters that have another retention rule now: %d", max(changed, len(found)))
-
     def _start(self, careful: bool) -> None:
         """Names, files, journal. All is read before anything is changed: what a newer istatd wrote stays as it is.
 
@@ -188,34 +168,20 @@ class StatStore:
         self.idling.load()
         self.deletes.names_loaded()
         damage = journal.Damage()
-        last = opening.replay(self.folder, state, self.engine, self._set_limits, damage)
+        last = opening.replay(self.folder, state, self.engine, self.limits.set, damage)
         self.marks.note(self.engine.take_marks())
-        self._take_over(careful)
+        opening.take_over(self.files, careful)
         self.deletes.replayed()
         self.figures["journal_skipped_bytes"] = damage.skipped_bytes
         self.figures["journal_torn_bytes"] = damage.torn_bytes
         self.figures["journal_lost_bytes"] = damage.lost_bytes
-        self._set_limits(self._clock.now())
+        self.limits.set(self._clock.now())
         self.engine.take_journal()
-        self._journal = journal.Journal(self.folder / "journal", last + 1, self.files.uuid, self._options.journal_sync,
-                                        self.files.reserve.room)
+        self._journal = Journal(self.folder / "journal", last + 1, self.files.uuid, self._options.journal_sync,
+                                self.files.reserve.room)
         pressure = Pressure(self._journal, self.flushing, self.head)
         self.housekeeping = Housekeeping(self.files, self._clock, self._chores, self.engine.policy, self.watch,
                                          pressure, self.deletes)
-
-    def _take_over(self, careful: bool) -> None:
-        """Write down that this start has the folder, and let go of what is no more needed."""
-        state = self.files.manifest
-        opening.mend_format(self.folder)
-        opening.make_folders(self.folder, state.policies)
-        if careful and (self.folder / manifest.NAME).exists():
-            os.rename(self.folder / manifest.NAME, self.folder / (manifest.NAME + ".damaged"))
-        self.files.reserve.use(lambda: manifest.save(self.folder, state))
-        if not careful:
-            previous = manifest.load_previous(self.folder) or state
-            opening.remove_orphans(self.folder, (state, previous))
-            self.files.keep_for(previous)
-            opening.remove_segments(self.folder, min(previous.held_from, state.held_from))
 
     def close(self) -> None:
         """Write everything that is in memory to StatFiles, then let go of the folder."""
@@ -242,7 +208,7 @@ class StatStore:
     def tick(self) -> None:
         """To be called about every 50 ms: hands the journal over, cuts when it is time, starts background work."""
         self._hand_over()
-        self._set_limits(self._clock.now())
+        self.limits.set(self._clock.now())
         self.flushing.tick()
         failing = self._journal.error is not None and self._rescue()
         elapsed = self._clock.monotonic() - self._cut_at
@@ -285,21 +251,7 @@ class StatStore:
     def _hand_over(self) -> None:
         payload = self.engine.take_journal()
         if payload:
-            self._journal.append(self._frame_clock, payload)
-
-    def _set_limits(self, now: float) -> None:
-        """The engine's acceptance at a clock; a frame's samples are all taken at one clock, kept with it."""
-        clock = int(now)
-        self._frame_clock = clock
-        for number, ladder in self.ladders.items():
-            self.engine.set_limits(clock, clock + GAUGE_AHEAD, clock + ladder.finest.interval,
-                                   self.oldest(number, clock), number)
-
-    def oldest(self, policy: int, clock: int) -> list[int]:
-        """The oldest times that each level of a policy takes, by a clock."""
-        oldest = [clock - level.keep for level in self.ladders[policy].levels]
-        oldest[0] = max(oldest[0], self.files.bare_until[policy])
-        return oldest
+            self._journal.append(self.limits.clock, payload)
 
     # -- cut and flush
 
@@ -326,7 +278,7 @@ class StatStore:
         """The number of the journal's next segment, which begins with the marks of those before it: they may go."""
         segment = self._journal.cut()
         if self.marks:
-            self._journal.append(self._frame_clock, self.marks.records())
+            self._journal.append(self.limits.clock, self.marks.records())
         return segment
 
     def flush(self) -> None:
@@ -424,48 +376,19 @@ class StatStore:
 
     def status(self) -> dict[str, object]:
         """What the store consists of and has done."""
-        state, files = self.files.manifest, self.files.view.files
-        debt = [live.entry.size for live in files if not live.entry.whole]
         samples = self.engine.tally()["samples"]
         written = self._journal.written + self.files.totals["bytes_written"]
         return {
             "folder": str(self.folder), "retention": self.ladder.text, "counters": self.count(),
-            "policies": [_policy_status(group) for group in state.groups()],
-            "ids": len(self.engine.counters), "names_folded": self.catalogue.folded,
-            "head_bytes": self.head.used(), "debt_files": len(debt), "debt_bytes": sum(debt),
+            "ids": len(self.engine.counters), "names_folded": self.catalogue.folded, "routes": len(self.engine.routes),
+            "head_bytes": self.head.used(), "rows_in_memory": sum(len(head) for head in self.engine.heads),
+            "memory_bytes": self.engine.memory() + self.catalogue.memory(),
             "written_per_sample": written / samples if samples else 0.0,
-            "unsynced_seconds": self._journal.unsynced_seconds,
-            "routes": len(self.engine.routes), "rows_in_memory": sum(len(head) for head in self.engine.heads),
-            "memory_bytes": self.engine.memory() + self.catalogue.memory(), "files": len(files),
-            "file_bytes": sum(live.entry.size for live in files), "rows_in_files": sum(f.entry.rows for f in files),
-            "journal_segment": self._journal.number, "replay_from": state.replay_from,
-            "journal_bytes": self._journal.written, "journal_pending": self._journal.pending,
-            "cache_hits": self.files.blocks.hits, "cache_misses": self.files.blocks.misses,
-            "refusing": self._problem, "flush_problem": self.flushing.problem, "flush_errors": self.flushing.errors,
-            "flush_seconds": self.flushing.seconds, "work_problem": self.housekeeping.problem,
-            "expiry_problem": self.housekeeping.expiry_problem, "jobs": self.housekeeping.jobs,
-            "reserve_bytes": self.files.reserve.held, "deleted_waiting": self.deletes.waiting,
-            "counters_renamed": self.renames.total, "epoch": state.epoch, "pins": self.pinning.status(),
-            "pinned_bytes": self.files.pinned_bytes, "marks": len(self.marks), "marks_forgotten": self.marks.forgotten,
+            "refusing": self._problem, "deleted_waiting": self.deletes.waiting,
+            "counters_renamed": self.renames.total, "pins": self.pinning.status(),
+            "marks": len(self.marks), "marks_forgotten": self.marks.forgotten,
+            "damaged_blocks": self._answering.damaged_blocks,
+            **self.files.status(), **self._journal.status(), **self.flushing.status(), **self.housekeeping.status(),
             **{f"counters_{what}": count for what, count in self.deletes.totals.items()},
-            "damaged_blocks": self._answering.damaged_blocks, **self.figures, **self.files.totals,
+            **self.figures,
         }
-
-
-def _policy_status(group: FileGroup) -> dict[str, object]:
-    policy = group.policy
-    return {"number": policy.number, "rule": policy.pattern, "retention": policy.retention,
-            "leaving": policy.leaving, "files": len(group.files),
-            "file_bytes": sum(entry.size for entry in group.files)}
-
-
-def compact(folder: Path, clock: Clock | None = None) -> None:
-    """Bring the files of a store that no server has open into their final form."""
-    state, _problem = manifest.load(Path(folder))
-    if state is None:
-        raise StoreError(f"{folder} holds no store")
-    store = StatStore.open(folder, policies.rules_of(state.policies), clock or SystemClock())
-    try:
-        store.compact()
-    finally:
-        store.close()

@@ -221,6 +221,23 @@ def test_an_answer_that_stands_still_makes_room(big: Tried, monkeypatch: pytest.
     second.close()
 
 
+def test_who_takes_a_byte_now_and_then_makes_room_too() -> None:
+    now = 100.0
+    room, cut = flight.Flight(100, lambda: now), list[str]()
+    slow, quick = (flight.Cargo(one, functools.partial(cut.append, one)) for one in ("slow", "quick"))
+    for one in (slow, quick):
+        room.load(one, 50)
+        room.moves(one)
+    for _ in range(20):
+        now += 0.5
+        room.moves(slow, 1)
+        room.moves(quick, flight.ANSWER_SPEED)
+    room.load(flight.Cargo("new", list), 50)
+    assert cut == ["slow"]
+    with pytest.raises(flight.Busy):
+        room.load(flight.Cargo("new", list), 50)
+
+
 def test_an_answer_that_is_not_taken_in_time_is_given_up(
     big: Tried, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -231,6 +248,18 @@ def test_an_answer_that_is_not_taken_in_time_is_given_up(
     assert big.held() == 0 and big.counted("http_unread") == 1
     assert not caplog.records, "and is no fault of ours"
     client.close()
+
+
+def test_a_long_answer_has_time_to_go_over_a_slow_line(big: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "IDLE_SECONDS", 0.5)
+    client, came = connect(big.server), 0
+    client.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    began = time.monotonic()
+    while piece := client.recv(65536):
+        came += len(piece)
+        gevent.sleep(0.005)
+    assert time.monotonic() - began > 1, "twice as long as it may stand still"
+    assert came > 20 << 20 and big.counted("http_unread") == 0
 
 
 def test_bodies_are_read_in_turns(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:

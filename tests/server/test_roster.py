@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from istat.clock import FakeClock
-from istat_server.roster import FORGET_SECONDS, METADATA_KEYS, METADATA_TOTAL, Roster, address_of
+from istat_server.roster import FORGET_SECONDS, METADATA_ALWAYS, METADATA_KEYS, METADATA_TOTAL, Roster, address_of
 
 V4 = b"\x1f\xaf" + bytes([10, 0, 0, 7])
 
@@ -116,9 +116,12 @@ def test_what_all_senders_tell_is_bounded_together_and_goes_with_them() -> None:
         return sum(sender.meta(b"k%d" % one, b"x" * 256) for one in range(METADATA_KEYS))
 
     taken = [tell(number) for number in range(2000)]
-    assert (taken[0], taken[-1]) == (METADATA_KEYS, 0)
-    assert roster._told.bytes <= METADATA_TOTAL
+    assert (taken[0], taken[-1]) == (METADATA_KEYS, 1)
+    assert roster._told.bytes <= METADATA_TOTAL + 2000 * METADATA_ALWAYS
     assert roster.from_udp(key(0), 1).meta(b"k0", b"shorter"), "what makes no more of it is taken"
+    honest = roster.connected("tcp", "10.0.0.9:1")
+    assert honest.meta(b"hostname", b"web1") and honest.meta(b"agent", b"web1.example.org"), "whoever filled it"
+    roster.disconnected(honest)
     clock.advance(FORGET_SECONDS + 1)
     rows(roster)
     assert roster._told.bytes == 0

@@ -15,8 +15,10 @@ from istat.errors import BadQuery
 # One client may have this part of the total; the rest is for others. Whoever is alone may have as much as one question
 # needs.
 CLIENTS_PART = 0.75
-# An answer of which nothing went out for so long stands still: it makes room when there is none [s].
+# An answer so far behind this speed [bytes a second] stands still: it makes room when there is none [s]. The speed
+# is a slow line's; where there is room, an answer has the time that it takes.
 STILL_SECONDS = 5.0
+ANSWER_SPEED = 32 * 1024
 RETRY_SECONDS = 1
 
 
@@ -39,7 +41,7 @@ class Cargo:
         """cut: ends the connection, because its cargo stands still."""
         self.client = client
         self.size = 0
-        self.moved = 0.0        # when some of it went out last [s]; 0: it is not on its way
+        self.moved = 0.0        # when it would be where it is now at ANSWER_SPEED [s]; 0: it is not on its way
         self._cut = cut
 
     def cut(self) -> None:
@@ -73,9 +75,10 @@ class Flight:
         self.size += size
         self._clients[cargo.client] = self._clients.get(cargo.client, 0) + size
 
-    def moves(self, cargo: Cargo) -> None:
-        """Some of it has gone out."""
-        cargo.moved = self._monotonic()
+    def moves(self, cargo: Cargo, size: int = 0) -> None:
+        """So many bytes of it have gone out."""
+        now = self._monotonic()
+        cargo.moved = min(now, cargo.moved + size / ANSWER_SPEED) if cargo.moved else now
 
     def unload(self, cargo: Cargo) -> None:
         """Nothing is held any more."""

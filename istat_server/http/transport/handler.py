@@ -31,13 +31,13 @@ from gevent.socket import socket as green_socket
 from istat_server.http.transport.body import Body
 from istat_server.http.transport.connections import Place
 from istat_server.http.transport.desk import ASKER, Gone, turn_of_the_hub
-from istat_server.http.transport.flight import RETRY_SECONDS, Busy, Cargo
+from istat_server.http.transport.flight import ANSWER_SPEED, RETRY_SECONDS, Busy, Cargo
 from istat_server.http.transport.head import REASONS, VERSIONS, Headers, Refused, TooSlow
 
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0  # from a request's first byte to the end of its headers
-IDLE_SECONDS = 75.0  # between requests, and for an answer to be taken
+IDLE_SECONDS = 75.0  # between requests, and between two pieces of an answer that are taken
 # Bodies up to this are copied behind the headers to go in one packet train. [bytes]
 JOINED_BYTES = 64 * 1024
 # Answers up to this are not counted: a thousand of them are nothing. [bytes]
@@ -287,17 +287,16 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         self.response_length += len(data)
 
     def _send_in_pieces(self, data: memoryview) -> None:
-        until, at, flight = time.monotonic() + IDLE_SECONDS, 0, self.server.flight
+        until, at, flight = time.monotonic() + IDLE_SECONDS + len(data) / ANSWER_SPEED, 0, self.server.flight
         flight.moves(self._cargo)
         while at < len(data):
             left = until - time.monotonic()
             if left <= 0:
                 raise TimeoutError(errno.ETIMEDOUT, "it took too long")
-            self.socket.settimeout(left)
+            self.socket.settimeout(min(left, IDLE_SECONDS))
             sent = self.socket.send(data[at : at + PIECE_BYTES])
             at += sent
-            if sent:
-                flight.moves(self._cargo)
+            flight.moves(self._cargo, sent)
             if sent == PIECE_BYTES:
                 turn_of_the_hub()
         self.socket.settimeout(IDLE_SECONDS)

@@ -147,6 +147,17 @@ class LiveFiles:
             return []
         return [str(segment_path(Path("journal"), one)) for one in there if one < number]
 
+    def status(self) -> dict[str, object]:
+        """What there is, and what it takes."""
+        state, files = self.manifest, self.view.files
+        debt = [live.entry.size for live in files if not live.entry.whole]
+        return {"files": len(files), "file_bytes": sum(live.entry.size for live in files),
+                "rows_in_files": sum(live.entry.rows for live in files),
+                "debt_files": len(debt), "debt_bytes": sum(debt), "pinned_bytes": self.pinned_bytes,
+                "reserve_bytes": self.reserve.held, "epoch": state.epoch, "replay_from": state.replay_from,
+                "policies": [group.status() for group in state.groups()],
+                "cache_hits": self.blocks.hits, "cache_misses": self.blocks.misses, **self.totals}
+
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files of this store, but for those that a pin holds; one that cannot be is left for the next start."""
         pinned = self.manifest.pinned

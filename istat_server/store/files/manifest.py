@@ -114,6 +114,13 @@ class FileGroup:
     policy: Policy
     files: tuple[FileEntry, ...]
 
+    def status(self) -> dict[str, object]:
+        """What the policy is, and what its files take."""
+        policy = self.policy
+        return {"number": policy.number, "rule": policy.pattern, "retention": policy.retention,
+                "leaving": policy.leaving, "files": len(self.files),
+                "file_bytes": sum(entry.size for entry in self.files)}
+
     @property
     def ladder(self) -> Ladder:
         """The policy's levels."""

@@ -80,7 +80,7 @@ class Appender:
         store, name = self._store, munge(series.name)
         policy = store.policy_for(name)
         ladder = store.ladders[policy]
-        limits = Limits(tuple(store.oldest(policy, self._now)), self._now + ladder.finest.interval)
+        limits = Limits(tuple(store.limits.oldest(policy, self._now)), self._now + ladder.finest.interval)
         placed = place(series.event, series.archives, ladder, limits)
         self.totals.update({key: count for key, count in placed.refused.items() if count})
         if not placed.taken:

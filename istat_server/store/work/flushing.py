@@ -70,6 +70,10 @@ class Flushing:
         """Deletes up to this one have no rows in the head that is held; None when none is."""
         return None if self._held is None else self._held.cleaned
 
+    def status(self) -> dict[str, object]:
+        """How it went."""
+        return {"flush_problem": self.problem, "flush_errors": self.errors, "flush_seconds": self.seconds}
+
     def ready(self) -> bool:
         """Whether an attempt has ended of which nobody has heard yet."""
         return self._work is not None and self._work.ready()

@@ -74,6 +74,10 @@ class Housekeeping:
         if self._work is None and self._files.reserve.due():
             self._work = self._background.spawn(self._files.reserve.make)
 
+    def status(self) -> dict[str, object]:
+        """What was done, and what cannot be."""
+        return {"jobs": self.jobs, "work_problem": self.problem, "expiry_problem": self.expiry_problem}
+
     def finish(self) -> None:
         """Wait for the job under way."""
         work, self._work = self._work, None

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istat_server.store.files.journal import Journal
 from istat_server.store.work.flushing import Flushing
+from istat_server.store.work.journaling import Journal
 
 if TYPE_CHECKING:
     from istat.kernels.python.ingest.engine import Engine

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from istat.errors import StoreCorrupt
 from istat_server.store.files import journal
-from istat_server.store.files.journal import Damage, Journal, read_segment
+from istat_server.store.files.journal import Damage, read_segment
 from istat_server.store.versions import NewerFormat
+from istat_server.store.work import journaling
+from istat_server.store.work.journaling import Journal
 from tests.store.harness import FIXTURES, ROOT
 
 FIXTURE = FIXTURES / "v1/00000001.journal"
@@ -105,7 +107,7 @@ def test_appended_frames_are_in_the_file_and_segments_follow_each_other(tmp_path
 
 
 def test_a_full_disk_stops_it_and_it_goes_on_by_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(journaling, "RETRY_SECONDS", 0.01)
     real, full = os.writev, [True]
 
     def writev(handle, parts):
@@ -114,7 +116,7 @@ def test_a_full_disk_stops_it_and_it_goes_on_by_itself(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(handle, parts)
 
-    monkeypatch.setattr(journal.os, "writev", writev)
+    monkeypatch.setattr(journaling.os, "writev", writev)
     writer = Journal(tmp_path, 1, UUID)
     writer.append(1, b"one")
     writer.append(2, b"two")
@@ -131,7 +133,7 @@ def test_a_failed_sync_asks_for_a_new_segment(tmp_path, monkeypatch):
     def fdatasync(handle):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(journal.os, "fdatasync", fdatasync)
+    monkeypatch.setattr(journaling.os, "fdatasync", fdatasync)
     writer = Journal(tmp_path, 1, UUID, sync_seconds=0.01)
     writer.append(1, b"one")
     wait_for(lambda: writer.needs_cut)
@@ -143,14 +145,14 @@ def test_a_failed_sync_asks_for_a_new_segment(tmp_path, monkeypatch):
 
 def test_what_waits_behind_a_failing_disk_can_be_left_out_for_a_new_segment(tmp_path, monkeypatch):
     broken = []
-    writev = journal.os.writev
+    writev = journaling.os.writev
 
     def fail(handle, parts):
         if handle in broken:
             raise OSError(errno.EIO, "Input/output error")
         return writev(handle, parts)
 
-    monkeypatch.setattr(journal.os, "writev", fail)
+    monkeypatch.setattr(journaling.os, "writev", fail)
     writer = Journal(tmp_path, 1, UUID)
     broken.append(writer._file)
     writer.append(1, b"one")
@@ -169,7 +171,7 @@ def test_what_waits_behind_a_failing_disk_can_be_left_out_for_a_new_segment(tmp_
 
 def test_after_a_full_disk_it_goes_on_when_there_is_room(tmp_path, monkeypatch):
     room, failed = [], []
-    writev = journal.os.writev
+    writev = journaling.os.writev
 
     def fail(handle, parts):
         if not failed:
@@ -177,8 +179,8 @@ def test_after_a_full_disk_it_goes_on_when_there_is_room(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return writev(handle, parts)
 
-    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(journal.os, "writev", fail)
+    monkeypatch.setattr(journaling, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(journaling.os, "writev", fail)
     asked = []
     writer = Journal(tmp_path, 1, UUID, room=lambda: asked.append(1) or bool(room))
     writer.append(1, b"one")
@@ -196,7 +198,7 @@ def test_names_files_are_the_same_format(tmp_path):
 
 
 def test_a_segment_that_cannot_be_begun_on_a_full_disk_is_begun_later(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(journaling, "RETRY_SECONDS", 0.01)
     written = Journal(tmp_path, 1, UUID, 0.02)
     keep = os.write
 
