@@ -1,6 +1,7 @@
 """What a metric is: its name, unit and meaning, declared once by a collector or the part of the server that reports it.
 
-Documentation and checks follow from the declaration. It knows which values can be told, and nobody who has any.
+Documentation and checks follow from the declaration. It knows which values and times can be told, and nobody who has
+any.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 from dataclasses import dataclass
 
 MOST_WHOLE = 1 << 63     # far below what a double cannot hold
+FAR = 10**11     # [Unix seconds] in the year 5138: whoever writes a later time means smaller units
+SMALLER = ("milliseconds", "microseconds", "nanoseconds")
 VARYING = re.compile(r"(<[^>]*>)")
 
 
@@ -61,3 +64,20 @@ def number(value: object) -> float:
     if not finite:
         raise ValueError("must be finite; leave out what is not known")
     return found
+
+
+def seconds(time: float) -> int:
+    """A time in whole Unix seconds; a fraction is cut.
+
+    ValueError when it is none: the end of a sentence whose beginning says which time it is.
+    """
+    try:
+        whole = int(time)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("is no number of seconds") from None
+    for power, unit in enumerate(SMALLER, 1):
+        if FAR <= abs(whole) < FAR * 1000**power:
+            raise ValueError(f"is in {unit}; in seconds it is {whole // 1000**power}")
+    if abs(whole) >= FAR:
+        raise ValueError("is in no year that anybody means")
+    return whole

@@ -1,4 +1,5 @@
-"""What a collector imports: `collector`, `Emit`, `Setting` and its types, `Metric`, `Job`, `Rates`, `hookimpl`.
+"""What a collector imports: `collector`, `Emit`, `Setting` and its types, `Metric`, `Job`, `Rates`, `Labels`,
+`hookimpl`.
 
     from istat.plugin import collector
 
@@ -15,20 +16,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pluggy
 
 from istat.errors import PluginError
-from istat.metrics import Metric, number
+from istat.labels import Labels
+from istat.metrics import Metric, number, seconds
 from istat.settings.setting import NAME, PluginSettings, Setting, Values
 from istat.settings.types import Address, Choice, Duration, Flag, Integer, Many, Number, Path, Size, Text
 
 __all__ = [
-    "Address", "Choice", "Config", "Definition", "Duration", "Emit", "Flag", "Integer", "Job", "Many", "Metric",
-    "Number", "Path", "Rates", "Reading", "Setting", "Size", "Text", "collector", "hookimpl", "source_of",
+    "Address", "Choice", "Config", "Definition", "Duration", "Emit", "Flag", "Integer", "Job", "Labels", "Many",
+    "Metric", "Number", "Path", "Rates", "Reading", "Setting", "Size", "Text", "collector", "hookimpl", "source_of",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("istat_agent")  # marks a function that implements one of the agent's hooks
@@ -36,10 +38,12 @@ hookimpl = pluggy.HookimplMarker("istat_agent")  # marks a function that impleme
 OFFERED = ("emit", "config")  # what a collector function may ask for
 MAX_SAMPLES = 20_000  # samples of one reading: a runaway loop must not fill the memory; 1.2 MB of lines
 RESERVED = frozenset("*#@$%&;:")  # a sample line that starts with one of these means something else
-BLANK = re.compile(r"[\x00-\x20\x7f]")  # bytes that would end a name within its line
+# What would end a name within its line, and what Python has for bytes that are no UTF-8: they cannot be sent.
+BLANK = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 MAX_INTERVAL = 86400  # seconds; a longer one is a mistake
 
 T = TypeVar("T", bound=Callable[..., Any])
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Emit:
         self.readings: list[Reading] = []
         self.closed = False  # set when the deadline is over: what comes later is not taken
         self.refused = 0  # values that were not taken: too many, or too late
+        self.problems: list[str] = []  # see `problem`
 
     def gauge(self, name: str, value: float, time: int | None = None) -> None:
         """Report that `name` now is `value`. PluginError when either cannot be sent."""
@@ -88,6 +93,11 @@ class Emit:
     def event(self, name: str, value: float = 1, time: int | None = None) -> None:
         """Report that `name` happened `value` times since the last reading. PluginError as for `gauge`."""
         self._add(name, value, True, time)
+
+    def problem(self, sentence: str) -> None:
+        """Tell that a part of this reading failed, and what to do, while the rest is good: it is logged, and counts as
+        a failure, but the collector goes on at its interval."""
+        self.problems.append(sentence)
 
     def gauges(self) -> dict[str, float]:
         """Name -> last value of the gauges reported so far."""
@@ -110,6 +120,10 @@ class Emit:
             value = number(value)
         except ValueError as error:
             raise PluginError(f"{call}: the value {error}") from None
+        try:
+            time = None if time is None else seconds(time)
+        except ValueError as error:
+            raise PluginError(f"{call}: the time {time} {error}") from None
         if self.closed or len(self.readings) >= MAX_SAMPLES:
             self.refused += 1
             return
@@ -120,14 +134,15 @@ class Rates:
     """Turns totals that only grow (bytes since boot) into rates per second between two readings."""
 
     def __init__(self) -> None:
-        self._before: Mapping[str, float] = {}
+        self._before: Mapping[Any, float] = {}
         self._at = 0.0
 
-    def update(self, totals: Mapping[str, float], now: float) -> dict[str, float]:
+    def update(self, totals: Mapping[K, float], now: float) -> dict[K, float]:
         """Rates of this reading: name -> units per second. `now` is `emit.monotonic`.
 
         A name has no rate at its first reading, nor when its total fell (the device came back, or the
-        kernel's counter wrapped: by how much cannot be known). Absent, never zero.
+        kernel's counter wrapped: by how much cannot be known). Absent, never zero. Where counters' names can change
+        (`Labels`), (device, field) does instead of one.
         """
         before, seconds = self._before, now - self._at
         self._before, self._at = dict(totals), now

@@ -114,7 +114,8 @@ class Runner:
         self.task = task
         self._call, self._deliver, self._counters, self._clock = call, deliver, counters, clock
         self._stuck: Running | None = None
-        self._failures = 0  # in a row
+        self._failures = 0  # in a row, for which it is tried less often
+        self._wrong = 0  # readings in a row that failed as a whole or in part
         self._resume = 0  # Unix seconds before which a failing collector is left alone
         self._quiet_until = -math.inf  # monotonic
         self._told = False  # that it fails; so is the end of it
@@ -138,9 +139,9 @@ class Runner:
             self._complain(f"not finished after {self.task.timeout:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a collector raises is its own affair
             self._counters.errors += 1
-            self._failed(time, error)
+            self._failed(time, error, emit.problems)
         else:
-            self._worked()
+            self._worked(emit.problems)
         emit.closed = True
         self._counters.refused += emit.refused
         self._deliver(emit)  # what was reported before an error counts
@@ -160,18 +161,26 @@ class Runner:
             gevent.sleep(min(left, LONGEST_NAP))
         return -self.task.interval < left <= 0
 
-    def _failed(self, time: int, error: Exception) -> None:
+    def _failed(self, time: int, error: Exception, problems: Sequence[str]) -> None:
         self._failures += 1
+        self._wrong += 1
         over = self._failures - FAILURES_BEFORE_BACK_OFF
         if over >= 0:
             pause = self.task.interval * 2 ** min(over + 1, 16)
             self._resume = time + max(self.task.interval, min(pause, LONGEST_BACK_OFF))
-        self._complain(_told(error))
+        self._complain("; ".join([_told(error), *problems]))
 
-    def _worked(self) -> None:
-        if self._failures and self._told:
-            log.info("collector %s works again, after %d failures", self.task.job.name, self._failures)
+    def _worked(self, problems: Sequence[str]) -> None:
+        """It came to its end. What failed in parts is told, and no reason to try less often."""
         self._failures = self._resume = 0
+        if problems:
+            self._counters.errors += 1
+            self._wrong += 1
+            self._complain("; ".join(problems))
+            return
+        if self._wrong and self._told:
+            log.info("collector %s works again, after %d failures", self.task.job.name, self._wrong)
+        self._wrong = 0
         self._told = False
 
     def _complain(self, words: str) -> None:

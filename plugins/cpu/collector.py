@@ -1,13 +1,15 @@
-"""CPU time by state, as psutil reports it.
+"""CPU time by state.
 
-Source: `psutil.cpu_times()`, on Linux the `cpu` lines of /proc/stat
-(https://docs.kernel.org/filesystems/proc.html#miscellaneous-kernel-statistics-in-proc-stat), in
-hundredths of a second since boot. The kernel counts guests' time in `user` and `nice` as well, so `guest`
-and `guest_nice` are left out: the states below add up to 100 %.
+Source: the `cpu` lines of /proc/stat
+(https://docs.kernel.org/filesystems/proc.html#miscellaneous-kernel-statistics-in-proc-stat), in hundredths of a second
+since boot; that of all CPUs as psutil reports it. Those of single CPUs we read ourselves: a CPU that is offline has no
+line, and psutil counts lines and drops the numbers that stand in them. The kernel counts guests' time in `user` and
+`nice` as well, so `guest` and `guest_nice` are left out: the states below add up to 100 %.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,13 +23,31 @@ PERCENT = 100.0
 
 
 def percents(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """State -> share [%] of the time between two readings; empty when no time has passed.
+    """State -> share [%] of the time between two readings; empty when no time has passed, or that cannot be known.
 
-    `iowait` is known to run backwards at times (see proc(5)): such a step counts as none.
+    `iowait` is known to run backwards at times (see proc(5)): it has no share then, the others have those of the rest.
+    When another state's total fell, it was set anew, and what it is a share of is not known: nothing has one.
     """
-    steps = {s: max(0.0, after[s] - before[s]) for s in STATES if s in before and s in after}
+    steps = {s: after[s] - before[s] for s in STATES if s in before and s in after}
+    if steps.get("iowait", 0) < 0:
+        del steps["iowait"]
     total = sum(steps.values())
-    return {state: PERCENT * step / total for state, step in steps.items()} if total > 0 else {}
+    if total <= 0 or min(steps.values()) < 0:
+        return {}
+    return {state: PERCENT * step / total for state, step in steps.items()}
+
+
+def cores(proc: str) -> dict[str, dict[str, float]]:
+    """`core0` and so on, as the kernel numbers CPUs -> state -> hundredths of a second; those that are online."""
+    found = {}
+    with open(os.path.join(proc, "stat"), encoding="ascii") as file:
+        for line in file:
+            name, *words = line.split()
+            if not name.startswith("cpu"):
+                break
+            if name != "cpu":
+                found[f"core{name.removeprefix('cpu')}"] = {s: float(word) for s, word in zip(STATES, words)}
+    return found
 
 
 @collector(
@@ -39,7 +59,7 @@ def percents(before: Mapping[str, float], after: Mapping[str, float]) -> dict[st
         ),
         Metric("cpu.busy", "%", "all states but idle and iowait"),
         Metric("cpu.count", "CPUs", "logical CPUs in use by the system"),
-        Metric("cpu.core<n>.<state>", "%", "the same of one CPU (setting `per-core`)"),
+        Metric("cpu.core<n>.<state>", "%", "the same of the CPU that the kernel calls cpu<n> (setting `per-core`)"),
         Metric("cpu.core<n>.busy", "%", "the same of one CPU (setting `per-core`)"),
     ],
 )
@@ -57,9 +77,10 @@ class Cpu:
 
     def collect(self, emit: Emit) -> None:
         """One reading."""
-        times = {"cpu": self._source.cpu_times()._asdict()}
-        cores = self._source.cpu_times(percpu=True) if self._per_core else []
-        times.update({f"cpu.core{i}": core._asdict() for i, core in enumerate(cores)})
+        times: dict[str, dict[str, float]] = {"cpu": self._source.cpu_times()._asdict()}
+        if self._per_core:
+            proc = getattr(psutil, "PROCFS_PATH", "/proc")
+            times.update({f"cpu.{core}": states for core, states in cores(proc).items()})
         for prefix, after in times.items():
             shares = percents(self._before.get(prefix, {}), after)
             for state, share in shares.items():

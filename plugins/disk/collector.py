@@ -1,20 +1,23 @@
 """Disk traffic per device (`disk`) and space per file system (`space`): two collectors.
 
-They are two, because asking a dead file system for its space may block for ever, and must not stop the
-rest. Source: `psutil.disk_io_counters` (/proc/diskstats and /sys/block,
-https://docs.kernel.org/admin-guide/iostats.html), `psutil.disk_partitions` and statvfs(3).
+They are two, because space changes slowly, and asking for it may take long (asking.py). Source:
+`psutil.disk_io_counters` (/proc/diskstats and /sys/block, https://docs.kernel.org/admin-guide/iostats.html),
+`psutil.disk_partitions` (mounts.py) and statvfs(3).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import psutil
 
-from istat.plugin import Config, Emit, Metric, Rates, Setting, collector
+from istat.plugin import Config, Emit, Labels, Metric, Rates, Setting, collector
+
+from .asking import PATIENCE, Asking
+from .mounts import by_device
 
 # psutil's field -> our name. psutil turns the kernel's 512-byte sectors into bytes.
 IO = {
@@ -27,7 +30,14 @@ IO = {
     "busy_time": ("busy_ms", "ms/s", "time with at least one request under way: 1000 is fully busy"),
 }
 SKIPPED_DEVICES = r"^(loop|ram|zram|fd|sr|nbd)\d+$"
+# Full from the start, and for ever: what they hold was written by whoever made the image.
+IMAGES = ["cramfs", "erofs", "iso9660", "romfs", "squashfs"]
 SKIPPED_MOUNTS = r"^/(snap|boot/efi|run|dev|proc|sys)(/|$)"
+
+
+def device_label(device: str) -> str:
+    """A device as one component of a counter's name: `cciss_c0d0` for `cciss/c0d0`."""
+    return re.sub(r"[^a-z0-9_-]", "_", device.lower())
 
 
 def label(path: str) -> str:
@@ -49,6 +59,7 @@ class Disk:
         self._sys_block = sys_block
         self._skip = re.compile(SKIPPED_DEVICES)
         self._rates = Rates()
+        self._labels = Labels(device_label, "/")
 
     def setup(self, config: Config) -> None:
         """Take the settings; re.error when the expression is none."""
@@ -64,9 +75,10 @@ class Disk:
                 continue
             for field, (name, _, _) in IO.items():
                 if hasattr(counters, field):
-                    totals[f"disk.{device}.{name}"] = getattr(counters, field)
-        for name, rate in self._rates.update(totals, emit.monotonic).items():
-            emit.gauge(name, rate)
+                    totals[device, name] = getattr(counters, field)
+        labels = self._labels.of({device for device, _ in totals})
+        for (device, name), rate in self._rates.update(totals, emit.monotonic).items():
+            emit.gauge(f"disk.{labels[device]}.{name}", rate)
 
     def _is_whole(self, device: str) -> bool:
         """/sys/block lists whole devices only ('/' in a name is '!' there); without /sys all are taken."""
@@ -81,6 +93,7 @@ class Disk:
     help="Space and inodes of local file systems, each device once. Every minute: it changes slowly.",
     settings=[
         Setting("skip", str, SKIPPED_MOUNTS, "regular expression: mount points not to report"),
+        Setting("skip-types", list[str], IMAGES, "types of file systems not to report"),
         Setting("extra", list[str], [], "mount points to report besides, such as network file systems"),
     ],
     metrics=[
@@ -91,46 +104,46 @@ class Disk:
             "disk.space.<mount>.inodes_used", "inodes", "in use; absent where the file system has no limit"
         ),
         Metric("disk.space.<mount>.inodes_free", "inodes", "free; absent where the file system has no limit"),
+        Metric("disk.space.<mount>.silent", "", "asked, and did not answer: its server or disk is away", event=True),
     ],
 )
 class Space:
-    """Stateless."""
+    """Keeps who has not answered, and which names were given."""
 
     def __init__(
-        self, source: Any = psutil, statvfs: Callable[[str], os.statvfs_result] = os.statvfs
+        self, source: Any = psutil, statvfs: Callable[[str], os.statvfs_result] = os.statvfs, patience: float = PATIENCE
     ) -> None:
         self._source = source
-        self._statvfs = statvfs
-        self._skip = re.compile(SKIPPED_MOUNTS)
+        self._asking = Asking(statvfs, patience)
+        self._skip, self._images = re.compile(SKIPPED_MOUNTS), IMAGES
         self._extra: list[str] = []
+        self._labels = Labels(label, "/")
 
     def setup(self, config: Config) -> None:
         """Take the settings; re.error when the expression is none."""
-        self._skip = re.compile(config["skip"])
+        self._skip, self._images = re.compile(config["skip"]), config["skip-types"]
         self._extra = config["extra"]
 
     def collect(self, emit: Emit) -> None:
-        """One reading. A mount that is gone or may not be looked at is absent."""
-        for mount in [*self._mounts(), *self._extra]:
-            try:
-                space = self._statvfs(mount)
-            except OSError:  # unmounted meanwhile, or a folder above it is closed to us
-                continue
-            self._report(emit, f"disk.space.{label(mount)}", space)
+        """One reading. A mount that is gone or may not be looked at is absent; one that does not answer is told."""
+        mounts = self._mounts()
+        labels = self._labels.of(mount[1:] for places in mounts.values() for mount in places)
+        for answer in self._asking.answers(mounts):
+            if answer.space is not None:
+                self._report(emit, f"disk.space.{labels[answer.mount[1:]]}", answer.space)
+        for silent in self._asking.silent(mounts):
+            mount = mounts[silent][0]
+            emit.event(f"disk.space.{labels[mount[1:]]}.silent")
+            emit.problem(f"{mount} does not answer: is its server away, or its disk broken? (umount -f -l {mount})")
 
-    def _mounts(self) -> Iterable[str]:
-        """Mount points, one per device: its shortest, so that bind mounts of a sandbox are left out.
-
-        `/` always: in a container it lies on no device, and psutil leaves it out.
-        """
-        partitions = sorted(
-            self._source.disk_partitions(all=False), key=lambda p: (len(p.mountpoint), p.mountpoint)
-        )
-        by_device: dict[str, str] = {}
-        for partition in partitions:
-            if not self._skip.search(partition.mountpoint):
-                by_device.setdefault(partition.device, partition.mountpoint)
-        return dict.fromkeys(["/", *by_device.values()])
+    def _mounts(self) -> dict[str, list[str]]:
+        """File system -> its mount points, the one to be reported first."""
+        mounts = by_device(self._source.disk_partitions(all=False), self._skip, self._images)
+        reported = {places[0] for places in mounts.values()}
+        for extra in map(os.path.abspath, self._extra):
+            if extra not in reported:
+                mounts[extra] = [extra]
+        return mounts
 
     @staticmethod
     def _report(emit: Emit, prefix: str, space: os.statvfs_result) -> None:

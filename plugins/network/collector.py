@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 
-from istat.plugin import Config, Emit, Metric, Rates, Setting, collector
+from istat import names
+from istat.plugin import Config, Emit, Labels, Metric, Rates, Setting, collector
 
 # psutil's field -> our name.
 FIELDS = {
@@ -41,6 +42,7 @@ class Network:
         self._source = source
         self._skip = re.compile(SKIPPED)
         self._rates = Rates()
+        self._labels = Labels(label, ".")
 
     def setup(self, config: Config) -> None:
         """Take the settings; re.error when the expression is none."""
@@ -51,15 +53,17 @@ class Network:
         # nowrap=False: as for disks, Rates sees wraps by itself.
         interfaces = self._source.net_io_counters(pernic=True, nowrap=False) or {}
         totals = {
-            f"network.{label(interface)}.{name}": getattr(counters, field)
+            (interface, name): getattr(counters, field)
             for interface, counters in interfaces.items()
             if not self._skip.search(interface)
             for field, (name, _, _) in FIELDS.items()
         }
-        for name, rate in self._rates.update(totals, emit.monotonic).items():
-            emit.gauge(name, rate)
+        labels = self._labels.of({interface for interface, _ in totals})
+        for (interface, name), rate in self._rates.update(totals, emit.monotonic).items():
+            emit.gauge(f"network.{labels[interface]}.{name}", rate)
 
 
 def label(interface: str) -> str:
     """An interface as one component of a counter's name: the VLAN `eth0.5` is `eth0_5`."""
-    return interface.replace(".", "_")
+    stored = names.munge(interface.encode("utf-8", "surrogateescape")).decode("ascii")
+    return re.sub(r"[.^~]", "_", stored)

@@ -92,6 +92,38 @@ def test_broken_collector_is_tried_less_often_and_comes_back(caplog: pytest.LogC
     assert tried[-3:] == [3370, 3380, 3390]
 
 
+def test_a_reading_that_fails_in_part_is_told_and_not_tried_less_often(caplog: pytest.LogCaptureFixture) -> None:
+    sentences = ["/mnt/a does not answer", "nor does /mnt/b"]
+
+    def collect(emit: Emit) -> None:
+        emit.gauge("a", 1)
+        for sentence in sentences:
+            emit.problem(sentence)
+
+    bench = Bench(collect)
+    with caplog.at_level(logging.INFO):
+        for time in range(1000, 1100, 10):
+            bench.runner.run(time)
+    assert [emit.time for emit in bench.delivered] == list(range(1000, 1100, 10))
+    assert bench.counters.errors == 10
+    (record,) = caplog.records
+    assert "collector it: /mnt/a does not answer; nor does /mnt/b (not told again" in record.getMessage()
+    sentences.clear()
+    with caplog.at_level(logging.INFO):
+        bench.runner.run(1100)
+    assert "works again, after 10 failures" in caplog.text
+
+
+def test_what_failed_in_part_before_an_error_is_told_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    def collect(emit: Emit) -> None:
+        emit.problem("a bad line")
+        raise PluginError("exit status 3")
+
+    with caplog.at_level(logging.INFO):
+        Bench(collect).runner.run(1000)
+    assert "collector it: exit status 3; a bad line (not told" in caplog.text
+
+
 def test_clock_set_back_does_not_prolong_the_pause() -> None:
     tried: list[int] = []
 
