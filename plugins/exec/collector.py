@@ -12,20 +12,23 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from istat import dropin
+from istat import dropin, owners
 from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Config, Emit, Job, Metric, Setting, collector
 
-from .process import GIVE_UP, Outcome, run
+from . import starting
+from .lines import report, told
+from .process import GIVE_UP, NOT_STARTED, Outcome, run
 
 HEADER_BYTES = 1024  # of a script, within which it may say `# istat: interval=60 timeout=20`
 HEADER = re.compile(rb"^[#;/-]+\s*istat:\s*(.*)$", re.MULTILINE)
 DEFAULT_TIMEOUT = 10.0  # seconds; no script is given longer than its interval
 # What scripts get of the agent's environment; the rest (the service manager's sockets, secrets) is kept back.
-PASSED_ON = ("PATH", "HOME", "USER", "TZ", "LANG", "LC_ALL")
+PASSED_ON = ("PATH", "HOME", "USER", "TZ", "LANG")
 SHOWN_ERROR = 200  # characters of a script's standard error that go into the log
 
 
@@ -60,7 +63,7 @@ class Script:
             event=True,
         ),
         Metric("exec.<script>.refused", "", "not run: others could change it", event=True),
-        Metric("exec.<script>.bad_lines", "", "lines that are no `name value`", event=True),
+        Metric("exec.<script>.bad_lines", "", "lines that are no sample", event=True),
         Metric("<name>", "", "whatever a script prints"),
     ],
 )
@@ -68,25 +71,42 @@ class Exec:
     """Makes a job per script."""
 
     def setup(self, config: Config) -> None:
-        """Find the scripts; one that must not or cannot be run is told and left out."""
+        """Find the scripts. One that must not be run is told and left out; one that cannot be started is told, and
+        tried all the same, since what it lacks may come."""
         self._config = config
-        commands = [tuple(shlex.split(line)) for line in config["commands"]]
-        # Scripts run in the folder /, so a folder given as "." must be told in full.
-        folders = [os.path.abspath(folder) for folder in (*config.plugin_dirs, *config["folders"])]
-        commands += [(path,) for path in dropin.scripts(folders)]
-        for path in dropin.not_executable(folders):
-            config.problems.append(f"not run: {path}: it is not executable (chmod +x {path})")
         self._scripts: dict[str, Script] = {}
-        for command in filter(None, commands):
+        for command in [*self._commands(), *((path,) for path in self._drop_ins())]:
             try:
-                script = _script(command, config.interval)
+                script = _script(command, config.interval, config.problems)
             except (PluginError, OSError) as error:
-                config.problems.append(f"not run: {error}")
+                config.problems.append(f"not run: {_sentence(command[0], error)}")
                 continue
-            if script.label in self._scripts:
-                config.problems.append(f"not run: {command[0]}: another script has the name {script.label}")
+            first = self._scripts.setdefault(script.label, script)
+            if first is not script:
+                config.problems.append(
+                    f"not run: {command[0]}: another script has the name {script.label}: {first.command[0]}")
+
+    def _commands(self) -> Iterator[tuple[str, ...]]:
+        for line in self._config["commands"]:
+            try:
+                words = tuple(shlex.split(line))
+            except ValueError as error:
+                self._config.problems.append(f"not run: {line}: it cannot be split into words: {error}")
                 continue
-            self._scripts[script.label] = script
+            if words:
+                yield words
+
+    def _drop_ins(self) -> Iterator[str]:
+        own = [os.path.abspath(folder) for folder in self._config["folders"]]
+        problems = self._config.problems
+        problems += [f"folders: there is no {folder}" for folder in own if not os.path.exists(folder)]
+        # Scripts run in the folder /, so a folder given as "." must be told in full.
+        for folder in [*map(os.path.abspath, self._config.plugin_dirs), *own]:
+            try:
+                yield from dropin.scripts([folder])
+                problems += [f"not run: {path}: {why}" for path, why in dropin.left_out([folder])]
+            except OSError as error:
+                problems.append(f"{folder} cannot be read: {error.strerror}")
 
     def jobs(self) -> list[Job]:
         """See istat.plugin.Job."""
@@ -112,20 +132,29 @@ def collect(script: Script, host: str, emit: Emit) -> None:
         raise
     except OSError as error:
         emit.event(f"{name}.failures")
-        raise PluginError(f"{script.command[0]}: cannot be started: {error.strerror}") from None
+        raise PluginError(f"{script.command[0]}: {NOT_STARTED}{error.strerror}") from None
     outcome = run(script.command, script.timeout, environment(script, host, emit.time), program)
-    emit.gauge(f"{name}.seconds", outcome.seconds)
+    if not (outcome.failure or "").startswith(NOT_STARTED):
+        emit.gauge(f"{name}.seconds", outcome.seconds)
     bad = report(outcome.output, emit)
     if bad:
         emit.event(f"{name}.bad_lines", len(bad))
-    failure = outcome.failure
-    if failure:
+        emit.problem(f"{script.command[0]}: {told(bad)}")
+    if outcome.failure:
         emit.event(f"{name}.failures")
-        raise PluginError(f"{script.command[0]}: {failure}{_said(outcome)}")
-    if bad:
-        raise PluginError(
-            f"{script.command[0]}: no `name value` line: {bad[0][:80]!r} (and {len(bad) - 1} more)"
-        )
+        raise PluginError(f"{script.command[0]}: {_failure(outcome, program)}{_said(outcome)}")
+
+
+def _failure(outcome: Outcome, program: str) -> str:
+    """How it ended; where it did not begin, why not and what to do."""
+    failure = outcome.failure or ""
+    if not failure.startswith(NOT_STARTED):
+        return failure
+    try:
+        head = trust.read(program, HEADER_BYTES)
+    except (PluginError, OSError):
+        return failure  # it has changed meanwhile
+    return NOT_STARTED + starting.not_startable(program, head, search_path(), failure.removeprefix(NOT_STARTED))
 
 
 def find(command: str) -> str:
@@ -141,33 +170,15 @@ def find(command: str) -> str:
     return program
 
 
-def report(output: bytes, emit: Emit) -> list[str]:
-    """Report every `name value` or `name time value` line; a `*` before the name makes an event.
-
-    Empty lines and those that start with `#` are skipped. Returns the lines that are neither.
-    """
-    bad = []
-    for line in output.decode("utf-8", "replace").splitlines():
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        try:
-            name, time = words[0], int(words[1]) if len(words) == 3 else None
-            value = float(words[-1]) if len(words) in (2, 3) else None
-            if value is None:
-                raise ValueError("two or three words")
-            if name.startswith("*"):
-                emit.event(name[1:], value, time)
-            else:
-                emit.gauge(name, value, time)
-        except (ValueError, PluginError):
-            bad.append(line)
-    return bad
-
-
 def environment(script: Script, host: str, time: int) -> dict[str, str]:
-    """The whole environment of a script."""
+    """The whole environment of a script. Its language is the agent's, but for numbers: those have a decimal point.
+
+    LC_ALL would be stronger than LC_NUMERIC; what it says goes on as LANG, which says the same and is weaker.
+    """
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    if os.environ.get("LC_ALL"):
+        passed["LANG"] = os.environ["LC_ALL"]
+    passed["LC_NUMERIC"] = "C"
     own = {"ISTAT_HOST": host, "ISTAT_INTERVAL": str(script.interval), "ISTAT_TIME": str(time)}
     return {**passed, "PATH": search_path(), **own}
 
@@ -177,19 +188,37 @@ def search_path() -> str:
     return os.environ.get("PATH", os.defpath)
 
 
-def _script(command: tuple[str, ...], interval: int) -> Script:
+def _script(command: tuple[str, ...], interval: int, problems: list[str]) -> Script:
+    """What a command is, as far as it can be seen before a run; what it lacks to be started goes to `problems`."""
     path, timeout = command[0], DEFAULT_TIMEOUT
     if os.sep in path:
         command = (os.path.abspath(path), *command[1:])
     try:
         program = find(command[0])
-        if os.sep in path:
-            interval, timeout = _header(path, trust.read(program, HEADER_BYTES), interval, timeout)
     except FileNotFoundError:
         if os.sep in path:
-            raise PluginError(f"{path}: there is no such file") from None
+            raise
+        problems.append(f"{path} cannot be started: there is no such program in {search_path()}")
+    else:
+        head = trust.read(program, HEADER_BYTES)
+        if os.sep in path:
+            interval, timeout = _header(path, head, interval, timeout)
+        fault = starting.fault(program, head, search_path())
+        if fault:
+            problems.append(f"{path} {NOT_STARTED}{fault}")
     label = re.sub(r"[^a-z0-9_-]", "_", os.path.splitext(os.path.basename(path))[0].lower())
     return Script(label, command, interval, min(timeout, interval))
+
+
+def _sentence(command: str, error: Exception) -> str:
+    if isinstance(error, PluginError):
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"{command}: there is no such file"
+    if isinstance(error, PermissionError):
+        return (f"{command}: {owners.name_of(os.geteuid())}, who runs it, may not read it "
+                f"(chmod a+rx for it, a+x for the folders above)")
+    return f"{command}: {error.strerror if isinstance(error, OSError) else error}"
 
 
 def _header(path: str, head: bytes, interval: int, timeout: float) -> tuple[int, float]:

@@ -31,6 +31,7 @@ GIVE_UP = keeper.END_SECONDS + 0.5
 TOO_LATE = "not finished"
 TOO_MUCH = f"printed more than {MAX_OUTPUT} bytes"
 LOST = "what watched over it was killed"
+NOT_STARTED = "cannot be started: "  # before what the system said of it
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def run(command: Sequence[str], timeout: float, environment: Mapping[str, str], 
                 raise OSError(errno.E2BIG, "the command is too long")
             _keeper.ask(request, [theirs.fileno(), their_output, their_errors])
         except OSError as error:
-            return Outcome(b"", b"", 0.0, f"cannot be started: {error.strerror}")
+            return Outcome(b"", b"", 0.0, f"{NOT_STARTED}{error.strerror}")
         finally:
             theirs.close()
             os.close(their_output)
@@ -184,7 +185,7 @@ def _outcome(run: _Run, timeout: float, seconds: float) -> Outcome:
     """What the run was in the end."""
     how, *words = run.told or ["lost"]
     if how == keeper.FAILED:
-        return Outcome(b"", b"", 0.0, f"cannot be started: {os.strerror(int(words[0]))}")
+        return Outcome(b"", b"", 0.0, f"{NOT_STARTED}{os.strerror(int(words[0]))}")
     failure = run.failure
     if failure is None and len(run.output) > MAX_OUTPUT:
         failure = TOO_MUCH

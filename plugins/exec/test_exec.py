@@ -15,7 +15,9 @@ from istat.errors import PluginError
 from istat.plugin import Config, Emit, Job
 
 from . import process
-from .collector import Exec, report
+from .collector import Exec, environment
+from .collector import Script as Declared
+from .lines import report
 from .process import GIVE_UP, MAX_OUTPUT, run
 
 SOON = 20.0  # seconds that a test would wait for a script at most
@@ -109,9 +111,133 @@ def test_failure_is_counted_and_what_was_printed_before_counts(tmp_path: Path) -
 def test_lines_that_are_none_are_counted(tmp_path: Path) -> None:
     script(tmp_path, "odd", "echo a 1; echo b; echo c x; echo d 1 2 3; echo e nan; echo '#f'; echo '@g 1'")
     emit = Emit()
-    with pytest.raises(PluginError, match=r"'b' \(and 4 more\)"):
-        jobs(tmp_path)[0].collect(emit)
+    jobs(tmp_path)[0].collect(emit)
+    assert emit.gauges()["a"] == 1
     assert emit.events() == {"exec.odd.bad_lines": 5}
+    (told,) = emit.problems
+    assert told == (
+        f"{tmp_path}/odd: no `name value` line: 'b'; its value is no number; a unit belongs into the name: 'c x'; "
+        "its value is not finite; leave out what is not known: 'e nan' (and 2 more)")
+
+
+@pytest.mark.parametrize(("line", "why"), [
+    ("\ufeffa 1", "it begins with a byte-order mark (save what prints it as UTF-8 without one)"),
+    ("a 1_000", "its value has a `_`, which only programs' sources have between digits"),
+    ("a 1,5", "its value has a comma; a number has a decimal point, and nothing between thousands"),
+    ("a 5%", "its value is no number; a unit belongs into the name"),
+    ("a \uff11", "its value is no number; a unit belongs into the name"),
+    ("a 1e999", "its value is not finite; leave out what is not known"),
+    ("a 1764400000123 3", "its time is in milliseconds; in seconds it is 1764400000"),
+    ("a 1764400000123456 3", "its time is in microseconds; in seconds it is 1764400000"),
+    ("a 1764400000123456789 3", "its time is in nanoseconds; in seconds it is 1764400000"),
+    ("a 3.5 1764400000", "value and time have changed places; write a 1764400000 3.5"),
+    ("a x 3", "its second of three words is no time in Unix seconds"),
+    ("a 1 2 3", "no `name value` line"),
+    ("a\u00a0b", "no `name value` line"),
+    ("@a 1", "no name begins with @"),
+    ("**a 1", "no name begins with *"),
+    ("* 1", "it has no name"),
+])
+def test_what_is_wrong_with_a_line(line: str, why: str) -> None:
+    emit = Emit()
+    ((_, told),) = report(f"{line}\r\ngood 1\r\n".encode(), emit)
+    assert told == why
+    assert emit.gauges() == {"good": 1}
+
+
+def test_lines_end_at_line_feeds_only_and_fractions_of_seconds_are_cut() -> None:
+    emit = Emit()
+    assert report("a\u2028b 1\nc\t990.9\t+.5e1".encode(), emit) == []
+    assert [(r.name, r.time, r.value) for r in emit.readings] == [("a\u2028b", None, 1), ("c", 990, 5)]
+
+
+def test_numbers_are_written_with_a_point_and_the_language_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Declared("a", ("/a",), 10, 10.0)
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    monkeypatch.delenv("LC_ALL", raising=False)
+    found = environment(script, "web1", 1000)
+    assert (found["LANG"], found["LC_NUMERIC"]) == ("de_DE.UTF-8", "C")
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    monkeypatch.setenv("LC_NUMERIC", "fr_FR.UTF-8")
+    found = environment(script, "web1", 1000)
+    assert (found["LANG"], found["LC_NUMERIC"]) == ("fr_FR.UTF-8", "C")
+    assert "LC_ALL" not in found
+
+
+UNSTARTABLE = {
+    b"": "it is empty",
+    b"echo a 1\n": "its first line does not say what runs it: let that be #!/bin/sh, or the program of its language",
+    b"#!/bin/sh\r\necho a 1\r\n":
+        "its lines end in CR LF, as on Windows, and no program is called so (sed -i 's/\\r$//' {})",
+    b"\xef\xbb\xbf#!/bin/sh\necho a 1\n":
+        "it begins with a byte-order mark, which hides its `#!` (sed -i '1s/^\\xEF\\xBB\\xBF//' {})",
+    b"#!\necho a 1\n": "nothing stands behind its `#!`: let that be #!/bin/sh, or the program of its language",
+    b"#!/opt/none/python9\n": "there is no /opt/none/python9, which its first line names; install it, or write another",
+    b"#!sh\n": "its first line names 'sh' without where that is; write #!/bin/sh",
+    b"#!/etc/passwd\n": "/etc/passwd, which its first line names, may not be executed by us",
+    b"#!/usr/bin/env -S python9 -u\n":
+        "its first line asks for python9, which is not in /bin; install it, or write where it is",
+}
+
+
+@pytest.mark.parametrize("text", UNSTARTABLE)
+def test_what_cannot_be_started_is_told_before_and_when_it_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    path = tmp_path / "odd"
+    path.write_bytes(text)
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", "/bin")
+    (job,), problems = made(tmp_path)
+    why = UNSTARTABLE[text].format(path)
+    assert problems == [f"{path} cannot be started: {why}"]
+    emit = Emit()
+    if b"/usr/bin/env" not in text:  # which begins, and says so itself
+        with pytest.raises(PluginError) as caught:
+            job.collect(emit)
+        assert str(caught.value) == f"{path}: cannot be started: {why}"
+        assert emit.events() == {"exec.odd.failures": 1}
+        assert emit.gauges() == {}
+
+
+def test_a_program_of_another_machine_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "odd"
+    path.write_bytes(b"\x7fELF" + bytes(60))
+    path.chmod(0o755)
+    with pytest.raises(PluginError, match="odd: cannot be started: it is a program for another kind of machine"):
+        jobs(tmp_path)[0].collect(Emit())
+
+
+def test_ways_to_name_an_interpreter_that_are_fine(tmp_path: Path) -> None:
+    for n, first in enumerate(("/bin/sh", " /bin/sh -e", "/usr/bin/env sh", "/usr/bin/env -S A=1 sh -e",
+                               "/usr/bin/env -i sh")):
+        (tmp_path / f"s{n}").write_text(f"#!{first}\necho a 1\n")
+        (tmp_path / f"s{n}").chmod(0o755)
+    assert len(jobs(tmp_path)) == 5
+
+
+def test_copies_never_run_in_place_of_the_script(tmp_path: Path) -> None:
+    for name in ("check.dpkg-old", "check.sh", "check.sh~", "#check.sh#", ".check.sh.swp", "check.bak"):
+        script(tmp_path, name, f"echo '{name}' 1")
+    (job,) = jobs(tmp_path)
+    emit = Emit()
+    job.collect(emit)
+    assert "check.sh" in emit.gauges()
+
+
+def test_wrong_folders_and_commands_stop_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, "good", "echo a 1")
+    script(tmp_path, "file", "echo b 1")
+    commands = ("printf 'a", "no-such-program --all", "printf 'c 1'")
+    monkeypatch.setenv("PATH", "/bin")
+    found, problems = made(tmp_path, tmp_path / "none", tmp_path / "file", commands=commands)
+    assert {job.name for job in found} == {"exec:good", "exec:file", "exec:printf", "exec:no-such-program"}
+    assert problems == [
+        "not run: printf 'a: it cannot be split into words: No closing quotation",
+        f"folders: there is no {tmp_path}/none",
+        f"{tmp_path}/file cannot be read: Not a directory",
+        "no-such-program cannot be started: there is no such program in /bin",
+    ]
 
 
 def test_binary_output_is_no_catastrophe() -> None:
