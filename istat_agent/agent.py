@@ -6,6 +6,7 @@ neither signals nor the service manager (`main.py` does).
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,19 +166,22 @@ class Agent:
 
 def once(values: Values, plan: Plan, clock: Clock, pause: float) -> list[str]:
     """The lines that would be sent: one reading of everything, `pause` seconds after a first one, without
-    which there would be no rates. What fails goes to the log."""
+    which there would be no rates. Of a collector that hangs in its first reading there is no second, and what it
+    reported before counts. What fails goes to the log."""
     every_name = suffix(values)
-    found: list[Emit] = []
     threads = schedule.Threads()
-    runners = [schedule.Runner(task, threads.call, found.append, Counters(), clock) for task in plan.tasks]
+    found: dict[int, Emit] = {}
+    runners = [
+        schedule.Runner(task, threads.call, functools.partial(found.__setitem__, n), Counters(), clock)
+        for n, task in enumerate(plan.tasks)
+    ]
     _read_all(runners, clock, values["interval"])
     gevent.sleep(pause)
-    found.clear()
     _read_all(runners, clock, values["interval"])
     return [
         line.decode().rstrip("\n")
-        for emit in found
-        for line in names.lines(emit.readings, every_name, emit.time)
+        for n in range(len(runners)) if n in found
+        for line in names.lines(found[n].readings, every_name, found[n].time)
     ]
 
 

@@ -11,7 +11,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import TextIO
 
 import gevent
 import gevent.queue
@@ -88,20 +90,52 @@ def load(arguments: Sequence[str]) -> Values:
 
 
 def act(actions: Sequence[str], values: Values) -> int:
-    """Answer the questions that do not start a daemon. SettingsError for --check-config with problems."""
-    plan = make_plan(values, Counters())
-    link_of(values, b"", SystemClock())
-    if "--check-config" in actions:
-        if plan.problems:
-            raise SettingsError(plan.problems)
-        print("istat-agent: the settings are fine")
-    if "--list-collectors" in actions:
-        print(listing(plan), end="")
-    if "--once" in actions:
-        tell(plan)
-        for line in once(values, plan, SystemClock(), PAUSE):
-            print(line)
-    return 0
+    """Answer the questions that do not start a daemon; the status of wrong settings where something does not run.
+    SettingsError for --check-config with problems."""
+    with only_ours() as output:
+        plan = make_plan(values, Counters())
+        link_of(values, b"", SystemClock())
+        if "--check-config" in actions:
+            if plan.problems:
+                raise SettingsError(plan.problems)
+            print("istat-agent: the settings are fine", file=output)
+        if "--list-collectors" in actions:
+            print(listing(plan), end="", file=output)
+        if "--once" in actions:
+            tell(plan)
+            for line in once(values, plan, SystemClock(), PAUSE):
+                print(line, file=output)
+        output.flush()
+    return SettingsError.exit_code if plan.problems else 0
+
+
+@contextmanager
+def only_ours() -> Iterator[TextIO]:
+    """Standard output, for what we print. What plugins and their libraries print there goes to standard error: it would
+    be taken for ours."""
+    ours, descriptor = sys.stdout, _descriptor(sys.stdout)
+    if descriptor is None:  # no real one: in a test, or closed
+        with redirect_stdout(sys.stderr):
+            yield ours or sys.stderr
+        return
+    ours.flush()
+    kept = os.dup(descriptor)
+    with suppress(OSError):  # standard error is closed
+        os.dup2(STANDARD_ERROR, descriptor)
+    try:
+        with open(kept, "w", encoding=ours.encoding, errors=ours.errors, closefd=False) as output, \
+                redirect_stdout(sys.stderr):
+            yield output
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def listing(plan: Plan) -> str:

@@ -292,7 +292,7 @@ def newer_store(place: Path) -> str:
 def missing_module(place: Path) -> str:
     (place / "plugins").mkdir()
     (place / "plugins/db.py").write_text("import no_such_database\n")
-    said = run(AGENT, "--once", "--plugin-dir", place / "plugins", status=0)
+    said = run(AGENT, "--once", "--plugin-dir", place / "plugins", status=78)
     assert re.search(r"^cpu\.\S+ \d+ ", said, re.MULTILINE), "the others run"
     return said
 
@@ -309,7 +309,7 @@ def unsafe_drop_in(place: Path) -> str:
     words = ("--plugin-dir", f"{folder},{place / 'linked'},{script.parent}", "--enable", "exec")
     said = run(AGENT, *words, "--check-config", status=78)
     assert f"{place}/linked/jobs: everybody may write {folder}" in said
-    assert said.splitlines()[0].removeprefix("istat-agent: ") in run(AGENT, *words, "--list-collectors", status=0)
+    assert said.splitlines()[0].removeprefix("istat-agent: ") in run(AGENT, *words, "--list-collectors", status=78)
     with running(AGENT, place / "log", *words, "--interval", 1, "--server", f"127.0.0.1:{own_port()}") as wait:
         wait("sending to")
         script.chmod(0o777)

@@ -3,6 +3,7 @@
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,9 +134,66 @@ def test_once_gives_the_lines_that_would_be_sent(tmp_path: Path) -> None:
     assert int(time) % 10 == 0
 
 
+def test_once_gives_what_was_reported_before_a_time_out(tmp_path: Path) -> None:
+    release = threading.Event()
+
+    @collector(name="slow", timeout=0.2)
+    def slow(emit: Emit) -> None:
+        emit.gauge("before", 1)
+        release.wait()
+        emit.gauge("after", 1)
+
+    settings = values(tmp_path, "--enable", "slow,queue")
+    found = {d.name: Found(d, "test") for d in (slow, queue)}
+    lines = once(settings, make_plan(settings, Counters(), Collection(found)), SystemClock(), 0.0)
+    release.set()
+    assert [line.split("^")[0] for line in lines] == ["before", "queue.depth"]
+
+
 def drop_in(folder: Path, text: str) -> None:
     folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
     (folder / "queue.py").write_text(text)
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command itself: whatever comes out of its descriptors."""
+    command = [sys.executable, "-m", "istat_agent.main", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_what_a_plugin_prints_is_not_taken_for_what_we_print(tmp_path: Path) -> None:
+    noise = "import os\nprint('loading.noise 1')\nos.system('echo noise.of.a.child 2')\n"
+    drop_in(tmp_path / "d", noise + "from istat.plugin import collector\n@collector()\ndef collect(emit):\n"
+                            "    print('noise 3')\n    os.write(1, b'noise.of.c 4\\n')\n    emit.gauge('a', 1)\n")
+    words = ("--plugin-dir", tmp_path / "d", "--enable", "queue")
+    found = run("--once", "--host", "web1", *words)
+    assert [line.split()[0] for line in found.stdout.splitlines()] == ["a^host.web1"]
+    assert found.returncode == 0
+    assert all(f"noise {n}" in found.stderr or f" {n}\n" in found.stderr for n in range(1, 5))
+    found = run("--list-collectors", *words)
+    assert found.stdout.startswith("COLLECTOR") and "noise" not in found.stdout
+    found = run("--check-config", *words)
+    assert (found.stdout, found.returncode) == ("istat-agent: the settings are fine\n", 0)
+
+
+@pytest.mark.parametrize("action", ["--once", "--list-collectors", "--check-config"])
+def test_what_does_not_run_is_told_and_is_the_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "PAUSE", 0)
+    (tmp_path / "d").mkdir(mode=0o755)
+    for enable, file, told in (("nosuch", "", "enable: there is no collector 'nosuch'"),
+                               ("load", "queue.py", "queue.py: SyntaxError"),
+                               ("exec", "check", "/d/check: it is not executable (chmod +x ")):
+        path = tmp_path / "d" / file
+        if file:
+            path.write_text("def (")
+        assert main.main([action, "--plugin-dir", str(tmp_path / "d"), "--enable", enable]) == 78
+        captured = capsys.readouterr()
+        assert told in captured.out + captured.err
+        assert "fine" not in captured.out
+        if file:
+            path.unlink()
 
 
 def test_command_once(
