@@ -7,13 +7,14 @@ when they are wrong, the agent goes on as it was.
 from __future__ import annotations
 
 import faulthandler
+import functools
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import TextIO
+from typing import Any
 
 import gevent
 import gevent.queue
@@ -92,48 +93,56 @@ def load(arguments: Sequence[str]) -> Values:
 def act(actions: Sequence[str], values: Values) -> int:
     """Answer the questions that do not start a daemon; the status of wrong settings where something does not run.
     SettingsError for --check-config with problems."""
-    with only_ours() as output:
+    with only_ours() as say:
         plan = make_plan(values, Counters())
         link_of(values, b"", SystemClock())
         if "--check-config" in actions:
             if plan.problems:
                 raise SettingsError(plan.problems)
-            print("istat-agent: the settings are fine", file=output)
+            say("istat-agent: the settings are fine\n")
         if "--list-collectors" in actions:
-            print(listing(plan), end="", file=output)
+            say(listing(plan))
         if "--once" in actions:
             tell(plan)
-            for line in once(values, plan, SystemClock(), PAUSE):
-                print(line, file=output)
-        output.flush()
+            say("".join(f"{line}\n" for line in once(values, plan, SystemClock(), PAUSE)))
     return SettingsError.exit_code if plan.problems else 0
 
 
 @contextmanager
-def only_ours() -> Iterator[TextIO]:
-    """Standard output, for what we print. What plugins and their libraries print there goes to standard error: it would
-    be taken for ours."""
+def only_ours() -> Iterator[Callable[[str], object]]:
+    """How to print on standard output. What plugins and their libraries print there goes to standard error meanwhile:
+    it would be taken for ours."""
     ours, descriptor = sys.stdout, _descriptor(sys.stdout)
-    if descriptor is None:  # no real one: in a test, or closed
-        with redirect_stdout(sys.stderr):
-            yield ours or sys.stderr
-        return
-    ours.flush()
-    kept = os.dup(descriptor)
-    with suppress(OSError):  # standard error is closed
-        os.dup2(STANDARD_ERROR, descriptor)
-    try:
-        with open(kept, "w", encoding=ours.encoding, errors=ours.errors, closefd=False) as output, \
-                redirect_stdout(sys.stderr):
-            yield output
-    finally:
-        os.dup2(kept, descriptor)
-        os.close(kept)
+    with redirect_stdout(sys.stderr):
+        if descriptor is None:  # no real one: in a test, or closed
+            yield (ours or sys.stderr).write
+            return
+        ours.flush()
+        kept = os.dup(descriptor)
+        with suppress(OSError):  # standard error is closed
+            os.dup2(STANDARD_ERROR, descriptor)
+        try:
+            yield functools.partial(_write, kept)
+        finally:
+            os.dup2(kept, descriptor)
+            os.close(kept)
 
 
-def _descriptor(stream: TextIO) -> int | None:
+def _write(descriptor: int, text: str) -> None:
+    """All of a text, at once. BrokenPipeError, and IstatError for what else may be in the way."""
+    data = text.encode("utf-8", "surrogateescape")
     try:
-        return stream.fileno()
+        while data:
+            data = data[os.write(descriptor, data):]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise IstatError(f"standard output cannot be written: {error.strerror}") from None
+
+
+def _descriptor(stream: Any) -> int | None:
+    try:
+        return int(stream.fileno())
     except (AttributeError, OSError, ValueError):
         return None
 

@@ -305,6 +305,8 @@ def unsafe_drop_in(place: Path) -> str:
         path.write_text("#!/bin/sh\necho queue.depth 3\n")
         path.chmod(0o644 if path.name == "forgotten" else 0o755)
     (place / "linked/jobs").symlink_to(folder / "jobs")
+    (place / "linked/windows").write_bytes(b"#!/bin/sh\r\necho a 1\r\n")
+    (place / "linked/windows").chmod(0o755)
     folder.chmod(0o777)
     words = ("--plugin-dir", f"{folder},{place / 'linked'},{script.parent}", "--enable", "exec")
     said = run(AGENT, *words, "--check-config", status=78)

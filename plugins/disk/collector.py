@@ -7,6 +7,7 @@ They are two, because space changes slowly, and asking for it may take long (ask
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import psutil
 from istat.plugin import Config, Emit, Labels, Metric, Rates, Setting, collector
 
 from .asking import PATIENCE, Asking
-from .mounts import by_device
+from .mounts import by_device, is_mounted
 
 # psutil's field -> our name. psutil turns the kernel's 512-byte sectors into bytes.
 IO = {
@@ -114,7 +115,8 @@ class Space:
         self, source: Any = psutil, statvfs: Callable[[str], os.statvfs_result] = os.statvfs, patience: float = PATIENCE
     ) -> None:
         self._source = source
-        self._asking = Asking(statvfs, patience)
+        self._statvfs = statvfs
+        self._asking = Asking(self._space, patience)
         self._skip, self._images = re.compile(SKIPPED_MOUNTS), IMAGES
         self._extra: list[str] = []
         self._labels = Labels(label, "/")
@@ -122,7 +124,7 @@ class Space:
     def setup(self, config: Config) -> None:
         """Take the settings; re.error when the expression is none."""
         self._skip, self._images = re.compile(config["skip"]), config["skip-types"]
-        self._extra = config["extra"]
+        self._extra = [os.path.abspath(mount) for mount in config["extra"]]
 
     def collect(self, emit: Emit) -> None:
         """One reading. A mount that is gone or may not be looked at is absent; one that does not answer is told."""
@@ -131,6 +133,8 @@ class Space:
         for answer in self._asking.answers(mounts):
             if answer.space is not None:
                 self._report(emit, f"disk.space.{labels[answer.mount[1:]]}", answer.space)
+            elif answer.mount in self._extra:
+                emit.problem(f"{answer.mount} of the setting extra cannot be looked at: is something mounted there?")
         for silent in self._asking.silent(mounts):
             mount = mounts[silent][0]
             emit.event(f"disk.space.{labels[mount[1:]]}.silent")
@@ -140,10 +144,14 @@ class Space:
         """File system -> its mount points, the one to be reported first."""
         mounts = by_device(self._source.disk_partitions(all=False), self._skip, self._images)
         reported = {places[0] for places in mounts.values()}
-        for extra in map(os.path.abspath, self._extra):
-            if extra not in reported:
-                mounts[extra] = [extra]
-        return mounts
+        return {**mounts, **{extra: [extra] for extra in self._extra if extra not in reported}}
+
+    def _space(self, mount: str) -> os.statvfs_result:
+        """OSError also where nothing is mounted of what we were told to report: it has the space of another."""
+        space = self._statvfs(mount)
+        if mount in self._extra and not is_mounted(mount, self._source.disk_partitions(all=True)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), mount)
+        return space
 
     @staticmethod
     def _report(emit: Emit, prefix: str, space: os.statvfs_result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -25,6 +26,14 @@ def by_device(partitions: Iterable[Any], skip: re.Pattern[str], images: Collecti
     if not any(ROOT in mounts for mounts in found.values()) and not (ROOT in seen and _is_image(seen[ROOT], images)):
         found[ROOT] = [ROOT]
     return found
+
+
+def is_mounted(mount: str, partitions: Iterable[Any]) -> bool:
+    """Whether a file system begins at this place. Where none does, its space is that of the one above. An automounter's
+    may be on no list yet."""
+    if any(partition.mountpoint == mount for partition in partitions):
+        return True
+    return os.stat(mount).st_dev != os.stat(os.path.dirname(mount)).st_dev
 
 
 def _is_image(partition: Any, images: Collection[str]) -> bool:

@@ -176,6 +176,19 @@ def test_images_and_files_of_containers_are_left_out(tmp_path: Path) -> None:
         "root": 1, "image0": 4}
 
 
+def test_where_nothing_is_mounted_is_not_the_space_of_what_lies_above(tmp_path: Path) -> None:
+    config = Config({"skip": "^/x", "skip-types": [], "extra": [str(tmp_path), f"{tmp_path}/none", "/proc"]})
+    collector = Space(SimpleNamespace(disk_partitions=lambda all: []), lambda path: space(2, 1, 1, 0, 0))
+    collector.setup(config)
+    emit = Emit()
+    collector.collect(emit)
+    mounted = {name for name in emit.gauges() if name.endswith("used_bytes")}
+    assert mounted == {"disk.space.root.used_bytes", "disk.space.proc.used_bytes"}
+    assert sorted(emit.problems) == [
+        f"{place} of the setting extra cannot be looked at: is something mounted there?"
+        for place in (tmp_path, tmp_path / "none")]
+
+
 def test_a_root_that_is_an_image_is_left_out() -> None:
     assert used([partition("/dev/loop0", "/", "squashfs", "ro")], {"/": 1}) == {}
 

@@ -176,6 +176,14 @@ def test_what_a_plugin_prints_is_not_taken_for_what_we_print(tmp_path: Path) -> 
     assert (found.stdout, found.returncode) == ("istat-agent: the settings are fine\n", 0)
 
 
+def test_output_that_cannot_be_written_is_told() -> None:
+    with open("/dev/full", "w") as full:
+        found = subprocess.run([sys.executable, "-m", "istat_agent.main", "--list-collectors", "--plugin-dir", ""],
+                               stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert found.stderr == "istat-agent: standard output cannot be written: No space left on device\n"
+    assert found.returncode == 1
+
+
 @pytest.mark.parametrize("action", ["--once", "--list-collectors", "--check-config"])
 def test_what_does_not_run_is_told_and_is_the_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str, monkeypatch: pytest.MonkeyPatch
