@@ -12,7 +12,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple
 
@@ -96,20 +96,34 @@ class Rights:
         self._before: list[User] = []
 
     @classmethod
-    def of_owner(cls, folder: str | os.PathLike[str]) -> Rights:
-        """Those of the owner of a folder. Where that user cannot even get there, nobody but root has a hand in it, and
-        they are root's."""
+    def of_owner(cls, folder: str | os.PathLike[str], only_looks: bool = False) -> Rights:
+        """Those of the owner of a folder. Where that user cannot even get there, they are root's: IstatError when
+        another has a hand in the way there, who could lead root elsewhere meanwhile. `only_looks`: that does not
+        matter, as nothing is written, and what is read is shown to root alone."""
         if os.geteuid() != ROOT:
             return cls(None)
         rights = cls(owner_of(folder))
         with rights:
             reached = _can_enter(folder)
-        return rights if reached else cls(User(ROOT, ROOT, ()))
+        if reached:
+            return rights
+        if not only_looks:
+            _check_way(os.path.realpath(folder))
+        return cls(User(ROOT, ROOT, ()))
 
     def __enter__(self) -> Rights:
-        if self._user is not None:
-            self._before.append(User(_set_fsuid(-1), _set_fsgid(-1), tuple(os.getgroups())))
+        if self._user is None:
+            return self
+        self._before.append(User(_set_fsuid(-1), _set_fsgid(-1), tuple(os.getgroups())))
+        if self._user.uid == ROOT:      # who needs no groups; and not every root may set them
+            _set_fsgid(self._user.gid)
+            _set_fsuid(ROOT)
+            return self
+        try:
             _take(self._user)
+        except IstatError:
+            _take(self._before.pop())
+            raise
         return self
 
     def __exit__(
@@ -135,33 +149,64 @@ def left_to_owner(folder: str | os.PathLike[str]) -> Iterator[None]:
 
     A folder that is missing, or root's own, stays as it is.
     """
-    owner = owner_of(folder) if os.geteuid() == ROOT and os.path.isdir(folder) else None
-    if owner is None or owner.uid == ROOT:
+    if os.geteuid() != ROOT or not os.path.isdir(folder):
         yield
         return
-    give(folder, owner.uid, owner.gid)
+    with held(folder) as handle:
+        owner = os.fstat(handle)
+        if owner.st_uid != ROOT:
+            give(handle, owner.st_uid, owner.st_gid)
+        try:
+            yield
+        finally:
+            if owner.st_uid != ROOT:
+                give(handle, owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def held(folder: str | os.PathLike[str]) -> Iterator[int]:
+    """A descriptor of a folder: wherever its name leads by and by, it stays that folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield
+        yield handle
     finally:
-        give(folder, owner.uid, owner.gid)
+        os.close(handle)
 
 
-def give(folder: str | os.PathLike[str], uid: int, gid: int) -> None:
-    """Root's folders and files in a folder become the user's, or with the uid -1 the group's. Links are left alone:
-    they could be made by that user to files elsewhere."""
-    for _, _, names, at in os.fwalk(folder):
+def give(folder: int, uid: int, gid: int) -> None:
+    """Root's folders and files in a folder (a descriptor, as its name may lead elsewhere by now) become the user's, or
+    with the uid -1 the group's. Links are left alone: they could be made by that user to files elsewhere."""
+    for _, _, names, at in os.fwalk(".", dir_fd=folder):
         if os.fstat(at).st_uid == ROOT:
             os.fchown(at, uid, gid)
         for name in names:
-            if not stat.S_ISREG(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-                continue
-            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
-            try:
-                found = os.fstat(file)
-                if found.st_uid == ROOT and found.st_nlink == 1 and stat.S_ISREG(found.st_mode):
-                    os.fchown(file, uid, gid)
-            finally:
-                os.close(file)
+            with suppress(FileNotFoundError):       # a server is at work there
+                _give_file(name, at, uid, gid)
+
+
+def _give_file(name: str, at: int, uid: int, gid: int) -> None:
+    if not stat.S_ISREG(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+        return
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    try:
+        found = os.fstat(file)
+        if found.st_uid == ROOT and found.st_nlink == 1 and stat.S_ISREG(found.st_mode):
+            os.fchown(file, uid, gid)
+    finally:
+        os.close(file)
+
+
+def _check_way(folder: str) -> None:
+    """IstatError when a folder above this one is another user's, or others may put something else in its place."""
+    at = folder
+    while at != os.path.dirname(at):
+        at = os.path.dirname(at)
+        found = os.stat(at)
+        others = found.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if found.st_gid != ROOT else 0))
+        if found.st_uid != ROOT or (others and not found.st_mode & stat.S_ISVTX):
+            raise IstatError(f"{_about(at, found)}, and the user {name_of(owner_of(folder).uid)}, with whose rights "
+                             f"root would work in {folder}, cannot get there; let that user enter it, or name another "
+                             f"place")
 
 
 def _can_enter(folder: str | os.PathLike[str]) -> bool:
@@ -176,10 +221,12 @@ def _can_enter(folder: str | os.PathLike[str]) -> bool:
 
 def _take(user: User) -> None:
     """Have a user's rights on files: setfsuid(2), which is of the thread and leaves the way back."""
-    os.setgroups(user.groups)           # of all threads: root itself needs none
+    if set(os.getgroups()) != set(user.groups):
+        with suppress(PermissionError):     # as in `unshare -r`, and in containers
+            os.setgroups(user.groups)       # of all threads: root itself needs none
     _set_fsgid(user.gid)
     _set_fsuid(user.uid)
-    if (_set_fsuid(-1), _set_fsgid(-1)) != (user.uid, user.gid):
+    if (_set_fsuid(-1), _set_fsgid(-1), set(os.getgroups())) != (user.uid, user.gid, set(user.groups)):
         raise IstatError(f"root cannot take the rights of the user {name_of(user.uid)} here; run it as that user")
 
 

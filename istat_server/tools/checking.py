@@ -29,7 +29,7 @@ def _check(arguments: argparse.Namespace, clock: Clock) -> None:
     guarded.check(arguments.store)
     with owners.as_owner(arguments.store) if arguments.repair else nullcontext():
         repaired = repairing.repair(arguments.store) if arguments.repair else None
-    with owners.Rights.of_owner(arguments.store), Progress("check", None, arguments.json) as progress:
+    with owners.Rights.of_owner(arguments.store, only_looks=True), Progress("check", None, arguments.json) as progress:
         report = checking.check(arguments.store, progress.show)
     if arguments.json:
         answer = {"files": report.files, "bytes": report.bytes, "counters": report.counters,

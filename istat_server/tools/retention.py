@@ -28,7 +28,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _retention(arguments: argparse.Namespace, clock: Clock) -> None:
     guarded.check(arguments.store)
-    with owners.Rights.of_owner(arguments.store):
+    with owners.Rights.of_owner(arguments.store, only_looks=True):
         state, names = read_store(arguments.store)
     have = rules_of(state.policies)
     default = have.default if arguments.plan is None else Ladder.parse(arguments.plan)

@@ -117,3 +117,70 @@ def test_without_root_rights_are_what_they_are(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
     with owners.Rights.of_owner(tmp_path), owners.as_owner(tmp_path):
         (tmp_path / "file").touch()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes in the folders of others")
+def test_files_may_go_while_root_gives_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a server's do that merges them while root makes a backup."""
+    walk = os.fwalk
+
+    def late(top: str, dir_fd: int) -> Iterator[tuple[str, list[str], list[str], int]]:
+        for found in walk(top, dir_fd=dir_fd):
+            (tmp_path / "merged").unlink(missing_ok=True)
+            yield found
+
+    for name in ("merged", "other"):
+        (tmp_path / name).touch()
+    os.chown(tmp_path, 1234, 1235)
+    monkeypatch.setattr(os, "fwalk", late)
+    with owners.left_to_owner(tmp_path):
+        pass
+    assert (tmp_path / "other").stat().st_uid == 1234
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes in the folders of others")
+def test_what_root_gives_is_in_the_folder_that_was_meant_at_first(tmp_path: Path) -> None:
+    store, roots = tmp_path / "home" / "cron.d", tmp_path / "etc" / "cron.d"
+    for folder in (store, roots):
+        folder.mkdir(parents=True)
+    os.chown(store, 1234, 1235)
+    (roots / "job").write_text("root's")
+    with owners.left_to_owner(store):
+        (store / "made").touch()
+        store.parent.rename(tmp_path / "moved")
+        (tmp_path / "home").symlink_to(roots.parent)
+    assert (tmp_path / "moved" / "cron.d" / "made").stat().st_uid == 1234
+    assert roots.stat().st_uid == (roots / "job").stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the rights of others")
+def test_roots_own_rights_are_not_for_a_place_that_another_can_lead_elsewhere(reached: Path) -> None:
+    store = reached / "home" / "store"
+    store.mkdir(parents=True)
+    os.chown(store, 1234, 1235)
+    store.parent.chmod(0o700)
+    os.chown(store.parent, 4321, 4321)
+    with pytest.raises(IstatError, match=f"{store.parent} belongs to 4321:4321, mode 0700, and the user 1234, with "):
+        owners.Rights.of_owner(store)
+    with owners.Rights.of_owner(store, only_looks=True):
+        assert list(store.iterdir()) == []
+    os.chown(store.parent, 0, 4321)
+    store.parent.chmod(0o770)
+    with pytest.raises(IstatError, match="let that user enter it, or name another place"):
+        owners.Rights.of_owner(store)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the rights of others")
+def test_root_that_may_not_set_groups_works_in_its_own_folders(reached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a user namespace, or a container without that capability."""
+    def refused(groups: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setgroups", refused)
+    monkeypatch.setattr(os, "getgrouplist", lambda name, group: [group, 4, 27])
+    with owners.as_owner(reached):
+        (reached / "made").touch()
+    other = owners.Rights(owners.User(1234, 1235, (os.getgid() + 1,)))
+    with pytest.raises(IstatError, match="root cannot take the rights of the user 1234 here; run it as"), other:
+        pass
+    (reached / "made").unlink()         # its rights are root's again

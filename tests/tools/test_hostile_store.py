@@ -15,6 +15,7 @@ from istat import owners
 from istat.cli import command
 from istat.clock import FakeClock
 from istat_server.store.files import journal
+from istat_server.store.offline import backup
 from istat_server.tools import COMMANDS
 
 NOW = 1325404800
@@ -144,3 +145,37 @@ def test_a_store_behind_a_link_of_another_is_named_and_left(place: Path, store: 
                   ("retention", "--store"), ("import", place / "some.csv", "--store")):
         assert run(*words, place / "link") != 0
         assert "a link of the user 1234 is on the way there, and root follows no link " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_backup_in_the_folder_of_a_third_user_leads_root_nowhere(place: Path, store: Path, made: bool,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who could put a link in its place at any moment: what an older backup has too much is removed."""
+    home, put = place / "home", backup._put
+    home.mkdir()
+    home.chmod(0o700)
+    os.chown(home, 4321, 4321)
+    if made:                # by an istatd of before, or by hand
+        (home / "backup").mkdir()
+        os.chown(home / "backup", OWNER, OWNER)
+
+    def late(path: Path, data: bytes) -> None:
+        put(path, data)
+        if not (home / "backup").is_symlink():
+            (home / "backup").rename(home / "moved")
+            lay(home / "backup", place / "roots")
+
+    monkeypatch.setattr(backup, "_put", late)
+    assert run("backup", "--store", store, home / "backup") != 0
+
+
+def test_a_backup_in_the_folder_of_a_third_user_is_that_users(place: Path, store: Path) -> None:
+    home = place / "home"
+    home.mkdir()
+    home.chmod(0o700)
+    os.chown(home, 4321, 4321)
+    for _ in range(2):
+        assert run("backup", "--store", store, home / "new" / "backup") == 0
+    new = home / "new"
+    assert {path.stat().st_uid for path in (new, new / "backup", new / "backup" / "MANIFEST")} == {4321}
+    assert run("check", new / "backup") == 0

@@ -68,29 +68,36 @@ def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False) 
     if to.resolve() == store.resolve() or store.resolve() in to.resolve().parents:
         raise StoreError(f"{to} is in the store; a backup belongs elsewhere")
     with owners.left_to_owner(store), _kept_readable(store, to) as writing:
-        return _made(store, to, clock, show, copy, writing)
+        return _made(store, to, clock, show, copy or _is_a_thirds(store, to), writing)
+
+
+def _is_a_thirds(store: Path, to: Path) -> bool:
+    """Whether a backup that root makes is to be of a user who may not read the store's own files."""
+    return os.geteuid() == owners.ROOT and owners.owner_of(to).uid not in (owners.ROOT, owners.owner_of(store).uid)
 
 
 @contextmanager
 def _kept_readable(store: Path, to: Path) -> Iterator[owners.Rights]:
-    """The rights that root has on a backup's folder. One that it makes belongs to the store's owner, and in one of its
-    own that owner's group may read."""
+    """The rights that root has on a backup's folder. One that it makes belongs to the owner of the folder above, or
+    where that is root to the store's; in one of its own the group of the store's owner may read."""
     if os.geteuid() != owners.ROOT:
         yield owners.Rights(None)
         return
     owner = owners.owner_of(store)
     if not to.exists():
-        ondisk.make_folder(to)
+        with owners.Rights.of_owner(to):
+            ondisk.make_folder(to)
         with guarded.Place(to) as place:
             place.give(owner)
-    theirs = owners.owner_of(to)
-    try:
-        yield owners.Rights.of_owner(to)
-    finally:
-        if theirs.uid != owners.ROOT:
-            owners.give(to, theirs.uid, theirs.gid)
-        elif owner.uid != owners.ROOT:
-            owners.give(to, -1, owner.gid)
+    with owners.held(to) as handle:
+        theirs = os.fstat(handle)
+        try:
+            yield owners.Rights.of_owner(to)
+        finally:
+            if theirs.st_uid != owners.ROOT:
+                owners.give(handle, theirs.st_uid, theirs.st_gid)
+            elif owner.uid != owners.ROOT:
+                owners.give(handle, -1, owner.gid)
 
 
 def _made(store: Path, to: Path, clock: Clock, show: Show, copy: bool, writing: owners.Rights) -> Made:
