@@ -92,8 +92,8 @@ def _begins_as_script(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             return file.read(2) == b"#!"
-    except PermissionError:
-        return False    # not for us
+    except OSError:
+        return False    # not for us, or gone meanwhile
 
 
 def _files(folders: Sequence[str]) -> list[str]:

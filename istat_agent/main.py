@@ -87,6 +87,9 @@ def load(arguments: Sequence[str]) -> Values:
             trust.check(path)
         except PluginError as error:
             raise SettingsError(f"the settings file says what is run, and {error}") from None
+        except OSError as error:
+            raise SettingsError(f"cannot see whether others could change the settings file {path}, which says what is "
+                                f"run: {error.strerror}") from error
     return DECLARATION.load(arguments, os.environ)
 
 

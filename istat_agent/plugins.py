@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import pluggy
 
-from istat import dropin
+from istat import dropin, owners
 from istat.access import trust
 from istat.daemon import missing
 from istat.errors import PluginError
@@ -167,6 +167,8 @@ class _FreshLoader(importlib.machinery.SourceFileLoader):
             return trust.read(path)
         except PluginError as error:
             raise PluginError(f"not loaded: {error}") from None
+        except PermissionError as error:
+            raise PluginError(f"not loaded: {error.strerror}{owners.refused(path)}") from None
 
 
 def _load_file(path: str) -> ModuleType:

@@ -32,14 +32,14 @@ class Place:
     def __init__(self, path: Name, friend: int = owners.ROOT) -> None:
         """`friend`: a user whose file it may be, besides root, ourselves and whose the folder is."""
         self.path, self._friend = os.fspath(path), friend
-        with _named(self.path):
+        with named(self.path):
             self._folder, self._name, self._free = _walk(self.path)
 
     def open(self, flags: int, mode: int = 0o640, special: bool = False) -> int:
         """Open the file. OSError too when it is no plain file (unless it may be `special`: a terminal, a pipe), or when
         others may have given another file this name."""
         nofollow = 0 if self._free else os.O_NOFOLLOW
-        with _named(self.path):
+        with named(self.path):
             handle = os.open(self._name, flags & ~os.O_TRUNC | nofollow | os.O_CLOEXEC | os.O_NOCTTY, mode,
                              dir_fd=self._folder)
         try:
@@ -119,7 +119,7 @@ def check(path: Name) -> None:
 
 
 @contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
+def named(path: str) -> Iterator[None]:
     """The system's refusals are about the whole path, not about one component of it."""
     try:
         yield

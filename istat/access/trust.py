@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from istat import owners
-from istat.access.guarded import MOST_LINKS
+from istat.access.guarded import MOST_LINKS, named
 from istat.errors import PluginError
 
 ACCESS_LIST = "system.posix_acl_access"  # linux/posix_acl_xattr.h: a version of 4 bytes, then tag, rights, id each
@@ -44,9 +44,9 @@ def opened(path: str) -> int:
 
     PluginError when anybody but root and the user that we are could change what is run under this name, with what to do
     about it; OSError when the way leads nowhere."""
-    ahead = _parts(os.path.join(os.getcwd(), path))
+    ahead = _parts(path if os.path.isabs(path) else os.path.join(os.getcwd(), path))
     links = 0
-    with ExitStack() as ends:
+    with named(path), ExitStack() as ends:
         way = [_enter(ends, None, os.sep)]
         while ahead:
             name = ahead.pop()
@@ -72,7 +72,7 @@ def read(path: str, most: int = -1) -> bytes:
     """The first `most` bytes (or all) of a file; errors as in `opened`, and the file is the one that was looked at."""
     descriptor = opened(path)
     try:
-        with open(_again(descriptor), "rb") as file:
+        with named(path), open(_again(descriptor), "rb") as file:
             return file.read(most)
     finally:
         os.close(descriptor)

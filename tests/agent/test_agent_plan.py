@@ -248,6 +248,18 @@ def test_settings_that_others_could_change_are_not_taken(
     assert main.main(["--config", "/dev/null", "--plugin-dir", "", "--check-config"]) == 0
 
 
+def test_settings_that_cannot_be_looked_at_are_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(path: str) -> None:
+        raise OSError(5, "Input/output error", path)
+
+    monkeypatch.setattr(main.trust, "check", check)
+    (tmp_path / "agent.toml").write_text("")
+    assert main.main(["--config", str(tmp_path / "agent.toml"), "--check-config"]) == 78
+    assert "which says what is run: Input/output error" in capsys.readouterr().err
+
+
 def test_command_check_config_tells_of_settings_and_collectors_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import struct
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -202,3 +203,22 @@ def test_what_is_no_file_or_not_there(folder: Path) -> None:
         with pytest.raises(OSError):
             trust.check(str(folder / "circle"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_may_not_be_read_is_told_by_its_own_name() -> None:
+    with tempfile.NamedTemporaryFile(prefix="istat-trust-") as file:
+        os.fchmod(file.fileno(), 0)
+        rights = owners.Rights(owners.User(STRANGER, STRANGER, ()))
+        with rights, pytest.raises(PermissionError) as told:
+            trust.read(file.name)
+        assert told.value.filename == file.name
+
+
+def test_whoever_has_lost_the_working_folder_can_name_a_file(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = script.parent / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    trust.check(str(script))
+    with pytest.raises(FileNotFoundError):
+        trust.check(script.name)
