@@ -212,13 +212,18 @@ class Keeper:
             return False
         for descriptor in descriptors:  # recv_fds has no flags for it, whatever its arguments say
             os.set_inheritable(descriptor, False)
+        if len(descriptors) < DESCRIPTORS:  # too many files are open: the agent sees that the run's socket is closed
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return True
         run, output, errors = descriptors
         own = os.getpid()
         with socket.socket(fileno=run) as agent:
             try:
                 warden = os.fork()
             except OSError as error:  # no more processes
-                agent.send(f"{FAILED} {error.errno}".encode())
+                with suppress(OSError):  # nobody waits for it any more
+                    agent.send(f"{FAILED} {error.errno}".encode())
             else:
                 if not warden:
                     self._become_warden(Warden(agent, output, errors, request), own)

@@ -16,13 +16,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from . import keeper
 
 MAX_OUTPUT = 64 * 1024  # bytes of standard output; more is a runaway script
-MAX_ERRORS = 4 * 1024  # bytes of standard error that are kept; more is read and thrown away
+MAX_ERRORS = 4 * 1024  # bytes of standard error that are kept, the last ones, as they say why it failed
 CHUNK = 16 * 1024  # bytes read at once
 PIPEFUL = 64 * 1024  # bytes that a pipe can hold: what is still to be read after the end
 # Seconds after the deadline at which a warden that told nothing is given up. It has END_SECONDS of them itself.
@@ -119,27 +119,30 @@ def run(command: Sequence[str], timeout: float, environment: Mapping[str, str], 
     began = time.monotonic()
     pairs = [f"{name}={value}" for name, value in environment.items()]
     request = keeper.encode(began + timeout, program or command[0], command, pairs)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    (output, their_output), (errors, their_errors) = os.pipe(), os.pipe()
-    _running.add(ours)
-    try:
+    with ExitStack() as kept:
         try:
-            if len(request) > keeper.REQUEST_BYTES:
-                raise OSError(errno.E2BIG, "the command is too long")
-            _keeper.ask(request, [theirs.fileno(), their_output, their_errors])
+            with ExitStack() as passed:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                kept.enter_context(ours)
+                passed.enter_context(theirs)
+                (output, their_output), (errors, their_errors) = _pipe(kept, passed), _pipe(kept, passed)
+                _running.add(ours)
+                kept.callback(_running.discard, ours)
+                if len(request) > keeper.REQUEST_BYTES:
+                    raise OSError(errno.E2BIG, "the command is too long")
+                _keeper.ask(request, [theirs.fileno(), their_output, their_errors])
         except OSError as error:
             return Outcome(b"", b"", 0.0, f"{NOT_STARTED}{error.strerror}")
-        finally:
-            theirs.close()
-            os.close(their_output)
-            os.close(their_errors)
         found = _follow(ours, output, errors, began + timeout + GIVE_UP)
-    finally:
-        _running.discard(ours)
-        ours.close()
-        os.close(output)
-        os.close(errors)
     return _outcome(found, timeout, time.monotonic() - began)
+
+
+def _pipe(kept: ExitStack, passed: ExitStack) -> tuple[int, int]:
+    """The ends of a pipe: one that we keep, one for the script."""
+    ours, theirs = os.pipe()
+    kept.callback(os.close, ours)
+    passed.callback(os.close, theirs)
+    return ours, theirs
 
 
 def _follow(warden: socket.socket, output: int, errors: int, until: float) -> _Run:
@@ -176,7 +179,10 @@ def _take(pipe: int, data: bytearray, run: _Run) -> bool:
         more = os.read(pipe, CHUNK)
     except BlockingIOError:
         return False
-    if len(data) <= (MAX_OUTPUT if data is run.output else MAX_ERRORS):  # the rest is thrown away
+    if data is run.errors:
+        data += more
+        del data[:-MAX_ERRORS]
+    elif len(data) <= MAX_OUTPUT:  # the rest is thrown away
         data += more
     return bool(more)
 

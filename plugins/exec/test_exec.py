@@ -1,6 +1,8 @@
 """exec, on real scripts in a temporary folder."""
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -18,7 +20,7 @@ from . import process
 from .collector import Exec, environment
 from .collector import Script as Declared
 from .lines import report
-from .process import GIVE_UP, MAX_OUTPUT, run
+from .process import GIVE_UP, MAX_ERRORS, MAX_OUTPUT, run
 
 SOON = 20.0  # seconds that a test would wait for a script at most
 
@@ -376,6 +378,40 @@ def test_too_much_output_ends_it(tmp_path: Path) -> None:
     assert outcome.output.endswith(b"name 1\n")
 
 
+def test_the_end_of_what_a_script_says_is_kept(tmp_path: Path) -> None:
+    path = script(tmp_path, "wordy", "seq 20000 >&2\necho the reason >&2\nexit 1")
+    outcome = run([str(path)], SOON, ENVIRONMENT)
+    assert outcome.errors.endswith(b"20000\nthe reason\n")
+    assert len(outcome.errors) == MAX_ERRORS
+
+
+def test_out_of_open_files_a_run_fails_and_leaves_none_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(["true"], SOON, ENVIRONMENT, "/bin/true").failure is None
+    before, pipe = len(os.listdir("/proc/self/fd")), os.pipe
+    pipes = iter(range(1))
+
+    def few() -> tuple[int, int]:
+        for _ in pipes:
+            return pipe()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", few)
+    assert run(["true"], SOON, ENVIRONMENT, "/bin/true").failure == "cannot be started: Too many open files"
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_keeper_out_of_open_files_goes_on() -> None:
+    """Else all other runs would end with it."""
+    assert run(["true"], SOON, ENVIRONMENT, "/bin/true").failure is None
+    before = keeper()
+    usual = resource.prlimit(before, resource.RLIMIT_NOFILE)
+    resource.prlimit(before, resource.RLIMIT_NOFILE, (5, usual[1]))
+    assert run(["true"], SOON, ENVIRONMENT, "/bin/true").failure == "what watched over it was killed"
+    resource.prlimit(before, resource.RLIMIT_NOFILE, usual)
+    assert run(["true"], SOON, ENVIRONMENT, "/bin/true").failure is None
+    assert keeper() == before
+
+
 def test_command_that_cannot_be_started() -> None:
     outcome = run(["/no/such/program"], 1.0, {})
     assert outcome.failure == "cannot be started: No such file or directory"
@@ -404,6 +440,24 @@ def test_wrong_scripts_are_told_and_stop_no_others(tmp_path: Path) -> None:
     assert "`istat: every=60`: it can have interval=SECONDS and timeout=SECONDS" in told
     assert "another script has the name twice" in told
     assert "/no/such: there is no such file" in told
+
+
+def test_a_file_that_goes_while_it_is_looked_at_stops_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path, "here", "echo a 1")
+    gone, access, looks = script(tmp_path, "gone", "echo a 1", 0o644), os.access, []
+
+    def late(path: str, mode: int) -> bool:
+        found = access(path, mode)
+        if not found:
+            looks.append(path)
+            if len(looks) == 2:     # the first is for those that are executable
+                gone.unlink()
+        return found
+
+    monkeypatch.setattr(os, "access", late)
+    assert [job.name for job in jobs(tmp_path)] == ["exec:here"]
 
 
 def test_command_line_with_arguments() -> None:
