@@ -42,24 +42,30 @@ def make_folders(folder: Path, policies: Iterable[Policy]) -> None:
 class Lock:
     """The store is ours until this is closed. StoreLocked when another process has it.
 
-    The folder itself is locked too, so that nobody gets in who has removed the file. The file is what an istatd of
-    before looks at, and what works where folders cannot be locked, as over NFS.
+    The journal's folder is locked too, so that nobody gets in who has removed the file; not the store's own, which may
+    have been made for all to read: whoever can open a folder can lock it. The file is what an istatd of before looks
+    at, and what works where folders cannot be locked, as over NFS.
     """
 
     def __init__(self, folder: Path) -> None:
         self._held = ExitStack()
+        place, file = folder / "journal", folder / "LOCK"
+        if not place.is_dir():      # a store that is just being restored, or has lost it
+            place = folder
         with ExitStack() as held:
-            for name, flags in ((folder, os.O_RDONLY | os.O_DIRECTORY), (folder / "LOCK", os.O_RDWR | os.O_CREAT)):
-                handle = os.open(name, flags | (os.O_NOFOLLOW if name != folder else 0) | os.O_CLOEXEC, 0o640)
+            for name, flags in ((place, os.O_DIRECTORY), (file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)):
+                handle = os.open(name, flags | os.O_CLOEXEC, 0o640)
                 held.callback(os.close, handle)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    if name == folder and not isinstance(error, BlockingIOError):
-                        log.debug("%s cannot be locked, its LOCK only: %s", folder, error.strerror)
-                        continue
+                except BlockingIOError as error:
                     raise StoreLocked(f"{folder} is in use by another istat-server; stop that one, or use another "
                                       f"store") from error
+                except OSError as error:
+                    if name == file:
+                        raise StoreError(f"{name} cannot be locked: {error.strerror}; name a folder where files can "
+                                         f"be, as on a disk of this machine") from error
+                    log.debug("%s cannot be locked, the file LOCK only: %s", name, error.strerror)
             self._held = held.pop_all()
 
     def close(self) -> None:

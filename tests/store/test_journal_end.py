@@ -1,6 +1,7 @@
 """The end of the journal: its loss is noticed by a start and by a check, and no crash is ever taken for one."""
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from istat.clock import FakeClock
-from istat.errors import StoreCorrupt, StoreLocked
+from istat.errors import StoreCorrupt, StoreError, StoreLocked
 from istat_server.store import opening
 from istat_server.store.files import journal, safeend
 from istat_server.store.files.safeend import End, SafeEnd
@@ -193,6 +194,27 @@ def test_a_folder_that_cannot_be_locked_has_its_file(tmp_path: Path, monkeypatch
         opening.Lock(tmp_path)
     lock.close()
     opening.Lock(tmp_path).close()
+
+
+def test_where_nothing_can_be_locked_nobody_else_is_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over NFS without a service for locks."""
+    def flock(handle: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(opening.fcntl, "flock", flock)
+    with pytest.raises(StoreError, match=r"LOCK cannot be locked: No locks available; name a folder") as told:
+        opening.Lock(tmp_path)
+    assert not isinstance(told.value, StoreLocked)
+
+
+def test_whoever_may_read_the_folder_keeps_no_server_out(tmp_path: Path, clock: FakeClock) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir(0o755)
+    handle = os.open(folder, os.O_RDONLY)
+    opening.fcntl.flock(handle, opening.fcntl.LOCK_EX)
+    open_store(folder, clock).close()
+    os.close(handle)
+    assert (folder / "journal").stat().st_mode & 0o007 == 0
 
 
 def test_a_lock_is_no_way_to_make_files_elsewhere(tmp_path: Path) -> None:
