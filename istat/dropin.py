@@ -85,7 +85,10 @@ def _unused(path: str) -> str | None:
 
 
 def _executable_for_some(path: str) -> bool:
-    return bool(os.stat(path).st_mode & ANYBODY)
+    try:
+        return bool(os.stat(path).st_mode & ANYBODY)
+    except FileNotFoundError:
+        return False    # gone meanwhile
 
 
 def _begins_as_script(path: str) -> bool:

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -200,14 +201,24 @@ def _script(command: tuple[str, ...], interval: int, problems: list[str]) -> Scr
             raise
         problems.append(f"{path} cannot be started: there is no such program in {search_path()}")
     else:
-        head = trust.read(program, HEADER_BYTES)
+        head = _head(program)
         if os.sep in path:
-            interval, timeout = _header(path, head, interval, timeout)
-        fault = starting.fault(program, head, search_path())
+            interval, timeout = _header(path, head or b"", interval, timeout)
+        fault = None if head is None else starting.fault(program, head, search_path())
         if fault:
             problems.append(f"{path} {NOT_STARTED}{fault}")
     label = re.sub(r"[^a-z0-9_-]", "_", os.path.splitext(os.path.basename(path))[0].lower())
     return Script(label, command, interval, min(timeout, interval))
+
+
+def _head(program: str) -> bytes | None:
+    """The first bytes of a file; None for one that is for running only, as sudo is on some systems: no script is."""
+    try:
+        return trust.read(program, HEADER_BYTES)
+    except PermissionError:
+        if os.stat(program).st_mode & stat.S_ISUID:
+            return None
+        raise
 
 
 def _sentence(command: str, error: Exception) -> str:

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import pytest
 
+from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Config, Emit, Job
 
@@ -378,6 +379,18 @@ def test_too_much_output_ends_it(tmp_path: Path) -> None:
     assert outcome.output.endswith(b"name 1\n")
 
 
+def test_a_program_that_is_for_running_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sudo is where its mode is 4111."""
+    def read(path: str, most: int) -> bytes:
+        raise PermissionError(13, "Permission denied", path)
+
+    path = script(tmp_path, "as-root", "echo a 1", 0o4755)
+    monkeypatch.setattr(trust, "read", read)
+    assert [job.name for job in jobs(commands=(f"{path} -n",))] == ["exec:as-root"]
+    path.chmod(0o755)
+    assert "may not read it" in made(commands=(f"{path} -n",))[1][0]
+
+
 def test_the_end_of_what_a_script_says_is_kept(tmp_path: Path) -> None:
     path = script(tmp_path, "wordy", "seq 20000 >&2\necho the reason >&2\nexit 1")
     outcome = run([str(path)], SOON, ENVIRONMENT)
@@ -446,18 +459,21 @@ def test_a_file_that_goes_while_it_is_looked_at_stops_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script(tmp_path, "here", "echo a 1")
-    gone, access, looks = script(tmp_path, "gone", "echo a 1", 0o644), os.access, []
+    gone, access, looks = script(tmp_path, "gone", "echo a 1", 0o644), os.access, list[str]()
 
     def late(path: str, mode: int) -> bool:
         found = access(path, mode)
         if not found:
             looks.append(path)
-            if len(looks) == 2:     # the first is for those that are executable
-                gone.unlink()
+            if looks.count(str(gone)) == 2:     # the first is for those that are executable
+                gone.unlink(missing_ok=True)
         return found
 
     monkeypatch.setattr(os, "access", late)
-    assert [job.name for job in jobs(tmp_path)] == ["exec:here"]
+    script(tmp_path, "left", "echo a 1", 0o644)
+    found, problems = made(tmp_path)
+    assert [job.name for job in found] == ["exec:here"]
+    assert "left: it is not executable" in problems[-1]     # all are looked at
 
 
 def test_command_line_with_arguments() -> None:
