@@ -53,6 +53,7 @@ class ServerProcess:
         self.command = [sys.executable, "-m", "istat_server.main"]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
+        self.pass_fds: tuple[int, ...] = ()         # descriptors that it inherits
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_line = ""        # what it said of itself on standard output
         self.stat_port = 0
@@ -201,7 +202,8 @@ class ServerProcess:
             command += [f"--{name}", str(value)]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment,
-                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                                            pass_fds=self.pass_fds)
         return self.process
 
     def _first_line(self) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from ftest.harness.manager import Manager
 from ftest.harness.serverprocess import ROOT, ServerProcess
 from tests.ports import own_port
 
@@ -102,6 +103,28 @@ def test_a_protocol_of_its_own_on_ports_of_its_own(tmp_path: Path, environment: 
         assert server.refused() == {"bad_message": 1}
         server.kill9()
         server.start()      # over the file of the socket that the killed one left
+
+
+def test_its_sockets_are_handed_over_as_ours_are(tmp_path: Path, environment: dict[str, str]) -> None:
+    """What comes between two lives of the server waits in the sockets that the service manager keeps."""
+    settings, port, stat_port = tmp_path / "server.toml", own_port(), own_port()
+    settings.write_text(f"[plugins.toy]\nport = {port}\n")
+    manager = Manager(tmp_path)
+    server = ServerProcess(tmp_path, config=settings, stat_port=stat_port,
+                           environment={**environment, "NOTIFY_SOCKET": str(manager.path)})
+    with server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        manager.listen()
+        wanted = {f"{kind}-127.0.0.1-{number}" for kind in ("tcp", "udp") for number in (port, stat_port)}
+        assert wanted <= set(manager.kept), "and those of ::1, where there is IPv6"
+        server.kill9()
+        out.sendto(b"toy.between=1", ("127.0.0.1", port))
+        out.sendto(b"between 1\n", ("127.0.0.1", stat_port))
+        manager.pass_on(server)
+        server.start()
+        names = ("toy.toy.between", "between")
+        server.wait_until(lambda: all(server.get("/api/v1/names", match=name)["names"] for name in names), "both came")
+        assert server.log().count("was handed over") == len(manager.kept)
+    manager.close()
 
 
 def test_an_endpoint_on_a_port_of_ours_is_one_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
