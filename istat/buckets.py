@@ -10,6 +10,7 @@ Source: the behaviour specification of istatd, part 4; merging after Chan, Golub
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 Row = tuple[int, int, float, float, float, float]  # (time, count, sum, m2, min, max), as in kernels.columns
@@ -60,20 +61,25 @@ class Bucket:
         low, high = min(self.min, other.min), max(self.max, other.max)
         m2 = 0.0
         if low != high:
-            distance = other.avg - self.avg
+            distance = other._mean - self._mean
             weight = self.count * other.count / (self.count + other.count)
-            m2 = self.m2 + other.m2 + distance * distance * weight
-        return Bucket(self.count + other.count, self.sum + other.sum, m2, low, high)
+            m2 = _bounded(self.m2 + other.m2 + distance * distance * weight)
+        return Bucket(self.count + other.count, _bounded(self.sum + other.sum), m2, low, high)
+
+    @property
+    def _mean(self) -> float:
+        return self.sum / self.count if self.count else 0.0
 
     @property
     def avg(self) -> float:
-        """Mean of the samples; 0 when there are none."""
-        return self.sum / self.count if self.count else 0.0
+        """Mean of the samples, never outside min and max, as rounding or a sum at its bound would have it; 0 when there
+        are none."""
+        return min(max(self._mean, self.min), self.max) if self.count else 0.0
 
     @property
     def sumsq(self) -> float:
         """Sum of the samples' squares, as istatd tells it."""
-        return self.m2 + self.sum * self.sum / self.count if self.count else 0.0
+        return _bounded(self.m2 + self.sum * self.sum / self.count) if self.count else 0.0
 
     @property
     def sdev(self) -> float:
@@ -92,4 +98,9 @@ class Bucket:
             return False
         low = self.min - abs(self.min) * SLACK
         high = self.max + abs(self.max) * SLACK
-        return not (self.min > high or self.avg < low or self.avg > high)
+        return not (self.min > high or self._mean < low or self._mean > high)
+
+
+def _bounded(value: float) -> float:
+    """Sums that would overflow stop at the largest double, as those of kernels.columns."""
+    return min(max(value, -sys.float_info.max), sys.float_info.max)

@@ -87,3 +87,11 @@ def test_the_plausibility_rule(bucket: Bucket, plausible: bool) -> None:
 def test_rows_go_there_and_back() -> None:
     bucket = Bucket.of(1, 2, 4)
     assert Bucket.from_row(bucket.row(1325394000)) == bucket
+
+
+def test_sums_stop_at_the_largest_double_and_averages_stay_inside() -> None:
+    bucket = Bucket.of(1e308, 1.7e308)
+    assert bucket.finite and bucket.avg == 1e308 and math.isfinite(bucket.sumsq)
+    assert Bucket.of(-1e308, -1.7e308).avg == -1e308
+    assert Bucket.of(-1e308, 1e308).finite
+    assert Bucket.of(0.1, 0.1, 0.1).avg == 0.1

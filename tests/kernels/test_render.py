@@ -40,6 +40,21 @@ def test_the_deviation_is_that_of_a_sample(kernels: Implementation) -> None:
     assert column(kernels, "sdev", T, 10, 2) == [pytest.approx(1.59099, abs=1e-5), 0]
 
 
+@pytest.mark.parametrize(("row", "avg", "sumsq"), [
+    ((T, 2, 1.7976931348623157e308, 0.0, 1e308, 1.7e308), 1e308, 1.7976931348623157e308),
+    ((T, 2, -1.7976931348623157e308, 0.0, -1.7e308, -1e308), -1e308, 1.7976931348623157e308),
+    ((T, 3, 0.30000000000000004, 0.0, 0.1, 0.1), 0.1, 0.030000000000000006),
+    ((T, 2, 10.0, 0.0, 5.0001, 6.0), 5.0001, 50.0), ((T, 2, 10.0, 0.0, 5.1, 6.0), 5, 50.0),     # the latter are events
+    ((T, 2, 0.0, 1.7976931348623157e308, -1e308, 1e308), 0, 1.7976931348623157e308)])
+def test_an_average_is_never_outside_and_sums_of_squares_have_a_bound(kernels: Implementation, row: tuple[float, ...],
+                                                                      avg: float, sumsq: float) -> None:
+    columns = kernels.columns.Columns.from_rows([row])
+    assert json.loads(kernels.render.column(columns, "avg", T, 10, 1)) == [avg]
+    assert json.loads(kernels.render.column(columns, "sumsq", T, 10, 1)) == [pytest.approx(sumsq)]
+    text = kernels.render.rows(columns, (b"[", b",", b"]"), ("avg", "sdev"), b"")
+    assert json.loads(text)[0] == avg and json.loads(text)[1] < 1e309
+
+
 def test_gaps_are_null_and_what_is_outside_is_left_out(kernels: Implementation) -> None:
     assert column(kernels, "avg", T - 10, 10, 6) == [None, 6.125, -0.5, None, 1e300 / 4, None]
     assert column(kernels, "avg", T + 10, 10, 2) == [-0.5, None]

@@ -2,7 +2,7 @@
 # distutils: extra_compile_args = -O3 -ffp-contract=off
 """Columns as JSON text: the fast build of istat/kernels/python/render.py. Same names, same bytes."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.math cimport floor, frexp, ldexp, rint, sqrt
+from libc.math cimport fabs, floor, frexp, ldexp, rint, sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc, realloc
@@ -20,6 +20,8 @@ FIELDS = ("count", "sum", "avg", "min", "max", "sdev", "sumsq")
 ROW_FIELDS = (*FIELDS, "time", "iso")
 MAX_POINTS = 2000000
 cdef int64_t MOST_POINTS = 2000000
+cdef double MAX_DOUBLE = 1.7976931348623157e308
+cdef double SLACK = 0.0001
 cdef double INTEGERS_EXACT = 9007199254740992.0
 cdef double SMALLEST_FRACTION = 1e-9
 cdef int64_t FIRST_ISO = -62167219200
@@ -146,7 +148,7 @@ cdef void put_number(Text *text, double value) noexcept nogil:
     """Write a double; there is room for NUMBER_ROOM bytes."""
     cdef double size = -value if value < 0.0 else value
     cdef int written, i
-    if not size <= 1.7976931348623157e308:
+    if not size <= MAX_DOUBLE:
         put(text, b"null", 4)
     elif size < INTEGERS_EXACT and size == floor(size):
         put_integer(text, <int64_t>value)
@@ -193,6 +195,15 @@ cdef void put_iso(Text *text, int64_t when) noexcept nogil:
     put(text, b"Z", 1)
 
 
+cdef inline double average(double total, int64_t count, double low, double high) noexcept nogil:
+    """Where rounding or the bound of sums has it outside minimum and maximum, the nearer of these; see the twin."""
+    cdef double mean = total / <double>count
+    cdef double bound = low if mean < low else high if mean > high else mean
+    if fabs(bound - mean) <= fabs(bound) * SLACK or fabs(total) >= MAX_DOUBLE:
+        return bound
+    return mean
+
+
 cdef void put_field(Text *text, Columns columns, Py_ssize_t i, int which) noexcept nogil:
     """Write one field of one row; there is room for NUMBER_ROOM bytes."""
     cdef int64_t count = columns.count[i]
@@ -210,7 +221,7 @@ cdef void put_field(Text *text, Columns columns, Py_ssize_t i, int which) noexce
         value = columns.sum[i]
     elif which == AVG:
         if count > 0:
-            value = columns.sum[i] / <double>count
+            value = average(columns.sum[i], count, columns.min[i], columns.max[i])
     elif which == MIN:
         value = columns.min[i]
     elif which == MAX:
@@ -220,6 +231,8 @@ cdef void put_field(Text *text, Columns columns, Py_ssize_t i, int which) noexce
             value = sqrt(columns.m2[i] / <double>(count - 1))
     elif count > 0:
         value = columns.m2[i] + columns.sum[i] * columns.sum[i] / <double>count
+        if value > MAX_DOUBLE:
+            value = MAX_DOUBLE
     put_number(text, value)
 
 

@@ -4,7 +4,8 @@ Numbers come back as the same double from any correct parser: a decimal fraction
 between 1e-9 and 2**53, 17 significant digits elsewhere (`-0.0` is written 0). What is no number is `null`. That a
 number comes back is the promise; which of the texts that do is chosen here, and both builds choose the same.
 
-FIELDS: `count`, `sum`, `avg`, `min`, `max`, `sdev` (sample standard deviation), `sumsq` (sum of squares);
+FIELDS: `count`, `sum`, `avg`, `min`, `max`, `sdev` (sample standard deviation), `sumsq` (sum of squares, at most the
+largest double);
 `rows` also knows `time` (Unix seconds) and `iso` (UTC, as 2012-01-01T05:00:00Z, without quotes).
 """
 
@@ -20,6 +21,8 @@ Row = tuple[int, int, float, float, float, float]
 FIELDS = ("count", "sum", "avg", "min", "max", "sdev", "sumsq")
 ROW_FIELDS = (*FIELDS, "time", "iso")
 INTEGERS_EXACT = 2.0**53  # beyond it doubles have gaps of more than 1
+MAX_DOUBLE = 1.7976931348623157e308
+SLACK = 0.0001  # how far an average that was taken may be outside, as a share (ingest/feed.py)
 SMALLEST_FRACTION = 1e-9  # below it a fraction is longer than its exponent form
 # A grid of more cells than this is a mistake of the caller's (some 10 MB of `null`).
 MAX_POINTS = 2_000_000
@@ -118,14 +121,23 @@ def _value(which: str, count: int, total: float, m2: float, low: float, high: fl
     if which == "sum":
         return total
     if which == "avg":
-        return total / float(count) if count > 0 else 0.0
+        return _average(total, count, low, high) if count > 0 else 0.0
     if which == "min":
         return low
     if which == "max":
         return high
     if which == "sdev":
         return math.sqrt(m2 / float(count - 1)) if count > 1 and m2 > 0.0 else 0.0
-    return m2 + total * total / float(count) if count > 0 else 0.0
+    return min(m2 + total * total / float(count), MAX_DOUBLE) if count > 0 else 0.0
+
+
+def _average(total: float, count: int, low: float, high: float) -> float:
+    """Never outside minimum and maximum because of rounding, or of a sum that stopped at the largest double. Of events,
+    whose minimum and maximum may be approximate, the exact total is what counts."""
+    mean = total / float(count)
+    bound = low if mean < low else high if mean > high else mean
+    rounded = abs(bound - mean) <= abs(bound) * SLACK
+    return bound if rounded or abs(total) >= MAX_DOUBLE else mean
 
 
 def _iso(when: int) -> bytes:
