@@ -30,6 +30,12 @@ def stored(name: bytes) -> bytes:
     return munge(name[1:] if name[:1] == b"*" else name)
 
 
+def written(stored_name: bytes) -> bytes:
+    """A stored name as it is told and asked for, so that `stored` gives it back: one that begins with a `*` has one
+    more before it, as on the wire."""
+    return b"*" + stored_name if stored_name[:1] == b"*" else stored_name
+
+
 def expand(wire: bytes) -> Expansion:
     """Caret expansion of a wire name. No names at all for an empty one; an empty middle piece counts as absent.
 

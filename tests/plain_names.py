@@ -21,13 +21,22 @@ def fits(pattern: bytes, name: bytes) -> bool:
     return bool(pattern) and re.fullmatch(expression, name, re.DOTALL) is not None
 
 
+def first_part(name: bytes) -> bytes:
+    """A name up to the dot that is between two parts: one with something else before it, and something else behind."""
+    for at, sign in enumerate(name):
+        if sign == ord(".") and name[:at].strip(b".") and name[at:].strip(b"."):
+            return name[:at]
+    return name
+
+
 def children(names: dict[int, bytes], prefix: bytes) -> list[Child]:
     """[(label, id of the name that ends there or -1, whether longer names follow)] below a dotted prefix, by label."""
     stem = prefix + b"." if prefix else b""
     found: dict[bytes, tuple[int, bool]] = {}
     for id, name in names.items():
-        if name.startswith(stem):
-            label, dot, _ = name[len(stem):].partition(b".")
+        rest = name[len(stem):]
+        if name.startswith(stem) and (not stem or set(rest) - set(b".")):
+            label = first_part(rest)
             before, deeper = found.get(label, (-1, False))
-            found[label] = (before, True) if dot else (id, deeper)
+            found[label] = (before, True) if label != rest else (id, deeper)
     return sorted((label, id, deeper) for label, (id, deeper) in found.items())

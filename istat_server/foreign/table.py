@@ -79,8 +79,9 @@ class Format:
 
     def _name(self, fields: list[str]) -> tuple[bytes, bool]:
         name = fields[self.places["name"]].encode("utf-8", "surrogateescape")
-        event = name.startswith(b"*") or ("kind" in self.places and fields[self.places["kind"]] == "event")
-        return (name[1:] if name.startswith(b"*") else name), event
+        star = name.startswith(b"*")        # no part of it: it is an event's, where nothing says otherwise
+        kind = fields[self.places["kind"]] if "kind" in self.places else ""
+        return (name[1:] if star else name), kind == "event" or (star and kind != "gauge")
 
     def _number(self, fields: list[str], name: str) -> float:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import csv
 import importlib
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ MOST_COMPONENT = 255            # [bytes] what file systems take as one name
 
 @dataclass(frozen=True)
 class Exported:
-    """One counter: its final rows at every level, finest first."""
+    """One counter, by its name as a store tells it: its final rows at every level, finest first."""
 
     name: str
     event: bool
@@ -60,7 +61,8 @@ def lines(counter: Exported) -> Iterator[Line]:
         held = held.reduce(0, level.interval, level.interval // base if counter.event else 0)
         more = residue(rows, held, counter.event) if len(held) else rows
         for time, count, total, m2, low, high in more.rows():
-            yield counter.name, kind, time, level.interval, count, total, low, high, m2 + total * total / count
+            squares = min(m2 + total * total / count, sys.float_info.max)       # its bound, as of sums
+            yield counter.name, kind, time, level.interval, count, total, low, high, squares
         held.extend(more)
         if counter.event:
             held.fold_rates()
@@ -145,11 +147,12 @@ class RingWriter:
 
     def write(self, counter: Exported) -> None:
         """See Writer.write. Names that cannot be a path there are counted."""
-        if not _fits(counter.name, counter.ladder):
+        name = counter.name.removeprefix("*")       # the one that it is told with
+        if not _fits(name, counter.ladder):
             self.totals["no_path"] += 1
             return
         base = counter.ladder.finest.interval
-        folder = self._root.joinpath(*counter.name.split("."))
+        folder = self._root.joinpath(*name.split("."))
         for level, rows in zip(counter.ladder.levels, counter.levels, strict=True):
             if not len(rows):
                 continue

@@ -19,6 +19,7 @@ from istat.client import QueryClient
 from istat.clock import Clock
 from istat.errors import BadQuery, StoreError, StoreLocked, UsageError
 from istat.kernels import columns
+from istat.names import stored
 from istat.retention import Ladder, Level, Rule, Rules
 from istat.settings.types import Duration
 from istat.subcommands import SubCommand
@@ -100,7 +101,7 @@ class ServerPlace:
             offset += NAMES_AT_ONCE             # a server of before has no tokens
             token, more = answer.get("token", ""), answer["truncated"]
             yield [Named(counter["name"], counter["kind"] == "event",
-                         self._rules.ladder(self._rules.choose(counter["name"].encode())))
+                         self._rules.ladder(self._rules.choose(stored(counter["name"].encode()))))
                    for counter in answer["names"]]
 
     def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:

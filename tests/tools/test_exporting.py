@@ -196,3 +196,31 @@ def test_a_server_gives_what_its_store_does(
                  pytest.approx(float(row["sum"]))) for row in rows if row["kind"] == "gauge" or float(row["max"])]
 
     assert [row[:6] for row in told(ours)] == [row[:6] for row in told(theirs)]
+
+
+def test_odd_names_go_out_and_in_by_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "odd.csv"
+    names = ["**star,event", "*plain,event", "**gauge,gauge", "a..b,gauge", ".x.y,gauge", "x.,gauge", "...,event"]
+    source.write_text("name,kind,time,value\n" + "".join(f"{name},{NOW - 600},30\n" for name in names))
+    imported(capsys, source, "--store", tmp_path / "store", "--retention", RETENTION)
+    assert {key[:2] for key in plain(tmp_path / "store")} == {
+        ("**star", "event"), ("plain", "event"), ("**gauge", "gauge"), ("a..b", "gauge"), (".x.y", "gauge"),
+        ("x.", "gauge"), ("...", "event")}
+    assert run("export", "--store", tmp_path / "store", "--output", tmp_path / "out.csv") == 0
+    capsys.readouterr()
+    imported(capsys, tmp_path / "out.csv", "--store", tmp_path / "again", "--retention", RETENTION)
+    assert plain(tmp_path / "again") == plain(tmp_path / "store")
+    assert run("export", "--store", tmp_path / "store", "--format", "istatd", "--output", tmp_path / "rings") == 0
+    assert {path.name for path in (tmp_path / "rings").iterdir()} == {"*star", "*gauge", "plain"}
+
+
+def test_sums_at_their_bound_go_out_and_in_by_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "huge.csv"
+    source.write_text("name,time,value\n" + "".join(f"huge,{NOW - 600},{value}\n" for value in ("1e308", "1.7e308")))
+    imported(capsys, source, "--store", tmp_path / "store", "--retention", RETENTION)
+    assert run("export", "--store", tmp_path / "store", "--output", tmp_path / "out.csv") == 0
+    assert "inf" not in (tmp_path / "out.csv").read_text()
+    capsys.readouterr()
+    imported(capsys, tmp_path / "out.csv", "--store", tmp_path / "again", "--retention", RETENTION)
+    key = ("huge", "gauge", 0)
+    assert [(row[1], row[3:]) for row in plain(tmp_path / "again")[key]] == [(2, (1e308, 1.7e308))]

@@ -154,7 +154,7 @@ class Changes:
             raise BadQuery("a rename of several wants two prefixes: old.prefix.* and new.prefix.*")
         stem, place = len(old) - 1, new[:-1]
         below = self._counters(NamePattern(Syntax.GLOB, old))
-        return [(counter, place + counter.name.encode()[stem:]) for counter in below]
+        return [(counter, place + stored(counter.name.encode())[stem:]) for counter in below]
 
 
 def _pattern(value: object, key: str) -> bytes:

@@ -155,7 +155,7 @@ class Deletes:
         counter = self._catalogue.counter(id)
         if number is None:
             return Deleted(counter, 0, "it is not deleted, or its data are gone for good")
-        return Deleted(counter, number, self._why_not(counter.name.encode(), number, dropped))
+        return Deleted(counter, number, self._why_not(self._engine.counters.name(id), number, dropped))
 
     def _why_not(self, name: bytes, number: int, dropped: int) -> str:
         """Why a delete cannot be undone, or ""."""

@@ -9,6 +9,7 @@ import pytest
 
 from istat.buckets import Bucket
 from istat.errors import BadQuery
+from istat.names import stored
 from istat_server.store.interface import (
     TOKEN_ROOM,
     Child,
@@ -130,6 +131,33 @@ class Names:
         ]
         assert store.children(b"cpu.user", 9).items == [Child("b", "cpu.user.b", found["cpu.user.b"], False)]
         assert store.children(b"nothing", 9) == Page([])
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 1000])
+    def test_odd_names_can_all_be_reached_and_none_holds_itself(self, opened: Opened, size: int) -> None:
+        told = [".x.y", "x..y", "x.", "...", "x", "x...", "x.-b", "x.y", "**star", "**star.x", "**", ".x..y.", "a-b.c",
+                "a"]
+        opened.feed("".join(f"{name} {T} 1\n" for name in told) + f"^*gauge {T} 1\n")
+        store, found, prefixes = opened.store, set[str](), [""]
+        for _ in range(2):
+            found.clear()
+            while prefixes:
+                prefix = prefixes.pop()
+                below = all_pages(lambda token: store.children(stored(prefix.encode()), size, token), size)   # noqa: B023
+                assert below and len({child.label for child in below}) == len(below)
+                for child in below:
+                    assert child.name == (f"{prefix}.{child.label}" if prefix else child.label)
+                    assert child.counter is None or child.counter.name == child.name
+                    found |= {child.name} if child.counter else set()
+                    prefixes += [child.name] if child.branches else []
+            assert found == {*told, "**gauge"}
+            prefixes = [""]
+            opened.rest()
+        for name in found:
+            counter = store.find(name.encode())
+            assert counter is not None and counter.name == name
+        assert opened.matching("*star*") == {"**star", "**star.x"}
+        assert named(store.search([b"star"], 9)) == ["**star", "**star.x"]
+        assert store.find(b"*star") is None
 
     @pytest.mark.parametrize("size", [1, 2, 7, 1000])
     def test_lists_in_pages_are_the_whole_lists(self, opened: Opened, size: int) -> None:

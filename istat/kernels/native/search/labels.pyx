@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""What follows a dotted prefix in the names of a table. The specification is the Python twin."""
+"""What follows a dotted prefix in the names of a table. The specification is the Python twin, which says what a part
+of a name is."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memcmp, memcpy
 
 from istat.kernels.native.names cimport MOVED, UNLISTED, NameTable, ref_at, ref_size, ref_text
 from istat.kernels.native.search.segments cimport Segment
@@ -10,7 +11,24 @@ from istat.kernels.native.search.sorting cimport istat_chunks
 
 cdef enum:
     DOT = 46
+    MOST_KEY = 65535            # [bytes] of a name that is looked for
     BEHIND_DOT = 47             # the byte after `.`: `a/` is behind all names below `a.`
+
+
+cdef inline bint only_dots(const char *text, Py_ssize_t size) noexcept nogil:
+    while size > 0 and text[size - 1] == DOT:
+        size -= 1
+    return size == 0
+
+
+cdef inline Py_ssize_t part_size(const char *text, Py_ssize_t size) noexcept nogil:
+    """How long the first part is; all of it where nothing else follows."""
+    cdef Py_ssize_t at = 0
+    while at < size and text[at] == DOT:
+        at += 1
+    while at < size and text[at] != DOT:
+        at += 1
+    return size if only_dots(text + at, size - at) else at
 
 
 cdef class Labels:
@@ -81,17 +99,19 @@ cdef class Labels:
     cdef int look_at(self, uint64_t id, uint64_t passed) noexcept nogil:
         cdef uint64_t ref = ref_at(self.table.pages, id)
         cdef const char *name
-        cdef const char *dot
+        cdef Py_ssize_t size
+        cdef Py_ssize_t part
         if ref & passed or ref_size(ref) < self.stem_size:
             return 0
         name = ref_text(istat_chunks(&self.table.arena.chunks), ref)
         if memcmp(name, self.stem, self.stem_size) != 0:
             return 0
         name += self.stem_size
-        dot = <const char *> memchr(name, 46, <size_t> (ref_size(ref) - self.stem_size))
-        if dot == NULL:
-            return self.note(name, ref_size(ref) - self.stem_size, <int64_t> id)
-        return self.note(name, dot - name, -1)
+        size = <Py_ssize_t> ref_size(ref) - self.stem_size
+        if self.stem_size and only_dots(name, size):        # `x.` is beside `x`, not below
+            return 0
+        part = part_size(name, size)
+        return self.note(name, part, <int64_t> id if part == size else -1)
 
     cdef int look_in(self, Segment segment) noexcept nogil:
         """From label to label: behind the first name below one, the others are jumped over. Until there are enough."""
@@ -99,10 +119,10 @@ cdef class Labels:
         cdef Py_ssize_t low
         cdef Py_ssize_t high
         cdef Py_ssize_t size
+        cdef Py_ssize_t part
         cdef Py_ssize_t guess = 0
         cdef uint64_t ref
         cdef const char *name
-        cdef const char *dot
         cdef uint32_t most = self.labels.n + self.limit
         segment.range_of(self.table, self.stem, self.stem_size, &low, &high)
         if self.behind != NULL:
@@ -117,21 +137,50 @@ cdef class Labels:
             if self.look_at(segment.ids[low], UNLISTED | MOVED) < 0:
                 return -1
             name = ref_text(self.table.arena.chunks, ref)
-            dot = <const char *> memchr(name + self.stem_size, 46, <size_t> (ref_size(ref) - self.stem_size))
-            if dot == NULL:
+            size = <Py_ssize_t> ref_size(ref) - self.stem_size
+            part = part_size(name + self.stem_size, size)
+            if part == size or (self.stem_size and only_dots(name + self.stem_size, size)):
                 low += 1
                 continue
-            size = dot - name
+            size = self.stem_size + part
             memcpy(key, name, size)
+            if self.look_beside(segment, key, size, low, high) < 0:
+                return -1
             key[size] = BEHIND_DOT
             guess = segment.behind(self.table, key, size + 1, low, high, guess) - low
             low += guess
         return self.look_behind(segment) if low < high else 0
 
+    cdef int look_beside(self, Segment segment, char *key, Py_ssize_t size, Py_ssize_t low,
+                         Py_ssize_t high) noexcept nogil:
+        """Counters whose name is that of a label, below which the name at `low` is, and dots: those with several lie among
+        the names below, from `low` on. The bytes of the key behind the label are overwritten. 0, or -1: no memory."""
+        cdef Py_ssize_t end
+        cdef uint64_t ref
+        cdef const char *name
+        key[size] = DOT
+        for end in range(size + 2, MOST_KEY):
+            key[end - 1] = DOT
+            low = segment.behind(self.table, key, end, low, high, 0)
+            while low < high:
+                ref = ref_at(self.table.pages, segment.ids[low])
+                if not ref & (UNLISTED | MOVED):
+                    name = ref_text(self.table.arena.chunks, ref)
+                    if ref_size(ref) < end or memcmp(name, key, end) != 0:
+                        return 0
+                    if ref_size(ref) > end:
+                        break
+                    if self.note(key + self.stem_size, end - self.stem_size, segment.ids[low]) < 0:
+                        return -1
+                low += 1
+            if low == high:
+                return 0
+        return 0
+
     cdef int look_behind(self, Segment segment) noexcept nogil:
         """What can lie where it was not looked any more: names behind the counters among the labels, and labels that
-        a label found begins with, since `a-b` is before `a.c` in the order of names and behind `a` in that of labels.
-        0, or -1: no memory."""
+        a label found begins with, since `a-b` (or `a.`) is before `a.c` in the order of names and behind `a` in that of
+        labels. 0, or -1: no memory."""
         cdef char key[65536]
         cdef Py_ssize_t size
         cdef Py_ssize_t k
@@ -155,12 +204,12 @@ cdef class Labels:
             before = label
             before_size = ref_size(ref)
             for k in range(same, before_size):
-                if label[k] >= DOT:
+                if label[k] > DOT or k == 0 or label[k - 1] == DOT:
                     continue
                 memcpy(key + self.stem_size, label, k)
                 if self.goes_on(segment, key, self.stem_size + k) and self.note(label, k, -1) < 0:
                     return -1
-            if self.ids[i] >= 0 and not self.deeper[i]:
+            if self.ids[i] >= 0 and not self.deeper[i] and before_size and label[before_size - 1] != DOT:
                 memcpy(key + self.stem_size, label, before_size)
                 self.deeper[i] = self.goes_on(segment, key, size)
         return 0
@@ -169,11 +218,17 @@ cdef class Labels:
         """Whether there are names of a segment below a name; the byte behind this is overwritten."""
         cdef Py_ssize_t low
         cdef Py_ssize_t high
+        cdef uint64_t ref
+        cdef const char *name
         key[size] = DOT
         segment.range_of(self.table, key, size + 1, &low, &high)
-        while low < high and ref_at(self.table.pages, segment.ids[low]) & (UNLISTED | MOVED):
+        while low < high:
+            ref = ref_at(self.table.pages, segment.ids[low])
+            name = ref_text(self.table.arena.chunks, ref) + size + 1
+            if not ref & (UNLISTED | MOVED) and not only_dots(name, <Py_ssize_t> ref_size(ref) - size - 1):
+                return True
             low += 1
-        return low < high
+        return False
 
     cdef int look_through(self, uint64_t first, uint64_t stop) noexcept nogil:
         cdef uint64_t id
