@@ -228,18 +228,19 @@ class QueryClient:
         points: int | None = None,
         columns: Sequence[str] = ("avg",),
         level: str = "",
+        tz: str = "",
     ) -> dict[str, Any]:
         """Columns of several counters on one grid of times; without `start`, the last hour. Gaps are None.
 
         The range is `start` <= time < `end`; a part of a second at its end means that whole second.
-        `level`: the name of the retention level to answer from, such as `10s`; else the server chooses.
+        `level`: the name of the retention level to answer from, such as `10s`; else the server chooses. `tz`: the time
+        zone whose days points of whole days are, such as Europe/Berlin (UTC); the answer then has their `times`.
         """
         question: dict[str, Any] = {"names": list(names), "columns": ",".join(columns)}
         for key, value in (("from", start), ("to", None if end is None else math.ceil(end)), ("points", points)):
             if value is not None:
                 question[key] = int(value)
-        if level:
-            question["level"] = level
+        question.update({key: text for key, text in (("level", level), ("tz", tz)) if text})
         return self._object("POST", "/api/v1/series", json=question)
 
     def names(self, match: str = "*", limit: int = 1000, offset: int = 0, regex: str = "",

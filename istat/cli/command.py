@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from istat import __version__, owners
 from istat.cli import INTERRUPTED, changing, report, systemctl, tokens
@@ -34,6 +35,7 @@ from istat.wire.lines import sample_line
 ABOUT = "Look at an istat-server, send a sample, and more."
 AHEAD = 60.0                # a sample may be this much newer than now [s]
 NAMES_AT_ONCE = 10_000      # what a server lists at once
+LAST_TIME = 1 << 62         # [s] later than any
 HELP_WIDTH = 100            # columns of a sub-command's description
 
 
@@ -107,6 +109,8 @@ def _query_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--last", default="1h", metavar="TIME", help="how far back (default 1h)")
     command.add_argument("--points", type=int, default=60, metavar="N", help="at most so many (default 60)")
     command.add_argument("--columns", default="avg,min,max", help="of count sum avg min max sdev (default avg,min,max)")
+    command.add_argument("--tz", default="", metavar="ZONE", help="print times, and take days, of a time zone such as "
+                         "Europe/Berlin (default UTC)")
 
 
 def _ls_arguments(command: argparse.ArgumentParser) -> None:
@@ -137,28 +141,36 @@ def _query(arguments: argparse.Namespace, clock: Clock) -> None:
     columns = arguments.columns.split(",")
     end = int(clock.now()) + 1  # with what came in this very second
     client = client_of(arguments)
-    answer = client.series(arguments.names, end - back, end, arguments.points, columns)
+    where = {"tz": arguments.tz} if arguments.tz else {}
+    answer = client.series(arguments.names, end - back, end, arguments.points, columns, **where)
     if arguments.json:
         _print_json(answer)
     else:
         for series in answer["series"]:
             print(f"# {series['name']} ({series['kind']}), every {answer['interval']} s")
-            for line in _table(answer, series, columns):
+            for line in _table(answer, series, columns, arguments.tz):
                 print(line)
     if answer["missing"]:
         hint = "; `istat ls` lists the names that fit a pattern" if "*" in "".join(answer["missing"]) else ""
         raise UnknownCounter("there is no counter " + ", ".join(answer["missing"]) + hint)
 
 
-def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str]) -> list[str]:
+def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str], tz: str = "") -> list[str]:
     """A line for the heading, then one for each point that is no gap."""
-    lines = ["".join([f"{'# time (UTC)':<20}", *(f"{column:>15}" for column in columns)])]
+    try:
+        zone = ZoneInfo(tz) if tz else UTC
+    except (LookupError, ValueError, OSError):      # the server knows it, this machine does not
+        zone = UTC
+    begins = answer.get("times") or range(answer["start"], LAST_TIME, answer["interval"])
+    heading = f"{f'# time ({zone})':<20}"
+    lines = ["".join([heading, *(f"{column:>15}" for column in columns)])]
     for index in range(answer["points"]):
         values = [series[column][index] for column in columns]
         if any(value is not None for value in values):
-            when = datetime.fromtimestamp(answer["start"] + index * answer["interval"], UTC)
+            when = datetime.fromtimestamp(begins[index], zone)
             numbers = ("-" if value is None else f"{value:.6g}" for value in values)
-            lines.append(f"{when:%Y-%m-%dT%H:%M:%S} " + "".join(f"{number:>15}" for number in numbers))
+            row = "".join(f"{number:>15}" for number in numbers)
+            lines.append(f"{when:%Y-%m-%dT%H:%M:%S}".ljust(len(heading)) + row)
     return lines
 
 
@@ -179,7 +191,8 @@ def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
         _print_json(answer)
         return
     for counter in answer["names"]:
-        print(("*" if counter["kind"] == "event" else "") + counter["name"])
+        name = counter["name"]
+        print("*" + name if counter["kind"] == "event" and not name.startswith("*") else name)
     if not answer["names"]:
         pattern = arguments.pattern
         wider = "" if arguments.regex or "*" in pattern else f"; try '{pattern}*' or '*{pattern}*'"

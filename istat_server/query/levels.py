@@ -6,9 +6,12 @@ Plain arithmetic: knows no store and no HTTP. Times are Unix seconds, intervals 
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import lcm
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from istat.retention import Ladder
+from istat.retention import DAY, Ladder
+from istat_server.query.days import days
 from istat_server.query.reduce import Grid, fit_intervals
 
 
@@ -27,13 +30,21 @@ def covering_level(reach: Reach, start: int, now: int) -> int:
     return len(reach.ladder.levels) - 1
 
 
-def fit(kinds: Collection[Reach], start: int, end: int, points: int, now: int) -> Grid:
+def fit(kinds: Collection[Reach], start: int, end: int, points: int, now: int, where: ZoneInfo | None = None) -> Grid:
     """Our grid for [start, end): at most `points` cells, one more where the range is not aligned.
 
-    The interval is a multiple of a level's of each ladder that divides a day, or whole days.
+    The interval is a multiple of a level's of each ladder that divides a day, or whole days: of UTC, or of a zone.
     """
     wanted = max(1, -(-(end - start) // points))
-    return fit_intervals([_served(reach, start, wanted, now) for reach in kinds], start, end, points)
+    return fit_in([_served(reach, start, wanted, now) for reach in kinds], start, end, points, where)
+
+
+def fit_in(intervals: Collection[int], start: int, end: int, points: int, where: ZoneInfo | None) -> Grid:
+    """As `fit_intervals`; whole days are those of a zone, if there is one."""
+    grid = fit_intervals(intervals, start, end, points)
+    if where is None or grid.interval < DAY:
+        return grid
+    return days(where, start, end, lcm(*intervals), points)
 
 
 def _served(reach: Reach, start: int, wanted: int, now: int) -> int:
@@ -49,5 +60,5 @@ def level_for(reach: Reach, grid: Grid, start: int, now: int) -> int:
     (the least to read); when all that cover `start` are coarser, the finest of those."""
     level = covering_level(reach, start, now)
     coarser = range(level + 1, len(reach.ladder.levels))
-    fitting = (index for index in coarser if grid.interval % reach.ladder.levels[index].interval == 0)
+    fitting = (index for index in coarser if grid.divided_by(reach.ladder.levels[index].interval))
     return max(fitting, default=level)

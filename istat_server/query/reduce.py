@@ -7,12 +7,13 @@ Plain arithmetic: knows no store and no HTTP. Times are Unix seconds, intervals 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import lcm
 from typing import TYPE_CHECKING
 
 from istat.errors import BadQuery
+from istat.kernels import columns
 from istat.retention import DAY, Ladder
 from istat_server.store.interface import Kind
 
@@ -27,7 +28,7 @@ ISTATD_STEPS = (
 DAY_PARTS = tuple(step for step in range(1, DAY + 1) if DAY % step == 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grid:
     """Cells [start + k * interval, + interval) for k < points."""
 
@@ -39,6 +40,20 @@ class Grid:
     def end(self) -> int:
         """The first moment after the grid."""
         return self.start + self.points * self.interval
+
+    @property
+    def times(self) -> Sequence[int]:
+        """Where each cell begins, and where the last one ends, if `interval` does not tell."""
+        return ()
+
+    @property
+    def stretches(self) -> Sequence[Grid]:
+        """Grids one behind the other whose cells are of one length: together this one."""
+        return (self,)
+
+    def divided_by(self, interval: int) -> bool:
+        """Whether buckets of this interval lie in one cell each."""
+        return self.interval % interval == 0
 
 
 def normalise(start: int, end: int, interval: int, most: int) -> tuple[int, int, int]:
@@ -77,7 +92,19 @@ def fit_intervals(intervals: Iterable[int], start: int, end: int, points: int) -
 
 
 def to_grid(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int, known_until: int) -> Columns:
-    """A level's buckets on a grid. Events have no gaps: where nothing came before `known_until`, a zero."""
+    """A level's buckets on a grid. Events have no gaps: where nothing came before `known_until`, a zero. A bucket that
+    lies in two cells counts to the one that it begins in."""
+    stretches = grid.stretches
+    if len(stretches) == 1:
+        return _to_even(rows, kind, stretches[0], ladder, level, known_until)
+    made: Columns = columns.Columns()
+    for some in stretches:
+        made.extend(_to_even(rows.slice(some.start, some.end), kind, some, ladder, level, known_until))
+    return made
+
+
+def _to_even(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int, known_until: int) -> Columns:
+    """The same on cells of one length."""
     own, fine = ladder.stored[level].interval, ladder.finest.interval
     event = kind is Kind.EVENT
     # Parts 4.4 and 7.4 D: an event bucket's count is that of the finest buckets in it, present or not.

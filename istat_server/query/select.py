@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from istat.errors import BadQuery
 from istat.kernels import columns
 from istat.retention import Ladder, Level
-from istat_server.query.levels import Reach, covering_level, fit, level_for
-from istat_server.query.reduce import Grid, fit_intervals, normalise, to_grid
+from istat_server.query.levels import Reach, covering_level, fit, fit_in, level_for
+from istat_server.query.reduce import Grid, normalise, to_grid
 from istat_server.store.interface import Counter, Question, Store
 
 if TYPE_CHECKING:
@@ -65,12 +66,13 @@ def check_range(start: int, end: int) -> None:
 
 def series(
     store: Store, names: Sequence[str], start: int, end: int, points: int, now: int,
-    between: Callable[[], None] = _go_on, named: str = "",
+    between: Callable[[], None] = _go_on, named: str = "", where: ZoneInfo | None = None,
 ) -> Series:  # fmt: skip
     """Buckets of several counters over [start, end) on one grid of about `points` cells, whatever their ladders.
 
     Each counter is answered once, under its stored name. `between` is called between the turns of a long
-    question; `named` is the level wanted (such as a seasonal one), and counters without it have no buckets.
+    question; `named` is the level wanted (such as a seasonal one), and counters without it have no buckets. `where`:
+    the zone whose days cells of whole days are (None: UTC).
     BadQuery for an impossible range, or when no counter has that level.
     """
     check_range(start, end)
@@ -84,15 +86,15 @@ def series(
             found[counter.id] = counter
     counters = list(found.values())
     if named:
-        grid, read = _at_level(store, counters, start, end, points, now, between, named)
+        grid, read = _at_level(store, counters, start, end, points, now, between, named, where)
     else:
-        grid, read = _at_best(store, counters, start, end, points, now, between)
+        grid, read = _at_best(store, counters, start, end, points, now, between, where)
     return Series(grid, counters, [read[counter.id] for counter in counters], missing)
 
 
 def _at_level(
     store: Store, counters: Sequence[Counter], start: int, end: int, points: int, now: int,
-    between: Callable[[], None], named: str,
+    between: Callable[[], None], named: str, where: ZoneInfo | None,
 ) -> tuple[Grid, dict[int, Columns]]:  # fmt: skip
     """The buckets of a level by its name."""
     reaches = _by_levels(store, counters)
@@ -100,7 +102,7 @@ def _at_level(
     intervals = [reach.ladder.stored[level].interval for reach, level in levels.items() if level is not None]
     if not intervals:
         raise BadQuery(f"none of these counters has a level called {named!r}")
-    grid = fit_intervals(intervals, start, end, points)
+    grid = fit_in(intervals, start, end, points, where)
     read: dict[int, Columns] = {}
     for reach, some in reaches.items():
         if read:
@@ -116,12 +118,12 @@ def _at_level(
 
 def _at_best(
     store: Store, counters: Sequence[Counter], start: int, end: int, points: int, now: int,
-    between: Callable[[], None],
+    between: Callable[[], None], where: ZoneInfo | None,
 ) -> tuple[Grid, dict[int, Columns]]:  # fmt: skip
     """The buckets of the finest levels that miss nothing. All are read once more where one of them makes the grid
     coarser."""
     finest: dict[int, int] = {}
-    grid = fit(_by_levels(store, counters) or [Reach(store.ladder)], start, end, points, now)
+    grid = fit(_by_levels(store, counters) or [Reach(store.ladder)], start, end, points, now, where)
     while True:
         read: dict[int, Columns] = {}
         for reach, some in _by_levels(store, counters, finest).items():
@@ -131,7 +133,7 @@ def _at_best(
             rows, coarser = _read(store, some, grid, reach.ladder, level, now + 1, between)
             read.update(zip((counter.id for counter in some), rows))
             finest.update(coarser)
-        fitting = fit(_by_levels(store, counters, finest) or [Reach(store.ladder)], start, end, points, now)
+        fitting = fit(_by_levels(store, counters, finest) or [Reach(store.ladder)], start, end, points, now, where)
         if fitting == grid:
             return grid, read
         grid = fitting
@@ -179,9 +181,9 @@ def _read(
             if used != level:
                 coarser[counter.id] = used
             if grid.start % interval or grid.end % interval:
-                # istatd's rule for a single bucket can give a range that is not aligned to the level.
+                # istatd's rule for a single bucket can give a range that is not aligned to the level; so can zones.
                 rows = rows.slice(grid.start, grid.end)
-            fits = used == level or grid.interval % interval == 0
+            fits = used == level or grid.divided_by(interval)
             read.append(to_grid(rows, counter.kind, grid, ladder, used, known_until) if fits else _no_rows())
     return read, coarser
 

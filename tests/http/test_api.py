@@ -217,3 +217,21 @@ def test_reserved_paths_are_no_counters(client: TestClient, path: str) -> None:
     answer = client.simulate_get(path)
     assert answer.status_code == 404
     assert "there is nothing" in answer.json["error"]
+
+
+def test_series_in_days_of_a_zone(client: TestClient, store: MemoryStore) -> None:
+    day = 1325372400        # 2012-01-01 00:00 in Berlin
+    store.add("foo.bar", day - 1, 100)
+    question = {"name": "foo.bar", "from": day - 86400, "to": day + 86400, "points": 2, "columns": "count,max",
+                "tz": "Europe/Berlin"}
+    answer = series(client, **question).json
+    assert answer["times"] == [day - 86400, day, day + 86400]
+    assert (answer["start"], answer["interval"], answer["points"]) == (day - 86400, 86400, 2)
+    assert answer["series"][0]["max"] == [100, 1000]
+    body = {**question, "names": ["foo.bar"]}
+    del body["name"]
+    assert client.simulate_post("/api/v1/series", body=json.dumps(body)).json == answer
+    assert "times" not in series(client, **{**question, "points": 20}).json
+    for wrong in ("Nowhere", "../x", ["UTC", "UTC"]):
+        refused = series(client, **{**question, "tz": wrong})
+        assert refused.status_code == 400 and "time zone" in refused.json["error"]

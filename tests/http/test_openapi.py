@@ -85,7 +85,8 @@ def check_schema(schema: Any) -> None:
 
 def test_parameters_are_of_their_method_and_place(made: Any) -> None:
     series = made["paths"]["/api/v1/series"]
-    assert {one["name"] for one in series["get"]["parameters"]} == {"name", "from", "to", "points", "level", "columns"}
+    assert {one["name"] for one in series["get"]["parameters"]} == {"name", "from", "to", "points", "level", "tz",
+                                                                         "columns"}
     assert series["post"]["parameters"] == []
     assert series["post"]["requestBody"]["content"]["application/json"]["schema"]["required"] == ["names"]
     root = made["paths"]["/"]["get"]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import falcon
 
 from istat.clock import Clock
 from istat.errors import BadQuery
 from istat.kernels import render
-from istat.names import WIRE_NAME_ROOM, stored
+from istat.names import WIRE_NAME_ROOM, stored, written
 from istat.patterns.automata import check_pattern
 from istat_server.http import numbers
 from istat_server.http.exchange.lists import NO_TOKEN, send_pages, send_rows
@@ -30,9 +30,14 @@ from istat_server.http.reply import (
     strings,
     whole_number,
 )
+from istat_server.query import days
+from istat_server.query.reduce import Grid
 from istat_server.query.select import LATEST, Series, check_range, series
 from istat_server.roster import Sender
 from istat_server.store.interface import Child, Counter, NamePattern, Page, Store, Syntax
+
+if TYPE_CHECKING:
+    from istat.kernels.python.columns import Columns
 
 COLUMNS = ("count", "sum", "avg", "min", "max", "sdev")
 DEFAULT_SPAN = 3600  # [s]
@@ -103,7 +108,11 @@ class Api:
         level = question.get("level") or ""
         if not isinstance(level, str):
             raise BadQuery("level is the name of a retention level")
-        answer = series(self._store, names, start, end, points, now, turn, level)
+        zone_name = question.get("tz") or ""
+        if not isinstance(zone_name, str):
+            raise BadQuery("tz is the name of a time zone, such as Europe/Berlin")
+        where = days.zone(zone_name) if zone_name else None
+        answer = series(self._store, names, start, end, points, now, turn, level, where)
         send(req, resp, _series_json(answer, wanted))
 
     def get_names(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -140,13 +149,13 @@ class Api:
 
     def get_children(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/children: what follows a dotted prefix."""
-        prefix = stored(check_pattern(parameter(req, "prefix").encode()).rstrip(b"."))
+        prefix = stored(check_pattern(parameter(req, "prefix").encode()).rstrip(b"."))      # `x.` means below x
 
         def ask(limit: int, token: str) -> Page[Child]:
             return self._store.children(prefix, min(limit, CHILDREN_AT_ONCE), token)
 
         send_pages(req, resp, "children", _child_row, ask, self._page(req, self._limits.listed),
-                   (self._limits.page, CHILD_ROOM), head=f'"prefix":{quoted(prefix.decode())},')
+                   (self._limits.page, CHILD_ROOM), head=f'"prefix":{quoted(written(prefix).decode())},')
 
     def get_agents(self, req: falcon.Request, resp: falcon.Response) -> None:
         """GET /api/v1/agents: who sent what."""
@@ -179,19 +188,29 @@ def _columns(text: str) -> Sequence[str]:
 def _series_json(answer: Series, wanted: Sequence[str]) -> bytes:
     """The answer's text. The kernel writes the numbers; this only puts the pieces together."""
     start, interval, points = answer.grid.start, answer.grid.interval, answer.grid.points
+    times = b'"times":[%s],' % ",".join(map(str, answer.grid.times)).encode() if answer.grid.times else b""
     heads = [b',"' + column.encode() + b'":' for column in wanted]
     work = Work()
-    pieces = [b'{"start":%d,"interval":%d,"points":%d,"series":[' % (start, interval, points)]
+    pieces = [b'{"start":%d,"interval":%d,"points":%d,%s"series":[' % (start, interval, points, times)]
     comma = b""
     for counter, rows in zip(answer.found, answer.rows):
         pieces.append(b'%s{"name":%s,"kind":"%s"' % (comma, quoted(counter.name).encode(), _kind(counter)))
         for column, head in zip(wanted, heads):
-            pieces += (head, render.column(rows, column, start, interval, points))
+            pieces += (head, _column(rows, column, answer.grid.stretches))
         pieces.append(b"}")
         comma = b","
         work.done(points * len(wanted))
     pieces.append(b'],"missing":%s}' % json.dumps(answer.missing).encode())
     return b"".join(pieces)
+
+
+def _column(rows: Columns, column: str, stretches: Sequence[Grid]) -> bytes:
+    """A column as a JSON array."""
+    if len(stretches) == 1:
+        text: bytes = render.column(rows, column, stretches[0].start, stretches[0].interval, stretches[0].points)
+        return text
+    return b"[%s]" % b",".join(render.column(rows, column, some.start, some.interval, some.points)[1:-1]
+                               for some in stretches)
 
 
 def _kind(counter: Counter) -> bytes:

@@ -64,7 +64,8 @@ def _questions(api: Api, limits: HttpLimits) -> Sequence[Route]:
     range_ = (P("from", "start of the range, Unix seconds", type="integer"),
               P("to", "its end, which is not in it", type="integer"),
               P("points", "points wanted at most", type="integer"),
-              P("level", "the retention level to answer from"))
+              P("level", "the retention level to answer from"),
+              P("tz", "a time zone, such as Europe/Berlin: cells of whole days are its days"))
     limit = P("limit", "most rows of an answer", type="integer")
     token = P("token", "of the page before, to get the next one")
     return (
