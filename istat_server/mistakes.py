@@ -24,7 +24,7 @@ class Kind:
 
 # Every kind there is, whoever counts it: listeners, the intake, the engine.
 KINDS = {
-    "unterminated": Kind("datagrams whose last byte is no line feed", "end every line with one, also the last"),
+    "unterminated": Kind("last lines of datagrams without a line feed", "end every line with one, also the last"),
     "truncated": Kind("datagrams longer than the receive buffer", "send shorter ones"),
     "long_line": Kind("TCP lines longer than max-line", "send shorter lines, or raise max-line"),
     "incomplete": Kind("last lines without a line feed when the connection closed", "end every line with one"),

@@ -18,7 +18,7 @@ from istat.wire.framing import Framing, LineFraming
 class Datagrams(enum.Enum):
     """How the messages of a protocol stand in datagrams."""
 
-    LINES = "lines"  # whole lines; one that does not end with a line feed is refused
+    LINES = "lines"  # whole lines; what follows the last line feed is refused
     MENDED = "mended"  # lines, of which the last may lack its line feed: it is given one
     WHOLE = "whole"  # each datagram is fed by itself, as it came
 

@@ -210,10 +210,11 @@ class SingleReader(Reader):
             if self._feeder.feed(self._view, 0, size, sender) < size:
                 mistakes.note("unterminated", bytes(self._view[:size]), sender)
             return
-        if not size or self._buffer[size - 1] != 10:
-            if kind is Datagrams.LINES or not size:
-                mistakes.note("unterminated", bytes(self._view[:size]), sender)
-                return
+        whole = self._buffer.rfind(b"\n", 0, size) + 1
+        if whole < size and kind is Datagrams.MENDED:
             self._buffer[size] = 10
-            size += 1
-        self._around.pump.feed(self._feeder, self._view, 0, size, sender)
+            whole = size + 1
+        elif whole < size or not size:
+            mistakes.note("unterminated", bytes(self._view[whole:size]), sender)
+        if whole:
+            self._around.pump.feed(self._feeder, self._view, 0, whole, sender)

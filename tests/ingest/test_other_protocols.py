@@ -162,8 +162,8 @@ def test_lines_by_every_transport(bench: Bench, transport: Transport, running: l
                 until(lambda: len(bench.intake.lines) == i + 1)     # noqa: B023
         if not transport.stream:
             client.send(b"no end")
-            client.send(b"m 1\n")
-            until(lambda: bench.intake.lines[100:] == [b"m 1"] and bench.mistakes.counts["unterminated"] == 1)
+            client.send(b"m 1\nalso without")
+            until(lambda: bench.intake.lines[100:] == [b"m 1"] and bench.mistakes.counts["unterminated"] == 2)
 
 
 def test_a_framing_of_its_own_length(bench: Bench) -> None:

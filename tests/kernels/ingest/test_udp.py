@@ -58,6 +58,20 @@ def test_neighbouring_datagrams_become_one_run(receiver_class: Any, bound: socke
     receiver.close()
 
 
+def test_whole_lines_count_and_what_follows_the_last_is_taken_out(receiver_class: Any, bound: socket.socket) -> None:
+    receiver = receiver_class(bound.fileno(), 8, 100)
+    with sender_to(bound) as a, sender_to(bound) as b:
+        for sock, data in ((a, b"x 1\ny 2\nz 3"), (a, b"u 4\n"), (b, b"no end"), (b, b"v 5\nw"), (a, b"\nt")):
+            sock.send(data)
+        assert receiver.drain() == 5
+        assert lines_of(receiver) == [
+            (key_of(a), b"x 1\ny 2\nu 4\n", 2), (key_of(b), b"v 5\n", 1), (key_of(a), b"\n", 1)]
+        assert receiver.refused == [("unterminated", key_of(sock), text)
+                                    for sock, text in ((a, b"z 3"), (b, b"no end"), (b, b"w"), (a, b"t"))]
+    assert (receiver.unterminated, receiver.truncated, receiver.datagrams, receiver.received) == (4, 0, 5, 28)
+    receiver.close()
+
+
 def test_what_does_not_end_with_a_line_feed_is_taken_out(receiver_class: Any, bound: socket.socket) -> None:
     receiver = receiver_class(bound.fileno(), 8, 16)
     with sender_to(bound) as a:

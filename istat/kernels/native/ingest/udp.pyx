@@ -186,7 +186,7 @@ cdef class Receiver:
         cdef uint8_t last[18]
         cdef int sender_length, last_length = 0
         cdef unsigned int i, datagrams = 0
-        cdef size_t length, start = 0, end = 0
+        cdef size_t length, whole, start = 0, end = 0
         cdef uint32_t dropped
         cdef uint8_t *data
         for i in range(taken):
@@ -199,10 +199,15 @@ cdef class Receiver:
             if self._messages[i].msg_hdr.msg_flags & MSG_TRUNC:
                 self.truncated += 1
                 self._refuse("truncated", data, length, sender, sender_length)
-            elif length == 0 or data[length - 1] != 10:
+                self._refresh(i)
+                continue
+            whole = length
+            while whole and data[whole - 1] != 10:
+                whole -= 1
+            if whole < length or length == 0:
                 self.unterminated += 1
-                self._refuse("unterminated", data, length, sender, sender_length)
-            else:
+                self._refuse("unterminated", data + whole, length - whole, sender, sender_length)
+            if whole:
                 if datagrams and (sender_length != last_length or memcmp(sender, last, sender_length)):
                     self.runs.append((start, end, last[:last_length], datagrams))
                     start = end
@@ -211,8 +216,8 @@ cdef class Receiver:
                     memcpy(last, sender, sender_length)
                     last_length = sender_length
                 # Never upwards: what came before is at most one slot each.
-                memmove(self._data + end, data, length)
-                end += length
+                memmove(self._data + end, data, whole)
+                end += whole
                 datagrams += 1
             self._refresh(i)
         if datagrams:

@@ -40,8 +40,8 @@ class Receiver:
 
     * `buffer` is a writable view; `runs` says which of its bytes are lines, and whose. Datagrams of one
       sender that came one after the other are one run, without a gap. Both are good until the next drain.
-    * `refused` shows the first few datagrams that were taken out: cut by the kernel ("truncated"), or not
-      ending with a line feed ("unterminated", an empty datagram included).
+    * `refused` shows the first few of what was taken out: datagrams cut by the kernel ("truncated"), and what
+      follows the last line feed of others ("unterminated", an empty datagram included).
     * `datagrams`, `received` [bytes], `truncated`, `unterminated` are totals since the start, and
       `drops` is the kernel's: datagrams lost because the socket's buffer was full, as known when the last
       datagram arrived.
@@ -90,7 +90,8 @@ class Receiver:
             self.received += length
             self._note_drops(control)
             sender = _sender(address)
-            if self._acceptable(start, length, flags, sender):
+            length = self._whole(start, length, flags, sender)
+            if length:
                 self.buffer[end:end + length] = self.buffer[start:start + length]
                 self._add_to_runs(end, end + length, sender)
                 end += length
@@ -110,19 +111,21 @@ class Receiver:
                 count = int.from_bytes(data[:4], sys.byteorder)
                 self.drops += (count - self.drops) & 0xFFFFFFFF     # the kernel's counter wraps at 32 bits
 
-    def _acceptable(self, start: int, length: int, flags: int, sender: bytes) -> bool:
+    def _whole(self, start: int, length: int, flags: int, sender: bytes) -> int:
+        """How many bytes of a datagram are whole lines; what is not is refused."""
         if flags & socket.MSG_TRUNC:
-            reason = "truncated"
             self.truncated += 1
-        elif length == 0 or self.buffer[start + length - 1] != 10:
-            reason = "unterminated"
+            self._refuse("truncated", start, length, sender)
+            return 0
+        whole = bytes(self.buffer[start:start + length]).rfind(b"\n") + 1
+        if whole < length or not length:
             self.unterminated += 1
-        else:
-            return True
+            self._refuse("unterminated", start + whole, length - whole, sender)
+        return whole
+
+    def _refuse(self, reason: str, start: int, length: int, sender: bytes) -> None:
         if len(self.refused) < SHOWN_REFUSALS:
-            shown = bytes(self.buffer[start:start + min(length, SHOWN_BYTES)])
-            self.refused.append((reason, sender, shown))
-        return False
+            self.refused.append((reason, sender, bytes(self.buffer[start:start + min(length, SHOWN_BYTES)])))
 
     def _add_to_runs(self, start: int, end: int, sender: bytes) -> None:
         if self.runs and self.runs[-1][2] == sender:
