@@ -25,7 +25,7 @@ from istat_server.store.statstore import Options, StatStore
 def istat_open_store(settings: Values, clock: Clock) -> Store:
     """The StatFile store in the folder that `store` names."""
     options = Options(cut_seconds=settings["flush"], journal_sync=settings["journal-sync"],
-                      max_counters=settings["max-counters"])
+                      max_counters=settings["max-counters"], refuse_nan=settings["refuse-nan"])
     rules = Rules(settings["retention"], settings["retention-rules"])
     # Four pools, so that neither a question, a head to be written nor new names ever wait behind a merge.
     return StatStore.open(settings["store"], rules, clock, options=options,

@@ -12,6 +12,7 @@ from istat.settings.declaration import (
     Choice,
     Declaration,
     Duration,
+    Flag,
     Integer,
     Many,
     Path,
@@ -107,6 +108,9 @@ SETTINGS = (
             "How many counters there may be. Samples of further new names are refused and counted."),
     Setting("max-line", Integer(256, 1 << 20), 65536,
             "Longest line taken from a TCP connection; a longer one is counted and skipped.", "bytes"),
+    Setting("refuse-nan", Flag(), False,
+            "Refuse samples whose value is `nan`, counted as not_finite. Without it `nan` `NaN` `-nan` `-NaN` are 0, "
+            "as in istatd, and a sender that has no value pulls averages down; other spellings are always refused."),
     Setting("max-connections", Integer(1, 1_000_000), 10_000,
             "How many connections may send samples at once. When one more comes, the one that has been silent longest "
             "is closed, and counted.", reloadable=True),

@@ -1,12 +1,12 @@
 """Samples come in: lines to the engine, new names to the catalogue, and the lines that had to wait for them once more.
 
-What is refused is counted: kinds that the engine knows in its tally, those of new names here. Knows no files and no
-journal; belongs to the hub.
+A name is learnt only for a sample that is taken: what is refused leaves nothing behind. What is refused is counted:
+kinds that the engine knows in its tally, those of new names here. Knows no files and no journal; belongs to the hub.
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from istat.kernels import lines
 from istat_server.store.interface import METADATA, Accepted, Left, Totals
@@ -23,12 +23,27 @@ TALLIED = ("bad_fields", "bad_number", "not_finite", "reserved", "from_future", 
 UNNAMED = {Learned.NOTHING: "no_name", Learned.FULL: "name_refused", Learned.TOO_LONG: "name_too_long"}
 
 
+class Sighted(NamedTuple):
+    """A sample of a name that is not known: time (None: now), count, sum, min and max, and its interval [s]."""
+
+    fields: tuple[int | None, int, float, float, float]
+    interval: int = 0
+
+
+class Learnt(NamedTuple):
+    """What became of a name: the kind of mistake, or "" and the wire name that the sample is to be fed by."""
+
+    kind: str
+    wire: bytes = b""
+
+
 class Accepting:
     """The way of samples into one store's memory."""
 
     def __init__(self, engine: Engine, catalogue: Catalogue) -> None:
         self._engine, self._catalogue = engine, catalogue
         self._refused = dict.fromkeys((*TALLIED, *UNNAMED.values()), 0)
+        self._lines = 0         # that were refused before the engine had to take them
 
     def lines(self, view: memoryview, start: int, end: int) -> Accepted:
         """Take the whole lines of view[start:end]."""
@@ -43,11 +58,13 @@ class Accepting:
             if code != UNKNOWN:
                 told.append(Left(KIND_OF[code], line))
                 continue
-            kind = self.learn(line.split(None, 1)[0])
-            if kind:
-                told.append(Left(kind, line))
+            wire, rest = line.split(None, 1)
+            learnt = self.learn(wire, _sighted(line))
+            if learnt.kind:
+                self._lines += learnt.kind in TALLIED
+                told.append(Left(learnt.kind, line))
             else:
-                again.append(line)
+                again.append(line if learnt.wire == wire else b"%s %s" % (learnt.wire, rest))
         if again:
             again.append(b"")
             text = b"\n".join(again)
@@ -55,20 +72,44 @@ class Accepting:
             self._engine.take_leftovers()       # all their names are known and all of them were good lines
         return told
 
-    def learn(self, wire: bytes) -> str:
-        """Have the catalogue learn a name; the kind of mistake, counted, when it refuses."""
-        learned = self._catalogue.learn(wire)
-        if learned is Learned.KNOWN:
-            return ""
-        return self.refuse(UNNAMED[learned])
+    def learn(self, wire: bytes, sample: Sighted) -> Learnt:
+        """Have the catalogue learn a name for a sample; what it is refused as, counted, where it is.
 
-    def refuse(self, kind: str) -> str:
+        Where only some of its counters take the sample, and others do not exist, these are not made: it is fed by
+        another wire name, of those that take it.
+        """
+        meaning = self._catalogue.meaning(wire)
+        if isinstance(meaning, Learned):
+            return Learnt("", wire) if meaning is Learned.KNOWN else Learnt(self.refuse(UNNAMED[meaning]))
+        refusals = self._engine.foresee(*sample, self._catalogue.targets(meaning))
+        if all(refusals):
+            for kind in refusals:
+                self.refuse(kind)
+            return Learnt(refusals[0])
+        if any(kind and id < 0 for kind, id in zip(refusals, meaning.ids, strict=True)):
+            some = meaning.narrowed([not kind for kind in refusals])
+            learned = self._catalogue.learn(some.wire)
+            wire = some.wire
+            if learned is Learned.KNOWN:
+                for kind in filter(None, refusals):
+                    self.refuse(kind)
+        else:
+            learned = self._catalogue.add(wire, meaning)
+        return Learnt("", wire) if learned is Learned.KNOWN else Learnt(self.refuse(UNNAMED[learned]))
+
+    def refuse(self, kind: str, times: int = 1) -> str:
         """Count a mistake that the engine does not meet; its kind."""
-        self._refused[kind] += 1
+        self._refused[kind] += times
         return kind
 
     def totals(self) -> Totals:
         """See Store.totals."""
         tally = self._engine.tally()
-        return Totals(tally["samples"], tally["lines"],
+        return Totals(tally["samples"], tally["lines"] + self._lines,
                       {kind: count + tally.get(kind, 0) for kind, count in self._refused.items()})
+
+
+def _sighted(line: bytes) -> Sighted:
+    """The sample of a good line."""
+    _code, _name, _fields, time, total, _sumsq, low, high, count = lines.parse(line)     # type: ignore[misc]
+    return Sighted((time, count, total, low, high))

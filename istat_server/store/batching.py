@@ -1,20 +1,22 @@
-"""Batches come in: rows to the engine, new names to the catalogue first, and a mark into the frame of the rows.
+"""Batches come in: rows to the engine, new names to the catalogue first (as `accepting` does it for lines), and a mark
+into the frame of the rows.
 
 A batch that was taken before, by its mark, is answered as taken. What is refused is counted: kinds that the engine
 knows in its tally, those of names by `accepting`. Knows no files; belongs to the hub.
 """
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from istat.kernels import columns, lines
-from istat.kernels.python.ingest.records import MOST_INTERVAL, put_mark
-from istat_server.store.accepting import Accepting
+from istat.kernels.python.ingest.records import MOST_COUNT, MOST_INTERVAL, put_mark
+from istat_server.store.accepting import Accepting, Learnt, Sighted
 from istat_server.store.interface import Accepted, Batch, Left
 from istat_server.store.work.marks import Marks
 
@@ -31,6 +33,8 @@ LEFT_KEPT = 32              # refused names that are told; the rest is counted
 _NAME = re.compile(rb"[^\s#@$%&;:]\S*")
 _RESERVED = re.compile(rb"[#@$%&;:]\S*")
 
+Row = tuple[int, int, float, float, float, float]
+
 
 class Batching:
     """The way of batches into one store's memory and journal."""
@@ -45,13 +49,14 @@ class Batching:
         rows = _rows(batch)
         mark = _mark(batch)
         if mark is None:
-            return Accepted(len(batch.names), self._feed(batch, rows, self._learn_all(batch.names)))
+            names, refused = self._learn_all(batch, rows)
+            return Accepted(len(names), self._feed(names, rows, batch.interval, refused))
         with self._turn(mark[:2]):
             if self._marks.taken(*mark):
                 return Accepted(len(batch.names))
-            refused = self._learn_all(batch.names)
+            names, refused = self._learn_all(batch, rows)
             # From here on nobody else has a turn: rows and mark come into one frame.
-            left = self._feed(batch, rows, refused)
+            left = self._feed(names, rows, batch.interval, refused)
             self._engine.put_mark(*mark)
             self._marks.note([mark])
             return Accepted(len(batch.names), left)
@@ -71,46 +76,52 @@ class Batching:
             if not turns:
                 del self._turns[sender]
 
-    def _learn_all(self, names: Sequence[bytes]) -> dict[bytes, str]:
-        """Have new names learnt; those that cannot be, with the kind of mistake."""
-        find, refused = self._engine.routes.find, dict[bytes, str]()
-        new = [name for name in dict.fromkeys(names) if find(name) < 0]
-        for at, name in enumerate(new):
-            if at % LEARNT_AT_ONCE == LEARNT_AT_ONCE - 1:
+    def _learn_all(self, batch: Batch, rows: Columns) -> tuple[list[bytes], dict[int, Left]]:
+        """Have new names learnt for their rows: the names to feed the rows by; and by their places the rows that are
+        refused, which are counted."""
+        find, names, refused = self._engine.routes.find, list(batch.names), dict[int, Left]()
+        new = 0
+        for place, name in enumerate(batch.names):
+            if find(name) >= 0:
+                continue
+            new += 1
+            if new % LEARNT_AT_ONCE == 0:
                 self._pause()
-            kind = self._learn(name)
-            if kind:
-                refused[name] = kind
-        return refused
+            learnt = self._learn(name, rows.row(place), batch.interval)
+            if learnt.kind:
+                refused[place] = Left(learnt.kind, name)
+            else:
+                names[place] = learnt.wire
+        return names, refused
 
-    def _learn(self, name: bytes) -> str:
-        """The kind of mistake, counted once, when a name cannot be learnt."""
+    def _learn(self, name: bytes, row: Row, interval: int) -> Learnt:
+        """Have a name learnt for a row; what that is refused as, counted, where it is."""
         if not _NAME.fullmatch(name):
-            return self._accepting.refuse("reserved" if _RESERVED.fullmatch(name) else "bad_fields")
-        return self._accepting.learn(name)
+            return Learnt(self._accepting.refuse("reserved" if _RESERVED.fullmatch(name) else "bad_fields"))
+        time, count, total, m2, low, high = row
+        if not all(map(math.isfinite, (total, m2, low, high))):
+            return Learnt(self._accepting.refuse("not_finite"))
+        if not 0 <= count < MOST_COUNT:
+            return Learnt(self._accepting.refuse("bad_number"))
+        return self._accepting.learn(name, Sighted((time, count, total, low, high), interval))
 
-    def _feed(self, batch: Batch, rows: Columns, refused: dict[bytes, str]) -> tuple[Left, ...]:
-        names = list(batch.names)
-        told = [Left(kind, name) for name, kind in refused.items()]
-        wanted: list[int] | None = None
-        if refused:
-            wanted = [at for at, name in enumerate(names) if name not in refused]
-            first = set(refused)
-            for name in names:              # counted once when it was not learnt
-                if name in first:
-                    first.discard(name)
-                elif name in refused:
-                    self._accepting.refuse(refused[name])
-        left = self._engine.feed_rows(names, rows, batch.interval, wanted)
+    def _feed(self, names: list[bytes], rows: Columns, interval: int, refused: dict[int, Left]) -> tuple[Left, ...]:
+        told = list({left.text: left for left in refused.values()}.values())
+        wanted = [place for place in range(len(rows)) if place not in refused] if refused else None
+        left = self._engine.feed_rows(names, rows, interval, wanted)
         again: list[int] = []
-        for code, at in left:
-            kind = self._learn(names[at]) if code == UNKNOWN else KIND_OF[code]
-            if kind:
-                told.append(Left(kind, names[at]))
+        for code, place in left:
+            if code != UNKNOWN:
+                told.append(Left(KIND_OF[code], names[place]))
+                continue
+            learnt = self._learn(names[place], rows.row(place), interval)
+            if learnt.kind:
+                told.append(Left(learnt.kind, names[place]))
             else:           # its route had led to counters that were deleted since
-                again.append(at)
+                names[place] = learnt.wire
+                again.append(place)
         if again:
-            self._engine.feed_rows(names, rows, batch.interval, again)
+            self._engine.feed_rows(names, rows, interval, again)
         return tuple(told[:LEFT_KEPT])
 
 

@@ -49,7 +49,8 @@ class Capability(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """One counter. `name` is the stored (munged) name, ASCII."""
+    """One counter. `name` is the stored (munged) name, ASCII, as `find` wants it: with one more `*` before it where it
+    begins with one (istat.names.written)."""
 
     id: Id
     name: str
@@ -80,7 +81,11 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One component below a prefix: its full name, its counter if it has data, whether names go on below."""
+    """One component below a prefix: its full name, its counter if it has data, whether names go on below.
+
+    Empty parts of a name are told with the part that follows, and where none follows with the last one: `a..b` is `.b`
+    below `a`, `.x.y` is `y` below `.x`, and `x.` stands beside `x`. So no branch holds itself, and each can be asked
+    for by its name."""
 
     label: str
     name: str

@@ -59,6 +59,7 @@ class Options:
     cut_bytes: int = 32 << 20           # ... and how many of them, at least; many counters may have more
     journal_sync: float = 1.0
     max_counters: int = 10_000_000
+    refuse_nan: bool = False            # samples whose value is `nan`; else it is 0
     cache_bytes: int = 16 << 20         # unpacked blocks kept for the next question
     undo_seconds: int = UNDO_SECONDS    # rows of deleted counters are kept at least so long
     key: int | None = None              # of the name tables' hash; None: random
@@ -78,6 +79,7 @@ class StatStore:
         self._chores = chores
         key = options.key if options.key is not None else int.from_bytes(os.urandom(8), "little")
         self.engine = policies.make_engine(state.policies, key)
+        self.engine.refuse_nan = options.refuse_nan
         self.head = HeadRoom(self.engine, options.cut_bytes)
         self._choose = Chooser(state.policies, rules)
         self.catalogue = Catalogue(self.engine, options.max_counters, clock, pool, indexing, self._choose)

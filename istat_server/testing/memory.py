@@ -7,6 +7,7 @@ nothing after the process, and gets slow beyond some thousand counters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -15,7 +16,7 @@ from istat.buckets import Bucket
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery
 from istat.kernels import lines
-from istat.names import CARETS_ROOM, WIRE_NAME_ROOM, expand, munge, stored
+from istat.names import CARETS_ROOM, WIRE_NAME_ROOM, expand, munge, stored, written
 from istat.retention import Ladder, Rules
 from istat_server.store.interface import (
     METADATA,
@@ -48,6 +49,8 @@ SAMPLE, EMPTY = lines.CODES["SAMPLE"], lines.CODES["EMPTY"]
 KINDS = ("bad_fields", "bad_number", "not_finite", "reserved", "no_name", "name_refused", "name_too_long",
          "from_future", "from_past", "rejected", "too_coarse")
 MOST_COUNT = 1 << 62    # counts are less
+# The first part of a name: dots before it are its own, and those behind it where nothing follows.
+PART = re.compile(rb"\.*[^.]*(?:\.+\Z)?")
 TOLD = 32               # refused lines that one portion tells of
 
 
@@ -150,20 +153,27 @@ class MemoryStore:
         if len(self._by_name) + sum(name not in self._by_name for name in expansion.names) > self._max:
             return "name_refused"
         for name in expansion.names:
-            id = self.create(name, expansion.event).id
-            problem = self._kept[id].take(one.time, one.bucket, one.interval, int(self._clock.now()))
+            kept = self._kept[self._by_name[name]] if name in self._by_name else self._samples_of(name, expansion.event)
+            problem = kept.take(one.time, one.bucket, one.interval, int(self._clock.now()))
             if problem:
                 self.refused[problem] += 1
             else:
+                self._add(name, expansion.event, kept)      # what is refused makes no counter
                 self._samples += 1
         return ""
 
     def create(self, name: bytes, event: bool) -> Counter:
         """The counter of a stored name; the kind counts only when it is new."""
+        return self._add(name, event, self._samples_of(name, event))
+
+    def _samples_of(self, name: bytes, event: bool) -> Samples:
+        return Samples(event, self._rules.ladder(self._rules.choose(name)))
+
+    def _add(self, name: bytes, event: bool, kept: Samples) -> Counter:
         if name not in self._by_name:
             id = self._by_name[name] = len(self._counters)
-            self._counters.append(Counter(id, name.decode(), Kind.EVENT if event else Kind.GAUGE))
-            self._kept.append(Samples(event, self._rules.ladder(self._rules.choose(name))))
+            self._counters.append(Counter(id, written(name).decode(), Kind.EVENT if event else Kind.GAUGE))
+            self._kept.append(kept)
         return self._counters[self._by_name[name]]
 
     def totals(self) -> Totals:
@@ -209,15 +219,18 @@ class MemoryStore:
 
     def children(self, prefix: bytes, limit: int, token: str = "") -> Page[Child]:
         """See Store.children."""
-        stem = prefix.decode() + "." if prefix else ""
-        found: dict[str, Child] = {}
-        for id in self._by_name.values():
-            counter = self._counters[id]
-            if counter.name.startswith(stem):
-                label, dot, _ = counter.name[len(stem):].partition(".")
-                before = found.get(label) or Child(label, stem + label, None, False)
-                found[label] = replace(before, branches=True) if dot else replace(before, counter=counter)
-        return _page("children", sorted(found.items()), limit, token)
+        stem = prefix + b"." if prefix else b""
+        found: dict[bytes, Child] = {}
+        for name, id in self._by_name.items():
+            rest = name[len(stem):]
+            if name.startswith(stem) and (not stem or rest.strip(b".")):
+                label = PART.match(rest)[0]     # type: ignore[index]
+                told = written(stem + label).decode()
+                before = found.get(label) or Child(told[len(written(stem)):], told, None, False)
+                here = label == rest
+                found[label] = replace(before, counter=self._counters[id]) if here else replace(before, branches=True)
+        rows = [(label.decode(), child) for label, child in sorted(found.items())]
+        return _page("children", rows, limit, token)
 
     # --- buckets -----------------------------------------------------------------------------------
 
@@ -255,7 +268,7 @@ class MemoryStore:
         return len(there)
 
     def _name(self, id: Id) -> bytes:
-        return self._counters[id].name.encode()
+        return stored(self._counters[id].name.encode())
 
     def undelete(self, ids: Sequence[Id]) -> list[Deleted]:
         """See Store.undelete."""
@@ -296,7 +309,7 @@ class MemoryStore:
         for id, name in pairs:
             del self._by_name[self._name(id)]
             self._by_name[name] = id
-            self._counters[id] = replace(self._counters[id], name=name.decode())
+            self._counters[id] = replace(self._counters[id], name=written(name).decode())
 
     def rename_problems(self, pairs: Sequence[tuple[Id, bytes]]) -> Iterator[str]:
         """See Store.rename_problems."""

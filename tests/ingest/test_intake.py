@@ -16,7 +16,7 @@ from istat_server.mistakes import Mistakes
 from istat_server.roster import METADATA_BYTES, METADATA_KEYS, Sender
 from istat_server.store.accepting import UNNAMED, Accepting
 from istat_server.store.interface import Accepted
-from istat_server.store.names.catalogue import Catalogue, Learned
+from istat_server.store.names.catalogue import Catalogue, Learned, Meaning
 from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import StatStore
 
@@ -30,9 +30,9 @@ class Names(Catalogue):
 
     learnt: list[bytes]
 
-    def learn(self, wire: bytes) -> Learned:
+    def meaning(self, wire: bytes) -> Meaning | Learned:
         self.learnt.append(wire)
-        return super().learn(wire)
+        return super().meaning(wire)
 
 
 class Keeper:

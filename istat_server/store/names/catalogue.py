@@ -7,7 +7,8 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from itertools import compress
+from typing import TYPE_CHECKING, NamedTuple
 
 from istat import names
 from istat.clock import Clock
@@ -24,6 +25,26 @@ if TYPE_CHECKING:
 MATCH, SEARCH, CHILDREN = "m", "s", "c"
 _NUMBER = re.compile(rb"[0-9]{1,10}")
 _NAME = re.compile(rb"[!-~]*")
+
+
+class Meaning(NamedTuple):
+    """What a wire name that has no route means: its counters, with ids of -1 for those that do not exist, and the
+    numbers of the policies of those (None: the default)."""
+
+    event: bool
+    names: Sequence[bytes]
+    ids: list[int]
+    policies: Sequence[int | None]
+
+    def narrowed(self, wanted: Sequence[bool]) -> Meaning:
+        """Those of its counters that are wanted."""
+        return Meaning(self.event, list(compress(self.names, wanted)), list(compress(self.ids, wanted)),
+                       list(compress(self.policies, wanted)))
+
+    @property
+    def wire(self) -> bytes:
+        """A wire name that means just these."""
+        return (b"*^" if self.event else b"^") + b"^".join(self.names)
 
 
 class Learned(enum.Enum):
@@ -65,23 +86,38 @@ class Catalogue:
 
     def learn(self, wire: bytes) -> Learned:
         """Give a new wire name its route, and make the counters it feeds that do not exist yet."""
+        meaning = self.meaning(wire)
+        return meaning if isinstance(meaning, Learned) else self.add(wire, meaning)
+
+    def meaning(self, wire: bytes) -> Meaning | Learned:
+        """What a wire name means that has no route; else what became of it."""
         if len(wire) > names.WIRE_NAME_ROOM or wire.count(b"^") > names.CARETS_ROOM:
             return Learned.TOO_LONG
-        engine = self._engine
-        if engine.routes.find(wire) >= 0:
+        if self._engine.routes.find(wire) >= 0:
             return Learned.KNOWN
-        meaning = names.expand(wire)
-        if not meaning.names:
+        event, found = names.expand(wire)
+        if not found:
             return Learned.NOTHING
-        counters = engine.counters
-        ids = [counters.find(name) for name in meaning.names]
-        if counters.count() + ids.count(-1) > self._max or engine.routes.count() >= 2 * self._max:
+        ids = [self._engine.counters.find(name) for name in found]
+        return Meaning(event, found, ids, [self._policy_for(name) if id < 0 else None
+                                           for name, id in zip(found, ids, strict=True)])
+
+    def targets(self, meaning: Meaning) -> list[tuple[bool, int | None]]:
+        """Of the counters that are meant: whether each counts events, and the number of its policy."""
+        engine = self._engine
+        return [(engine.is_event(id), engine.policy(id)) if id >= 0 else (meaning.event, policy)
+                for id, policy in zip(meaning.ids, meaning.policies, strict=True)]
+
+    def add(self, wire: bytes, meaning: Meaning) -> Learned:
+        """Give a wire name its route, and make those of its counters that do not exist."""
+        engine, ids = self._engine, list(meaning.ids)
+        if engine.counters.count() + ids.count(-1) > self._max or engine.routes.count() >= 2 * self._max:
             return Learned.FULL
         if -1 not in ids:
             self.folded += 1
         for at, name in enumerate(meaning.names):
             if ids[at] < 0:
-                ids[at] = engine.add_counter(name, meaning.event, self._policy_for(name))
+                ids[at] = engine.add_counter(name, meaning.event, meaning.policies[at])
         engine.add_route(wire, ids)
         return Learned.KNOWN
 
@@ -107,7 +143,7 @@ class Catalogue:
     def counter(self, id: int) -> Counter:
         """The counter of an id. IndexError when there is none."""
         kind = Kind.EVENT if self._engine.is_event(id) else Kind.GAUGE
-        return Counter(id, self._engine.counters.name(id).decode("ascii"), kind)
+        return Counter(id, names.written(self._engine.counters.name(id)).decode("ascii"), kind)
 
     def match(self, pattern: NamePattern, limit: int, token: str = "") -> Page[Counter]:
         """See Store.match: by id, which is what a token holds."""
@@ -127,12 +163,13 @@ class Catalogue:
         return [self.counter(id) for id in ids if has(id)]
 
     def children(self, prefix: bytes, limit: int, token: str = "") -> Page[Child]:
-        """See Store.children: a token holds the last label."""
-        stem = prefix.decode("ascii") + "." if prefix else ""
-        found = [Child(text, stem + text, self.counter(id) if id >= 0 else None, branches)
-                 for label, id, branches in self._index.children(prefix, limit + 1, _told(CHILDREN, token))
-                 for text in (label.decode("ascii"),)]
-        return Page(found[:limit], CHILDREN + found[limit - 1].label if len(found) > limit else "")
+        """See Store.children: a token holds the last label, as it is stored."""
+        stem = names.written(prefix) + b"." if prefix else b""
+        rows = self._index.children(prefix, limit + 1, _told(CHILDREN, token))
+        told = [(label if stem else names.written(label)).decode("ascii") for label, _id, _below in rows[:limit]]
+        found = [Child(label, stem.decode("ascii") + label, self.counter(id) if id >= 0 else None, below)
+                 for label, (_label, id, below) in zip(told, rows, strict=False)]
+        return Page(found, CHILDREN + rows[limit - 1][0].decode("ascii") if len(rows) > limit else "")
 
     def keep_up(self) -> None:
         """Have the search keep up with new names. To be called now and then; costs little."""

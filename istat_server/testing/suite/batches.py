@@ -47,6 +47,22 @@ class Batches:
             close_to(rows.rows(), [(T, Bucket.of(1, 3))])
             opened.rest()
 
+    def test_refused_rows_make_no_counters(self, opened: Opened) -> None:
+        one = Bucket.of(1)
+        opened.batch(("old", 5, one), ("soon", NOW + 61, one), ("odd", T, Bucket(2, 100, 0, 1, 2)),
+                     ("nan", T, Bucket(1, math.nan, 0, 1, 1)), ("less", T, Bucket(-1, 1, 0, 1, 1)), ("old", 7, one))
+        assert opened.store.count() == 0
+        opened.batch(("wide", T, Bucket.of(1)), interval=3601)
+        assert opened.store.count() == 0
+        refused = {kind: count for kind, count in opened.store.totals().refused.items() if count}
+        assert refused == {"from_past": 2, "from_future": 1, "rejected": 1, "not_finite": 1, "bad_number": 1,
+                           "too_coarse": 1}
+        opened.batch(("old", 5, Bucket.of(1)), ("old", T, Bucket.of(2)), ("x^fast^slow", NOW - 86401, Bucket.of(1)),
+                     ("x^fast^slow", NOW - 86401, Bucket.of(1)))
+        assert opened.matching("*") >= {"old", "x.slow"}
+        close_to(opened.one("old", 0, T, T + 10), [(T, Bucket.of(2))])
+        assert opened.store.totals().refused["from_past"] in (3, 5)     # with rules, x.fast refuses two
+
     def test_bad_rows_are_refused_one_by_one(self, opened: Opened) -> None:
         accepted = opened.batch(
             ("g", T, Bucket.of(1)), ("*", T, Bucket.of(1)), ("g", NOW + 61, Bucket.of(1)), ("g", 1, Bucket.of(1)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from istat.buckets import Bucket
-from istat_server.store.interface import METADATA, Function, Left, Question
+from istat_server.store.interface import METADATA, Capability, Function, Kind, Left, Question
 from istat_server.testing.suite.opened import NOW, Opened, T, close_to
 
 
@@ -34,10 +34,35 @@ class Lines:
         assert refused == {"bad_fields": 501, "bad_number": 1, "not_finite": 1, "reserved": 1, "no_name": 3,
                            "from_future": 1, "from_past": 1, "rejected": 1}
 
+    def test_a_refused_sample_makes_no_counter(self, opened: Opened) -> None:
+        day, hour = NOW - 86400 * 30, NOW - 3601
+        opened.feed(f"ms {NOW * 1000} 1\nold 0 5\norder 5 {NOW}\nimpossible {NOW} 60 14 1 3 3\n*soon {NOW + 11} 1\n"
+                    f"squares {NOW} 1 inf 1 1 2\n*old^a^b 5 1\nnothing {NOW} 1 1 1 1 0\n"
+                    f"slow.fast {day - 86400 * 80} 1\n")
+        assert opened.store.count() == 0 and opened.matching("*") == set()
+        refused = {kind: count for kind, count in opened.store.totals().refused.items() if count}
+        assert refused == {"from_future": 2, "from_past": 5, "rejected": 2, "not_finite": 1}
+        assert opened.store.totals().samples == 0
+        opened.feed(f"old 0 5\nold {hour} 5\n*soon {NOW} 1\n")     # known by the second, as if it had been the first
+        assert opened.matching("*") == {"old", "soon"}
+
+    def test_of_a_caret_name_only_counters_that_take_the_sample_are_made(self, opened: Opened) -> None:
+        opened.wants(Capability.RULES)
+        opened.feed(f"x^fast^slow {NOW - 86401} 1\n*e^fast^slow {NOW + 5} 2\n")
+        assert opened.matching("*") == {"x.slow", "e.slow"}
+        opened.feed(f"x^fast^slow {NOW} 3\n*e^fast^slow {NOW - 1} 4\n")
+        assert opened.matching("*") == {"x.slow", "x.fast", "e.slow", "e.fast"}
+        for _ in range(2):
+            assert sum(row[1] for row in opened.one("x.slow", 1, NOW - 90000, NOW + 300)) == 2
+            assert opened.store.counter(opened.id("e.fast")).kind is Kind.EVENT
+            opened.rest()
+
     def test_what_was_taken_is_counted(self, opened: Opened) -> None:
         opened.feed(f"a {T} 1\nb^x^y {T} 1\n*e {T} 1\nbad\n")
         totals = opened.store.totals()
         assert (totals.samples, totals.lines) == (4, 3)
+        opened.feed("a 5 1\nnew 5 1\n")        # read, and refused
+        assert opened.store.totals().lines == 5
 
 
 class Answers:

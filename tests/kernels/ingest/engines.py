@@ -12,7 +12,7 @@ LINES = st.sampled_from([
     b"foo.bar 5\n", b"foo.bar 1325394000 5.25\n", b"foo.bar 1325394011 -1e-3\n", b"*ev 3\n", b"*ev 1325394000 4\n",
     b"c^x^y 1325394990 0.1\n", b"agg.x 1325394000 10 34 2 5 3\n", b"agg.x 7 7 7 7 7 7\n", b"new.one 1\n", b"\n",
     b"\r\n", b"# a b\n", b"@\n", b"x\n", b" foo.bar  1 \n", b"foo.bar\t1325394000\t2\t\r\n",
-    b"foo.bar 1325390000 nan\n",
+    b"foo.bar 1325390000 nan\n", b"foo.bar 1325394000.75 2\n", b"foo.bar 1325393999.99999 2\n", b"*ev -1.5 2\n",
     b"foo.bar 1325300000 123456789012345678\n", b"foo.bar 9999999999 1\n", b"foo.bar 1e3 1\n", b"foo.bar 1.\n",
     b"foo.bar 1320000000 8\n", b"foo.bar 1325394000 0.30000000000000004\n", b"foo.bar  -.5e1\n"])
 

@@ -84,3 +84,64 @@ def test_memory_does_not_grow_from_cut_to_cut(kernels):
         engine.take_journal()
         held.append(engine.memory())
     assert max(held[1:]) == held[1]
+
+
+TIMES = st.sampled_from([None, NOW, NOW + 10, NOW + 11, NOW + 60, NOW + 61, NOW - 864000, NOW - 864001,
+                         NOW - 32313601, 0, -5])
+VALUES = st.sampled_from([(1, 5.0, 5.0, 5.0), (3, 10.0, 2.0, 5.0), (0, 1.0, 1.0, 1.0), (3, 60.0, 1.0, 3.0),
+                          (1, 2.0, 5.0, 1.0)])
+
+
+def two_policies(build):
+    engine = engine_of(build)
+    engine.add_policy(9, [60, 3600])
+    engine.set_limits(NOW, NOW + 60, NOW + 60, [NOW - 7200, NOW - 90000], 9)
+    engine.add_counter(b"short", False, 9)
+    engine.add_counter(b"short.events", True, 9)
+    return engine
+
+
+def test_what_a_sample_would_be_refused_as_is_known_before_there_is_a_counter(kernels):
+    engine = two_policies(kernels)
+    gauge, event, other = (False, None), (True, None), (False, 9)
+    one = (1, 5.0, 5.0, 5.0)
+    assert engine.foresee((None, *one), 0, [gauge, event, other]) == ["", "", ""]
+    assert engine.foresee((NOW + 61, *one), 0, [gauge, other]) == ["from_future", "from_future"]
+    assert engine.foresee((NOW + 11, *one), 0, [gauge, event]) == ["", "from_future"]
+    assert engine.foresee((NOW - 90001, *one), 0, [gauge, other]) == ["", "from_past"]
+    assert engine.foresee((NOW, 3, 60.0, 1.0, 3.0), 0, [gauge, event]) == ["rejected", ""]
+    assert engine.foresee((NOW, *one), 301, [gauge, other]) == ["too_coarse", ""]
+    assert engine.foresee((NOW, *one), 0, []) == []
+    assert engine.tally() == two_policies(kernels).tally()
+    with pytest.raises(KeyError):
+        engine.foresee((NOW, *one), 0, [(False, 77)])
+
+
+@given(TIMES, VALUES, st.sampled_from([0, 10, 60, 300, 301, 4000]), st.sampled_from([0, 1, 5, 6]))
+def test_what_is_foreseen_is_what_happens(native, time, values, interval, id):
+    foreseen = []
+    for build in (native, TWIN):
+        engine = two_policies(build)
+        engine.add_route(b"one", (id,))
+        (kind,) = engine.foresee((time, *values), interval, [(engine.is_event(id), engine.policy(id))])
+        foreseen.append(kind)
+        count, total, low, high = values
+        made = build.columns.Columns.from_rows([(NOW if time is None else time, count, total, 0.0, low, high)])
+        assert engine.feed_rows([b"one"], made, interval) == []
+        happened = {name for name, count in engine.tally().items() if count}
+        assert happened == ({kind} if kind else {"samples", "journalled"})
+    assert foreseen[0] == foreseen[1]
+
+
+def test_a_bad_line_is_bad_whether_its_name_is_known_or_not(kernels):
+    engine = engine_of(kernels)
+    engine.refuse_nan = True
+    feed(engine, b"foo.bar nan\nnew nan\nnew inf\n")
+    assert [code for code, _line in engine.take_leftovers()] == [TWIN.lines.CODES["NOT_FINITE"]] * 3
+    assert (engine.tally()["not_finite"], engine.tally()["unknown"]) == (3, 0)
+
+
+def test_times_with_a_fraction_are_cut_by_the_quick_way_too(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"foo.bar 1325393999.99999 1\nfoo.bar 1325394000.9 2\nfoo.bar 1325394009.9999999999 3\n")
+    assert [row[:3] for row in rows(engine, 0)] == [(1325393990, 1, 1.0), (1325394000, 2, 5.0)]

@@ -1,6 +1,7 @@
 # Lines to buckets; replay applies samples by the same rules.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from istat.kernels.native.ingest.ladders cimport Ladder
 from istat.kernels.native.ingest.registry cimport Registry
 
 cdef enum:
@@ -31,6 +32,9 @@ cdef class Feed(Registry):
     cdef uint64_t tally_[T_COUNT]
     cdef list leftovers
     cdef int bad_kept
+    cdef public bint refuse_nan        # istatd's spellings of NaN are not finite, instead of 0
+    cdef int place(self, bint event, Ladder *ladder, int64_t interval, int64_t time, int64_t count, double sum,
+                   double min, double max) noexcept nogil
     cdef int apply_one(self, uint32_t id, int64_t time, int64_t count, double sum, double m2,
                        double min, double max) noexcept nogil
     cdef int apply(self, uint32_t route, int64_t time, int64_t count, double sum, double m2,

@@ -54,10 +54,10 @@ cdef int tally_of(int code) noexcept nogil:
     return T_META if code == META else T_UNKNOWN
 
 
-cdef inline const char *fast_number(const char *at, double *out, bint *whole) noexcept nogil:
+cdef inline const char *fast_number(const char *at, double *out) noexcept nogil:
     """A plain decimal of at most 15 digits: the byte after it, or NULL for the slow path.
 
-    `whole` tells that it had no point. The text ends with white space or LF at the latest.
+    The text ends with white space or LF at the latest.
     """
     cdef bint negative = at[0] == 45
     cdef uint64_t mantissa = 0
@@ -72,10 +72,8 @@ cdef inline const char *fast_number(const char *at, double *out, bint *whole) no
         mantissa = mantissa * 10 + <uint64_t> (at[0] - 48)
         at += 1
     digits = at - first
-    whole[0] = True
     value = 1.0
     if at[0] == 46:
-        whole[0] = False
         at += 1
         point = at
         while is_digit(at[0]):
@@ -114,42 +112,69 @@ cdef class Feed(Registry):
 
     # -- samples ---------------------------------------------------------------------------------------------------
 
-    cdef int apply_one(self, uint32_t id, int64_t time, int64_t count, double sum, double m2,
-                       double min, double max) noexcept nogil:
-        """One sample to one counter: 1 applied, 0 refused, -1 no memory, STALE."""
+    def foresee(self, fields, int64_t interval, targets):
+        """What a sample would be refused as ("" where it would be taken) by counters that may not exist: of each
+        whether it counts events, and the number of its policy (None: the default). Nothing is done or counted.
+
+        `fields`: time (None: now), count, sum, min and max; of `interval` seconds, 0: a sample.
+        """
+        cdef int64_t count
+        cdef double sum
+        cdef double min
+        cdef double max
+        cdef int64_t when
+        cdef int slot
+        cdef int level
+        time, count, sum, min, max = fields
+        when = self.now if time is None else time
+        found = []
+        for event, policy in targets:
+            slot = 0 if policy is None else self.slots[policy]
+            level = self.place(event, &self.ladders[slot], interval, when, count, sum, min, max)
+            found.append("" if level >= 0 else TALLY[-level])
+        return found
+
+    cdef int place(self, bint event, Ladder *ladder, int64_t interval, int64_t time, int64_t count, double sum,
+                   double min, double max) noexcept nogil:
+        """The level of a ladder that takes a sample; where it is refused, the kind in the tally, negative."""
         cdef int level = 0
-        cdef bint event = is_event(self, id)
-        cdef Ladder *ladder = ladder_of(self, id)
         cdef double mean
-        if is_deleted(self, id):
-            return STALE
         if time > (ladder.newest_event if event else self.newest_gauge):
-            self.tally_[T_FUTURE] += 1
-            return 0
-        while ladder.interval[level] < self.row_interval:
+            return -T_FUTURE
+        while ladder.interval[level] < interval:
             level += 1
             if level == ladder.levels:
-                self.tally_[T_COARSE] += 1
-                return 0
+                return -T_COARSE
         while time < ladder.oldest[level]:
             level += 1
             if level == ladder.levels:
-                self.tally_[T_PAST] += 1
-                return 0
+                return -T_PAST
+        if not event and (count != 1 or min != sum or max != sum):
+            if count == 0:
+                return -T_REJECTED
+            mean = sum / <double> count
+            if (min > max + fabs(max) * 0.0001 or mean + fabs(mean) * 0.0001 < min
+                    or mean > max + fabs(max) * 0.0001):
+                return -T_REJECTED
+        return level
+
+    cdef int apply_one(self, uint32_t id, int64_t time, int64_t count, double sum, double m2,
+                       double min, double max) noexcept nogil:
+        """One sample to one counter: 1 applied, 0 refused, -1 no memory, STALE."""
+        cdef int level
+        cdef bint event = is_event(self, id)
+        cdef Ladder *ladder = ladder_of(self, id)
+        if is_deleted(self, id):
+            return STALE
+        level = self.place(event, ladder, self.row_interval, time, count, sum, min, max)
+        if level < 0:
+            self.tally_[-level] += 1
+            return 0
         if event:
             count = 1
             m2 = 0.0
             min = sum
             max = sum
-        elif count != 1 or min != sum or max != sum:
-            if count == 0:
-                self.tally_[T_REJECTED] += 1
-                return 0
-            mean = sum / <double> count
-            if (min > max + fabs(max) * 0.0001 or mean + fabs(mean) * 0.0001 < min
-                    or mean > max + fabs(max) * 0.0001):
-                self.tally_[T_REJECTED] += 1
-                return 0
         if level and head_places(ladder.head[level], self.counters.n) < 0:
             return -1
         # Once between two cuts is enough.
@@ -236,14 +261,15 @@ cdef class Feed(Registry):
                       double min, double max) noexcept nogil:
         """One row: a LineCode, or -1: no memory."""
         cdef uint32_t before = self.last_route
-        cdef int64_t route = self.find_route(name, size)
+        cdef int64_t route
         cdef int taken
-        if route < 0:
-            return UNKNOWN
         if not (isfinite(sum) and isfinite(m2) and isfinite(min) and isfinite(max)):
             return NOT_FINITE
         if not 0 <= count < MOST_COUNT:
             return BAD_NUMBER
+        route = self.find_route(name, size)
+        if route < 0:
+            return UNKNOWN
         if m2 < 0.0 or min == max:
             m2 = 0.0
         taken = self.put_row(<uint32_t> route, time, count, sum, m2, min, max)
@@ -328,7 +354,6 @@ cdef class Feed(Registry):
         cdef Py_ssize_t size
         cdef double value
         cdef double first
-        cdef bint whole
         cdef int64_t time = self.now
         cdef int64_t route
         cdef uint32_t guess
@@ -357,17 +382,15 @@ cdef class Feed(Registry):
             self.routes.follow[self.last_route] = <uint32_t> route
         while is_space(at[0]):
             at += 1
-        at = fast_number(at, &first, &whole)
+        at = fast_number(at, &first)
         if at == NULL:
             return NULL
         while is_space(at[0]):
             at += 1
         value = first
         if at[0] != 10:
-            if not whole:
-                return NULL
-            time = <int64_t> first
-            at = fast_number(at, &value, &whole)
+            time = <int64_t> first      # its fraction is cut: 15 digits never round up to the next second
+            at = fast_number(at, &value)
             if at == NULL:
                 return NULL
             while is_space(at[0]):
@@ -387,12 +410,9 @@ cdef class Feed(Registry):
         cdef double m2 = 0.0
         cdef uint32_t before = self.last_route
         cdef int taken
-        cdef int code = parse_line(line, size, &sample)
+        cdef int code = parse_line(line, size, self.refuse_nan, &sample)
         if code != SAMPLE:
             return code
-        route = self.find_route(sample.name, sample.name_size)
-        if route < 0:
-            return UNKNOWN
         if sample.fields == 2:
             sample.time = self.now
         elif sample.fields == 7 and sample.count > 1:
@@ -401,6 +421,9 @@ cdef class Feed(Registry):
                 m2 = 0.0
             if not isfinite(m2):
                 return NOT_FINITE
+        route = self.find_route(sample.name, sample.name_size)
+        if route < 0:
+            return UNKNOWN
         taken = self.take_sample(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min, sample.max)
         if taken == STALE:              # it may have been the guess: a route of that name from before
             self.routes.unlearn(<uint32_t> route)

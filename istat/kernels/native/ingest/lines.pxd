@@ -10,7 +10,7 @@ cdef enum LineCode:
     RESERVED = 3       # first byte is one of @ $ % & ; :
     BAD_FIELDS = 4     # not 2, 3 or 7 and more tokens
     BAD_NUMBER = 5     # a token that is no number
-    NOT_FINITE = 6     # infinity, or a NaN other than istatd's four spellings
+    NOT_FINITE = 6     # infinity, or a NaN other than istatd's four spellings (or any, where these are refused)
     UNKNOWN = 7        # a good line whose name has no route yet
 
 cdef struct Sample:
@@ -30,6 +30,7 @@ cdef inline bint is_space(char c) noexcept nogil:
 cdef inline bint is_digit(char c) noexcept nogil:
     return 48 <= c <= 57
 
-cdef int parse_number(const char *text, Py_ssize_t size, double *out) noexcept nogil
+cdef int parse_number(const char *text, Py_ssize_t size, bint refuse_nan, double *out) noexcept nogil
 cdef int parse_integer(const char *text, Py_ssize_t size, int64_t *out) noexcept nogil
-cdef int parse_line(const char *line, Py_ssize_t size, Sample *out) noexcept nogil
+cdef int parse_time(const char *text, Py_ssize_t size, int64_t *out) noexcept nogil
+cdef int parse_line(const char *line, Py_ssize_t size, bint refuse_nan, Sample *out) noexcept nogil

@@ -25,14 +25,14 @@ cdef bint same_letters(const char *text, Py_ssize_t size, const char *lower, Py_
     return True
 
 
-cdef int parse_word(const char *text, Py_ssize_t size, double *out) noexcept nogil:
-    """nan and infinity spellings: istatd's four NaNs are 0, the rest is refused as not finite."""
+cdef int parse_word(const char *text, Py_ssize_t size, bint refuse_nan, double *out) noexcept nogil:
+    """nan and infinity spellings: istatd's four NaNs are 0, the rest (or all) is refused as not finite."""
     cdef const char *word = text
     cdef Py_ssize_t left = size
     if left and (word[0] == 45 or word[0] == 43):
         word += 1
         left -= 1
-    if left == 3 and text[0] != 43 and ((word[0] == 110 and word[1] == 97 and word[2] == 110)
+    if not refuse_nan and left == 3 and text[0] != 43 and ((word[0] == 110 and word[1] == 97 and word[2] == 110)
                                         or (word[0] == 78 and word[1] == 97 and word[2] == 78)):
         out[0] = 0.0
         return SAMPLE
@@ -42,7 +42,7 @@ cdef int parse_word(const char *text, Py_ssize_t size, double *out) noexcept nog
     return BAD_NUMBER
 
 
-cdef int parse_number(const char *text, Py_ssize_t size, double *out) noexcept nogil:
+cdef int parse_number(const char *text, Py_ssize_t size, bint refuse_nan, double *out) noexcept nogil:
     """Decimal floating text to a double, correctly rounded: SAMPLE, BAD_NUMBER or NOT_FINITE."""
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t digits = 0
@@ -62,7 +62,7 @@ cdef int parse_number(const char *text, Py_ssize_t size, double *out) noexcept n
             i += 1
             digits += 1
     if digits == 0:
-        return parse_word(text, size, out)
+        return parse_word(text, size, refuse_nan, out)
     if i < size and (text[i] | 32) == 101:
         i += 1
         if i < size and (text[i] == 43 or text[i] == 45):
@@ -99,12 +99,24 @@ cdef int parse_integer(const char *text, Py_ssize_t size, int64_t *out) noexcept
     return SAMPLE
 
 
+cdef int parse_time(const char *text, Py_ssize_t size, int64_t *out) noexcept nogil:
+    """An integer, whose fraction is cut off: SAMPLE or BAD_NUMBER."""
+    cdef Py_ssize_t whole = 0
+    cdef Py_ssize_t i
+    while whole < size and text[whole] != 46:
+        whole += 1
+    for i in range(whole + 1, size):
+        if not is_digit(text[i]):
+            return BAD_NUMBER
+    return parse_integer(text, whole, out)
+
+
 cdef inline bint is_reserved(char c) noexcept nogil:
     """# $ % & : ; @ begin no name."""
     return 35 <= c <= 38 or c == 58 or c == 59 or c == 64
 
 
-cdef int parse_line(const char *line, Py_ssize_t size, Sample *out) noexcept nogil:
+cdef int parse_line(const char *line, Py_ssize_t size, bint refuse_nan, Sample *out) noexcept nogil:
     """One line without its LF. Returns a LineCode; out is whole only for SAMPLE."""
     cdef const char *token[8]
     cdef Py_ssize_t length[8]
@@ -139,23 +151,23 @@ cdef int parse_line(const char *line, Py_ssize_t size, Sample *out) noexcept nog
     if n == 2:
         out.fields = 2
         out.count = 1
-        code = parse_number(token[1], length[1], &out.sum)
+        code = parse_number(token[1], length[1], refuse_nan, &out.sum)
         out.min = out.sum
         out.max = out.sum
         return code
-    code = parse_integer(token[1], length[1], &out.time)
+    code = parse_time(token[1], length[1], &out.time)
     if code != SAMPLE:
         return code
     if n == 3:
         out.fields = 3
         out.count = 1
-        code = parse_number(token[2], length[2], &out.sum)
+        code = parse_number(token[2], length[2], refuse_nan, &out.sum)
         out.min = out.sum
         out.max = out.sum
         return code
     out.fields = 7
     for i in range(4):
-        code = parse_number(token[2 + i], length[2 + i], &value[i])
+        code = parse_number(token[2 + i], length[2 + i], refuse_nan, &value[i])
         if code != SAMPLE:
             return code
     out.sum = value[0]
@@ -168,11 +180,11 @@ cdef int parse_line(const char *line, Py_ssize_t size, Sample *out) noexcept nog
     return code
 
 
-def parse(bytes line not None):
+def parse(bytes line not None, bint refuse_nan=False):
     """(code, name, fields, time, sum, sumsq, min, max, count) of one line; for tests and slow paths."""
     cdef Sample sample
     cdef const char *text = line
-    cdef int code = parse_line(text, len(line), &sample)
+    cdef int code = parse_line(text, len(line), refuse_nan, &sample)
     if code != SAMPLE:
         return (code,)
     name = sample.name[:sample.name_size]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 from istat.kernels.python.columns import Columns
+from istat.kernels.python.ingest.ladders import Ladder
 from istat.kernels.python.ingest.lines import (
     BAD_FIELDS,
     BAD_NUMBER,
@@ -49,6 +50,7 @@ class Feed(Registry):
         self._journal_interval = 0      # and of what interval it was
         self._row_interval = 0          # of the rows that are being taken [s]; 0: they are samples
         self._marks: list[tuple[bytes, int, int]] = []      # that were replayed
+        self.refuse_nan = False         # istatd's spellings of NaN are not finite, instead of 0
         self._tally = dict.fromkeys(TALLY, 0)
         self._leftovers: list[tuple[int, bytes]] = []
         self._bad_kept = 0
@@ -70,25 +72,41 @@ class Feed(Registry):
 
     # -- samples
 
+    def foresee(self, fields: tuple[int | None, int, float, float, float], interval: int,
+                targets: Sequence[tuple[bool, int | None]]) -> list[str]:
+        """What a sample would be refused as ("" where it would be taken) by counters that may not exist: of each
+        whether it counts events, and the number of its policy (None: the default). Nothing is done or counted.
+
+        `fields`: time (None: now), count, sum, min and max; of `interval` seconds, 0: a sample.
+        """
+        time, count, total, low, high = fields
+        whole = (self._now if time is None else time, count, total, 0.0, low, high)
+        ladders = [self._ladders[0 if policy is None else self._slots[policy]] for _event, policy in targets]
+        return [self._place(event, ladder, interval, whole)[1]
+                for (event, _policy), ladder in zip(targets, ladders, strict=True)]
+
+    def _place(self, event: bool, ladder: Ladder, interval: int, fields: Fields) -> tuple[int, str]:
+        """The level of a ladder that takes a sample, and what it is refused as, "" where it is not."""
+        time, count, total, _m2, low, high = fields
+        if time > (ladder.newest_event if event else self._newest_gauge):
+            return 0, "from_future"
+        fitting = [k for k, head in enumerate(ladder.heads) if head.interval >= interval]
+        if not fitting:
+            return 0, "too_coarse"
+        level = next((k for k in fitting if time >= ladder.oldest[k]), None)
+        if level is None:
+            return 0, "from_past"
+        return level, "" if event or _valid(count, total, low, high) else "rejected"
+
     def _apply_one(self, id: int, fields: Fields) -> bool:
         time, count, total, m2, low, high = fields
         event, ladder = self._events[id], self._ladder_of(id)
-        if time > (ladder.newest_event if event else self._newest_gauge):
-            self._tally["from_future"] += 1
-            return False
-        fitting = [k for k, head in enumerate(ladder.heads) if head.interval >= self._row_interval]
-        if not fitting:
-            self._tally["too_coarse"] += 1
-            return False
-        level = next((k for k in fitting if time >= ladder.oldest[k]), None)
-        if level is None:
-            self._tally["from_past"] += 1
+        level, refused = self._place(event, ladder, self._row_interval, fields)
+        if refused:
+            self._tally[refused] += 1
             return False
         if event:
             count, m2, low, high = 1, 0.0, total, total
-        elif not _valid(count, total, low, high):
-            self._tally["rejected"] += 1
-            return False
         if not ladder.heads[level].has(id):      # once between two cuts is enough
             self._note_heard(id)
         ladder.heads[level].add(id, event, time, count, total, m2, low, high)
@@ -151,13 +169,13 @@ class Feed(Registry):
 
     def _row(self, name: bytes, fields: Fields) -> int:
         time, count, total, m2, low, high = fields
-        route = self.routes.find(name)
-        if route < 0:
-            return UNKNOWN
         if not all(map(math.isfinite, (total, m2, low, high))):
             return NOT_FINITE
         if not 0 <= count < MOST_COUNT:
             return BAD_NUMBER
+        route = self.routes.find(name)
+        if route < 0:
+            return UNKNOWN
         if m2 < 0.0 or low == high:
             m2 = 0.0
         return SAMPLE if self._take_sample(route, (time, count, total, m2, low, high)) else UNKNOWN
@@ -180,13 +198,10 @@ class Feed(Registry):
     # -- lines
 
     def _line(self, line: bytes) -> int:
-        parsed = parse(line)
+        parsed = parse(line, self.refuse_nan)
         if parsed[0] != SAMPLE:
             return parsed[0]
         _, name, fields, time, total, sumsq, low, high, count = parsed  # type: ignore[misc]
-        route = self.routes.find(name)
-        if route < 0:
-            return UNKNOWN
         m2 = 0.0
         if fields == 7 and count > 1:
             m2 = sumsq - total * total / count
@@ -194,6 +209,9 @@ class Feed(Registry):
                 m2 = 0.0
             if not math.isfinite(m2):
                 return NOT_FINITE
+        route = self.routes.find(name)
+        if route < 0:
+            return UNKNOWN
         if not self._take_sample(route, (self._now if time is None else time, count, total, m2, low, high)):
             return UNKNOWN
         self._tally["lines"] += 1

@@ -22,20 +22,21 @@ NUMBER_ROOM = 400       # [bytes] a longer token is no number anybody means
 _SPACE = re.compile(rb"[ \t\x0b\x0c\r]+")
 _DECIMAL = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,18}")
+_TIME = re.compile(rb"([+-]?[0-9]{1,18})(?:\.[0-9]*)?")
 _NAN_AS_ZERO = frozenset((b"nan", b"NaN", b"-nan", b"-NaN"))
 _NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 Parsed = tuple[int] | tuple[int, bytes, int, "int | None", float, float, float, float, int]
 
 
-def number(token: bytes) -> tuple[int, float]:
-    """(code, value) of a decimal floating text; the four NaN spellings of istatd are 0."""
+def number(token: bytes, refuse_nan: bool = False) -> tuple[int, float]:
+    """(code, value) of a decimal floating text; the four NaN spellings of istatd are 0, unless they are refused."""
     if not token or len(token) > NUMBER_ROOM:
         return BAD_NUMBER, 0.0
     if _DECIMAL.fullmatch(token):
         value = float(token)
         return (SAMPLE, value + 0.0) if math.isfinite(value) else (NOT_FINITE, 0.0)
-    if token in _NAN_AS_ZERO:
+    if token in _NAN_AS_ZERO and not refuse_nan:
         return SAMPLE, 0.0
     return (NOT_FINITE if _NOT_FINITE.fullmatch(token) else BAD_NUMBER), 0.0
 
@@ -47,8 +48,17 @@ def integer(token: bytes) -> tuple[int, int]:
     return BAD_NUMBER, 0
 
 
-def parse(line: bytes) -> Parsed:
-    """(code, name, fields, time, sum, sumsq, min, max, count) of one line without its LF, or (code,)."""
+def time_of(token: bytes) -> tuple[int, int]:
+    """(code, value) of a time: an integer, whose fraction is cut off."""
+    found = _TIME.fullmatch(token)
+    return (SAMPLE, int(found[1])) if found else (BAD_NUMBER, 0)
+
+
+def parse(line: bytes, refuse_nan: bool = False) -> Parsed:
+    """(code, name, fields, time, sum, sumsq, min, max, count) of one line without its LF, or (code,).
+
+    `refuse_nan`: istatd's spellings of NaN are not finite, as all others, instead of 0.
+    """
     if line in (b"", b"\r"):
         return (EMPTY,)
     if line[0] == 0x23:
@@ -60,23 +70,23 @@ def parse(line: bytes) -> Parsed:
         return (RESERVED,)
     if len(tokens) < 2 or 4 <= len(tokens) <= 6:
         return (BAD_FIELDS,)
-    return _sample(tokens)
+    return _sample(tokens, refuse_nan)
 
 
-def _sample(tokens: list[bytes]) -> Parsed:
+def _sample(tokens: list[bytes], refuse_nan: bool) -> Parsed:
     name = tokens[0]
     if len(tokens) == 2:
-        code, value = number(tokens[1])
+        code, value = number(tokens[1], refuse_nan)
         return (code, name, 2, None, value, value * value, value, value, 1) if code == SAMPLE else (code,)
-    code, time = integer(tokens[1])
+    code, time = time_of(tokens[1])
     if code != SAMPLE:
         return (code,)
     if len(tokens) == 3:
-        code, value = number(tokens[2])
+        code, value = number(tokens[2], refuse_nan)
         return (code, name, 3, time, value, value * value, value, value, 1) if code == SAMPLE else (code,)
     values = []
     for token in tokens[2:6]:
-        code, value = number(token)
+        code, value = number(token, refuse_nan)
         if code != SAMPLE:
             return (code,)
         values.append(value)
