@@ -153,6 +153,25 @@ class StatClient:
             return False
         return True
 
+    def ended(self) -> bool:
+        """Whether the server has closed the connection, in which case nobody knows what it took of the last lines."""
+        if self._socket is None:
+            return True
+        waited = self._socket.gettimeout()
+        self._socket.settimeout(0)
+        try:
+            return not self._socket.recv(1)     # it says nothing, but for TLS' own matters
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except ssl.SSLError as error:
+            self._refused(error)
+            return True
+        except OSError:
+            return True
+        finally:
+            if self._socket is not None:
+                self._socket.settimeout(waited)
+
     def _hear_last_words(self) -> None:
         """A server says what it does not like of a client's certificate only when the client has begun to send (TLS
         1.3): then nothing of what was sent has been taken."""
@@ -165,8 +184,13 @@ class StatClient:
         except TimeoutError:
             pass        # it is slow, and has said nothing against it
         except OSError as error:
-            self.error = error
-            self.dropped, self.sent = self.dropped + self._here, self.sent - self._here
+            self._refused(error)
+
+    def _refused(self, error: OSError) -> None:
+        """TLS does not want us: nothing of what was sent has been taken."""
+        self.error = error
+        self.dropped, self.sent = self.dropped + self._here, self.sent - self._here
+        self._disconnect()
 
     def _disconnect(self) -> None:
         self._here = 0
@@ -274,6 +298,11 @@ class QueryClient:
             token = page.get("token", "")
             if not token:
                 return agents
+
+    def newest_agents(self, limit: int) -> list[dict[str, Any]]:
+        """As `agents`, those that came last."""
+        rows: list[dict[str, Any]] = self._object("GET", "/api/v1/agents", params={"limit": limit})["agents"]
+        return rows
 
     def status(self) -> dict[str, Any]:
         """The server's version, figures and refusals."""

@@ -18,7 +18,7 @@ from istat.clock import Clock
 from istat.plugin import Config, Emit
 from istat.settings.setting import TABLES, Values, no_such_table
 from istat_agent import links, names, schedule, ship
-from istat_agent.counters import Counters, self_collector
+from istat_agent.counters import Counters, Failing, self_collector
 from istat_agent.plugins import Collection, Found, discover
 
 LAST_FLUSH = 5.0  # seconds
@@ -134,6 +134,7 @@ class Agent:
         """`counters` and `threads` outlive a reload, and so are handed in."""
         self._plan, self._counters, self._clock, self._threads = plan, counters, clock, threads
         self._suffix = suffix(values)
+        self._failing = Failing(clock, plan.problems)
         server = values["server"]
         introduction = ship.identity(socket.gethostname(), host_name(values), __version__)
         self._shipper = ship.Shipper(
@@ -143,13 +144,15 @@ class Agent:
             counters,
             clock,
             str(server),
+            self._failing.lines,
         )
+        self._failing.changed = self._shipper.tell
         self._greenlets: list[gevent.Greenlet] = []
 
     def start(self) -> None:
         """Begin to collect and to ship."""
         self._greenlets = schedule.start(
-            self._plan.tasks, self._threads, self._deliver, self._counters, self._clock
+            self._plan.tasks, self._threads, self._deliver, self._counters, self._clock, self._failing
         )
         self._greenlets.append(gevent.spawn(self._shipper.forever))
 

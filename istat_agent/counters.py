@@ -1,17 +1,23 @@
-"""What the agent counts about itself, and the collector `agent` that reports it.
+"""What the agent counts about itself, the collector `agent` that reports it, and which collectors fail.
 
-`Counters` is shared by schedule and shipping; only this module knows how the figures are named.
+`Counters` and `Failing` are shared by schedule and shipping; only this module knows how they are named.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
+from istat.clock import Clock
 from istat.plugin import Definition, Emit, Metric, collector
+from istat.wire.lines import meta_line
 
 PAGE = os.sysconf("SC_PAGE_SIZE")  # bytes; /proc/self/statm counts pages
 MILLISECONDS = 1000.0  # in a second
+MOST_TOLD = 16  # failing collectors that the server is told of: it takes 32 keys of a sender
+TOLD_BYTES = 250  # of one of them: the server takes 256
+NAME_ROOM = 100  # characters of a collector's name in it
 
 
 @dataclass
@@ -60,3 +66,40 @@ def self_collector(counters: Counters) -> Definition:
             emit.gauge("agent.rss_bytes", int(file.read().split()[1]) * PAGE)
 
     return collect
+
+
+class Failing:
+    """Which collectors fail, since when and why. The server is told with each introduction, and when that changes."""
+
+    def __init__(self, clock: Clock, problems: Sequence[str] = ()) -> None:
+        """`problems`: sentences about what will not run at all."""
+        self.changed: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._since: dict[str, tuple[int, str]] = {}  # name -> when it began [Unix seconds], why it failed last
+        self._problems = [(int(clock.now()), f": {' '.join(problem.split())}") for problem in problems]
+        self._told = bool(problems)  # whether there ever was anything to tell
+
+    def fails(self, name: str, why: str) -> None:
+        """A collector (a job's name) has failed, or goes on to."""
+        known = self._since.get(name)
+        self._since[name] = (known[0] if known else int(self._clock.now()), why)
+        if known is None:
+            self._told = True
+            self.changed()
+
+    def works(self, name: str) -> None:
+        """It works again, or as ever."""
+        if self._since.pop(name, None) is not None:
+            self.changed()
+
+    def lines(self) -> list[bytes]:
+        """`#failing 2`, `#failing.1 SINCE NAME: WHY` and so on, the latest first. None before the first failure."""
+        if not self._told:
+            return []
+        failing = sorted(self._since.items(), key=lambda one: -one[1][0])
+        found = [(since, f"{name[:NAME_ROOM]}: {why}") for name, (since, why) in failing] + self._problems
+        values = [f"{since} {words}".encode()[:TOLD_BYTES].decode("utf-8", "ignore") for since, words in found]
+        return [
+            meta_line("failing", str(len(found))),
+            *(meta_line(f"failing.{at}", value) for at, value in enumerate(values[:MOST_TOLD], 1)),
+        ]

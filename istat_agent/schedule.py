@@ -24,7 +24,7 @@ from istat.daemon import missing
 from istat.daemon.ratelimit import Words, shown
 from istat.errors import PluginError
 from istat.plugin import Emit, Job
-from istat_agent.counters import Counters
+from istat_agent.counters import Counters, Failing
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +109,12 @@ class Runner:
         deliver: Callable[[Emit], None],
         counters: Counters,
         clock: Clock,
+        failing: Failing | None = None,
     ) -> None:
-        """`call(function, timeout)` runs the collector; `deliver(emit)` takes what it reported."""
+        """`call(function, timeout)` runs the collector; `deliver(emit)` takes what it reported; `failing` hears whether
+        it works."""
         self.task = task
+        self._failing = failing or Failing(clock)
         self._call, self._deliver, self._counters, self._clock = call, deliver, counters, clock
         self._stuck: Running | None = None
         self._failures = 0  # in a row, for which it is tried less often
@@ -182,12 +185,15 @@ class Runner:
             log.info("collector %s works again, after %d failures", self.task.job.name, self._wrong)
         self._wrong = 0
         self._told = False
+        self._failing.works(self.task.job.name)
 
     def _complain(self, words: str) -> None:
+        said = str(shown(Words(words)))
+        self._failing.fails(self.task.job.name, said)
         now = self._clock.monotonic()
         if now >= self._quiet_until:
             self._quiet_until, self._told = now + QUIET, True
-            log.warning("collector %s: %s (not told again for %d s)", self.task.job.name, shown(Words(words)), QUIET)
+            log.warning("collector %s: %s (not told again for %d s)", self.task.job.name, said, QUIET)
 
 
 def _told(error: Exception) -> str:
@@ -205,7 +211,8 @@ def start(
     deliver: Callable[[Emit], None],
     counters: Counters,
     clock: Clock,
+    failing: Failing | None = None,
 ) -> list[gevent.Greenlet]:
     """A greenlet for each task."""
-    runners = [Runner(task, threads.call, deliver, counters, clock) for task in tasks]
+    runners = [Runner(task, threads.call, deliver, counters, clock, failing) for task in tasks]
     return [gevent.spawn(runner.forever) for runner in runners]

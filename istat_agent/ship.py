@@ -11,7 +11,7 @@ import errno
 import logging
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import gevent
 from gevent.event import Event
@@ -61,9 +61,12 @@ class Shipper:
         counters: Counters,
         clock: Clock,
         server: str = "",
+        news: Callable[[], Iterable[bytes]] = tuple,
     ) -> None:
-        """`identity`: the datagram that introduces this agent. `server`: for messages."""
+        """`identity`: the datagram that introduces this agent. `server`: for messages. `news()`: lines that are told
+        after each introduction, and at once after `tell`."""
         self._link, self._identity, self._limit = link, identity, max_datagram
+        self._news, self._untold = news, False
         self._counters, self._clock, self._server = counters, clock, server
         self._lines: list[bytes] = []
         self._queue: deque[bytes] = deque()
@@ -82,6 +85,11 @@ class Shipper:
             if len(self._lines) * len(lines[0]) > self._limit * QUEUE:
                 self._enqueue()  # keep the bound even when nobody empties the queue
             self._wake.set()
+
+    def tell(self) -> None:
+        """There are other news: tell them soon. Never blocks."""
+        self._untold = True
+        self._wake.set()
 
     def flush(self) -> None:
         """Send everything that waits, until the server turns out to be away."""
@@ -148,7 +156,18 @@ class Shipper:
         now = self._clock.monotonic()
         if now - self._introduced >= IDENTITY:
             self._link.send(self._identity)
-            self._introduced = now
+            self._introduced, self._untold = now, True
+        if self._untold:
+            self._tell_news()
+
+    def _tell_news(self) -> None:
+        self._untold = False    # others may come while we send
+        try:
+            for datagram in pack(self._news(), self._limit)[0]:
+                self._link.send(datagram)
+        except OSError:
+            self._untold = True
+            raise
 
     def _probe(self) -> None:
         """Send what can be spared, and wait whether the port is still closed: data would be lost."""
@@ -157,6 +176,7 @@ class Shipper:
         self._link.check()
         self._count_lost()
         self._introduced = self._clock.monotonic()
+        self._untold = True
         self._away = False
         if self._told_at is not None:
             away, self._told_at = self._introduced - self._told_at, None

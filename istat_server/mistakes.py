@@ -1,17 +1,35 @@
-"""What senders do wrong: counted by kind always, shown in the log now and then.
+"""What senders do wrong: counted by kind always, told by sender with an example, shown in the log now and then.
 
-The log gets a few a second in all, cut and escaped (istat/daemon/ratelimit.py); the counts miss nothing.
+The log gets a few a second in all, cut and escaped (istat/daemon/ratelimit.py); the counts miss nothing. What was
+probably meant by a line is worked out when somebody looks, not when it comes.
 """
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from istat.clock import Clock
+from istat.daemon.logs import escaped
 from istat.daemon.ratelimit import LimitedLog
-from istat_server.roster import Sender
+from istat.wire.explaining import Explained, explain
+from istat_server.roster import FORGET_SECONDS, Sender
 
 log = logging.getLogger(__name__)
+
+# Complaints kept: a sender and a kind each, some 0.5 KB. One sender can have as many as there are kinds.
+MOST_COMPLAINTS = 256
+# A complaint that was not heard again for so long makes room for a new one [s]: whoever repeats his mistake is not
+# pushed out by addresses that nobody has.
+QUIET_SECONDS = 600.0
+# Of an example line [bytes]: what the engine keeps of a bad one.
+EXAMPLE_BYTES = 200
+# What senders are called that there was no room for.
+OTHERS = "(other senders)"
+# Kinds whose text is a whole line of our protocol, so that one can say what was meant by it.
+OF_LINES = frozenset(("bad_fields", "bad_number", "not_finite", "reserved", "bad_metadata", "from_future", "from_past",
+                      "rejected", "no_name"))
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,8 @@ KINDS = {
     "from_future": Kind("samples whose time is more than a minute ahead",
                         "set the clocks, the sender's and this machine's (timedatectl tells whether one is right); "
                         "times are Unix seconds, not milliseconds"),
-    "from_past": Kind("samples older than what is kept", "send times in Unix seconds, or keep more by retention"),
+    "from_past": Kind("samples older than what is kept",
+                      "write `name time value` with times in Unix seconds, or keep more by retention"),
     "rejected": Kind("pre-aggregated samples whose fields contradict each other",
                      "look at how the sender computes count, sum, min and max"),
     "too_coarse": Kind("pre-aggregated samples that cover more time than a bucket of the coarsest level",
@@ -78,12 +97,76 @@ KINDS = {
 }
 
 
+class Complaint:
+    """One kind of mistake of one sender: how often, when last, and what the last one looked like."""
+
+    __slots__ = ("kind", "sender", "count", "last", "example")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.sender: Sender | None = None       # one of its connections, the last
+        self.count = 0
+        self.last = 0.0
+        self.example = b""
+
+    def row(self) -> dict[str, object]:
+        """What /api/v1/status says of it under `refused_by`; what was probably meant only where that is clear."""
+        found: dict[str, object] = {"kind": self.kind, "sender": OTHERS, "address": "", "transport": "",
+                                    "count": self.count, "last": self.last, "example": _text(self.example)}
+        if self.sender is not None:
+            found.update(sender=self.sender.name, address=self.sender.address, transport=self.sender.transport)
+        explained = _explained(self.kind, self.example, self.last)
+        if explained is not None:
+            found.update(wrong=_text(explained.wrong), meant=_text(explained.right))
+        return found
+
+
+class Complaints:
+    """Who does what wrong: the last MOST_COMPLAINTS of them, by sender (its host or user) and kind."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[str, str], Complaint] = OrderedDict()      # longest not heard first
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def note(self, kind: str, text: bytes, sender: Sender | None, count: int, now: float) -> None:
+        """`sender` did it `count` times more; an empty text leaves the example as it is."""
+        key = sender.who if sender is not None else "", kind
+        found = self._found.get(key)
+        if found is None:
+            if not self._make_room(now):
+                key, sender = ("", kind), None
+            found = self._found.setdefault(key, Complaint(kind))
+        self._found.move_to_end(key)
+        found.sender, found.last = sender, now
+        found.count += count
+        if text:
+            found.example = bytes(text[:EXAMPLE_BYTES])
+
+    def _make_room(self, now: float) -> bool:
+        while len(self._found) >= MOST_COMPLAINTS:
+            key, longest = next(iter(self._found.items()))
+            if abs(now - longest.last) < QUIET_SECONDS:
+                return False
+            del self._found[key]
+        return True
+
+    def rows(self, most: int, now: float) -> Iterator[dict[str, object]]:
+        """Those of the last day, the last one first."""
+        for complaint in [*reversed(self._found.values())][:most]:
+            if now - complaint.last <= FORGET_SECONDS:
+                yield complaint.row()
+
+
 class Mistakes:
-    """Counts of senders' mistakes by kind, and the sampled log of them."""
+    """Counts of senders' mistakes by kind, who did them, and the sampled log of them."""
 
     def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._log = LimitedLog(log, clock)
         self.counts: dict[str, int] = dict.fromkeys(KINDS, 0)
+        self._complaints = Complaints()
 
     def note(self, kind: str, line: bytes, sender: Sender | None = None) -> None:
         """Count one mistake and perhaps log its text. `kind` must not come from a sender."""
@@ -95,8 +178,43 @@ class Mistakes:
         self.counts[kind] = self.counts.get(kind, 0) + count
 
     def show(self, kind: str, line: bytes, sender: Sender | None = None) -> None:
-        """Log the text of a mistake that is counted already, if the rate limit lets it."""
+        """Tell the text of a mistake that is counted already; log it, if the rate limit lets it."""
+        self.blame(kind, line, sender)
+        hint = _Hint(kind, line, self._clock)
         if sender is None:
-            self._log.warning("mistake", "%s from unknown sender: %s", kind, line)
+            self._log.warning("mistake", "%s from unknown sender: %s%s", kind, line, hint)
         else:
-            self._log.warning("mistake", "%s from %s: %s", kind, sender, line)
+            self._log.warning("mistake", "%s from %s: %s%s", kind, sender, line, hint)
+
+    def blame(self, kind: str, line: bytes, sender: Sender | None = None, count: int = 1) -> None:
+        """Tell mistakes that are counted already by their sender, and log none of them."""
+        self._complaints.note(kind, line, sender, count, self._clock.now())
+        if sender is not None:
+            sender.refused[kind] = sender.refused.get(kind, 0) + count
+
+    def complaints(self, most: int) -> list[dict[str, object]]:
+        """Who did what wrong, the last one first, as /api/v1/status has it."""
+        return list(self._complaints.rows(most, self._clock.now()))
+
+
+class _Hint:
+    """What was probably meant by a line: worked out only if the log takes it."""
+
+    __slots__ = ("_kind", "_line", "_clock")
+
+    def __init__(self, kind: str, line: bytes, clock: Clock) -> None:
+        self._kind, self._line, self._clock = kind, line, clock
+
+    def __str__(self) -> str:
+        found = _explained(self._kind, self._line, self._clock.now())
+        return f" ({found.wrong}; write: {_text(found.right)})" if found is not None and found.right else ""
+
+
+def _explained(kind: str, line: bytes, now: float) -> Explained | None:
+    """What was probably meant by a line that was refused as this kind; None for one that may have been cut."""
+    return explain(line, now) if kind in OF_LINES and 0 < len(line) < EXAMPLE_BYTES else None
+
+
+def _text(words: bytes | str) -> str:
+    """Words of a sender as they may be shown anywhere."""
+    return escaped(words if isinstance(words, str) else words.decode("utf-8", "backslashreplace"))

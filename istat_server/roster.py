@@ -31,6 +31,8 @@ UDP_ONLINE_SECONDS = 150.0
 FORGET_SECONDS = 90_000.0
 # Senders looked at between turns of others: some 3 ms.
 SENDERS_AT_ONCE = 1000
+# What an agent tells of collectors that fail: how many by this key, and with ".1" and so on behind it which.
+FAILING = "failing"
 _numbers = itertools.count(1)
 
 
@@ -49,8 +51,8 @@ class Sender:
     `address` is `host:port` (an IPv6 host in brackets), times are Unix seconds.
     """
 
-    __slots__ = ("transport", "address", "metadata", "first_seen", "last_seen", "bytes",
-                 "connected", "metadata_refused", "number", "_told", "_own")
+    __slots__ = ("transport", "address", "who", "metadata", "first_seen", "last_seen", "bytes",
+                 "connected", "metadata_refused", "refused", "number", "_told", "_own")
 
     def __init__(self, transport: str, address: str, now: float, told: Told | None = None) -> None:
         """told: where what it tells is counted, beside what others do."""
@@ -58,12 +60,14 @@ class Sender:
         self._own = 0       # bytes of that
         self.transport = transport
         self.address = address
+        self.who = _who(address)
         self.metadata: dict[str, str] = {}
         self.first_seen = now
         self.last_seen = now
         self.bytes = 0
         self.connected = True
         self.metadata_refused = 0
+        self.refused: dict[str, int] = {}   # by kind of mistake (mistakes.KINDS)
         self.number = next(_numbers)        # in the order of arrival
 
     def __str__(self) -> str:
@@ -82,9 +86,30 @@ class Sender:
             self.metadata_refused += 1
             return False
         self.metadata[key] = value
+        self._count(more)
+        if key == FAILING:
+            self._drop_failing(_whole(value))
+        return True
+
+    def _count(self, more: int) -> None:
         self._own += more
         self._told.bytes += more
-        return True
+
+    def _drop_failing(self, left: int) -> None:
+        """Forget the collectors that work again: what is told of them has no end of its own."""
+        for key in [key for key in self.metadata if key.startswith(f"{FAILING}.") and _whole(key[8:]) > left]:
+            self._count(-len((key + self.metadata.pop(key)).encode()))
+
+    def failing(self) -> list[dict[str, object]]:
+        """The collectors that fail there, as an agent tells: `#failing 2`, and from 1 on `#failing.1 SINCE NAME: WHY`.
+        Without a name it is something else that keeps a collector from running."""
+        found: list[dict[str, object]] = []
+        for place in range(1, min(_whole(self.metadata.get(FAILING, "")), METADATA_KEYS) + 1):
+            since, _, words = self.metadata.get(f"{FAILING}.{place}", "").partition(" ")
+            name, colon, why = words.partition(": ")
+            if colon:
+                found.append({"agent": self.name, "collector": name, "why": why, "since": _whole(since)})
+        return found
 
     def forget(self) -> None:
         """It is on no list any more: what it has told makes room for others'."""
@@ -178,7 +203,8 @@ class Roster:
         """A row of `/api/v1/agents`."""
         return {"name": sender.name, "address": sender.address, "version": sender.metadata.get("version"),
                 "last_seen": sender.last_seen, "online": sender.online(self._clock.now()),
-                "transport": sender.transport, "bytes": sender.bytes, "metadata": dict(sender.metadata)}
+                "transport": sender.transport, "bytes": sender.bytes, "metadata": dict(sender.metadata),
+                "refused": dict(sender.refused), "failing": sender.failing()}
 
     def istatd_row(self, sender: Sender) -> dict[str, object]:
         """A row of istatd's `/?a=*`: metadata, and keys that begin with `_`."""
@@ -217,13 +243,19 @@ class Roster:
         now = self._clock.now()
         self._forget(now)
         everyone = list(self._everyone())
-        newest: dict[tuple[str, str], Sender] = {}      # of each identity: the one online, or else seen last
-        for sender in _portioned(everyone, between):
-            known = newest.setdefault(sender.identity, sender)
-            if (sender.online(now), sender.last_seen) > (known.online(now), known.last_seen):
-                newest[sender.identity] = sender
+        newest = _newest(_portioned(everyone, between), now)
         return sorted((one for one in _portioned(everyone, between) if (before is None or one.number < before)
                        and self._is_shown(one, newest, now)), key=lambda one: -one.number)
+
+    def failing(self) -> list[dict[str, object]]:
+        """The collectors that fail at agents that are online, as they tell. Their metadata bounds how many."""
+        now = self._clock.now()
+        told = [sender for sender in self._everyone() if FAILING in sender.metadata and sender.online(now)]
+        if not told:
+            return []
+        names = {sender.name for sender in told}
+        newest = _newest((sender for sender in self._everyone() if sender.name in names), now)
+        return [row for sender in told if self._is_shown(sender, newest, now) for row in sender.failing()]
 
     def _is_shown(self, sender: Sender, newest: Mapping[tuple[str, str], Sender], now: float) -> bool:
         first = newest.get(sender.identity)     # None: it has told another name meanwhile
@@ -242,6 +274,16 @@ class Roster:
             self._gone.popitem(last=False)[0].forget()
         while self._udp and now - next(iter(self._udp.values())).last_seen > FORGET_SECONDS:
             self._udp.popitem(last=False)[1].forget()
+
+
+def _newest(senders: Iterable[Sender], now: float) -> dict[tuple[str, str], Sender]:
+    """Of each identity the sender that is online, or else was seen last."""
+    newest: dict[tuple[str, str], Sender] = {}
+    for sender in senders:
+        known = newest.setdefault(sender.identity, sender)
+        if (sender.online(now), sender.last_seen) > (known.online(now), known.last_seen):
+            newest[sender.identity] = sender
+    return newest
 
 
 def _portioned(senders: list[Sender], between: Callable[[], None]) -> Iterator[Sender]:
@@ -265,6 +307,16 @@ def address_of(key: bytes) -> str:
 
 def _text(value: bytes | str) -> str:
     return (value if isinstance(value, str) else value.decode("utf-8", "replace")).strip()
+
+
+def _whole(text: str) -> int:
+    """A number that a sender told, 0 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else 0
+
+
+def _who(address: str) -> str:
+    """Whose connections are one sender's: a host's, or a user's of a Unix socket."""
+    return address.rpartition(":")[0] or address.rpartition(" of ")[2]
 
 
 def _iso(when: float) -> str:

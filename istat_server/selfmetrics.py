@@ -103,6 +103,7 @@ METRICS: tuple[Metric, ...] = (
         ("store.memory", "bytes", "held by names, routes and the head"),
         ("statserver.connected", "connections", "connections for samples open now, TCP and Unix"),
         ("statserver.agents", "senders", "senders online now"),
+        ("statserver.failing", "collectors", "collectors that fail at agents which are online, as these tell"),
         ("http.current", "requests", "HTTP requests in progress"),
         ("http.connected", "connections", "HTTP connections open now"),
         ("http.held", "bytes", "of bodies that came and answers that go, held now for HTTP"),

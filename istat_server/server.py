@@ -55,6 +55,8 @@ PAGE_BYTES = resource.getpagesize()
 # Metrics that /api/v1/status has under `ingest`.
 INGEST = tuple(f"statserver.{what}" for what in ("udp", "tcp", "unix", "tls", "connect"))
 HTTP = "http."      # what those begin with that it has under `http`
+# Senders whose mistakes it tells, and collectors that fail: some 20 KB.
+TOLD = 50
 # Metric <- key of the store's status. What a store does not tell stays 0.
 STORE_METRICS = {
     "counters": "counters", "journal.bytes": "journal_bytes", "journal.pending": "journal_pending",
@@ -213,11 +215,13 @@ class Server:
         ingest["samples_per_second"] = self._rate.value
         http = {name.removeprefix(HTTP): value for name, value in values.items() if name.startswith(HTTP)}
         refused, store = self.refusals(), self.store.status()
+        failing = self.roster.failing()
         helped = {kind: asdict(KINDS[kind]) for kind, count in refused.items() if count and kind in KINDS}
         return {"version": __version__, "kernels": IMPLEMENTATION, "time": self.clock.now(),
                 "uptime": self.clock.monotonic() - self._started, "counters": self.store.count(),
                 "store": dict(store), "ingest": ingest, "http": http, "refused": refused,
-                "refused_help": helped, "system": self._system(store)}
+                "refused_help": helped, "refused_by": self.mistakes.complaints(TOLD),
+                "failing": failing[:TOLD], "system": {**self._system(store), "collectors_failing": len(failing)}}
 
     def _system(self, store: Mapping[str, object]) -> dict[str, object]:
         """What this machine grants the server, beside what the settings want of it."""
@@ -275,7 +279,7 @@ class Server:
         values.update({
             "counter.dequeue": totals.samples, "statserver.lines": totals.lines,
             **{metric: sum(refused.get(kind, 0) for kind in kinds) for metric, kinds in REFUSAL_METRICS.items()},
-            "statserver.agents": self.roster.online(),
+            "statserver.agents": self.roster.online(), "statserver.failing": len(self.roster.failing()),
             "hub.lag": max(self._lag, self._lag_before),
             "http.requests": self._front.requests, "http.errors.http": self._front.errors,
             "http.current": self._front.current, "http.refused.host": self.origins.refused,

@@ -235,8 +235,9 @@ def full_disk(place: Path) -> str:
 def wrong_time(place: Path) -> str:
     ahead = int(time.time()) + 7200
     with ServerProcess(place / "a", fake_time=int(time.time()) - 7200) as one:
-        said = run(ISTAT, "send", "early.bird", 1, "--time", ahead, "--to", f"127.0.0.1:{one.stat_port}", status=0)
-        one.wait_until(lambda: one.refused().get("from_future"), "the sample is refused")
+        where = ("--to", f"127.0.0.1:{one.stat_port}", "--server", one.url)
+        said = run(ISTAT, "send", "early.bird", 1, "--time", ahead, *where, status=81)
+        assert one.refused()["from_future"] == 1
         return said + status_of(one)
 
 

@@ -59,9 +59,10 @@ def _takes_files(command: argparse.ArgumentParser) -> None:
 
 
 def context_of(arguments: argparse.Namespace) -> ssl.SSLContext | None:
-    """What `secures`' options mean; None is without TLS. UsageError for files that cannot be used."""
+    """What `secures`' options mean; None is without TLS. UsageError for files that cannot be used, or are for nothing:
+    a question by https:// has a use for them as well."""
     if not arguments.tls:
-        for name in _given(arguments):
+        for name in () if (getattr(arguments, "server", "") or "").startswith("https:") else _given(arguments):
             raise UsageError(f"--{name} is for --tls: say that, too")
         return None
     if arguments.key is not None and arguments.cert is None:

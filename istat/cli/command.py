@@ -8,10 +8,8 @@ istat send queue.length 17  istat status
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
-import ssl
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -21,19 +19,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from istat import __version__, owners
-from istat.cli import INTERRUPTED, changing, report, systemctl, tokens
+from istat.cli import INTERRUPTED, changing, explaining, report, sending, systemctl, tokens
 from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
-from istat.cli.asking import again, asking, asks, client_of, context_of, secures
+from istat.cli.asking import again, asking, asks, client_of
 from istat.cli.figures import figure
-from istat.client import DEFAULT_STAT_PORT, WANTS_CERT, QueryClient, StatClient, not_believed
+from istat.client import QueryClient
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError
-from istat.settings.types import Address, Duration
+from istat.settings.types import Duration
 from istat.subcommands import Action, Load, SubCommand, installed, wanted
-from istat.wire.lines import sample_line
 
 ABOUT = "Look at an istat-server, send a sample, and more."
-AHEAD = 60.0                # a sample may be this much newer than now [s]
 NAMES_AT_ONCE = 10_000      # what a server lists at once
 LAST_TIME = 1 << 62         # [s] later than any
 HELP_WIDTH = 100            # columns of a sub-command's description
@@ -51,7 +47,7 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
         if not words:
             understood.print_help()
             return UsageError.exit_code
-        arguments = understood.parse_args(words)
+        arguments = understood.parse_args(sending.values(words))
         _act(arguments, clock or SystemClock())
     except IstatError as error:
         print(f"istat: {error}", file=sys.stderr)
@@ -118,15 +114,6 @@ def _ls_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="a name with * (default all)")
     command.add_argument("--regex", action="store_true", help="the pattern is a regular expression, found anywhere")
     command.add_argument("--limit", type=int, default=1000, metavar="N", help="list so many at most (default 1000)")
-
-
-def _send_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("name", metavar="NAME", help="the counter's; *NAME is an event counter")
-    command.add_argument("value", type=float, metavar="VALUE", help="a number; of events how many there were")
-    to = f"127.0.0.1:{DEFAULT_STAT_PORT}"
-    command.add_argument("--to", default=to, metavar="HOST:PORT", help=f"where the server takes samples (default {to})")
-    command.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
-    secures(command)
 
 
 def _clock_arguments(command: argparse.ArgumentParser) -> None:
@@ -201,31 +188,6 @@ def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
         print(f"istat: there are more; see --limit (now {arguments.limit})", file=sys.stderr)
 
 
-def _send(arguments: argparse.Namespace, clock: Clock) -> None:
-    try:
-        target = Address(DEFAULT_STAT_PORT).parse(arguments.to)
-    except ValueError as error:
-        raise UsageError(f"--to {error}") from None
-    if target is None:
-        raise UsageError("--to wants an address")
-    line = sample_line(arguments.name, arguments.value, arguments.time)
-    if arguments.time is not None and arguments.time > clock.now() + AHEAD:
-        print("istat: its time is more than a minute ahead, which servers refuse; it wants Unix seconds",
-              file=sys.stderr)
-    with StatClient(target.host, target.port, transport="tcp", clock=clock, tls=context_of(arguments)) as client:
-        client.send(line)
-    if client.dropped and isinstance(client.error, ssl.SSLCertVerificationError):
-        raise ServerUnreachable(f"the sample was not sent: the certificate of {target} is {not_believed(client.error)}")
-    if client.dropped and arguments.tls and client.error is not None and client.error.errno != errno.ECONNREFUSED:
-        raise ServerUnreachable(f"the sample was not sent: no TLS with {target}: {client.error} (does it have a "
-                                f"tls-cert? {WANTS_CERT})")
-    if client.dropped:
-        raise ServerUnreachable(f"cannot connect to {target}: the sample was not sent (is istat-server running there? "
-                                "`istat status` says what to try; another place: --to HOST:PORT, its stat-port)")
-    if arguments.json:
-        _print_json({"sent": line.decode().rstrip()})
-
-
 def _status_arguments(command: argparse.ArgumentParser) -> None:
     asks(command)
     command.add_argument("--all", action="store_true", help="print every figure, a line each")
@@ -291,14 +253,8 @@ def _own() -> dict[str, SubCommand]:
             (("istat ls 'cpu.*'", "What is there of the CPU"),
              ("istat ls --regex '[.]host[.]web[0-9]+$'", "All counters of web1, web2 and so on")),
         ),
-        "send": SubCommand(
-            "Send one sample. A name that begins with * is an event counter.", _send_arguments, _send,
-            "It goes over TCP, so that a server which is not there is noticed. A server with samples-tls = required "
-            "wants --tls: it takes nothing without, which is told in its log only.",
-            (("istat send shop.queue.length 17", "A gauge: the queue is 17 long now"),
-             ("istat send '*shop.orders' 3", "An event counter: three orders more"),
-             ("istat send --to stats.example.net:8111 --tls --ca ca.pem shop.queue.length 17", "By TLS")),
-        ),
+        "send": sending.COMMAND,
+        "explain": explaining.COMMAND,
         "status": SubCommand(
             "Tell in plain words how a server is: what it holds, refuses, lacks, and what to do next.",
             _status_arguments, _status,

@@ -17,6 +17,8 @@ from istat.cli.systemctl import AGENT, SERVER, Unit
 WIDTH = 100             # columns
 LABEL = 12              # columns of what a line is about
 SENDERS = 5             # names of senders that are told
+WRONG = 3               # senders that are told of each kind of mistake, and
+FAILING = 10            # collectors that fail
 # Clocks may differ by this much without anyone noticing: gauges up to a minute ahead are taken [s].
 CLOCK_SECONDS = 30.0
 # A server that runs shorter has not heard from every agent: they say who they are every 60 s [s].
@@ -51,14 +53,19 @@ def report(status: Status, senders: Sequence[Mapping[str, Any]], services: Seque
     for label, text in _facts(status, senders, now):
         lines += _labelled(label, text)
     lines += [f"{unit.name}: {_state(unit)}" for unit in services]
-    lines += _listed("Refused since the start", _refused(status))
+    lines += _listed("Refused since the start", _refused(status, now))
     lines += _listed("To be looked at", _problems(status, senders, services, url, now))
     lines += ["", "What to do next"]
     for what, how in (("the page", f"{url}/"), ("names", f"istat ls 'cpu.*'{option}"),
                       ("values", f"istat query NAME --last 6h{option}"),
                       ("all figures", f"istat status --all{option}")):
         lines += _labelled(what, how, indent=2)
-    return lines
+    return [printable(line) for line in lines]
+
+
+def printable(text: str) -> str:
+    """A text without signs that a terminal would act upon: senders and collectors have words in it."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> Iterable[tuple[str, str]]:
@@ -99,17 +106,46 @@ def is_agent(row: Mapping[str, Any]) -> bool:
     return "agent" in (row.get("metadata") or {})
 
 
-def _refused(status: Status) -> Iterable[str]:
+def _refused(status: Status, now: float) -> Iterable[str]:
+    """What was refused by kind, and below each who did it, with an example."""
     told = status.get("refused_help", {})
     for kind, count in sorted(status.get("refused", {}).items(), key=lambda pair: -pair[1]):
         if count:
             help = told.get(kind, {})
             what, cure = help.get("what", ""), help.get("cure", "")
-            yield f"{number_text(count)} {kind}" + (f": {what}; {cure}" if what else "")
+            lines = [f"{number_text(count)} {kind}" + (f": {what}; {cure}" if what else "")]
+            senders = [row for row in status.get("refused_by", ()) if row["kind"] == kind]
+            lines += [line for row in senders[:WRONG] for line in _complaint(row, now)]
+            if len(senders) > WRONG:
+                lines.append(f"and {_number(len(senders) - WRONG, 'more sender')} lately")
+            yield "\n".join(lines)
     lost = status.get("ingest", {}).get("udp.drops", 0)
     if lost:
         yield (f"{number_text(lost)} datagrams lost because the UDP receive buffer was full; make it larger "
                "(udp-buffer-size, and net.core.rmem_max of this machine)")
+
+
+def _complaint(row: Mapping[str, Any], now: float) -> Iterable[str]:
+    """A sender's mistakes of one kind, and what was probably meant by the last one."""
+    where = ", ".join(word for word in (row["transport"], row["address"]) if word)
+    ago = seconds_text(round(max(0.0, now - row["last"])))
+    example = f": {row['example']}" if row.get("example") else ""
+    who = f"{row['sender']} ({where})" if where else row["sender"]
+    yield f"{who}: {number_text(row['count'])}, the last {ago} ago{example}"
+    if row.get("wrong"):
+        yield row["wrong"] + (f"; write: {row['meant']}" if row.get("meant") else "")
+
+
+def _failing(status: Status, now: float) -> Iterable[str]:
+    """Collectors of agents that do not work."""
+    found = status.get("failing", ())
+    for row in found[:FAILING]:
+        since = seconds_text(round(max(0.0, now - row["since"])))
+        what = f"{row['collector']} fails: " if row["collector"] else ""
+        yield f"{row['agent']}: {what}{row['why']} (for {since})"
+    more = status.get("system", {}).get("collectors_failing", len(found)) - FAILING
+    if more > 0:
+        yield f"{_number(more, 'more collector')} of agents {'fails' if more == 1 else 'fail'}"
 
 
 def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Sequence[Unit], url: str,
@@ -122,6 +158,7 @@ def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Se
     if store.get("damaged_blocks") or store.get("damaged_files"):
         yield f"damaged files were met; `istat check {store.get('folder')}` tells which"
     yield from _granted(system)
+    yield from _failing(status, now)
     ahead = float(status.get("time", now)) - now
     if abs(ahead) > CLOCK_SECONDS:
         yield (f"the server's clock is {seconds_text(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} this "
@@ -206,6 +243,13 @@ def _labelled(label: str, text: str, indent: int = 0) -> list[str]:
 def _listed(title: str, texts: Iterable[str]) -> list[str]:
     lines: list[str] = []
     for text in texts:
-        lines += textwrap.wrap(text, WIDTH, initial_indent="  - ", subsequent_indent="    ",
-                               break_long_words=False, break_on_hyphens=False)
+        first, *below = text.split("\n")
+        lines += _wrapped(first, "  - ", "    ")
+        for one in below:
+            lines += _wrapped(one, "    ", "      ")
     return ["", title, *lines] if lines else []
+
+
+def _wrapped(text: str, first: str, further: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=further, break_long_words=False,
+                         break_on_hyphens=False)

@@ -32,22 +32,27 @@ class Intake:
     def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """Take the whole lines of view[start:end]; how many bytes those were."""
         if self._store.refusing:
-            return self._refuse(view, start, end)
+            return self._refuse(view, start, end, sender)
         used, left = self._store.accept(view, start, end)
-        for kind, line in left:
+        for kind, line, times in left:
             if kind == METADATA:
                 self._meta(line, sender)
-            else:
+            elif line:
                 self._mistakes.show(kind, line, sender)     # the store has counted it
+            else:
+                self._mistakes.blame(kind, b"", sender, times)
         return used
 
     def refuse(self, kind: str, text: bytes, sender: Sender) -> None:
         """See wire.protocol.Sink.refuse."""
         self._mistakes.note(kind, text, sender)
 
-    def _refuse(self, view: memoryview, start: int, end: int) -> int:
+    def _refuse(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         text = bytes(view[start:end])
-        self._mistakes.add("store_refuses", text.count(b"\n"))
+        count = text.count(b"\n")
+        self._mistakes.add("store_refuses", count)
+        if count:
+            self._mistakes.blame("store_refuses", text[:text.index(b"\n")], sender, count)
         return text.rfind(b"\n") + 1
 
     def _meta(self, line: bytes, sender: Sender) -> None:

@@ -31,10 +31,12 @@ class Sighted(NamedTuple):
 
 
 class Learnt(NamedTuple):
-    """What became of a name: the kind of mistake, or "" and the wire name that the sample is to be fed by."""
+    """What became of a name: the kind of mistake, or "" and the wire name that the sample is to be fed by; and what
+    those of its counters refuse it as that are not in this."""
 
     kind: str
     wire: bytes = b""
+    partly: str = ""
 
 
 class Accepting:
@@ -63,13 +65,17 @@ class Accepting:
             if learnt.kind:
                 self._lines += learnt.kind in TALLIED
                 told.append(Left(learnt.kind, line))
-            else:
-                again.append(line if learnt.wire == wire else b"%s %s" % (learnt.wire, rest))
+                continue
+            if learnt.partly:
+                told.append(Left(learnt.partly, line))
+            again.append(line if learnt.wire == wire else b"%s %s" % (learnt.wire, rest))
         if again:
             again.append(b"")
             text = b"\n".join(again)
             self._engine.feed(text, 0, len(text))
-            self._engine.take_leftovers()       # all their names are known and all of them were good lines
+            # All their names are known and all of them were good lines, but their counters may refuse the samples.
+            told += (Left(KIND_OF[code], line) for code, line in self._engine.take_leftovers())
+        told += (Left(KIND_OF[code], b"", count) for code, count in self._engine.take_untold().items())
         return told
 
     def learn(self, wire: bytes, sample: Sighted) -> Learnt:
@@ -89,10 +95,9 @@ class Accepting:
         if any(kind and id < 0 for kind, id in zip(refusals, meaning.ids, strict=True)):
             some = meaning.narrowed([not kind for kind in refusals])
             learned = self._catalogue.learn(some.wire)
-            wire = some.wire
             if learned is Learned.KNOWN:
-                for kind in filter(None, refusals):
-                    self.refuse(kind)
+                partly = [self.refuse(kind) for kind in filter(None, refusals)]
+                return Learnt("", some.wire, partly[0])
         else:
             learned = self._catalogue.add(wire, meaning)
         return Learnt("", wire) if learned is Learned.KNOWN else Learnt(self.refuse(UNNAMED[learned]))

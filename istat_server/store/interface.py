@@ -174,16 +174,21 @@ class Function(enum.Enum):
 
 
 class Left(NamedTuple):
-    """A line (or the wire name of a batch's row) that a sender should hear of, with METADATA or a kind of mistake."""
+    """A line (or the wire name of a batch's row) that a sender should hear of, with METADATA or a kind of mistake.
+
+    With an empty text: so many more of the kind, whose text was not kept.
+    """
 
     kind: str
     text: bytes
+    times: int = 1
 
 
 class Accepted(NamedTuple):
     """How much was taken notice of: bytes of whole lines, or rows of a batch; and what is left to be told.
 
-    All refusals are in `totals`; of those in `left` each has its text, and there may be fewer of them.
+    All refusals are in `totals`, once for each counter that refused; in `left` they are once for each line. Those of
+    batches may be fewer.
     """
 
     used: int

@@ -8,6 +8,7 @@ nothing after the process, and gets slow beyond some thousand counters.
 from __future__ import annotations
 
 import re
+from collections import Counter as Counts
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -48,6 +49,7 @@ KIND_OF = {code: name.lower() for name, code in lines.CODES.items()} | {lines.CO
 SAMPLE, EMPTY = lines.CODES["SAMPLE"], lines.CODES["EMPTY"]
 KINDS = ("bad_fields", "bad_number", "not_finite", "reserved", "no_name", "name_refused", "name_too_long",
          "from_future", "from_past", "rejected", "too_coarse")
+UNNAMED = ("no_name", "name_refused", "name_too_long")
 MOST_COUNT = 1 << 62    # counts are less
 # The first part of a name: dots before it are its own, and those behind it where nothing follows.
 PART = re.compile(rb"\.*[^.]*(?:\.+\Z)?")
@@ -87,8 +89,10 @@ class MemoryStore:
         text = bytes(view[start:end])
         used = text.rfind(b"\n") + 1
         left = [one for line in text[:used].split(b"\n")[:-1] for one in self._line(line)]
-        return Accepted(used, [one for one in left if one.kind == METADATA] + [
-            one for one in left if one.kind != METADATA][:TOLD])
+        refused = [one for one in left if one.kind != METADATA]
+        more = Counts(one.kind for one in refused[TOLD:])
+        return Accepted(used, [one for one in left if one.kind == METADATA] + refused[:TOLD] + [
+            Left(kind, b"", count) for kind, count in more.items()])
 
     def _line(self, line: bytes) -> Iterator[Left]:
         """Take one line; what is to be told of it."""
@@ -104,10 +108,10 @@ class MemoryStore:
             yield self._refuse("not_finite", line)
             return
         problem = self._take(name, _One(int(self._clock.now()) if time is None else time, bucket))
-        if problem:
-            yield self._refuse(problem, line)
-        else:
+        if problem not in UNNAMED:
             self._lines += 1
+        if problem:
+            yield Left(problem, line)
 
     def _refuse(self, kind: str, text: bytes) -> Left:
         if kind != METADATA:
@@ -131,8 +135,10 @@ class MemoryStore:
                 problem = "bad_number"
             else:
                 problem = self._take(name, _One(time, bucket, batch.interval))
-            if problem:
-                left.append(self._refuse(problem, name))
+                if problem in UNNAMED:
+                    left.append(Left(problem, name))
+                continue
+            left.append(self._refuse(problem, name))
         return Accepted(len(rows), left[:TOLD])
 
     def add(self, wire: str, time: float | None, value: float, *rest: float) -> int:
@@ -144,22 +150,29 @@ class MemoryStore:
         return self._samples - before
 
     def _take(self, wire: bytes, one: _One) -> str:
-        """One sample to all counters of its wire name; why that name cannot be, or ""."""
-        if len(wire) > WIRE_NAME_ROOM or wire.count(b"^") > CARETS_ROOM:
-            return "name_too_long"
+        """One sample to all counters of its wire name; why that name cannot be, or a counter refused it, or ""."""
         expansion = expand(wire)
-        if not expansion.names:
-            return "no_name"
-        if len(self._by_name) + sum(name not in self._by_name for name in expansion.names) > self._max:
-            return "name_refused"
+        problem = self._unnamed(wire, expansion.names)
+        if problem:
+            return self._refuse(problem, wire).kind
         for name in expansion.names:
             kept = self._kept[self._by_name[name]] if name in self._by_name else self._samples_of(name, expansion.event)
-            problem = kept.take(one.time, one.bucket, one.interval, int(self._clock.now()))
-            if problem:
-                self.refused[problem] += 1
+            refusal = kept.take(one.time, one.bucket, one.interval, int(self._clock.now()))
+            if refusal:
+                problem = self._refuse(refusal, wire).kind
             else:
                 self._add(name, expansion.event, kept)      # what is refused makes no counter
                 self._samples += 1
+        return problem
+
+    def _unnamed(self, wire: bytes, names: Sequence[bytes]) -> str:
+        """Why a wire name, which means these names, can have no counters, or ""."""
+        if len(wire) > WIRE_NAME_ROOM or wire.count(b"^") > CARETS_ROOM:
+            return "name_too_long"
+        if not names:
+            return "no_name"
+        if len(self._by_name) + sum(name not in self._by_name for name in names) > self._max:
+            return "name_refused"
         return ""
 
     def create(self, name: bytes, event: bool) -> Counter:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import PluginError
 from istat.plugin import Emit, Job
-from istat_agent.counters import Counters, self_collector
+from istat_agent.counters import MOST_TOLD, Counters, Failing, self_collector
 from istat_agent.schedule import LONGEST_BACK_OFF, QUIET, Late, Runner, Task, Threads, next_due
 
 
@@ -24,7 +24,8 @@ class Bench:
         self.delivered: list[Emit] = []
         self.late: Late | None = None
         task = Task("it", Job("it", collect), interval, float(interval))
-        self.runner = Runner(task, self._call, self.delivered.append, self.counters, self.clock)
+        self.failing = Failing(self.clock)
+        self.runner = Runner(task, self._call, self.delivered.append, self.counters, self.clock, self.failing)
 
     def _call(self, function: Callable[[], None], timeout: float) -> None:
         if self.late is not None:
@@ -122,6 +123,50 @@ def test_what_failed_in_part_before_an_error_is_told_with_it(caplog: pytest.LogC
     with caplog.at_level(logging.INFO):
         Bench(collect).runner.run(1000)
     assert "collector it: exit status 3; a bad line (not told" in caplog.text
+
+
+def test_what_fails_is_told_the_server_until_it_works_again() -> None:
+    problem: Exception | None = PluginError("down\x1b[31m")
+    changes: list[int] = []
+
+    def collect(emit: Emit) -> None:
+        if problem is not None:
+            raise problem
+
+    bench = Bench(collect)
+    bench.failing.changed = lambda: changes.append(len(bench.failing.lines()))
+    assert bench.failing.lines() == []
+    bench.runner.run(1000)
+    bench.clock.advance(10)
+    problem = PluginError("still down")
+    bench.runner.run(1010)
+    assert bench.failing.lines() == [b"#failing 1\n", b"#failing.1 1000 it: still down\n"]
+    bench.late = Late(None)
+    bench.runner.run(1020)
+    assert bench.failing.lines()[1] == b"#failing.1 1000 it: not finished after 10 s\n"
+    bench.late = problem = None
+    bench.runner.run(1030)
+    bench.runner.run(1040)
+    assert bench.failing.lines() == [b"#failing 0\n"], "which the server may not have heard yet"
+    assert changes == [2, 1], "it is told at once when that begins, and when it ends"
+
+
+def test_what_fails_is_told_in_lines_that_the_server_takes() -> None:
+    clock = FakeClock(1000.0)
+    failing = Failing(clock, ["collector x does not run: it is\n  nonsense", "second"])
+    assert failing.lines() == [b"#failing 2\n", b"#failing.1 1000 : collector x does not run: it is nonsense\n",
+                               b"#failing.2 1000 : second\n"]
+    for number in range(40):
+        clock.advance(1)
+        failing.fails(f"exec:{'n' * 300}{number:02}", "\u00e4" * 300)
+        failing.fails(f"exec:{number:02}", "no such file")
+    lines = failing.lines()
+    assert lines[0] == b"#failing 82\n" and len(lines) == 1 + MOST_TOLD
+    assert b"exec:39: no such file\n" in lines[2], "the latest first"
+    for line in lines:
+        key, _, value = line.rstrip(b"\n").partition(b" ")
+        assert len(value) <= 256 and len(key) <= 256
+        value.decode()
 
 
 def test_clock_set_back_does_not_prolong_the_pause() -> None:

@@ -76,6 +76,34 @@ def test_identity_comes_first_and_every_minute() -> None:
     assert (bench.counters.samples, bench.counters.datagrams) == (13, 13)
 
 
+def test_news_follow_each_introduction_and_are_told_at_once_when_there_are_others() -> None:
+    bench = Bench(limit=30)
+    news = [b"#failing 1\n", b"#failing.1 1000 it: down\n"]
+    shipper = ship.Shipper(bench.link, IDENTITY, 30, bench.counters, bench.clock, "stats:8111", lambda: news)
+    for _ in range(2):
+        shipper.flush()
+    assert bench.link.sent == [IDENTITY, *news], "in datagrams of whole lines"
+    news[:] = [b"#failing 0\n"]
+    shipper.tell()
+    shipper.flush()
+    bench.clock.advance(60)
+    shipper.flush()
+    assert bench.link.sent[3:] == [b"#failing 0\n", IDENTITY, b"#failing 0\n"]
+    assert bench.counters.datagrams == 0, "they are no samples"
+
+
+def test_news_that_did_not_go_out_are_told_when_the_server_is_back() -> None:
+    bench = Bench()
+    shipper = ship.Shipper(bench.link, IDENTITY, 100, bench.counters, bench.clock, "", lambda: [b"#failing 0\n"])
+    shipper.flush()
+    bench.link.error = ConnectionRefusedError(111, "Connection refused")
+    shipper.tell()
+    shipper.flush()
+    bench.link.error = None
+    shipper.flush()
+    assert bench.link.sent == [IDENTITY, b"#failing 0\n", IDENTITY, b"#failing 0\n"]
+
+
 def test_lines_too_long_for_a_datagram_are_counted() -> None:
     bench = Bench(limit=20)
     bench.shipper.offer([b"a 1 1\n", b"x" * 30 + b" 1 1\n"])

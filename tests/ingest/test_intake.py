@@ -181,7 +181,8 @@ def test_bad_lines_are_shown_with_their_kind_and_counted_by_the_engine_alone(
         feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
     feed(b"a\na b\na inf\n@a 1\ngood 1\n")
     assert caplog.messages == [f"{kind} from tcp 192.0.2.7:4321: {line}" for kind, line in (
-        ("bad_fields", "'a'"), ("bad_number", "'a b'"), ("not_finite", "'a inf'"), ("reserved", "'@a 1'"))]
+        ("bad_fields", "'a'"), ("bad_number", "'a b'"), ("not_finite", "'a inf'"),
+        ("reserved", "'@a 1' (no name begins with @; write: a 1)"))]
     assert {kind: feed.tally[kind] for kind in ("bad_fields", "bad_number", "not_finite", "reserved")} == {
         "bad_fields": 1, "bad_number": 1, "not_finite": 1, "reserved": 1}
     assert feed.refused == {}, "they would be counted twice"
@@ -195,6 +196,24 @@ def test_a_flood_of_bad_lines_is_counted_whole_and_keeps_no_new_name_out(feed: F
     assert feed.tally["bad_fields"] == BAD_KEPT + 100
     assert len(caplog.records) < BAD_KEPT
     assert feed.keeper.values(b"late") == [(NOW, 1, 1.0)]
+
+
+def test_a_sender_is_told_with_all_that_was_refused_of_it_and_an_example(feed: Feed) -> None:
+    feed(b"a 1\n" + b"a 17 1325395000\n" * 100)
+    feed(b"late 1325395000123 5\n* 1\n")
+    assert feed.sender.refused == {"from_past": 100, "from_future": 1, "no_name": 1}
+    assert feed.tally["from_past"] == 100
+    rows = {str(row["kind"]): row for row in feed.mistakes.complaints(9)}
+    assert {kind: (row["count"], row["example"], row.get("meant")) for kind, row in rows.items()} == {
+        "from_past": (100, "a 17 1325395000", "a 1325395000 17"),
+        "from_future": (1, "late 1325395000123 5", "late 1325395000 5"), "no_name": (1, "* 1", "")}
+    assert (rows["from_past"]["sender"], rows["from_past"]["address"]) == ("192.0.2.7", "192.0.2.7:4321")
+
+
+def test_the_log_says_what_was_probably_meant(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
+    feed(b"a 1\na 17 1325395000\n")
+    assert caplog.messages == ["from_past from tcp 192.0.2.7:4321: 'a 17 1325395000' (the time stands behind the "
+                               "value, as Graphite has it; write: a 1325395000 17)"]
 
 
 def test_metadata_is_split_at_the_first_space(feed: Feed) -> None:
@@ -225,6 +244,7 @@ def test_what_comes_while_the_store_refuses_is_counted_and_dropped(feed: Feed) -
     feed.keeper.refusing = "the disk is full"
     assert feed(b"a 1\n#hostname web1\nb") == 19
     assert feed.refused == {"store_refuses": 2}
+    assert feed.sender.refused == {"store_refuses": 2}
     assert feed(b"no end") == 0
     assert feed.refused == {"store_refuses": 2}, "its beginning is not a line yet"
     assert (feed.tally["lines"], feed.sender.metadata, feed.keeper.portions) == (0, {}, 0)

@@ -10,8 +10,8 @@ import pytest
 from istat.clock import FakeClock
 from istat.daemon.ratelimit import LINES_AT_ONCE
 from istat.kernels import lines
-from istat_server.mistakes import KINDS, Mistakes
-from istat_server.roster import Sender
+from istat_server.mistakes import EXAMPLE_BYTES, KINDS, MOST_COMPLAINTS, OTHERS, QUIET_SECONDS, Mistakes
+from istat_server.roster import FORGET_SECONDS, Sender
 from istat_server.store.accepting import TALLIED, UNNAMED
 from istat_server.testing.memory import KINDS as OF_THE_MODEL
 
@@ -49,3 +49,73 @@ def test_every_kind_is_explained_with_what_to_do() -> None:
     assert len(calls) >= 5
     assert kinds <= KINDS.keys()
     assert all(kind.what and kind.cure for kind in KINDS.values())
+
+
+def senders(first: int, count: int) -> list[Sender]:
+    return [Sender("udp", f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}:5", 0)
+            for number in range(first, first + count)]
+
+
+def test_mistakes_are_told_by_sender_whatever_its_port_the_last_one_first() -> None:
+    clock = FakeClock(1325395000)
+    mistakes = Mistakes(clock)
+    mistakes.note("bad_number", b"x abc", Sender("tcp", "10.0.0.7:99", 0))
+    clock.advance(5)
+    mistakes.note("long_line", b"y" * 70_000, Sender("tcp", "[2001:db8::1]:5", 0))
+    named = Sender("tcp", "10.0.0.7:100", 0)
+    named.meta("agent", "web1")
+    clock.advance(5)
+    mistakes.show("bad_number", b"x 1,5", named)
+    mistakes.blame("bad_number", b"", named, 40)
+    first, second = mistakes.complaints(9)
+    assert first == {
+        "kind": "bad_number", "sender": "web1", "address": "10.0.0.7:100", "transport": "tcp", "count": 42,
+        "last": 1325395010.0, "example": "x 1,5", "meant": "x 1.5",
+        "wrong": "'1,5' has a comma for a decimal point (LC_NUMERIC=C)"}
+    assert (second["sender"], second["example"]) == ("[2001:db8::1]", "y" * EXAMPLE_BYTES)
+    assert "wrong" not in second
+    assert mistakes.complaints(1) == [first]
+    assert named.refused == {"bad_number": 41}
+    assert mistakes.counts["bad_number"] == 1, "what is shown or blamed was counted by others"
+
+
+def test_users_of_unix_sockets_are_senders_too_and_some_are_unknown() -> None:
+    mistakes = Mistakes(FakeClock(1000))
+    for process in (7, 8):
+        mistakes.note("bad_fields", b"x", Sender("unix", f"process {process} of user 1000", 0))
+    mistakes.note("too_many_connections", b"10.0.0.7:9: no room")
+    assert [(row["sender"], row["count"]) for row in mistakes.complaints(9)] == [
+        (OTHERS, 1), ("process 8 of user 1000", 2)]
+
+
+def test_addresses_that_nobody_has_push_no_sender_out_that_goes_on() -> None:
+    clock = FakeClock(1325395000)
+    mistakes = Mistakes(clock)
+    honest = Sender("udp", "192.0.2.7:1", 0)
+    mistakes.note("bad_fields", b"mine", honest)
+    for sender in senders(1, 3 * MOST_COMPLAINTS):
+        mistakes.note("bad_fields", b"forged", sender)
+    clock.advance(QUIET_SECONDS - 1)
+    mistakes.note("bad_fields", b"mine", honest)
+    clock.advance(2)
+    for sender in senders(5000, 3 * MOST_COMPLAINTS):
+        mistakes.note("bad_fields", b"forged again", sender)
+    rows = mistakes.complaints(10 * MOST_COMPLAINTS)
+    assert len(rows) <= MOST_COMPLAINTS + 1
+    assert ("192.0.2.7", 2) in [(row["sender"], row["count"]) for row in rows]
+    assert rows[0]["sender"] == OTHERS, "there was no room for all of them"
+
+
+def test_a_complaint_of_more_than_a_day_ago_is_not_told() -> None:
+    clock = FakeClock(1325395000)
+    mistakes = Mistakes(clock)
+    mistakes.note("bad_fields", b"x", Sender("udp", "192.0.2.7:1", 0))
+    clock.advance(FORGET_SECONDS + 1)
+    assert mistakes.complaints(9) == []
+
+
+def test_what_a_sender_wrote_can_be_shown_anywhere() -> None:
+    mistakes = Mistakes(FakeClock(1325395000))
+    mistakes.note("bad_number", b"a\x1b[31m 17 1325395000\xff", Sender("tcp", "10.0.0.7:99", 0))
+    (row,) = mistakes.complaints(9)
+    assert row["example"] == "a\\x1b[31m 17 1325395000\\xff"

@@ -29,7 +29,8 @@ def test_an_agent_is_shown_by_what_it_says_about_itself() -> None:
     clock.advance(20)
     assert rows(roster) == [{
         "name": "db1", "address": "10.0.0.7:8111", "version": "0.1", "last_seen": 1_700_000_000.0,
-        "online": True, "transport": "udp", "bytes": 100, "metadata": {"hostname": "db1", "version": "0.1"}}]
+        "online": True, "transport": "udp", "bytes": 100, "metadata": {"hostname": "db1", "version": "0.1"},
+        "refused": {}, "failing": []}]
     assert [roster.istatd_row(one) for one in roster.senders()] == [{
         "hostname": "db1", "version": "0.1", "_peer": "10.0.0.7:8111", "_online": True,
         "_connected": "2023-11-14T22:13:20Z", "_idle": 20}]
@@ -46,6 +47,61 @@ def test_metadata_is_bounded() -> None:
     assert sender.meta("key0", "newer")
     assert not sender.meta("key1", "x" * 257)
     assert (sender.metadata["key0"], sender.metadata["key1"], sender.metadata_refused) == ("newer", "value", 2)
+
+
+def test_collectors_that_fail_are_told_until_they_work_again() -> None:
+    sender = Roster(FakeClock()).connected("tcp", "10.0.0.7:1")
+    for key, value in (("agent", "web1"), ("failing", "2"), ("failing.1", "1325394000 exec:check_x: no: such file"),
+                       ("failing.2", "1325393000 : disk: not run")):
+        assert sender.meta(key, value)
+    first = {"agent": "web1", "collector": "exec:check_x", "why": "no: such file", "since": 1325394000}
+    assert sender.failing() == [
+        first, {"agent": "web1", "collector": "", "why": "disk: not run", "since": 1325393000}]
+    sender.meta("failing", "1")
+    assert sender.failing() == [first]
+    sender.meta("failing", "0")
+    assert (sender.failing(), sender.metadata) == ([], {"agent": "web1", "failing": "0"})
+    for odd in ("-1", "1e9", "\u0663", "9" * 40, ""):
+        sender.meta("failing", odd)
+        assert sender.failing() == []
+    sender.meta("failing", "31")
+    sender.meta("failing.1", "no words")
+    assert sender.failing() == []
+
+
+def test_what_fails_is_bounded_as_other_metadata_are() -> None:
+    roster = Roster(FakeClock())
+    sender = roster.connected("tcp", "10.0.0.7:1")
+    for _ in range(3):
+        sender.meta("failing", "999999")
+        taken = [sender.meta(f"failing.{place}", "1 a: " + "x" * 240) for place in range(1, 60)]
+        assert taken.count(True) == METADATA_KEYS - 1
+        assert len(sender.failing()) == METADATA_KEYS - 1
+        sender.meta("failing", "0")
+    other = roster.connected("tcp", "10.0.0.8:1")
+    told = 0
+    while other.meta(f"k{told % METADATA_KEYS}{told}"[:METADATA_KEYS], "x"):
+        told += 1
+    assert told == METADATA_KEYS, "what was told before is not counted any more"
+
+
+def test_failing_collectors_of_all_agents_that_are_there() -> None:
+    clock = FakeClock(1000)
+    roster = Roster(clock)
+    assert roster.failing() == []
+    for port, fails in ((1, True), (2, True), (3, False)):
+        sender = roster.from_udp(key(port), 10)
+        sender.meta("agent", f"web{port}")
+        if fails:
+            sender.meta("failing", "1")
+            sender.meta("failing.1", "900 cpu: broken")
+    assert [row["agent"] for row in roster.failing()] == ["web1", "web2"]
+    clock.advance(100)
+    again = roster.from_udp(key(9), 10)         # web1 was started again: another port
+    again.meta("agent", "web1")
+    assert [row["agent"] for row in roster.failing()] == ["web2"]
+    clock.advance(100)
+    assert roster.failing() == [], "it is not there any more"
 
 
 def test_a_host_that_came_back_hides_its_gone_selves() -> None:

@@ -198,6 +198,18 @@ def test_refusals_are_counted_by_kind_wherever_they_were_found(folder: Path, clo
     whole.end()
 
 
+def test_the_status_tells_who_was_refused_and_what_fails_at_agents(whole: Whole) -> None:
+    whole.server.open()
+    whole.feed(b"a 1\na 17 1325395000\n#agent web1\n#failing 1\n#failing.1 1325394000 exec:check_x: exit status 3\n")
+    status = whole.ask("/api/v1/status").json
+    assert [(row["kind"], row["count"], row["example"], row["meant"]) for row in status["refused_by"]] == [
+        ("from_past", 1, "a 17 1325395000", "a 1325395000 17")]
+    assert status["failing"] == [{"agent": "web1", "collector": "exec:check_x", "why": "exit status 3",
+                                  "since": 1325394000}]
+    assert status["system"]["collectors_failing"] == 1
+    assert "\nistatd_statserver_failing 1" in whole.ask("/metrics").text
+
+
 def test_what_the_machine_grants_stands_beside_what_is_wanted(folder: Path, clock: FakeClock) -> None:
     sockets = Sockets(udp_buffer=5000)
     whole = Whole(folder, clock, "--udp-buffer-size", "16", "--max-connections", "7", "--max-counters", "9",

@@ -122,7 +122,7 @@ def test_names_that_are_none_are_refused_and_bad_batches_are_errors(
     names = ["ok", "two words", "#meta", "", "line\n", "*", "n" * 2000, "#meta"]
     accepted = store.accept_batch(batch(None, *names))
     assert accepted.used == 8
-    assert sorted(kind for kind, _text in accepted.left) == [
+    assert sorted(left.kind for left in accepted.left) == [
         "bad_fields", "bad_fields", "bad_fields", "name_too_long", "no_name", "reserved"]
     assert Left("reserved", b"#meta") in accepted.left
     assert store.totals().refused["reserved"] == 2 and store.totals().refused["bad_fields"] == 3

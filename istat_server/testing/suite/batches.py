@@ -70,12 +70,12 @@ class Batches:
         refused = opened.store.totals().refused
         for kind in ("no_name", "from_future", "from_past", "rejected", "name_too_long"):
             assert refused[kind] == 1, kind
-        assert {"no_name", "name_too_long"} <= {kind for kind, _name in accepted.left}
+        assert {"no_name", "name_too_long"} <= {left.kind for left in accepted.left}
         opened.batch(("g", T, Bucket.of(1)), interval=7200)
         assert opened.store.totals().refused["too_coarse"] == 1
         accepted = opened.batch(("g", T, Bucket(1, math.nan, 0.0, 1.0, 1.0)), ("g", T, Bucket(-1, 1.0, 0.0, 1.0, 1.0)),
                                 ("g", T, Bucket(0, 0.0, 0.0, math.inf, -math.inf)))
-        assert sorted(kind for kind, _name in accepted.left) == ["bad_number", "not_finite", "not_finite"]
+        assert sorted(left.kind for left in accepted.left) == ["bad_number", "not_finite", "not_finite"]
         close_to(opened.one("g", 0, T, T + 10), [(T, Bucket.of(1))])
 
     def test_columns_of_several_lengths_are_no_batch(self, opened: Opened) -> None:

@@ -27,6 +27,23 @@ class Lines:
             Left("not_finite", b"a inf"), Left("reserved", b"@a 1"), Left("no_name", b"* 1"), Left("no_name", b"^ 1"),
             Left("name_too_long", b"n" * 1001 + b" 1")}
 
+    def test_a_line_whose_sample_is_refused_is_left_once(self, opened: Opened) -> None:
+        opened.feed(f"g {T} 1\nh^x^y {T} 1\n")
+        old = NOW - 20 * 365 * 86400
+        lines = [f"g {NOW + 3600} 1", f"h^x^y {old} 1", f"g {T} 12 100 50 70 2"]
+        accepted = opened.feed("".join(f"{line}\n" for line in [*lines, f"g {T} 2"]))
+        assert list(accepted.left) == [Left(kind, line.encode()) for kind, line in zip(
+            ("from_future", "from_past", "rejected"), lines, strict=True)]
+        assert opened.store.totals().refused["from_past"] == 2, "two counters refused it"
+
+    def test_what_is_left_counts_every_line(self, opened: Opened) -> None:
+        opened.feed(f"g {T} 1\n")
+        accepted = opened.feed("a\n" * 500 + f"g {NOW + 3600} 1\n" * 70)
+        assert len(accepted.left) < 100
+        counts = {kind: sum(left.times for left in accepted.left if left.kind == kind)
+                  for kind in ("bad_fields", "from_future")}
+        assert counts == {"bad_fields": 500, "from_future": 70}
+
     def test_every_refusal_is_counted(self, opened: Opened) -> None:
         opened.feed(f"a\na b\na inf\n@a 1\n* 1\n^ 1\n*^ {T} 1\ng {NOW + 61} 1\ng 5 1\ng {T} 12 100 50 70 2\n")
         opened.feed("a\n" * 500)

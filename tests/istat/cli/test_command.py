@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import socket
-import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +10,7 @@ import pytest
 
 from istat.cli import asking, command
 from istat.clock import FakeClock
-from istat.errors import BadQuery, ServerUnreachable, UnknownCounter, UsageError
-from tests.certificates import Authority
-from tests.ports import own_port
+from istat.errors import BadQuery, ServerUnreachable, UnknownCounter
 
 
 class Server:
@@ -160,80 +152,6 @@ def test_status_says_what_to_try_when_no_server_answers(
     assert "journalctl -u istat-server" in told and "ISTAT_URL" in told
     run("status", "--server", "http://stats:8000")
     assert "http-listen-address" in capsys.readouterr().err
-
-
-def test_send() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        assert run("send", "*mail.sent", "3", "--to", f"127.0.0.1:{port}", "--time", "7") == 0
-        listener.settimeout(5)
-        connection = listener.accept()[0]
-        connection.settimeout(5)
-        assert connection.recv(100) == b"*mail.sent 7 3.0\n"
-        connection.close()
-    assert run("send", "a", "1", "--to", f"127.0.0.1:{own_port()}") == 85
-
-
-@contextmanager
-def takes_tls(authority: Authority, wants_cert: bool = False) -> Iterator[tuple[str, list[bytes]]]:
-    """The address of something that takes samples by TLS over one connection, and what it has taken."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.folder / "server.pem", authority.folder / "server.key")
-    if wants_cert:
-        context.load_verify_locations(authority.ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    taken: list[bytes] = []
-
-    def serve() -> None:
-        with listener.accept()[0] as plain, suppress(OSError), context.wrap_socket(plain, server_side=True) as secret:
-            taken.append(secret.recv(100))
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}", taken
-        thread.join(10)
-
-
-def test_send_by_tls(authority: Authority) -> None:
-    with takes_tls(authority) as (to, taken):
-        assert run("send", "a", "1", "--to", to, "--tls", "--ca", str(authority.ca)) == 0
-    assert taken == [b"a 1.0\n"]
-    mine = ["--cert", str(authority.folder / "other.pem"), "--key", str(authority.folder / "other.key")]
-    with takes_tls(authority, wants_cert=True) as (to, taken):
-        assert run("send", "a", "1", "--to", to, "--tls", "--ca", str(authority.ca), *mine) == 0
-    assert taken == [b"a 1.0\n"]
-
-
-def test_send_by_tls_to_whom_it_does_not_fit(authority: Authority, capsys: pytest.CaptureFixture[str],
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    ca = str(authority.ca)
-    with takes_tls(authority) as (to, taken):
-        assert run("send", "a", "1", "--to", to, "--tls") == ServerUnreachable.exit_code
-    assert "the sample was not sent: the certificate of 127.0.0.1:" in capsys.readouterr().err and not taken
-    with takes_tls(authority, wants_cert=True) as (to, taken):
-        assert run("send", "a", "1", "--to", to, "--tls", "--ca", ca) == ServerUnreachable.exit_code
-    assert "it may want another certificate than it got" in capsys.readouterr().err and not taken
-    assert run("send", "a", "1", "--to", f"127.0.0.1:{own_port()}", "--tls", "--ca", ca) == 85
-    assert "is istat-server running there" in capsys.readouterr().err
-    for words, told in ((["--ca", ca], "--ca is for --tls: say that, too"),
-                        (["--tls", "--ca", ca, "--key", "k"], "a key needs its certificate"),
-                        (["--tls", "--ca", "/none.pem"], "cannot be read: .*/none.pem"),
-                        (["--tls", "--cert", ca], "a file that TLS wants cannot be read")):
-        assert run("send", "a", "1", *words) == UsageError.exit_code
-        assert re.search(told, capsys.readouterr().err)
-    monkeypatch.setenv("ISTAT_CA", ca)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        assert run("send", "a", "1", "--to", f"127.0.0.1:{listener.getsockname()[1]}") == 0, "it is for questions, too"
-
-
-def test_send_says_when_a_time_cannot_be_right(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        to = f"127.0.0.1:{listener.getsockname()[1]}"
-        assert run("send", "a", "3", "--to", to, "--time", "1325395061000") == 0
-        assert "more than a minute ahead" in capsys.readouterr().err
-        assert run("send", "a", "3", "--to", to, "--time", "1325395060") == 0
-    assert capsys.readouterr().err == ""
 
 
 def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,40 @@ def test_only_what_was_refused_is_told_with_its_cure() -> None:
     assert "7 datagrams lost" in text(changed(ingest={"udp.drops": 7}))
 
 
+def test_who_was_refused_is_told_with_an_example_and_what_was_meant() -> None:
+    row = {"kind": "from_past", "sender": "web1", "address": "10.0.0.7:40312", "transport": "tcp", "count": 1200,
+           "last": NOW - 4, "example": "a 17 1325395000", "wrong": "the time stands last", "meant": "a 1325395000 17"}
+    others = [{**row, "sender": f"web{number}", "example": "b\x1b[2J 5 1", "wrong": "", "meant": ""}
+              for number in range(2, 6)]
+    other = {**row, "kind": "bad_number", "sender": "(other senders)", "address": "", "transport": "", "example": "",
+             "wrong": ""}
+    status = {**STATUS, "refused": {"from_past": 6000, "bad_number": 2}, "refused_by": [row, *others, other],
+              "refused_help": {"from_past": {"what": "samples of long ago", "cure": "set the clock"}}}
+    told = text(status)
+    assert told.split("Refused since the start\n")[1].splitlines()[:9] == [
+        "  - 6,000 from_past: samples of long ago; set the clock",
+        "    web1 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: a 17 1325395000",
+        "    the time stands last; write: a 1325395000 17",
+        "    web2 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: b\\x1b[2J 5 1",
+        "    web3 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: b\\x1b[2J 5 1",
+        "    and 2 more senders lately",
+        "  - 2 bad_number",
+        "    (other senders): 1,200, the last 4 s ago",
+        "",
+    ]
+
+
+def test_collectors_that_fail_are_to_be_looked_at() -> None:
+    failing = [{"agent": "plugtest", "collector": "exec:check_x", "why": "no such file", "since": NOW - 7200},
+               {"agent": "web1", "collector": "", "why": "collector y: broken\x07", "since": NOW - 60}]
+    told = text({**STATUS, "failing": failing})
+    assert "To be looked at\n  - plugtest: exec:check_x fails: no such file (for 2 h)\n" in told
+    assert "  - web1: collector y: broken\\x07 (for 1 min)\n" in told
+    many = {**STATUS, "failing": failing * 25, "system": {**STATUS["system"], "collectors_failing": 111}}
+    assert "  - 101 more collectors of agents fail\n" in text(many)
+    assert text(many).count("plugtest: ") == 5
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [

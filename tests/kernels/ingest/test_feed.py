@@ -53,6 +53,38 @@ def test_new_names_are_left_over_in_order(kernels):
         (codes["RESERVED"], b"@ reserved")]
 
 
+def test_a_line_whose_sample_is_refused_is_left_over_once_and_counted_for_each_counter(kernels):
+    engine = engine_of(kernels)
+    refused = [b"foo.bar %d 1" % (NOW + 61), b"c^x^y 5 1", b"agg.x 1325394000 10 34 5 2 3", b"  foo.bar  5 1"]
+    feed(engine, b"".join(line + b"\nfoo.bar 1325394000 1\n" for line in refused))
+    codes = TWIN.lines.CODES
+    assert list(engine.take_leftovers()) == list(zip(
+        [codes[name] for name in ("FROM_FUTURE", "FROM_PAST", "REJECTED", "FROM_PAST")], refused, strict=True))
+    tally = engine.tally()
+    assert (tally["from_future"], tally["from_past"], tally["rejected"]) == (1, 3, 1)
+    assert (tally["lines"], tally["samples"]) == (8, 4), "they could be read"
+    assert engine.take_untold() == {}
+
+
+def test_an_event_may_refuse_what_a_gauge_of_the_same_line_takes(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"c^x^y %d 1\n" % (NOW + 30))
+    assert list(engine.take_leftovers()) == [(TWIN.lines.CODES["FROM_FUTURE"], b"c^x^y %d 1" % (NOW + 30))]
+    assert (engine.tally()["from_future"], engine.tally()["samples"], engine.tally()["journalled"]) == (1, 1, 1)
+
+
+def test_of_many_bad_lines_some_are_kept_and_the_others_counted(kernels):
+    engine = engine_of(kernels)
+    feed(engine, b"x\n" * 30 + b"foo.bar 5 1\n" * 10 + b"x\n" * 3 + b"new 1\n")
+    codes = TWIN.lines.CODES
+    left = [code for code, _line in engine.take_leftovers()]
+    assert left == [codes["BAD_FIELDS"]] * 30 + [codes["FROM_PAST"]] * 2 + [codes["UNKNOWN"]]
+    assert engine.take_untold() == {codes["FROM_PAST"]: 8, codes["BAD_FIELDS"]: 3}
+    assert engine.take_untold() == {}
+    feed(engine, b"x\n")
+    assert len(engine.take_leftovers()) == 1
+
+
 @given(st.lists(st.one_of(LINES, st.binary(max_size=30)), max_size=30).map(b"".join), st.lists(st.integers(0, 900)))
 def test_kernel_is_twin_however_the_bytes_are_split(native, text, cuts):
     ours, twin = engine_of(native), engine_of(TWIN)
@@ -67,6 +99,7 @@ def test_kernel_is_twin_however_the_bytes_are_split(native, text, cuts):
         rows(twin, id, level) for level in (0, 1) for id in range(5)]
     assert ours.take_journal() == twin.take_journal()
     assert list(ours.take_leftovers()) == list(twin.take_leftovers())
+    assert ours.take_untold() == twin.take_untold()
 
 
 def test_the_greatest_id_is_refused_not_wrapped_to_0(native):

@@ -2,7 +2,8 @@
 """Lines and rows to buckets: what senders' samples do to heads and journal. Knows no sockets, files or clock.
 
 A wire name found among the routes leads straight to the counters it feeds. What the loop cannot handle (new names,
-metadata, bad lines) is left over for Python as (code, line). The specification is the Python twin.
+metadata) is left over for Python as (code, line); so are bad lines, and those whose sample a counter refused. The
+specification is the Python twin.
 """
 from libc.math cimport fabs, isfinite
 from libc.string cimport memchr, memcmp
@@ -11,7 +12,8 @@ from istat.kernels.native.columns cimport Columns
 from istat.kernels.native.ingest.head cimport head_add, head_places
 from istat.kernels.native.ingest.ladders cimport Ladder
 from istat.kernels.native.ingest.lines cimport (
-    BAD_FIELDS, BAD_NUMBER, EMPTY, META, NOT_FINITE, RESERVED, SAMPLE, UNKNOWN, Sample, is_digit, is_space, parse_line)
+    BAD_FIELDS, BAD_NUMBER, EMPTY, FROM_FUTURE, FROM_PAST, LINE_CODES, META, NOT_FINITE, REJECTED, RESERVED, SAMPLE,
+    TOO_COARSE, UNKNOWN, Sample, is_digit, is_space, parse_line)
 from istat.kernels.native.ingest.records cimport (
     MOST_COUNT, MOST_INTERVAL, MOST_MARK, MOST_SENDER, put_interval, put_mark, put_sample, take)
 from istat.kernels.native.ingest.registry cimport is_deleted, is_event, ladder_of, note_heard
@@ -52,6 +54,15 @@ cdef int tally_of(int code) noexcept nogil:
     if code == RESERVED:
         return T_RESERVED
     return T_META if code == META else T_UNKNOWN
+
+
+cdef int refusal_of(int kind) noexcept nogil:
+    """What a line is left over as whose sample was counted as this."""
+    if kind == T_FUTURE:
+        return FROM_FUTURE
+    if kind == T_PAST:
+        return FROM_PAST
+    return REJECTED if kind == T_REJECTED else TOO_COARSE
 
 
 cdef inline const char *fast_number(const char *at, double *out) noexcept nogil:
@@ -169,6 +180,7 @@ cdef class Feed(Registry):
         level = self.place(event, ladder, self.row_interval, time, count, sum, min, max)
         if level < 0:
             self.tally_[-level] += 1
+            self.refusal = refusal_of(-level)
             return 0
         if event:
             count = 1
@@ -460,14 +472,22 @@ cdef class Feed(Registry):
         if last == NULL:
             return 0
         stop = last + 1
+        self.refusal = 0
         with nogil:
             while at < stop:
                 next = self.fast_line(at, stop)
-                if next != NULL:
+                if next != NULL and self.refusal == 0:
                     at = next
                     continue
-                line_end = <const char *> memchr(at, 10, stop - at)
-                code = self.slow_line(at, line_end - at)
+                if next != NULL:
+                    code = SAMPLE
+                    line_end = next - 1
+                else:
+                    line_end = <const char *> memchr(at, 10, stop - at)
+                    code = self.slow_line(at, line_end - at)
+                if code == SAMPLE and self.refusal:
+                    code = self.refusal
+                self.refusal = 0
                 if code != SAMPLE and code != EMPTY:
                     with gil:
                         self.leave_over(code, at, line_end - at)
@@ -482,15 +502,26 @@ cdef class Feed(Registry):
         elif self.bad_kept < BAD_KEPT:
             self.bad_kept += 1
             self.leftovers.append((code, line[:min(size, BAD_ROOM)]))
-        self.tally_[tally_of(code)] += 1
+        else:
+            self.untold[code] += 1
+        if code <= UNKNOWN:             # the others were counted once for each counter that refused
+            self.tally_[tally_of(code)] += 1
         return 0
 
     def take_leftovers(self):
-        """[(code, line)] that Python has to handle, in order, since the last call; at most 32 of them bad lines,
-        which are cut at 200 bytes."""
+        """[(code, line)] that Python has to handle, in order, since the last call; at most 32 of them bad or refused
+        lines, which are cut at 200 bytes."""
         if not self.leftovers:
             return ()
         left = self.leftovers
         self.leftovers = []
         self.bad_kept = 0
         return left
+
+    def take_untold(self):
+        """Code -> how many more bad or refused lines there were since the last call, which were not left over."""
+        cdef int code
+        found = {code: self.untold[code] for code in range(LINE_CODES) if self.untold[code]}
+        for code in range(LINE_CODES):
+            self.untold[code] = 0
+        return found

@@ -12,6 +12,11 @@ cdef enum LineCode:
     BAD_NUMBER = 5     # a token that is no number
     NOT_FINITE = 6     # infinity, or a NaN other than istatd's four spellings (or any, where these are refused)
     UNKNOWN = 7        # a good line whose name has no route yet
+    FROM_FUTURE = 8    # from here on: good lines whose sample a counter refused
+    FROM_PAST = 9
+    REJECTED = 10
+    TOO_COARSE = 11
+    LINE_CODES = 12
 
 cdef struct Sample:
     const char *name

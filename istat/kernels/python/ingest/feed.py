@@ -1,8 +1,10 @@
 """Lines and rows to buckets: what senders' samples do to heads and journal. Knows no sockets, files or clock.
 
 A wire name found among the routes leads straight to the counters it feeds. What cannot be handled here (new names,
-metadata, bad lines) is left over as (code, line). This module is the specification; the native build of the same
-name does the same, and goes by the order in which senders repeat their names, which only saves time.
+metadata) is left over as (code, line); so are bad lines, and those whose sample a counter refused.
+
+This module is the specification; the native build of the same name does the same, and goes by the order in which
+senders repeat their names, which only saves time.
 """
 from __future__ import annotations
 
@@ -14,11 +16,16 @@ from istat.kernels.python.ingest.ladders import Ladder
 from istat.kernels.python.ingest.lines import (
     BAD_FIELDS,
     BAD_NUMBER,
+    CODES,
     EMPTY,
+    FROM_FUTURE,
+    FROM_PAST,
     META,
     NOT_FINITE,
+    REJECTED,
     RESERVED,
     SAMPLE,
+    TOO_COARSE,
     UNKNOWN,
     parse,
 )
@@ -39,6 +46,8 @@ BAD_ROOM = 200          # [bytes] of a bad line kept
 SLACK = 0.0001          # how far a pre-aggregated mean may leave [min, max], as a share (spec: gauge validity)
 _TALLY_OF = {BAD_FIELDS: "bad_fields", BAD_NUMBER: "bad_number", NOT_FINITE: "not_finite",
              RESERVED: "reserved", META: "metadata", UNKNOWN: "unknown"}
+# Counted once for each counter that refuses, not for each line.
+_REFUSALS = (FROM_FUTURE, FROM_PAST, REJECTED, TOO_COARSE)
 
 
 class Feed(Registry):
@@ -54,6 +63,8 @@ class Feed(Registry):
         self._tally = dict.fromkeys(TALLY, 0)
         self._leftovers: list[tuple[int, bytes]] = []
         self._bad_kept = 0
+        self._untold: dict[int, int] = {}       # bad lines that were not kept, by code
+        self._refusal = SAMPLE                  # why a counter refused the sample at hand
 
     def tally(self) -> dict[str, int]:
         """Totals since the start by kind."""
@@ -104,6 +115,7 @@ class Feed(Registry):
         level, refused = self._place(event, ladder, self._row_interval, fields)
         if refused:
             self._tally[refused] += 1
+            self._refusal = CODES[refused.upper()]
             return False
         if event:
             count, m2, low, high = 1, 0.0, total, total
@@ -224,7 +236,10 @@ class Feed(Registry):
         text = bytes(data[start:end])
         used = text.rfind(b"\n") + 1
         for line in text[:used].split(b"\n")[:-1]:
+            self._refusal = SAMPLE
             code = self._line(line)
+            if code == SAMPLE:
+                code = self._refusal
             if code not in (SAMPLE, EMPTY):
                 self._leave_over(code, line)
         return used
@@ -235,13 +250,21 @@ class Feed(Registry):
         elif self._bad_kept < BAD_KEPT:
             self._bad_kept += 1
             self._leftovers.append((code, line[:BAD_ROOM]))
-        self._tally[_TALLY_OF[code]] += 1
+        else:
+            self._untold[code] = self._untold.get(code, 0) + 1
+        if code not in _REFUSALS:
+            self._tally[_TALLY_OF[code]] += 1
 
     def take_leftovers(self) -> Sequence[tuple[int, bytes]]:
-        """[(code, line)] that Python has to handle, in order, since the last call; at most 32 of them bad lines,
-        which are cut at 200 bytes."""
+        """[(code, line)] that Python has to handle, in order, since the last call; at most 32 of them bad or refused
+        lines, which are cut at 200 bytes."""
         left, self._leftovers, self._bad_kept = self._leftovers, [], 0
         return left
+
+    def take_untold(self) -> dict[int, int]:
+        """Code -> how many more bad or refused lines there were since the last call, which were not left over."""
+        untold, self._untold = self._untold, {}
+        return untold
 
 
 def _valid(count: int, total: float, low: float, high: float) -> bool:
