@@ -46,7 +46,8 @@ class RingTree(Tree):
                 self.problems.add("other_kind", f"{self.root}/{os.fsdecode(b'/'.join(parts))}: levels of both kinds")
             else:
                 archives.append(Archive(one.header.interval, one.rows(self.now, finest)))
-        return Series(self.naming.name(parts), event, tuple(archives), os.fsdecode(b"/".join(parts)))
+        origin = os.fsdecode(b"/".join(parts))
+        return self.naming.series(parts, origin, event, tuple(archives), origin)
 
     def _read(self, found: Found) -> ring.Ring | None:
         try:

@@ -1,7 +1,7 @@
 """CSV files of buckets or samples: a header line, then a line each. docs/import-export.md names the columns.
 
 A file may grow: what is behind the part that was imported is imported by the next run. Lines of one portion are
-gathered by counter before they are given on. Knows no store.
+gathered by counter before they are given on. Knows no store, and of bytes only what text.py gives.
 """
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import csv
 import hashlib
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from istat.errors import BadLine, UsageError
 from istat.kernels import columns
-from istat_server.foreign.source import Naming, Problems, changed
+from istat_server.foreign.source import Naming, Problems, changed, found_under, key_of
+from istat_server.foreign.text import MOST_LINE, Text
 from istat_server.store.files.manifest import Import
-from istat_server.store.levels.placing import Archive
+from istat_server.store.levels.placing import EDGE_SHARE, Archive
 from istat_server.store.offline.appending import Series
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ SAMPLES = ("name", "time", "value")
 BUCKETS = ("name", "time", "count", "sum", "min", "max")
 MORE = ("sumsq", "interval", "kind")
 LINES_AT_ONCE = 200_000         # gathered before they are given on: about 100 MB
-MOST_LINE = 1 << 16             # [bytes]
 MOST_INTERVAL = 1 << 31
+MILLISECONDS_FROM = 10**11      # as seconds in the year 5138, as milliseconds in 1973
 HASH_AT_ONCE = 1 << 20
+RENAMED = " --rename "          # stands in a key before each
 
 Row = tuple[int, int, float, float, float, float]
 Group = tuple[bytes, bool, int]         # name, event, interval
@@ -64,7 +66,7 @@ class Format:
 
     def read(self, line: str) -> tuple[Group, Row]:
         """One line. BadLine when it is no sample or bucket."""
-        fields = next(csv.reader([line]), [])
+        fields = next(csv.reader([line], strict=True), [])
         if len(fields) != len(self.places):
             raise BadLine("bad_line", f"{len(fields)} columns, {len(self.places)} expected")
         try:
@@ -75,10 +77,13 @@ class Format:
             raise BadLine("bad_line", str(error)) from error
         if not 1 <= interval < MOST_INTERVAL or not all(map(math.isfinite, row)) or row[1] < 1 or row[4] > row[5]:
             raise BadLine("bad_line", "numbers that cannot be a bucket")
+        if not event and not _between(row[2] / row[1], row[4], row[5]):
+            raise BadLine("bad_line", f"the average {row[2] / row[1]:g} is not between {row[4]:g} and {row[5]:g}")
         return (name, event, interval), row
 
     def _name(self, fields: list[str]) -> tuple[bytes, bool]:
         name = fields[self.places["name"]].encode("utf-8", "surrogateescape")
+        _check_name(name)
         star = name.startswith(b"*")        # no part of it: it is an event's, where nothing says otherwise
         kind = fields[self.places["kind"]] if "kind" in self.places else ""
         return (name[1:] if star else name), kind == "event" or (star and kind != "gauge")
@@ -103,10 +108,28 @@ class Format:
         return (_time(fields[self.places["time"]]), count, total, m2, low, high)
 
 
+def _between(value: float, low: float, high: float) -> bool:
+    """Whether an average lies between two values, or as near as sums are kept."""
+    slack = EDGE_SHARE * max(abs(low), abs(high))
+    return low - slack <= value <= high + slack
+
+
+def _check_name(name: bytes) -> None:
+    if any(one < 32 or one == 127 for one in name):
+        raise BadLine("bad_line", "a name with a line break or another control character")
+    if b"^" in name:
+        raise BadLine("bad_line", f"the name {name.decode(errors='replace')[:40]!r} has a caret, which no counter's "
+                                  f"name can hold")
+
+
 def _time(text: str) -> int:
     """Unix seconds, or ISO 8601 (UTC unless it says otherwise)."""
     try:
-        return math.floor(float(text))
+        seconds = math.floor(float(text))
+        if seconds >= MILLISECONDS_FROM:
+            raise BadLine("bad_line", f"the time {text[:40]!r} is in milliseconds or finer: Unix seconds are wanted, "
+                                      f"such as {str(seconds)[:10]}")
+        return seconds
     except (ValueError, OverflowError):
         try:
             when = datetime.fromisoformat(text.strip())
@@ -125,6 +148,7 @@ class Table:
     name: str = ""              # of the source, where the path does not say it (stdin)
     problems: Problems = field(default_factory=Problems)
     done: int = 0
+    _mark: str = ""             # the offset behind what was read
     _at_end: bool = False
     _line_ends: bool = True     # a line longer than MOST_LINE comes in parts
     _line: int = 1              # the number of the last line read
@@ -135,21 +159,70 @@ class Table:
     @property
     def key(self) -> str:
         """What this is in the MANIFEST's notes."""
-        return f"csv:{self.naming.prefix}:{self.name or os.path.abspath(self.path)}"
+        return self._key(os.path.realpath(self.path))
+
+    def _key(self, path: str) -> str:
+        return key_of("csv", self.naming.prefix, (self.name or path) + self._renamed)
+
+    @property
+    def _renamed(self) -> str:
+        return "".join(f"{RENAMED}{old}={new}" for old, new in self.naming.renames)
 
     def size(self) -> int:
-        """See Source.size."""
+        """See Source.size: of a compressed file as it lies on the disk."""
         return self.path.stat().st_size
+
+    def known(self, imports: Iterable[Import]) -> Import | None:
+        """See Source.known. Else what this begins with: the same lines by another path, or by a pipe that has grown."""
+        own = found_under(imports, (self.key, self._key(os.path.abspath(self.path))))
+        begun = None if own else self._begun(imports)
+        if begun is None:
+            return own
+        place, renamed, names = begun.key.removeprefix(self._kind).partition(RENAMED)
+        if renamed + names != self._renamed:
+            raise UsageError(f"{self._place} was imported before under other names: --rename holds from the first "
+                             f"import of a CSV file on; put the lines that are to be renamed into a file of their own")
+        if self.name and place.isalnum():           # a pipe that has grown keeps its note
+            self.name = place
+        return replace(begun, key=self.key)
+
+    @property
+    def _kind(self) -> str:
+        return key_of("csv", self.naming.prefix, "")
+
+    def _begun(self, imports: Iterable[Import]) -> Import | None:
+        """The longest import of CSV whose lines are the first ones here."""
+        notes = sorted((note for note in imports if note.key.startswith(self._kind) and note.mark),
+                       key=lambda note: int(note.mark))
+        found, hashed, at = None, hashlib.sha256(), 0
+        with self._open() as file:
+            head = len(file.readline(MOST_LINE))
+            file.seek(0)
+            for note in notes:
+                while at < int(note.mark) and (data := file.read(min(int(note.mark) - at, HASH_AT_ONCE))):
+                    hashed.update(data)
+                    at += len(data)
+                if at == int(note.mark) > head and hashed.hexdigest() == note.digest:
+                    found = note
+        return found
+
+    def overlaps(self, imports: Iterable[Import]) -> bool:
+        """See Source.overlaps: its mark says all."""
+        return False
 
     def more(self, note: Import) -> bool:
         """See Source.more. Lines behind the mark may have come; those before it may not have changed."""
         if note.mark and self.digest(note.mark) != note.digest:
             raise changed(self.key)
-        return not note.finished or self.size() > int(note.mark or 0)
+        if not note.finished:
+            return True
+        with self._open() as file:
+            file.seek(int(note.mark or 0))
+            return bool(file.read(1))
 
     def digest(self, mark: str) -> str:
         """See Source.digest. Marks only grow."""
-        with open(self.path, "rb") as file:
+        with self._open() as file:
             file.seek(self._hashed)
             while self._hashed < int(mark or 0) and (data := file.read(min(int(mark) - self._hashed, HASH_AT_ONCE))):
                 self._hash.update(data)
@@ -160,7 +233,7 @@ class Table:
 
     def series(self, after: str) -> Iterator[Series]:
         """See Source.series."""
-        with open(self.path, "rb") as file:
+        with self._open() as file:
             form = Format.of(file.readline(MOST_LINE).decode("utf-8-sig", "surrogateescape"), self.interval)
             self._at_end, self._line, self._line_ends = False, 1, True
             if after:
@@ -168,26 +241,32 @@ class Table:
                 self._line = self._lines_hashed         # `more` has just hashed all before the mark
             while not self._at_end:
                 groups = self._gather(file, form)
-                self.done = file.tell()
-                last = len(groups) - 1
-                for number, ((name, event, interval), rows) in enumerate(sorted(groups.items(), key=lambda g: g[0])):
-                    if event:
-                        rows.fold_rates()
-                    else:
-                        rows.fold(False)
-                    mark = str(file.tell()) if number == last else ""
-                    own = os.fsencode(self.naming.prefix) + name
-                    yield Series(own, event, (Archive(interval, rows, apart=True),), mark)
+                self._mark, self.done = str(file.tell()), file.read_so_far()
+                yield from self._portion(groups)
+
+    def _portion(self, groups: dict[Group, Columns]) -> Iterator[Series]:
+        """What was gathered; the mark comes with the last counter."""
+        for number, ((name, event, interval), rows) in enumerate(sorted(groups.items(), key=lambda group: group[0])):
+            if event:
+                rows.fold_rates()
+            else:
+                rows.fold(False)
+            mark = self._mark if number == len(groups) - 1 else ""
+            archives = (Archive(interval, rows, apart=True),)
+            yield self.naming.series(tuple(name.split(b".")), os.fsdecode(name), event, archives, mark)
 
     def last_mark(self, mark: str) -> str:
         """See Source.last_mark."""
-        return str(self.done)
+        return self._mark
 
-    def _gather(self, file: BinaryIO, form: Format) -> dict[Group, Columns]:
+    def _open(self) -> Text:
+        return Text(self.path)
+
+    def _gather(self, file: Text, form: Format) -> dict[Group, Columns]:
         """The next lines, by counter and interval."""
         groups: dict[Group, Columns] = {}
         for _ in range(LINES_AT_ONCE):
-            line = file.readline(MOST_LINE)
+            line, broken = file.record()
             self._at_end = not line
             if not line:
                 break
@@ -196,10 +275,18 @@ class Table:
             if not line.strip():
                 continue
             try:
+                if broken:
+                    raise BadLine("bad_line", "a quoted line break")
                 group, row = form.read(line.decode("utf-8", "surrogateescape"))
             except (BadLine, csv.Error) as error:
-                where = "standard input" if self.name else self.path
-                self.problems.add("bad_line", f"{where}, line {self._line}: {error}")
+                self.problems.add("bad_line", f"{self._place}, line {self._line}: {error}")
+                self._line += line.count(b"\n") - 1 if broken else 0
                 continue
             groups.setdefault(group, columns.Columns()).append(*row)
+        if self._at_end and file.damage:
+            self.problems.add("damaged", f"{self._place}, behind line {self._line}: {file.damage}")
         return groups
+
+    @property
+    def _place(self) -> str:
+        return "standard input" if self.name else str(self.path)

@@ -1,9 +1,11 @@
 """Whisper files, Graphite's: one per counter, a few archives of one value a step in each.
 
-The finest archive that reaches back to a time counts for it. Reading takes no byte for granted and never writes.
+Reading takes no byte for granted and never writes. Points that whisper's own reader serves are all that counts: see
+covering.py for which archive they come from. Carbon's files of tagged series are below `_tagged`.
 """
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 
 from istat.errors import IstatError
 from istat.kernels import columns
+from istat_server.foreign.covering import Resolution, cover, missing
 from istat_server.foreign.source import Found, Tree, parts_of
 from istat_server.store.levels.placing import Archive
 from istat_server.store.offline.appending import Series
@@ -19,6 +22,9 @@ SUFFIX = ".wsp"
 HEAD = struct.Struct("!2LfL")       # aggregation, longest retention, xFilesFactor, archives
 INFO = struct.Struct("!3L")         # offset, seconds per point, points
 POINT = struct.Struct("!Ld")        # time, value
+TAGGED = b"_tagged"
+HASHED = ("is of a tagged series, whose name is not in the file: carbon has hashed it. Let carbon write names "
+          "(TAG_HASH_FILENAMES = False), or name this file by --rename")
 SUM = 2                             # the aggregation whose coarser points hold totals
 AGGREGATIONS = range(1, 9)
 MOST_ARCHIVES = 64
@@ -38,6 +44,7 @@ class Ring:
     step: int
     slots: int
     points: dict[int, float]
+    odd: tuple[int, ...] = ()       # times of points that are infinite or no number
 
 
 @dataclass(frozen=True)
@@ -47,41 +54,42 @@ class Whisper:
     aggregation: int
     rings: tuple[Ring, ...]
 
-    @property
-    def newest(self) -> int:
-        """The time of the newest point of all; 0 when there is none."""
-        return max((max(ring.points, default=0) for ring in self.rings), default=0)
+    def newest(self, now: int) -> int:
+        """The time of the newest point that is not in the future; 0 when there is none."""
+        return max((time for ring in self.rings for times in (ring.points, ring.odd) for time in times if time <= now),
+                   default=0)
 
-    def starts(self) -> list[int]:
-        """The time from which on each archive counts: what is older belongs to the coarser ones.
+    def reaches(self, now: int) -> list[int]:
+        """The oldest time that each archive has a slot for, as of the newest point: older points are left over."""
+        newest = self.newest(now)
+        return [newest - newest % ring.step - ring.step * (ring.slots - 1) for ring in self.rings]
 
-        An archive's beginning is moved up to a step of the next coarser one, whose bucket is not cut in two.
-        """
-        found = []
-        for ring, coarser in zip(self.rings, (*self.rings[1:], None)):
-            reach = self.newest - self.newest % ring.step - ring.step * (ring.slots - 1)
-            step = coarser.step if coarser else ring.step
-            found.append(-(-reach // step) * step if coarser else reach)
-        return found
+    def covered(self, now: int) -> list[dict[int, float]]:
+        """Of each archive the points that count."""
+        return cover([Resolution(ring.step, reach, ring.points)
+                      for ring, reach in zip(self.rings, self.reaches(now), strict=True)])
 
-    def archives(self, event: bool) -> tuple[Archive, ...]:
+    def archives(self, event: bool, now: int) -> tuple[Archive, ...]:
         """Rows, as `store.levels.placing` takes them.
 
         A point of a sum counts as so many values as finest steps are in it.
         `event`: points are totals of events; the rows are rates.
         """
-        until = 1 << 62
         made = []
-        for ring, start in zip(self.rings, self.starts()):
+        for ring, points in zip(self.rings, self.covered(now), strict=True):
             rows: columns.Columns = columns.Columns()
             count = ring.step // self.rings[0].step if self.aggregation == SUM and not event else 1
-            for time, value in sorted(ring.points.items()):
-                if start <= time < until:
-                    total = value / ring.step if event else value
-                    rows.append(time, count, total, 0.0, total / count, total / count)
+            for time, value in sorted(points.items()):
+                total = value / ring.step if event else value
+                rows.append(time, count, total, 0.0, total / count, total / count)
             made.append(Archive(ring.step, rows, apart=True))
-            until = min(until, start)
         return tuple(made)
+
+    def not_finite(self, now: int) -> int:
+        """How many points are infinite or no number, where no other archive has one that is."""
+        kept = [(ring.step, points) for ring, points in zip(self.rings, self.covered(now), strict=True)]
+        return sum(missing((time for time in ring.odd if time >= reach), ring.step, kept)
+                   for ring, reach in zip(self.rings, self.reaches(now), strict=True))
 
 
 def read(data: bytes) -> Whisper:
@@ -100,20 +108,24 @@ def read(data: bytes) -> Whisper:
             raise WhisperError("is no whisper file")
         if offset + slots * POINT.size > len(data):
             raise WhisperError(f"has {len(data)} bytes, at least {offset + slots * POINT.size} expected")
-        rings.append(Ring(step, slots, _points(data[offset : offset + slots * POINT.size], step, slots)))
+        rings.append(_ring(data[offset : offset + slots * POINT.size], step, slots))
     if max(ring.step * ring.slots for ring in rings) != longest or any(
             coarser.step <= finer.step for finer, coarser in zip(rings, rings[1:])):
         raise WhisperError("is no whisper file")
     return Whisper(aggregation, tuple(rings))
 
 
-def _points(data: bytes, step: int, slots: int) -> dict[int, float]:
+def _ring(data: bytes, step: int, slots: int) -> Ring:
     """Those points that stand in the slot of their time, as whisper's own reader asks for."""
     base = POINT.unpack_from(data)[0]
     if base == 0:
-        return {}
-    return {time: value for number, (time, value) in enumerate(POINT.iter_unpack(data))
-            if time > 0 and time % step == 0 and (time - base) // step % slots == number and math.isfinite(value)}
+        return Ring(step, slots, {})
+    found = {time: value for number, (time, value) in enumerate(POINT.iter_unpack(data))
+             if time > 0 and time % step == 0 and (time - base) // step % slots == number}
+    odd = tuple(time for time, value in found.items() if not math.isfinite(value))
+    for time in odd:
+        del found[time]
+    return Ring(step, slots, found, odd)
 
 
 @dataclass
@@ -121,31 +133,53 @@ class WhisperTree(Tree):
     """A tree of whisper files, or one file."""
 
     event: bool = False         # points are totals of events
+    now: int = 0                # Unix seconds
 
     kind = "whisper"
-
-    def wanted(self, found: Found) -> bool:
-        """See Tree.wanted."""
-        return found.path.name.endswith(SUFFIX)
+    suffixes = (SUFFIX,)
 
     def series(self, after: str) -> Iterator[Series]:
         """See Source.series. A counter's mark is its file."""
         seen = parts_of(after)
         for found in self.files(seen[:-1], self.problems):
             if found.after(seen) or not after:
-                made = self._read(found)
+                made = self._series(found)
                 if made is not None:
-                    archives = made.archives(self.event)
-                    yield Series(self.naming.name(found.parts, SUFFIX), self.event, archives, found.mark)
+                    yield made
             self.done += found.size
 
-    def _read(self, found: Found) -> Whisper | None:
+    def _series(self, found: Found) -> Series | None:
+        parts = found.parts if self.naming.renamed(found.mark) else _untagged(found.parts)
+        if not parts:
+            self.problems.add("name_unknown", f"{found.path}: {HASHED}")
+            return None
         try:
-            if found.size > MOST_FILE:
-                raise WhisperError(f"is larger than {MOST_FILE >> 20} MiB")
-            return read(found.path.read_bytes())
+            made = self._read(found)
         except WhisperError as error:
             self.problems.add("damaged", f"{found.path}: {error}")
         except OSError as error:
             self.problems.add("unreadable", f"{found.path}: {error.strerror}")
+        else:
+            odd = made.not_finite(self.now)
+            if odd:
+                self.problems.add("not_finite", f"{found.path}: {odd} values that are infinite or no number", odd)
+            archives = made.archives(self.event, self.now)
+            return self.naming.series(parts, found.mark, self.event, archives, found.mark, SUFFIX)
         return None
+
+    def _read(self, found: Found) -> Whisper:
+        if found.size > MOST_FILE:
+            raise WhisperError(f"is larger than {MOST_FILE >> 20} MiB")
+        return read(found.path.read_bytes())
+
+
+def _untagged(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The path of a file of carbon's tagged series as that of its name: `_tagged/HEX/HEX/NAME.wsp`, where HEX is the
+    beginning of NAME's hash and its dots are spelled _DOT_. () where there is the hash only."""
+    if len(parts) < 4 or parts[-4] != TAGGED:
+        return parts
+    folder, stem = b"".join(parts[-3:-1]), parts[-1].removesuffix(SUFFIX.encode())
+    name = stem.replace(b"_DOT_", b".")
+    if b";" not in name or not hashlib.sha256(name).hexdigest().encode().startswith(folder):
+        return ()
+    return (name + SUFFIX.encode(),)

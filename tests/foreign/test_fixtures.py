@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from istat_server.foreign.ringtree import RingTree
-from istat_server.foreign.rrd import RrdTree
+from istat_server.foreign.rrd.tree import RrdTree
 from istat_server.foreign.source import Naming
 from istat_server.foreign.table import Table
 from istat_server.foreign.whisper import WhisperTree

@@ -53,6 +53,33 @@ def test_lines_that_cannot_be_are_counted_and_told_by_place(tmp_path: Path) -> N
     assert all(text.startswith("line 9: ") for text in texts[7:])       # a line that is too long comes in parts
 
 
+def bad(tmp_path: Path, header: str, *lines: str) -> list[str]:
+    """What is said of the lines that are bad; the last line is good."""
+    source, found = read(tmp_path / "a.csv", "\n".join([header, *lines, ""]))
+    assert len(found) == 1 and source.problems.counts["bad_line"] == len(source.problems.texts)
+    return [text.removeprefix(f"{tmp_path}/a.csv, ") for text in source.problems.texts]
+
+
+def test_an_average_beyond_min_or_max_is_a_bad_line_but_not_one_that_is_rounded(tmp_path: Path) -> None:
+    assert bad(tmp_path, "name,time,count,sum,min,max,sumsq", f"a,{T},3,60,1,3,14", f"a,{T},2,-4,-1,3,9",
+               f"a,{T},3,370.36799999999997,123.456,123.456,1") == [
+        "line 2: the average 20 is not between 1 and 3", "line 3: the average -2 is not between -1 and 3"]
+
+
+def test_a_record_with_a_quoted_line_break_is_one_bad_line(tmp_path: Path) -> None:
+    assert bad(tmp_path, "name,time,value", f'"two\nlines",{T},1', f'"more\n""than\ntwo",{T},1', f'"torn,{T},1',
+               f"a\tb,{T},1", f'"a",{T},1') == [
+        "line 2: a quoted line break", "line 4: a quoted line break", "line 7: unexpected end of data",
+        "line 8: a name with a line break or another control character"]
+
+
+def test_names_with_carets_and_times_in_milliseconds_are_bad_lines(tmp_path: Path) -> None:
+    said = bad(tmp_path, "name,time,value", f"a^b,{T},1", f"a,{T}000,1", f"a,{T}123456,1", f"a,{T},1")
+    assert said[0] == "line 2: the name 'a^b' has a caret, which no counter's name can hold"
+    assert said[1:] == [f"line {line}: the time '{T}{more}' is in milliseconds or finer: Unix seconds are wanted, such "
+                        f"as {T}" for line, more in ((3, "000"), (4, "123456"))]
+
+
 def test_many_bad_lines_in_a_row_do_not_end_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "LINES_AT_ONCE", 3)
     source, found = read(tmp_path / "a.csv", f"name,time,value\n{'bad' + chr(10):s}" + "bad\n" * 6 + f"a,{T},1\nbad\n")

@@ -10,7 +10,7 @@ what the finer ones gave, only the difference (the residue) is settled, so that 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import nextafter
 from typing import TYPE_CHECKING
@@ -50,6 +50,9 @@ class Placed:
     refused: Counter[str] = field(default_factory=Counter)      # reason -> rows
 
 
+Known = Callable[[int, int, int], "Columns"]        # level, start, end -> final rows
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a store takes: times up to `newest`, and per level those from `oldest` on [Unix seconds]."""
@@ -58,19 +61,21 @@ class Limits:
     newest: int
 
 
-def place(event: bool, archives: Iterable[Archive], ladder: Ladder, limits: Limits) -> Placed:
-    """Rows for our levels. ValueError when an interval is no positive number, or far beyond ours.
+def place(event: bool, archives: Iterable[Archive], ladder: Ladder, limits: Limits,
+          known: Known | None = None) -> Placed:
+    """Rows for our levels. ValueError when an interval is no positive number.
 
-    Refused are rows `from_future` and `from_past`.
+    Refused are rows `from_future`, `from_past`, and those of events `too_coarse` to be spread over our levels.
+    `known`: what the store answers at a level; only what the archives say beyond that is placed.
     """
-    return _Placing(event, ladder, limits).all(sorted(archives, key=lambda archive: archive.interval))
+    return _Placing(event, ladder, limits, known).all(sorted(archives, key=lambda archive: archive.interval))
 
 
 class _Placing:
     """One counter being placed. `_said` is what the archives so far say, by the level whose grid they fit."""
 
-    def __init__(self, event: bool, ladder: Ladder, limits: Limits) -> None:
-        self._event, self._limits = event, limits
+    def __init__(self, event: bool, ladder: Ladder, limits: Limits, known: Known | None) -> None:
+        self._event, self._limits, self._known = event, limits, known
         self._intervals = [level.interval for level in ladder.levels]
         self._base = self._intervals[0]
         self._said: dict[int, Columns] = {}
@@ -78,9 +83,12 @@ class _Placing:
 
     def all(self, archives: Sequence[Archive]) -> Placed:
         for archive in archives:
-            if not 1 <= archive.interval <= MOST_SPREAD * self._intervals[-1]:
-                raise ValueError(f"buckets of {archive.interval} s do not fit these levels")
-            self._hear(archive)
+            if archive.interval < 1:
+                raise ValueError(f"buckets of {archive.interval} s")
+            if self._event and archive.interval > MOST_SPREAD * self._intervals[-1]:
+                self._placed.refused["too_coarse"] += len(archive.rows)
+            else:
+                self._hear(archive)
         for level in sorted(self._said):
             self._settle(level, self._said[level])
         return self._placed
@@ -95,9 +103,13 @@ class _Placing:
         refused["from_past"] += len(known) - len(part)
         self._placed.taken += len(part)
         ours = self._regrouped(part, archive.interval, level)
-        held = columns.Columns() if archive.apart else self._held(level)
+        held: Columns = columns.Columns() if archive.apart else self._held(level)
+        if self._known is not None and len(ours):
+            self._fold(held, self._known(level, ours.row(0)[0], ours.row(len(ours) - 1)[0] + 1))
         if len(held):
             more = residue(ours, held, self._event)
+            if self._known is not None and self._event:
+                more = _rising(more, ours)
             self._placed.covered += len(ours) - len(more)
             ours = more
         if len(ours):
@@ -172,6 +184,12 @@ def total_of(rate: float, interval: int) -> float:
     total = rate * interval
     near = (total, nextafter(total, float("inf")), nextafter(total, float("-inf")))
     return next((one for one in near if one / interval == rate), total)
+
+
+def _rising(more: Columns, ours: Columns) -> Columns:
+    """The rows where there are more events than the store holds. Edges come of its finer rows by themselves."""
+    slack = {row[0]: SUM_SHARE * abs(row[2]) for row in ours.rows()}
+    return columns.Columns.from_rows(row for row in more.rows() if row[2] > slack[row[0]])
 
 
 def _weighed(rows: Columns, count: int) -> Columns:

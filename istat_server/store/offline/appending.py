@@ -19,7 +19,7 @@ from istat.names import munge
 from istat.retention import Ladder, Rules
 from istat_server.store.files import manifest
 from istat_server.store.files.manifest import FINE, SETTLED, FileEntry, Import, Manifest
-from istat_server.store.levels.placing import Archive, Limits, place
+from istat_server.store.levels.placing import Archive, Known, Limits, place
 from istat_server.store.levels.policies import rules_of
 from istat_server.store.names import namefiles
 from istat_server.store.names.catalogue import Learned
@@ -43,12 +43,17 @@ Place = tuple[int, int, str]    # policy, level, kind of file
 
 @dataclass(frozen=True)
 class Series:
-    """What a source has of one counter. `mark` tells the importer where to go on after it."""
+    """What a source has of one counter. `mark` tells the importer where to go on after it.
+
+    `origin`: what the source calls it; `plainly`: nothing else there can have this name.
+    """
 
     name: bytes                 # without a star; munged when it is taken
     event: bool
     archives: tuple[Archive, ...]
     mark: str
+    origin: str = ""
+    plainly: bool = True
 
 
 class Appender:
@@ -75,13 +80,16 @@ class Appender:
         """Whether it is time for a commit."""
         return self._bytes >= BLOCKS_AT_ONCE
 
-    def append(self, series: Series) -> None:
-        """Take one counter's buckets. What is not taken is counted in `totals`."""
+    def append(self, series: Series, new_only: bool = False) -> None:
+        """Take one counter's buckets. What is not taken is counted in `totals`.
+
+        `new_only`: of what the store has in a bucket already, only what is more is taken.
+        """
         store, name = self._store, munge(series.name)
         policy = store.policy_for(name)
         ladder = store.ladders[policy]
         limits = Limits(tuple(store.limits.oldest(policy, self._now)), self._now + ladder.finest.interval)
-        placed = place(series.event, series.archives, ladder, limits)
+        placed = place(series.event, series.archives, ladder, limits, self._known(name) if new_only else None)
         self.totals.update({key: count for key, count in placed.refused.items() if count})
         if not placed.taken:
             return
@@ -98,6 +106,13 @@ class Appender:
             self._put(id, (policy, level, SETTLED), rows)
         if self._waiting >= ROWS_AT_ONCE:
             self._code()
+
+    def _known(self, name: bytes) -> Known | None:
+        """What the store has of a counter; None when it is new."""
+        store, id = self._store, self._store.engine.counters.find(name)
+        if id < 0:
+            return None
+        return lambda level, start, end: store.select([id], level, start, end)[0]
 
     def _first_time(self, id: int) -> bool:
         """Whether this appender meets a counter for the first time."""

@@ -99,11 +99,29 @@ def test_rates_of_other_intervals_keep_the_total() -> None:
     assert odd.settled[1].rows() == [(NOW - 300, 30, 120.0, 0.0, 4.0, 4.0)]
 
 
-def test_an_archive_far_beyond_our_levels_is_refused() -> None:
-    with pytest.raises(ValueError):
-        place(True, [archive(1 << 31, single(0, 1.0))], LADDER, LIMITS)
+def test_events_far_coarser_than_our_levels_are_refused_and_counted() -> None:
+    assert place(True, [archive(1 << 31, single(0, 1.0))], LADDER, LIMITS).refused["too_coarse"] == 1
+    assert place(False, [archive(1 << 31, single(T, 1.0))], LADDER, LIMITS).settled[2].rows() == [single(T, 1.0)]
     with pytest.raises(ValueError):
         place(True, [archive(0, single(0, 1.0))], LADDER, LIMITS)
+
+
+def test_of_what_is_known_only_the_rest_is_placed() -> None:
+    held = {0: [single(NOW - 100, 1.0), (NOW - 90, 2, 6.0, 2.0, 2.0, 4.0)], 1: [(NOW - 300, 3, 7.0, 4.667, 1.0, 4.0)]}
+    source = archive(10, single(NOW - 100, 1.0), (NOW - 90, 3, 11.0, 4.667, 2.0, 5.0), single(NOW - 80, 3.0))
+    coarse = Archive(300, columns.Columns.from_rows([single(NOW - 600, 8.0), single(NOW - 300, 9.0)]), apart=True)
+    placed = place(False, [source, coarse], LADDER, LIMITS, lambda level, start, end: columns.Columns.from_rows(
+        row for row in held.get(level, []) if start <= row[0] < end))
+    assert [row[:3] for row in placed.fine.rows()] == [(NOW - 90, 1, 5.0), (NOW - 80, 1, 3.0)]
+    assert placed.settled[1].rows() == [single(NOW - 600, 8.0)]
+    assert (placed.taken, placed.covered) == (5, 2)
+
+
+def test_of_known_events_only_what_is_more_is_placed() -> None:
+    held = [single(NOW - 100, 1.0), single(NOW - 90, 5.0), single(NOW - 80, 2.0)]
+    source = archive(10, single(NOW - 100, 1.0), single(NOW - 90, 3.0), single(NOW - 80, 3.5))
+    placed = place(True, [source], LADDER, LIMITS, lambda level, start, end: columns.Columns.from_rows(held))
+    assert [row[:3] for row in placed.fine.rows()] == [(NOW - 80, 1, 15.0)]
 
 
 @given(st.floats(0, 2.0**40, width=32))
