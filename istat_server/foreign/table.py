@@ -9,6 +9,7 @@ import csv
 import hashlib
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -77,7 +78,7 @@ class Format:
             raise BadLine("bad_line", str(error)) from error
         if not 1 <= interval < MOST_INTERVAL or not all(map(math.isfinite, row)) or row[1] < 1 or row[4] > row[5]:
             raise BadLine("bad_line", "numbers that cannot be a bucket")
-        if not event and not _between(row[2] / row[1], row[4], row[5]):
+        if not event and abs(row[2]) < sys.float_info.max and not _between(row[2] / row[1], row[4], row[5]):
             raise BadLine("bad_line", f"the average {row[2] / row[1]:g} is not between {row[4]:g} and {row[5]:g}")
         return (name, event, interval), row
 

@@ -62,7 +62,7 @@ def bad(tmp_path: Path, header: str, *lines: str) -> list[str]:
 
 def test_an_average_beyond_min_or_max_is_a_bad_line_but_not_one_that_is_rounded(tmp_path: Path) -> None:
     assert bad(tmp_path, "name,time,count,sum,min,max,sumsq", f"a,{T},3,60,1,3,14", f"a,{T},2,-4,-1,3,9",
-               f"a,{T},3,370.36799999999997,123.456,123.456,1") == [
+               f"a,{T},3,370.36799999999997,123.456,123.456,1", f"a,{T},2,1.7976931348623157e308,1e308,1e308,1") == [
         "line 2: the average 20 is not between 1 and 3", "line 3: the average -2 is not between -1 and 3"]
 
 
