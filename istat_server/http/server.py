@@ -42,6 +42,8 @@ ACCEPT_SECONDS, SEAT_SECONDS = 0.01, 0.003
 # How long accepting pauses when file descriptors have run out [s]; when idle connections make room, until one of them
 # has ended, or so long.
 STARVED_SECONDS, ROOM_SECONDS = 1.0, 0.05
+# While all connections work and others wait: how often it is looked whether answers stand still [s].
+LOOK_SECONDS = 0.5
 # Of the setting http-memory [bytes].
 MEMORY = 64 << 20
 
@@ -65,6 +67,7 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         self._reserved = descriptors.first_reserved(descriptors.limit())
         self._arrivals: Arrivals[tuple[Any, Any, Place]] = Arrivals()
         self._seating: Any = None       # the timer, when it goes on in the next turn
+        self._looking: Any = None       # the timer, while all places are taken
         self._resting = False
         connections.on_room = self._room
 
@@ -124,8 +127,19 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         if self._arrivals and not self.connections.waits:
             self._seating = self.loop.timer(0)
             self._seating.start(self._seat)
+        if self._arrivals and self.connections.waits and self._looking is None:
+            self._looking = self.loop.timer(LOOK_SECONDS)
+            self._looking.start(self._look)
         if not self._resting and len(self._arrivals) < self.connections.most:
             self._start_accepting_if_started()
+
+    def _look(self) -> None:
+        """Answers that nobody takes make room for those who wait; where none does yet, it is looked again."""
+        self._looking.close()
+        self._looking = None
+        if self.connections.waits:
+            self.flight.cut_still(len(self._arrivals))
+            self._seat()
 
     def _somebody_waits(self) -> bool:
         poll = select.poll()
@@ -141,8 +155,9 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         self._rest(ROOM_SECONDS if self._make_room() else STARVED_SECONDS)
 
     def _make_room(self) -> bool:
-        """Whether a descriptor will be free at once: who is leaving has one yet, else who is idle longest leaves."""
-        return self.connections.leaving > 0 or self.connections.make_room()
+        """Whether a descriptor will be free at once: who is leaving has one yet, else who is idle longest leaves, else
+        who does not take his answer."""
+        return self.connections.leaving > 0 or self.connections.make_room() or self.flight.cut_still(1) > 0
 
     def _rest(self, seconds: float) -> None:
         """Accept nothing for a while, or until who is leaving has ended."""

@@ -227,7 +227,7 @@ def test_who_takes_a_byte_now_and_then_makes_room_too() -> None:
     slow, quick = (flight.Cargo(one, functools.partial(cut.append, one)) for one in ("slow", "quick"))
     for one in (slow, quick):
         room.load(one, 50)
-        room.moves(one)
+        room.starts(one)
     for _ in range(20):
         now += 0.5
         room.moves(slow, 1)
@@ -236,6 +236,27 @@ def test_who_takes_a_byte_now_and_then_makes_room_too() -> None:
     assert cut == ["slow"]
     with pytest.raises(flight.Busy):
         room.load(flight.Cargo("new", list), 50)
+
+
+def test_small_answers_that_nobody_takes_make_room_for_another_connection(
+    tried: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks again and again and takes nothing held all the places with answers that count in no total."""
+    monkeypatch.setattr(flight, "STILL_SECONDS", 0.3)
+    monkeypatch.setattr("istat_server.http.server.LOOK_SECONDS", 0.1)
+    small = bytes(handler.UNCOUNTED_BYTES)
+    tried.wanted = lambda: small
+    asked = b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 500
+    clients = [connect(tried.server, f"127.0.0.{2 + number // 2}") for number in range(8)]
+    for one in clients:
+        one.sendall(asked)
+    gevent.sleep(1)
+    assert tried.held() == 0 and len(tried.ended) < 8 * 500, "they hold no memory, and wait"
+    other = connect(tried.server, "127.0.0.99")
+    other.settimeout(5)
+    assert OK in answered(other)
+    assert tried.counted("http_unread") == 1, "no more of them than there were who waited"
+    assert tried.server.totals()["http.connected"] == 8
 
 
 def test_an_answer_that_is_not_taken_in_time_is_given_up(

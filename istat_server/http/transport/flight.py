@@ -1,4 +1,5 @@
-"""What HTTP holds for its clients: bodies that came in and answers that go out, in one total.
+"""What HTTP holds for its clients: bodies that came in and answers that go out, in one total; and who takes an answer
+too slowly for others to wait.
 
 A *cargo* is what one connection holds; it is taken aboard before it is made, as far as that can be known, and unloaded
 when nobody needs it. When there is no room, answers that stand still make some; else the request is refused. Knows no
@@ -8,7 +9,7 @@ sockets and no HTTP.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from istat.errors import BadQuery
 
@@ -58,6 +59,7 @@ class Flight:
         self.size = 0
         self._monotonic = monotonic
         self._aboard: dict[Cargo, None] = {}
+        self._going: dict[Cargo, None] = {}     # what is on its way to a client, held or not
         self._clients: dict[str, int] = {}
 
     def load(self, cargo: Cargo, size: int) -> None:
@@ -75,14 +77,33 @@ class Flight:
         self.size += size
         self._clients[cargo.client] = self._clients.get(cargo.client, 0) + size
 
-    def moves(self, cargo: Cargo, size: int = 0) -> None:
+    def starts(self, cargo: Cargo) -> None:
+        """An answer is on its way from now on, until it `stops`."""
+        cargo.moved = self._monotonic()
+        self._going[cargo] = None
+
+    def moves(self, cargo: Cargo, size: int) -> None:
         """So many bytes of it have gone out."""
-        now = self._monotonic()
-        cargo.moved = min(now, cargo.moved + size / ANSWER_SPEED) if cargo.moved else now
+        if cargo.moved:
+            cargo.moved = min(self._monotonic(), cargo.moved + size / ANSWER_SPEED)
+
+    def stops(self, cargo: Cargo) -> None:
+        """All of it has gone out, or nothing more will."""
+        cargo.moved = 0.0
+        self._going.pop(cargo, None)
+
+    def cut_still(self, most: int) -> int:
+        """Others need the connections: cut so many answers that stand still, the longest first; how many there were.
+        Small ones, which count in no total, hold a place as well as big ones do."""
+        still = self._still(self._going)[:most]
+        for one in still:
+            self.unload(one)
+            one.cut()
+        return len(still)
 
     def unload(self, cargo: Cargo) -> None:
         """Nothing is held any more."""
-        cargo.moved = 0.0
+        self.stops(cargo)
         if cargo not in self._aboard:
             return
         del self._aboard[cargo]
@@ -100,10 +121,12 @@ class Flight:
 
     def _make_room(self, cargo: Cargo, size: int) -> None:
         """Cut answers that stand still, the longest first."""
-        before = self._monotonic() - STILL_SECONDS
-        still = [one for one in self._aboard if 0 < one.moved < before]
-        for one in sorted(still, key=lambda one: one.moved):
+        for one in self._still(self._aboard):
             if self._fits(cargo, size):
                 return
             self.unload(one)
             one.cut()
+
+    def _still(self, among: Iterable[Cargo]) -> list[Cargo]:
+        before = self._monotonic() - STILL_SECONDS
+        return sorted((one for one in among if 0 < one.moved < before), key=lambda one: one.moved)

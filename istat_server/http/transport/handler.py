@@ -273,6 +273,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
 
     def _sendall(self, data: bytes) -> None:
         self._works_no_more()       # its client may take its time
+        self.server.flight.starts(self._cargo)
         try:
             if len(data) <= JOINED_BYTES:
                 self.socket.sendall(data)
@@ -284,11 +285,12 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
                 self._unread()
             # gevent takes other errors for ours, and TLS has many.
             raise ConnectionResetError(errno.ECONNRESET, f"the answer was not taken: {error}") from error
+        finally:
+            self.server.flight.stops(self._cargo)
         self.response_length += len(data)
 
     def _send_in_pieces(self, data: memoryview) -> None:
-        until, at, flight = time.monotonic() + IDLE_SECONDS + len(data) / ANSWER_SPEED, 0, self.server.flight
-        flight.moves(self._cargo)
+        until, at = time.monotonic() + IDLE_SECONDS + len(data) / ANSWER_SPEED, 0
         while at < len(data):
             left = until - time.monotonic()
             if left <= 0:
@@ -296,7 +298,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self.socket.settimeout(min(left, IDLE_SECONDS))
             sent = self.socket.send(data[at : at + PIECE_BYTES])
             at += sent
-            flight.moves(self._cargo, sent)
+            self.server.flight.moves(self._cargo, sent)
             if sent == PIECE_BYTES:
                 turn_of_the_hub()
         self.socket.settimeout(IDLE_SECONDS)
@@ -308,7 +310,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
 
     def _stands_still(self) -> None:
-        """Others need the memory: the answer is cut."""
+        """Others need the memory, or the place: the answer is cut."""
         self._unread()
         with contextlib.suppress(OSError):
             green_socket.shutdown(self.socket, socket.SHUT_RDWR)
