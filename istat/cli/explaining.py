@@ -90,5 +90,5 @@ COMMAND = SubCommand(
     "Line by line, and without a server: Graphite's order of fields, times in milliseconds, numbers with a comma or a "
     "unit, statsd's lines, names with blanks, and all else that is no sample. Ends with 81 when a line is wrong.",
     (("istat explain lines.txt", "Are these lines right?"),
-     ("./check_queue.sh | istat explain -", "And what this script prints?")),
+     ("istat explain -", "And those that are typed, or come by a pipe?")),
 )
