@@ -154,13 +154,14 @@ class StatClient:
         return True
 
     def ended(self) -> bool:
-        """Whether the server has closed the connection, in which case nobody knows what it took of the last lines."""
+        """Whether the other side has closed the connection, or answers, which no server that takes samples does."""
         if self._socket is None:
             return True
         waited = self._socket.gettimeout()
         self._socket.settimeout(0)
         try:
-            return not self._socket.recv(1)     # it says nothing, but for TLS' own matters
+            self._socket.recv(1)
+            return True
         except (BlockingIOError, ssl.SSLWantReadError):
             return False
         except ssl.SSLError as error:

@@ -117,7 +117,7 @@ def _refused(status: Status, now: float) -> Iterable[str]:
             senders = [row for row in status.get("refused_by", ()) if row["kind"] == kind]
             lines += [line for row in senders[:WRONG] for line in _complaint(row, now)]
             if len(senders) > WRONG:
-                lines.append(f"and {_number(len(senders) - WRONG, 'more sender')} lately")
+                lines.append(f"- and {_number(len(senders) - WRONG, 'more sender')} lately")
             yield "\n".join(lines)
     lost = status.get("ingest", {}).get("udp.drops", 0)
     if lost:
@@ -131,7 +131,7 @@ def _complaint(row: Mapping[str, Any], now: float) -> Iterable[str]:
     ago = seconds_text(round(max(0.0, now - row["last"])))
     example = f": {row['example']}" if row.get("example") else ""
     who = f"{row['sender']} ({where})" if where else row["sender"]
-    yield f"{who}: {number_text(row['count'])}, the last {ago} ago{example}"
+    yield f"- {who}: {number_text(row['count'])}, the last {ago} ago{example}"
     if row.get("wrong"):
         yield row["wrong"] + (f"; write: {row['meant']}" if row.get("meant") else "")
 
@@ -246,7 +246,8 @@ def _listed(title: str, texts: Iterable[str]) -> list[str]:
         first, *below = text.split("\n")
         lines += _wrapped(first, "  - ", "    ")
         for one in below:
-            lines += _wrapped(one, "    ", "      ")
+            indent = "    " if one.startswith("- ") else "      "
+            lines += _wrapped(one, indent, indent + "  ")
     return ["", title, *lines] if lines else []
 
 

@@ -113,8 +113,8 @@ def _refusal(asked: QueryClient, client: StatClient, word: str) -> str | None:
             if sender is not None:
                 return _why(asked, sender)
             if client.ended():
-                return ("the server closes the connection (it may want TLS, --tls, or have too many connections; its "
-                        "log tells)")
+                return ("who is there closes the connection, or answers: it takes no samples (is it the stat-port?), "
+                        "wants TLS (--tls), or has too many connections (its log tells)")
             time.sleep(PAUSE)
         refusing = str(asked.status().get("store", {}).get("refusing", ""))
         if refusing:

@@ -91,13 +91,13 @@ def test_who_was_refused_is_told_with_an_example_and_what_was_meant() -> None:
     told = text(status)
     assert told.split("Refused since the start\n")[1].splitlines()[:9] == [
         "  - 6,000 from_past: samples of long ago; set the clock",
-        "    web1 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: a 17 1325395000",
-        "    the time stands last; write: a 1325395000 17",
-        "    web2 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: b\\x1b[2J 5 1",
-        "    web3 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: b\\x1b[2J 5 1",
-        "    and 2 more senders lately",
+        "    - web1 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: a 17 1325395000",
+        "      the time stands last; write: a 1325395000 17",
+        "    - web2 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: b\\x1b[2J 5 1",
+        "    - web3 (tcp, 10.0.0.7:40312): 1,200, the last 4 s ago: b\\x1b[2J 5 1",
+        "    - and 2 more senders lately",
         "  - 2 bad_number",
-        "    (other senders): 1,200, the last 4 s ago",
+        "    - (other senders): 1,200, the last 4 s ago",
         "",
     ]
 

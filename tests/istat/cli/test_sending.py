@@ -142,8 +142,27 @@ def test_a_store_that_takes_nothing_and_a_closed_connection_are_told(capsys: pyt
         closing.start()
         sent = run("send", "a", "1", "--to", to)
         closing.join(5)
-    assert (sent, "closes the connection (it may want TLS" in capsys.readouterr().err) in (
+    assert (sent, "closes the connection, or answers: it takes no samples" in capsys.readouterr().err) in (
         (BadLine.exit_code, True), (ServerUnreachable.exit_code, False)), "it may be closed before we write"
+
+
+def test_what_answers_is_no_stat_port(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(listener: socket.socket) -> None:
+        connection = listener.accept()[0]
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+        answered.set()
+        done.wait(5)
+        connection.close()
+
+    Server.sender, answered, done = None, threading.Event(), threading.Event()
+    with takes() as (to, listener), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sending.time, "sleep", lambda seconds: answered.wait(5))
+        answering = threading.Thread(target=answer, args=[listener])
+        answering.start()
+        assert run("send", "a", "1", "--to", to) == BadLine.exit_code
+        done.set()
+        answering.join(5)
+    assert "it takes no samples (is it the stat-port?)" in capsys.readouterr().err
 
 
 def test_nothing_is_sent_that_is_no_sample(capsys: pytest.CaptureFixture[str]) -> None:
