@@ -6,7 +6,7 @@ kinds that the engine knows in its tally, those of new names here. Knows no file
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from istat.kernels import lines
 from istat_server.store.interface import METADATA, Accepted, Left, Totals
@@ -20,23 +20,12 @@ KIND_OF = {code: name.lower() for name, code in lines.CODES.items()} | {lines.CO
 # What the engine's tally counts of refusals, by the same names.
 TALLIED = ("bad_fields", "bad_number", "not_finite", "reserved", "from_future", "from_past", "rejected",
            "too_coarse")
+# A sample of a name that is not known: time (None: now), count, sum, min and max, and its interval [s].
+Sighted = tuple[tuple[int | None, int, float, float, float], int]
+# What became of a name: the kind of mistake, or "" and the wire name that the sample is to be fed by; and what those of
+# its counters refuse it as that are not in this.
+Learnt = tuple[str, bytes, str]
 UNNAMED = {Learned.NOTHING: "no_name", Learned.FULL: "name_refused", Learned.TOO_LONG: "name_too_long"}
-
-
-class Sighted(NamedTuple):
-    """A sample of a name that is not known: time (None: now), count, sum, min and max, and its interval [s]."""
-
-    fields: tuple[int | None, int, float, float, float]
-    interval: int = 0
-
-
-class Learnt(NamedTuple):
-    """What became of a name: the kind of mistake, or "" and the wire name that the sample is to be fed by; and what
-    those of its counters refuse it as that are not in this."""
-
-    kind: str
-    wire: bytes = b""
-    partly: str = ""
 
 
 class Accepting:
@@ -60,15 +49,15 @@ class Accepting:
             if code != UNKNOWN:
                 told.append(Left(KIND_OF[code], line))
                 continue
-            wire, rest = line.split(None, 1)
-            learnt = self.learn(wire, _sighted(line))
-            if learnt.kind:
-                self._lines += learnt.kind in TALLIED
-                told.append(Left(learnt.kind, line))
+            words = line.split()
+            kind, wire, partly = self.learn(words[0], _sighted(words, line))
+            if kind:
+                self._lines += kind in TALLIED
+                told.append(Left(kind, line))
                 continue
-            if learnt.partly:
-                told.append(Left(learnt.partly, line))
-            again.append(line if learnt.wire == wire else b"%s %s" % (learnt.wire, rest))
+            if partly:
+                told.append(Left(partly, line))
+            again.append(line if wire == words[0] else b" ".join((wire, *words[1:])))
         if again:
             again.append(b"")
             text = b"\n".join(again)
@@ -78,29 +67,36 @@ class Accepting:
         told += (Left(KIND_OF[code], b"", count) for code, count in self._engine.take_untold().items())
         return told
 
-    def learn(self, wire: bytes, sample: Sighted) -> Learnt:
-        """Have the catalogue learn a name for a sample; what it is refused as, counted, where it is.
+    def learn(self, wire: bytes, sample: Sighted | None) -> Learnt:
+        """Have the catalogue learn a name for a sample (None: one value of now, which no counter refuses); what it is
+        refused as, counted, where it is.
 
         Where only some of its counters take the sample, and others do not exist, these are not made: it is fed by
         another wire name, of those that take it.
         """
-        meaning = self._catalogue.meaning(wire)
+        meaning = self._catalogue.learn(wire) if sample is None else self._catalogue.meaning(wire)
         if isinstance(meaning, Learned):
-            return Learnt("", wire) if meaning is Learned.KNOWN else Learnt(self.refuse(UNNAMED[meaning]))
+            return self._learnt(meaning, wire)
+        assert sample is not None
         refusals = self._engine.foresee(*sample, self._catalogue.targets(meaning))
+        if not any(refusals):
+            return self._learnt(self._catalogue.add(wire, meaning), wire)
         if all(refusals):
             for kind in refusals:
                 self.refuse(kind)
-            return Learnt(refusals[0])
+            return refusals[0], b"", ""
         if any(kind and id < 0 for kind, id in zip(refusals, meaning.ids, strict=True)):
             some = meaning.narrowed([not kind for kind in refusals])
             learned = self._catalogue.learn(some.wire)
             if learned is Learned.KNOWN:
                 partly = [self.refuse(kind) for kind in filter(None, refusals)]
-                return Learnt("", some.wire, partly[0])
+                return "", some.wire, partly[0]
         else:
             learned = self._catalogue.add(wire, meaning)
-        return Learnt("", wire) if learned is Learned.KNOWN else Learnt(self.refuse(UNNAMED[learned]))
+        return self._learnt(learned, wire)
+
+    def _learnt(self, learned: Learned, wire: bytes) -> Learnt:
+        return ("", wire, "") if learned is Learned.KNOWN else (self.refuse(UNNAMED[learned]), b"", "")
 
     def refuse(self, kind: str, times: int = 1) -> str:
         """Count a mistake that the engine does not meet; its kind."""
@@ -114,7 +110,11 @@ class Accepting:
                       {kind: count + tally.get(kind, 0) for kind, count in self._refused.items()})
 
 
-def _sighted(line: bytes) -> Sighted:
-    """The sample of a good line."""
+def _sighted(words: Sequence[bytes], line: bytes) -> Sighted | None:
+    """The sample of a good line; of a single value only the time matters, unless that is now."""
+    if len(words) == 2:
+        return None
+    if len(words) == 3:
+        return (int(words[1].partition(b".")[0]), 1, 0.0, 0.0, 0.0), 0
     _code, _name, _fields, time, total, _sumsq, low, high, count = lines.parse(line)     # type: ignore[misc]
-    return Sighted((time, count, total, low, high))
+    return (time, count, total, low, high), 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from istat.kernels import columns, lines
 from istat.kernels.python.ingest.records import MOST_COUNT, MOST_INTERVAL, put_mark
-from istat_server.store.accepting import Accepting, Learnt, Sighted
+from istat_server.store.accepting import Accepting, Learnt
 from istat_server.store.interface import Accepted, Batch, Left
 from istat_server.store.work.marks import Marks
 
@@ -87,23 +87,23 @@ class Batching:
             new += 1
             if new % LEARNT_AT_ONCE == 0:
                 self._pause()
-            learnt = self._learn(name, rows.row(place), batch.interval)
-            if learnt.kind:
-                refused[place] = Left(learnt.kind, name)
+            kind, wire, _partly = self._learn(name, rows.row(place), batch.interval)
+            if kind:
+                refused[place] = Left(kind, name)
             else:
-                names[place] = learnt.wire
+                names[place] = wire
         return names, refused
 
     def _learn(self, name: bytes, row: Row, interval: int) -> Learnt:
         """Have a name learnt for a row; what that is refused as, counted, where it is."""
         if not _NAME.fullmatch(name):
-            return Learnt(self._accepting.refuse("reserved" if _RESERVED.fullmatch(name) else "bad_fields"))
+            return self._accepting.refuse("reserved" if _RESERVED.fullmatch(name) else "bad_fields"), b"", ""
         time, count, total, m2, low, high = row
         if not all(map(math.isfinite, (total, m2, low, high))):
-            return Learnt(self._accepting.refuse("not_finite"))
+            return self._accepting.refuse("not_finite"), b"", ""
         if not 0 <= count < MOST_COUNT:
-            return Learnt(self._accepting.refuse("bad_number"))
-        return self._accepting.learn(name, Sighted((time, count, total, low, high), interval))
+            return self._accepting.refuse("bad_number"), b"", ""
+        return self._accepting.learn(name, ((time, count, total, low, high), interval))
 
     def _feed(self, names: list[bytes], rows: Columns, interval: int, refused: dict[int, Left]) -> tuple[Left, ...]:
         told = list({left.text: left for left in refused.values()}.values())
@@ -114,11 +114,11 @@ class Batching:
             if code != UNKNOWN:
                 told.append(Left(KIND_OF[code], names[place]))
                 continue
-            learnt = self._learn(names[place], rows.row(place), interval)
-            if learnt.kind:
-                told.append(Left(learnt.kind, names[place]))
+            kind, wire, _partly = self._learn(names[place], rows.row(place), interval)
+            if kind:
+                told.append(Left(kind, names[place]))
             else:           # its route had led to counters that were deleted since
-                names[place] = learnt.wire
+                names[place] = wire
                 again.append(place)
         if again:
             self._engine.feed_rows(names, rows, interval, again)

@@ -28,18 +28,15 @@ _NAME = re.compile(rb"[!-~]*")
 
 
 class Meaning(NamedTuple):
-    """What a wire name that has no route means: its counters, with ids of -1 for those that do not exist, and the
-    numbers of the policies of those (None: the default)."""
+    """What a wire name that has no route means: its counters, with ids of -1 for those that do not exist."""
 
     event: bool
     names: Sequence[bytes]
     ids: list[int]
-    policies: Sequence[int | None]
 
     def narrowed(self, wanted: Sequence[bool]) -> Meaning:
         """Those of its counters that are wanted."""
-        return Meaning(self.event, list(compress(self.names, wanted)), list(compress(self.ids, wanted)),
-                       list(compress(self.policies, wanted)))
+        return Meaning(self.event, list(compress(self.names, wanted)), list(compress(self.ids, wanted)))
 
     @property
     def wire(self) -> bytes:
@@ -98,26 +95,25 @@ class Catalogue:
         event, found = names.expand(wire)
         if not found:
             return Learned.NOTHING
-        ids = [self._engine.counters.find(name) for name in found]
-        return Meaning(event, found, ids, [self._policy_for(name) if id < 0 else None
-                                           for name, id in zip(found, ids, strict=True)])
+        find = self._engine.counters.find
+        return Meaning(event, found, [find(name) for name in found])
 
     def targets(self, meaning: Meaning) -> list[tuple[bool, int | None]]:
         """Of the counters that are meant: whether each counts events, and the number of its policy."""
         engine = self._engine
-        return [(engine.is_event(id), engine.policy(id)) if id >= 0 else (meaning.event, policy)
-                for id, policy in zip(meaning.ids, meaning.policies, strict=True)]
+        return [(engine.is_event(id), engine.policy(id)) if id >= 0 else (meaning.event, self._policy_for(name))
+                for id, name in zip(meaning.ids, meaning.names, strict=True)]
 
     def add(self, wire: bytes, meaning: Meaning) -> Learned:
         """Give a wire name its route, and make those of its counters that do not exist."""
-        engine, ids = self._engine, list(meaning.ids)
+        engine, (event, found, ids) = self._engine, meaning
         if engine.counters.count() + ids.count(-1) > self._max or engine.routes.count() >= 2 * self._max:
             return Learned.FULL
         if -1 not in ids:
             self.folded += 1
-        for at, name in enumerate(meaning.names):
+        for at, name in enumerate(found):
             if ids[at] < 0:
-                ids[at] = engine.add_counter(name, meaning.event, meaning.policies[at])
+                ids[at] = engine.add_counter(name, event, self._policy_for(name))
         engine.add_route(wire, ids)
         return Learned.KNOWN
 
