@@ -16,15 +16,16 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from istat.clock import Clock, SystemClock
-from istat.errors import BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
+from istat.errors import NO_PATH, BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
 from istat.wire.lines import sample_line
 
 DEFAULT_STAT_PORT = 8111
@@ -289,6 +290,23 @@ class QueryClient:
         """Counters whose names hold all the words, shorter names first; pages as those of `names`."""
         return self._object("GET", "/api/v1/search", params=_with_token({"q": words, "limit": limit}, token))
 
+    def rows(self, match: str = "*", start: float = 0, end: float | None = None, token: str = "") -> dict[str, Any]:
+        """All buckets of the counters that fit, of every level, in pages: {"counters": [{"name", "kind", "retention",
+        "rows": {level: [[time, count, sum, min, max, sdev]]}}], "unfinished", "truncated", "token"}.
+
+        `token`, of the answer before, asks for the page that follows; where that was `unfinished`, its last counter
+        goes on there.
+        """
+        question: dict[str, Any] = {"match": match, "from": int(start), "token": token}
+        if end is not None:
+            question["to"] = math.ceil(end)
+        return self._object("POST", "/api/v1/rows", json=question)
+
+    def ends(self, names: Sequence[str]) -> dict[str, Any]:
+        """When the first and last buckets of counters were, Unix seconds: {"counters": [{"name", "kind", "retention",
+        "first", "last"}], "missing"}; None where there are none."""
+        return self._object("POST", "/api/v1/ends", json={"names": list(names)})
+
     def agents(self) -> list[dict[str, Any]]:
         """Who sent what: name, address, version, when last seen."""
         agents: list[dict[str, Any]] = []
@@ -361,7 +379,8 @@ class QueryClient:
         except requests.exceptions.SSLError as error:
             raise ServerUnreachable(_distrust(self.url, error)) from error
         except requests.RequestException as error:
-            raise ServerUnreachable(f"no answer from {self.url}: {_reason(error, self.url)}") from error
+            raise ServerUnreachable(f"no answer from {self.url}: {_reason(error, self.url)}"
+                                    f"{_other_port(self.url)}") from error
         except OSError as error:
             raise UsageError(f"a file that TLS wants cannot be read: {error}") from error
         try:
@@ -387,6 +406,9 @@ def _refusal(url: str, status: int, body: object, path: str) -> Exception:
     said = str(body["error"])
     if status >= 500:
         return ServerUnreachable(said)
+    if said.startswith(NO_PATH):
+        return ServerUnreachable(f"{url} answers: {said}; a server is addressed as http://HOST:PORT, without a path, "
+                                 "and an older one does not have all that is asked for")
     return UnknownCounter(said) if status == 404 else BadQuery(said, status)
 
 
@@ -426,6 +448,14 @@ def _reason(error: requests.RequestException, url: str) -> str:
     if isinstance(error, requests.ConnectionError):
         return f"cannot connect{_cause(error)} (is istat-server running there?)"
     return str(error)
+
+
+def _other_port(url: str) -> str:
+    """What to add where the usual port for samples was asked: not every server says so itself."""
+    with suppress(ValueError):
+        if urlsplit(url).port == DEFAULT_STAT_PORT:
+            return f"; port {DEFAULT_STAT_PORT} usually takes samples, and HTTP is at {urlsplit(DEFAULT_URL).port}"
+    return ""
 
 
 def _cause(error: BaseException) -> str:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+#: What a server's refusal of an address begins with where there is no such thing at all; not that of a counter.
+NO_PATH = "no such path"
+
 
 class IstatError(Exception):
     """It cannot be done for a reason that has no status of its own; a sentence says which.

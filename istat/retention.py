@@ -5,7 +5,7 @@ Knows the grammar and the arithmetic of levels; knows no files and no clock. Dur
     policy   = level *( "," level )
     level    = interval ":" keep [ ":" [ name ] [ ":" weight ] ]
     interval = keep = 1*( 1*DIGIT unit )      ; units add up: "1h30m"
-    unit     = "s" / "m" / "h" / "d" / "y"    ; a year has 365 days
+    unit     = "s" / "m" / "h" / "d" / "w" / "y"    ; a year has 365 days
 
 A weight (more than 0, less than 1) makes a seasonal level of the season `keep`; those come after the others.
 
@@ -25,7 +25,8 @@ from istat.names import munge
 DEFAULT_RETENTION = "10s:10d,5m:1y9d,1h:6y12d"
 MINUTE, HOUR, DAY = 60, 3600, 86400  # [s]
 YEAR = 365 * DAY  # [s]; istatd's year, so that its rules mean the same here
-UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "y": YEAR}
+UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY, "y": YEAR}
+WRITTEN = ("y", "d", "h", "m", "s")     # the units that we write, longest first: weeks are read only
 # Buckets of one counter in one StatFile: a day of 10 s buckets, long enough to compress well.
 WINDOW_BUCKETS = 8640
 # A window is at most this share of what is kept: files expire whole, so this bounds what lingers.
@@ -38,26 +39,26 @@ RESERVED_NAMES = frozenset({"journal", "names", "damaged"})
 # 64-bit times in nanoseconds end about here; no one keeps more. [s]
 MAX_KEEP = 200 * YEAR
 
-_DURATION = re.compile(r"(?:[0-9]{1,12}[smhdy])+")
+_DURATION = re.compile(r"(?:[0-9]{1,12}[smhdwy])+")
 _WEIGHT = re.compile(r"[0-9]{0,3}\.?[0-9]{1,18}")
-_PART = re.compile(r"([0-9]+)([smhdy])")
+_PART = re.compile(r"([0-9]+)([smhdwy])")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes the name of a folder
 
 
 def parse_duration(text: str) -> int:
     """Seconds that "1h30m" stands for. BadRetention when it is no duration."""
     if not _DURATION.fullmatch(text):
-        raise BadRetention(f"{text!r} is no duration: write numbers with s, m, h, d or y, as in 1h30m")
+        raise BadRetention(f"{text!r} is no duration: write numbers with s, m, h, d, w or y, as in 1h30m")
     return sum(int(number) * UNITS[unit] for number, unit in _PART.findall(text))
 
 
 def format_duration(seconds: int) -> str:
-    """Shortest text in the grammar: 90 is "1m30s", 0 is "0s". ValueError when negative."""
+    """Shortest text in the grammar without weeks: 90 is "1m30s", 0 is "0s". ValueError when negative."""
     if seconds < 0:
         raise ValueError("a duration is not negative")
     parts = []
-    for unit, size in sorted(UNITS.items(), key=lambda item: -item[1]):
-        number, seconds = divmod(seconds, size)
+    for unit in WRITTEN:
+        number, seconds = divmod(seconds, UNITS[unit])
         if number:
             parts.append(f"{number}{unit}")
     return "".join(parts) or "0s"

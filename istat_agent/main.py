@@ -20,6 +20,7 @@ import gevent
 import gevent.queue
 
 from istat.access import trust
+from istat.cli import output
 from istat.clock import SystemClock
 from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
@@ -40,6 +41,11 @@ PAUSE = 1.0  # seconds between the two readings of --once
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return output.run(functools.partial(start, arguments), functools.partial(logs.last_words, "istat-agent"))
+
+
+def start(arguments: Sequence[str]) -> int:
+    """The same, but for what is printed and cannot be written."""
     faulthandler.enable(STANDARD_ERROR)     # where we were when the service manager's watchdog ended us
     actions = [action for action in ACTIONS if action in arguments]
     arguments = [argument for argument in arguments if argument not in ACTIONS]
@@ -60,10 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except IstatError as error:
         logs.last_words("istat-agent", str(error))
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of --once, such as `head`, had enough. Keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def read_settings(arguments: Sequence[str], actions: Sequence[str]) -> Values:

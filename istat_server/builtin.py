@@ -48,7 +48,7 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
                                         server.settings["max-connections-per-address"], server.sockets.affordable)
     connections = ConnectionInput(server.sockets.of(Transport.TCP, Transport.UNIX), server,
                                   server.settings["max-line"], places, server.certificate,
-                                  server.settings["samples-tls"] == "required")
+                                  server.settings["samples-tls"] == "required", http_port=server.sockets.http_port)
 
     def totals() -> Mapping[str, float]:
         return {f"statserver.{name}": value for name, value in (datagrams.totals() | connections.totals()).items()}

@@ -20,13 +20,14 @@ import pluggy
 from gevent.event import Event
 
 from istat import owners
+from istat.cli import output
 from istat.clock import Clock, SystemClock
 from istat.daemon import descriptors, logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
 from istat.daemon.tls import certificate_of
 from istat.errors import IstatError, SettingsError
-from istat.settings.declaration import Declaration, Values
+from istat.settings.declaration import Declaration, HostPort, Values
 from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.front import Front
@@ -42,6 +43,8 @@ from istat_server.sockets import Sockets, http_claim, open_endpoints, open_http_
 log = logging.getLogger("istat_server")
 
 STANDARD_ERROR = 2
+# What the setting http-listen-address calls every address -> one of this machine among them.
+EVERYWHERE = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 # How often a start or an end that takes long asks the service manager for more time, and for how much [s].
 EXTEND_EVERY, EXTEND_BY = 10.0, 30.0
 
@@ -71,6 +74,11 @@ class StoppedClock:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 after SIGTERM or SIGINT, else the error's (istat/errors.py)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return output.run(functools.partial(start, arguments), functools.partial(logs.last_words, "istat-server"))
+
+
+def start(arguments: Sequence[str]) -> int:
+    """The same, but for what is printed and cannot be written."""
     faulthandler.enable(STANDARD_ERROR)     # where we were when the service manager's watchdog ended us
     try:
         plugins = find_plugins([builtin])
@@ -110,6 +118,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         # It says "starting" until the store is open.
         http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover),
                           http_connections, certificate, front.mistakes, settings["http-memory"] << 20)
+        sockets.http_port = http.port
         handover.close()
         http.start()
         held.callback(http.stop)
@@ -200,11 +209,23 @@ def tell_ready(settings: Values, sockets: Sockets, http: HttpServer) -> None:
     gc.collect()
     gc.freeze()
     stat, *others = sockets.told()
-    print(" ".join(("istat-server ready", stat, f"http-port={http.port}", *others)), flush=True)
+    try:
+        print(" ".join(("istat-server ready", stat, f"http-port={http.port}", *others)), flush=True)
+    except OSError as error:        # that nobody can be told is no reason not to serve
+        output.let_go()
+        log.warning("standard output cannot be written (%s), so it does not say that we are ready", error.strerror)
     words = ", ".join((stat.replace("stat-port=", "port "), *others))
-    log.info("ready: samples on %s of %s, HTTP on %s://%s:%d/", words, settings["listen-address"] or "this machine",
-             "https" if settings["tls-cert"] else "http", settings["http-listen-address"], http.port)
+    log.info("ready: samples on %s of %s, HTTP on %s", words, settings["listen-address"] or "this machine",
+             http_url(settings["http-listen-address"], http.port, bool(settings["tls-cert"])))
     service.ready(f"samples on {words}, HTTP on port {http.port}")
+
+
+def http_url(listen: str, port: int, tls: bool) -> str:
+    """Where the page is, as an address that can be opened: what means every address is none."""
+    host = listen.strip("[]")
+    elsewhere = " (and at every address of this machine)" if host in EVERYWHERE else ""
+    host = EVERYWHERE.get(host, host)
+    return f"{'https' if tls else 'http'}://{HostPort(host, port)}/{elsewhere}"
 
 
 def clock_of(settings: Values) -> Clock:

@@ -74,6 +74,7 @@ class Sockets:
     bound: list[Bound] = field(default_factory=list)
     udp_buffer: int = 0         # the least receive buffer that a UDP socket got [bytes]
     affordable: int = UNLIMITED     # connections that may be open at once, as far as open files go
+    http_port: int = 0          # where HTTP is, for whoever asks for it here
 
     def of(self, *transports: Transport) -> list[Bound]:
         """Those of these transports."""

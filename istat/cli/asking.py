@@ -40,6 +40,11 @@ def asks(command: argparse.ArgumentParser, changes: bool = False) -> None:
     told = url.replace("%", "%%")       # argparse formats help texts
     command.add_argument("--server", default=url, metavar="URL",
                          help=f"http:// or https://, default {told}; also from {URL_VARIABLE}")
+    shows(command, changes)
+
+
+def shows(command: argparse.ArgumentParser, changes: bool = False) -> None:
+    """The options for what a command believes and shows of whom it asks, by whatever option that is named."""
     _takes_files(command)
     tokens.takes_token(command, changes)
 

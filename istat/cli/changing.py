@@ -9,16 +9,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from istat.cli import asking
+from istat.cli import asking, saying
 from istat.client import QueryClient
 from istat.clock import Clock
 from istat.errors import IstatError, UnknownCounter, UsageError
 from istat.subcommands import SubCommand
 
 SAMPLES = 10        # names that are shown of many
+LISTED_AT_ONCE = 1000
 # Deleting a million counters takes a server some seconds [s].
 TIMEOUT = 300.0
 
@@ -64,30 +66,30 @@ def _delete(arguments: argparse.Namespace, clock: Clock) -> None:
         return
     if not arguments.patterns:
         raise UsageError("name what to delete, or --list what was")
-    names = [text for text in arguments.patterns if not _is_pattern(text)]
-    wanted: list[dict[str, Any]] = [{"match": text} for text in arguments.patterns if _is_pattern(text)]
-    wanted += [{"names": names}] if names else []
-    shown = [(what, client.delete(**what)) for what in wanted]
-    count = sum(answer["count"] for _what, answer in shown)
-    missing = [name for _what, answer in shown for name in answer["missing"]]
+    what = _meant(arguments.patterns)
+    shown = client.delete(**what)
+    count, missing = shown["count"], shown["missing"]
     for name in missing:
-        print(f"istat: there is no counter {name}", file=sys.stderr)
+        saying.warn(arguments, f"there is no counter {name}")
     if not arguments.json:
-        _show([name for _what, answer in shown for name in answer["names"]], count)
+        _show(shown["names"], count)
     done, undo = 0, True
     if count and _ask(arguments, f"Delete {_counters(count)}?"):
-        for what, answer in shown:
-            if answer["count"]:
-                expected = {} if "names" in what else {"expected": answer["count"]}
-                did = client.delete(confirm=True, **what, **expected)
-                done += did["deleted"]
-                undo = undo and did.get("undo", True)
-    answer = {"count": count, "deleted": done, "missing": missing,
-              "names": [name for _what, answer in shown for name in answer["names"]]}
+        did = client.delete(confirm=True, **what, **({"expected": count} if "match" in what else {}))
+        done, undo = did["deleted"], did.get("undo", True)
+    answer = {"count": count, "deleted": done, "missing": missing, "names": shown["names"]}
     _tell(arguments, answer, _done(done, undo) if done
           else f"{_counters(count)} would be deleted; say --yes to do it" if count else "")
     if not count:
         raise UnknownCounter("no counter fits")
+
+
+def _meant(texts: Sequence[str]) -> dict[str, Any]:
+    """Names and patterns in one question: what fits several of them is meant once."""
+    patterns = [text for text in texts if _is_pattern(text)]
+    names = [text for text in texts if not _is_pattern(text)]
+    match = {"match": patterns if len(patterns) > 1 else patterns[0]} if patterns else {}
+    return {**match, **({"names": names} if names else {})}
 
 
 def _done(count: int, undo: bool) -> str:
@@ -105,15 +107,26 @@ def _show(lines: list[str], count: int) -> None:
 
 
 def _list(arguments: argparse.Namespace, client: QueryClient) -> None:
-    answer = client.deleted(arguments.patterns[0] if arguments.patterns else "*")
+    """What was deleted, the last first, each once whatever fits it."""
+    found = {(row["time"], row["name"]): row for pattern in arguments.patterns or ["*"]
+             for row in _deleted(client, pattern)}
+    rows = [found[key] for key in sorted(found, key=lambda key: (-key[0], key[1]))]
     if arguments.json:
-        print(json.dumps(answer))
+        print(json.dumps({"deleted": rows}))
         return
-    for row in answer["deleted"]:
+    for row in rows:
         when = datetime.fromtimestamp(row["time"], UTC)
         print(f"{when:%Y-%m-%dT%H:%M:%SZ}  {row['name']}" + (f"  (no undo: {row['reason']})" if row["reason"] else ""))
-    if answer["truncated"]:
-        print("istat: there are more", file=sys.stderr)
+
+
+def _deleted(client: QueryClient, pattern: str) -> Iterator[dict[str, Any]]:
+    """All pages of what a server lists."""
+    token, more = "", True
+    while more:
+        answer = client.deleted(pattern, LISTED_AT_ONCE, token)
+        yield from answer["deleted"]
+        token = answer.get("token", "")
+        more = bool(token)
 
 
 def _undelete_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +141,7 @@ def _undelete(arguments: argparse.Namespace, clock: Clock) -> None:
         done += answer["undeleted"]
         refused += answer["refused"]
     for row in refused:
-        print(f"istat: {row['name']} stays deleted: {row['reason']}", file=sys.stderr)
+        saying.warn(arguments, f"{row['name']} stays deleted: {row['reason']}")
     _tell(arguments, {"undeleted": done, "refused": refused}, f"{_counters(done)} came back" if done else "")
     if not done:
         raise IstatError("nothing came back" + ("" if refused else ": no deleted counter fits; `istat delete --list` "
@@ -148,8 +161,9 @@ def _rename(arguments: argparse.Namespace, clock: Clock) -> None:
     if not arguments.json:
         _show([f"{old} -> {new}" for old, new in answer["names"]], count)
     for problem in answer["problems"]:
-        print(f"istat: {problem}", file=sys.stderr)
-    if answer["problems"] and not arguments.json:
+        saying.warn(arguments, problem)
+    if answer["problems"]:
+        _tell(arguments, answer, "")
         raise IstatError("nothing was renamed")
     if count and _ask(arguments, f"Rename {_counters(count)}?"):
         answer = client.rename(arguments.old, arguments.new, expected=count)

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, tzinfo
+from operator import itemgetter
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from istat import __version__, owners
-from istat.cli import INTERRUPTED, changing, explaining, report, sending, systemctl, tokens
+from istat.cli import INTERRUPTED, changing, explaining, output, report, saying, sending, systemctl, tokens
 from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
 from istat.cli.asking import again, asking, asks, client_of
-from istat.cli.figures import figure
+from istat.cli.figures import figure, seconds_text
 from istat.client import QueryClient
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError
@@ -42,29 +42,33 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
     `brought`: the sub-commands of other packages, by name; those that are installed unless given.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        understood = parser(words, installed() if brought is None else brought)
-        if not words:
-            understood.print_help()
-            return UsageError.exit_code
-        arguments = understood.parse_args(sending.values(words))
-        _act(arguments, clock or SystemClock())
-    except IstatError as error:
-        print(f"istat: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader, such as `head`, had enough. Keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    as_json = "--json" in words
+
+    def fail(text: str, status: int = IstatError.exit_code) -> int:
+        return saying.fail(text, status, as_json)
+
+    def body() -> int:
+        try:
+            understood = parser(words, installed() if brought is None else brought)
+            if not words:
+                understood.print_help()
+                return UsageError.exit_code
+            _act(understood.parse_args(sending.values(words)), clock or SystemClock())
+        except IstatError as error:
+            return fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            return INTERRUPTED
         return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except OSError as error:
-        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        if isinstance(error, PermissionError) and error.filename:
-            told += f"{owners.refused(error.filename)}; run it as that user, or as root"
-        print(f"istat: {told}", file=sys.stderr)
-        return IstatError.exit_code
-    return 0
+
+    return output.run(body, fail, lambda error: fail(_words(error)))
+
+
+def _words(error: OSError) -> str:
+    """What the system refused, and what helps."""
+    told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if isinstance(error, PermissionError) and error.filename:
+        told += f"{owners.refused(error.filename)}; run it as that user, or as root"
+    return told
 
 
 def _act(arguments: argparse.Namespace, clock: Clock) -> None:
@@ -78,9 +82,18 @@ def _act(arguments: argparse.Namespace, clock: Clock) -> None:
         raise BadQuery(f"{error} ({tokens.hint(arguments)})", error.status) from error
 
 
+class JsonParser(argparse.ArgumentParser):
+    """argparse's, whose refusals are JSON where the answer would be."""
+
+    def error(self, message: str) -> NoReturn:
+        """See argparse."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
 def parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.ArgumentParser:
     """The parser of all sub-commands that the words of a command line may mean (all of them when there are none)."""
-    made = argparse.ArgumentParser(prog="istat", description=ABOUT)
+    kind = JsonParser if "--json" in words else argparse.ArgumentParser
+    made = kind(prog="istat", description=ABOUT)
     made.add_argument("--version", action="version", version=f"istat {__version__}")
     places = made.add_subparsers(required=True, metavar="COMMAND")
     for name, one in sub_commands(words, brought).items():
@@ -113,7 +126,7 @@ def _ls_arguments(command: argparse.ArgumentParser) -> None:
     asks(command)
     command.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="a name with * (default all)")
     command.add_argument("--regex", action="store_true", help="the pattern is a regular expression, found anywhere")
-    command.add_argument("--limit", type=int, default=1000, metavar="N", help="list so many at most (default 1000)")
+    command.add_argument("--limit", type=int, metavar="N", help="list so many at most (default all)")
 
 
 def _clock_arguments(command: argparse.ArgumentParser) -> None:
@@ -130,62 +143,105 @@ def _query(arguments: argparse.Namespace, clock: Clock) -> None:
     client = client_of(arguments)
     where = {"tz": arguments.tz} if arguments.tz else {}
     answer = client.series(arguments.names, end - back, end, arguments.points, columns, **where)
+    _add_last(client, answer, columns)
     if arguments.json:
         _print_json(answer)
     else:
         for series in answer["series"]:
-            print(f"# {series['name']} ({series['kind']}), every {answer['interval']} s")
-            for line in _table(answer, series, columns, arguments.tz):
+            for line in _lines(answer, series, columns, (arguments.last, clock.now()), arguments.tz):
                 print(line)
     if answer["missing"]:
         hint = "; `istat ls` lists the names that fit a pattern" if "*" in "".join(answer["missing"]) else ""
         raise UnknownCounter("there is no counter " + ", ".join(answer["missing"]) + hint)
 
 
-def _table(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str], tz: str = "") -> list[str]:
-    """A line for the heading, then one for each point that is no gap."""
+def _add_last(client: QueryClient, answer: dict[str, Any], columns: Sequence[str]) -> None:
+    """Add to series without data, and to those of events, when the last sample was: `last`, None for never."""
+    asked = {series["name"]: series for series in answer["series"]
+             if series["kind"] == "event" or all(value is None for column in columns for value in series[column])}
+    if not asked:
+        return
     try:
-        zone = ZoneInfo(tz) if tz else UTC
-    except (LookupError, ValueError, OSError):      # the server knows it, this machine does not
-        zone = UTC
-    begins = answer.get("times") or range(answer["start"], LAST_TIME, answer["interval"])
+        known = client.ends(list(asked))["counters"]
+    except (BadQuery, ServerUnreachable):       # an older server does not know
+        return
+    for counter in known:
+        asked[counter["name"]]["last"] = counter["last"]
+
+
+def _lines(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str], asked: tuple[str, float],
+           tz: str = "") -> list[str]:
+    """A counter's table; where there is nothing, since when. asked: how far back, and when that was."""
+    head, (span, now), zone = f"# {series['name']} ({series['kind']})", asked, _zone(tz)
     heading = f"{f'# time ({zone})':<20}"
-    lines = ["".join([heading, *(f"{column:>15}" for column in columns)])]
+    rows = [row.ljust(len(heading)) + numbers for row, numbers in _rows(answer, series, columns, zone)]
+    title = "".join([heading, *(f"{column:>15}" for column in columns)])
+    table = [f"{head}, every {answer['interval']} s", title, *rows]
+    last = series.get("last", answer["start"])
+    if rows and last is not None and last >= answer["start"]:
+        return table
+    since = ""
+    if "last" in series:
+        since = "; nothing is kept of it" if last is None else (
+            f"; the last sample was at {_when(last, zone)} {zone}, {seconds_text(max(0, round(now - last)))} ago")
+    return [*(table if rows else ()), f"{head}: no data in the last {span}{since}"]
+
+
+def _zone(tz: str) -> tzinfo:
+    try:
+        return ZoneInfo(tz) if tz else UTC
+    except (LookupError, ValueError, OSError):      # the server knows it, this machine does not
+        return UTC
+
+
+def _when(time: int, zone: tzinfo) -> str:
+    return f"{datetime.fromtimestamp(time, zone):%Y-%m-%dT%H:%M:%S}"
+
+
+def _rows(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str],
+          zone: tzinfo) -> Iterator[tuple[str, str]]:
+    """Each point that is no gap: its time, and its numbers."""
+    begins = answer.get("times") or range(answer["start"], LAST_TIME, answer["interval"])
     for index in range(answer["points"]):
         values = [series[column][index] for column in columns]
         if any(value is not None for value in values):
-            when = datetime.fromtimestamp(begins[index], zone)
             numbers = ("-" if value is None else f"{value:.6g}" for value in values)
-            row = "".join(f"{number:>15}" for number in numbers)
-            lines.append(f"{when:%Y-%m-%dT%H:%M:%S}".ljust(len(heading)) + row)
-    return lines
+            yield _when(begins[index], zone), "".join(f"{number:>15}" for number in numbers)
 
 
-def _names(client: QueryClient, limit: int, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """At most `limit` names, which may be more than a server lists at once; as QueryClient.names answers."""
-    answer = client.names(limit=min(limit, NAMES_AT_ONCE), **asked)
-    names = answer["names"]
-    while len(names) < limit and answer.get("token"):
-        answer = client.names(limit=min(limit - len(names), NAMES_AT_ONCE), token=answer["token"], **asked)
+def _names(client: QueryClient, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All names that fit, by name: a server lists them in pages, and in an order of its own."""
+    names: list[dict[str, Any]] = []
+    token = ""
+    while True:
+        # A server of before has no tokens.
+        where = {"token": token} if token else {"offset": len(names)} if names else {}
+        answer = client.names(limit=NAMES_AT_ONCE, **where, **asked)
         names += answer["names"]
-    return {**answer, "names": names}
+        token = answer.get("token", "")
+        if not answer["truncated"] or not answer["names"]:
+            return sorted(names, key=itemgetter("name"))
+
+
+def _shown(counter: dict[str, Any]) -> str:
+    name: str = counter["name"]
+    return "*" + name if counter["kind"] == "event" and not name.startswith("*") else name
 
 
 def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
     asked = {"regex" if arguments.regex else "match": arguments.pattern}
-    answer = _names(client_of(arguments), arguments.limit, asked)
+    found = _names(client_of(arguments), asked)
+    shown = found if arguments.limit is None else found[:max(0, arguments.limit)]
     if arguments.json:
-        _print_json(answer)
-        return
-    for counter in answer["names"]:
-        name = counter["name"]
-        print("*" + name if counter["kind"] == "event" and not name.startswith("*") else name)
-    if not answer["names"]:
+        _print_json({"names": shown, "truncated": len(shown) < len(found)})
+    else:
+        sys.stdout.writelines(f"{_shown(counter)}\n" for counter in shown)
+    if not found and not arguments.json:
         pattern = arguments.pattern
         wider = "" if arguments.regex or "*" in pattern else f"; try '{pattern}*' or '*{pattern}*'"
-        print(f"istat: no counter fits {pattern!r}{wider}", file=sys.stderr)
-    if answer["truncated"]:
-        print(f"istat: there are more; see --limit (now {arguments.limit})", file=sys.stderr)
+        saying.warn(arguments, f"no counter fits {pattern!r}{wider}")
+    if len(shown) < len(found):
+        saying.warn(arguments, f"{len(found) - len(shown):,} more fit; --limit is {arguments.limit}")
 
 
 def _status_arguments(command: argparse.ArgumentParser) -> None:
@@ -243,13 +299,14 @@ def _own() -> dict[str, SubCommand]:
     return {
         "query": SubCommand(
             "Print what was recorded for counters.", _query_arguments, _query,
-            "A line for each point that has data. Points are as far apart as needed for no more than --points of them.",
+            "A line for each point that has data. Points are as far apart as needed for no more than --points of them. "
+            "Where there is no data, it says when the last sample was.",
             (("istat query cpu.user --last 6h", "The last six hours, in at most 60 points"),
              ("istat query shop.orders --last 7d --columns count,sum --json", "Counts of a week, for a script")),
         ),
         "ls": SubCommand(
             "List counters whose names match a pattern with *.", _ls_arguments, _ls,
-            "Event counters are listed with a * before the name.",
+            "All of them, by name. Event counters are listed with a * before it.",
             (("istat ls 'cpu.*'", "What is there of the CPU"),
              ("istat ls --regex '[.]host[.]web[0-9]+$'", "All counters of web1, web2 and so on")),
         ),

@@ -13,10 +13,10 @@ import os
 import re
 import secrets
 import ssl
-import sys
 import time
 from typing import Any
 
+from istat.cli import saying
 from istat.cli.asking import URL_VARIABLE, client_of, context_of, secures
 from istat.cli.tokens import takes_token
 from istat.client import DEFAULT_STAT_PORT, WANTS_CERT, QueryClient, StatClient, not_believed
@@ -66,7 +66,7 @@ def _send(arguments: argparse.Namespace, clock: Clock) -> None:
         client.send(line)
         client.send(meta_line(KEY, word))
         client.flush()
-        why = _refusal(asked, client, word) if asked is not None and client.sent else None
+        why = _refusal(arguments, asked, client, word) if asked is not None and client.sent else None
     _check_sent(client, target, arguments.tls)
     if arguments.json:
         print(json.dumps({"sent": line.decode().rstrip(), "taken": None if why is None else not why, "why": why or ""}))
@@ -93,7 +93,7 @@ def _check_time(arguments: argparse.Namespace, clock: Clock) -> None:
     meant = seconds(str(arguments.time), clock.now())
     if meant is not None and meant[1] != "seconds":
         raise UsageError(f"--time {arguments.time} is in {meant[1]}, and nothing was sent: say --time {meant[0]}")
-    print("istat: its time is more than a minute ahead, which servers refuse; it wants Unix seconds", file=sys.stderr)
+    saying.warn(arguments, "its time is more than a minute ahead, which servers refuse; it wants Unix seconds")
 
 
 def _client(arguments: argparse.Namespace, target: Any) -> QueryClient:
@@ -104,7 +104,7 @@ def _client(arguments: argparse.Namespace, target: Any) -> QueryClient:
     return client_of(arguments, ASK_SECONDS)
 
 
-def _refusal(asked: QueryClient, client: StatClient, word: str) -> str | None:
+def _refusal(arguments: argparse.Namespace, asked: QueryClient, client: StatClient, word: str) -> str | None:
     """Why the sample was not taken, "" when it was, None when that cannot be known; then that is said."""
     try:
         for _ in range(TRIES):
@@ -122,8 +122,8 @@ def _refusal(asked: QueryClient, client: StatClient, word: str) -> str | None:
         told = f"the server at {asked.url} does not know its sender; is it another server?"
     except IstatError as error:
         told = str(error)
-    print(f"istat: whether the sample was taken is not known: {told} (--server URL or {URL_VARIABLE} names who is "
-          "asked, --unasked asks nobody)", file=sys.stderr)
+    saying.warn(arguments, f"whether the sample was taken is not known: {told} (--server URL or {URL_VARIABLE} names who "
+                "is asked, --unasked asks nobody)")
     return None
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import stat
-import sys
 from pathlib import Path
 
+from istat.cli import saying
 from istat.errors import UsageError
 
 #: For questions: any of the server's tokens.
@@ -29,12 +29,12 @@ def token_of(arguments: argparse.Namespace) -> str:
     """The token to send, empty for none. UsageError when the command needs one and there is none, OSError when the file
     cannot be read."""
     if arguments.token_file is not None:
-        with open(arguments.token_file) as file:
+        with open(arguments.token_file, encoding="utf-8-sig") as file:      # an editor may have put its mark in front
             mode = os.fstat(file.fileno()).st_mode
             token = file.read().partition("\n")[0].strip()
         if stat.S_ISREG(mode) and mode & (stat.S_IROTH | stat.S_IWOTH):
-            print(f"istat: warning: the token in {arguments.token_file} is no secret, as everybody may read or write "
-                  f"that file (mode {stat.S_IMODE(mode):04o}): chmod 600 {arguments.token_file}", file=sys.stderr)
+            saying.warn(arguments, f"warning: the token in {arguments.token_file} is no secret, as everybody may read "
+                        f"or write that file (mode {stat.S_IMODE(mode):04o}): chmod 600 {arguments.token_file}")
         if not token:
             raise UsageError(f"{arguments.token_file} has no token in its first line")
     else:

@@ -342,7 +342,8 @@ def _read_file(path: str, problems: list[str]) -> tuple[dict[str, Any], int]:
             if mode & stat.S_IWOTH:
                 problems.append(f"everybody may write the settings file {path} (mode {mode:04o}), and so decide what "
                                 f"is done: chmod o-w {path}")
-            return tomllib.load(file), mode
+            # TOML has no byte-order mark, but editors put one in front.
+            return tomllib.loads(file.read().decode("utf-8-sig")), mode
     except PermissionError as error:
         problems.append(f"cannot read the settings file {path}: {error.strerror}{owners.refused(path)}; "
                         "run it as root, or as a user who may read it")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from istat.errors import BadRetention
-from istat.retention import Ladder, Rule, Rules, format_duration, parse_duration
+from istat.retention import UNITS, Ladder, Rule, Rules, format_duration, parse_duration
 
 SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}  # [bytes]
 _SIZE = re.compile(r"([0-9]+)([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
-_MILLISECONDS = re.compile(r"([0-9]+)ms")
+# One number, and what it counts (seconds, when that is not said); of several parts, as 1h30m, each is whole.
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|[smhdwy])?")
 
 
 class HostPort(NamedTuple):
@@ -188,7 +188,7 @@ class Flag(Type):
 
 @dataclass(frozen=True)
 class Duration(Type):
-    """A length of time, in seconds (float): "1h30m", "250ms", or a plain number of seconds."""
+    """A length of time, in seconds (float): "1h30m", "1.5h", "250ms", or a plain number of seconds."""
 
     lo: float = 0.0
     hi: float | None = None
@@ -196,10 +196,11 @@ class Duration(Type):
 
     def parse(self, text: str) -> float:
         """See Type.parse."""
-        if _SECONDS.fullmatch(text):
-            value = float(text)
-        elif match := _MILLISECONDS.fullmatch(text):
-            value = int(match[1]) / 1000
+        match = _DURATION.fullmatch(text)
+        if match and match[2] == "ms":
+            value = float(match[1]) / 1000
+        elif match:
+            value = float(match[1]) * UNITS[match[2] or "s"]
         else:
             try:
                 value = float(parse_duration(text))
@@ -211,12 +212,13 @@ class Duration(Type):
 
     def to_toml(self, value: Any) -> str:
         """See Type.to_toml."""
-        whole = float(value).is_integer()
-        return f'"{format_duration(int(value))}"' if whole else f'"{round(value * 1000)}ms"'
+        if float(value).is_integer():
+            return f'"{format_duration(int(value))}"'
+        milliseconds = round(value * 1000)
+        return f'"{milliseconds}ms"' if milliseconds / 1000 == value else f'"{value!r}s"'
 
     def expects(self) -> str:
         """See Type.expects."""
-        # As the setting itself would be written: 100ms, since 0.1s is refused.
         least, most = ("" if bound is None else self.to_toml(bound).strip('"') for bound in (self.lo or None, self.hi))
         return "a time such as 10s, 5m or 250ms" + _bounds(least or None, most or None)
 

@@ -48,6 +48,10 @@ class Writer(Protocol):
     def write(self, counter: Exported) -> None:
         """Take one."""
 
+    def safe(self) -> int:
+        """Bring what was taken to where it stays when we are ended; how long the file is then [bytes], 0 where there is
+        no one file."""
+
     def finish(self) -> None:
         """Complete the file."""
 
@@ -73,18 +77,23 @@ def lines(counter: Exported) -> Iterator[Line]:
 class CsvWriter:
     """A line per bucket, as `istat import --from csv` reads it."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, head: bool = True) -> None:
+        """head: it begins with the columns' names; a file that is gone on with has them."""
         self.totals: Counter[str] = Counter()
         self._file, self._csv = file, csv.writer(file, lineterminator="\n")
-        self._csv.writerow(COLUMNS)
+        if head:
+            self._csv.writerow(COLUMNS)
 
     def write(self, counter: Exported) -> None:
         """See Writer.write."""
-        before = self.totals["buckets"]
-        for line in lines(counter):
-            self._csv.writerow(line)
-            self.totals["buckets"] += 1
-        self.totals["counters"] += self.totals["buckets"] > before
+        made = list(lines(counter))
+        self._csv.writerows(made)
+        self.totals.update(counters=int(bool(made)), buckets=len(made))
+
+    def safe(self) -> int:
+        """See Writer.safe."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_size
 
     def finish(self) -> None:
         """See Writer.finish."""
@@ -122,6 +131,10 @@ class ParquetWriter:
         self.totals.update(counters=int(len(self._rows) > before), buckets=len(self._rows) - before)
         if len(self._rows) >= ROWS_AT_ONCE:
             self._put()
+
+    def safe(self) -> int:
+        """See Writer.safe. The file is not there before it is whole."""
+        return 0
 
     def _put(self) -> None:
         values = zip(*self._rows) if self._rows else ([] for _ in COLUMNS)
@@ -163,6 +176,10 @@ class RingWriter:
             dropped = ring.write(folder / level.name, rows, level.interval, level.keep, flags, level.interval // base)
             self.totals.update(files=1, buckets=len(rows) - dropped, too_old=dropped)
         self.totals["counters"] += any(map(len, counter.levels))
+
+    def safe(self) -> int:
+        """See Writer.safe: each file is whole."""
+        return 0
 
     def finish(self) -> None:
         """See Writer.finish."""

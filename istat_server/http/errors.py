@@ -13,7 +13,7 @@ from typing import Any
 import falcon
 
 from istat.daemon.ratelimit import LimitedLog
-from istat.errors import BadQuery, StoreError
+from istat.errors import NO_PATH, BadQuery, StoreError
 from istat_server.http.reply import JSON
 from istat_server.http.transport.flight import RETRY_SECONDS, Busy
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # Refusals of falcon's own, in our words.
 WORDS = {
     400: "the request cannot be understood",
-    404: "there is nothing at this address",
+    404: f"{NO_PATH}: there is nothing at this address",
     405: "Bad method",
     411: "the length of the body is missing",
     413: "the body is too large",

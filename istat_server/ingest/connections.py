@@ -1,10 +1,11 @@
 """Samples by connections, TCP and Unix: they are accepted and read, whole messages go to their endpoint's protocol.
 
 A connection is a socket, a watcher, and what its framing holds of an unfinished message: no greenlet, no buffer of its
-own, so that ten thousand idle ones cost little. Knows no protocol; none answers.
+own, so that ten thousand idle ones cost little. Knows no protocol; none answers. Whoever asks by HTTP is told where to.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
@@ -53,6 +54,9 @@ BLANK = re.compile(rb"[\r\n]*")
 METHOD = rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ "
 HTTP_REQUEST = re.compile(METHOD + rb"[^ \r\n]+ HTTP/[0-9]")
 LONG_REQUEST = re.compile(METHOD + rb"(?:[/*]|[A-Za-z][A-Za-z0-9+.-]*:)")
+# What it is answered. Its last line is for people, as all refusals of our HTTP are.
+NOT_HERE = (b"HTTP/1.1 421 Misdirected Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+            b"Connection: close\r\n\r\n%s")
 # struct ucred of unix(7): process, user, group.
 CREDENTIALS = struct.Struct("3i")
 
@@ -64,10 +68,14 @@ class ConnectionInput:
 
     def __init__(self, bound: Sequence[Bound], around: Surroundings, max_line: int, places: Places[Connection],
                  certificate: Certificate | None = None, tls_only: bool = False,
-                 monotonic: Callable[[], float] = time.monotonic) -> None:
+                 monotonic: Callable[[], float] = time.monotonic, http_port: int = 0) -> None:
         """max_line: longest message [bytes] of endpoints that do not say; places: how many may be open at once.
-        certificate: what TLS connections are shown, None refuses them; tls_only: TCP without TLS is refused."""
+        certificate: what TLS connections are shown, None refuses them; tls_only: TCP without TLS is refused.
+        http_port: where whoever asks by HTTP is sent; 0: it is not known."""
         self.around = around
+        where = f"ask port {http_port}" if http_port else "ask the server's http-port"
+        told = f'{{"error":"this port takes samples and answers no HTTP: {where}"}}\n'.encode()
+        self.not_here = NOT_HERE % (len(told), told)
         self.certificate = certificate
         self.tls_only = tls_only
         self.shaken = 0
@@ -363,6 +371,9 @@ class Connection:
         found = HTTP_REQUEST.match(buffer, 0, end) or (too_long and LONG_REQUEST.match(buffer, 0, end))
         if not found:
             return False
+        if self._source is self._socket:
+            with contextlib.suppress(OSError):
+                self._socket.send(self._input.not_here)
         self.refuse("http_request", found[0])
         return True
 

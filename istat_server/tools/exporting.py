@@ -1,4 +1,7 @@
-"""`istat export`: buckets of a store, or of a running server, to CSV, Parquet or istatd's ring files."""
+"""`istat export`: buckets of a store, or of a running server, to CSV, Parquet or istatd's ring files.
+
+What was interrupted is gone on with by the same command, where the format can be: CSV to a file, and ring files.
+"""
 from __future__ import annotations
 
 import argparse
@@ -6,137 +9,30 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any
 
 from istat import owners
 from istat.access import guarded
-from istat.client import QueryClient
+from istat.cli import asking, saying
 from istat.clock import Clock
-from istat.errors import BadQuery, StoreError, StoreLocked, UsageError
-from istat.kernels import columns
-from istat.names import stored
-from istat.retention import Ladder, Level, Rule, Rules
+from istat.errors import UsageError
 from istat.settings.types import Duration
 from istat.subcommands import SubCommand
-from istat_server.foreign.writers import CsvWriter, Exported, ParquetWriter, RingWriter, Writer
-from istat_server.store.files import manifest
-from istat_server.store.interface import Kind, NamePattern, Syntax
-from istat_server.store.offline.appending import rules_for
-from istat_server.store.statstore import StatStore
+from istat_server.foreign.writers import CsvWriter, ParquetWriter, RingWriter, Writer
+from istat_server.tools.places import Place, Wanted, place_of
 from istat_server.tools.progress import Progress
 
-if TYPE_CHECKING:
-    from istat.kernels.python.columns import Columns
-
 FORMATS = ("csv", "istatd", "parquet")
-NAMES_AT_ONCE = 1000
-# What a server answers at once (docs/formats/http-api.md): points of a counter, and numbers in all.
-POINTS, NUMBERS = 10_000, 2_000_000
-STATISTICS = ("count", "sum", "min", "max", "sdev")
-
-
-class Named(NamedTuple):
-    """A counter, as a place tells it."""
-
-    name: str
-    event: bool
-    ladder: Ladder
-
-
-class Place(Protocol):
-    """Where buckets are read from."""
-
-    def counters(self, pattern: str) -> Iterator[list[Named]]:
-        """The counters that fit a pattern, in portions."""
-
-    def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:
-        """Final rows of a level with start <= time < end, of counters of one ladder."""
-
-
-class StorePlace:
-    """A store folder that no server has open."""
-
-    def __init__(self, store: StatStore, rights: owners.Rights) -> None:
-        """`rights`: those that root opens the store's files with."""
-        self._store, self._rights = store, rights
-
-    def counters(self, pattern: str) -> Iterator[list[Named]]:
-        """See Place.counters."""
-        wanted, token, more = NamePattern(Syntax.GLOB, pattern.encode()), "", True
-        while more:
-            page = self._store.match(wanted, NAMES_AT_ONCE, token)
-            token, more = page.token, bool(page.token)
-            yield [Named(counter.name, counter.kind is Kind.EVENT, self._store.ladder_of(counter.id))
-                   for counter in page.items]
-
-    def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:
-        """See Place.read."""
-        found = [self._store.find(counter.name.encode()) for counter in counters]
-        with self._rights:
-            return self._store.select([counter.id for counter in found if counter is not None], level, start, end)
-
-
-class ServerPlace:
-    """A running server, asked over HTTP."""
-
-    def __init__(self, url: str, now: int) -> None:
-        self._client, self._now = QueryClient(url, timeout=60.0), now
-        store = self._client.status().get("store", {})
-        told = [one for one in store.get("policies", ()) if not one["leaving"]]
-        if not isinstance(store.get("retention"), str):
-            raise StoreError(f"the server at {url} does not say what it keeps")
-        self._rules = Rules(Ladder.parse(store["retention"]), tuple(
-            Rule(one["rule"], Ladder.parse(one["retention"])) for one in told if one["rule"]))
-
-    def counters(self, pattern: str) -> Iterator[list[Named]]:
-        """See Place.counters. Ladders are those of the rules that names fit now."""
-        offset, token, more = 0, "", True
-        while more:
-            answer = self._client.names(pattern, NAMES_AT_ONCE, offset, token=token)
-            offset += NAMES_AT_ONCE             # a server of before has no tokens
-            token, more = answer.get("token", ""), answer["truncated"]
-            yield [Named(counter["name"], counter["kind"] == "event",
-                         self._rules.ladder(self._rules.choose(stored(counter["name"].encode()))))
-                   for counter in answer["names"]]
-
-    def read(self, counters: Sequence[Named], level: int, start: int, end: int) -> list[Columns]:
-        """See Place.read. What has become too old meanwhile is left out."""
-        kept = counters[0].ladder.levels[level]
-        start = max(start, self._now - kept.keep + kept.interval)
-        start += -start % kept.interval
-        made: list[Columns] = [columns.Columns() for _ in counters]
-        for first in range(start, end, POINTS * kept.interval):
-            points = -(-(min(end, first + POINTS * kept.interval) - first) // kept.interval)
-            turn = max(1, NUMBERS // (points * len(STATISTICS)))
-            for at in range(0, len(counters), turn):
-                self._ask(counters[at : at + turn], made[at : at + turn], first, points, kept)
-        return made
-
-    def _ask(self, counters: Sequence[Named], into: Sequence[Columns], start: int, points: int,
-             level: Level) -> None:
-        interval = level.interval
-        end = start + points * interval
-        answer = self._client.series([counter.name for counter in counters], start, end, points, STATISTICS, level.name)
-        if answer["interval"] != interval:
-            raise BadQuery(f"the server answers buckets of {answer['interval']} s where {interval} s were wanted")
-        found = {series["name"]: series for series in answer["series"]}
-        for counter, rows in zip(counters, into, strict=True):
-            if counter.name in found:
-                _add(rows, found[counter.name], answer["start"], interval, counter.event, (start, end))
-
-
-def _add(rows: Columns, series: dict[str, Any], start: int, interval: int, event: bool, span: tuple[int, int]) -> None:
-    """The rows of one answered series. Where no event came the server says 0, and we say nothing."""
-    for at, fields in enumerate(zip(*(series[name] for name in STATISTICS))):
-        count, total, low, high, sdev = fields
-        time = start + at * interval
-        if count and span[0] <= time < span[1] and not (event and low == high == 0):
-            rows.append(time, int(count), total, sdev * sdev * (count - 1), low, high)
+SUFFIX = ".resume"
+# How often it is noted: what is read again after an interruption [s].
+NOTE_SECONDS = 1.0
+RESUMABLE = ("csv", "istatd")       # a Parquet file is written whole, and appears when it is
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,51 +40,166 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--store", type=Path, metavar="DIR", help="a store that no server has open")
     place.add_argument("--server", metavar="URL", help="a running server")
+    asking.shows(parser)
     parser.add_argument("--format", choices=FORMATS, default="csv", help="default csv")
     parser.add_argument("--output", type=Path, metavar="PATH", help="a file, of istatd a folder (default: print CSV)")
     parser.add_argument("--from", dest="start", metavar="TIME", help="Unix seconds, ISO 8601, or as far back as 6h")
     parser.add_argument("--to", dest="end", metavar="TIME", help="up to then, exclusive (default now)")
 
 
+@dataclass
+class Progressed:
+    """How far it is: which of the patterns, the token of what follows in it, how long the output is then [bytes], and
+    what has been written. The range is that of the first run, of which `--from 1d` would be another each time."""
+
+    question: dict[str, Any]
+    start: int
+    end: int
+    pattern: int = 0
+    token: str = ""
+    size: int = 0
+    totals: dict[str, int] = field(default_factory=dict)
+
+
+class Note:
+    """The note beside an output."""
+
+    def __init__(self, output: Path) -> None:
+        self.path = output.with_name(output.name + SUFFIX)
+        self._aside = output.with_name(f".{output.name}{SUFFIX}.tmp")
+        self.written = False        # by us
+        self._last = float("-inf")
+
+    def load(self, question: dict[str, Any]) -> Progressed | None:
+        """How far this very command has come; None when it was another one, or there is no note."""
+        try:
+            with open(guarded.open_file(self.path, os.O_RDONLY), encoding="utf-8") as file:
+                found = Progressed(**json.load(file))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return found if found.question == question else None
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to note something again."""
+        return now - self._last >= NOTE_SECONDS
+
+    def save(self, progressed: Progressed, now: float) -> None:
+        """Note how far it is."""
+        with open(self._aside, "w", encoding="utf-8", opener=guarded.fresh) as file:
+            json.dump(asdict(progressed), file)
+        os.rename(self._aside, self.path)
+        self.written, self._last = True, now
+
+    def remove(self) -> None:
+        """It is done."""
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+class Export:
+    """One run of the command."""
+
+    def __init__(self, arguments: argparse.Namespace, clock: Clock) -> None:
+        self._arguments, self._clock = arguments, clock
+        output: Path | None = arguments.output
+        # In a folder of another user root writes what that user may, and it is theirs.
+        self._writing = owners.Rights.of_owner(output.absolute().parent) if output else owners.Rights(None)
+        question: dict[str, object] = {name: str(getattr(arguments, name))
+                                      for name in ("store", "server", "format", "start", "end")}
+        question["patterns"] = list(arguments.pattern)
+        self._note = None
+        before = None
+        if output is not None and arguments.format in RESUMABLE and (output.is_file() or not os.path.lexists(output)
+                                                                      or output.is_dir()):
+            self._note = Note(output)
+            with self._writing:
+                before = self._note.load(question) if os.path.exists(output) else None
+            if before is not None and arguments.format == "csv" and output.stat().st_size < before.size:
+                before = None       # it is another file by now
+        self._resumed = before is not None
+        self._at = before or Progressed(question, *_range(arguments, int(clock.now())))
+
+    def run(self) -> Counter[str]:
+        """Write it all; what was written."""
+        quiet = self._arguments.json or (self._arguments.output is None and sys.stdout.isatty())
+        with place_of(self._arguments, self._clock) as place, self._writer() as writer:
+            writer.totals.update(self._at.totals)
+            if self._note is not None and not self._resumed:
+                with self._writing:
+                    self._note.remove()     # another command's, of what this one writes over
+            if self._resumed:
+                saying.warn(self._arguments, f"going on behind {writer.totals['counters']:,} counters, where it was")
+            size = place.count() if self._arguments.pattern == ["*"] else None
+            with Progress("exporting", size, quiet, counted=True) as progress, self._told_when_stopped():
+                for number, pattern in enumerate(self._arguments.pattern):
+                    if number >= self._at.pattern:
+                        self._write(place, writer, number, pattern, progress)
+            with self._writing:
+                writer.finish()
+        if self._note is not None:
+            with self._writing:
+                self._note.remove()
+        return writer.totals
+
+    def _write(self, place: Place, writer: Writer, number: int, pattern: str, progress: Progress) -> None:
+        """All that fits one pattern."""
+        token = self._at.token if number == self._at.pattern else ""
+        for portion in place.portions(Wanted(pattern, self._at.start, self._at.end), token):
+            with self._writing:
+                for counter in portion.counters:
+                    writer.write(counter)
+                progress.show(writer.totals["counters"])
+                if self._note is not None and portion.token and self._note.due(self._clock.monotonic()):
+                    self._at.pattern, self._at.token = number, portion.token
+                    self._at.size, self._at.totals = writer.safe(), dict(writer.totals)
+                    self._note.save(self._at, self._clock.monotonic())
+
+    @contextmanager
+    def _told_when_stopped(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            if self._note is not None and (self._note.written or self._resumed):
+                saying.warn(self._arguments, f"stopped; the same command goes on with {self._arguments.output}")
+            raise
+
+    @contextmanager
+    def _writer(self) -> Iterator[Writer]:
+        output, form = self._arguments.output, self._arguments.format
+        if output is None:
+            if form != "csv":
+                raise UsageError(f"--format {form} wants --output")
+            yield CsvWriter(sys.stdout)
+        elif form == "csv":
+            flags = os.O_WRONLY | os.O_CREAT | (0 if self._resumed else os.O_TRUNC)
+            with self._writing:
+                handle = guarded.open_file(output, flags, 0o666, special=True)
+            with open(handle, "w", newline="") as file:
+                if self._resumed:
+                    file.seek(self._at.size)
+                    file.truncate()
+                yield CsvWriter(file, head=not self._resumed)
+        else:
+            guarded.check(output)
+            with self._writing:
+                writer = ParquetWriter(output) if form == "parquet" else RingWriter(output)
+            yield writer
+
+
 def _export(arguments: argparse.Namespace, clock: Clock) -> None:
-    now = int(clock.now())
-    start = _time(arguments.start, now, 0)
-    end = _time(arguments.end, now, now + 1)
-    if start >= end:
-        raise UsageError("the range is empty: --from must be before --to")
-    # In a folder of another user root writes what that user may, and it is theirs.
-    writing = owners.Rights.of_owner(arguments.output.absolute().parent) if arguments.output else owners.Rights(None)
-    with _place(arguments, clock) as place, _writer(arguments, writing) as writer:
-        with Progress("exporting", None, arguments.json or arguments.output is None) as progress:
-            done = 0
-            for pattern in arguments.pattern:
-                for names in place.counters(pattern):
-                    for counter in _exported(place, names, start, end):
-                        with writing:
-                            writer.write(counter)
-                        done += 1
-                        progress.show(done)
-        with writing:
-            writer.finish()
+    totals = Export(arguments, clock).run()
     if arguments.json:
-        json.dump(dict(writer.totals), sys.stdout if arguments.output else sys.stderr)
-        print(file=sys.stdout if arguments.output else sys.stderr)
+        print(json.dumps(dict(totals)), file=sys.stdout if arguments.output else sys.stderr)
     elif arguments.output:
-        for name, count in sorted(writer.totals.items()):
+        for name, count in sorted(totals.items()):
             print(f"{name:<16} {count:>14,}")
 
 
-def _exported(place: Place, named: Sequence[Named], start: int, end: int) -> Iterator[Exported]:
-    """Counters with their rows, a few at a time: the levels of one can be some ten megabytes."""
-    for ladder, group in groupby(named, lambda counter: counter.ladder):
-        some = list(group)
-        turn = max(1, NUMBERS // sum(level.samples for level in ladder.levels))
-        for at in range(0, len(some), turn):
-            now = some[at : at + turn]
-            levels = [place.read(now, number, start - start % level.interval, end)
-                      for number, level in enumerate(ladder.levels)]
-            for counter, *rows in zip(now, *levels, strict=True):
-                yield Exported(counter.name, counter.event, ladder, tuple(rows))
+def _range(arguments: argparse.Namespace, now: int) -> tuple[int, int]:
+    start, end = _time(arguments.start, now, 0), _time(arguments.end, now, now + 1)
+    if start >= end:
+        raise UsageError("the range is empty: --from must be before --to")
+    return start, end
 
 
 def _time(text: str | None, now: int, default: int) -> int:
@@ -211,53 +222,10 @@ def _unix(text: str) -> int:
         return math.floor((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
 
 
-@contextmanager
-def _place(arguments: argparse.Namespace, clock: Clock) -> Iterator[Place]:
-    if arguments.server:
-        yield ServerPlace(arguments.server, int(clock.now()))
-        return
-    guarded.check(arguments.store)
-    rights = owners.Rights.of_owner(arguments.store)
-    with rights:
-        state, _problem = manifest.load(arguments.store)
-    if state is None:
-        raise StoreError(f"{arguments.store} holds no store")
-    with owners.left_to_owner(arguments.store):     # opening and closing a store write to it
-        try:
-            with rights:
-                store = StatStore.open(arguments.store, rules_for(state, None), clock)
-        except StoreLocked as error:
-            raise StoreLocked(f"{arguments.store} is in use by an istat-server: ask that one, with --server") from error
-        try:
-            yield StorePlace(store, rights)
-        finally:
-            with rights:
-                store.close()
-
-
-@contextmanager
-def _writer(arguments: argparse.Namespace, writing: owners.Rights) -> Iterator[Writer]:
-    output: Path | None = arguments.output
-    if output is None:
-        if arguments.format != "csv":
-            raise UsageError(f"--format {arguments.format} wants --output")
-        yield CsvWriter(sys.stdout)
-    elif arguments.format == "csv":
-        with writing:
-            handle = guarded.open_file(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, special=True)
-        with open(handle, "w", newline="") as file:
-            yield CsvWriter(file)
-    else:
-        guarded.check(output)
-        with writing:
-            writer = ParquetWriter(output) if arguments.format == "parquet" else RingWriter(output)
-        yield writer
-
-
 COMMAND = SubCommand(
     "Write buckets of a store or a server to CSV, Parquet or istatd's files.", _arguments, _export,
     "CSV and Parquet have each bucket once, at the finest level that holds it; istatd's files have every level whole. "
-    "Parquet needs pyarrow.",
+    "Parquet needs pyarrow. An export to a file or folder that was interrupted is gone on with by the same command.",
     (("istat export --server http://127.0.0.1:8000 --from 1d 'cpu.*' > cpu.csv", "A day of some counters, as CSV"),
      ("istat export --store /backup/istatd --format parquet --output all.parquet", "A whole store that is not in use")),
 )

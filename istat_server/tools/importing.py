@@ -13,6 +13,7 @@ from typing import Any
 
 from istat import owners
 from istat.access import guarded
+from istat.cli import saying
 from istat.clock import Clock
 from istat.errors import IstatError, UsageError
 from istat.subcommands import SubCommand
@@ -112,7 +113,7 @@ def _report(done: list[Done], arguments: argparse.Namespace) -> None:
         for name in sorted({"counters", "buckets", *(name for name, count in totals.items() if count)}):
             print(f"  {name:<16} {totals.get(name, 0):>14,}")
         for text in one.source.problems.texts:
-            print(f"istat: {text}", file=sys.stderr)
+            saying.warn(arguments, text)
 
 
 def _told(one: Done, dry_run: bool) -> dict[str, Any]:

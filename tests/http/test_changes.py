@@ -60,6 +60,17 @@ def test_an_undo_is_refused_with_the_reason(client: TestClient, store: MemorySto
     assert "name was taken" in refused["reason"]
 
 
+def test_what_names_and_patterns_mean_together_is_meant_once(client: TestClient, store: MemoryStore) -> None:
+    store.add("foo.baz", None, 1)
+    wanted = {"match": ["foo.*", "*.baz", "*.sent"], "names": ["foo.baz", "none"]}
+    shown = post(client, "delete", **wanted).json
+    assert (shown["count"], sorted(shown["names"]), shown["missing"]) == (
+        3, ["foo.bar", "foo.baz", "mail.sent"], ["none"])
+    assert post(client, "delete", **wanted, confirm=True, expected=2).status_code == 409
+    assert post(client, "delete", **wanted, confirm=True, expected=3).json["deleted"] == 3
+    assert names(client) == []
+
+
 def test_renames_by_name_and_by_prefix(client: TestClient, store: MemoryStore) -> None:
     store.add("foo.baz.x", None, 1)
     shown = post(client, "rename", **{"from": "foo.*", "to": "new.place.*"}).json
@@ -74,7 +85,8 @@ def test_renames_by_name_and_by_prefix(client: TestClient, store: MemoryStore) -
 
 
 @pytest.mark.parametrize(("path", "question", "status"), [
-    ("delete", {}, 400), ("delete", {"names": ["a"], "match": "*"}, 400), ("delete", {"names": "a"}, 400),
+    ("delete", {}, 400), ("delete", {"match": ["a*", 5]}, 400), ("delete", {"match": ["*"] * 6}, 413),
+    ("delete", {"names": "a"}, 400),
     ("delete", {"names": ["a"] * 6}, 413), ("delete", {"match": 5}, 400), ("delete", {"match": "x" * 1001}, 400),
     ("undelete", {}, 400), ("rename", {"from": "a"}, 400), ("rename", {"from": "none", "to": "b"}, 404),
     ("rename", {"from": "foo.*", "to": "b"}, 400), ("rename", {"from": "f*o.*", "to": "b.*"}, 400)])

@@ -9,7 +9,7 @@ import pytest
 from falcon.testing import TestClient
 
 from istat.clock import FakeClock
-from istat_server.http.exchange import lists
+from istat_server.http.exchange import buckets, lists
 from istat_server.http.families import api, istatd
 from istat_server.http.limits import HttpLimits
 from istat_server.query import patterns
@@ -180,8 +180,8 @@ def test_many_buckets_of_one_counter_are_rendered_in_turns(
              client.simulate_get("/foo", params={**wanted, "format": "csv"}).content,
              client.simulate_post("/*", body=posted).content]
     taken: list[int] = []
-    monkeypatch.setattr(istatd, "turn", lambda: taken.append(1))
-    monkeypatch.setattr(istatd, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(buckets, "turn", lambda: taken.append(1))
+    monkeypatch.setattr(buckets, "ROWS_AT_ONCE", 7)
     assert client.simulate_get("/foo", params=wanted).content == whole[0]
     assert len(taken) >= 100 // 7
     assert client.simulate_get("/foo", params={**wanted, "format": "csv"}).content == whole[1]

@@ -20,7 +20,7 @@ from tests.http.conftest import T
 
 CONFIRM = "/api/v1/clock/confirm"
 TOKENS = {"read": "reads", "write": "writes", "admin": "rules"}
-BODIES = {"/api/v1/series": {"names": ["foo.bar"]}, "/*": {"keys": ["foo.bar"]},
+BODIES = {"/api/v1/series": {"names": ["foo.bar"]}, "/api/v1/ends": {"names": ["foo.bar"]}, "/*": {"keys": ["foo.bar"]},
           "/api/v1/delete": {"names": ["foo.bar"]}, "/api/v1/undelete": {"names": []},
           "/api/v1/rename": {"from": "foo.bar", "to": "bar"}}
 PATHS = {"/<counter>": "/foo.bar", "/ui/": "/ui/app.js", "/?q=PATTERN": "/", "/?a=*": "/"}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import resource
@@ -229,6 +230,22 @@ def test_nothing_of_a_request_of_http_is_taken(bench: Bench, tcp: ConnectionInpu
     until(lambda: len(tcp.connections) == 0)
     assert bench.intake.lines == []
     assert "http_request from tcp 127.0.0.1" in caplog.text
+
+
+@pytest.mark.parametrize(("port", "where"), [(0, b"ask the server's http-port"), (8123, b"ask port 8123")])
+def test_who_asks_by_http_is_told_where_to(bench: Bench, port: int, where: bytes) -> None:
+    bound = listening(Transport.TCP)
+    listener = ConnectionInput([bound], bench, MAX_LINE, Places(50, 100), http_port=port)
+    listener.start()
+    with gevent.socket.create_connection(bound.sockets[0].getsockname(), 10) as client:
+        client.sendall(POST)
+        answer = b""
+        while more := client.recv(1000):
+            answer += more
+    head, body = answer.split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 421 ") and b"Content-Length: %d\r\n" % len(body) in head
+    assert where in body and "takes samples" in json.loads(body)["error"]
+    listener.stop()
 
 
 @pytest.mark.parametrize("text", [b"GET 5\n", b"POST 1700000000 5\nGET 5\n", b"a 1\nPOST / HTTP/1.1\n",

@@ -32,14 +32,16 @@ def test_a_window_is_at_most_a_quarter_of_what_is_kept_but_at_least_the_coarsest
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("1y9d", 374 * 86400), ("1h30m", 5400), ("90s", 90), ("1m1m", 120), ("0s", 0)]
+    ("text", "seconds"), [("1y9d", 374 * 86400), ("1h30m", 5400), ("90s", 90), ("1m1m", 120), ("0s", 0),
+                         ("1w", 604800), ("2w1d", 1296000)]
 )
 def test_durations_add_up(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(90, "1m30s"), (0, "0s"), (374 * 86400, "1y9d"), (3600, "1h"), (86399, "23h59m59s")]
+    ("seconds", "text"), [(90, "1m30s"), (0, "0s"), (374 * 86400, "1y9d"), (3600, "1h"), (86399, "23h59m59s"),
+                         (604800, "7d")]
 )
 def test_durations_are_printed_shortly(seconds: int, text: str) -> None:
     assert format_duration(seconds) == text
@@ -50,7 +52,7 @@ def test_a_printed_duration_reads_back(seconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "10", "s", "1w", "-1s", "1.5h", "10 s", "10S", "१s"])
+@pytest.mark.parametrize("text", ["", "10", "s", "1x", "w", "-1s", "1.5h", "10 s", "10S", "१s"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(BadRetention, match="no duration"):
         parse_duration(text)

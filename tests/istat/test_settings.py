@@ -119,6 +119,19 @@ def test_a_wrong_secret_is_not_repeated() -> None:
     assert not [text for text in (sample.help(), sample.sample(), sample.table()) if "hush" in text]
 
 
+def test_a_file_with_an_editors_byte_order_mark_is_read(tmp_path: FilePath) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_bytes(b"\xef\xbb\xbfstat-port = 8120\n")
+    assert DECLARATION.load(["--config", str(file)], {})["stat-port"] == 8120
+    file.write_bytes(b"\xff\xfestat-port = 8120\n")
+    assert problems(["--config", str(file)])[0].startswith(f"{file} is no TOML")
+
+
+@pytest.mark.parametrize("value", [0.1, 0.25, 90.0, 0.0025, 1.2345, 604800.0])
+def test_a_time_is_written_so_that_it_reads_back(value: float) -> None:
+    assert Duration().parse(Duration().to_toml(value).strip('"')) == value
+
+
 def test_a_file_that_cannot_be_read(tmp_path: FilePath) -> None:
     missing = tmp_path / "missing.toml"
     assert problems(["--config", str(missing)]) == [
@@ -180,6 +193,12 @@ def test_a_setting_is_declared_once() -> None:
         (Number(0, 1), "0.5", 0.5),
         (Duration(), "1h30m", 5400.0),
         (Duration(), "250ms", 0.25),
+        (Duration(), "0.1s", 0.1),
+        (Duration(), "1.5h", 5400.0),
+        (Duration(), ".5m", 30.0),
+        (Duration(), "2.5ms", 0.0025),
+        (Duration(), "1w", 604800.0),
+        (Duration(), "1w1d", 691200.0),
         (Duration(), "2.5", 2.5),
         (Size(), "64KiB", 65536),
         (Size(), "10", 10),

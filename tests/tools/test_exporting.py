@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from falcon.testing import TestClient
 from istatd_writer import f32
 from test_importing import NOW, RETENTION, imported, istatd_store, opened, run
 
-from istat.errors import StoreError, StoreLocked, UsageError
+from istat.client import QueryClient
+from istat.clock import FakeClock
+from istat.errors import ServerUnreachable, StoreError, StoreLocked, UsageError
 from istat.kernels import columns
 from istat.retention import Ladder
 from istat_server.foreign.writers import Exported, RingWriter, lines
-from istat_server.store.interface import NamePattern, Syntax
-from istat_server.store.statstore import StatStore
+from istat_server.http.limits import HttpLimits
+from istat_server.query import walk
 from istat_server.tools import exporting
+from tests.http.application import app_of
 
 
 @pytest.fixture
@@ -142,60 +147,115 @@ def test_of_a_coarser_bucket_only_what_finer_ones_lack_is_a_line() -> None:
                                              (NOW, 60, 2, 7.0, 3.0, 5.0)]
 
 
-class FakeServer:
-    """Stands for QueryClient: answers series from a store folder as the HTTP route does."""
+class Answer:
+    """What requests makes of an answer."""
 
-    store: StatStore
+    def __init__(self, result: Any) -> None:
+        self.status_code, self.json = result.status_code, lambda: result.json
 
-    def __init__(self, url: str, timeout: float) -> None:
-        """Whatever the address."""
 
-    def status(self) -> dict[str, Any]:
-        return {"store": self.store.status()}
+class Server:
+    """A server over a store's folder, and the questions that it got."""
 
-    def names(self, pattern: str, limit: int, offset: int, token: str) -> dict[str, Any]:
-        page = self.store.match(NamePattern(Syntax.GLOB, pattern.encode()), 2, token)
-        return {"names": [{"name": counter.name, "kind": counter.kind.value} for counter in page.items],
-                "truncated": bool(page.token), "token": page.token}
+    def __init__(self, folder: Path) -> None:
+        self.store = opened(folder)
+        self.asked: list[tuple[str, dict[str, Any], str]] = []
+        self.fails_at = -1      # the number of the question that is not answered
+        self._app = TestClient(app_of(self.store, FakeClock(NOW), status=lambda: {"version": "1", "counters": 6},
+                                      limits=HttpLimits(page=8000)))
 
-    def series(self, names: list[str], start: int, end: int, points: int, statistics: Any,
-               level: str) -> dict[str, Any]:
-        from istat.buckets import Bucket
-        from istat_server.query import select
-        answer = select.series(self.store, names, start, end, points, NOW, named=level)
-        made = []
-        for counter, rows in zip(answer.found, answer.rows):
-            known = {row[0]: Bucket.from_row(row) for row in rows.rows()}
-            times = range(answer.grid.start, answer.grid.end, answer.grid.interval)
-            made.append({"name": counter.name, **{name: [getattr(known[time], name) if time in known else None
-                                                         for time in times] for name in statistics}})
-        return {"series": made, "start": answer.grid.start, "interval": answer.grid.interval}
+    def request(self, session: requests.Session, method: str, url: str, timeout: float, **question: Any) -> Answer:
+        """Stands for requests.Session.request."""
+        path = url.removeprefix("http://x")
+        token = str(session.headers.get("Authorization", ""))
+        self.asked.append((path, question.get("json") or {}, token))
+        if len(self.asked) - 1 == self.fails_at:
+            raise requests.ConnectionError("Connection reset by peer")
+        return Answer(self._app.simulate_request(method, path, json=question.get("json")))
 
 
 @pytest.fixture
-def server(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    FakeServer.store = opened(store)
-    monkeypatch.setattr(exporting, "QueryClient", FakeServer)
-    monkeypatch.setattr(exporting, "NAMES_AT_ONCE", 2)
-    monkeypatch.setattr(exporting, "POINTS", 500)
-    yield
-    FakeServer.store.close()
+def server(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server(store)
+    monkeypatch.setattr(requests.Session, "request", lambda session, *words, **more: server.request(
+        session, *words, **more))
+    monkeypatch.setattr(exporting, "NOTE_SECONDS", 0.0)
+    yield server
+    server.store.close()
+
+
+SPAN = ("--from", str(NOW - 6000), "--to", str(NOW))
 
 
 def test_a_server_gives_what_its_store_does(
-        tmp_path: Path, store: Path, server: None, capsys: pytest.CaptureFixture[str]) -> None:
-    span = ["--from", str(NOW - 6000), "--to", str(NOW)]
-    assert run("export", "--server", "http://x", "--output", tmp_path / "a.csv", *span) == 0
-    FakeServer.store.close()
-    assert run("export", "--store", store, "--output", tmp_path / "b.csv", *span) == 0
+        tmp_path: Path, store: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISTAT_TOKEN", "s3cret")
+    assert run("export", "--server", "http://x", "--output", tmp_path / "a.csv", *SPAN) == 0
+    assert {token for _path, _question, token in server.asked} == {"Bearer s3cret"}
+    server.store.close()
+    assert run("export", "--store", store, "--output", tmp_path / "b.csv", *SPAN) == 0
     ours, theirs = (list(csv.DictReader((tmp_path / name).read_text().splitlines())) for name in ("b.csv", "a.csv"))
     assert len(ours) > 500
 
     def told(rows: list[dict[str, str]]) -> list[tuple[Any, ...]]:
-        return [(row["name"], row["kind"], row["time"], row["interval"], row["count"], float(row["min"]),
-                 pytest.approx(float(row["sum"]))) for row in rows if row["kind"] == "gauge" or float(row["max"])]
+        return [(*list(row.values())[:5], *(pytest.approx(float(value)) for value in list(row.values())[5:]))
+                for row in rows]
 
-    assert [row[:6] for row in told(ours)] == [row[:6] for row in told(theirs)]
+    assert told(ours) == told(theirs)
+
+
+@pytest.mark.parametrize("form", ["csv", "istatd"])
+@pytest.mark.parametrize("part", [100_000, 50])
+def test_an_interrupted_export_is_gone_on_with(
+        tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str,
+        part: int) -> None:
+    monkeypatch.setattr(walk, "PART_ROWS", part)
+    monkeypatch.setattr(walk, "MOST_AT_ONCE", 1)
+    words = ["export", "host.*", "--server", "http://x", "--format", form, "--output"]
+    assert run(*words, tmp_path / "whole") == 0
+    asked = len(server.asked)
+    server.asked.clear()
+    assert asked > 4
+    server.fails_at = asked - 2
+    assert run(*words, tmp_path / "begun") == ServerUnreachable.exit_code
+    assert (tmp_path / "begun.resume").exists()
+    assert f"the same command goes on with {tmp_path / 'begun'}" in capsys.readouterr().err
+    before = len(server.asked)
+    server.fails_at = -1
+    assert run(*words, tmp_path / "begun") == 0
+    assert len(server.asked) - before < asked, "it began anew"
+    assert "going on behind" in capsys.readouterr().err
+    assert tree(tmp_path / "begun") == tree(tmp_path / "whole")
+    assert not (tmp_path / "begun.resume").exists()
+
+
+def tree(path: Path) -> dict[str, bytes]:
+    """All files of an output, without its name, which ring files hold."""
+    return {str(one.relative_to(path)): one.read_bytes().replace(str(path).encode(), b"")
+            for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file()}
+
+
+def test_only_the_same_command_goes_on(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export", "--server", "http://x", "--output", tmp_path / "a.csv", "--from"]
+    assert run(*words, "90m") == 0
+    whole, asked = (tmp_path / "a.csv").read_bytes(), len(server.asked)
+    server.fails_at = len(server.asked) + asked - 1
+    assert run(*words, "90m") == ServerUnreachable.exit_code
+    assert run(*words, "80m") == 0
+    assert "going on" not in capsys.readouterr().err
+    server.fails_at = len(server.asked) + asked - 1
+    assert run(*words, "90m") == ServerUnreachable.exit_code
+    (tmp_path / "a.csv").unlink()
+    assert run(*words, "90m") == 0
+    assert "going on" not in capsys.readouterr().err
+    assert (tmp_path / "a.csv").read_bytes() == whole
+
+
+def test_an_older_server_is_told_apart(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str],
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QueryClient, "rows", lambda self, *_: self._object("POST", "/api/v1/of-later", json={}))
+    assert run("export", "--server", "http://x", "--output", tmp_path / "a.csv") == ServerUnreachable.exit_code
+    assert "is older than this istat" in capsys.readouterr().err
 
 
 def test_odd_names_go_out_and_in_by_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,20 +49,18 @@ class Changes:
     def delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/delete."""
         question = read_object(req)
-        if ("names" in question) == ("match" in question):
-            raise BadQuery("give either names or match")
-        missing: list[str] = []
+        if "names" not in question and "match" not in question:
+            raise BadQuery("give names or match")
+        found, missing = self._named(question.get("names", []))
         if "match" in question:
-            found = self._matching(question["match"])
-        else:
-            found, missing = self._named(question["names"])
-        counters = [counter.id for counter in found[0]]
-        answer: dict[str, object] = {"count": len(counters), "names": found[1], "missing": missing}
+            found = list(dict.fromkeys([*found, *self._matching(question["match"])]))
+        counters, shown = [counter.id for counter in found], [counter.name for counter in found[:SHOWN]]
+        answer: dict[str, object] = {"count": len(counters), "names": shown, "missing": missing}
         if self._confirmed(question, len(counters), "match" in question):
             answer["deleted"] = self._store.delete(counters)
             answer["undo"] = Capability.UNDELETE in self._store.capabilities
             self._log.warning("delete", "%s deleted %s counters: %s", req.remote_addr, answer["deleted"],
-                              question.get("match") or found[1])
+                              question.get("match") or shown)
         send_json(req, resp, answer)
 
     def undelete(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -119,22 +117,23 @@ class Changes:
             raise BadQuery(f"{count} counters are meant by now, not {expected}; look again", 409)
         return True
 
-    def _some(self, value: object) -> list[str]:
-        names = strings(value, "names")
+    def _some(self, value: object, key: str = "names") -> list[str]:
+        names = strings(value, key)
         if len(names) > self._limits.names:
-            raise BadQuery(f"at most {self._limits.names} names at once", 413)
+            raise BadQuery(f"at most {self._limits.names} {key} at once", 413)
         return names
 
-    def _named(self, value: object) -> tuple[tuple[list[Counter], list[str]], list[str]]:
-        """Counters and their first names, and the names that no counter has."""
+    def _named(self, value: object) -> tuple[list[Counter], list[str]]:
+        """Counters by name, and the names that no counter has."""
         asked = {name: self._store.find(name.encode()) for name in self._some(value)}
         found = list(dict.fromkeys(counter for counter in asked.values() if counter))
-        return (found, [counter.name for counter in found[:SHOWN]]), [
-            name for name, counter in asked.items() if counter is None]
+        return found, [name for name, counter in asked.items() if counter is None]
 
-    def _matching(self, value: object) -> tuple[list[Counter], list[str]]:
-        found = list(self._counters(_glob(value, "match")))
-        return found, [counter.name for counter in found[:SHOWN]]
+    def _matching(self, value: object) -> list[Counter]:
+        """Counters that fit a pattern, or one of several."""
+        wanted = self._some(value, "match") if isinstance(value, list) else [value]
+        patterns = [_glob(one, "match") for one in wanted]
+        return [counter for pattern in patterns for counter in self._counters(pattern)]
 
     def _counters(self, pattern: NamePattern) -> Iterator[Counter]:
         """All that fit. BadQuery (413) when they are too many for one request."""

@@ -11,11 +11,11 @@ from typing import Any
 import falcon
 
 from istat.clock import Clock
-from istat.errors import BadQuery, UnknownCounter
-from istat.kernels import render
+from istat.errors import NO_PATH, BadQuery, UnknownCounter
 from istat.names import stored
 from istat_server.http import numbers
 from istat_server.http.errors import refuse
+from istat_server.http.exchange.buckets import ROWS_AT_ONCE, add_rows
 from istat_server.http.exchange.lists import rendered
 from istat_server.http.exchange.pieces import Pieces
 from istat_server.http.exchange.turns import making, turn
@@ -48,8 +48,7 @@ COMPACT_PARTS = (b"[", *[b","] * 7, b"]")
 TYPE_MAPPING = b'{"type_mapping":{"0":"gauge","1":"counter","2":"aggregate"},"pattern":'
 
 CUT = ("X-Truncated", "true")
-# Between turns of others: buckets rendered, and rows of a listing. Some 3 ms.
-ROWS_AT_ONCE, NAMES_AT_ONCE = 2500, 1000
+NAMES_AT_ONCE = 1000    # rows of a listing between turns of others: some 3 ms
 
 
 class Istatd:
@@ -77,6 +76,8 @@ class Istatd:
             raise BadQuery("HTTP exception: unrecognized format. must be 'json' or 'csv'.")
         trailing = _integer(req, "trailing", 0, -1 << 63)
         counter = self._store.find(name)
+        if counter is None and b"/" in name:
+            raise BadQuery(f"{NO_PATH}: {req.path[:200]} (ours are below /api/v1/, and no counter has this name)", 404)
         if counter is None:
             raise UnknownCounter(f"No such counter {stored(name).decode()}")
         answer = self._buckets([counter], start, end, samples, bool(trailing))[0]
@@ -244,16 +245,5 @@ def _add_answers(pieces: Pieces, keys: list[str], missing: list[str], answers: l
 
 def _add_rows(pieces: Pieces, answer: Buckets, parts: tuple[bytes, ...], fields: tuple[str, ...],
               between: bytes) -> None:
-    """The buckets of a counter as text, a portion of them at a time."""
-    rows = answer.rows
-    if len(rows) <= ROWS_AT_ONCE:
-        pieces.add(render.rows(rows, parts, fields, between))
-        return
-    begin, done, step = rows.row(0)[0], 0, ROWS_AT_ONCE * answer.interval
-    while done < len(rows):
-        some = rows.slice(begin, begin + step)
-        if len(some):
-            pieces.add((between if done else b"") + render.rows(some, parts, fields, between))
-            done += len(some)
-            turn()
-        begin += step
+    """The buckets of a counter as text."""
+    add_rows(pieces, answer.rows, answer.interval, parts, fields, between)

@@ -11,12 +11,14 @@ from pathlib import Path
 import falcon
 
 from istat.clock import Clock
+from istat.errors import NO_PATH
 from istat_server.http.errors import refuse
 from istat_server.http.families.api import Agents, Api, Status
 from istat_server.http.families.changes import Changes
 from istat_server.http.families.istatd import Istatd
 from istat_server.http.families.prometheus import Prometheus
 from istat_server.http.families.ui import Page
+from istat_server.http.families.whole import Whole
 from istat_server.http.limits import LIMITS, HttpLimits
 from istat_server.http.routes import ANY, Access, Parameter, Route
 from istat_server.store.interface import Store
@@ -45,6 +47,7 @@ def our_routes(
         Route("/metrics", {"GET": Prometheus(metrics).get_metrics}, Access.READ,
               "the server's own metrics for Prometheus"),
         *_questions(api, limits),
+        *_whole(Whole(store, clock, limits), limits),
         *_changes(Changes(store, clock, limits), limits),
         *_istatd(istatd, limits),
         Route("/api/", {ANY: _nothing}, Access.OPEN, "anything else below is 404", below=True),
@@ -89,9 +92,24 @@ def _questions(api: Api, limits: HttpLimits) -> Sequence[Route]:
     )
 
 
+def _whole(whole: Whole, limits: HttpLimits) -> Sequence[Route]:
+    return (
+        Route("/api/v1/rows", {"POST": whole.post_rows}, Access.READ,
+              "all buckets of counters, of every level, in pages", limits.body,
+              (P("match", "a pattern with * and ?", "body"),
+               P("from", "start of the range, Unix seconds", "body", type="integer"),
+               P("to", "its end, which is not in it", "body", type="integer"),
+               P("token", "of the page before, to get the next one", "body"))),
+        Route("/api/v1/ends", {"GET": whole.get_ends, "POST": whole.post_ends}, Access.READ,
+              "when the first and the last buckets of counters were", limits.body,
+              (P("name", "a counter", many=True, needed=True, methods=("GET",)),
+               P("names", "counters", "body", many=True, needed=True)), "name=a"),
+    )
+
+
 def _changes(changes: Changes, limits: HttpLimits) -> Sequence[Route]:
     names = P("names", "counters", "body", many=True)
-    match = P("match", "a pattern, instead of names", "body")
+    match = P("match", "a pattern; to delete also several, and beside names", "body")
     confirm = P("confirm", "do it; without, only say what would be done", "body", type="boolean")
     expected = P("expected", "how many are meant, or nothing is done", "body", type="integer")
     return (
@@ -134,4 +152,4 @@ def _istatd(istatd: Istatd, limits: HttpLimits) -> Sequence[Route]:
 
 
 def _nothing(req: falcon.Request, resp: falcon.Response) -> None:
-    refuse(resp, 404, f"there is nothing at {req.path[:200]}")
+    refuse(resp, 404, f"{NO_PATH}: there is nothing at {req.path[:200]}")

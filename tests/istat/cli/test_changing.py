@@ -127,8 +127,7 @@ def test_delete_takes_names_and_patterns_together(server: Server, run: Run) -> N
     assert out.splitlines()[-1].startswith("4 counters deleted;")
     assert server.names == ["web.b"]
     assert [question for path, question in server.questions if not question["confirm"]] == [
-        {"match": "web?", "confirm": False}, {"match": "web.f*", "confirm": False},
-        {"names": ["mail.sent", "none", "web.a"], "confirm": False}], "the names go in one question"
+        {"match": ["web?", "web.f*"], "names": ["mail.sent", "none", "web.a"], "confirm": False}]
 
 
 def test_a_star_at_the_beginning_is_an_event_counter_and_alone_it_is_all(server: Server, run: Run) -> None:
@@ -204,7 +203,7 @@ def test_of_counters_that_were_named_those_are_deleted_that_are_left(server: Ser
 def test_delete_in_json(server: Server, run: Run) -> None:
     for yes, deleted in (((), 0), (("--yes",), 2)):
         status, out, err = run("delete", "web.*", "none", "--json", *yes)
-        assert (status, err) == (0, "istat: there is no counter none\n")
+        assert (status, json.loads(err)) == (0, {"warning": "there is no counter none"})
         assert json.loads(out) == {"count": 2, "deleted": deleted, "missing": ["none"], "names": ["web.a", "web.b"]}
     status, out, err = run("delete", "web.*", "--json", "--yes")
     assert status == UnknownCounter.exit_code
@@ -226,17 +225,48 @@ def test_what_was_deleted_is_listed_with_its_time(server: Server, run: Run) -> N
     assert run("delete", "--list", "web.*") == (0, "2012-01-01T05:16:40Z  web.a\n", "")
     listed = json.loads(run("delete", "--list", "--json", "mail.*")[1])
     assert listed == {"deleted": [{"name": "mail.sent", "kind": "event", "time": NOW + 60, "undo": True,
-                                   "reason": ""}], "truncated": False, "token": ""}
+                                   "reason": ""}]}
 
 
-def test_the_list_says_what_cannot_be_undone_and_that_there_is_more(server: Server, run: Run,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = [Deleted(Counter(number, f"n{number}", Kind.GAUGE), NOW, "its data are gone") for number in range(1001)]
-    monkeypatch.setattr(server.store, "deleted", lambda pattern, limit: gone[:limit])
+def test_the_list_has_all_pages_and_says_what_cannot_be_undone(server: Server, run: Run,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = [Deleted(Counter(number, f"n{number:04}", Kind.GAUGE), NOW, "its data are gone") for number in range(2501)]
+
+    def deleted(pattern: NamePattern, limit: int, behind: tuple[int, int] | None = None) -> list[Deleted]:
+        return [one for one in gone if behind is None or one.counter.id > behind[1]][:limit]
+
+    monkeypatch.setattr(server.store, "deleted", deleted)
     status, out, err = run("delete", "--list")
-    assert (status, err) == (0, "istat: there are more\n")
-    assert out.splitlines()[0] == "2012-01-01T05:16:40Z  n0  (no undo: its data are gone)"
-    assert len(out.splitlines()) == 1000
+    assert (status, err) == (0, "")
+    assert out.splitlines()[0] == "2012-01-01T05:16:40Z  n0000  (no undo: its data are gone)"
+    assert len(out.splitlines()) == 2501
+
+
+def test_several_patterns_are_all_listed_and_each_once(server: Server, run: Run) -> None:
+    run("delete", "web.*", "mail.sent", "--yes")
+    assert run("delete", "--list", "mail.*", "web.b")[1].split() == [
+        "2012-01-01T05:16:40Z", "mail.sent", "2012-01-01T05:16:40Z", "web.b"]
+    assert len(run("delete", "--list", "*", "web.*")[1].splitlines()) == 3
+
+
+def test_what_fits_several_patterns_is_deleted_once(server: Server, run: Run) -> None:
+    assert run("delete", "web.*", "web.?", "web.b", "mail.sent", "nosuch") == (
+        0, "web.b\nmail.sent\nweb.a\n3 counters would be deleted; say --yes to do it\n",
+        "istat: there is no counter nosuch\n")
+    status, out, _err = run("delete", "web.*", "web.?", "web.b", "--yes")
+    assert status == 0 and out.endswith("2 counters deleted; `istat undelete` brings them back for a day at least\n")
+    assert server.names == ["mail.sent"]
+
+
+def test_a_name_that_is_taken_is_no_success_in_json_either(server: Server, run: Run) -> None:
+    for words in (["web.a", "web.b"], ["web.a", "web.b", "--yes"]):
+        status, out, err = run("rename", *words, "--json")
+        assert status == IstatError.exit_code
+        assert json.loads(out)["problems"] == ["there is a counter web.b already"]
+        assert [json.loads(line) for line in err.splitlines()] == [
+            {"warning": "there is a counter web.b already"},
+            {"error": "nothing was renamed", "status": IstatError.exit_code}]
+    assert server.names == ["mail.sent", "web.a", "web.b"]
 
 
 def test_undelete_brings_back_by_name_and_by_pattern(server: Server, run: Run) -> None:
@@ -254,7 +284,9 @@ def test_undelete_says_what_stays_deleted_and_why(server: Server, run: Run) -> N
     assert run("undelete", "web.*") == (0, "1 counter came back\n", stays)
     assert run("undelete", "web.a") == (IstatError.exit_code, "", stays + "istat: nothing came back\n")
     status, out, err = run("undelete", "web.a", "--json")
-    assert (status, err) == (IstatError.exit_code, stays + "istat: nothing came back\n")
+    assert status == IstatError.exit_code
+    assert [json.loads(line) for line in err.splitlines()] == [
+        {"warning": stays.removeprefix("istat: ").rstrip()}, {"error": "nothing came back", "status": 1}]
     assert json.loads(out) == {"undeleted": 0, "refused": [
         {"name": "web.a", "reason": "its name was taken by a counter that came since"}]}
 
@@ -318,13 +350,6 @@ def test_rename_in_json(server: Server, run: Run) -> None:
     assert (status, json.loads(out), err) == (0, shown, "")
     assert json.loads(run("rename", "web.a", "front.a", "--json", "--yes")[1]) == {**shown, "renamed": 1}
     assert server.names == ["front.a", "mail.sent", "web.b"]
-
-
-def test_a_rename_that_is_refused_says_so_in_json_too(server: Server, run: Run) -> None:
-    _status, out, err = run("rename", "web.a", "web.b", "--json")
-    assert err == "istat: there is a counter web.b already\n"
-    assert json.loads(out)["problems"] == ["there is a counter web.b already"]
-    assert server.names == ["mail.sent", "web.a", "web.b"]
 
 
 @pytest.mark.parametrize("words", [("delete", "web.a", "--yes"), ("delete", "--list"), ("undelete", "web.a"),

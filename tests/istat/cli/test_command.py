@@ -19,6 +19,7 @@ class Server:
     asked: list[tuple[Any, ...]] = []
 
     made: list[dict[str, Any]] = []
+    lasts: dict[str, int] = {}
 
     def __init__(self, url: str, timeout: float, token: str, **files: Path | None) -> None:
         self.url = url
@@ -40,10 +41,14 @@ class Server:
             "missing": ["b"][: len(question[0]) - 1],
         }
 
+    def ends(self, names: list[str]) -> dict[str, Any]:
+        self.asked.append(("ends", names))
+        return {"counters": [{"name": name, "last": self.lasts.get(name)} for name in names], "missing": []}
+
     def names(self, match: str, limit: int) -> dict[str, Any]:
         return {
-            "names": [{"name": "cpu", "kind": "gauge"}, {"name": "hits", "kind": "event"}],
-            "truncated": True,
+            "names": [{"name": "hits", "kind": "event"}, {"name": "cpu", "kind": "gauge"}],
+            "truncated": False,
         }
 
     def status(self) -> dict[str, Any]:
@@ -81,14 +86,49 @@ def test_query_names_what_is_missing_and_fails(capsys: pytest.CaptureFixture[str
     assert run("query", "cpu", "b", "--json", "--columns", "avg,max") == UnknownCounter.exit_code
     output = capsys.readouterr()
     assert json.loads(output.out)["missing"] == ["b"]
-    assert output.err == "istat: there is no counter b\n"
+    assert json.loads(output.err) == {"error": "there is no counter b", "status": UnknownCounter.exit_code}
 
 
-def test_ls_marks_events_and_says_when_there_are_more(capsys: pytest.CaptureFixture[str]) -> None:
+def test_query_without_data_says_when_the_last_sample_was(monkeypatch: pytest.MonkeyPatch,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = {"kind": "gauge", "avg": [None, None]}
+    zeros = {"name": "hits", "kind": "event", "avg": [0, None]}
+    monkeypatch.setattr(Server, "series", lambda self, *_: {
+        "start": 1325394990, "interval": 10, "points": 2, "missing": [], "series": [
+            {"name": "cpu", **nothing}, {"name": "never", **nothing}, {**zeros}, {**zeros, "name": "live"}]})
+    monkeypatch.setattr(Server, "lasts", {"cpu": 1325384200, "hits": 1325390000, "live": 1325394990})
+    words = ["query", "cpu", "never", "hits", "live", "--columns", "avg", "--last", "1w"]
+    assert run(*words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "# cpu (gauge): no data in the last 1w; the last sample was at 2012-01-01T02:16:40 UTC, 3 h ago",
+        "# never (gauge): no data in the last 1w; nothing is kept of it"]
+    assert lines[5:7] == ["# hits (event): no data in the last 1w; the last sample was at 2012-01-01T03:53:20 UTC, "
+                          "1 h 23 min ago", "# live (event), every 10 s"]
+    assert len(lines) == 9
+    assert Server.asked == [("ends", ["cpu", "never", "hits", "live"])]
+    assert run(*words, "--json") == 0
+    assert [series["last"] for series in json.loads(capsys.readouterr().out)["series"]] == [
+        1325384200, None, 1325390000, 1325394990]
+
+
+def test_query_of_an_older_server_does_without(monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    def ends(self: Server, names: list[str]) -> dict[str, Any]:
+        raise ServerUnreachable("no such path")
+
+    monkeypatch.setattr(Server, "ends", ends)
+    monkeypatch.setattr(Server, "series", lambda self, *_: {
+        "start": 1325394990, "interval": 10, "points": 1, "missing": [],
+        "series": [{"name": "cpu", "kind": "gauge", "avg": [None]}]})
+    assert run("query", "cpu", "--columns", "avg") == 0
+    assert capsys.readouterr().out == "# cpu (gauge): no data in the last 1h\n"
+
+
+def test_ls_marks_events_and_sorts_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("ls") == 0
     output = capsys.readouterr()
-    assert output.out == "cpu\n*hits\n"
-    assert "there are more" in output.err
+    assert (output.out, output.err) == ("cpu\n*hits\n", "")
 
 
 def test_ls_takes_a_regular_expression_and_says_when_nothing_fits(monkeypatch: pytest.MonkeyPatch,
@@ -101,7 +141,8 @@ def test_ls_takes_a_regular_expression_and_says_when_nothing_fits(monkeypatch: p
 
     monkeypatch.setattr(Server, "names", names)
     assert run("ls", "--regex", "^cpu") == run("ls", "cpu.*", "--limit", "5") == run("ls", "cpu") == 0
-    assert asked == [{"regex": "^cpu", "limit": 1000}, {"match": "cpu.*", "limit": 5}, {"match": "cpu", "limit": 1000}]
+    assert asked == [{"regex": "^cpu", "limit": 10_000}, {"match": "cpu.*", "limit": 10_000},
+                     {"match": "cpu", "limit": 10_000}]
     assert capsys.readouterr().err.splitlines() == [
         "istat: no counter fits '^cpu'",
         "istat: no counter fits 'cpu.*'",
@@ -109,22 +150,40 @@ def test_ls_takes_a_regular_expression_and_says_when_nothing_fits(monkeypatch: p
     ]
 
 
-def test_ls_asks_page_after_page_for_more_than_a_server_lists_at_once(
-        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    asked: list[tuple[int, str]] = []
+@pytest.mark.parametrize("tokens", [True, False])
+def test_ls_asks_for_all_pages_and_tells_what_it_leaves_out(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tokens: bool) -> None:
+    asked: list[str] = []
+    wanted = [f"n{at:05}" for at in range(25_000)]
 
-    def names(self: Server, match: str, limit: int, token: str = "") -> dict[str, Any]:
-        asked.append((limit, token))
-        first = int(token or 0)
-        return {"names": [{"name": f"n{at}", "kind": "gauge"} for at in range(first, first + limit)],
-                "truncated": True, "token": str(first + limit)}
+    def names(self: Server, match: str, limit: int, token: str = "", offset: int = 0) -> dict[str, Any]:
+        first = int(token or offset)
+        asked.append(str(first))
+        last = min(first + limit, 25_000)
+        return {"names": [{"name": name, "kind": "gauge"} for name in wanted[::-1][first:last]],
+                "truncated": last < 25_000, **({"token": str(last) if last < 25_000 else ""} if tokens else {})}
 
     monkeypatch.setattr(Server, "names", names)
-    assert run("ls", "n*", "--limit", "25000") == 0
-    assert asked == [(10_000, ""), (10_000, "10000"), (5_000, "20000")]
+    assert run("ls", "n*") == 0
+    assert asked == ["0", "10000", "20000"]
     said = capsys.readouterr()
-    assert said.out.splitlines() == [f"n{at}" for at in range(25_000)]
-    assert said.err == "istat: there are more; see --limit (now 25000)\n"
+    assert said.out.splitlines() == wanted and said.err == ""
+    assert run("ls", "n*", "--limit", "3") == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == wanted[:3] and said.err == "istat: 24,997 more fit; --limit is 3\n"
+    assert run("ls", "n*", "--limit", "2", "--json") == 0
+    said = capsys.readouterr()
+    assert [one["name"] for one in json.loads(said.out)["names"]] == wanted[:2]
+    assert json.loads(said.out)["truncated"] and json.loads(said.err)["warning"].startswith("24,998 more fit")
+
+
+@pytest.mark.parametrize("words", [["query"], ["ls", "--limit", "x"], ["query", "a", "--last", "soon"],
+                                   ["send", "a b", "1"], ["query", "a", "b", "--columns", "avg,max"], ["nosuch"],
+                                   ["clock", "confirm"]])
+def test_with_json_what_is_wrong_is_json_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    status = run(*words, "--json")
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert status > 0 and [one["status"] for one in told] == [status] and told[0]["error"]
 
 
 def test_status_in_its_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,6 +263,12 @@ def test_a_question_takes_its_token_and_files_from_options_and_the_environment(
     assert Server.made == [nothing, nothing, {"token": "one", "ca": Path("ca.pem"), "cert": Path("cert.pem"),
                                               "key": Path("key.pem")},
                            {"token": "two", "ca": Path("other.pem"), "cert": Path("c"), "key": Path("k")}]
+
+
+def test_an_editors_mark_before_the_token_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbftwo\n")
+    assert run("clock", "confirm", "--token-file", str(tmp_path / "token")) == 0
+    assert Server.asked == [("two",)]
 
 
 @pytest.mark.parametrize(("content", "words"), [("", "has no token in its first line"), ("\nlater\n", "has no token"),
