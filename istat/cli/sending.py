@@ -122,8 +122,8 @@ def _refusal(arguments: argparse.Namespace, asked: QueryClient, client: StatClie
         told = f"the server at {asked.url} does not know its sender; is it another server?"
     except IstatError as error:
         told = str(error)
-    saying.warn(arguments, f"whether the sample was taken is not known: {told} (--server URL or {URL_VARIABLE} names who "
-                "is asked, --unasked asks nobody)")
+    saying.warn(arguments, f"whether the sample was taken is not known: {told} (--server URL or {URL_VARIABLE} names "
+                "who is asked, --unasked asks nobody)")
     return None
 
 
