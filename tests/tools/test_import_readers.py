@@ -165,6 +165,24 @@ def test_all_that_whisper_serves_and_nothing_else(
         assert finite and untold(finite, ours[name]) == [], name
 
 
+def test_a_second_pass_takes_what_whisper_got_meanwhile_and_nothing_twice(
+        whisper: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape, folder = SHAPES[0], tmp_path / "whisper"
+    folder.mkdir()
+    path = folder / "a.wsp"
+    whisper.create(str(path), list(shape), 0.0)
+    feed = Feed(whisper, path, shape, "a second pass")
+    feed.live(NOW - 900)
+    first, _ = taken(tmp_path, capsys, folder, tuple(step for step, _ in shape))
+    feed.live(NOW, 0.5)             # other values where there are some, too: those that were taken stay
+    second, _ = taken(tmp_path, capsys, folder, tuple(step for step, _ in shape))
+    ours, before, served = second["a"], first["a"], everything(whisper, path, shape, NOW)
+    fine = [key for key in ours if key[0] == 10]
+    assert all(ours[key][0] == 1 and ours[key] == before.get(key, (1, *[served.get(key)] * 3)) for key in fine)
+    assert {key for key in served if key[0] == 10 and key[1] > NOW - 900} <= set(fine)
+    assert set(before) <= set(ours)
+
+
 # -- RRD
 
 class Made(NamedTuple):
