@@ -135,14 +135,19 @@ def _undelete_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _undelete(arguments: argparse.Namespace, clock: Clock) -> None:
     client = _client(arguments)
-    done, refused = 0, []
-    for text in arguments.patterns:
+    done, refused, unknown = 0, [], 0
+    for text in sorted(arguments.patterns, key=_is_pattern):    # what a pattern brought back is deleted no more
         answer = client.undelete(**({"match": text} if _is_pattern(text) else {"names": [text]}))
         done += answer["undeleted"]
         refused += answer["refused"]
+        if not answer["undeleted"] and not answer["refused"] and len(arguments.patterns) > 1 and not _is_pattern(text):
+            unknown += 1
+            saying.warn(arguments, f"there is no deleted counter {text}")
     for row in refused:
         saying.warn(arguments, f"{row['name']} stays deleted: {row['reason']}")
     _tell(arguments, {"undeleted": done, "refused": refused}, f"{_counters(done)} came back" if done else "")
+    if done and (refused or unknown):
+        raise IstatError(f"{_counters(len(refused) + unknown)} did not come back")
     if not done:
         raise IstatError("nothing came back" + ("" if refused else ": no deleted counter fits; `istat delete --list` "
                                                                    "shows which there are"))

@@ -281,7 +281,8 @@ def test_undelete_says_what_stays_deleted_and_why(server: Server, run: Run) -> N
     run("delete", "web.*", "--yes")
     server.add("web.a")
     stays = "istat: web.a stays deleted: its name was taken by a counter that came since\n"
-    assert run("undelete", "web.*") == (0, "1 counter came back\n", stays)
+    assert run("undelete", "web.*") == (
+        IstatError.exit_code, "1 counter came back\n", stays + "istat: 1 counter did not come back\n")
     assert run("undelete", "web.a") == (IstatError.exit_code, "", stays + "istat: nothing came back\n")
     status, out, err = run("undelete", "web.a", "--json")
     assert status == IstatError.exit_code
@@ -289,6 +290,13 @@ def test_undelete_says_what_stays_deleted_and_why(server: Server, run: Run) -> N
         {"warning": stays.removeprefix("istat: ").rstrip()}, {"error": "nothing came back", "status": 1}]
     assert json.loads(out) == {"undeleted": 0, "refused": [
         {"name": "web.a", "reason": "its name was taken by a counter that came since"}]}
+
+
+def test_undelete_of_names_of_which_some_were_never_deleted_is_no_success(server: Server, run: Run) -> None:
+    run("delete", "web.*", "--yes")
+    assert run("undelete", "web.?", "web.a", "nosuch", "none.*") == (
+        IstatError.exit_code, "2 counters came back\n",
+        "istat: there is no deleted counter nosuch\nistat: 1 counter did not come back\n")
 
 
 def test_undelete_of_what_was_never_deleted_says_where_to_look(run: Run) -> None:
