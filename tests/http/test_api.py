@@ -235,3 +235,21 @@ def test_series_in_days_of_a_zone(client: TestClient, store: MemoryStore) -> Non
     for wrong in ("Nowhere", "../x", ["UTC", "UTC"]):
         refused = series(client, **{**question, "tz": wrong})
         assert refused.status_code == 400 and "time zone" in refused.json["error"]
+
+
+def test_children_of_names_with_empty_parts(client: TestClient, store: MemoryStore) -> None:
+    for name in ("odd..y", "odd.", ".odd.z", "..."):
+        store.add(name, None, 1)
+
+    def below(prefix: str) -> dict[str, tuple[str, bool]]:
+        rows: list[Any] = []
+        token = ""
+        while token or not rows:
+            answer = client.simulate_get("/api/v1/children", params={"prefix": prefix, "token": token}).json
+            token, rows = answer["token"], rows + answer["children"]
+        return {row["label"]: (row["name"], row["branches"]) for row in rows if row["label"] not in ("foo", "mail")}
+
+    first = {"odd": ("odd", True), "odd.": ("odd.", False), ".odd": (".odd", True), "...": ("...", False)}
+    assert below("") == first == below(".")
+    assert below("odd") == {".y": ("odd..y", False)} == below("odd.")
+    assert below(".odd") == {"z": (".odd.z", False)}

@@ -99,3 +99,14 @@ def test_more_counters_than_one_request_may_change(client: TestClient, store: Me
     for number in range(7):
         store.add(f"many.{number}", None, 1)
     assert post(client, "delete", match="many.*").status_code == 413
+
+
+def test_names_that_begin_with_a_star_are_changed_as_they_are_told(client: TestClient, store: MemoryStore) -> None:
+    store.add("**mail.sent", None, 1)
+    assert names(client) == ["foo.bar", "mail.sent", "**mail.sent"]
+    assert post(client, "delete", names=["**mail.sent"], confirm=True).json["names"] == ["**mail.sent"]
+    assert names(client) == ["foo.bar", "mail.sent"]
+    assert post(client, "undelete", names=["**mail.sent"]).json == {"undeleted": 1, "refused": []}
+    done = post(client, "rename", **{"from": "**mail.sent", "to": "mail.sent.too", "confirm": True}).json
+    assert done["names"] == [["**mail.sent", "mail.sent.too"]]
+    assert names(client) == ["foo.bar", "mail.sent", "mail.sent.too"]
