@@ -61,7 +61,7 @@ def test_samples_are_answered(server: ServerProcess, start: int) -> None:
                         **{"from": start})
     assert (answer["start"], answer["interval"], answer["points"]) == (start, 10, 3)
     idle, hits = answer["series"]
-    assert (idle["avg"], idle["count"], hits["avg"]) == ([3, 4, 5], [1, 1, 1], [0, 3, 0])
+    assert (idle["avg"], idle["count"], hits["avg"]) == ([3, 4, 5], [1, 1, 1], [None, 3, 0])
     late = server.get("/api/v1/series", name="late", to=start, **{"from": start - 21 * 86400})
     assert [value for value in late["series"][0]["avg"] if value is not None] == [5]
     old = server.get("/cpu.idle.host.w03", start=start, end=start + 30)

@@ -91,33 +91,29 @@ def fit_intervals(intervals: Iterable[int], start: int, end: int, points: int) -
     return Grid(first, interval, (_up(end, interval) - first) // interval)
 
 
-def to_grid(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int, known_until: int) -> Columns:
-    """A level's buckets on a grid. Events have no gaps: where nothing came before `known_until`, a zero. A bucket that
-    lies in two cells counts to the one that it begins in."""
+def to_grid(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int) -> Columns:
+    """A level's buckets on a grid; what is missing stays missing (`zeros`). A bucket that lies in two cells counts to
+    the one that it begins in."""
     stretches = grid.stretches
     if len(stretches) == 1:
-        return _to_even(rows, kind, stretches[0], ladder, level, known_until)
+        return _to_even(rows, kind, stretches[0], ladder, level)
     made: Columns = columns.Columns()
     for some in stretches:
-        made.extend(_to_even(rows.slice(some.start, some.end), kind, some, ladder, level, known_until))
+        made.extend(_to_even(rows.slice(some.start, some.end), kind, some, ladder, level))
     return made
 
 
-def _to_even(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int, known_until: int) -> Columns:
+def _to_even(rows: Columns, kind: Kind, grid: Grid, ladder: Ladder, level: int) -> Columns:
     """The same on cells of one length."""
-    own, fine = ladder.stored[level].interval, ladder.finest.interval
-    event = kind is Kind.EVENT
-    # Parts 4.4 and 7.4 D: an event bucket's count is that of the finest buckets in it, present or not.
-    count = max(1, grid.interval // own) * (own // fine) if event else 0
-    if grid.interval != own:
-        rows = rows.reduce(grid.start, grid.interval, count)
-    if event:
-        end = min(grid.end, _up(max(known_until, grid.start), grid.interval, grid.start))
-        filled = rows.fill_zero(grid.start, end, grid.interval, count)
-        if end < grid.end:
-            filled.extend(rows.slice(end, grid.end))
-        rows = filled
-    return rows
+    if grid.interval == ladder.stored[level].interval:
+        return rows
+    return rows.reduce(grid.start, grid.interval, fine_buckets(grid, ladder, level) if kind is Kind.EVENT else 0)
+
+
+def fine_buckets(even: Grid, ladder: Ladder, level: int) -> int:
+    """Parts 4.4 and 7.4 D: an event bucket's count is that of the finest buckets in it, present or not."""
+    own = ladder.stored[level].interval
+    return max(1, even.interval // own) * (own // ladder.finest.interval)
 
 
 def _nice(own: int, wanted: int) -> int:

@@ -18,6 +18,7 @@ from istat.kernels import columns
 from istat.retention import Ladder, Level
 from istat_server.query.levels import Reach, covering_level, fit, fit_in, level_for
 from istat_server.query.reduce import Grid, normalise, to_grid
+from istat_server.query.zeros import Fill, Zeros, everywhere
 from istat_server.store.interface import Counter, Question, Store
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _at_level(
     if not intervals:
         raise BadQuery(f"none of these counters has a level called {named!r}")
     grid = fit_in(intervals, start, end, points, where)
+    zeros = Zeros(store, now).fill
     read: dict[int, Columns] = {}
     for reach, some in reaches.items():
         if read:
@@ -111,7 +113,7 @@ def _at_level(
         if level is None:
             rows = [_no_rows() for _ in some]
         else:
-            rows, _ = _read(store, some, grid, reach.ladder, level, now + 1, between, exact=True)
+            rows, _ = _read(store, some, grid, reach.ladder, level, zeros, between, exact=True)
         read.update(zip((counter.id for counter in some), rows))
     return grid, read
 
@@ -124,13 +126,14 @@ def _at_best(
     coarser."""
     finest: dict[int, int] = {}
     grid = fit(_by_levels(store, counters) or [Reach(store.ladder)], start, end, points, now, where)
+    zeros = Zeros(store, now).fill
     while True:
         read: dict[int, Columns] = {}
         for reach, some in _by_levels(store, counters, finest).items():
             if read:
                 between()
             level = level_for(reach, grid, start, now)
-            rows, coarser = _read(store, some, grid, reach.ladder, level, now + 1, between)
+            rows, coarser = _read(store, some, grid, reach.ladder, level, zeros, between)
             read.update(zip((counter.id for counter in some), rows))
             finest.update(coarser)
         fitting = fit(_by_levels(store, counters, finest) or [Reach(store.ladder)], start, end, points, now, where)
@@ -161,7 +164,7 @@ def _by_levels(
 
 
 def _read(
-    store: Store, counters: Sequence[Counter], grid: Grid, ladder: Ladder, level: int, known_until: int,
+    store: Store, counters: Sequence[Counter], grid: Grid, ladder: Ladder, level: int, zeros: Fill,
     between: Callable[[], None], exact: bool = False,
 ) -> tuple[list[Columns], dict[int, int]]:  # fmt: skip
     """The buckets of counters of one ladder on a grid, read in turns of about ROWS_AT_ONCE stored buckets; and those
@@ -176,6 +179,7 @@ def _read(
             between()
         some = counters[first : first + turn]
         answers = store.read(Question([counter.id for counter in some], grid.start, grid.end, level, exact))
+        found: list[Columns] = []
         for counter, (used, rows) in zip(some, answers):
             interval = ladder.stored[used].interval
             if used != level:
@@ -184,7 +188,8 @@ def _read(
                 # istatd's rule for a single bucket can give a range that is not aligned to the level; so can zones.
                 rows = rows.slice(grid.start, grid.end)
             fits = used == level or grid.divided_by(interval)
-            read.append(to_grid(rows, counter.kind, grid, ladder, used, known_until) if fits else _no_rows())
+            found.append(to_grid(rows, counter.kind, grid, ladder, used) if fits else _no_rows())
+        read += zeros(some, ladder, grid, found, [used for used, _ in answers])
     return read, coarser
 
 
@@ -217,7 +222,7 @@ def buckets(
             read.update((counter.id, Buckets(from_, to, interval, _no_rows())) for counter in some)
             continue
         grid, last = _istatd_grid(ladder.stored[index], start, end, most)
-        rows, coarser = _read(store, some, grid, ladder, index, grid.end, between)
+        rows, coarser = _read(store, some, grid, ladder, index, everywhere, between)
         read.update(
             (counter.id, Buckets(grid.start, last, grid.interval, its)) for counter, its in zip(some, rows)
         )

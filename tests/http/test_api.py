@@ -31,7 +31,7 @@ def test_series(client: TestClient) -> None:
         "points": 4,
         "series": [
             {"name": "foo.bar", "kind": "gauge", "avg": [6.125, None, None, 1000], "min": [5, None, None, 1000]},
-            {"name": "mail.sent", "kind": "event", "avg": [0, 2, 0, 0], "min": [0, 2, 0, 0]},
+            {"name": "mail.sent", "kind": "event", "avg": [None, 2, 0, 0], "min": [None, 2, 0, 0]},
         ],
         "missing": ["gone"],
     }

@@ -118,15 +118,15 @@ def test_our_columns_share_one_grid(store: MemoryStore) -> None:
     assert answer.missing == ["nope"]
     gauge, event = (rows.rows() for rows in answer.rows)
     assert [(row[0] - T, row[2]) for row in gauge] == [(0, 1), (20, 3)]
-    # Zeros up to the present moment, nothing claimed about what is to come.
-    assert [(row[0] - T, row[2]) for row in event] == [(0, 0), (10, 2), (20, 0), (30, 0)]
+    # Zeros up to the present moment, nothing claimed about what is to come, nor of what was before the first one.
+    assert [(row[0] - T, row[2]) for row in event] == [(10, 2), (20, 0), (30, 0)]
 
 
 def test_an_event_ahead_of_the_clock_is_shown(store: MemoryStore, clock: FakeClock) -> None:
     clock.set(T)
     store.add("*e", T + 10, 20)
     rows = series(store, ["e"], T - 10, T + 30, 100, T).rows[0].rows()
-    assert [(row[0] - T, row[2]) for row in rows] == [(-10, 0), (0, 0), (10, 2)]
+    assert [(row[0] - T, row[2]) for row in rows] == [(10, 2)]
 
 
 def test_long_questions_are_read_in_turns(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
