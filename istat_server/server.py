@@ -21,6 +21,7 @@ from gevent.event import Event
 
 from istat import __version__, owners
 from istat.access import guarded
+from istat.cli.report import server_problems
 from istat.clock import Clock, SystemClock
 from istat.daemon import missing
 from istat.daemon.tls import Certificate
@@ -39,6 +40,7 @@ from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
 from istat_server.mistakes import KINDS
 from istat_server.plugins import first_of, of_each
+from istat_server.rate import Rate
 from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
 from istat_server.sockets import Sockets
@@ -212,16 +214,20 @@ class Server:
         ingest: dict[str, object] = {"samples": totals.samples, "lines": totals.lines}
         ingest.update({name.removeprefix("statserver."): value for name, value in values.items()
                        if name.startswith(INGEST)})
-        ingest["samples_per_second"] = self._rate.value
+        if self._rate.value is not None:
+            ingest["samples_per_second"] = self._rate.value
         http = {name.removeprefix(HTTP): value for name, value in values.items() if name.startswith(HTTP)}
         refused, store = self.refusals(), self.store.status()
         failing = self.roster.failing()
         helped = {kind: asdict(KINDS[kind]) for kind, count in refused.items() if count and kind in KINDS}
-        return {"version": __version__, "kernels": IMPLEMENTATION, "time": self.clock.now(),
-                "uptime": self.clock.monotonic() - self._started, "counters": self.store.count(),
-                "store": dict(store), "ingest": ingest, "http": http, "refused": refused,
-                "refused_help": helped, "refused_by": self.mistakes.complaints(TOLD),
-                "failing": failing[:TOLD], "system": {**self._system(store), "collectors_failing": len(failing)}}
+        now = self.clock.now()
+        found = {"version": __version__, "kernels": IMPLEMENTATION, "time": now,
+                 "uptime": self.clock.monotonic() - self._started, "counters": self.store.count(),
+                 "store": dict(store), "ingest": ingest, "http": http, "refused": refused,
+                 "refused_help": helped, "refused_by": self.mistakes.complaints(TOLD),
+                 "failing": failing[:TOLD], "system": {**self._system(store), "collectors_failing": len(failing)},
+                 "listening": self._sockets.listening()}
+        return {**found, "problems": list(server_problems(found, now))}
 
     def _system(self, store: Mapping[str, object]) -> dict[str, object]:
         """What this machine grants the server, beside what the settings want of it."""
@@ -309,24 +315,6 @@ def figure(status: Mapping[str, object], key: str) -> float:
     """A number of a store's status; 0 where it tells none."""
     value = status.get(key)
     return value if isinstance(value, (int, float)) else 0
-
-
-class Rate:
-    """Samples a second between the last two feeds of self-metrics, which do not count."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._since = clock.monotonic()
-        self._total = 0
-        self.value = 0.0
-
-    def end(self, total: int) -> None:
-        """So many samples there were when a span ended."""
-        self.value = (total - self._total) / max(self._clock.monotonic() - self._since, 0.001)
-
-    def begin(self, total: int) -> None:
-        """So many there are as the next one begins."""
-        self._since, self._total = self._clock.monotonic(), total
 
 
 def prepare_folder(folder: os.PathLike[str], owner: owners.User | None) -> None:

@@ -86,6 +86,11 @@ class Sockets:
                  for end in (one.endpoint for one in self.bound))
         return list(dict.fromkeys(words))
 
+    def listening(self) -> dict[str, object]:
+        """The same for programs: `{"stat-port": 8111}`."""
+        return {f"{end.name}-path" if end.transport.local else f"{end.name}-port":
+                end.path if end.transport.local else end.port for end in (one.endpoint for one in self.bound)}
+
     def all(self) -> Iterator[socket.socket]:
         """Every socket."""
         for one in self.bound:

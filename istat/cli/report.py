@@ -148,8 +148,8 @@ def _failing(status: Status, now: float) -> Iterable[str]:
         yield f"{_number(more, 'more collector')} of agents {'fails' if more == 1 else 'fail'}"
 
 
-def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Sequence[Unit], url: str,
-              now: float) -> Iterable[str]:
+def server_problems(status: Status, now: float) -> Iterable[str]:
+    """What the server itself can tell of what is wrong, and what helps. `istat status` and the page say the same."""
     store, system = status.get("store", {}), status.get("system", {})
     for key, text in PROBLEMS.items():
         if store.get(key):
@@ -159,6 +159,11 @@ def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Se
         yield f"damaged files were met; `istat check {store.get('folder')}` tells which"
     yield from _granted(system)
     yield from _failing(status, now)
+
+
+def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Sequence[Unit], url: str,
+              now: float) -> Iterable[str]:
+    yield from server_problems(status, now)
     ahead = float(status.get("time", now)) - now
     if abs(ahead) > CLOCK_SECONDS:
         yield (f"the server's clock is {seconds_text(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} this "

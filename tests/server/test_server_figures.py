@@ -9,6 +9,7 @@ import pytest
 from gevent.event import Event
 
 from istat import __version__
+from istat.cli.report import server_problems
 from istat.clock import FakeClock
 from istat.kernels import IMPLEMENTATION
 from istat.settings.declaration import Values
@@ -137,12 +138,21 @@ def test_counters_that_were_there_before_are_not_created(folder: Path, clock: Fa
 
 def test_the_rate_of_samples_is_that_of_others(whole: Whole) -> None:
     whole.server.open()
+    assert "samples_per_second" not in whole.ask("/api/v1/status").json["ingest"], "it is not known yet"
+    for _ in range(2):
+        whole.server.feed_metrics()
+        assert whole.ask("/api/v1/status").json["ingest"]["samples_per_second"] == 0, "its own are not counted"
     whole.feed(b"a 1\nb 1\n")
     whole.server.feed_metrics()
     assert whole.ask("/api/v1/status").json["ingest"]["samples_per_second"] > 0
-    whole.server.feed_metrics()
-    assert whole.ask("/api/v1/status").json["ingest"]["samples_per_second"] == 0, "its own are not counted"
     assert whole.ask("/api/v1/status").json["ingest"]["samples"] > 2
+
+
+def test_the_status_says_where_samples_are_taken_and_what_is_wrong(whole: Whole) -> None:
+    whole.server.open()
+    status = whole.ask("/api/v1/status").json
+    assert "listening" in status
+    assert status["problems"] == list(server_problems(status, status["time"]))
 
 
 def test_what_the_process_and_http_are_like(whole: Whole) -> None:
