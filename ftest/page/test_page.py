@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +43,12 @@ def samples(now: int, span: int = 3600) -> bytes:
         if t % 60 == 0:
             lines.append(f"slow.counter {t} {t % 7}\n")
     lines.append(f"*web.requests {now - 30} 50\n")
+    for t in range(now - 600, now, 10):
+        lines.append(f"odd.deep {t} {-1e20 if t % 60 == 0 else t % 7}\nodd.high {t} 1e308\nodd.low {t} -1e20\n")
+        lines.append(f"odd.tiny {t} 3e-300\nodd.wide {t} {(-1) ** (t // 10)}.7e308\n")
+    for t in range(now - 3000, now - 2400, 10):
+        lines.append(f"cpu.user^host.dead {t} 1\n*web.errors {t} 5\n")
+    lines.append(f"checks.ok^host.plugtest {now - 30} 1\nlong.gone {now - 9 * 3600} 1\n")
     return "".join(lines).encode()
 
 
@@ -158,17 +166,17 @@ def test_tree_by_keyboard(open_page: Open) -> None:
     page.wait_for_selector('[role="treeitem"][data-name="cpu"]')
     page.focus('[role="treeitem"][data-name="cpu"]')
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector('[data-name="cpu.user"]')
-    page.focus('[data-name="cpu.user"]')
+    page.wait_for_selector('[data-name="cpu.system"]')
+    page.focus('[data-name="cpu.system"]')
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector('[data-name="cpu.user.host.web1"]', timeout=5000)
+    page.wait_for_selector('[data-name="cpu.system.host.web1"]', timeout=5000)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.dataset.name") == "cpu.user.host.web1"
+    assert page.evaluate("document.activeElement.dataset.name") == "cpu.system.host.web1"
     page.keyboard.press("Enter")
     page.wait_for_selector(".u-wrap canvas")
-    assert charts(page) == [["cpu.user.host.web1"]]
-    assert page.locator('li[data-name="cpu.user.host.web1"]').get_attribute("aria-selected") == "true"
+    assert charts(page) == [["cpu.system.host.web1"]]
+    assert page.locator('li[data-name="cpu.system.host.web1"]').get_attribute("aria-selected") == "true"
     page.keyboard.press("Enter")
     page.wait_for_selector("#no-charts:not([hidden])")
 
@@ -246,11 +254,11 @@ def test_dark_and_light(open_page: Open) -> None:
     assert "theme" not in fragment(page), "what the system prefers needs no saying"
 
 
-@pytest.mark.parametrize("width", [400, 1100])
+@pytest.mark.parametrize("width", [360, 400, 1100])
 def test_nothing_sticks_out(open_page: Open, width: int) -> None:
     page = open_page(width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    if width == 400:
+    if width <= 400:
         assert not page.is_visible("#search")
         page.click("#drawer-button")
         assert page.is_visible("#search")
@@ -280,13 +288,99 @@ def test_custom_range_and_steps(open_page: Open) -> None:
     page.click("#custom-form .primary")
     until(page, "location.hash.includes('r=')")
     page.wait_for_selector('[data-state="empty"]')
-    assert page.inner_text(".plot-note") == "No samples in this time range."
+    assert page.inner_text(".plot-note").startswith("No samples in this time range.")
 
 
 def test_unknown_counter_is_said(open_page: Open) -> None:
     page = open_page("#c=no.such.counter&c=cpu.user.host.web1")
     assert page.locator(".plot-note").first.inner_text() == "The server has no counter of this name."
     assert page.locator(".card").nth(1).get_attribute("data-state") == "data"
+
+
+def test_a_host_link_shows_what_this_host_sends(open_page: Open) -> None:
+    page = open_page("#host=plugtest")
+    assert charts(page) == [["checks.ok.host.plugtest"]]
+    assert page.title() == "plugtest · istatd"
+    assert page.evaluate("[...document.querySelector('#hosts').options].map((o) => o.value)") == [
+        "dead", "plugtest", HOST]
+    assert page.evaluate("document.querySelector('#hosts').value") == "plugtest"
+
+
+def test_a_host_link_that_fits_nothing_says_so(open_page: Open) -> None:
+    page = open_page("#host=nosuch")
+    assert charts(page) == []
+    assert ".host.nosuch" in page.inner_text("#no-host")
+    assert page.inner_text("#title") == "nosuch"
+    page.select_option("#hosts", HOST)
+    page.wait_for_selector(".u-wrap canvas")
+    assert not page.is_visible("#no-host")
+
+
+def test_the_overview_is_of_a_living_host(open_page: Open) -> None:
+    assert open_page().title() == f"{HOST} · istatd"        # "dead" comes before it
+
+
+@pytest.mark.parametrize("name", ["odd.deep", "odd.high", "odd.low", "odd.tiny", "odd.wide"])
+def test_values_of_any_size_are_drawn(open_page: Open, name: str) -> None:
+    page = open_page(f"#c={name}&c=cpu.user.host.web1&r=15m")
+    states = page.evaluate("[...document.querySelectorAll('.card')].map((card) => card.dataset.state)")
+    assert states == ["data", "data"]
+    painted = page.evaluate(PIXELS)
+    assert len(painted) == 2 and painted[0] > 50 and painted[1] > PAINTED
+
+
+def test_an_error_of_a_card_stays_in_it(open_page: Open) -> None:
+    page = open_page("#c=slow.counter&c=cpu.user.host.web1")
+    page.evaluate("""() => { const [first] = __istat.cards.values();
+        first.names.push({});                               // what no programmer thought of
+        __istat.loader.on.grid(__istat.loader.grid, __istat.window); }""")
+    cards = page.locator(".card")
+    assert cards.nth(0).get_attribute("data-state") == "failed"
+    assert cards.nth(0).locator(".plot-note").inner_text().startswith("This chart cannot be drawn: ")
+    assert cards.nth(1).get_attribute("data-state") == "data"
+    assert page.evaluate(PIXELS)[-1] > PAINTED
+
+
+def test_each_unit_has_an_axis_of_its_own(open_page: Open) -> None:
+    page = open_page("#c=cpu.user.host.web1,memory.used_bytes.host.web1&c=cpu.user.host.web1,load.min1.host.web1,"
+                     "memory.used_bytes.host.web1")
+    axes = page.evaluate("""() => [...__istat.cards.values()].map(({ plot }) => plot.axes.slice(1).filter((axis) =>
+        axis._values.length).map((axis) => [axis.scale, axis.side, axis._values.at(-1)]))""")
+    (left, right), none = axes
+    assert left[:2] == ["y", 3] and left[2].endswith("%")
+    assert right[:2] == ["y1", 1] and right[2].endswith("B")
+    assert none == [], "three units: only the legend says which value is of what"
+    values = page.locator(".card").nth(1).locator("tbody tr td:nth-of-type(1)").all_inner_texts()
+    assert values[0].endswith("%") and values[2].endswith("iB")
+    assert min(page.evaluate(PIXELS)) > PAINTED
+
+
+def test_what_is_dead_does_not_look_alive(open_page: Open, server: ServerProcess) -> None:
+    server.send_tcp(f"still.there {int(time.time()) - 10} 1\n".encode())
+    server.wait_until(lambda: server.get("/api/v1/names", match="still.there")["names"], "still.there is there")
+    page = open_page("#c=cpu.user.host.dead&c=still.there&c=web.errors&c=long.gone")
+    cards = page.locator(".card")
+    assert cards.nth(0).locator(".age").inner_text().startswith("last sample 4")     # 40 min ago, or a little more
+    assert cards.nth(1).locator(".age").is_hidden()
+    start, interval, avg = page.evaluate("""() => { const { start, interval, series } = __istat.loader.grid;
+        return [start, interval, series.find(({ name }) => name === "web.errors").avg]; }""")
+    told = [start + at * interval for at, value in enumerate(avg) if value is not None]
+    assert told == list(range(told[0], told[0] + 600 + 300, 10)), "from its first event until a while after its last"
+    assert cards.nth(2).locator(".age").is_visible()
+    until(page, "[...document.querySelectorAll('.plot-note')].at(-1).textContent.includes('The last one is of')")
+    assert "last sample" in page.inner_text("#span")
+
+
+def test_an_empty_page_says_how_to_send_to_this_server(open_page: Open, tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server:
+        page = open_page(base=server.url + "/")
+        page.wait_for_selector("#no-data:not([hidden])")
+        until(page, f"document.querySelector('#hint-send').textContent.includes(':{server.stat_port} ')")
+        command = page.inner_text("#hint-send").split()
+        assert command[0] == "istat"
+        subprocess.run([sys.executable, "-m", "istat.cli.command", *command[1:]], check=True, timeout=30)
+        page.wait_for_selector(".u-wrap canvas", timeout=15_000)
+        assert charts(page) == [["my.first.counter"]]
 
 
 def test_agents_panel(open_page: Open, server: ServerProcess) -> None:
@@ -310,6 +404,7 @@ def test_status_panel(open_page: Open, server: ServerProcess, scheme: str) -> No
     server.wait_until(lambda: server.get("/api/v1/names?match=istatd.app.uptime")["names"], "its own counters", 30)
     page = open_page()
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    until(page, "/[0-9.]+ samples.s/.test(document.querySelector('#status-rate').textContent)", 30)
     page.click("#status-button")
     panel = page.locator("#server-status")
     panel.locator("h3", has_text="On disk").wait_for()
@@ -347,11 +442,13 @@ def test_server_goes_and_comes_back(open_page: Open, tmp_path: Path) -> None:
         server.options.update({"http-port": server.http_port, "stat-port": server.stat_port})
         assert server.terminate() == 0
         page.wait_for_selector("#banner:not([hidden])", timeout=30_000)
-        assert "does not answer" in page.inner_text("#banner")
+        assert "does not answer (no connection)" in page.inner_text("#banner")
+        assert page.inner_text("#live") == "No server"
         server.start()
-        page.click("#banner-button")
+        page.evaluate("document.querySelector('#banner-button').click()")   # the page may have been quicker
         page.wait_for_selector("#banner", state="hidden", timeout=15_000)
         until(page, "__istat.loader.failures === 0")
+        assert page.inner_text("#live") == "Live"
 
 
 def test_page_without_a_server_fills_itself_later(open_page: Open) -> None:

@@ -25,6 +25,12 @@ const COLUMNS = ["avg", "min", "max"];
 /** The server is not there, or answers nonsense: worth another try. */
 export class ServerAway extends Error {}
 
+/** Why there is no answer, in our words: browsers' own differ, and say less. @param {unknown} error */
+function whyAway(error) {
+  if (error instanceof SyntaxError) return "its answer cannot be read";
+  return error instanceof DOMException && error.name === "TimeoutError" ? `nothing within ${TIMEOUT / 1000} s` : "no connection";
+}
+
 /** The server said no, with a reason. */
 export class Refused extends Error {
   /** @param {number} status @param {string} message @param {boolean} wantsToken  another token would do */
@@ -78,7 +84,7 @@ export class Api {
       body = await response.json();
     } catch (error) {
       if (init.signal?.aborted) throw error;
-      throw new ServerAway(error instanceof SyntaxError ? "the answer is not JSON" : String(error));
+      throw new ServerAway(whyAway(error));
     }
     if (response.status >= 500) throw new ServerAway(body?.error ?? `status ${response.status}`);
     if (!response.ok) {
@@ -131,9 +137,15 @@ export class Api {
     return { prefix, children, token: next ?? "" };
   }
 
-  /** @returns {Promise<Agent[]>} */
+  /** All senders that the server knows, page by page. @returns {Promise<Agent[]>} */
   async agents() {
-    return (await this.request("agents")).agents;
+    const agents = [];
+    for (let token = ""; ;) {
+      const page = await this.request("agents", token ? { token } : {});
+      agents.push(...page.agents);
+      token = page.token ?? "";
+      if (!token) return agents;
+    }
   }
 
   /** @returns {Promise<any>} */

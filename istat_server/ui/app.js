@@ -8,12 +8,14 @@
 import { ServerPanel } from "./panels/agents.js";
 import { Api, ServerAway } from "./api.js";
 import { ChartCard, loadLibrary } from "./charts/chart.js";
-import { byId, el } from "./dom.js";
-import { formatInterval, formatRange } from "./format.js";
+import { byId } from "./dom.js";
 import { firstSample } from "./charts/grid.js";
+import { lastSeen } from "./charts/lastseen.js";
 import { Loader } from "./charts/loader.js";
-import { hostLabel } from "./overview/overview.js";
 import { OverviewSource } from "./overview/source.js";
+import { Connection } from "./panels/connection.js";
+import { showHosts } from "./panels/hosts.js";
+import { tellSpan } from "./panels/span.js";
 import { RangeControl } from "./panels/range.js";
 import { Search } from "./panels/search.js";
 import { defaults, formatFragment, isLive, parseFragment, pointsFor, toggleCounter, zoomTo } from "./state.js";
@@ -21,6 +23,7 @@ import { StatusPanel } from "./panels/status.js";
 import { Token } from "./token.js";
 import { askToken } from "./panels/token.js";
 import { Tree } from "./panels/tree.js";
+import { tellCommands } from "./panels/welcome.js";
 
 /** How often an empty page looks whether something has come [ms]. */
 const EMPTY_PERIOD = 3000;
@@ -40,9 +43,8 @@ class App {
   cards = new Map();
   selected = 0;
   points = 0;
-  /** @type {"loading" | "data" | "empty"} */
+  /** @type {"loading" | "data" | "empty" | "unknown host"} */
   found = "loading";
-  #countdown = 0;
   #poll = 0;
   #grown = performance.now();
 
@@ -52,13 +54,14 @@ class App {
     this.source = new OverviewSource(this.api);
     this.loader = new Loader(this.api, {
       grid: (grid, window) => this.#onGrid(grid, window),
-      away: (seconds, why) => this.#away(seconds, why),
+      away: (seconds, why) => this.connection.lost(seconds, why),
       back: () => this.#back(),
-      refused: (why) => this.#banner(`The server refused: ${why}`, 0),
+      refused: (why) => this.connection.say(`The server refused: ${why}`),
     });
+    this.connection = new Connection({ retry: () => this.#retry(), changed: () => { this.#controls(); this.#tellSpan(); } });
     /** @param {unknown} error */
     const failed = (error) => this.#failed(error);
-    this.panel = new ServerPanel(this.api, { host: (name) => this.#showHost(name), error: failed });
+    this.panel = new ServerPanel(this.api, { host: (name) => this.#showHost(name), status: tellCommands, error: failed });
     this.status = new StatusPanel(this.api, { error: failed });
     this.tree = new Tree(byId("tree"), (prefix, token) => this.api.children(prefix, token).catch((error) => { failed(error); throw error; }),
       (name) => this.pick(name));
@@ -82,9 +85,8 @@ class App {
     byId("theme").addEventListener("click", () => this.#toggleTheme());
     byId("into-new").addEventListener("click", () => this.change({ overlay: false }, false));
     byId("into-selected").addEventListener("click", () => this.change({ overlay: true }, false));
-    byId("banner-button").addEventListener("click", () => this.#retry());
     byId("hosts").addEventListener("change", () => this.#showHost(byId("hosts").value));
-    for (const id of ["overview", "no-charts-overview", "home"]) {
+    for (const id of ["overview", "no-charts-overview", "no-host-overview", "home"]) {
       byId(id).addEventListener("click", (/** @type {Event} */ event) => {
         event.preventDefault();
         this.change({ charts: null, host: "" });
@@ -144,7 +146,7 @@ class App {
     else {
       try {
         this.charts = await this.source.charts(state.host);
-        this.found = this.charts.length ? "data" : "empty";
+        this.found = this.source.unknown ? "unknown host" : this.charts.length ? "data" : "empty";
       } catch (error) {
         this.#failed(error);
         this.#ready();
@@ -200,7 +202,7 @@ class App {
   #fillNew(grid) {
     const have = new Set(grid.series.map((one) => one.name));
     for (const card of this.cards.values()) {
-      if (!card.grid && card.names.every((name) => have.has(name))) card.update(grid, this.window);
+      if (!card.grid && card.names.every((name) => have.has(name))) card.update(grid, this.window, this.#present());
     }
   }
 
@@ -228,6 +230,7 @@ class App {
         this.change({ charts });
       },
       select: () => this.#select(here()),
+      lastSeen: () => lastSeen(this.api, names, this.api.now()),
     });
   }
 
@@ -259,8 +262,17 @@ class App {
   #onGrid(grid, window) {
     if (this.#tooWide(grid, window)) return;
     this.window = window;
-    for (const card of this.cards.values()) card.update(grid, window);
-    byId("span").textContent = `${formatRange(window.from, window.to)} · ${formatInterval(grid.interval)} buckets`;
+    for (const card of this.cards.values()) card.update(grid, window, this.#present());
+    this.#tellSpan();
+  }
+
+  #tellSpan() {
+    if (this.loader.grid) tellSpan(this.loader.grid, this.window, this.connection.away ? null : this.#present());
+  }
+
+  /** The time, where what is shown is of the present [s]. */
+  #present() {
+    return isLive(this.state) ? this.api.now() : null;
   }
 
   /** A store that was started minutes ago would be a sliver in an hour: begin with the finest range then.
@@ -299,21 +311,14 @@ class App {
       : host || (this.found === "empty" ? "Welcome" : "Overview");
     document.title = (overview ? host || "" : this.charts.flat().slice(0, 2).join(", ")) + (host || !overview ? " · istatd" : "istatd");
     byId("overview").hidden = overview;
-    byId("hosts-label").hidden = !overview || this.source.hosts.length < 2;
-    byId("title").hidden = !byId("hosts-label").hidden;
-    const listed = [...byId("hosts").options].map((/** @type {HTMLOptionElement} */ option) => option.value).join("\n");
-    if (listed !== this.source.hosts.join("\n")) {
-      byId("hosts").replaceChildren(...this.source.hosts.map((name) => el("option", { value: name }, name)));
-    }
-    byId("hosts").value = host;
+    const unknown = overview && this.found === "unknown host";
+    showHosts(this.source, overview, unknown);
     byId("no-charts").hidden = overview || this.charts.length > 0;
     byId("no-data").hidden = this.found !== "empty" || !overview;
+    byId("no-host").hidden = !unknown;
+    byId("no-host-name").textContent = `.host.${host}`;
     byId("span").hidden = !this.charts.length;
-    byId("hint-agent").textContent = `istat-agent --server ${location.hostname || "localhost"}:8111`;
-    byId("hint-line").textContent = `echo "my.first.counter $(date +%s) 42" > /dev/udp/${location.hostname || "localhost"}/8111`;
-    byId("live").setAttribute("aria-pressed", String(isLive(state)));
-    byId("live-text").textContent = isLive(state) ? "Live" : "Paused";
-    byId("live").title = isLive(state) ? "Following the clock; click to pause" : "Click to follow the clock";
+    this.connection.show(isLive(state));
     byId("into-new").setAttribute("aria-checked", String(!state.overlay));
     byId("into-selected").setAttribute("aria-checked", String(state.overlay));
     document.body.dataset.overlay = state.overlay ? "1" : "0";
@@ -343,48 +348,29 @@ class App {
 
   /** The overview of a host, or of the host that an agent runs on. @param {string} name */
   #showHost(name) {
-    this.change({ charts: null, host: hostLabel(name, this.source.hosts) });
+    this.change({ charts: null, host: name });
   }
 
   /** @param {unknown} error */
   #failed(error) {
     if (error instanceof ServerAway) {
       if (!this.loader.failures) this.loader.failed(error);
-    } else this.#banner(error instanceof Error ? error.message : String(error), 0);
-  }
-
-  /** @param {number} seconds @param {string} why */
-  #away(seconds, why) {
-    let left = seconds;
-    clearInterval(this.#countdown);
-    const tell = () => this.#banner(`The server does not answer (${why}). Next try in ${left} s.`, left);
-    tell();
-    this.#countdown = window.setInterval(() => { if (left > 1) { left--; tell(); } }, 1000);
+    } else this.connection.say(error instanceof Error ? error.message : String(error));
   }
 
   /** The server answers again. */
   #back() {
-    clearInterval(this.#countdown);
-    byId("banner").hidden = true;
+    this.connection.back();
     if (this.found === "loading") this.render();
     this.panel.poll();
     if (!byId("tree").children.length) this.tree.load().then((count) => { byId("tree-empty").hidden = count > 0; }, () => {});
   }
 
   #retry() {
-    clearInterval(this.#countdown);
-    byId("banner").hidden = true;
     if (this.token.declined) {
       this.token.declined = false;
       this.start();
     } else this.loader.reload();
-  }
-
-  /** @param {string} text @param {number} again  whether a retry is planned [s] */
-  #banner(text, again) {
-    byId("banner-text").textContent = text;
-    byId("banner-button").textContent = again ? "Try now" : "Try again";
-    byId("banner").hidden = false;
   }
 
   /** The tests' sign that the first view is painted. */

@@ -8,6 +8,8 @@
 const SI = ["", "k", "M", "G", "T", "P", "E"];
 const SI_SMALL = ["", "m", "µ", "n"];
 const IEC = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+/** From here on, and below, powers of ten are written; without prefixes from so many digits on. */
+const [HUGE, TINY, LONGEST] = [1e22, 1e-12, 1e10];
 const SPACE = "\u00a0"; // number and unit stay on one line
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /** Categories that agents append to a name with a caret. */
@@ -56,6 +58,12 @@ function plain(value, digits = 3) {
   return String(Number(value.toFixed(Math.max(0, Math.min(12, digits - whole)))));
 }
 
+/** `1.5e30`: what no prefix is for. @param {number} size @param {number} digits */
+function exponential(size, digits) {
+  const [number, power] = size.toExponential(Math.min(digits, 15) - 1).split("e");
+  return `${Number(number)}e${Number(power)}`;
+}
+
 /** Prefixes only where they are usual: no kilo-percent, no millisecond of milliseconds.
  * @param {number} value @param {Unit} unit @param {number} digits @returns {string} */
 export function formatValue(value, unit, digits = 3) {
@@ -63,6 +71,9 @@ export function formatValue(value, unit, digits = 3) {
   const tail = unit.symbol + (unit.perSecond ? "/s" : "");
   const fixed = unit.symbol === "%" || unit.symbol === "ms" || unit.symbol === "µs" || unit.symbol === "s";
   let size = Math.abs(value);
+  if (size >= (fixed ? LONGEST : HUGE) || (size > 0 && size < TINY)) {
+    return (value < 0 ? "−" : "") + exponential(size, digits) + (tail ? SPACE + tail : "");
+  }
   let step = 0;
   if (!fixed) {
     while (size >= unit.base * 0.9995 && step < SI.length - 1) [size, step] = [size / unit.base, step + 1];
@@ -76,7 +87,8 @@ export function formatValue(value, unit, digits = 3) {
   return prefix === "" && tail === "/s" ? number + "/s" : number + SPACE + prefix + tail;
 }
 
-/** Steps between the marks of a value axis: 1-2-5, or powers of two where prefixes are binary.
+/** Steps between the marks of a value axis: 1-2-5, or powers of two where prefixes are binary. What is drawn is at
+ * most some 1e17 (charts/scales.js).
  * @param {Unit} unit @returns {number[]} */
 export function axisSteps(unit) {
   const out = [];

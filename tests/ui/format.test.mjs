@@ -31,6 +31,14 @@ test("three digits, right prefixes at the edges", () => {
   assert.equal(shown(1e21, "x"), "1000 E");
 });
 
+test("numbers that no prefix is for", () => {
+  assert.equal(shown(-1e20, "x"), "−100 E");
+  assert.equal(shown(1e308, "x"), "1e308");
+  assert.equal(shown(-1.2345e99, "x.bytes"), "−1.23e99 B");
+  assert.equal(shown(1e-300, "x"), "1e-300");
+  assert.equal(shown(12345678901, "job.run_ms"), "1.23e10 ms");
+});
+
 test("a binary axis has marks at powers of two", () => {
   assert.ok(axisSteps(unitOf("a.bytes", "gauge")).includes(2 ** 30));
   assert.deepEqual(axisSteps(unitOf("a", "gauge")).slice(27, 31), [1, 2, 5, 10]);

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { append, bridged, closedOnly, firstSample, isolated, nearest, summary, times, usualStep } from "../../istat_server/ui/charts/grid.js";
+import {
+  append, bridged, closedOnly, firstSample, isolated, lastSample, nearest, silence, summary, times, usualStep,
+} from "../../istat_server/ui/charts/grid.js";
+import { lastSeen } from "../../istat_server/ui/charts/lastseen.js";
 
 /** @param {number} start @param {(number | null)[]} values */
 const grid = (start, values, interval = 10) => ({
@@ -61,4 +64,44 @@ test("summary says last, extremes of the band and mean", () => {
 test("the first sample of any counter", () => {
   assert.equal(firstSample(grid(1000, [null, null, 3])), 1020);
   assert.equal(firstSample(grid(1000, [null])), null);
+});
+
+/** @param {(number | null)[]} values @param {"gauge" | "event"} kind */
+const of = (values, kind = "gauge", start = 1000) => {
+  const made = grid(start, values);
+  return { grid: made, series: /** @type {const} */ ({ ...made.series[0], kind }) };
+};
+
+test("the last sample, and how long ago that is where it is long", () => {
+  const live = of([1, 2, 3, null]);
+  assert.equal(lastSample(live.grid, live.series), 1030);
+  assert.equal(silence(live.grid, live.series, 1085), null);
+  assert.equal(silence(live.grid, live.series, 1100), 70);
+  const slow = of([1, null, null, 2, null, null, 3, null, null, 4, null]);
+  assert.equal(silence(slow.grid, slow.series, 1180), null, "every 30 s: three of them may be late");
+  assert.equal(silence(slow.grid, slow.series, 1200), 100);
+  const none = of([null]);
+  assert.deepEqual([lastSample(none.grid, none.series), silence(none.grid, none.series, 9999)], [null, null]);
+});
+
+test("events live while zeros are told of them", () => {
+  const rare = of([5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "event");
+  assert.equal(lastSample(rare.grid, rare.series), 1010);
+  assert.equal(silence(rare.grid, rare.series, 1115), null);
+  const dead = of([5, 0, 0, null, null], "event");
+  assert.equal(silence(dead.grid, dead.series, 1200), 190, "since the last event");
+  const idle = of([0, 0], "event");
+  assert.equal(lastSample(idle.grid, idle.series), 1020);
+});
+
+test("the last sample of a counter with none in view: the day, then the moment", async () => {
+  /** @type {number[][]} */
+  const asked = [];
+  const api = { series: async (/** @type {string[]} */ _, /** @type {number} */ from, /** @type {number} */ to) => {
+    asked.push([from, to]);
+    return asked.length === 1 ? { ...of([null, 7, null], "gauge", 0).grid, interval: 86400 } : of([1, 2, null], "gauge", 90000).grid;
+  } };
+  assert.equal(await lastSeen(api, ["a"], 300000), 90020);
+  assert.deepEqual(asked, [[0, 300001], [86400, 172800]]);
+  assert.equal(await lastSeen({ series: async () => of([null]).grid }, ["a"], 5), null);
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { figures } from "../../istat_server/ui/panels/agents.js";
-import { hostLabel, hostsOf, overviewCharts, plainCharts } from "../../istat_server/ui/overview/overview.js";
+import { hostLabels, hostOf, overviewCharts, plainCharts } from "../../istat_server/ui/overview/overview.js";
+import { OverviewSource } from "../../istat_server/ui/overview/source.js";
 
 /** @param {...string} bases */
 const of = (...bases) => bases.map((base) => `${base}.host.h1`);
@@ -27,10 +28,57 @@ test("a machine with a loop-back only shows that; unknown counters are shown one
 });
 
 test("hosts", () => {
-  assert.deepEqual(hostsOf(["cpu.user.host.b", "cpu.user.host.a", "x.cpu.user.host.c"], "cpu.user"), ["a", "b"]);
-  assert.equal(hostLabel("Web1.example.net", ["web1"]), "web1");
-  assert.equal(hostLabel("Web1.example.net", ["web1_example_net"]), "web1_example_net");
-  assert.equal(hostLabel("nobody", []), "nobody");
+  assert.deepEqual(["cpu.user.host.b", "a.host.b.c", "host.b", "a.hosts.b"].map(hostOf), ["b", "", "", ""]);
+  assert.deepEqual(hostLabels("Web1.example.net"), ["Web1.example.net", "web1_example_net", "web1"]);
+  assert.deepEqual(hostLabels("web1"), ["web1"]);
+});
+
+/** A server that has these counters. @param {string[]} names @param {{online?: any[], lively?: string[]}} [told] */
+function serving(names, { online = [], lively = [] } = {}) {
+  const api = {
+    names: async (/** @type {string} */ match, /** @type {number} */ limit) => {
+      const fits = new RegExp(`^${match.replaceAll(".", "\\.").replaceAll("*", ".*")}$`);
+      return { names: names.filter((name) => fits.test(name)).slice(0, limit).map((name) => ({ name, kind: "gauge" })), truncated: false };
+    },
+    agents: async () => online,
+    series: async (/** @type {string[]} */ asked) => ({
+      series: asked.map((name) => ({ name, avg: [lively.includes(name) ? 1 : null] })), missing: [] }),
+    now: () => 1000,
+  };
+  return new OverviewSource(/** @type {any} */ (api));
+}
+
+test("a host is what sends as one, whatever it sends", async () => {
+  const source = serving(["cpu.user.host.vm", "disks.ok.host.plugtest", "disks.bad.host.plugtest"]);
+  assert.deepEqual(await source.charts("plugtest"), [["disks.bad.host.plugtest"], ["disks.ok.host.plugtest"]]);
+  assert.deepEqual([source.host, source.unknown, source.hosts], ["plugtest", "", ["plugtest", "vm"]]);
+  assert.deepEqual(await source.charts("Plugtest.example.net"), [["disks.bad.host.plugtest"], ["disks.ok.host.plugtest"]]);
+  assert.equal(source.host, "plugtest");
+});
+
+test("a host of which nothing is there is not another one", async () => {
+  const source = serving(["cpu.user.host.vm"]);
+  assert.deepEqual(await source.charts("gone"), []);
+  assert.deepEqual([source.host, source.unknown, source.hosts], ["gone", "gone", ["vm"]]);
+  assert.deepEqual(await source.charts("v*"), [], "a name is no pattern");
+  source.host = "";
+  assert.deepEqual(await source.charts(""), [["cpu.user.host.vm"]]);
+  assert.equal(source.unknown, "");
+});
+
+test("the overview is of a host that lives", async () => {
+  const names = ["cpu.user.host.a", "cpu.user.host.b", "cpu.user.host.c"];
+  /** @param {{online?: any[], lively?: string[]}} told */
+  const chosen = async (told) => {
+    const source = serving(names, told);
+    await source.charts("");
+    return source.host;
+  };
+  const [near, far] = [{ name: "a", address: "127.0.0.1:5" }, { name: "B.example.net", address: "10.0.0.2:5" }];
+  assert.equal(await chosen({ online: [{ ...far, online: true }, { ...near, online: true }] }), "a");
+  assert.equal(await chosen({ online: [{ ...far, online: true }, { ...near, online: false }] }), "b");
+  assert.equal(await chosen({ lively: ["cpu.user.host.c"] }), "c");
+  assert.equal(await chosen({}), "a");
 });
 
 test("a store without hosts shows its counters, not the server's own", () => {
@@ -38,7 +86,7 @@ test("a store without hosts shows its counters, not the server's own", () => {
 });
 
 test("the status line's figures", () => {
-  const status = { version: "0.1.0", counters: 7, ingest: { samples: 42 }, refused: { bad: 1, late: 2 } };
-  assert.deepEqual(figures(status), { counters: 7, samples: 42, refused: 3, version: "0.1.0" });
-  assert.deepEqual(figures({}), { counters: 0, samples: 0, refused: 0, version: "" });
+  const status = { version: "0.1.0", counters: 7, ingest: { samples_per_second: 4.2 }, refused: { bad: 1, late: 2 } };
+  assert.deepEqual(figures(status), { counters: 7, rate: 4.2, refused: 3, version: "0.1.0" });
+  assert.deepEqual(figures({}), { counters: 0, rate: null, refused: 0, version: "" });
 });

@@ -26,12 +26,21 @@ test("figures are grouped, with units", () => {
   });
 });
 
+test("what was refused is told with what helps", () => {
+  const status = { ...STATUS, ingest: { "udp.drops": 2 }, refused_help: { bad_number: { what: "no number", cure: "write one" } } };
+  const rows = sections(status).at(-1)?.rows ?? [];
+  assert.deepEqual(rows.map(({ label, cure }) => [label, (cure ?? "").slice(0, 22)]), [
+    ["name too long", ""], ["bad number", "No number; write one"], ["datagrams lost", "The UDP receive buffer"]]);
+});
+
 test("what is not told is left out, and nothing refused is said", () => {
   assert.deepEqual(sections({ store: { files: 2 } }).map(({ title }) => title), ["Counters", "On disk", "Refused"]);
   assert.equal(sections({}).at(-1)?.rows[0].label, "Nothing");
 });
 
 test("problems are the server's own words", () => {
+  assert.deepEqual(problems({ problems: ["only 3 MiB of the disk are free; make room"], store: { refusing: "x" } }),
+    ["Only 3 MiB of the disk are free; make room"]);
   assert.deepEqual(problems(STATUS), ["the clock went on"]);
   assert.deepEqual(problems({}), []);
 });

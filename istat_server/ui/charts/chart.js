@@ -4,10 +4,13 @@
  */
 
 /** @import {Grid, Series} from "./grid.js" */
-/** @import {Unit} from "../format.js" */
+/** @import {Scale} from "./scales.js" */
 import { el, iconButton } from "../dom.js";
-import { TIME_STEPS, axisSteps, formatDateTime, formatTime, formatValue, shortLabels, timeLabels, titleOf, unitOf } from "../format.js";
-import { bridged, isolated, nearest, summary, times, usualStep } from "./grid.js";
+import {
+  TIME_STEPS, axisSteps, formatAge, formatDateTime, formatTime, formatValue, shortLabels, timeLabels, titleOf, unitOf,
+} from "../format.js";
+import { bridged, isolated, lastSample, nearest, silence, summary, times, usualStep } from "./grid.js";
+import { axisWidth, factorFor, marks, scalesFor, valueLabels, valueRange, withAxis } from "./scales.js";
 
 const VENDOR = "../vendor/uPlot.esm.js";
 const HEIGHT = 200; // of the plot with its axes [px]
@@ -21,7 +24,7 @@ const PER_COUNTER = 3;
 /**
  * @typedef {{
  *   zoom: (from: number, to: number) => void, back: () => void, close: () => void, select: () => void,
- *   split: () => void, merge: () => void, drop: (name: string) => void,
+ *   split: () => void, merge: () => void, drop: (name: string) => void, lastSeen: () => Promise<number | null>,
  * }} Wishes
  */
 
@@ -48,30 +51,22 @@ function colour(name, alpha = 1) {
   return `rgba(${r}, ${g}, ${b}, ${alpha})`;
 }
 
-/** Room for a value axis: from zero, unless all values are far from it and move.
- * @param {number | null} low @param {number | null} high @param {Unit} unit @returns {[number, number]} */
-export function valueRange(low, high, unit) {
-  if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
-  const span = high - low;
-  const fromZero = low >= 0 && (unit.symbol === "%" || low < high / 2 || span < high * 0.02);
-  const bottom = fromZero ? 0 : low >= 0 ? Math.max(0, low - span * 0.1) : low - span * 0.1;
-  let top = high > 0 || !fromZero ? high + (high - bottom) * 0.08 : 1;
-  if (unit.symbol === "%" && !unit.perSecond) top = high <= 100 ? Math.min(100, Math.max(top, 1)) : top;
-  return [bottom, top > bottom ? top : bottom + 1];
-}
-
 export class ChartCard {
   /** @type {Plot | null} */
   plot = null;
   /** @type {Grid | null} */
   grid = null;
   window = { from: 0, to: 1 };
-  /** @type {Unit} */
-  unit;
+  /** The value scales, and which of them each counter has. @type {{scales: Scale[], of: Scale[]}} */
+  #scales;
   /** @type {Set<string>} */
   #hidden = new Set();
   /** @type {Record<string, HTMLElement[]>} */
   #cells = {};
+  /** @type {Record<string, HTMLElement>} */
+  #rows = {};
+  /** When the last sample came, where none is in view: for which range it was asked, and in words. */
+  #last = { asked: "", text: "" };
   /** Usual distance of samples, by counter [buckets].
    * @type {Record<string, number>} */
   #steps = {};
@@ -80,7 +75,7 @@ export class ChartCard {
   constructor(names, wishes) {
     this.names = names;
     this.wishes = wishes;
-    this.unit = unitOf(names[0], "gauge");
+    this.#scales = scalesFor(names.map((name) => unitOf(name, "gauge")));
     this.labels = shortLabels(names);
     const { title, detail } = titleOf(names);
     this.title = title + (detail ? ` ${detail}` : "");
@@ -90,6 +85,7 @@ export class ChartCard {
       ontouchmove: (/** @type {TouchEvent} */ event) => this.#touch(event),
     });
     this.note = el("p", { class: "plot-note" }, "Loading …");
+    this.age = el("span", { class: "age", hidden: true });
     this.when = el("th", { scope: "col" });
     this.valueHead = el("th", { scope: "col" }, "last");
     this.body = el("tbody", {}, ...this.names.map((name, index) => this.#legendRow(name, index)));
@@ -98,6 +94,7 @@ export class ChartCard {
     this.element = el("article", { class: "card", "aria-label": this.title, "data-state": "loading" },
       el("header", { onclick: this.wishes.select },
         el("h2", { title: this.names.join("\n") }, title, detail ? el("small", {}, detail) : null),
+        this.age,
         el("div", { class: "card-tools" },
           several ? iconButton("split", `Split ${this.title} into single charts`, this.wishes.split) : null,
           this.mergeButton, iconButton("close", `Close ${this.title}`, this.wishes.close))),
@@ -115,7 +112,7 @@ export class ChartCard {
     const cells = [el("td"), el("td"), el("td")];
     this.#cells[name] = cells;
     const several = this.names.length > 1;
-    return el("tr", { "data-name": name },
+    return this.#rows[name] = el("tr", { "data-name": name },
       el("th", { scope: "row" }, el("div", { class: "legend-name" },
         el("button", {
           type: "button", class: `legend-toggle series-${(index % COLOURS) + 1}`, "aria-pressed": "true",
@@ -126,19 +123,61 @@ export class ChartCard {
       ...cells);
   }
 
-  /** Show new data. @param {Grid} whole  may hold other charts' counters too @param {{from: number, to: number}} window */
-  update(whole, window) {
+  /** Show new data. What cannot be drawn is said in this card, and is no matter of the others.
+   * @param {Grid} whole  may hold other charts' counters too @param {{from: number, to: number}} window
+   * @param {number | null} now  the clock, where the window's end is the present [s] */
+  update(whole, window, now) {
+    try {
+      this.#update(whole, window, now);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** @param {Grid} whole @param {{from: number, to: number}} window @param {number | null} now */
+  #update(whole, window, now) {
     const byName = new Map(whole.series.map((one) => [one.name, one]));
     const series = this.names.map((name) => byName.get(name) ?? this.#nothing(name, whole.points));
     const kinds = this.grid?.series.map((one) => one.kind).join();
     this.grid = { ...whole, series, missing: whole.missing.filter((name) => this.names.includes(name)) };
     this.window = window;
-    this.unit = unitOf(this.names[0], series[0].kind);
-    this.#say(series);
+    this.#say(series, now);
+    this.#tellAge(series, now);
     if (this.plot && kinds !== series.map((one) => one.kind).join()) this.#destroyPlot();
-    if (this.plot) this.plot.setData(this.#columns(), true);
+    if (!this.plot) this.#scales = scalesFor(series.map((one) => unitOf(one.name, one.kind)));
+    const { plot } = this;
+    if (plot) plot.batch(() => plot.setData(this.#columns(), true)); // a batch draws now, so that an error is ours
     else this.#draw();
     this.#legend();
+  }
+
+  /** This chart cannot be drawn. @param {unknown} error */
+  fail(error) {
+    this.element.dataset.state = "failed";
+    this.note.textContent = `This chart cannot be drawn: ${error instanceof Error ? error.message : error}`;
+    try {
+      this.#destroyPlot();
+    } catch {
+      this.plot = null;       // a half-made plot that cannot even be taken away
+    }
+    this.area.replaceChildren();
+  }
+
+  /** How long nothing has come, where that is longer than usual. @param {Series[]} series @param {number | null} now */
+  #tellAge(series, now) {
+    const grid = /** @type {Grid} */ (this.grid);
+    let newest = null;
+    for (const one of series) {
+      const row = this.#rows[one.name];
+      const age = now === null ? null : silence(grid, one, now);
+      row.classList.toggle("stale", age !== null);
+      if (age !== null) row.title = `last sample ${formatAge(age)}`;
+      else row.removeAttribute("title");
+      const last = lastSample(grid, one);
+      if (last !== null && (newest === null || last > newest.last)) newest = { last, age };
+    }
+    this.age.hidden = !newest || newest.age === null;
+    this.age.textContent = newest && newest.age !== null ? `last sample ${formatAge(newest.age)}` : "";
   }
 
   /** A counter that the server does not know. @param {string} name @param {number} points @returns {Series} */
@@ -147,33 +186,55 @@ export class ChartCard {
     return { name, kind: "gauge", avg: none, min: none, max: none };
   }
 
-  /** What stands in the plot's place, if anything. @param {Series[]} series */
-  #say(series) {
+  /** What stands in the plot's place, if anything. @param {Series[]} series @param {number | null} now */
+  #say(series, now) {
     const missing = this.grid?.missing.length ?? 0;
     const empty = series.every((one) => one.avg.every((value) => value === null));
     const [state, text] = missing === this.names.length
       ? ["missing", missing === 1 ? "The server has no counter of this name." : "The server has none of these counters."]
-      : empty ? ["empty", "No samples in this time range."] : ["data", ""];
+      : empty ? ["empty", `No samples in this time range.${this.#last.text}`] : ["data", ""];
     this.element.dataset.state = state;
     this.note.textContent = text;
+    if (state === "empty") this.#sayLast(now);
+    else this.#last = { asked: "", text: "" };
   }
 
-  /** Times, then average, maximum and minimum of each counter. */
+  /** When the last sample came, asked once for a range. @param {number | null} now */
+  async #sayLast(now) {
+    const { from, to } = this.window;
+    const asked = now === null ? `${from}-${to}` : `${to - from}`;
+    if (this.#last.asked === asked) return;
+    this.#last = { asked, text: "" };
+    const last = await this.wishes.lastSeen().catch(() => null);
+    if (this.#last.asked !== asked || last === null) return;
+    this.#last.text = ` The last one is of ${formatDateTime(last)}.`;
+    this.note.textContent = `No samples in this time range.${this.#last.text}`;
+  }
+
+  /** Times, then average, maximum and minimum of each counter, as they are drawn. */
   #columns() {
     const grid = /** @type {Grid} */ (this.grid);
+    for (const scale of this.#scales.scales) {
+      const its = grid.series.filter((_, index) => this.#scales.of[index] === scale);
+      scale.factor = factorFor(its.flatMap(({ avg, min, max }) => [avg, min, max]));
+    }
     /** @type {any[]} */
     const columns = [times(grid)];
-    for (const one of grid.series) {
+    grid.series.forEach((one, index) => {
       const step = this.#steps[one.name] = usualStep(one.avg);
-      columns.push(bridged(one.avg, step), bridged(one.max, step), bridged(one.min, step));
-    }
+      const { factor } = this.#scales.of[index];
+      for (const values of [one.avg, one.max, one.min]) {
+        const drawn = factor === 1 ? values : values.map((value) => (value === null ? null : value * factor));
+        columns.push(bridged(drawn, step));
+      }
+    });
     return columns;
   }
 
   #draw() {
     if (!uPlot || !this.area.clientWidth) return;
     this.plot = new uPlot(this.#options(), this.#columns(), this.area);
-    this.#applyHidden();
+    this.#applyHidden(); // in a batch, as above
   }
 
   /** @returns {any} */
@@ -184,13 +245,20 @@ export class ChartCard {
       width: this.area.clientWidth, height: HEIGHT, legend: { show: false }, padding: [10, 18, 0, 0],
       scales: {
         x: { time: true, range: () => [this.window.from, this.window.to] },
-        y: { range: (/** @type {Plot} */ _, /** @type {number} */ low, /** @type {number} */ high) => valueRange(low, high, this.unit) },
+        ...Object.fromEntries(this.#scales.scales.map(({ key, unit }) => [key, {
+          range: (/** @type {Plot} */ _, /** @type {number} */ low, /** @type {number} */ high) => valueRange(low, high, unit),
+        }])),
       },
       axes: [
         { ...axis, size: 38, space: 72, incrs: TIME_STEPS, gap: 6, lineGap: 1.3,
           values: (/** @type {Plot} */ _, /** @type {number[]} */ at, /** @type {number} */ __, /** @type {number} */ ___, /** @type {number} */ step) => timeLabels(at, step) },
-        { ...axis, size: this.#axisWidth, space: 34, incrs: axisSteps(this.unit),
-          values: (/** @type {Plot} */ _, /** @type {number[]} */ at) => this.#valueLabels(at) },
+        ...(withAxis(this.#scales.scales).length ? [] : [{ ...axis, grid: { show: false }, size: 30, values: () => [] }]),
+        ...withAxis(this.#scales.scales).map((scale, index) => ({
+          ...axis, ...(index ? { side: 1, grid: { show: false } } : {}), scale: scale.key, space: 34, incrs: axisSteps(scale.unit),
+          size: (/** @type {Plot} */ _, /** @type {string[] | null} */ labels) => axisWidth(labels ?? []),
+          splits: (/** @type {Plot} */ _, /** @type {number} */ __, /** @type {number} */ low, /** @type {number} */ high, /** @type {number} */ step) => marks(low, high, step),
+          values: (/** @type {Plot} */ _, /** @type {number[]} */ at) => valueLabels(at, scale),
+        })),
       ],
       series: [{}, ...this.names.flatMap((_, index) => this.#seriesOptions(index))],
       bands: this.names.map((_, index) => ({
@@ -214,26 +282,14 @@ export class ChartCard {
   /** @param {number} index */
   #seriesOptions(index) {
     const stroke = colour(`series-${(index % COLOURS) + 1}`);
-    const edge = { width: 0, points: { show: false }, pxAlign: 0 };
+    const scale = this.#scales.of[index].key;
+    const edge = { scale, width: 0, points: { show: false }, pxAlign: 0 };
     return [
-      { label: this.labels[index], stroke, width: 1.5, pxAlign: 0,
+      { scale, label: this.labels[index], stroke, width: 1.5, pxAlign: 0,
         points: { size: 4, fill: stroke, width: 0, show: () => false,
           filter: (/** @type {Plot} */ plot, /** @type {number} */ at) => isolated(/** @type {any} */ (plot.data[at])) } },
       edge, edge,
     ];
-  }
-
-  /** @param {number[]} at  values of the axis' marks */
-  #valueLabels(at) {
-    const step = at.length > 1 ? Math.abs(at[1] - at[0]) : 1;
-    const most = Math.max(...at.map(Math.abs), step);
-    const digits = Math.max(3, Math.ceil(Math.log10(most / step)) + 1);
-    return at.map((value) => (value === 0 ? "0" : formatValue(value, this.unit, digits)));
-  }
-
-  /** @param {Plot} _ @param {string[] | null} labels */
-  #axisWidth(_, labels) {
-    return Math.max(44, 14 + 6.2 * Math.max(0, ...(labels ?? []).map((label) => label.length)));
   }
 
   /** @param {Plot} plot */
@@ -310,7 +366,7 @@ export class ChartCard {
   #resize() {
     const width = this.area.clientWidth;
     if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
-    else if (!this.plot && this.grid) this.#draw();
+    else if (!this.plot && this.grid && this.element.dataset.state !== "failed") this.#draw();
   }
 
   #destroyPlot() {

@@ -143,3 +143,36 @@ export function firstSample(grid) {
   }
   return first === Infinity ? null : grid.start + first * grid.interval;
 }
+
+/** The index of the last value that is a sample, or -1; of events zeros are none, as long as there is anything else.
+ * @param {Series} series @param {boolean} zeros  count them too */
+function lastIndex({ avg, kind }, zeros) {
+  let any = -1;
+  for (let k = avg.length - 1; k >= 0; k--) {
+    if (avg[k] === null) continue;
+    if (zeros || kind !== "event" || avg[k] !== 0) return k;
+    if (any < 0) any = k;
+  }
+  return any;
+}
+
+/** The end of a counter's last bucket with samples [s], or null. @param {Grid} grid @param {Series} series */
+export function lastSample(grid, series) {
+  const k = lastIndex(series, false);
+  return k < 0 ? null : grid.start + (k + 1) * grid.interval;
+}
+
+/** A pause of a live counter that nobody need hear of [s]. */
+const SHORT_SILENCE = 60;
+/** So many samples that should have come by now have not. */
+const LATE = 3;
+
+/** How long nothing has come of a counter, where it is longer than usual; null while it lives. Events live while
+ * the server tells zeros of them. @param {Grid} grid @param {Series} series @param {number} now [s] @returns {number | null} */
+export function silence(grid, series, now) {
+  const last = lastSample(grid, series);
+  if (last === null) return null;
+  const lived = grid.start + (lastIndex(series, true) + 1) * grid.interval;
+  const late = Math.max(SHORT_SILENCE, LATE * usualStep(series.avg) * grid.interval);
+  return now - lived > late ? now - last : null;
+}

@@ -35,17 +35,16 @@ const LAST = [
   ["swap.in_bytes", "swap.out_bytes"],
 ];
 
-/** Hosts among the names that match `*.host.*`. @param {string[]} names @param {string} base  e.g. cpu.user */
-export function hostsOf(names, base) {
-  const head = `${base}.host.`;
-  return names.filter((name) => name.startsWith(head)).map((name) => name.slice(head.length)).sort();
+/** The host that a counter is of, or "". A label has no dots, as agents write it. @param {string} name */
+export function hostOf(name) {
+  return /^.+\.host\.([^.]+)$/.exec(name)?.[1] ?? "";
 }
 
-/** A machine's name as agents write it into counter names: `web1.example.net` sends as `web1`, or as `web1_example_net`.
- * @param {string} name @param {string[]} hosts */
-export function hostLabel(name, hosts) {
+/** A machine's name as agents may write it into counter names: `web1.example.net` sends as `web1`, or as
+ * `web1_example_net`. @param {string} name @returns {string[]} */
+export function hostLabels(name) {
   const label = (/** @type {string} */ text) => text.toLowerCase().replace(/[^a-z0-9_-]/g, "_");
-  return [name, label(name), label(name.split(".")[0])].find((one) => hosts.includes(one)) ?? name;
+  return [...new Set([name, label(name), label(name.split(".")[0])])].filter(Boolean);
 }
 
 /** Devices of a sort, the interesting ones first. @param {Set<string>} bases @param {string} sort @param {string} what */

@@ -6,28 +6,28 @@ import { formatAge, formatDateTime, formatValue } from "../format.js";
 
 /** Period of the status line [ms]. */
 const PERIOD = 10000;
+/** Rows of the table: a browser draws these in a moment. */
+const MOST_ROWS = 1000;
 const COUNT = { symbol: "", base: /** @type {1000} */ (1000), perSecond: false };
 
-/** The figures of the status line, out of the server's status.
- * @param {any} status @returns {{counters: number, samples: number, refused: number, version: string}} */
+/** The figures of the status line, out of the server's status; a rate of null: not known yet.
+ * @param {any} status @returns {{counters: number, rate: number | null, refused: number, version: string}} */
 export function figures(status) {
   const refused = status.refused ?? {};
   return {
     counters: Number(status.counters ?? 0),
-    samples: Number(status.ingest?.samples ?? 0),
+    rate: status.ingest?.samples_per_second ?? null,
     refused: Object.values(refused).reduce((/** @type {number} */ sum, count) => sum + Number(count), 0),
     version: String(status.version ?? ""),
   };
 }
 
 export class ServerPanel {
-  /** @type {{at: number, samples: number} | null} */
-  #last = null;
   #timer = 0;
   /** @type {Agent[]} */
   agents = [];
 
-  /** @param {Api} api @param {{host: (name: string) => void, error: (error: unknown) => void}} on */
+  /** @param {Api} api @param {{host: (name: string) => void, status: (status: any) => void, error: (error: unknown) => void}} on */
   constructor(api, on) {
     this.api = api;
     this.on = on;
@@ -46,9 +46,10 @@ export class ServerPanel {
       const [status, agents] = await Promise.all([this.api.status(), this.api.agents()]);
       this.agents = agents;
       this.#line(figures(status));
+      this.on.status(status);
       if (this.dialog.open) this.#table();
     } catch (error) {
-      this.#last = null;
+      byId("status-rate").textContent = "";
       this.on.error(error);
     }
     clearTimeout(this.#timer);
@@ -57,13 +58,10 @@ export class ServerPanel {
 
   /** @param {ReturnType<typeof figures>} now */
   #line(now) {
-    const at = performance.now() / 1000;
-    const rate = this.#last && at > this.#last.at ? Math.max(0, now.samples - this.#last.samples) / (at - this.#last.at) : null;
-    if (!this.#last || at - this.#last.at > 1) this.#last = { at, samples: now.samples };
     // An agent that was started anew has another port: two entries for a while, one agent.
     const online = new Set(this.agents.filter((agent) => agent.online).map((agent) => agent.name)).size;
     byId("status-counters").textContent = `${now.counters.toLocaleString("en")} counters`;
-    if (rate !== null) byId("status-rate").textContent = `${formatValue(rate, COUNT)} samples/s`;
+    byId("status-rate").textContent = now.rate === null ? "" : `${formatValue(now.rate, COUNT)} samples/s`;
     byId("status-refused").textContent = `${now.refused.toLocaleString("en")} refused`;
     byId("status-refused").classList.toggle("bad", now.refused > 0);
     byId("status-version").textContent = now.version ? `istatd ${now.version}` : "";
@@ -82,7 +80,10 @@ export class ServerPanel {
     const sorted = [...this.agents].sort((a, b) => Number(b.online) - Number(a.online) || a.name.localeCompare(b.name));
     byId("agents-empty").hidden = sorted.length > 0;
     byId("agents-table").hidden = sorted.length === 0;
-    byId("agents-rows").replaceChildren(...sorted.map((agent) => el("tr", {},
+    const online = sorted.filter((agent) => agent.online).length;
+    byId("agents-count-all").textContent = sorted.length ? `${online.toLocaleString("en")} online, ${sorted.length.toLocaleString("en")} known${
+      sorted.length > MOST_ROWS ? `; the first ${MOST_ROWS} are shown` : ""}.` : "";
+    byId("agents-rows").replaceChildren(...sorted.slice(0, MOST_ROWS).map((agent) => el("tr", {},
       el("td", {}, el("span", { class: agent.online ? "dot online" : "dot" }), el("span", { class: "visually-hidden" }, agent.online ? "online" : "offline")),
       el("th", { scope: "row" }, el("button", { type: "button", class: "link", title: `Charts of ${agent.name}`, onclick: () => {
         this.dialog.close();

@@ -9,7 +9,8 @@ const PERIOD = 2000;
 const COUNT = { symbol: "", base: /** @type {1000} */ (1000), perSecond: false };
 const BYTES = { symbol: "B", base: /** @type {1024} */ (1024), perSecond: false };
 
-/** @typedef {{label: string, value: string, note?: string, bad?: boolean}} Row */
+/** `note` is shown on pointing at a row, `cure` below it. */
+/** @typedef {{label: string, value: string, note?: string, cure?: string, bad?: boolean}} Row */
 /** @typedef {{title: string, rows: Row[]}} Section */
 
 /** @param {unknown} value */
@@ -29,16 +30,37 @@ export function formatSpan(seconds) {
   return `${Math.floor(seconds / size)}\u00a0${unit}` + (rest ? ` ${rest}\u00a0${units[at + 1][0]}` : "");
 }
 
-/** What the server says is wrong, in its own words. @param {any} status @returns {string[]} */
+/** What the server says is wrong and what helps, in its own words, as `istat status` says it.
+ * @param {any} status @returns {string[]} */
 export function problems(status) {
-  const store = status.store ?? {};
+  if (Array.isArray(status.problems)) return status.problems.map((/** @type {unknown} */ text) => sentence(String(text)));
+  const store = status.store ?? {};   // of an older server: no cures
   return ["refusing", "flush_problem", "work_problem", "expiry_problem"].map((key) => String(store[key] ?? "")).filter(Boolean);
+}
+
+/** @param {string} text */
+const sentence = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+
+/** What was refused, the most first, with what it is and what helps. @param {any} status @returns {Row[]} */
+function refusals(status) {
+  const help = status.refused_help ?? {};
+  const rows = Object.entries(status.refused ?? {}).filter(([, times]) => number(times) > 0)
+    .sort((a, b) => number(b[1]) - number(a[1]))
+    .map(([kind, times]) => {
+      const { what = "", cure = "" } = help[kind] ?? {};
+      return { label: kind.replaceAll("_", " "), value: count(times), bad: true, cure: sentence([what, cure].filter(Boolean).join("; ")) };
+    });
+  const lost = number(status.ingest?.["udp.drops"]);
+  if (lost) {
+    rows.push({ label: "datagrams lost", value: count(lost), bad: true,
+      cure: "The UDP receive buffer was full; make it larger (udp-buffer-size, and net.core.rmem_max of the server's machine)" });
+  }
+  return rows.length ? rows : [{ label: "Nothing", value: "", bad: false, cure: "" }];
 }
 
 /** The figures in groups; what the server does not tell is left out. @param {any} status @returns {Section[]} */
 export function sections(status) {
   const store = status.store ?? {};
-  const refused = Object.entries(status.refused ?? {}).filter(([, times]) => number(times) > 0);
   const asked = number(store.cache_hits) + number(store.cache_misses);
   /** @type {[string, [string, string, unknown, ((value: any) => string)?, string?][]][]} */
   const groups = [
@@ -72,12 +94,7 @@ export function sections(status) {
     rows: rows.filter(([, , value]) => value !== undefined && value !== null)
       .map(([label, , value, show = count, note]) => ({ label, value: show(value), note })),
   }));
-  made.push({
-    title: "Refused",
-    rows: refused.length
-      ? refused.sort((a, b) => number(b[1]) - number(a[1])).map(([kind, times]) => ({ label: kind.replaceAll("_", " "), value: count(times), bad: true }))
-      : [{ label: "Nothing", value: "" }],
-  });
+  made.push({ title: "Refused", rows: refusals(status) });
   return made.filter((section) => section.rows.length);
 }
 
@@ -116,6 +133,7 @@ export class StatusPanel {
     byId("status-sections").replaceChildren(...sections(status).map((section) => el("section", {},
       el("h3", {}, section.title),
       el("dl", {}, ...section.rows.map((row) => el("div", { title: row.note ?? "" },
-        el("dt", {}, row.label), el("dd", { class: row.bad ? "bad" : "" }, row.value)))))));
+        el("dt", {}, row.label), el("dd", { class: row.bad ? "bad" : "" }, row.value),
+        row.cure ? el("dd", { class: "cure" }, row.cure) : null))))));
   }
 }
