@@ -38,9 +38,9 @@ from istat_server.http.origins import Origins, machine_names
 from istat_server.http.rights import Rights
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
+from istat_server.ingest.rate import Rate
 from istat_server.mistakes import KINDS
 from istat_server.plugins import first_of, of_each
-from istat_server.rate import Rate
 from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
 from istat_server.sockets import Sockets

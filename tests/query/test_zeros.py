@@ -3,6 +3,9 @@ was no server."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from istat.clock import FakeClock
@@ -110,3 +113,15 @@ def test_gauges_have_gaps(store: MemoryStore, clock: FakeClock) -> None:
 def test_the_witness_is_a_gauge_of_the_server() -> None:
     assert zeros.WITNESS.decode().removeprefix(PREFIX) in {metric.name for metric in METRICS if not metric.event}
     assert zeros.OWN == PREFIX
+
+
+def test_days_of_a_time_zone_are_known_or_not_as_a_whole(store: MemoryStore, clock: FakeClock) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    march = int(datetime(2012, 3, 24, 12, tzinfo=berlin).timestamp())       # the 25th has 23 hours
+    for time in (march, march + 3 * DAY):
+        clock.set(time)
+        assert store.add(f"*{NAME}", time, 10)
+    clock.set(march + 9 * DAY)
+    (rows,) = series(store, [NAME], march - DAY, march + 8 * DAY, 10, int(clock.now()), where=berlin).rows
+    assert [(datetime.fromtimestamp(row[0], berlin).day, row[2], row[1] / 360) for row in rows.rows()] == [
+        (24, 1, 24), (25, 0, 23), (26, 0, 24), (27, 1, 24)]

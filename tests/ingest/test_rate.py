@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from istat.clock import FakeClock
-from istat_server.rate import SPANS, Rate
+from istat_server.ingest.rate import SPANS, Rate
 
 
 def test_the_rate_is_that_of_a_minute_without_what_came_between() -> None:
