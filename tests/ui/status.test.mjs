@@ -33,6 +33,17 @@ test("what was refused is told with what helps", () => {
     ["name too long", ""], ["bad number", "No number; write one"], ["datagrams lost", "The UDP receive buffer"]]);
 });
 
+test("who was refused is told with an example and what was meant, the last three of a kind", () => {
+  const row = { kind: "bad_number", sender: "web1", transport: "udp", address: "10.0.0.1:5", count: 2, last: 940,
+    example: "a 1700000000 b", wrong: "the time comes first", meant: "a b 1700000000" };
+  const status = { time: 1000, refused: { bad_number: 9 }, refused_by: [row, { ...row, address: "", transport: "", wrong: "" }, row, row, { ...row, kind: "x" }] };
+  assert.deepEqual(sections(status).at(-1)?.rows[0].who, [
+    "web1 (udp, 10.0.0.1:5): 2, the last 60 s ago: a 1700000000 b – the time comes first; write: a b 1700000000",
+    "web1: 2, the last 60 s ago: a 1700000000 b",
+    "web1 (udp, 10.0.0.1:5): 2, the last 60 s ago: a 1700000000 b – the time comes first; write: a b 1700000000",
+    "and 1 more lately"]);
+});
+
 test("what is not told is left out, and nothing refused is said", () => {
   assert.deepEqual(sections({ store: { files: 2 } }).map(({ title }) => title), ["Counters", "On disk", "Refused"]);
   assert.equal(sections({}).at(-1)?.rows[0].label, "Nothing");

@@ -2,15 +2,15 @@
 
 /** @import {Api} from "../api.js" */
 import { byId, el } from "../dom.js";
-import { formatValue } from "../format.js";
+import { formatAge, formatValue } from "../format.js";
 
 /** Period while the panel is open [ms]. */
 const PERIOD = 2000;
 const COUNT = { symbol: "", base: /** @type {1000} */ (1000), perSecond: false };
 const BYTES = { symbol: "B", base: /** @type {1024} */ (1024), perSecond: false };
 
-/** `note` is shown on pointing at a row, `cure` below it. */
-/** @typedef {{label: string, value: string, note?: string, cure?: string, bad?: boolean}} Row */
+/** `note` is shown on pointing at a row, `cure` below it, and below that a line each of `who`. */
+/** @typedef {{label: string, value: string, note?: string, cure?: string, who?: string[], bad?: boolean}} Row */
 /** @typedef {{title: string, rows: Row[]}} Section */
 
 /** @param {unknown} value */
@@ -41,21 +41,37 @@ export function problems(status) {
 /** @param {string} text */
 const sentence = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
-/** What was refused, the most first, with what it is and what helps. @param {any} status @returns {Row[]} */
+/** Senders that are told of each kind of mistake, as `istat status` does. */
+const WRONG = 3;
+
+/** Who made mistakes of a kind, with an example, and what was probably meant. @param {any} status @param {string} kind */
+function complaints(status, kind) {
+  const all = (status.refused_by ?? []).filter((/** @type {any} */ row) => row.kind === kind);
+  const told = all.slice(0, WRONG).map((/** @type {any} */ row) => {
+    const where = [row.transport, row.address].filter(Boolean).join(", ");
+    const wrong = row.wrong ? ` – ${row.wrong}${row.meant ? `; write: ${row.meant}` : ""}` : "";
+    return `${row.sender}${where ? ` (${where})` : ""}: ${count(row.count)}, the last ${formatAge(number(status.time) - number(row.last))}`
+      + `${row.example ? `: ${row.example}` : ""}${wrong}`;
+  });
+  return all.length > WRONG ? [...told, `and ${all.length - WRONG} more lately`] : told;
+}
+
+/** What was refused, the most first, with what it is, what helps, and of whom. @param {any} status @returns {Row[]} */
 function refusals(status) {
   const help = status.refused_help ?? {};
   const rows = Object.entries(status.refused ?? {}).filter(([, times]) => number(times) > 0)
     .sort((a, b) => number(b[1]) - number(a[1]))
     .map(([kind, times]) => {
       const { what = "", cure = "" } = help[kind] ?? {};
-      return { label: kind.replaceAll("_", " "), value: count(times), bad: true, cure: sentence([what, cure].filter(Boolean).join("; ")) };
+      return { label: kind.replaceAll("_", " "), value: count(times), bad: true, cure: sentence([what, cure].filter(Boolean).join("; ")),
+        who: complaints(status, kind) };
     });
   const lost = number(status.ingest?.["udp.drops"]);
   if (lost) {
     rows.push({ label: "datagrams lost", value: count(lost), bad: true,
-      cure: "The UDP receive buffer was full; make it larger (udp-buffer-size, and net.core.rmem_max of the server's machine)" });
+      who: [], cure: "The UDP receive buffer was full; make it larger (udp-buffer-size, and net.core.rmem_max of the server's machine)" });
   }
-  return rows.length ? rows : [{ label: "Nothing", value: "", bad: false, cure: "" }];
+  return rows.length ? rows : [{ label: "Nothing", value: "", bad: false, cure: "", who: [] }];
 }
 
 /** The figures in groups; what the server does not tell is left out. @param {any} status @returns {Section[]} */
@@ -134,6 +150,7 @@ export class StatusPanel {
       el("h3", {}, section.title),
       el("dl", {}, ...section.rows.map((row) => el("div", { title: row.note ?? "" },
         el("dt", {}, row.label), el("dd", { class: row.bad ? "bad" : "" }, row.value),
-        row.cure ? el("dd", { class: "cure" }, row.cure) : null))))));
+        row.cure ? el("dd", { class: "cure" }, row.cure) : null,
+        ...(row.who ?? []).map((text) => el("dd", { class: "cure mono" }, text))))))));
   }
 }
