@@ -46,6 +46,10 @@ class RingTree(Tree):
                 self.problems.add("other_kind", f"{self.root}/{os.fsdecode(b'/'.join(parts))}: levels of both kinds")
             else:
                 archives.append(Archive(one.header.interval, one.rows(self.now, finest)))
+                odd = one.not_finite(self.now, finest)
+                if odd:
+                    self.problems.add("not_finite", f"{self.root}/{os.fsdecode(b'/'.join(parts))}: {odd} buckets with "
+                                                    f"infinite values or none", odd)
         origin = os.fsdecode(b"/".join(parts))
         return self.naming.series(parts, origin, event, tuple(archives), origin)
 

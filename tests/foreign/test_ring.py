@@ -144,3 +144,18 @@ def test_a_ring_that_is_too_short_keeps_the_newest(tmp_path: Path) -> None:
     found = ring.read(tmp_path / "10s")
     assert [row[2] for row in found.rows(NOW, 10).rows()] == [float(i) for i in range(88, 600)]
     assert (found.header.first_bucket, found.header.last_bucket) == (88, 599)
+
+
+def test_buckets_whose_numbers_are_not_finite_are_left_out_and_counted(tmp_path: Path) -> None:
+    theirs = Theirs(10, 512, T)
+    for slot in range(5):
+        theirs.sample(T + 10 * slot, 1.0)
+    found = stored(tmp_path, theirs)
+    assert found.not_finite(NOW, 10) == 0
+    slots = bytearray(found.slots)
+    struct.pack_into("<d", slots, 1 * ring.SLOT.size + 8, float("inf"))         # a sum
+    struct.pack_into("<f", slots, 3 * ring.SLOT.size + 28, float("nan"))        # a sum of squares
+    ring.SLOT.pack_into(slots, 100 * ring.SLOT.size, T - 50000, float("nan"), 1.0, 1.0, 1, 1.0)     # of no bucket
+    odd = ring.Ring(found.header, bytes(slots))
+    assert [(row[0] - T) // 10 for row in odd.rows(NOW, 10).rows()] == [0, 2, 4]
+    assert odd.not_finite(NOW, 10) == 2
