@@ -59,3 +59,8 @@ test("problems are the server's own words", () => {
 test("spans have two units at most", () => {
   assert.deepEqual([0, 0.25, 59.96, 60, 3600, 86400 * 3].map(formatSpan).map(plain), ["0 s", "0.25 s", "60 s", "1 min", "1 h", "3 d"]);
 });
+
+test("collectors that fail at agents are told by the agents' names", () => {
+  const status = { problems: ["the disk is full", "plugtest: exec:check_x fails: no such file"], failing: [{ agent: "plugtest" }] };
+  assert.deepEqual(problems(status), ["The disk is full", "plugtest: exec:check_x fails: no such file"]);
+});

@@ -30,10 +30,14 @@ export function formatSpan(seconds) {
   return `${Math.floor(seconds / size)}\u00a0${unit}` + (rest ? ` ${rest}\u00a0${units[at + 1][0]}` : "");
 }
 
-/** What the server says is wrong and what helps, in its own words, as `istat status` says it.
+/** What the server says is wrong and what helps, in its own words, as `istat status` says it; an agent's name stays as it is.
  * @param {any} status @returns {string[]} */
 export function problems(status) {
-  if (Array.isArray(status.problems)) return status.problems.map((/** @type {unknown} */ text) => sentence(String(text)));
+  const agents = (status.failing ?? []).map((/** @type {any} */ row) => `${row.agent}: `);
+  if (Array.isArray(status.problems)) {
+    return status.problems.map(String).map((/** @type {string} */ text) =>
+      agents.some((/** @type {string} */ name) => text.startsWith(name)) ? text : sentence(text));
+  }
   const store = status.store ?? {};   // of an older server: no cures
   return ["refusing", "flush_problem", "work_problem", "expiry_problem"].map((key) => String(store[key] ?? "")).filter(Boolean);
 }
