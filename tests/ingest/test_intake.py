@@ -210,6 +210,15 @@ def test_a_sender_is_told_with_all_that_was_refused_of_it_and_an_example(feed: F
     assert (rows["from_past"]["sender"], rows["from_past"]["address"]) == ("192.0.2.7", "192.0.2.7:4321")
 
 
+def test_a_line_of_which_one_new_counter_takes_nothing_is_told_too(feed: Feed) -> None:
+    feed(b"c^x 1\n")
+    feed(b"*c^x^y %d 1\n" % (NOW + 30))     # a gauge may be so far ahead, a counter of events may not
+    assert feed.sender.refused == {"from_future": 1}
+    assert [row["example"] for row in feed.mistakes.complaints(9)] == [f"*c^x^y {NOW + 30} 1"]
+    assert feed.keeper.values(b"c.x") == [(NOW, 1, 1.0), (NOW + 30, 1, 1.0)]
+    assert feed.keeper.engine.counters.find(b"c.y") < 0
+
+
 def test_the_log_says_what_was_probably_meant(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
     feed(b"a 1\na 17 1325395000\n")
     assert caplog.messages == ["from_past from tcp 192.0.2.7:4321: 'a 17 1325395000' (the time stands behind the "
