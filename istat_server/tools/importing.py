@@ -124,7 +124,7 @@ def _told(one: Done, dry_run: bool) -> dict[str, Any]:
 
 COMMAND = SubCommand(
     "Import buckets of other systems into a store that no server has open.", _arguments, _import,
-    "It takes folders of istatd and of Graphite (whisper), RRD files (with rrdtool) and CSV. What was interrupted is "
+    "It takes folders of istatd and of Graphite (whisper), RRD files and CSV. What was interrupted is "
     "gone on with by the same command; what is there already is not taken twice.",
     (("istat import --store /var/lib/istatd/server --dry-run /var/db/istatd", "What would come from istatd?"),
      ("istat import --store /var/lib/istatd/server --prefix graphite. /var/lib/graphite/whisper",

@@ -182,10 +182,10 @@ def test_the_same_tree_by_a_link_or_a_folder_of_it_is_not_counted_again(
     [again] = imported(capsys, tmp_path / "link", *words)
     assert again["nothing_new"]
     [inside] = imported(capsys, tmp_path / "link/host/h1", *words, "--prefix", "Host.h1.")
-    assert inside["totals"]["buckets"] == inside["totals"]["covered"] > 0
+    assert "buckets" not in inside["totals"] and inside["totals"]["covered"] > 0
     compare(tmp_path / "new", theirs)
     [other] = imported(capsys, tmp_path / "old/host", *words)       # other names: a copy, as it is asked for
-    assert other["totals"]["covered"] < other["totals"]["buckets"]
+    assert other["totals"]["buckets"] > inside["totals"]["covered"]
     assert {name for name in names_in(tmp_path / "new") if not name.startswith("host.")} == {
         "h0.cpu", "h1.cpu", "h2.cpu"}
 

@@ -45,7 +45,7 @@ class Placed:
 
     fine: Columns
     settled: dict[int, Columns]
-    taken: int = 0                                              # rows that came in, without the refused ones
+    taken: int = 0              # rows that came in, without the refused ones; beside what is known: buckets with more
     covered: int = 0                                            # buckets that said no more than finer ones did
     refused: Counter[str] = field(default_factory=Counter)      # reason -> rows
 
@@ -101,17 +101,16 @@ class _Placing:
         refused["from_future"] += len(rows) - len(known)
         part = known.slice(max(0, min(self._limits.oldest[level:])), EVER)
         refused["from_past"] += len(known) - len(part)
-        self._placed.taken += len(part)
         ours = self._regrouped(part, archive.interval, level)
         held: Columns = columns.Columns() if archive.apart else self._held(level)
         if self._known is not None and len(ours):
             self._fold(held, self._known(level, ours.row(0)[0], ours.row(len(ours) - 1)[0] + 1))
+        before = len(ours)
         if len(held):
             more = residue(ours, held, self._event)
-            if self._known is not None and self._event:
-                more = _rising(more, ours)
-            self._placed.covered += len(ours) - len(more)
-            ours = more
+            ours = _rising(more, ours) if self._known is not None and self._event else more
+            self._placed.covered += before - len(ours)
+        self._placed.taken += len(part) if self._known is None else len(ours)
         if len(ours):
             self._fold(self._said.setdefault(level, columns.Columns()), ours)
 

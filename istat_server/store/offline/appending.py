@@ -92,6 +92,8 @@ class Appender:
         placed = place(series.event, series.archives, ladder, limits, self._known(name) if new_only else None)
         self.totals.update({key: count for key, count in placed.refused.items() if count})
         if not placed.taken:
+            if placed.covered:
+                self.totals["covered"] += placed.covered
             return
         id = store.catalogue.create(name, series.event)
         if isinstance(id, Learned):

@@ -114,7 +114,7 @@ def test_of_what_is_known_only_the_rest_is_placed() -> None:
         row for row in held.get(level, []) if start <= row[0] < end))
     assert [row[:3] for row in placed.fine.rows()] == [(NOW - 90, 1, 5.0), (NOW - 80, 1, 3.0)]
     assert placed.settled[1].rows() == [single(NOW - 600, 8.0)]
-    assert (placed.taken, placed.covered) == (5, 2)
+    assert (placed.taken, placed.covered) == (3, 2)
 
 
 def test_of_known_events_only_what_is_more_is_placed() -> None:
