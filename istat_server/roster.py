@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -18,10 +19,12 @@ from istat.daemon.peers import in_words
 # What one sender may tell about itself: keys, and bytes of a key or a value (istatd had no bound).
 METADATA_KEYS = 32
 METADATA_BYTES = 256
-# What all senders may tell together [bytes]: agents tell some 100 each, forged datagrams as much as they may.
+# What all senders may tell together [bytes of memory]: agents tell some 1,000 each, forged datagrams all they may.
 METADATA_TOTAL = 8 << 20
-# What each may tell even when others have told that much [bytes]: what an agent tells.
-METADATA_ALWAYS = 512
+# What each may tell even when others have told that much [bytes of memory]: twice what an agent tells.
+METADATA_ALWAYS = 2048
+# What a key costs beside the two texts [bytes].
+ENTRY_BYTES = 40
 # Senders kept in all, the gone ones included.
 ROSTER_LIMIT = 10_000
 # A UDP sender counts as online this long after its last datagram [s]: agents introduce themselves every
@@ -37,7 +40,7 @@ _numbers = itertools.count(1)
 
 
 class Told:
-    """How many bytes of metadata a roster's senders have told, all together."""
+    """How many bytes of memory hold what a roster's senders have told, all together."""
 
     __slots__ = ("bytes",)
 
@@ -57,7 +60,7 @@ class Sender:
     def __init__(self, transport: str, address: str, now: float, told: Told | None = None) -> None:
         """told: where what it tells is counted, beside what others do."""
         self._told = told or Told()
-        self._own = 0       # bytes of that
+        self._own = 0       # bytes of memory for that
         self.transport = transport
         self.address = address
         self.who = _who(address)
@@ -79,7 +82,7 @@ class Sender:
         key, value = _text(key).removeprefix("#"), _text(value)
         too_long = len(key.encode()) > METADATA_BYTES or len(value.encode()) > METADATA_BYTES
         before = self.metadata.get(key)
-        more = len(value.encode()) - len(before.encode()) if before is not None else len((key + value).encode())
+        more = _size(key, value) - (_size(key, before) if before is not None else 0)
         too_many = before is None and len(self.metadata) >= METADATA_KEYS
         no_room = more > 0 and self._own + more > METADATA_ALWAYS and self._told.bytes + more > METADATA_TOTAL
         if not key or too_long or too_many or no_room:
@@ -98,7 +101,7 @@ class Sender:
     def _drop_failing(self, left: int) -> None:
         """Forget the collectors that work again: what is told of them has no end of its own."""
         for key in [key for key in self.metadata if key.startswith(f"{FAILING}.") and _whole(key[8:]) > left]:
-            self._count(-len((key + self.metadata.pop(key)).encode()))
+            self._count(-_size(key, self.metadata.pop(key)))
 
     def failing(self) -> list[dict[str, object]]:
         """The collectors that fail there, as an agent tells: `#failing 2`, and from 1 on `#failing.1 SINCE NAME: WHY`.
@@ -303,6 +306,11 @@ def address_of(key: bytes) -> str:
     """`host:port` of a UDP sender's key: its port (2 bytes) and its address (4 or 16 bytes)."""
     port = int.from_bytes(key[:2], "big")
     return in_words((socket.inet_ntop(socket.AF_INET6 if len(key) == 18 else socket.AF_INET, key[2:]), port))
+
+
+def _size(key: str, value: str) -> int:
+    """What these cost: a text of two signs has fifty bytes, and one wide sign makes all the others four bytes wide."""
+    return sys.getsizeof(key) + sys.getsizeof(value) + ENTRY_BYTES
 
 
 def _text(value: bytes | str) -> str:

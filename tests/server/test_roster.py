@@ -1,6 +1,8 @@
 """The list of senders: what it shows, what it bounds, whom it forgets first."""
 from __future__ import annotations
 
+import tracemalloc
+
 from istat.clock import FakeClock
 from istat_server.roster import FORGET_SECONDS, METADATA_ALWAYS, METADATA_KEYS, METADATA_TOTAL, Roster, address_of
 
@@ -162,6 +164,25 @@ def test_gone_peers_are_forgotten_after_a_day() -> None:
     assert len(roster) == 0
 
 
+def test_what_is_told_is_bounded_by_the_memory_it_takes() -> None:
+    """Many short texts took thirty times what they had in bytes of UTF-8, wide ones four times."""
+    roster, senders = Roster(FakeClock(1_700_000_000)), 3000
+    narrow, wide = b"v" * 20, "\U0001f600".encode() + b"v" * 20
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        told = [roster.from_udp(key(number), 1) for number in range(senders)]
+        plain = tracemalloc.get_traced_memory()[0] - before
+        for number, sender in enumerate(told):
+            for one in range(METADATA_KEYS):
+                sender.meta(b"%d.k" % one, b"%d" % (one + 10) if number % 2 else (wide if one % 2 else narrow))
+        took = tracemalloc.get_traced_memory()[0] - before - plain
+    finally:
+        tracemalloc.stop()
+    assert took < 1.1 * (METADATA_TOTAL + senders * METADATA_ALWAYS // 2), "who came before the total was full has more"
+    assert roster._told.bytes * 0.8 < took < roster._told.bytes * 1.2
+
+
 def test_what_all_senders_tell_is_bounded_together_and_goes_with_them() -> None:
     """Datagrams of forged addresses: 10,000 senders with all that each may tell would be 160 MB."""
     clock = FakeClock(1_700_000_000)
@@ -172,7 +193,7 @@ def test_what_all_senders_tell_is_bounded_together_and_goes_with_them() -> None:
         return sum(sender.meta(b"k%d" % one, b"x" * 256) for one in range(METADATA_KEYS))
 
     taken = [tell(number) for number in range(2000)]
-    assert (taken[0], taken[-1]) == (METADATA_KEYS, 1)
+    assert taken[0] == METADATA_KEYS and 1 < taken[-1] < 8
     assert roster._told.bytes <= METADATA_TOTAL + 2000 * METADATA_ALWAYS
     assert roster.from_udp(key(0), 1).meta(b"k0", b"shorter"), "what makes no more of it is taken"
     honest = roster.connected("tcp", "10.0.0.9:1")
