@@ -1,6 +1,7 @@
 """What careless and hostile clients cost others, over real sockets: turns, places, bodies, answers, descriptors."""
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import gc
@@ -269,6 +270,24 @@ def test_an_answer_that_is_not_taken_in_time_is_given_up(
     assert big.held() == 0 and big.counted("http_unread") == 1
     assert not caplog.records, "and is no fault of ours"
     client.close()
+
+
+def test_answers_that_nobody_takes_do_not_hold_up_the_end(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("istat_server.http.server.ENDING_SECONDS", 0.1)
+    small = bytes(handler.UNCOUNTED_BYTES)
+    tried.wanted = lambda: small
+    client = connect(tried.server)
+    client.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+    gevent.sleep(0.5)
+    assert len(tried.ended) < 500
+    began = time.monotonic()
+    tried.server.stop()
+    assert time.monotonic() - began < 0.8 and tried.server.totals()["http.connected"] == 0
+    came = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := client.recv(1 << 20):
+            came += piece
+    assert came.startswith(b"HTTP/1.1 200") and b"Internal" not in came, "no other answer in the midst of one"
 
 
 def test_a_long_answer_has_time_to_go_over_a_slow_line(big: Tried, monkeypatch: pytest.MonkeyPatch) -> None:

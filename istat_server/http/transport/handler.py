@@ -317,6 +317,13 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
 
     # -- it is refused
 
+    def handle_error(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        """What went wrong is told, and answered with a 500; but when the server stops, nothing more is said to a client
+        that took nothing of what was said before: gevent's handler would wait for it once more."""
+        if isinstance(error, gevent.GreenletExit):
+            raise error
+        super().handle_error(kind, error, trace)
+
     def _refuse(self, busy: Busy) -> None:
         """Say so instead of the answer, of which nothing has gone out."""
         self.close_connection = True
