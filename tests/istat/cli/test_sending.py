@@ -137,8 +137,9 @@ def test_a_store_that_takes_nothing_and_a_closed_connection_are_told(capsys: pyt
     with takes() as (to, _):
         assert run("send", "a", "1", "--to", to) == BadLine.exit_code
     assert "was not taken: the server takes none now: the disk is full" in capsys.readouterr().err
-    with takes() as (to, listener):
+    with takes() as (to, listener), pytest.MonkeyPatch.context() as patched:
         closing = threading.Thread(target=lambda: listener.accept()[0].close())
+        patched.setattr(sending.time, "sleep", lambda seconds: closing.join(5))
         closing.start()
         sent = run("send", "a", "1", "--to", to)
         closing.join(5)
