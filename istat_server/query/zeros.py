@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istat.kernels import columns
-from istat.retention import Ladder
+from istat.retention import DAY, Ladder
 from istat_server.query.levels import Reach, level_for
 from istat_server.query.reduce import Grid, fine_buckets, to_grid
 from istat_server.store.interface import Counter, Kind, Question, Store
@@ -27,6 +27,8 @@ WITNESS = b"istatd.app.uptime"
 AWAY = 60
 # What is named like this comes from the server itself, which is there.
 OWN = "istatd."
+# Most counters with samples before what was asked have one in this time before it [s]; of the others all is read.
+RECENT = 30 * DAY
 # Stored buckets in memory at a time, while it is looked for samples far from what was asked.
 ROWS_AT_ONCE = 500_000
 
@@ -117,12 +119,14 @@ class Zeros:
         for id, rows, length in self._read(early, ladder, 0, grid.start - far, grid.start):
             if len(rows):
                 around[id].before = min(grid.start, rows.row(len(rows) - 1)[0] + length)
-        unknown = [id for id in early if around[id].before is None]
         coarsest = len(ladder.levels) - 1
-        oldest = max(0, self._now - ladder.coarsest.keep)
-        for id, rows, length in self._read(unknown, ladder, coarsest, oldest, grid.start - grid.start % far, True):
-            if len(rows):
-                around[id].before = min(grid.start, rows.row(len(rows) - 1)[0] + length)
+        edge = grid.start - grid.start % far
+        for back in (RECENT, ladder.coarsest.keep):
+            unknown = [id for id in early if around[id].before is None]
+            start = max(edge - back, self._now - ladder.coarsest.keep)
+            for id, rows, length in self._read(unknown, ladder, coarsest, start, edge, True):
+                if len(rows):
+                    around[id].before = min(grid.start, rows.row(len(rows) - 1)[0] + length)
         if grid.end > self._now:
             return around
         for id, rows, _ in self._read(late, ladder, 0, grid.end, grid.end + far):
