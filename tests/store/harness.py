@@ -7,7 +7,6 @@ from istat.clock import FakeClock
 from istat.kernels.python.columns import Row
 from istat.retention import Ladder
 from istat_server.store.interface import NamePattern, Syntax
-from istat_server.store.names.catalogue import Learned
 from istat_server.store.statstore import Options, StatStore
 
 NOW = 1325395000        # where the fixture `clock` stands: 2012-01-01 05:16:40 UTC
@@ -29,11 +28,8 @@ def glob(text: bytes) -> NamePattern:
 def put(store: StatStore, *lines: str) -> None:
     """Feed lines as an intake does."""
     text = b"".join(line.encode() + b"\n" for line in lines)
-    store.engine.feed(text, 0, len(text))
-    for _code, line in store.engine.take_leftovers():
-        assert store.learn(line.split()[0]) is Learned.KNOWN
-        store.engine.feed(line + b"\n", 0, len(line) + 1)
-    store.after_feed()
+    left = store.accept(memoryview(text), 0, len(text)).left
+    assert {one.kind for one in left} <= {"from_future", "from_past", "rejected"}
 
 
 def send(store: StatStore, *lines: str) -> None:
