@@ -42,9 +42,21 @@ def values(words: list[str]) -> list[str]:
     return [f" {word}" if NEGATIVE.fullmatch(word) else word for word in words]
 
 
+def _number(text: str) -> float:
+    """The value. argparse tells what is wrong with one, and what was probably meant."""
+    try:
+        return float(text)
+    except ValueError:
+        found = explain(f"name {text}".encode("utf-8", "surrogateescape"), 0)
+        right = found.right.split() if found is not None else []
+        wrong = (f"{found.wrong}; perhaps you mean: {right[1]}" if found is not None and len(right) == 2
+                 else f"{text!r} is no number; first comes the name, then the value")
+        raise argparse.ArgumentTypeError(wrong) from None
+
+
 def _arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="the counter's; *NAME is an event counter")
-    command.add_argument("value", type=float, metavar="VALUE", help="a number; of events how many there were")
+    command.add_argument("value", type=_number, metavar="VALUE", help="a number; of events how many there were")
     to = f"127.0.0.1:{DEFAULT_STAT_PORT}"
     command.add_argument("--to", default=to, metavar="HOST:PORT", help=f"where the server takes samples (default {to})")
     command.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
@@ -150,8 +162,9 @@ def _check_sent(client: StatClient, target: Any, tls: bool) -> None:
         raise ServerUnreachable(f"the sample was not sent: no TLS with {target}: {client.error} (does it have a "
                                 f"tls-cert? {WANTS_CERT})")
     if client.dropped:
-        raise ServerUnreachable(f"cannot connect to {target}: the sample was not sent (is istat-server running there? "
-                                "`istat status` says what to try; another place: --to HOST:PORT, its stat-port)")
+        why = f": {client.error.strerror}" if client.error is not None and client.error.strerror else ""
+        raise ServerUnreachable(f"cannot connect to {target}{why}; the sample was not sent (is istat-server running "
+                                "there? `istat status` says what to try; another place: --to HOST:PORT, its stat-port)")
 
 
 COMMAND = SubCommand(

@@ -27,7 +27,7 @@ SLACK = 0.0001              # how far a mean may leave [min, max], as a share
 LONGEST_NAME = 1000         # [bytes]
 ROUNDS = 4                  # mistakes of one line that are mended one after the other
 GENERAL = {
-    "bad_fields": "it has {} words; a line is `name value`, or `name time value`",
+    "bad_fields": "it has {}; a line is `name value`, or `name time value`",
     "bad_number": "{} is no number; times are Unix seconds, and decimals have a point",
     "not_finite": "a value is infinite or no number; send nothing where there is none",
     "reserved": "no name begins with {}",
@@ -42,11 +42,12 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _TIME = re.compile(r"\d{9,19}(?:\.\d*)?", re.ASCII)
 _STATSD = re.compile(r"(?P<name>[^\s:|]+):(?P<value>[^\s:|]+)\|(?P<kind>c|g|ms|h|d)(?:\|@(?P<rate>[0-9.]+))?"
                      r"(?:\|#\S*)?")
-_ASSIGNED = re.compile(r"(?P<name>[^\s=:]+)[=:](?P<value>[+-]?[.0-9]\S*)")
+_ASSIGNED = re.compile(r"(?P<name>[^\s=:]+) ?[=:] ?(?P<value>[+-]?[.0-9]\S*)")
 _HTTP = re.compile(r"[A-Z]+ \S+ HTTP/[0-9]")
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")     # which may mean either: nobody can guess
 _UNIT = re.compile(r"(?P<value>[+-]?[0-9.]+)(?:%|[a-zA-Zµ]{1,3}(?:/s)?)")
+_NO_NAMES = frozenset(("nan", "inf", "infinity", "nil", "null", "none"))      # they stand for a value that is not there
 
 Guess = tuple[str, list[str]]
 
@@ -127,7 +128,7 @@ def _agrees(sample: Sample) -> bool:
 def _about(kind: str, words: Sequence[str]) -> str:
     """What goes into the general sentence of a kind."""
     if kind == "bad_fields":
-        return str(len(words))
+        return f"{len(words)} word{'' if len(words) == 1 else 's'}"
     if kind == "reserved":
         return f"any of {' '.join(RESERVED_FIRST)}"
     if kind == "bad_number":
@@ -185,7 +186,7 @@ def _other_protocol(words: Sequence[str], now: float) -> Iterator[Guess]:
         yield "it is a line of statsd", ["*" + statsd["name"] if event else statsd["name"], value]
     assigned = _ASSIGNED.fullmatch(text)
     if assigned and not statsd:
-        yield "a blank stands between name and value", [assigned["name"], assigned["value"]]
+        yield "a blank, and nothing else, stands between name and value", [assigned["name"], assigned["value"]]
 
 
 def _odd_number(words: Sequence[str], now: float) -> Iterator[Guess]:
@@ -219,6 +220,16 @@ def _reserved_sign(words: Sequence[str], now: float) -> Iterator[Guess]:
         yield f"no name begins with {words[0][0]}", [words[0].lstrip(RESERVED_FIRST), *words[1:]]
 
 
+def _name_not_first(words: Sequence[str], now: float) -> Iterator[Guess]:
+    """A number stands where the name belongs: `value name`, `time name value` or `time value name`."""
+    names = [word for word in words if word.lstrip("*")[:1].isalpha() and word.lower() not in _NO_NAMES]
+    if len(words) not in (2, 3) or len(names) != 1 or words[0] in names:
+        return
+    numbers = [word for word in words if word not in names]
+    if all(_NUMBER.fullmatch(word) for word in numbers) and (len(words) == 2 or seconds(words[0], now) is not None):
+        yield "the name does not stand first", [names[0], *numbers]
+
+
 def _blanks_in_name(words: Sequence[str], now: float) -> Iterator[Guess]:
     """A name of several words: what follows it is a number, and no word of it is one."""
     numbers = next((at for at, word in enumerate(words) if _NUMBER.fullmatch(word) or _UNIT.fullmatch(word)), 0)
@@ -227,4 +238,5 @@ def _blanks_in_name(words: Sequence[str], now: float) -> Iterator[Guess]:
 
 
 _GUESSES: tuple[Callable[[Sequence[str], float], Iterator[Guess]], ...] = (
-    _other_protocol, _time_last, _wrong_unit, _odd_number, _reserved_sign, _blanks_in_name)
+    _other_protocol, _time_last, _wrong_unit, _odd_number, _reserved_sign, _name_not_first,
+    _blanks_in_name)

@@ -180,6 +180,19 @@ def test_nothing_is_sent_that_is_no_sample(capsys: pytest.CaptureFixture[str]) -
     assert Server.made == []
 
 
+@pytest.mark.parametrize(("value", "told"), [
+    ("1,5", "'1,5' has a comma for a decimal point (LC_NUMERIC=C); perhaps you mean: 1.5"),
+    ("5%", "'5%' has a unit; its place is the name; perhaps you mean: 5"),
+    ("shop.queue", "'shop.queue' is no number; first comes the name, then the value"),
+    ("", "'' is no number"), ("1 2", "'1 2' is no number"), ("c=5", "'c=5' is no number"),
+])
+def test_a_value_that_is_no_number_is_told_with_what_was_meant(value: str, told: str,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("send", "a.b", value)
+    assert f"argument VALUE: {told}" in capsys.readouterr().err
+
+
 def test_a_time_ahead_by_this_machines_clock_is_said_and_left_to_the_server(capsys: pytest.CaptureFixture[str]) -> None:
     with takes() as (to, _):
         assert run("send", "a", "3", "--to", to, "--time", str(NOW + 61)) == 0
@@ -196,8 +209,10 @@ def test_negative_values_are_values(value: str, sent: bytes) -> None:
         assert read(listener).splitlines()[0] == b"a.b -1 " + sent
 
 
-def test_a_server_that_is_not_there() -> None:
-    assert run("send", "a", "1", "--to", f"127.0.0.1:{own_port()}") == ServerUnreachable.exit_code
+def test_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    to = f"127.0.0.1:{own_port()}"
+    assert run("send", "a", "1", "--to", to) == ServerUnreachable.exit_code
+    assert f"cannot connect to {to}: Connection refused; the sample was not sent (" in capsys.readouterr().err
     assert Server.made == ["http://127.0.0.1:8000"]
 
 

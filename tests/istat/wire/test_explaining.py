@@ -44,8 +44,11 @@ def test_nothing_is_wrong_with_lines_as_they_should_be(line: bytes, end: bytes) 
     ("cpu usage 5", "cpu_usage 5", "blanks in the name"),
     ("cpu usage in % 5", "cpu_usage_in_% 5", "blanks in the name"),
     ("cpu usage 1325395000 5", "cpu_usage 1325395000 5", "blanks in the name"),
-    ("$a 5", "a 5", "no name begins with $"), ("a=5", "a 5", "a blank stands between"),
-    ("a:5", "a 5", "a blank stands"),
+    ("$a 5", "a 5", "no name begins with $"), ("a=5", "a 5", "a blank, and nothing else, stands between"),
+    ("a:5", "a 5", "a blank, and"), ("a = 5", "a 5", "nothing else"), ("a.b : 5", "a.b 5", "nothing else"),
+    ("5 a.b", "a.b 5", "the name does not stand first"), ("1325395000 *a.b 5", "*a.b 1325395000 5", "stand first"),
+    ("1325395000 5 a.b", "a.b 1325395000 5", "stand first"),
+    ("1325395000123 a.b 5", "a.b 1325395000 5", "does not stand first, and its time is in milliseconds"),
     ("a.b:5|c", "*a.b 5", "statsd"), ("a.b:3|c|@0.1", "*a.b 30", "statsd"), ("a.b:320|ms", "a.b 320", "statsd"),
     ("a.b:7|g|#tag:x", "a.b 7", "statsd"),
     ("\ufeffa.b 5", "a.b 5", "byte-order mark"), ("\ufeffa.b 5 1325395000", "a.b 1325395000 5", "and the time stands"),
@@ -58,10 +61,11 @@ def test_what_was_meant(line: str, right: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("line", "kind", "words"), [
-    ("a", "bad_fields", "it has 1 words"), ("a 1 2 3 4", "bad_fields", "it has 5 words"),
+    ("a", "bad_fields", "it has 1 word;"), ("a 1 2 3 4", "bad_fields", "it has 5 words"),
     ("a b", "bad_number", "'b' is no number"), ("a 1,000,000", "bad_number", "'1,000,000'"),
     ("a 1,000", "bad_number", "'1,000' is no number"),
-    ("a nil", "bad_number", "'nil'"), ("a inf", "not_finite", "send nothing"), ("@", "reserved", "begins with"),
+    ("a nil", "bad_number", "'nil'"), ("5 null", "bad_number", "'null'"), ("7 a.b 5", "bad_number", "'a.b'"),
+    ("a inf", "not_finite", "send nothing"), ("@", "reserved", "begins with"),
     ("# ", "bad_metadata", "`#key value`"), ("#", "bad_metadata", "`#key value`"), ("* 5", "no_name", "no counter"),
     ("^ 5", "no_name", "no counter"), ("n" * 1001 + " 5", "name_too_long", "1,000 bytes"),
     ("a 1325395061 5", "from_future", "more than a minute ahead"), ("a 86400 5", "from_past", "before the year 2000"),
