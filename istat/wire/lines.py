@@ -89,7 +89,9 @@ def sample_line(name: str, value: float, time: float | None = None) -> bytes:
         raise BadName(f"{name!r} cannot name a counter: no spaces, and none of {RESERVED_FIRST} first")
     if not math.isfinite(value):
         raise BadLine("value", f"the value of {name} is not finite: {value}")
-    return written(name, repr(value), None if time is None else int(time))
+    # Other numbers (a bool, numpy's, a Decimal) are written otherwise than the protocol has them.
+    plain = value if type(value) in (int, float) else float(value)
+    return written(name, repr(plain), None if time is None else int(time))
 
 
 def parse_line(line: bytes) -> Sample | Meta | None:

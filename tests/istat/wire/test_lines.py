@@ -1,6 +1,10 @@
 """Lines as programs write and read them."""
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +40,20 @@ def test_what_is_written_is_read_back():
         sample_line("a b", 1)
     with pytest.raises(BadLine):
         sample_line("a", float("inf"))
+
+
+class Told(float):
+    """As numpy's: a float that is written in another way."""
+
+    def __repr__(self) -> str:
+        return f"Told({float(self)})"
+
+
+@pytest.mark.parametrize(("value", "sent"), [
+    (True, b"a 1.0\n"), (Decimal("2.5"), b"a 2.5\n"), (Fraction(1, 4), b"a 0.25\n"), (Told(3), b"a 3.0\n"),
+    (3, b"a 3\n")])
+def test_numbers_of_other_types_are_written_as_the_protocol_has_them(value: Any, sent: bytes) -> None:
+    assert sample_line("a", value) == sent
 
 
 @pytest.mark.parametrize(
