@@ -291,14 +291,21 @@ def _wrong(target: object, sentence: str) -> PluginError:
 def _check_target(target: Callable[..., Any]) -> None:
     if not callable(target):
         raise PluginError(f"@collector goes before a function or a class, not {target!r}")
-    if inspect.iscoroutinefunction(target):
-        raise _wrong(
-            target, f"{_where(target)} is async; a collector is a plain function: it has a thread of its own"
-        )
     if inspect.isclass(target):
         _check_class(target)
     else:
+        _check_plain(target, target)
         _check_arguments(target, OFFERED, ("emit",), target)
+
+
+def _check_plain(function: Callable[..., Any], shown: object) -> None:
+    """Calling an async function, or one with a yield, does nothing at all."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise _wrong(
+            shown, f"{_where(function)} is async; a collector is a plain function: it has a thread of its own"
+        )
+    if inspect.isgeneratorfunction(function):
+        raise _wrong(shown, f"{_where(function)} has a `yield`; it tells values by emit.gauge(name, value)")
 
 
 def _check_class(target: type[Any]) -> None:
@@ -310,6 +317,8 @@ def _check_class(target: type[Any]) -> None:
     for method, offered in (("collect", ("emit",)), ("setup", ("config",)), ("jobs", ())):
         if hasattr(target, method):
             _check_arguments(getattr(target, method), ("self", *offered), ("self", *offered), target)
+    if hasattr(target, "collect"):
+        _check_plain(target.collect, target)
     if not hasattr(target, "collect") and not hasattr(target, "jobs"):
         raise _wrong(target, f"{_where(target)} has neither collect(self, emit) nor jobs(self)")
 

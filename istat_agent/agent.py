@@ -7,6 +7,7 @@ neither signals nor the service manager (`main.py` does).
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ def make_plan(values: Values, counters: Counters, collection: Collection | None 
         collection = discover(folders)
     own = self_collector(counters)
     found = {**collection.found, own.name: Found(own, "the agent itself")}
-    plan = Plan(found, problems=list(collection.problems))
+    plan = Plan(found, problems=[*_missing(values, folders), *collection.problems])
     tables = _tables(values, found, plan.problems)
     plan.problems += [
         f"tags: {tag!r} has a blank, a caret or a star" for tag in values["tags"] if not names.TAG.match(tag)
@@ -65,6 +66,13 @@ def make_plan(values: Values, counters: Counters, collection: Collection | None 
     for name in plan.enabled:
         _plan_one(plan, found[name], tables.get(name, {}), values, folders)
     return plan
+
+
+def _missing(values: Values, folders: tuple[str, ...]) -> list[str]:
+    """Folders that are not there and that somebody typed: a file of many machines may name what only some have."""
+    if values.source("plugin-dir") not in ("flag", "environment"):
+        return []
+    return [f"plugin-dir: there is no folder {folder}" for folder in folders if not os.path.lexists(folder)]
 
 
 def _plan_one(

@@ -101,7 +101,8 @@ def definitions_of(origin: str, plugin: object) -> list[Definition]:
         answers = [[v for v in vars(plugin).values() if isinstance(v, Definition)]]
     definitions = [definition for answer in answers for definition in _checked(answer)]
     if not definitions:
-        raise PluginError("holds no collector: put @collector() before a function collect(emit)")
+        raise PluginError("holds no collector: put @collector() before a function collect(emit); if it is a script "
+                          "that prints values, give it a name without .py")
     return definitions
 
 

@@ -227,6 +227,19 @@ def test_command_check_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main.main(["--check-config", "--plugin-dir", ""]) == 0
 
 
+def test_a_folder_that_somebody_typed_and_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "nope"
+    assert main.main(["--check-config", "--plugin-dir", f"{tmp_path},{missing}"]) == 78
+    assert capsys.readouterr().err == f"istat-agent: plugin-dir: there is no folder {missing}\n"
+    file = tmp_path / "agent.toml"
+    file.write_text(f'plugin-dir = ["{missing}"]\n')
+    assert main.main(["--check-config", "--config", str(file)]) == 0
+    monkeypatch.setenv("ISTAT_AGENT_PLUGIN_DIR", str(missing))
+    assert main.main(["--check-config", "--config", str(file)]) == 78
+
+
 @pytest.mark.parametrize("place", ["agent.toml", ""])
 def test_settings_that_others_could_change_are_not_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str

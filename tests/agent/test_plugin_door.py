@@ -1,6 +1,7 @@
 """What the author of a collector meets: declaring, emitting, and being told what is wrong."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,18 @@ def test_missing_argument() -> None:
         pass
 
     assert "collect() does not take 'emit'" in refused(lambda: collector()(collect))
+
+
+def test_what_would_do_nothing_when_it_is_called() -> None:
+    def collect(emit: Emit) -> Iterator[tuple[str, int]]:
+        yield "a", 1
+
+    class Waits:
+        async def collect(self, emit: Emit) -> None:
+            pass
+
+    assert "has a `yield`; it tells values by emit.gauge(name, value)" in refused(lambda: collector()(collect))
+    assert "collect is async" in refused(lambda: collector()(Waits))
 
 
 def test_wrong_classes() -> None:

@@ -79,7 +79,7 @@ def test_each_wrong_file_is_one_message(folder: Path) -> None:
     assert "argument.py: collect(emit, clock) asks for 'clock'; it can have (emit, config)" in argument
     assert "    5 | def collect(emit, clock):" in argument
     assert "No module named 'no_such_library'" in crash and "line 1 of" in crash
-    assert "empty.py: holds no collector: put @collector() before a function collect(emit)" in empty
+    assert "empty.py: holds no collector: put @collector() before a function collect(emit); if it is a script" in empty
     assert "SystemExit: 3" in exits
     assert "SyntaxError" in syntax
     assert "collector 'cpu' is already defined by built-in cpu" in twice
