@@ -9,6 +9,7 @@ import csv
 import hashlib
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ LINES_AT_ONCE = 200_000         # gathered before they are given on: about 100 M
 MOST_INTERVAL = 1 << 31
 MILLISECONDS_FROM = 10**11      # as seconds in the year 5138, as milliseconds in 1973
 HASH_AT_ONCE = 1 << 20
+ODD = re.compile(rb"[\x00-\x1f\x7f]|\^")       # no part of a name
 RENAMED = " --rename "          # stands in a key before each
 
 Row = tuple[int, int, float, float, float, float]
@@ -78,7 +80,8 @@ class Format:
             raise BadLine("bad_line", str(error)) from error
         if not 1 <= interval < MOST_INTERVAL or not all(map(math.isfinite, row)) or row[1] < 1 or row[4] > row[5]:
             raise BadLine("bad_line", "numbers that cannot be a bucket")
-        if not event and abs(row[2]) < sys.float_info.max and not _between(row[2] / row[1], row[4], row[5]):
+        checked = not (event or self.samples) and abs(row[2]) < sys.float_info.max
+        if checked and not _between(row[2] / row[1], row[4], row[5]):
             raise BadLine("bad_line", f"the average {row[2] / row[1]:g} is not between {row[4]:g} and {row[5]:g}")
         return (name, event, interval), row
 
@@ -116,9 +119,10 @@ def _between(value: float, low: float, high: float) -> bool:
 
 
 def _check_name(name: bytes) -> None:
-    if any(one < 32 or one == 127 for one in name):
+    odd = ODD.search(name)
+    if odd and odd[0] != b"^":
         raise BadLine("bad_line", "a name with a line break or another control character")
-    if b"^" in name:
+    if odd:
         raise BadLine("bad_line", f"the name {name.decode(errors='replace')[:40]!r} has a caret, which no counter's "
                                   f"name can hold")
 
