@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -378,7 +379,9 @@ def test_an_empty_page_says_how_to_send_to_this_server(open_page: Open, tmp_path
         until(page, f"document.querySelector('#hint-send').textContent.includes(':{server.stat_port} ')")
         command = page.inner_text("#hint-send").split()
         assert command[0] == "istat"
-        subprocess.run([sys.executable, "-m", "istat.cli.command", *command[1:]], check=True, timeout=30)
+        sent = subprocess.run([sys.executable, "-m", "istat.cli.command", *command[1:], "--json"], check=True,
+                              timeout=30, capture_output=True)
+        assert json.loads(sent.stdout)["taken"] is True
         page.wait_for_selector(".u-wrap canvas", timeout=15_000)
         assert charts(page) == [["my.first.counter"]]
 
