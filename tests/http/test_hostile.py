@@ -272,6 +272,26 @@ def test_an_answer_that_is_not_taken_in_time_is_given_up(
     client.close()
 
 
+def test_who_takes_no_answer_makes_no_room_beside_the_places(tried: Tried) -> None:
+    """A body that the question needs not is read after the answer: connections whose answers nobody took counted as
+    idle, made room, and stayed; one client had as many as it liked."""
+    small = bytes(handler.UNCOUNTED_BYTES)
+    tried.wanted = lambda: small
+    clients = [connect(tried.server, f"127.0.0.{2 + number // 2}") for number in range(8)]
+    for one in clients:
+        one.sendall(posted("/big", b"x") * 500)
+    gevent.sleep(1)
+    assert len(tried.ended) < 8 * 500
+    others = [connect(tried.server, f"127.0.0.{20 + number}") for number in range(8)]
+    settle()
+    assert tried.counted("http_made_room") == 0 and tried.server.totals()["http.connected"] == 8
+    for one in clients:
+        one.close()
+    for one in others:
+        one.settimeout(5)
+        assert OK in answered(one)
+
+
 def test_answers_that_nobody_takes_do_not_hold_up_the_end(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("istat_server.http.server.ENDING_SECONDS", 0.1)
     small = bytes(handler.UNCOUNTED_BYTES)

@@ -199,6 +199,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             self.server.flight.unload(self._cargo)
             if self.content_length:
                 self.socket.settimeout(IDLE_SECONDS)
+                self.server.connections.idles(self.place)   # what is left of the body is only thrown away
                 if self._body_was_not_asked_for():
                     self._await_no_more()
 
@@ -273,6 +274,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
 
     def _sendall(self, data: bytes) -> None:
         self._works_no_more()       # its client may take its time
+        # Whatever has come of its body: who made room now would stay, beside all places, until the answer is taken.
+        self.server.connections.works(self.place)
         self.server.flight.starts(self._cargo)
         try:
             if len(data) <= JOINED_BYTES:
