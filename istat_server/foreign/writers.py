@@ -1,7 +1,6 @@
 """Buckets of counters to CSV, Parquet and istatd's ring files. Knows rows and files, no store and no network."""
 from __future__ import annotations
 
-import csv
 import importlib
 import os
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from istat.access import guarded
 from istat.errors import UsageError
-from istat.kernels import columns
+from istat.kernels import columns, render
 from istat.names import munge
 from istat.retention import Ladder
 from istat_server.foreign import ring
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
 
 COLUMNS = ("name", "kind", "time", "interval", "count", "sum", "min", "max", "sumsq")
+# Numbers of a CSV line as `render.rows` calls them, beside the interval.
+CSV_FIELDS = ("time", "count", "sum", "min", "max", "sumsq")
+QUOTED = ',"\r\n'               # signs for which a CSV field is quoted
 ROWS_AT_ONCE = 1 << 17          # of a Parquet file's row group
 MOST_COMPONENT = 255            # [bytes] what file systems take as one name
 
@@ -56,22 +58,33 @@ class Writer(Protocol):
         """Complete the file."""
 
 
-def lines(counter: Exported) -> Iterator[Line]:
-    """Each bucket once, by the finest level that has it; of a coarser one only what the finer ones do not hold."""
-    kind = "event" if counter.event else "gauge"
+def distinct(counter: Exported) -> Iterator[tuple[int, Columns]]:
+    """(interval, rows): each bucket once, by the finest level that has it; of a coarser one only what the finer ones do
+    not hold."""
     base = counter.ladder.finest.interval
     held: Columns = columns.Columns()
     for level, rows in zip(counter.ladder.levels, counter.levels, strict=True):
         held = held.reduce(0, level.interval, level.interval // base if counter.event else 0)
         more = residue(rows, held, counter.event) if len(held) else rows
-        for time, count, total, m2, low, high in more.rows():
-            squares = min(m2 + total * total / count, sys.float_info.max)       # its bound, as of sums
-            yield counter.name, kind, time, level.interval, count, total, low, high, squares
+        if len(more):
+            yield level.interval, more
         held.extend(more)
         if counter.event:
             held.fold_rates()
         else:
             held.fold(False)
+
+
+def lines(counter: Exported) -> Iterator[Line]:
+    """The values of each bucket's line."""
+    for interval, rows in distinct(counter):
+        for time, count, total, m2, low, high in rows.rows():
+            squares = min(m2 + total * total / count, sys.float_info.max)       # its bound, as of sums
+            yield counter.name, _kind(counter), time, interval, count, total, low, high, squares
+
+
+def _kind(counter: Exported) -> str:
+    return "event" if counter.event else "gauge"
 
 
 class CsvWriter:
@@ -80,15 +93,17 @@ class CsvWriter:
     def __init__(self, file: TextIO, head: bool = True) -> None:
         """head: it begins with the columns' names; a file that is gone on with has them."""
         self.totals: Counter[str] = Counter()
-        self._file, self._csv = file, csv.writer(file, lineterminator="\n")
+        self._file = file
         if head:
-            self._csv.writerow(COLUMNS)
+            file.write(",".join(COLUMNS) + "\n")
 
     def write(self, counter: Exported) -> None:
         """See Writer.write."""
-        made = list(lines(counter))
-        self._csv.writerows(made)
-        self.totals.update(counters=int(bool(made)), buckets=len(made))
+        before = self.totals["buckets"]
+        for interval, rows in distinct(counter):
+            self._file.write(render.rows(rows, _parts(counter, interval), CSV_FIELDS, b"").decode())
+            self.totals["buckets"] += len(rows)
+        self.totals["counters"] += self.totals["buckets"] > before
 
     def safe(self) -> int:
         """See Writer.safe."""
@@ -98,6 +113,14 @@ class CsvWriter:
     def finish(self) -> None:
         """See Writer.finish."""
         self._file.flush()
+
+
+def _parts(counter: Exported, interval: int) -> tuple[bytes, ...]:
+    """What stands around the numbers of a line: see `render.rows`."""
+    name = counter.name
+    if any(sign in name for sign in QUOTED):
+        name = '"' + name.replace('"', '""') + '"'
+    return f"{name},{_kind(counter)},".encode(), f",{interval},".encode(), b",", b",", b",", b",", b"\n"
 
 
 class ParquetWriter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -92,24 +93,29 @@ class ServerPlace:
         return int(self._client.status().get("counters", 0))
 
     def portions(self, wanted: Wanted, token: str) -> Iterator[Portion]:
-        """See Place.portions."""
+        """See Place.portions. The server makes the next page while this one is written."""
         gathered = Gathered()
-        more = True
-        while more:
-            try:
-                answer = self._client.rows(wanted.pattern, wanted.start, wanted.end, token)
-            except (ServerUnreachable, BadQuery) as error:
-                if NO_PATH not in str(error) and getattr(error, "status", 0) != NOT_FOUND:
-                    raise
-                raise ServerUnreachable(f"the server at {self._client.url} is older than this istat and cannot be "
-                                        "exported from: upgrade it, or use the istat that came with it") from error
-            for told in answer["counters"]:
-                ladder = Ladder.parse(told["retention"])
-                rows = tuple(_rows(told["rows"].get(level.name, ())) for level in ladder.levels)
-                gathered.add(told["name"], told["kind"] == "event", ladder, rows)
-            token, more = answer["token"], answer["truncated"]
-            if not answer["unfinished"]:
-                yield Portion(gathered.take(), token)
+        with ThreadPoolExecutor(1, "next page") as ahead:
+            asked: Future[dict[str, Any]] | None = ahead.submit(self._ask, wanted, token)
+            while asked is not None:
+                answer = asked.result()
+                asked = ahead.submit(self._ask, wanted, answer["token"]) if answer["truncated"] else None
+                for told in answer["counters"]:
+                    ladder = Ladder.parse(told["retention"])
+                    rows = tuple(_rows(told["rows"].get(level.name, ())) for level in ladder.levels)
+                    gathered.add(told["name"], told["kind"] == "event", ladder, rows)
+                if not answer["unfinished"]:
+                    yield Portion(gathered.take(), answer["token"])
+
+    def _ask(self, wanted: Wanted, token: str) -> dict[str, Any]:
+        """A page."""
+        try:
+            return self._client.rows(wanted.pattern, wanted.start, wanted.end, token)
+        except (ServerUnreachable, BadQuery) as error:
+            if NO_PATH not in str(error) and getattr(error, "status", 0) != NOT_FOUND:
+                raise
+            raise ServerUnreachable(f"the server at {self._client.url} is older than this istat and cannot be "
+                                    "exported from: upgrade it, or use the istat that came with it") from error
 
 
 class Gathered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from istat.clock import FakeClock
 from istat.errors import ServerUnreachable, StoreError, StoreLocked, UsageError
 from istat.kernels import columns
 from istat.retention import Ladder
-from istat_server.foreign.writers import Exported, RingWriter, lines
+from istat_server.foreign.writers import CsvWriter, Exported, RingWriter, lines
 from istat_server.http.limits import HttpLimits
 from istat_server.query import walk
 from istat_server.tools import exporting
@@ -69,6 +70,21 @@ def test_csv_goes_in_again(tmp_path: Path, store: Path, capsys: pytest.CaptureFi
             assert [row[:3] for row in rows] == [row[:3] for row in ours[key]], key
             same = sum(row[3:] == pytest.approx(other[3:], rel=1e-6) for row, other in zip(rows, ours[key]))
             assert same >= len(rows) - key[2], key
+
+
+def test_a_csv_file_has_the_names_and_numbers_that_there_are() -> None:
+    row = columns.Columns.from_rows([(NOW, 2, 0.3, 0.005, 0.1, 0.2), (NOW + 10, 1, 1e300, 0.0, 1e300, 1e300)])
+    none = columns.Columns()
+    file = io.StringIO()
+    writer = CsvWriter(file)
+    for name in ('a,b"c', "plain"):
+        writer.write(Exported(name, True, Ladder.parse(RETENTION), (row, none, none)))
+    found = list(csv.reader(file.getvalue().splitlines()))
+    assert [line[0] for line in found] == ["name", 'a,b"c', 'a,b"c', "plain", "plain"]
+    assert found[1][:5] == ['a,b"c', "event", str(NOW), "10", "2"]
+    assert [float(number) for number in found[1][5:]] == [0.3, 0.1, 0.2, 0.005 + 0.3 * 0.3 / 2]
+    assert [float(number) for number in found[4][5:]] == [1e300, 1e300, 1e300, 1.7976931348623157e308]
+    assert writer.totals == {"counters": 2, "buckets": 4}
 
 
 def test_ring_files_go_in_again(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
