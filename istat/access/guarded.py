@@ -43,8 +43,9 @@ class Place:
             handle = os.open(self._name, flags & ~os.O_TRUNC | nofollow | os.O_CLOEXEC | os.O_NOCTTY, mode,
                              dir_fd=self._folder)
         try:
-            self._check(os.fstat(handle), special)
-            if flags & os.O_TRUNC:
+            found = os.fstat(handle)
+            self._check(found, special)
+            if flags & os.O_TRUNC and stat.S_ISREG(found.st_mode):
                 os.ftruncate(handle, 0)
         except BaseException:
             os.close(handle)

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
 
 def _words(error: OSError) -> str:
     """What the system refused, and what helps."""
-    told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error.strerror or str(error)
     if isinstance(error, PermissionError) and error.filename:
         told += f"{owners.refused(error.filename)}; run it as that user, or as root"
     return told

@@ -5,6 +5,7 @@ What was interrupted is gone on with by the same command, where the format can b
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
 import os
@@ -28,6 +29,8 @@ from istat_server.foreign.writers import CsvWriter, ParquetWriter, RingWriter, W
 from istat_server.tools.places import Place, Wanted, place_of
 from istat_server.tools.progress import Progress
 
+# What the system says of an output that takes no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORMATS = ("csv", "istatd", "parquet")
 SUFFIX = ".resume"
 # How often it is noted: what is read again after an interruption [s].
@@ -122,7 +125,7 @@ class Export:
     def run(self) -> Counter[str]:
         """Write it all; what was written."""
         quiet = self._arguments.json or (self._arguments.output is None and sys.stdout.isatty())
-        with place_of(self._arguments, self._clock) as place, self._writer() as writer:
+        with self._told_when_stopped(), place_of(self._arguments, self._clock) as place, self._writer() as writer:
             writer.totals.update(self._at.totals)
             if self._note is not None and not self._resumed:
                 with self._writing:
@@ -130,7 +133,7 @@ class Export:
             if self._resumed:
                 saying.warn(self._arguments, f"going on behind {writer.totals['counters']:,} counters, where it was")
             size = place.count() if self._arguments.pattern == ["*"] else None
-            with Progress("exporting", size, quiet, counted=True) as progress, self._told_when_stopped():
+            with Progress("exporting", size, quiet, counted=True) as progress:
                 for number, pattern in enumerate(self._arguments.pattern):
                     if number >= self._at.pattern:
                         self._write(place, writer, number, pattern, progress)
@@ -158,7 +161,9 @@ class Export:
     def _told_when_stopped(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in FULL and self._arguments.output is not None:
+                error.filename = str(self._arguments.output)
             if self._note is not None and (self._note.written or self._resumed):
                 saying.warn(self._arguments, f"stopped; the same command goes on with {self._arguments.output}")
             raise

@@ -78,6 +78,8 @@ def test_a_path_that_is_none_is_answered_as_such(client: TestClient) -> None:
         answer = client.simulate_get(path)
         assert answer.status_code == 404 and path in answer.json["error"]
         assert answer.json["error"].startswith("no such path: ")
+    answer = client.simulate_post("/foo/api/v1/series", json={"names": ["a"]})
+    assert (answer.status_code, answer.json["error"]) == (404, "no such path: /foo/api/v1/series")
     assert client.simulate_get("/foo_bar").json["error"] == "No such counter foo_bar"
 
 

@@ -87,6 +87,12 @@ def test_a_csv_file_has_the_names_and_numbers_that_there_are() -> None:
     assert writer.totals == {"counters": 2, "buckets": 4}
 
 
+def test_an_output_that_is_full_is_named(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("export", "--store", store, "--output", "/dev/full") == 1
+    assert capsys.readouterr().err == "istat: /dev/full: No space left on device\n"
+    assert run("export", "--store", store, "--output", "/dev/null") == 0
+
+
 def test_ring_files_go_in_again(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("export", "host.*", "--store", store, "--format", "istatd", "--output", tmp_path / "rings") == 0
     assert "buckets" in capsys.readouterr().out

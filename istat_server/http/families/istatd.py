@@ -62,6 +62,8 @@ class Istatd:
 
     def no_counter(self, req: falcon.Request, resp: falcon.Response) -> None:
         """What else is asked of a counter's address, in istatd's words."""
+        if req.method == "POST" and b"/" in raw_path(req)[1:]:
+            raise BadQuery(f"{NO_PATH}: {req.path[:200]}", 404)
         if req.method == "POST":
             raise BadQuery("No such POST target", 404)
         refuse(resp, 405, "Bad method")
