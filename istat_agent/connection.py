@@ -24,6 +24,13 @@ WELCOME = 0.1  # seconds in which a server that does not take us closes a new co
 STUCK = 10.0  # seconds after which a server that reads nothing counts as away
 
 
+class Answers(OSError):
+    """Who is there answers, as no server does that takes samples: it has taken none."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPROTO, "who is there answers, and takes no samples")
+
+
 class TcpLink:
     """A TCP connection that is opened when there is something to send, and again when it has ended."""
 
@@ -43,7 +50,7 @@ class TcpLink:
         ended = self._ended()
         if ended is not None:
             self._give_up(ended)
-            if isinstance(ended, ssl.SSLError):
+            if isinstance(ended, (ssl.SSLError, Answers)):
                 raise ended
         if self._socket is None:
             self._socket = self._connected()
@@ -76,6 +83,8 @@ class TcpLink:
                     "the setting server has?")
         if isinstance(error, ssl.SSLError):
             return "Does the server speak TLS there (tls-cert), and does it want a certificate of ours (tls-client-ca)?"
+        if isinstance(error, Answers):
+            return "Is the port in the setting server its stat-port? http-port is another one."
         if error.errno == errno.ECONNRESET:
             return "Does it want TLS (its samples-tls, our tls), or has it too many connections (its max-connections)?"
         return ""
@@ -95,9 +104,9 @@ class TcpLink:
 
     def _give_up(self, why: OSError) -> None:
         """The connection has ended: what the other machine has not acknowledged did not arrive, and nothing at all did
-        where TLS says that the server does not want us."""
+        where TLS says that the server does not want us, or where it takes no samples."""
         self._forget_acknowledged()
-        refused = isinstance(why, ssl.SSLError) and "ALERT" in (why.reason or "")
+        refused = isinstance(why, Answers) or isinstance(why, ssl.SSLError) and "ALERT" in (why.reason or "")
         self.lost += self._here if refused else len(self._in_flight)
         self._in_flight.clear()
         self.close()
@@ -119,7 +128,7 @@ class TcpLink:
         self._socket.settimeout(0)
         try:
             if self._socket.recv(1024):
-                return None
+                return Answers()
             return ConnectionResetError(errno.ECONNRESET, "the server closes the connection")
         except (BlockingIOError, ssl.SSLWantReadError):
             return None

@@ -235,3 +235,31 @@ def test_settings_that_do_not_fit_are_told_together(tmp_path: Path) -> None:
     values = DECLARATION.load(["--transport=tcp", "--tls=true", "--tls-ca", str(tmp_path / "none")], {})
     with pytest.raises(SettingsError, match="none cannot be read"):
         link_of(values, HELLO, FakeClock())
+
+
+def test_who_answers_takes_no_samples(caplog: pytest.LogCaptureFixture) -> None:
+    """As an http-port does, with status 400, and closes the connection."""
+
+    def answer() -> None:
+        while True:
+            with contextlib.closing(listener.accept()[0]) as sock:
+                sock.recv(100)
+                sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    listener = gevent.socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(5)
+    answering = gevent.spawn(answer)
+    counters, clock = Counters(), FakeClock(1325395000)
+    link = TcpLink("127.0.0.1", listener.getsockname()[1], HELLO)
+    shipper = ship.Shipper(link, HELLO, 100, counters, clock, "stats")
+    for _ in range(3):
+        shipper.offer([b"a 1\n"])
+        shipper.flush()
+    gevent.kill(answering)
+    listener.close()
+    assert counters.datagrams == 0
+    assert counters.unreachable == 3
+    assert caplog.messages == [
+        "cannot reach the server stats (who is there answers, and takes no samples); what comes waits, the newest 1000 "
+        "datagrams of it. Is the port in the setting server its stat-port? http-port is another one."]
