@@ -20,7 +20,7 @@ from istat.access import guarded
 from istat.daemon.descriptors import UNLIMITED
 from istat.daemon.handover import Handover
 from istat.errors import IstatError
-from istat_server.ingest.endpoints import Claim, Endpoint, Offer, Transport
+from istat_server.ingest.endpoints import OURS, Claim, Endpoint, Offer, Transport
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,8 @@ def placed(offers: Iterable[Offer], udp_at_home: bool = False) -> list[Offer]:
     found = []
     for offer in offers:
         end = offer.endpoint
-        where = [] if end.transport.local else addresses(end.address, f"the address of {end.name},")
+        setting = "listen-address" if offer.owner == OURS else f"the address of {end.name},"
+        where = [] if end.transport.local else addresses(end.address, setting)
         everywhere = not all(ip_address(host).is_loopback for _, host in where)
         if udp_at_home and everywhere and end.transport is Transport.UDP:
             log.warning("%s takes UDP on this machine only, as samples-tls = required says: senders elsewhere use TCP "

@@ -134,7 +134,7 @@ def test_an_endpoint_on_a_port_of_ours_is_one_sentence(tmp_path: Path, environme
     code, said = ServerProcess(tmp_path, config=settings, environment=environment,
                                stat_port=port).start_expecting_failure()
     assert code == 78
-    assert said == ("istat-server: stat of istat_server.builtin and toy of toy would both listen on "
+    assert said == ("istat-server: the setting stat-port and toy of toy would both listen on "
                     f"tcp port {port} of 127.0.0.1: give one of them another\n")
 
 

@@ -190,8 +190,7 @@ class Declaration:
     ) -> Values:
         """Each setting's value from its strongest source; problems of weaker sources are told as well."""
         tables = {name: file.pop(name) for name in self.tables if isinstance(file.get(name), dict)}
-        for name in [name for name in file if name not in self.settings]:
-            problems.append(f"{path}: {name!r} is no setting of {self.program}{self.suggestion(name)}")
+        problems += [f"{path}: {self._unknown(name, file[name])}" for name in file if name not in self.settings]
         values = {name: setting.default for name, setting in self.settings.items()}
         sources: dict[str, str] = {}
         for name, setting in self.settings.items():
@@ -208,6 +207,12 @@ class Declaration:
                 except ValueError as error:
                     problems.append(setting.wrong(where, error))
         return Values(values, sources, tables)
+
+    def _unknown(self, name: str, value: object) -> str:
+        if isinstance(value, dict):
+            return (f"{self.program} has no table [{name}]{suggestion(name, list(self.tables))}; a setting stands "
+                    "under its own name, before all tables")
+        return f"{name!r} is no setting of {self.program}{self.suggestion(name)}"
 
     def suggestion(self, name: str) -> str:
         """The words " (did you mean ...?)" for a misspelt name, or nothing."""
@@ -349,6 +354,8 @@ def _read_file(path: str, problems: list[str]) -> tuple[dict[str, Any], int]:
                         "run it as root, or as a user who may read it")
     except OSError as error:
         problems.append(f"cannot read the settings file {path}: {error.strerror}")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        problems.append(f"{path} is no TOML: its byte {error.start + 1} is not UTF-8; save it as UTF-8")
+    except tomllib.TOMLDecodeError as error:
         problems.append(f"{path} is no TOML: {error}")
     return {}, 0

@@ -21,6 +21,8 @@ NAME = re.compile(r"[a-z][a-z0-9-]*")
 HIGHEST_PORT = 65535
 # Of sun_path, with its closing zero (unix(7)).
 LONGEST_PATH = 107
+# The plugin that offers the endpoints of the settings stat-port and listen-address.
+OURS = "istat_server.builtin"
 # Whoever may enter a Unix socket's folder may send, as whoever is on the machine may by loopback.
 ANYONE = 0o666
 Address = tuple[int, str]       # family, numeric address
@@ -101,7 +103,8 @@ class Offer:
     def claim(self) -> Claim:
         """What it wants for itself."""
         end = self.endpoint
-        return Claim(f"{end.name} of {self.owner}", end.transport, end.port, end.path, self.addresses)
+        who = f"the setting {end.name}-port" if self.owner == OURS else f"{end.name} of {self.owner}"
+        return Claim(who, end.transport, end.port, end.path, self.addresses)
 
 
 class Claim(NamedTuple):

@@ -71,7 +71,7 @@ def test_all_are_bound_and_told_ours_first(tmp_path: Path) -> None:
 ])
 def test_two_of_one_address_are_refused_by_their_names(free: int, address: str, settings: dict[str, str]) -> None:
     toy = Offering(Endpoint("toy", Transport.TCP, LINES, address, free))
-    with pytest.raises(SettingsError, match=rf"stat of istat_server.builtin and toy of \S+ .* on tcp port {free} of "):
+    with pytest.raises(SettingsError, match=rf"the setting stat-port and toy of \S+ .* on tcp port {free} of "):
         opened(toy, stat_port=free, **settings)
     with pytest.raises(SettingsError, match=rf"toy of \S+ and the setting http-port would both .* tcp port {free}"):
         opened(toy, http_port=free)
@@ -120,7 +120,7 @@ def test_what_is_no_list_of_endpoints_is_a_sentence(given: Callable[[], Any], wo
 
 @pytest.mark.parametrize("name", ["a..b", "x" * 64 + ".example"])
 def test_a_name_that_no_host_can_have_is_told(name: str) -> None:
-    with pytest.raises(CannotListen, match="is not an address: no host can have that name"):
+    with pytest.raises(CannotListen, match="^listen-address '.*' is not an address: no host can have that name"):
         opened(listen_address=name)
 
 

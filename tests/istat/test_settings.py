@@ -124,12 +124,20 @@ def test_a_file_with_an_editors_byte_order_mark_is_read(tmp_path: FilePath) -> N
     file.write_bytes(b"\xef\xbb\xbfstat-port = 8120\n")
     assert DECLARATION.load(["--config", str(file)], {})["stat-port"] == 8120
     file.write_bytes(b"\xff\xfestat-port = 8120\n")
-    assert problems(["--config", str(file)])[0].startswith(f"{file} is no TOML")
+    assert problems(["--config", str(file)]) == [
+        f"{file} is no TOML: its byte 1 is not UTF-8; save it as UTF-8"]
 
 
 @pytest.mark.parametrize("value", [0.1, 0.25, 90.0, 0.0025, 1.2345, 604800.0])
 def test_a_time_is_written_so_that_it_reads_back(value: float) -> None:
     assert Duration().parse(Duration().to_toml(value).strip('"')) == value
+
+
+def test_settings_below_a_table_of_their_own_are_told_where_they_stand(tmp_path: FilePath) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text("[server]\nstat-port = 8120\n")
+    assert problems(["--config", str(file)]) == [
+        f"{file}: istat-toy has no table [server]; a setting stands under its own name, before all tables"]
 
 
 def test_a_file_that_cannot_be_read(tmp_path: FilePath) -> None:

@@ -153,7 +153,7 @@ def test_check_config_asks_what_the_settings_name(tmp_path: Path, capsys: pytest
     assert main.main(["--check-config", "--stat-port", "8111", "--tls-cert", str(certificate)]) == 78
     assert capsys.readouterr().err.splitlines() == [
         f"istat-server: tls-cert {certificate} cannot be read: No such file or directory; name another file",
-        "istat-server: stat of istat_server.builtin and greedy of Greedy would both listen on tcp port 8111 of "
+        "istat-server: the setting stat-port and greedy of Greedy would both listen on tcp port 8111 of "
         "127.0.0.1: give one of them another"]
 
 
