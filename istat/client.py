@@ -16,16 +16,16 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
+from istat import unanswered
 from istat.clock import Clock, SystemClock
-from istat.errors import NO_PATH, BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
+from istat.errors import BadName, BadQuery, ServerUnreachable, UsageError
 from istat.wire.lines import sample_line
 
 DEFAULT_STAT_PORT = 8111
@@ -35,8 +35,6 @@ BATCH_BYTES = 1400
 CAPACITY_BYTES = 1 << 20  # what a TCP client holds while the server is away
 RETRY_SECONDS = 1.0  # between two attempts to connect
 SEND_TIMEOUT = 5.0  # [s]; a server that does not read for so long counts as away
-ENDED = ("without response", "Connection reset by peer")    # of a connection that there was, in the libraries' words
-WANTS_CERT = "it may want another certificate than it got, or one at all (--cert FILE of istat)"
 LINGER_SECONDS = 1.0  # a batch is sent at the latest by the first sample after this
 
 
@@ -377,10 +375,10 @@ class QueryClient:
             raise UsageError(f"{self.url!r} is no address of a server: write it as http://HOST:PORT, such as "
                              f"{DEFAULT_URL}") from error
         except requests.exceptions.SSLError as error:
-            raise ServerUnreachable(_distrust(self.url, error)) from error
+            raise ServerUnreachable(unanswered.distrust(self.url, error)) from error
         except requests.RequestException as error:
-            raise ServerUnreachable(f"no answer from {self.url}: {_reason(error, self.url)}"
-                                    f"{_other_port(self.url)}") from error
+            raise ServerUnreachable(f"no answer from {self.url}: {unanswered.reason(error, self.url)}"
+                                    f"{unanswered.other_port(self.url, DEFAULT_STAT_PORT, DEFAULT_URL)}") from error
         except OSError as error:
             raise UsageError(f"a file that TLS wants cannot be read: {error}") from error
         try:
@@ -388,7 +386,7 @@ class QueryClient:
         except ValueError:
             body = None
         if answer.status_code >= 400:
-            raise _refusal(self.url, answer.status_code, body, path)
+            raise unanswered.refusal(self.url, answer.status_code, body, path)
         if not isinstance(body, dict):
             raise ServerUnreachable(f"{self.url} does not answer as an istat-server would; is it another's port?")
         return body
@@ -398,71 +396,5 @@ def _with_token(question: dict[str, str | int], token: str) -> dict[str, str | i
     return {**question, "token": token} if token else question
 
 
-def _refusal(url: str, status: int, body: object, path: str) -> Exception:
-    """The error for an HTTP status: the server's fault, an unknown counter, or a bad question."""
-    if not isinstance(body, dict) or "error" not in body:
-        return ServerUnreachable(f"{url} does not answer as an istat-server would (status {status} for {path}); "
-                                 "is it another's port?")
-    said = str(body["error"])
-    if status >= 500:
-        return ServerUnreachable(said)
-    if said.startswith(NO_PATH):
-        return ServerUnreachable(f"{url} answers: {said}; a server is addressed as http://HOST:PORT, without a path, "
-                                 "and an older one does not have all that is asked for")
-    return UnknownCounter(said) if status == 404 else BadQuery(said, status)
-
-
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def not_believed(error: ssl.SSLCertVerificationError) -> str:
-    """The end of the sentence about a server's certificate."""
-    return (f"not believed: {error.verify_message}; name the file of the authority that signed it (--ca FILE of "
-            "istat)")
-
-
-def _distrust(url: str, error: BaseException) -> str:
-    """The sentence for a failed TLS handshake."""
-    inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, ssl.SSLError):
-        inner = inner.args[0] if inner.args and isinstance(inner.args[0], BaseException) else (
-            getattr(inner, "reason", None) or inner.__cause__ or inner.__context__)
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return f"the certificate of {url} is {not_believed(inner)}"
-    reason = getattr(inner, "reason", None) or str(error)
-    if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason or "RECORD_LAYER_FAILURE" in reason:
-        return f"{url} does not speak TLS; try {url.replace('https:', 'http:', 1)}"
-    if "ALERT" in reason or isinstance(inner, ssl.SSLEOFError):
-        return f"{url} ended the TLS connection: {WANTS_CERT}"
-    return f"no TLS with {url}: {reason}"
-
-
-def _reason(error: requests.RequestException, url: str) -> str:
-    """A few words for a failed request; the library's own text is a page long."""
-    if isinstance(error, requests.Timeout):
-        return "it took too long"
-    if isinstance(error, requests.ConnectionError) and any(word in str(error) for word in ENDED):
-        hint = WANTS_CERT if url.startswith("https:") else "does it speak TLS? then write https://"
-        return f"it closed the connection ({hint})"
-    if isinstance(error, requests.ConnectionError):
-        return f"cannot connect{_cause(error)} (is istat-server running there?)"
-    return str(error)
-
-
-def _other_port(url: str) -> str:
-    """What to add where the usual port for samples was asked: not every server says so itself."""
-    with suppress(ValueError):
-        if urlsplit(url).port == DEFAULT_STAT_PORT:
-            return f"; port {DEFAULT_STAT_PORT} usually takes samples, and HTTP is at {urlsplit(DEFAULT_URL).port}"
-    return ""
-
-
-def _cause(error: BaseException) -> str:
-    """The system's word for it, such as "Connection refused", which the libraries hide deep inside."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror and not isinstance(inner, requests.RequestException):
-            return f": {inner.strerror}"
-        inner = inner.__cause__ or inner.__context__
-    return ""

@@ -21,8 +21,8 @@ from typing import Any, NoReturn
 
 import pluggy
 
-from istat import dropin, owners
-from istat.access import trust
+from istat import owners
+from istat.access import dropin, trust
 from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import Definition, source_of

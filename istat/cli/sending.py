@@ -19,11 +19,12 @@ from typing import Any
 from istat.cli import saying
 from istat.cli.asking import URL_VARIABLE, client_of, context_of, secures
 from istat.cli.tokens import takes_token
-from istat.client import DEFAULT_STAT_PORT, WANTS_CERT, QueryClient, StatClient, not_believed
+from istat.client import DEFAULT_STAT_PORT, QueryClient, StatClient
 from istat.clock import Clock
 from istat.errors import BadLine, IstatError, ServerUnreachable, UsageError
 from istat.settings.types import Address
 from istat.subcommands import SubCommand
+from istat.unanswered import WANTS_CERT, not_believed
 from istat.wire.explaining import FUTURE, explain, seconds
 from istat.wire.lines import meta_line, sample_line
 

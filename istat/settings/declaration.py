@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from istat import __version__, owners
 from istat.errors import IstatError, SettingsError
+from istat.settings.retentions import Retention, RetentionRules
 from istat.settings.setting import (
     TABLES,
     WIDTH,
@@ -39,8 +40,6 @@ from istat.settings.types import (
     Many,
     Number,
     Path,
-    Retention,
-    RetentionRules,
     Size,
     Text,
     Type,

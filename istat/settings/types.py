@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from istat.errors import BadRetention
-from istat.retention import UNITS, Ladder, Rule, Rules, format_duration, parse_duration
+from istat.retention import UNITS, format_duration, parse_duration
 
 SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}  # [bytes]
 _SIZE = re.compile(r"([0-9]+)([kmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -150,7 +150,7 @@ class Path(Text):
 
     def from_toml(self, value: Any) -> pathlib.Path | None:  # type: ignore[override]
         """See Type.from_toml."""
-        return self.parse(_text(self, value))
+        return self.parse(text_of(self, value))
 
     def expects(self) -> str:
         """See Type.expects."""
@@ -307,64 +307,6 @@ class Address(Type):
 
 
 @dataclass(frozen=True)
-class Retention(Type):
-    """A retention rule such as "10s:10d,5m:1y9d"; its value is a Ladder."""
-
-    word = "RULE"
-
-    def parse(self, text: str) -> Ladder:
-        """See Type.parse."""
-        try:
-            return Ladder.parse(text)
-        except BadRetention as error:
-            raise ValueError(f"wants {self.expects()}: {error}") from None
-
-    def to_toml(self, value: Any) -> str:
-        """See Type.to_toml."""
-        return f'"{value.text}"'
-
-    def expects(self) -> str:
-        """See Type.expects."""
-        return "a retention rule such as 10s:10d,5m:1y9d"
-
-
-@dataclass(frozen=True)
-class RetentionRules(Type):
-    """Retention rules by name pattern; the value is a tuple of Rule.
-
-    As text they are separated by semicolons; in TOML an array of such texts, or a table of levels by pattern.
-    """
-
-    word = "RULES"
-
-    def parse(self, text: str) -> tuple[Rule, ...]:
-        """See Type.parse."""
-        return self._read([part.strip() for part in text.split(";") if part.strip()])
-
-    def from_toml(self, value: Any) -> tuple[Rule, ...]:
-        """See Type.from_toml."""
-        if isinstance(value, dict):
-            value = [f"{pattern} = {levels}" for pattern, levels in value.items()]
-        if isinstance(value, list):
-            return self._read([_text(self, item) for item in value])
-        return self.parse(_text(self, value))
-
-    def _read(self, texts: list[str]) -> tuple[Rule, ...]:
-        try:
-            return Rules(Ladder.parse(), tuple(Rule.parse(text) for text in texts)).rules
-        except BadRetention as error:
-            raise ValueError(f"wants {self.expects()}: {error}") from None
-
-    def to_toml(self, value: Any) -> str:
-        """See Type.to_toml."""
-        return "[" + ", ".join(json.dumps(rule.text, ensure_ascii=False) for rule in value) + "]"
-
-    def expects(self) -> str:
-        """See Type.expects."""
-        return "rules such as db.** = 10s:30d,1h:2y"
-
-
-@dataclass(frozen=True)
 class Many(Type):
     """Several values of one type (a tuple): separated by commas, or an array in TOML. Empty means none."""
 
@@ -383,7 +325,7 @@ class Many(Type):
         """See Type.from_toml."""
         if isinstance(value, list):
             return tuple(self.of.from_toml(item) for item in value)
-        return self.parse(_text(self, value))
+        return self.parse(text_of(self, value))
 
     def to_toml(self, value: Any) -> str:
         """See Type.to_toml."""
@@ -403,7 +345,7 @@ def _nameable(host: str) -> bool:
         return False
 
 
-def _text(wanted: Type, value: Any) -> str:
+def text_of(wanted: Type, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"wants {wanted.expects()}, not {json.dumps(value, default=str)}")
     return value

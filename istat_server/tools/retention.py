@@ -14,7 +14,7 @@ from istat.cli.figures import bytes_text
 from istat.clock import Clock
 from istat.errors import UsageError
 from istat.retention import Ladder, Rules, format_duration
-from istat.settings.types import RetentionRules
+from istat.settings.retentions import RetentionRules
 from istat.subcommands import SubCommand
 from istat_server.store.levels.policies import rules_of
 from istat_server.store.offline.foretelling import Change, foretell, read_store

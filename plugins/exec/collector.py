@@ -16,8 +16,8 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from istat import dropin, owners
-from istat.access import trust
+from istat import owners
+from istat.access import dropin, trust
 from istat.errors import PluginError
 from istat.plugin import Config, Emit, Job, Metric, Setting, collector
 

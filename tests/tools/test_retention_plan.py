@@ -12,7 +12,7 @@ import pytest
 from istat.clock import FakeClock
 from istat.errors import BadRetention, StoreError, UsageError
 from istat.retention import Ladder, Rules
-from istat.settings.types import RetentionRules
+from istat.settings.retentions import RetentionRules
 from istat_server.store.files import manifest
 from istat_server.store.statstore import StatStore
 from istat_server.tools.retention import COMMAND

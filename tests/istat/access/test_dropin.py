@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from istat import dropin
+from istat.access import dropin
 
 COPIES = ["check~", "check.sh~", "check.~1~", "#check#", "check.bak", "check.bak.1", "check.orig", "check.old",
           "check.rej", "check.save", "check.tmp", "check.swp", "check.dpkg-old", "check.dpkg-dist", "check.ucf-dist",
