@@ -48,6 +48,7 @@ _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")     # which may mean either: nobody can guess
 _UNIT = re.compile(r"(?P<value>[+-]?[0-9.]+)(?:%|[a-zA-Zµ]{1,3}(?:/s)?)")
 _NO_NAMES = frozenset(("nan", "inf", "infinity", "nil", "null", "none"))      # they stand for a value that is not there
+_NANS = frozenset(("nan", "NaN", "-nan", "-NaN"))       # as istatd writes it
 
 Guess = tuple[str, list[str]]
 
@@ -87,13 +88,22 @@ def _wrong(line: bytes, now: float) -> Explained | None:
         kind = _kind(parse_line(line), now)
     except BadLine as error:
         kind = error.kind
-    if not kind:
-        return None
     words = [_text(word) for word in line.split()]
+    if not kind:
+        return _as_zero(words)
     for guess in _GUESSES:
         for wrong, right in guess(words, now):
             return Explained(kind, wrong, " ".join(right))
     return Explained(kind, GENERAL[kind].format(_about(kind, words)))
+
+
+def _as_zero(words: Sequence[str]) -> Explained | None:
+    """What is taken, and hardly meant."""
+    nan = next((word for word in words[1:] if word in _NANS), None)
+    if nan is None or words[0].startswith("#"):
+        return None
+    return Explained("", f"{nan!r} is taken as 0, unless the server's setting refuse-nan refuses it; send nothing "
+                         "where there is no value")
 
 
 def _text(line: bytes) -> str:

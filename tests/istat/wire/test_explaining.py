@@ -70,6 +70,8 @@ def test_what_was_meant(line: str, right: str, words: str) -> None:
     ("^ 5", "no_name", "no counter"), ("n" * 1001 + " 5", "name_too_long", "1,000 bytes"),
     ("a 1325395061 5", "from_future", "more than a minute ahead"), ("a 86400 5", "from_past", "before the year 2000"),
     ("a 1325394000 10 34 5 2 3", "rejected", "contradict"), ("a 1325394000 10 34 2 5 0", "rejected", "contradict"),
+    ("a nan", "", "'nan' is taken as 0"), ("a 1325395000 -NaN", "", "'-NaN' is taken as 0"),
+    ("$a nan", "reserved", "$"),
     ("GET /?q=* HTTP/1.1", "bad_number", "http-port"), ("a 2012-01-01T05:16:40 5", "bad_number", "is no number"),
 ])
 def test_what_is_wrong_where_nobody_can_guess(line: str, kind: str, words: str) -> None:
