@@ -17,6 +17,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")  # bytes; /proc/self/statm counts pages
 MILLISECONDS = 1000.0  # in a second
 MOST_TOLD = 16  # failing collectors that the server is told of: it takes 32 keys of a sender
 TOLD_BYTES = 250  # of one of them: the server takes 256
+CUT = "..."  # ends what is longer
 NAME_ROOM = 100  # characters of a collector's name in it
 
 
@@ -98,8 +99,14 @@ class Failing:
             return []
         failing = sorted(self._since.items(), key=lambda one: -one[1][0])
         found = [(since, f"{name[:NAME_ROOM]}: {why}") for name, (since, why) in failing] + self._problems
-        values = [f"{since} {words}".encode()[:TOLD_BYTES].decode("utf-8", "ignore") for since, words in found]
+        values = [_told(f"{since} {words}") for since, words in found]
         return [
             meta_line("failing", str(len(found))),
             *(meta_line(f"failing.{at}", value) for at, value in enumerate(values[:MOST_TOLD], 1)),
         ]
+
+
+def _told(text: str) -> str:
+    """As much of it as the server takes, and dots where that is not all."""
+    told = text.encode()
+    return text if len(told) <= TOLD_BYTES else told[:TOLD_BYTES - len(CUT)].decode("utf-8", "ignore") + CUT

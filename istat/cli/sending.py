@@ -55,12 +55,21 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(wrong) from None
 
 
+def _unix(text: str) -> int:
+    """The time. As with the value."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: it wants whole Unix seconds, such as date +%s prints, "
+                                         "or date -d '2012-01-01 08:00' +%s") from None
+
+
 def _arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="the counter's; *NAME is an event counter")
     command.add_argument("value", type=_number, metavar="VALUE", help="a number; of events how many there were")
     to = f"127.0.0.1:{DEFAULT_STAT_PORT}"
     command.add_argument("--to", default=to, metavar="HOST:PORT", help=f"where the server takes samples (default {to})")
-    command.add_argument("--time", type=int, metavar="UNIX", help="its time (default: now)")
+    command.add_argument("--time", type=_unix, metavar="UNIX", help="its time (default: now)")
     command.add_argument("--server", default=os.environ.get(URL_VARIABLE), metavar="URL",
                          help=f"where it is asked whether the sample was taken (default port {HTTP_PORT} of the host "
                               f"in --to); also from {URL_VARIABLE}")

@@ -193,6 +193,12 @@ def test_a_value_that_is_no_number_is_told_with_what_was_meant(value: str, told:
     assert f"argument VALUE: {told}" in capsys.readouterr().err
 
 
+def test_a_time_that_is_no_number_is_told_what_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("send", "a", "1", "--time", "2012-01-01")
+    assert "'2012-01-01' is no time: it wants whole Unix seconds, such as date +%s prints" in capsys.readouterr().err
+
+
 def test_a_time_ahead_by_this_machines_clock_is_said_and_left_to_the_server(capsys: pytest.CaptureFixture[str]) -> None:
     with takes() as (to, _):
         assert run("send", "a", "3", "--to", to, "--time", str(NOW + 61)) == 0
