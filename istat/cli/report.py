@@ -83,6 +83,9 @@ def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> 
         if "samples_per_second" in ingest else ""
     yield "Samples", f"{lately}{number_text(ingest.get('samples', 0))} since the start with the server's own"
     yield "Senders", _senders(senders, now)
+    silent = _silent(senders)
+    if silent:
+        yield "Silent", f"{_number(len(silent), 'agent')} that sent before: {_named(silent, now)}"
 
 
 def _senders(senders: Sequence[Mapping[str, Any]], now: float) -> str:
@@ -90,9 +93,22 @@ def _senders(senders: Sequence[Mapping[str, Any]], now: float) -> str:
     online = [row for row in senders if row.get("online")]
     if not online:
         return "none now" + (f", {number_text(len(senders))} before" if senders else "")
-    shown = [_sender(row, now) for row in online[:SENDERS]]
-    more = len(online) - len(shown)
-    return f"{number_text(len(online))} now: " + ", ".join(shown) + (f" and {number_text(more)} more" if more else "")
+    return f"{number_text(len(online))} now: {_named(online, now)}"
+
+
+def _silent(senders: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Agents that sent and do so no longer, the last heard of each: their machines are dead, or let go. One that was
+    started anew sends from another port, by the same name."""
+    online = {row.get("name") for row in senders if row.get("online")}
+    away = sorted((row for row in senders if is_agent(row) and row.get("name") not in online),
+                  key=lambda row: float(row.get("last_seen", 0)))
+    return sorted({row.get("name"): row for row in away}.values(), key=lambda row: -float(row.get("last_seen", 0)))
+
+
+def _named(rows: Sequence[Mapping[str, Any]], now: float) -> str:
+    shown = [_sender(row, now) for row in rows[:SENDERS]]
+    more = len(rows) - len(shown)
+    return ", ".join(shown) + (f" and {number_text(more)} more" if more else "")
 
 
 def _sender(row: Mapping[str, Any], now: float) -> str:

@@ -59,6 +59,15 @@ def test_a_server_that_is_well() -> None:
     ]
 
 
+def test_agents_that_send_no_longer_are_named() -> None:
+    dead = {**AGENT, "name": "web2", "online": False, "last_seen": NOW - 300}
+    restarted, gone = {**AGENT, "online": False}, {**SCRIPT, "online": False}
+    older = {**dead, "last_seen": NOW - 900}
+    told = text(senders=[older, dead, restarted, gone, AGENT])
+    assert "\nSilent      1 agent that sent before: web2 (istat-agent 0.1.0, 5 min ago)\n" in told
+    assert "Silent" not in text(senders=[restarted, gone, AGENT])
+
+
 def test_a_store_of_a_plugin_may_have_no_folder() -> None:
     told = text({**STATUS, "store": {"kind": "memory"}, "system": {}})
     assert "\nData        in a store of a plugin's: memory\nCounters    1,234\n" in told
