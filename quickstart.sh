@@ -16,18 +16,20 @@ prepare_page
 
 $VENV/bin/python - "$STAT_PORT" "$HTTP_PORT" <<'END' || exit 1
 import socket, sys
-for port, kind, variable in (
-    (int(sys.argv[1]), socket.SOCK_DGRAM, "ISTAT_STAT_PORT"),
-    (int(sys.argv[1]), socket.SOCK_STREAM, "ISTAT_STAT_PORT"),
-    (int(sys.argv[2]), socket.SOCK_STREAM, "ISTAT_HTTP_PORT"),
+for text, kind, variable in (
+    (sys.argv[1], socket.SOCK_DGRAM, "ISTAT_STAT_PORT"),
+    (sys.argv[1], socket.SOCK_STREAM, "ISTAT_STAT_PORT"),
+    (sys.argv[2], socket.SOCK_STREAM, "ISTAT_HTTP_PORT"),
 ):
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        sys.exit(f"{variable}={text!r} is no port; give it a number from 1 to 65535.")
     with socket.socket(socket.AF_INET, kind) as probe:
         if kind == socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", int(text)))
         except OSError as error:
-            sys.exit(f"Port {port} cannot be used ({error.strerror}); choose another with {variable}=PORT.")
+            sys.exit(f"Port {text} cannot be used ({error.strerror}); choose another with {variable}=PORT.")
 END
 
 mkdir -p "$DATA/store"

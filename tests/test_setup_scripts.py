@@ -2,9 +2,15 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
-SHARED = Path(__file__).parent.parent / "packaging/setup-machine.sh"
+import pytest
+
+from tests.ports import own_port
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT / "packaging/setup-machine.sh"
 
 
 def test_first_start_is_not_silent(tmp_path: Path) -> None:
@@ -46,3 +52,15 @@ def test_what_the_environment_is_made_from_is_in_its_stamp(tmp_path: Path) -> No
         file.write_text("two")
         seen.add(stamp())
     assert len(seen) == 1 + len(files)
+
+
+@pytest.mark.parametrize(("stat", "http", "said"), [
+    ("abc", "8000", "ISTAT_STAT_PORT='abc' is no port"), ("", "99999", "ISTAT_HTTP_PORT='99999' is no port"),
+    ("0", "8000", "ISTAT_STAT_PORT='0' is no port")])
+def test_what_is_no_port_is_a_sentence(stat: str, http: str, said: str) -> None:
+    text = (ROOT / "quickstart.sh").read_text()
+    check = text.partition("<<'END' || exit 1\n")[2].partition("\nEND\n")[0]
+    found = subprocess.run([sys.executable, "-", stat or str(own_port()), http], input=check, capture_output=True,
+                           text=True, timeout=60)
+    assert found.returncode == 1
+    assert found.stderr == f"{said}; give it a number from 1 to 65535.\n"
