@@ -84,6 +84,14 @@ def _outcome(function: Callable[[], None]) -> Exception | None:
     return None
 
 
+def _read(job: Job, emit: Emit) -> None:
+    """One reading. Whoever returns values instead of reporting them is told so: nobody would look at them."""
+    found: object = job.collect(emit)      # type: ignore[func-returns-value]
+    if isinstance(found, (dict, list, tuple)) and found and not emit.readings:
+        emit.problem(f"it reported nothing and returned a {type(found).__name__}: values are reported by "
+                     "emit.gauge(name, value) or emit.event(name, count)")
+
+
 def next_due(now: float, interval: int) -> int:
     """The first multiple of `interval` after `now` [Unix seconds]."""
     return (math.floor(now) // interval + 1) * interval
@@ -135,7 +143,7 @@ class Runner:
             return
         emit = Emit(time, self._clock.monotonic())
         try:
-            self._call(lambda: self.task.job.collect(emit), self.task.timeout)
+            self._call(lambda: _read(self.task.job, emit), self.task.timeout)
         except Late as late:
             self._stuck = late.running
             self._counters.late += 1

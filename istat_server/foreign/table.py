@@ -64,7 +64,8 @@ class Format:
         strange = [name for name in names if name not in wanted + MORE]
         if missing or strange or len(places) < len(names):
             raise UsageError(f"the first line of a CSV file names its columns: {','.join(SAMPLES)} or "
-                             f"{','.join(BUCKETS)}, and more of {','.join(MORE)}; it is {header.strip()[:100]!r}")
+                             f"{','.join(BUCKETS)}, and more of {','.join(MORE)}; "
+                             + (f"it is {header.strip()[:100]!r}" if header.strip() else "here it is empty"))
         return Format(places, 1 if "value" in places else interval)
 
     def read(self, line: str) -> tuple[Group, Row]:

@@ -26,7 +26,7 @@ from istat_server.tools.progress import Progress
 
 
 class NothingTaken(IstatError):
-    """Nothing of a source could be read: every line is bad, or every file damaged."""
+    """Nothing of a source could be read: every line is bad, every file damaged, or none of the kind."""
 
     exit_code = 97
 
@@ -60,6 +60,10 @@ def _import(arguments: argparse.Namespace, clock: Clock) -> None:
         with owners.left_to_owner(arguments.store):
             done = _all(found, arguments, clock, owners.Rights.of_owner(arguments.store))
     _report(done, arguments)
+    empty = [one for one in done if arguments.format not in (None, "csv") and one.empty]
+    if empty:
+        raise NothingTaken(f"{', '.join(plain(one.source.key) for one in empty)}: nothing of the kind "
+                           f"{arguments.format} is there; without --from it is looked at what there is")
     nothing = [one for one in done if one.nothing_taken]
     if nothing:
         raise NothingTaken(f"nothing of {', '.join(plain(one.source.key) for one in nothing)} could be taken")

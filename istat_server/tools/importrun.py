@@ -50,6 +50,11 @@ class Done:
         return {key: count - self.before.totals.get(key, 0) for key, count in self.after.totals.items()}
 
     @property
+    def empty(self) -> bool:
+        """Whether there was nothing at all, neither now nor before."""
+        return not any(self.after.totals.values()) and not any(self.source.problems.counts.values())
+
+    @property
     def nothing_taken(self) -> bool:
         """Whether there was something, in this run or (where there is nothing new) before, but nothing readable."""
         totals = self.before.totals if self.after is self.before else self.totals

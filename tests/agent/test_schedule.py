@@ -115,6 +115,17 @@ def test_a_reading_that_fails_in_part_is_told_and_not_tried_less_often(caplog: p
     assert "works again, after 10 failures" in caplog.text
 
 
+def test_values_that_are_returned_are_told_to_be_lost(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(lambda emit: {"a": 1})    # type: ignore[arg-type,return-value]
+    with caplog.at_level(logging.WARNING):
+        bench.runner.run(1000)
+    assert "returned a dict: values are reported by emit.gauge(name, value)" in caplog.text
+    assert bench.counters.errors == 1
+    bench = Bench(lambda emit: [emit.gauge("a", 1)])    # type: ignore[arg-type,return-value]
+    bench.runner.run(1000)
+    assert bench.counters.errors == 0, "it reported what it had"
+
+
 def test_what_failed_in_part_before_an_error_is_told_with_it(caplog: pytest.LogCaptureFixture) -> None:
     def collect(emit: Emit) -> None:
         emit.problem("a bad line")

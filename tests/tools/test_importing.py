@@ -259,6 +259,17 @@ def test_a_source_of_which_nothing_can_be_read_fails(tmp_path: Path, capsys: pyt
     assert run("import", tmp_path / "w", *words) == NothingTaken.exit_code
 
 
+def test_a_source_that_holds_nothing_of_the_kind_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, words = tmp_path / "a.csv", ["--store", tmp_path / "new", "--retention", RETENTION]
+    path.write_text(f"name,time,value\na,{NOW},1\n")
+    for kind in ("rrd", "whisper"):     # of istatd each file is looked at, and told
+        assert run("import", path, *words, "--from", kind) == NothingTaken.exit_code
+        assert f"{path} ({kind}): nothing of the kind {kind} is there" in capsys.readouterr().err
+    (tmp_path / "empty.csv").touch()
+    assert run("import", tmp_path / "empty.csv", *words) == UsageError.exit_code
+    assert "here it is empty" in capsys.readouterr().err
+
+
 def test_csv_by_another_path_by_a_pipe_that_grows_and_compressed(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["name,time,value\n", *(f"q.a,{NOW - 100 + at},{at}\n" for at in range(40))]
