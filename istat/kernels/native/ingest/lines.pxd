@@ -18,6 +18,9 @@ cdef enum LineCode:
     TOO_COARSE = 11
     LINE_CODES = 12
 
+# So many as LINE_CODES, which Cython 0.29 does not take for a length; lines.pyx compares them.
+ctypedef uint64_t ByCode[12]
+
 cdef struct Sample:
     const char *name
     Py_ssize_t name_size

@@ -181,6 +181,10 @@ cdef int parse_line(const char *line, Py_ssize_t size, bint refuse_nan, Sample *
     return code
 
 
+if sizeof(ByCode) != LINE_CODES * sizeof(uint64_t):
+    raise SystemError("ByCode has not as many places as there are codes of lines")
+
+
 def parse(bytes line not None, bint refuse_nan=False):
     """(code, name, fields, time, sum, sumsq, min, max, count) of one line; for tests and slow paths."""
     cdef Sample sample
