@@ -6,27 +6,17 @@ accepted first, and whoever came behind a thousand of somebody else's need not w
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
+
+from istat.daemon.turns import Round
 
 T = TypeVar("T")
 
 
-class Arrivals(Generic[T]):
+class Arrivals(Round[T]):
     """Who has arrived, by client."""
-
-    def __init__(self) -> None:
-        self._queues: OrderedDict[str, deque[T]] = OrderedDict()
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def add(self, client: str, one: T) -> None:
-        """One more of this client."""
-        self._queues.setdefault(client, deque()).append(one)
-        self._size += 1
 
     def admit(self, admitted: Callable[[T], bool], in_time: Callable[[], bool]) -> None:
         """Take one of each client, again and again while there is time. Who is not `admitted` stays, with all others of

@@ -1,7 +1,6 @@
 # Lines to buckets; replay applies samples by the same rules.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from istat.kernels.native.ingest.ladders cimport Ladder
 from istat.kernels.native.ingest.lines cimport ByCode
 from istat.kernels.native.ingest.registry cimport Registry
 
@@ -34,8 +33,6 @@ cdef class Feed(Registry):
     cdef list leftovers
     cdef int bad_kept
     cdef public bint refuse_nan        # istatd's spellings of NaN are not finite, instead of 0
-    cdef int place(self, bint event, Ladder *ladder, int64_t interval, int64_t time, int64_t count, double sum,
-                   double min, double max) noexcept nogil
     cdef ByCode untold                 # bad and refused lines that were not kept, by code
     cdef int refusal                   # why a counter refused the sample at hand; 0: none did
     cdef int apply_one(self, uint32_t id, int64_t time, int64_t count, double sum, double m2,

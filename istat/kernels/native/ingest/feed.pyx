@@ -100,6 +100,32 @@ cdef inline const char *fast_number(const char *at, double *out) noexcept nogil:
     return at
 
 
+cdef inline int level_for(const Ladder *ladder, int64_t newest_gauge, bint event, int64_t interval, int64_t time,
+                          int64_t count, double sum, double min, double max) noexcept nogil:
+    """The level of a ladder that takes a sample; where it is refused, the kind in the tally, negative. Inlined: every
+    sample passes here."""
+    cdef int level = 0
+    cdef double mean
+    if time > (ladder.newest_event if event else newest_gauge):
+        return -T_FUTURE
+    while ladder.interval[level] < interval:
+        level += 1
+        if level == ladder.levels:
+            return -T_COARSE
+    while time < ladder.oldest[level]:
+        level += 1
+        if level == ladder.levels:
+            return -T_PAST
+    if not event and (count != 1 or min != sum or max != sum):
+        if count == 0:
+            return -T_REJECTED
+        mean = sum / <double> count
+        if (min > max + fabs(max) * 0.0001 or mean + fabs(mean) * 0.0001 < min
+                or mean > max + fabs(max) * 0.0001):
+            return -T_REJECTED
+    return level
+
+
 cdef class Feed(Registry):
     """The registry of a store that lines are fed to."""
 
@@ -141,33 +167,9 @@ cdef class Feed(Registry):
         found = []
         for event, policy in targets:
             slot = 0 if policy is None else self.slots[policy]
-            level = self.place(event, &self.ladders[slot], interval, when, count, sum, min, max)
+            level = level_for(&self.ladders[slot], self.newest_gauge, event, interval, when, count, sum, min, max)
             found.append("" if level >= 0 else TALLY[-level])
         return found
-
-    cdef int place(self, bint event, Ladder *ladder, int64_t interval, int64_t time, int64_t count, double sum,
-                   double min, double max) noexcept nogil:
-        """The level of a ladder that takes a sample; where it is refused, the kind in the tally, negative."""
-        cdef int level = 0
-        cdef double mean
-        if time > (ladder.newest_event if event else self.newest_gauge):
-            return -T_FUTURE
-        while ladder.interval[level] < interval:
-            level += 1
-            if level == ladder.levels:
-                return -T_COARSE
-        while time < ladder.oldest[level]:
-            level += 1
-            if level == ladder.levels:
-                return -T_PAST
-        if not event and (count != 1 or min != sum or max != sum):
-            if count == 0:
-                return -T_REJECTED
-            mean = sum / <double> count
-            if (min > max + fabs(max) * 0.0001 or mean + fabs(mean) * 0.0001 < min
-                    or mean > max + fabs(max) * 0.0001):
-                return -T_REJECTED
-        return level
 
     cdef int apply_one(self, uint32_t id, int64_t time, int64_t count, double sum, double m2,
                        double min, double max) noexcept nogil:
@@ -177,7 +179,7 @@ cdef class Feed(Registry):
         cdef Ladder *ladder = ladder_of(self, id)
         if is_deleted(self, id):
             return STALE
-        level = self.place(event, ladder, self.row_interval, time, count, sum, min, max)
+        level = level_for(ladder, self.newest_gauge, event, self.row_interval, time, count, sum, min, max)
         if level < 0:
             self.tally_[-level] += 1
             self.refusal = refusal_of(-level)
