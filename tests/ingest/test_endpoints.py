@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from istat_server.ingest import endpoints
 from istat_server.options import DECLARATION
 from istat_server.plugins import plugin_manager
 from istat_server.sockets import CannotListen, Sockets, open_endpoints, placed
+from tests.ports import own_port
 
 NUMBERS = itertools.count(1)
 
@@ -47,10 +47,8 @@ def opened(*plugins: object, **settings: object) -> Sockets:
 
 
 @pytest.fixture
-def free() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    yield port
+def free() -> int:
+    return own_port()
 
 
 def test_all_are_bound_and_told_ours_first(tmp_path: Path) -> None:

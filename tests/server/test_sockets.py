@@ -16,6 +16,7 @@ from istat_server.sockets import (
     open_http_socket,
 )
 from tests.ingest.fakes import port_of, stat_port, tcp_of, udp_of
+from tests.ports import own_port
 
 
 def test_the_same_port_for_udp_and_tcp_on_every_loopback_address() -> None:
@@ -101,17 +102,18 @@ def test_only_what_the_next_start_asks_for_again_is_kept() -> None:
     open_http_socket("127.0.0.1", 0, kept).close()
     assert kept.names == [], "a free port is another one the next time"
     first.close()
-    second = stat_port("127.0.0.1", port_of(first), handover=kept)
-    assert kept.names == [(socket.SOCK_STREAM, port_of(first)), (socket.SOCK_DGRAM, port_of(first))]
+    port = own_port()
+    second = stat_port("127.0.0.1", port, handover=kept)
+    assert kept.names == [(socket.SOCK_STREAM, port), (socket.SOCK_DGRAM, port)]
     with pytest.raises(PortInUse):
-        stat_port("127.0.0.1", port_of(first), handover=kept)
+        stat_port("127.0.0.1", port, handover=kept)
     assert len(kept.names) == 2, "what could not be opened whole is not kept"
     second.close()
 
 
 def test_sockets_of_other_addresses_are_let_go(caplog: pytest.LogCaptureFixture) -> None:
-    first = stat_port("127.0.0.1", 0)
-    port = port_of(first)
+    port = own_port()
+    first = stat_port("127.0.0.1", port)
     handover = Handover(passed_on(first))
     second = stat_port("127.0.0.1", 0, handover=handover)
     handover.close()
@@ -124,7 +126,7 @@ def test_sockets_of_other_addresses_are_let_go(caplog: pytest.LogCaptureFixture)
 
 @pytest.mark.parametrize(("before", "after"), [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1"), ("", "*")])
 def test_other_addresses_of_the_same_port_replace_those_that_were_kept(before: str, after: str) -> None:
-    first = stat_port(before, 0)
+    first = stat_port(before, own_port())      # one that no other program's connection has meanwhile
     copies = [sock.dup() for sock in first.all()]      # what the service manager holds
     handover = Handover(passed_on(first))
     closing = threading.Timer(0.1, lambda: [copy.close() for copy in copies])
