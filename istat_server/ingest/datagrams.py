@@ -181,6 +181,8 @@ class SingleReader(Reader):
             self.received += size
             self._take(size, flags, self._sender(address, size))
             self._around.pump.breathe()
+            if self._ended:     # somebody has stopped it meanwhile, and the descriptor may be another's
+                return Outcome.CLOSED
         return Outcome.MORE
 
     def finish(self) -> None:

@@ -153,6 +153,19 @@ def test_messages_that_are_no_lines(bench: Bench, transport: Transport, running:
     until(lambda: bench.mistakes.counts[kind] == 1)
 
 
+def test_a_stop_while_datagrams_are_taken_one_by_one_is_no_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two datagrams others have their turn, and one of these may be who ends the server."""
+    whole = Whole(bench, listening(Transport.UDP, Lengths()))
+    stops = [whole.stop]
+    monkeypatch.setattr(bench.pump, "breathe", lambda: stops.pop()() if stops else None)
+    with whole.client() as client:
+        for sent in (b"\x01a\x01", b"\x01b\x02", b"\x01c\x03"):
+            client.send(sent)
+        until(lambda: len(bench.intake.lines) == 3)
+    bench.pump.stop()
+    assert bench.errors == []
+
+
 def test_lines_by_every_transport(bench: Bench, transport: Transport, running: list[Whole]) -> None:
     whole = bench.begin(LINES)      # type: ignore[attr-defined]
     with whole.client() as client:
