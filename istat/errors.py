@@ -111,3 +111,46 @@ class StoreFull(StoreError):
     """The disk is full, or there are as many counters as there may be."""
 
     exit_code = 93
+
+
+class CubeError(IstatError):
+    """A cube of istat.cube cannot do what it was asked for."""
+
+    exit_code = 100
+
+
+class KeyTooLong(CubeError):
+    """The values of a cell's dimensions take more bytes than a key may have."""
+
+    exit_code = 101
+
+
+class DuplicateName(CubeError):
+    """There is a cube, dimension, tag or metric of that name already."""
+
+    exit_code = 102
+
+
+class SchemaMismatch(CubeError):
+    """Two cubes of one name cannot be merged: each conflict is named."""
+
+    exit_code = 103
+
+
+class FormatError(CubeError):
+    """Bytes that are no frame of cubes, or a damaged one. `offset` is where in them, `reason` what is wrong there."""
+
+    exit_code = 104
+
+    def __init__(self, offset: int, reason: str) -> None:
+        self.offset, self.reason = offset, reason
+        super().__init__(f"at byte {offset}: {reason}")
+
+    def __reduce__(self) -> tuple[type[FormatError], tuple[int, str]]:
+        return FormatError, (self.offset, self.reason)
+
+
+class ConcurrentUse(CubeError):
+    """A second thread entered an instance while another one was at work in it; `Easy` is for many threads."""
+
+    exit_code = 105

@@ -20,7 +20,8 @@ FILES, LEVELS, NAMES, WORK = (f"istat_server.store.{room}" for room in ("files",
 # (a folder or module, what of ours it may import): the longest prefix decides. The store's rooms from the ground up.
 ALLOWED = {
     "istat": ("istat",),
-    "istat/kernels": ("istat.kernels",),
+    "istat/kernels": ("istat.kernels", "istat.errors"),
+    "istat/cube": ("istat.cube", "istat.kernels", "istat.errors", "istat.clock", "istat.names", "istat.wire"),
     "istat/wire": ("istat.wire", "istat.kernels", "istat.errors"),
     "istat_server": ("istat", "istat_server"),
     f"{STORE}/interface": ("istat",),

@@ -7,13 +7,14 @@ native kernel works on the memory of the other native kernels. Both have the sam
     columns, names, varints     what the rooms stand on: rows of buckets, names to ids, numbers as bytes
     blocks/                     rows coded, written, read and merged
     search/                     patterns and questions over a table of names
+    cubes/                      cells of several dimensions, their metrics and sketches, as bytes and as JSON
     ingest/                     datagrams and lines to buckets, records to buckets: the engine of a store
     render, rings               rows as JSON text; the slots of istatd's ring files as rows
 
     from istat.kernels import columns           # the chosen build
     twin = implementation("python").columns     # one build by name, for tests
 
-Kernels are imported when first asked for, and import nothing of ours outside this package.
+Kernels are imported when first asked for, and of ours import nothing outside this package but errors.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from istat.kernels.python import blocks, columns, names, render, rings, search
+    from istat.kernels.python import blocks, columns, cubes, names, render, rings, search
     from istat.kernels.python.ingest import engine, head, lines, udp
 
 __all__ = [
-    "IMPLEMENTATION", "KERNELS", "blocks", "columns", "engine", "head", "implementation", "lines",
+    "IMPLEMENTATION", "KERNELS", "blocks", "columns", "cubes", "engine", "head", "implementation", "lines",
     "names", "native_missing", "render", "rings", "search", "udp",
 ]  # fmt: skip
 
 #: Where each kernel is in its build; a room that is one tells in its __init__ what is for others.
 KERNELS = {
-    "blocks": "blocks", "columns": "columns", "engine": "ingest.engine", "head": "ingest.head", "lines": "ingest.lines",
+    "blocks": "blocks", "columns": "columns", "cubes": "cubes", "engine": "ingest.engine", "head": "ingest.head", "lines": "ingest.lines",
     "names": "names", "render": "render", "rings": "rings", "search": "search", "udp": "ingest.udp",
 }  # fmt: skip
 ROOMS = ("", "blocks", "ingest", "search")
