@@ -1,0 +1,29 @@
+# Values of a cell's dimensions as canonical bytes, and back: tag, then body (None; int and float 8 bytes little-endian;
+# str and bytes as varint length and bytes), one after another in the order of the dimensions.
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+cdef enum:
+    KEY_ROOM = 4096             # [bytes] longest key
+    MOST_DIMENSIONS = 64
+    TAG_NONE = 0
+    TAG_INT = 1
+    TAG_FLOAT = 2
+    TAG_STR = 3
+    TAG_BYTES = 4
+    MALFORMED = -1
+
+cdef struct field_t:            # one value inside a key
+    int tag
+    int64_t whole               # TAG_INT
+    double real                 # TAG_FLOAT
+    const uint8_t *text         # TAG_STR, TAG_BYTES: points into the key
+    Py_ssize_t size
+
+cdef Py_ssize_t encode_key(object values, Py_ssize_t dimensions, uint8_t *to) except -1     # `to` has KEY_ROOM; bytes written
+cdef Py_ssize_t encode_value(object value, uint8_t *to, Py_ssize_t room) except -1
+cdef Py_ssize_t put_text(int tag, const char *text, Py_ssize_t size, uint8_t *to,
+                         Py_ssize_t room) noexcept nogil            # bytes written, or -1: longer than the room
+cdef Py_ssize_t read_field(const uint8_t *key, Py_ssize_t size, field_t *field) noexcept nogil  # bytes of the first value, or MALFORMED
+cdef bint well_formed(const uint8_t *key, Py_ssize_t size, Py_ssize_t dimensions) noexcept nogil
+cdef bint is_utf8(const uint8_t *text, Py_ssize_t size) noexcept nogil
+cdef tuple decode_key(const uint8_t *key, Py_ssize_t size, Py_ssize_t dimensions)   # ValueError when malformed
