@@ -1,8 +1,10 @@
-# Keys to slots, and what metrics, samplers and the core share: the guard, handles, the seam for sampling.
+# Keys to slots, and what metrics, samplers and the core share: the guard, handles. The seam for sampling is sampling.pxd.
 #
 # Struct of arrays. Slots in use are dense, 0 <= slot < count; an evicted cell's slot goes to the new one at once, so that
 # there are never holes. An array may move whenever a cell is added: keep no pointers into it over an `add_key`.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from istat.kernels.native.cubes.sampling cimport Sampler
 
 cdef enum:
     MOST_PROBES = 128           # of a look-up; see `add_key`
@@ -59,28 +61,6 @@ cdef class Cells:
     cdef int64_t _store(self, const uint8_t *key, uint32_t size) noexcept nogil
     cdef void _unstore(self, uint64_t place) noexcept nogil
     cdef int _compact(self) noexcept nogil
-
-cdef class Sampler:
-    """What a full cube asks: which key deserves a cell. None stands for comprehensive mode. Knows keys by their hash only.
-
-    The order of calls for an update of the primary metric by `amount` (a counter's increment, or 1) and `item` (the item's
-    hash; 0 for counters):
-        cell is resident      the metric takes it, then `rose`
-        room for a cell       `taken`, cell made with what it gave, then `entered`
-        full                  `offer`: a slot to be evicted, or REFUSED. If a slot: `left`, key and values replaced, `entered`.
-    """
-    cdef int64_t estimate                   # of the last `offer` that admitted: what the cell begins with (top-K), or its floor
-    cdef int reserve(self, uint32_t room) noexcept nogil                                # residents' own arrays; 0 or NO_MEMORY
-    cdef void rose(self, uint32_t slot, int old, int new) noexcept nogil                # value rose; `old`, `new`: ranks of an HLL's register
-    cdef int64_t taken(self, uint64_t hash) noexcept nogil                              # what the sketch holds for a key, and forgets
-    cdef void entered(self, uint32_t slot, int64_t inherited) noexcept nogil            # the slot's value is set already
-    cdef int64_t offer(self, uint64_t hash, int64_t amount, uint64_t item) noexcept nogil
-    cdef void left(self, uint32_t slot, uint64_t hash) noexcept nogil                   # before its values are cleared
-    cdef int64_t inherited(self, uint32_t slot) noexcept nogil
-    cdef double floor(self, uint32_t slot) noexcept nogil
-    cdef double rank(self, uint32_t slot) noexcept nogil                                # what cells are ordered by
-    cdef void clear(self) noexcept nogil
-    cdef uint64_t bytes(self) noexcept nogil
 
 cdef class CoreBase:
     """What a metric knows of the cube's data that it is a column of."""
