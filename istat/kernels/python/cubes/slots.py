@@ -1,0 +1,137 @@
+"""A slot for each thread: what its writes go to, and a standby that a collector swaps in. Knows no cubes and no metrics.
+
+A `Write` is what a program calls. It finds the calling thread's slot, and there the call that is meant: number N of the
+active side, such as the `incrby` of a counter. A collector exchanges the two sides between two writes, and then has the
+former one for itself. So a thread that writes never waits for another one that writes, and for the collector at most
+while it exchanges two pointers.
+
+A write can begin in the midst of another one of the same thread: in a signal handler, in a finalizer, in a greenlet. It
+is put off until the other one is done.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+Call = Callable[..., Any]
+
+
+def original(module: str, name: str) -> Any:
+    """The interpreter's own, where gevent has put its own in its place: greenlets of a thread share a slot."""
+    patches = sys.modules.get("gevent.monkey")
+    return patches.get_original(module, name) if patches else getattr(sys.modules[module], name)
+
+
+class Slot:
+    """One thread's. `active` and `standby` are whatever the owner of the slots made."""
+
+    def __init__(self, active: object, standby: object) -> None:
+        self.active, self.standby = active, standby
+        self.busy = False           # a write of the slot's thread is under way; only that thread sets it
+        self.ended = False          # its thread is no more
+        self._calls: list[Call | None] = []             # of the active side, by number
+        self._standby_calls: list[Call | None] = []
+        self._put_off: list[tuple[Write, tuple[Any, ...]]] = []
+        self._lock = original("_thread", "allocate_lock")()
+
+    def swap(self) -> bool:
+        """Exchange the sides. False while a write is under way: then try again in a moment."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        self.active, self.standby = self.standby, self.active
+        self._calls, self._standby_calls = self._standby_calls, self._calls
+        self._lock.release()
+        return True
+
+    def forget(self) -> None:
+        """The calls of the standby side lead nowhere any more: they are looked for at their next use."""
+        self._standby_calls = []
+
+    def call(self, slots: Slots, number: int) -> Call:
+        """What a number means on the active side."""
+        calls = self._calls
+        if number >= len(calls):
+            calls += [None] * (number + 1 - len(calls))
+        found = calls[number]
+        if found is None:
+            found = calls[number] = slots.resolve(self.active, number)
+        return found
+
+
+class Owner:
+    """Lies in a thread's own memory, which goes when the thread ends."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+
+    def __del__(self) -> None:
+        self.slot.ended = True
+
+
+class Slots:
+    """The slots of all threads that have written."""
+
+    def __init__(
+        self,
+        make: Callable[[], Slot],
+        resolve: Callable[[Any, int], Call],
+        failed: Callable[[Exception], object],
+    ) -> None:
+        """make: a slot for the calling thread. resolve: the call of a number on a side. failed: is told what a write
+        raised that had been put off; who called it has gone on."""
+        self.make, self.resolve, self.failed = make, resolve, failed
+        self.renew()
+
+    def renew(self) -> list[Slot]:
+        """Begin anew without a slot, as in a process that was forked: the slots that there were."""
+        before = getattr(self, "all", [])
+        self.all: list[Slot] = []
+        self._own = original("_thread", "_local")()
+        return before
+
+    def mine(self) -> Slot:
+        """The calling thread's slot."""
+        owner: Owner | None = getattr(self._own, "owner", None)
+        if owner is None:
+            owner = self._own.owner = Owner(self.make())
+            self.all.append(owner.slot)
+        return owner.slot
+
+    def remove(self, slot: Slot) -> None:
+        """Of a thread that has ended."""
+        self.all.remove(slot)
+
+
+class Write:
+    """A call that goes to the slot of the thread that calls."""
+
+    def __init__(self, slots: Slots, number: int) -> None:
+        if number < 0:
+            raise ValueError("calls are numbered from 0 on")
+        self._slots, self._number = slots, number
+
+    def __call__(self, *args: Any) -> Any:
+        """What the call returns; True for one that was put off."""
+        slot = self._slots.mine()
+        if slot.busy:
+            slot._put_off.append((self, args))
+            return True
+        slot.busy = True        # before the lock: a signal handler may come between the two
+        try:
+            with slot._lock:
+                return slot.call(self._slots, self._number)(*args)
+        finally:
+            slot.busy = False
+            if slot._put_off:
+                self._catch_up(slot)
+
+    def _catch_up(self, slot: Slot) -> None:
+        """Do what was put off."""
+        while slot._put_off:
+            write, args = slot._put_off.pop(0)
+            try:
+                write(*args)
+            except Exception as error:  # noqa: BLE001 - its caller has gone on, and this one has done nothing wrong
+                self._slots.failed(error)
