@@ -1,4 +1,4 @@
-"""A slot for each thread: what its writes go to, and a standby that a collector swaps in. Knows no cubes and no metrics.
+"""A slot for each thread: what its writes go to, and a standby that a collector swaps in. It knows no cubes, no metrics.
 
 A `Write` is what a program calls. It finds the calling thread's slot, and there the call that is meant: number N of the
 active side, such as the `incrby` of a counter. A collector exchanges the two sides between two writes, and then has the
