@@ -1,7 +1,7 @@
 """When a frame is due and which time it covers. Knows nothing of what is in a frame, and does not wait itself.
 
-A frame begins where the one before it ended, whatever happened in between: a machine that slept, or a collector that was
-late, gives one frame that covers it all. No interval is made up.
+A frame begins where the one before it ended, whatever happened in between: a machine that slept, or a collector that
+was late, gives one frame that covers it all. No interval is made up.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 from istat.clock import Clock
 
 NANOSECONDS = 1_000_000_000
-# Intervals after which a frame is due whatever the wall clock says, for it may have been set back. More than one: where it
-# is only slowed a little, to be put right, the edge is still what counts.
+# Intervals after which a frame is due whatever the wall clock says, for it may have been set back. More than one: where
+# it is only slowed a little, to be put right, the edge is still what counts.
 OVERDUE = 1.5
 
 

@@ -1,7 +1,7 @@
 """Which frames have been taken already, by who sent them and the how many-th it was. Knows nothing of what is in one.
 
-A sender numbers its frames from 0 on. Of each sender the newest number is kept, and a bitmap of those below it: so a frame
-that comes twice is told from one that comes late, in 512 bytes a sender, however many frames there were.
+A sender numbers its frames. Of each sender the newest number is kept, and a bitmap of those below it: so a frame that
+comes twice is told from one that comes late, in 512 bytes a sender, however many frames there were.
 """
 
 from __future__ import annotations
