@@ -4,17 +4,18 @@
 # It keeps its residents, the cells that there are, in a min-heap. For an update of the primary metric core asks it:
 #
 #     cell is resident      the metric takes the update, then `rose`
-#     room for a cell       `taken`; the cell is made, its counter begins with that and the update; then `entered`
+#     room for a cell       the cell is made, its counter begins with what `taken` gave; it takes the update, then `entered`
 #     full                  `offer`. When it says yes, the cell of `lowest` goes: `write_back` of it, then its key and values are
-#                           replaced (a counter begins with `estimate`, which has the update in it; an HLL is empty, and
-#                           takes the item), then `entered` of the same slot, then `rose` of what an HLL took
+#                           replaced: a counter begins with `estimate`, an HLL empty. It takes the update, then `entered` (of
+#                           the same slot; what an HLL rose by is not told again)
 #
 # Two of a kind are merged so:
 #
 #     `meet`                a copy of the other's sketch, as far as the two agree
-#     cells of both sides   the metrics merge; then `entered` again
-#     of this side alone    `known_there` comes on top (a counter's value; the floor), then `entered` again
-#     of the other alone    `taken` comes on top of its value
+#     cells of both sides   the metrics merge
+#     of this side alone    `known_there` comes on top: of a counter's value, or as its floor
+#     all cells             `entered` again
+#     of the other alone    what `taken` gives comes on top of its value
 #     `combine`             the sketches
 #     of the other alone    the highest first: while there is room, or when it ranks above `lowest`, it gets a cell as above;
 #                           else `put_in`
@@ -31,7 +32,7 @@ cdef class Sampler:
     cdef uint32_t residents         # slots in the heap
     cdef uint32_t room              # slots that the arrays have memory for
     cdef public uint32_t most       # cells that the cube may have
-    cdef readonly int64_t estimate  # of the last key that `offer` admitted: a counter's first value, or the cell's floor
+    cdef readonly int64_t estimate  # of the last key that `offer` admitted: what its counter begins with, or its floor
     cdef readonly uint64_t skipped  # merges in which the sketches did not agree
     cdef void watch(self, uint64_t **hashes, void **values, int layout) noexcept nogil
     cdef int reserve(self, uint32_t room) noexcept nogil                            # 0, or -1: no memory
