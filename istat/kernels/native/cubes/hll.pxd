@@ -2,7 +2,13 @@
 #
 # `layout` is what all sketches of a column share: the precision, plus COUPONS where items are hashed as DataSketches
 # does it. The `hash` of an item is that of hashing.pxd for this layout. The specification is the Python twin.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #define istat_leading_zeros(word) __builtin_clzll(word)     /* word is not 0 */
+    """
+    int istat_leading_zeros(uint64_t word) noexcept nogil
 
 cdef enum:
     HLL_EMPTY = 0               # the three forms
@@ -12,6 +18,9 @@ cdef enum:
     PRECISION = 63              # mask of a layout
     MIN_PRECISION = 4
     MAX_PRECISION = 18
+    INDEX_BITS = 26             # of an entry of the sparse list; six bits of rank follow
+    INDEX_MASK = 0x3FFFFFF
+    RANK_MASK = 63
 
 cdef struct hll_t:
     void *data
@@ -23,6 +32,64 @@ cdef inline uint32_t sparse_limit(int layout) noexcept nogil:
     """Most entries of the sparse list: it takes no more than half of what the registers do. None below 2**8."""
     cdef int precision = layout & PRECISION
     return 1u << (precision - 3) if precision >= 8 else 0
+
+
+cdef inline size_t registers_of(int layout) noexcept nogil:
+    return <size_t> 1 << (layout & PRECISION)
+
+
+cdef inline int most_rank(int layout, int bits) noexcept nogil:
+    """The largest rank beside an index of so many bits."""
+    return 63 if layout & COUPONS else 65 - bits
+
+
+cdef inline uint32_t entry_of(int layout, uint64_t hash) noexcept nogil:
+    """index << 6 | rank at 26 bits of index. A rank of 0 stands for no item."""
+    cdef uint64_t rest
+    if layout & COUPONS:
+        return <uint32_t> ((hash & INDEX_MASK) << 6 | (hash >> INDEX_BITS & RANK_MASK))
+    rest = hash << INDEX_BITS | 1u << (INDEX_BITS - 1)
+    return <uint32_t> (hash >> (64 - INDEX_BITS) << 6 | <uint64_t> (istat_leading_zeros(rest) + 1))
+
+
+cdef inline uint32_t folded(int layout, uint32_t entry) noexcept nogil:
+    """An entry at the layout's precision: register << 6 | rank."""
+    cdef int bits = INDEX_BITS - (layout & PRECISION)
+    cdef uint32_t index = entry >> 6
+    cdef uint32_t low = index & ((1u << bits) - 1)
+    if layout & COUPONS:
+        return (index & ((1u << (layout & PRECISION)) - 1)) << 6 | (entry & RANK_MASK)
+    if low:
+        return index >> bits << 6 | <uint32_t> (istat_leading_zeros(low) - 64 + bits + 1)
+    return index >> bits << 6 | (bits + (entry & RANK_MASK))
+
+
+cdef inline int raise_register(uint8_t *registers, int layout, uint32_t entry) noexcept nogil:
+    cdef uint32_t at = folded(layout, entry)
+    if (at & RANK_MASK) <= registers[at >> 6]:
+        return 0
+    registers[at >> 6] = at & RANK_MASK
+    return 1
+
+
+cdef inline int add_dense(uint8_t *registers, int layout, uint64_t hash, uint8_t *before, uint8_t *now) noexcept nogil:
+    cdef int precision = layout & PRECISION
+    cdef uint8_t rank
+    cdef uint8_t *place
+    if layout & COUPONS:
+        place = registers + (hash & ((1u << precision) - 1))
+        rank = <uint8_t> (hash >> INDEX_BITS & RANK_MASK)
+    else:
+        place = registers + (hash >> (64 - precision))
+        rank = <uint8_t> (istat_leading_zeros(hash << precision | 1u << (precision - 1)) + 1)
+    before[0] = place[0]
+    now[0] = place[0]
+    if rank <= place[0]:
+        return 0
+    place[0] = rank
+    now[0] = rank
+    return 1
+
 
 # The layout of a precision and a hash (of hashing.pxd); ValueError.
 cdef int hll_layout(int precision, int hash) except -1
@@ -41,17 +108,12 @@ cdef double hll_estimate(const hll_t *sketch, int layout) noexcept nogil
 cdef size_t hll_bytes(const hll_t *sketch, int layout) noexcept nogil           # [bytes] beside the 16
 # The 2**precision registers, whatever the form.
 cdef void hll_registers(const hll_t *sketch, int layout, uint8_t *out) noexcept nogil
-# Of the registers: the sum of 2**-rank, and how many are zero.
+# Of a dense one's registers: the sum of 2**-rank, and how many are zero.
 cdef void hll_sums(const hll_t *sketch, int layout, double *sum, uint32_t *zeros) noexcept nogil
 
-# Registers at 6 bits each, register i at bits 6 i.., lowest bit first: 2**precision * 3 / 4 bytes.
-cdef void hll_pack(const hll_t *sketch, int layout, uint8_t *out) noexcept nogil
-# A sketch from what was read; `to` is empty. 0, -1: no memory, -2: that is no such sketch.
-cdef int hll_unpack(hll_t *to, int layout, const uint8_t *packed) noexcept nogil
-cdef int hll_from_entries(hll_t *to, int layout, const uint32_t *entries, size_t n) noexcept nogil
+# How many of a batch made something rise, or -1: no memory (those before are in).
+cdef int64_t hll_add_hashes(hll_t *sketch, int layout, const uint64_t *hashes, Py_ssize_t n) noexcept nogil
 
-cdef class HyperLogLog:
-    cdef hll_t sketch
-    cdef int layout
-
-cdef HyperLogLog hll_object(const hll_t *sketch, int layout)                    # a copy; MemoryError
+# For readers of sketches: 0, or -1: no memory.
+cdef int make_dense(hll_t *sketch, int layout) noexcept nogil
+cdef int make_room(hll_t *sketch, uint32_t wanted, uint32_t limit) noexcept nogil       # of the sparse list
