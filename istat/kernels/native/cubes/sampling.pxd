@@ -22,7 +22,27 @@
 #     `part`                the copy goes
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    static inline uint64_t istat_high_product(uint64_t a, uint64_t b) {
+        return (uint64_t) ((__uint128_t) a * b >> 64);
+    }
+    """
+    uint64_t high_product "istat_high_product"(uint64_t a, uint64_t b) noexcept nogil
+
+cdef inline uint64_t mixed_word(uint64_t word) noexcept nogil:
+    """All bits depend on all others."""
+    word = (word ^ word >> 33) * 0xFF51AFD7ED558CCDu
+    word = (word ^ word >> 33) * 0xC4CEB9FE1A85EC53u
+    return word ^ word >> 33
+
+cdef inline uint32_t bucket_of(uint64_t mixed, uint32_t width) noexcept nogil:
+    """Of a row, by the mixed sum of a key's hash and the row's constant."""
+    return <uint32_t> ((mixed >> 32) * width >> 32)
+
 cdef class Sampler:
+    cdef readonly str kind          # "topk" or "cardinality"
     cdef uint64_t **hashes          # address of core's array of keys' hashes by slot: it moves as it grows
     cdef void **values              # the same of what cells are ranked by: int64_t counts, or hll_t sketches
     cdef int layout                 # of these sketches
@@ -48,10 +68,10 @@ cdef class Sampler:
     cdef void forget_residents(self) noexcept nogil                                 # the sketch stays: slots will be renumbered
     cdef void clear(self) noexcept nogil                                            # as new
     cdef uint64_t bytes(self) noexcept nogil
-    cdef int meet(self, Sampler other) noexcept nogil                               # 0, or -1: no memory
+    cdef int meet(self, Sampler other) except -1                                    # MemoryError
     cdef int64_t known_there(self, uint64_t hash) noexcept nogil
     cdef void combine(self) noexcept nogil
-    cdef void part(self) noexcept nogil
+    cdef int part(self) except -1
     cdef bint _lower(self, uint32_t one, uint32_t other) noexcept nogil
     cdef void _settle(self, uint32_t slot) noexcept nogil
     cdef void _down(self, uint32_t at) noexcept nogil

@@ -6,6 +6,30 @@ What `TopK` and `TopCardinality` share; sampling.pxd tells in which order a cube
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
+GOLDEN = 0x9E3779B97F4A7C15
+MOST_DEPTH = 8              # rows of a sketch
+MOST_BUCKETS = 1 << 24      # of a sketch: what a file may ask for
+
+
+def mixed(uint64_t word):
+    """A 64-bit word with all bits depending on all others (MurmurHash3's last step)."""
+    return mixed_word(word)
+
+
+def row_constants(depth, seed):
+    """A constant for each row. The rows' hashes are mixed each: rows that are multiples of one value hit together."""
+    return [mixed(seed + (row + 1) * GOLDEN & 0xFFFFFFFFFFFFFFFF) for row in range(depth)]
+
+
+def checked_shape(width, depth, seed):
+    """ValueError when no sketch has this shape."""
+    if not 1 <= depth <= MOST_DEPTH:
+        raise ValueError(f"a sketch has 1 to {MOST_DEPTH} rows, not {depth}")
+    if not 1 <= width <= MOST_BUCKETS // depth:
+        raise ValueError(f"a sketch has 1 to {MOST_BUCKETS} buckets in all, not {depth} rows of {width}")
+    if not 0 <= seed <= 0xFFFFFFFFFFFFFFFF:
+        raise ValueError(f"a seed has 64 bits and no sign, not {seed}")
+
 
 cdef class Sampler:
     """A min-heap of residents by rank; equal ranks by the key's hash, so that no order depends on slots."""
@@ -129,7 +153,7 @@ cdef class Sampler:
     cdef uint64_t bytes(self) noexcept nogil:
         return 2 * sizeof(uint32_t) * <uint64_t> self.room
 
-    cdef int meet(self, Sampler other) noexcept nogil:
+    cdef int meet(self, Sampler other) except -1:
         return 0
 
     cdef int64_t known_there(self, uint64_t hash) noexcept nogil:
@@ -138,5 +162,5 @@ cdef class Sampler:
     cdef void combine(self) noexcept nogil:
         pass
 
-    cdef void part(self) noexcept nogil:
-        pass
+    cdef int part(self) except -1:
+        return 0

@@ -34,6 +34,7 @@ from __future__ import annotations
 import functools
 import math
 from array import array
+from collections.abc import Sequence
 
 from istat.kernels.python.cubes.sampling import GOLDEN, MASK, Sampler, checked_shape, mixed, row_constants
 
@@ -179,14 +180,14 @@ class HeavyKeeper:
         self.weight, self.updates = (self.unit, 1) if self.updates else (0, 0)
         self.used = False
 
-    def load(self, buckets: bytes, weight: int, updates: int) -> None:
-        """The state that another one had: its buckets as little-endian numbers. ValueError when these cannot be."""
-        if len(buckets) != 8 * self.width * self.depth:
-            raise ValueError(f"{self.depth} rows of {self.width} buckets take 8 bytes each, not {len(buckets)} in all")
+    def load(self, buckets: Sequence[int], weight: int, updates: int) -> None:
+        """The state that another one had, row by row. ValueError when there can be no such one."""
+        if len(buckets) != self.width * self.depth:
+            raise ValueError(f"{self.depth} rows of {self.width} buckets are not {len(buckets)} in all")
         if not 0 <= weight < 2 * FULL_SUM or not 0 <= updates < 2 * FULL_SUM:
             raise ValueError(f"{updates} updates of weight {weight} in all cannot be")
         self.buckets = array("Q", buckets)
-        self.weight, self.updates, self.used = weight, updates, True
+        self.weight, self.updates, self.used = weight, updates, any(buckets)
 
     def memory(self) -> int:
         """[bytes] in the native build."""
