@@ -9,7 +9,6 @@ much memory a cell takes is each build's own business.
 
 from __future__ import annotations
 
-import _thread
 from collections.abc import Sequence
 
 from istat.errors import ConcurrentUse
@@ -34,16 +33,18 @@ class Guard:
 
     def __init__(self, origin: int = 0, tick: int = 0) -> None:
         self.origin, self.tick = origin, tick
-        self._busy = _thread.allocate_lock()
+        self._free = [True]     # taking out the last one of a list is atomic, and no lock that gevent might replace
 
     def __enter__(self) -> Guard:
-        if not self._busy.acquire(False):
+        try:
+            self._free.pop()
+        except IndexError:
             raise ConcurrentUse("another call is at work in this instance: an instance has one writer. "
-                                "Give each thread its own one, or write through istat.cube.Easy")
+                                "Give each thread its own one, or write through istat.cube.Easy") from None
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._busy.release()
+        self._free.append(True)
 
 
 class Cells:

@@ -85,6 +85,10 @@ class Core(CoreBase):
         self.metrics.remove(metric)
         metric.dropped = True
 
+    def order(self, metrics: Iterable[Metric[Any]]) -> None:
+        """Give the metrics, all of them, another order."""
+        self.metrics = list(metrics)
+
     # Updates.
 
     def cell(self, *values: object) -> Cell:
@@ -272,9 +276,9 @@ class Core(CoreBase):
         assert rank is not None
         return sorted(self.slots(), key=lambda slot: (-rank(slot), keys[slot]))[:n]
 
-    def find(self, values: Sequence[object]) -> int:
-        """The slot of a cell, or NOT_FOUND; errors as of `key_of`."""
-        return self.cells.find(self.key_of(values))
+    def find(self, target: object) -> int:
+        """The slot of a cell, by a tuple of values or a Cell, or NOT_FOUND; errors as of `key_of`."""
+        return self.cells.find(self.key_of(target))
 
     def key(self, slot: int) -> tuple[Value, ...]:
         """The values of a cell's dimensions."""
@@ -305,7 +309,12 @@ class Core(CoreBase):
         """Of the overflow cell when it has something, else NOT_FOUND."""
         return self.cells.overflow if self.refused or self.evicted else NOT_FOUND
 
-    def stats(self) -> dict[str, int | float | bool]:
+    @property
+    def has_updates(self) -> bool:
+        """Whether there were any since the last reset."""
+        return bool(self.refused or self.evicted or self.slots())
+
+    def stats(self) -> dict[str, Any]:
         """How full it is, and what was lost."""
         return {
             "cells": len(self.cells), "max_cells": self.cells.most, "rejected": self.refused,

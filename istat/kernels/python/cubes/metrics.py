@@ -11,6 +11,7 @@ This module is the specification; `native/cubes/metrics.pyx` is the fast build o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 from istat.errors import CubeError
@@ -84,6 +85,10 @@ class Metric(Generic[T]):
 
     def value(self, slot: int) -> Any:
         """A copy of the value of a slot."""
+        raise NotImplementedError
+
+    def merged(self, slots: Iterable[int]) -> Any:
+        """What these slots, none of them the overflow cell's, have together: a value as `value` gives it."""
         raise NotImplementedError
 
     def put(self, slot: int, value: Any) -> None:
@@ -181,8 +186,9 @@ class CounterMetric(Metric[Any]):
     @property
     def other(self) -> Any:
         """What the totals have more than the cells: updates that were refused, and cells that were evicted."""
-        sum_of_cells = sum([self.values[slot] for slot in self.core.cells.in_order()])
-        return self.total - sum_of_cells if self.core.refused or self.core.evicted else self.empty()
+        if not self.core.refused and not self.core.evicted:
+            return self.empty()     # where floats are added up in another order there would be a trace of one
+        return self._limited(self.total - sum([self.values[slot] for slot in self.core.cells.in_order()]))
 
     def checked(self, values: Any, rows: int) -> list[Any]:
         if self.real:
@@ -201,12 +207,14 @@ class CounterMetric(Metric[Any]):
 
     def _sum(self, a: Any, b: Any) -> Any:
         """a + b, at the limits of the type where they are passed; the cube tells so then."""
+        total = self._limited(a + b)
+        if total != a + b:
+            self.core.saturated = True
+        return total
+
+    def _limited(self, number: Any) -> Any:
         least, most = (-LARGEST, LARGEST) if self.real else (INT_MIN, INT_MAX)
-        total = a + b
-        if least <= total <= most:
-            return total
-        self.core.saturated = True
-        return least if total < least else most
+        return min(max(number, least), most)
 
     def empty(self) -> Any:
         return 0.0 if self.real else 0
@@ -214,6 +222,9 @@ class CounterMetric(Metric[Any]):
     def value(self, slot: int) -> Any:
         """The count of a slot; of the overflow cell, what the other cells do not have."""
         return self.other if slot == self.core.cells.overflow else self.values[slot]
+
+    def merged(self, slots: Iterable[int]) -> Any:
+        return self._limited(sum([self.values[slot] for slot in slots], self.empty()))
 
     def put(self, slot: int, value: Any) -> None:
         self.values[slot] = value
@@ -294,18 +305,25 @@ class GaugeMetric(Metric["Stamped | None"]):
         self.values[slot] = None if value is None else (value, tick, origin)
 
     def merge_cell(self, slot: int, other: Metric[Stamped | None], of: int) -> None:
-        mine, theirs = self.values[slot], other.values[of]
-        if theirs is None or mine is None:
-            self.values[slot] = theirs if mine is None else mine
-        elif self.rule == "last":       # the value last: the same instance may have set two at one tick
-            self.values[slot] = max(mine, theirs, key=lambda stamped: (stamped[1:], stamped[0]))
-        else:
-            self.values[slot] = (self._merged(mine[0], theirs[0]), *max(mine[1:], theirs[1:]))
+        self.values[slot] = self._joined(self.values[slot], other.values[of])
 
-    def _merged(self, a: float, b: float) -> float:
-        if self.rule == "sum":
-            return math.inf if math.isnan(a + b) else a + b     # of both infinities; so that all orders give the same
-        return max(a, b) if self.rule == "max" else min(a, b)
+    def merged(self, slots: Iterable[int]) -> float | None:
+        joined: Stamped | None = None
+        for slot in slots:
+            joined = self._joined(joined, self.values[slot])
+        return None if joined is None else joined[0]
+
+    def _joined(self, mine: Stamped | None, theirs: Stamped | None) -> Stamped | None:
+        """What the rule makes of two."""
+        if mine is None or theirs is None:
+            return theirs if mine is None else mine
+        if self.rule == "last":     # the value comes last: one instance may have set two at one tick
+            return max(mine, theirs, key=lambda stamped: (stamped[1:], stamped[0]))
+        a, b = mine[0], theirs[0]
+        both = max(a, b) if self.rule == "max" else min(a, b) if self.rule == "min" else a + b
+        if math.isnan(both):
+            both = math.inf         # of both infinities, in whatever order
+        return (both, *max(mine[1:], theirs[1:]))
 
     def memory(self) -> int:
         return 24 * len(self.values)

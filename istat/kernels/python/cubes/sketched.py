@@ -6,6 +6,7 @@ This module is the specification; the native build has it in `native/cubes/metri
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from istat.kernels.python.cubes.cells import CoreBase, KeyBatch
@@ -89,6 +90,13 @@ class HistogramMetric(Metric["Histogram | None"]):
         found = self.values[slot]
         return Histogram(self.shape) if found is None else found.copy()
 
+    def merged(self, slots: Iterable[int]) -> Histogram:
+        together = Histogram(self.shape)
+        for found in [self.values[slot] for slot in slots]:
+            if found is not None:
+                together.merge(found)
+        return together
+
     def put(self, slot: int, value: Histogram) -> None:
         self.values[slot] = value.copy() if value.count else None
 
@@ -168,6 +176,14 @@ class HllMetric(Metric["HyperLogLog | None"]):
         found = self.values[slot]
         return 0 if found is None else found.estimate()
 
+    def fold(self, precision: int) -> None:
+        """Give all sketches fewer registers, in the guard. ValueError for more, and where the metric ranks cells."""
+        if self.core.primary is self:
+            raise ValueError(f"{self.name} ranks the cells of its cube: its precision stays")
+        self._total = self._total.fold(precision)
+        self.values = [None if found is None else found.fold(precision) for found in self.values]
+        self.precision = precision
+
     def of(self, slot: int) -> HyperLogLog:
         """The sketch of a slot, made now if need be."""
         found = self.values[slot]
@@ -182,6 +198,13 @@ class HllMetric(Metric["HyperLogLog | None"]):
         """A copy of the sketch of a slot."""
         found = self.values[slot]
         return HyperLogLog(self.precision, self.hash) if found is None else found.copy()
+
+    def merged(self, slots: Iterable[int]) -> HyperLogLog:
+        together = HyperLogLog(self.precision, self.hash)
+        for found in [self.values[slot] for slot in slots]:
+            if found is not None:
+                together.merge(found)
+        return together
 
     def put(self, slot: int, value: HyperLogLog) -> None:
         self.values[slot] = None if value.is_empty else value.copy()
