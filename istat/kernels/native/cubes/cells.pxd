@@ -1,10 +1,10 @@
-# Keys to slots, and what metrics, samplers and the core share: the guard, handles. The seam for sampling is sampling.pxd.
+# Keys to slots, and what metrics, samplers and the core share: the guard, handles. The seam for sampling is sampling/residents.pxd.
 #
 # Struct of arrays. Slots in use are dense, 0 <= slot < count; an evicted cell's slot goes to the new one at once, so that
 # there are never holes. An array may move whenever a cell is added: keep no pointers into it over an `add_key`.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from istat.kernels.native.cubes.sampling cimport Sampler
+from istat.kernels.native.cubes.sampling.residents cimport Sampler
 
 cdef enum:
     MOST_PROBES = 128           # of a look-up; see `add_key`

@@ -2,7 +2,7 @@
 
 Knows no metric but the counts that cells are ranked by. After HeavyKeeper (Gong et al., ATC'18), the variant that
 decays the smallest of a key's buckets; residents bypass the sketch, and an update may have any weight. What two
-sketches must agree on to be merged is in sampling.py, and:
+sketches must agree on to be merged is in residents.py, and:
 
     fingerprint     the lowest 16 bits of mixed(hash + constant(0))
     bucket          fingerprint << 48 | count; a count of 0 is an empty bucket
@@ -26,7 +26,8 @@ counts for the new owner: of its v he has lost as many units as there were trial
     several         the next one that succeeds: int(log(u) / log1p(-p)) + 1, u = ((random >> 11) + 1) / 2**53
     the rest        random * unit >> 64 < v % unit
 
-This module is the specification; `native/cubes/heavykeeper.pyx` is the fast build of it and the same tests run on both.
+This module is the specification; `native/cubes/sampling/heavykeeper.pyx` is the fast build of it.
+The same tests run on both.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import math
 from array import array
 from collections.abc import Sequence
 
-from istat.kernels.python.cubes.sampling import GOLDEN, MASK, Sampler, checked_shape, mixed, row_constants
+from istat.kernels.python.cubes.sampling.residents import GOLDEN, MASK, Sampler, checked_shape, mixed, row_constants
 
 COUNT_BITS = 48
 LARGEST = (1 << COUNT_BITS) - 1     # count of a bucket

@@ -13,9 +13,9 @@ from libc.math cimport log
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from istat.kernels.native.cubes.sampling cimport bucket_of, high_product, mixed_word
+from istat.kernels.native.cubes.sampling.residents cimport bucket_of, high_product, mixed_word
 
-from istat.kernels.native.cubes.sampling import checked_shape, mixed, row_constants
+from istat.kernels.native.cubes.sampling.residents import checked_shape, mixed, row_constants
 
 cdef extern from *:
     """
@@ -123,9 +123,7 @@ cdef class HeavyKeeper:
 
     def combine(self, HeavyKeeper other not None):
         """Add an agreeing sketch, bucket by bucket: counts of one fingerprint add up, else the larger one stays."""
-        self.combine_buckets(other.buckets)
-        self.used |= other.used
-        self.add_weights(other.weight, other.updates)
+        self.combine_with(other)
 
     def clip(self, int64_t most):
         """No bucket holds more than this."""
@@ -229,17 +227,19 @@ cdef class HeavyKeeper:
         return (self.width == other.width and self.depth == other.depth and self.base == other.base
                 and self.seed == other.seed)
 
-    cdef void combine_buckets(self, const uint64_t *theirs) noexcept nogil:
-        cdef uint64_t mine, other, count
+    cdef void combine_with(self, HeavyKeeper other) noexcept nogil:
+        cdef uint64_t mine, theirs, count
         cdef uint32_t at
         for at in range(self.width * self.depth):
             mine = self.buckets[at]
-            other = theirs[at]
-            if mine >> COUNT_BITS == other >> COUNT_BITS:
-                count = (mine & LARGEST) + (other & LARGEST)
+            theirs = other.buckets[at]
+            if mine >> COUNT_BITS == theirs >> COUNT_BITS:
+                count = (mine & LARGEST) + (theirs & LARGEST)
                 self.buckets[at] = mine >> COUNT_BITS << COUNT_BITS | (count if count < LARGEST else LARGEST)
-            elif other & LARGEST > mine & LARGEST or (other & LARGEST == mine & LARGEST and other > mine):
-                self.buckets[at] = other
+            elif theirs & LARGEST > mine & LARGEST or (theirs & LARGEST == mine & LARGEST and theirs > mine):
+                self.buckets[at] = theirs
+        self.used = self.used or other.used
+        self.add_weights(other.weight, other.updates)
 
     cdef void add_weights(self, uint64_t weight, uint64_t updates) noexcept nogil:
         self.weight += weight
@@ -376,9 +376,7 @@ cdef class TopK(Sampler):
 
     cdef void combine(self) noexcept nogil:
         if self.theirs is not None:
-            self.sketch.combine_buckets(self.theirs.buckets)
-            self.sketch.used |= self.theirs.used
-            self.sketch.add_weights(self.theirs.weight, self.theirs.updates)
+            self.sketch.combine_with(self.theirs)
 
     cdef int part(self) except -1:
         self.theirs = None

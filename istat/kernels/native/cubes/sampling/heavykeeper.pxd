@@ -1,7 +1,7 @@
 # Top-K: the cells with the largest counts, and a HeavyKeeper sketch of the keys that have none.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from istat.kernels.native.cubes.sampling cimport Sampler
+from istat.kernels.native.cubes.sampling.residents cimport Sampler
 
 cdef enum:
     COUNT_BITS = 48             # a bucket: fingerprint << COUNT_BITS | count; a count of 0 is an empty one
@@ -25,7 +25,7 @@ cdef class HeavyKeeper:
     cdef int64_t take_all(self, uint64_t hash) noexcept nogil
     cdef void put_count(self, uint64_t hash, int64_t count) noexcept nogil
     cdef bint agrees_with(self, HeavyKeeper other) noexcept nogil
-    cdef void combine_buckets(self, const uint64_t *theirs) noexcept nogil
+    cdef void combine_with(self, HeavyKeeper other) noexcept nogil
     cdef void add_weights(self, uint64_t weight, uint64_t updates) noexcept nogil
     cdef void clip_to(self, int64_t most) noexcept nogil
     cdef void empty(self) noexcept nogil

@@ -28,7 +28,8 @@ constant of the row, all modulo 2**64:
     constant(r)     mixed(seed + (r + 1) * 0x9e3779b97f4a7c15)      r = 0 .. depth - 1
     bucket(r)       ((mixed(hash + constant(r)) >> 32) * width) >> 32
 
-This module is the specification; `native/cubes/sampling.pyx` is the fast build of it and the same tests run on both.
+This module is the specification; `native/cubes/sampling/residents.pyx` is the fast build of it.
+The same tests run on both.
 """
 
 from __future__ import annotations

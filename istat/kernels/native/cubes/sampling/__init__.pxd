@@ -1,0 +1,1 @@
+from istat.kernels.native.cubes.sampling.residents cimport Sampler
