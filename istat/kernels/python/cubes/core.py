@@ -15,6 +15,7 @@ from istat.errors import KeyTooLong
 from istat.kernels.python.cubes.cells import (
     LATE,
     NOT_FOUND,
+    OVERFLOW,
     REFUSED,
     TOUCHED,
     Cell,
@@ -380,10 +381,12 @@ class Core(CoreBase):
     # For readers of files: metrics' `put` and `put_total` set the values, then `entered` tells the sampler.
 
     def insert(self, key: bytes, marks: int) -> int:
-        """A new cell without values. ValueError when the key is damaged, there already, or when there is no room for
-        it."""
+        """A new cell without values, or with OVERFLOW among its marks that cell. ValueError when the key is damaged,
+        there already, or when there is no room for it."""
         decoded(key, self.dimensions)
-        slot = self._made(key) if self.cells.find(key) < 0 else REFUSED
+        if marks & OVERFLOW and self.overflow_cell:
+            return self.cells.overflow
+        slot = self._made(key) if self.cells.find(key) < 0 and not marks & OVERFLOW else REFUSED
         if slot < 0:
             raise ValueError("a cell stands there twice, or there are more than the cube may have")
         self.cells.marks[slot] = marks

@@ -188,7 +188,7 @@ class CounterMetric(Metric[Any]):
         """What the totals have more than the cells: updates that were refused, and cells that were evicted."""
         if not self.core.refused and not self.core.evicted:
             return self.empty()     # where floats are added up in another order there would be a trace of one
-        return self._limited(self.total - sum([self.values[slot] for slot in self.core.cells.in_order()]))
+        return self.total - sum([self.values[slot] for slot in self.core.cells.in_order()])
 
     def checked(self, values: Any, rows: int) -> list[Any]:
         if self.real:
