@@ -1,6 +1,7 @@
 # Values of a cell's dimensions as canonical bytes, and back: tag, then body (None; int and float 8 bytes little-endian;
 # str and bytes as varint length and bytes), one after another in the order of the dimensions.
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 cdef enum:
     KEY_ROOM = 4096             # [bytes] longest key
@@ -21,9 +22,36 @@ cdef struct field_t:            # one value inside a key
 
 cdef Py_ssize_t encode_key(object values, Py_ssize_t dimensions, uint8_t *to) except -1     # `to` has KEY_ROOM; bytes written
 cdef Py_ssize_t encode_value(object value, uint8_t *to, Py_ssize_t room) except -1
-cdef Py_ssize_t put_text(int tag, const char *text, Py_ssize_t size, uint8_t *to,
-                         Py_ssize_t room) noexcept nogil            # bytes written, or -1: longer than the room
+cdef int64_t whole(object value) except? -1             # an int, or what stands for one; TypeError, OverflowError
 cdef Py_ssize_t read_field(const uint8_t *key, Py_ssize_t size, field_t *field) noexcept nogil  # bytes of the first value, or MALFORMED
 cdef bint well_formed(const uint8_t *key, Py_ssize_t size, Py_ssize_t dimensions) noexcept nogil
 cdef bint is_utf8(const uint8_t *text, Py_ssize_t size) noexcept nogil
 cdef tuple decode_key(const uint8_t *key, Py_ssize_t size, Py_ssize_t dimensions)   # ValueError when malformed
+
+# Write a value; the bytes written, or -1: longer than the room.
+cdef inline Py_ssize_t put_word(int tag, uint64_t word, uint8_t *to, Py_ssize_t room) noexcept nogil:
+    if room < 9:
+        return -1
+    to[0] = <uint8_t> tag
+    memcpy(to + 1, &word, 8)
+    return 9
+
+cdef inline Py_ssize_t put_text(int tag, const char *text, Py_ssize_t size, uint8_t *to, Py_ssize_t room) noexcept nogil:
+    cdef Py_ssize_t head = 2 if size < 0x80 else 3
+    if size > KEY_ROOM or head + size > room:
+        return -1
+    to[0] = <uint8_t> tag
+    if head == 2:
+        to[1] = <uint8_t> size
+    else:
+        to[1] = <uint8_t> (size & 0x7F | 0x80)
+        to[2] = <uint8_t> (size >> 7)
+    memcpy(to + head, text, size)
+    return head + size
+
+cdef inline uint64_t float_bits(double value) noexcept nogil:
+    """The bits of a number that is not NaN; those of 0.0 for -0.0."""
+    cdef uint64_t bits
+    value += 0.0
+    memcpy(&bits, &value, 8)
+    return bits

@@ -1,0 +1,1 @@
+"""What the cubes' kernels are made of: native only, without twins. Nothing outside the room imports it."""
