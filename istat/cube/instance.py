@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from istat.cube import calibrating, merging
+from istat.cube import calibrating, frames, merging
 from istat.cube.cube import Cube
+from istat.cube.frames import Meta
 from istat.cube.limits import Limits
 from istat.cube.schema import (
     MOST_CUBES,
@@ -239,13 +240,25 @@ class Instance:
     # As bytes.
 
     def serialize(self, compress: bool = False) -> bytes:
-        """All of it as a frame: identity, schema, data. Without `compress`, equal data give equal bytes."""
-        raise NotImplementedError
+        """All of it as a frame: identity, schema, data. Without `compress`, equal data give equal bytes; the end of the
+        time that they cover is now, unless it was set."""
+        self._check_open()
+        with self._guard:
+            meta = Meta(self.name, self._id, self.boot_id, self.sequence, self.tick, self.t0, self.t1, self.tags, self.delta)
+            return frames.write(meta, [(cube.schema, cube.core) for cube in self._cubes.values()], compress)
 
     @classmethod
     def deserialize(cls, frame: bytes, limits: Limits | None = None) -> Instance:
-        """The instance of a frame, with its identity. FormatError when it is none, or goes beyond the limits."""
-        raise NotImplementedError
+        """The instance of a frame, with its identity. FormatError when it is none, or goes beyond the limits; TypeError
+        when it is no bytes."""
+        incoming = frames.Incoming(frame, limits if limits is not None else Limits())
+        meta = incoming.meta
+        made = cls(meta.name, tags=meta.tags, delta=meta.delta)
+        made.identify(meta.instance_id, meta.boot_id)
+        made.sequence, made.tick, made.t0, made.t1 = meta.sequence, meta.tick, meta.t0, meta.t1
+        with made._guard:
+            incoming.fill([made._created(schema).core for schema in incoming.schema])
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Instance.deserialize, (self.serialize(),)

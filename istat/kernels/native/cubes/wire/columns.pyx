@@ -1,0 +1,194 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""A metric's values of all cells as bytes, and back. Knows no keys.
+
+Readers put values into slots that the cells have already. The specification is the Python twin.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from istat.kernels.native.cubes.hashing cimport hash_id
+from istat.kernels.native.cubes.histogram cimport hist_shape, hist_t
+from istat.kernels.native.cubes.hll cimport hll_layout, hll_t
+from istat.kernels.native.cubes.metrics cimport CounterMetric, GaugeMetric, HistogramMetric, HllMetric, Metric, gauge_t
+from istat.kernels.native.cubes.wire.reading cimport (
+    FILLED, FINE, NO_NUMBER, NOT_FINITE, SAME_ORIGIN, grow, out_t, put_bytes, put_signed, put_u8, read_bytes, read_f64,
+    read_u8, read_u64, read_zigzag, reader_t, refuse)
+from istat.kernels.native.cubes.wire.values cimport get_histogram, get_hll, put_histogram, put_hll
+
+
+cdef int put_column(out_t *out, Metric metric, const uint32_t *slots, uint32_t n, long overflow) except -1:
+    """The column of a metric."""
+    cdef CounterMetric counters
+    cdef GaugeMetric gauges
+    cdef HistogramMetric histograms
+    cdef HllMetric sketches
+    cdef int layout
+    if isinstance(metric, CounterMetric):
+        counters = metric
+        with nogil:
+            put_counters(out, counters.values, counters.real, slots, n)
+    elif isinstance(metric, GaugeMetric):
+        gauges = metric
+        with nogil:
+            put_gauges(out, gauges.values, slots, n)
+    elif isinstance(metric, HistogramMetric):
+        histograms = metric
+        with nogil:
+            put_histograms(out, histograms.values, slots, n, overflow)
+    else:
+        sketches = metric
+        layout = hll_layout(sketches.precision, hash_id(sketches.hash))
+        with nogil:
+            put_sketches(out, sketches.values, layout, slots, n, overflow)
+    return 0
+
+
+cdef int get_column(reader_t *r, Metric metric, const uint32_t *slots, uint32_t n, long overflow) except -1:
+    """Read the column of a metric into these slots."""
+    cdef CounterMetric counters
+    cdef GaugeMetric gauges
+    cdef HistogramMetric histograms
+    cdef HllMetric sketches
+    cdef int layout
+    if isinstance(metric, CounterMetric):
+        counters = metric
+        with nogil:
+            get_counters(r, counters.values, counters.real, slots, n)
+    elif isinstance(metric, GaugeMetric):
+        gauges = metric
+        with nogil:
+            get_gauges(r, gauges.values, slots, n)
+    elif isinstance(metric, HistogramMetric):
+        histograms = metric
+        with nogil:
+            get_histograms(r, histograms.values, &histograms.layout, slots, n, overflow)
+    else:
+        sketches = metric
+        layout = hll_layout(sketches.precision, hash_id(sketches.hash))
+        with nogil:
+            get_sketches(r, sketches.values, layout, slots, n, overflow)
+    return 0
+
+
+cdef double get_real(reader_t *r) noexcept nogil:
+    """A double of a counter: those stop at the limits of float64."""
+    cdef size_t where = r.at
+    cdef double value = read_f64(r)
+    if value - value != 0:
+        refuse(r, NOT_FINITE, where)
+    return value
+
+
+cdef void put_counters(out_t *out, const int64_t *values, bint real, const uint32_t *slots, uint32_t n) noexcept nogil:
+    cdef uint32_t i
+    if real:
+        for i in range(n):
+            put_bytes(out, &values[slots[i]], 8)
+        return
+    for i in range(n):
+        put_signed(out, values[slots[i]])
+
+
+cdef void get_counters(reader_t *r, int64_t *values, bint real, const uint32_t *slots, uint32_t n) noexcept nogil:
+    cdef uint32_t i
+    cdef double number
+    for i in range(n):
+        if real:
+            number = get_real(r)
+            memcpy(&values[slots[i]], &number, 8)
+        else:
+            values[slots[i]] = read_zigzag(r)
+
+
+cdef void put_gauges(out_t *out, const gauge_t *values, const uint32_t *slots, uint32_t n) noexcept nogil:
+    """Which are set, and of those the stamps as differences, and the values."""
+    cdef size_t bitmap = out.used, bytes = (<size_t> n + 7) >> 3
+    cdef int64_t tick = 0
+    cdef uint64_t origin = 0
+    cdef uint32_t i
+    cdef const gauge_t *gauge
+    if out.room - out.used < bytes and grow(out, bytes) < 0:
+        return
+    memset(out.data + out.used, 0, bytes)
+    out.used += bytes
+    for i in range(n):
+        gauge = &values[slots[i]]
+        if gauge.value != gauge.value:
+            continue
+        out.data[bitmap + (i >> 3)] |= <uint8_t> (1 << (i & 7))
+        put_signed(out, <int64_t> (<uint64_t> gauge.tick - <uint64_t> tick))
+        put_u8(out, gauge.origin != origin)
+        if gauge.origin != origin:
+            put_bytes(out, &gauge.origin, 8)
+        put_bytes(out, &gauge.value, 8)
+        tick = gauge.tick
+        origin = gauge.origin
+
+
+cdef void get_gauges(reader_t *r, gauge_t *values, const uint32_t *slots, uint32_t n) noexcept nogil:
+    cdef const uint8_t *bitmap = read_bytes(r, (<size_t> n + 7) >> 3)
+    cdef uint64_t tick = 0, origin = 0, before
+    cdef uint32_t i
+    cdef size_t where
+    cdef double value
+    if bitmap == NULL:
+        return
+    if n & 7 and bitmap[n >> 3] >> (n & 7):
+        refuse(r, FILLED, r.at - 1)
+    for i in range(n):
+        if r.why != FINE:
+            return
+        if not bitmap[i >> 3] >> (i & 7) & 1:
+            continue
+        tick += <uint64_t> read_zigzag(r)
+        if read_u8(r, 1):
+            where = r.at
+            before, origin = origin, read_u64(r)
+            if origin == before:
+                refuse(r, SAME_ORIGIN, where)
+        where = r.at
+        value = read_f64(r)
+        if value != value:
+            refuse(r, NO_NUMBER, where)
+        values[slots[i]].value = value
+        values[slots[i]].tick = <int64_t> tick
+        values[slots[i]].origin = origin
+
+
+cdef void put_histograms(out_t *out, hist_t **values, const uint32_t *slots, uint32_t n, long overflow) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n):
+        put_histogram(out, values[slots[i]])
+    if overflow >= 0:
+        put_histogram(out, values[overflow])
+
+
+cdef void get_histograms(reader_t *r, hist_t **values, const hist_shape *shape, const uint32_t *slots, uint32_t n,
+                         long overflow) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n):
+        get_histogram(r, &values[slots[i]], shape)
+        if r.why != FINE:
+            return
+    if overflow >= 0:
+        get_histogram(r, &values[overflow], shape)
+
+
+cdef void put_sketches(out_t *out, const hll_t *values, int layout, const uint32_t *slots, uint32_t n,
+                       long overflow) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n):
+        put_hll(out, &values[slots[i]], layout)
+    if overflow >= 0:
+        put_hll(out, &values[overflow], layout)
+
+
+cdef void get_sketches(reader_t *r, hll_t *values, int layout, const uint32_t *slots, uint32_t n,
+                       long overflow) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n):
+        get_hll(r, &values[slots[i]], layout)
+        if r.why != FINE:
+            return
+    if overflow >= 0:
+        get_hll(r, &values[overflow], layout)
