@@ -29,14 +29,29 @@ cdef struct hist_t:             # the slots follow: uint32_t each, or uint64_t i
     uint32_t slots
     uint32_t wide
 
-# The slot of a value from 0 to the highest.
-cdef uint32_t hist_slot(const hist_shape *shape, int64_t value) noexcept nogil
+cdef extern from *:
+    """
+    #define istat_bits(word) (64 - __builtin_clzll(word))       /* word is not 0 */
+    """
+    int istat_bits(uint64_t word) noexcept nogil
+
+cdef inline uint32_t slot_of(const hist_shape *shape, int64_t value) noexcept nogil:
+    """The slot of a value from 0 to the highest."""
+    cdef uint64_t units = <uint64_t> value >> shape.unit
+    cdef int shift = istat_bits(units | (<uint64_t> 2 << shape.precision) - 1) - shape.precision - 1
+    return (<uint32_t> shift << shape.precision) + <uint32_t> (units >> shift)
+
 cdef int64_t hist_low(const hist_shape *shape, uint32_t slot) noexcept nogil    # smallest value of a slot
 cdef int64_t hist_high(const hist_shape *shape, uint32_t slot) noexcept nogil   # and the largest
 cdef uint64_t hist_at(const hist_t *histogram, uint32_t slot) noexcept nogil    # the count of a slot
 
-# 1: done; 0: refused, as there would be more than 2**63 - 1 values; -1: no memory (all stays as it was).
+# A count of 0 changes nothing. 1: done; 0: refused, as there would be more than 2**63 - 1 values; -1: no memory (all stays as it was).
 cdef int hist_record(hist_t **place, const hist_shape *shape, int64_t value, uint64_t count) noexcept nogil
+# As hist_record of each; counts may be NULL: once each. How many were not refused, or -1: no memory (some may be in).
+cdef int64_t hist_record_all(hist_t **place, const hist_shape *shape, const int64_t *values, const int64_t *counts,
+                             Py_ssize_t n) noexcept nogil
+# Also values that a pause kept from being recorded: value - interval, value - 2 * interval, ... down to the interval,
+# which is above 0. As hist_record; -2: these would be more than 1,000,000.
 cdef int hist_record_corrected(hist_t **place, const hist_shape *shape, int64_t value, int64_t interval,
                                uint64_t count) noexcept nogil
 cdef int hist_merge(hist_t **to, const hist_t *of, const hist_shape *shape) noexcept nogil
@@ -48,23 +63,7 @@ cdef size_t hist_bytes(const hist_t *histogram) noexcept nogil
 # The values at n percentiles (0 to 100, ascending); the histogram has a value at least.
 cdef void hist_percentiles(const hist_t *histogram, const hist_shape *shape, const double *q, Py_ssize_t n, int point,
                            int64_t *out) noexcept nogil
-
-# A value of Python as it is recorded: scaled and rounded. TypeError, ValueError (NaN, infinite), OverflowError.
-cdef int hist_value(object value, const hist_shape *shape, int64_t *out) except -1
-
-cdef class Values:
-    """A batch of values as they are recorded."""
-    cdef int64_t *items
-    cdef Py_ssize_t n
-
-# Of a buffer of integers, float32 or float64, or of a sequence of int and float. Errors as those of hist_value.
-cdef Values values_of(object values, const hist_shape *shape)
-
-cdef class Shape:
-    cdef hist_shape shape
-
-cdef class Histogram:
-    cdef readonly Shape shape
-    cdef hist_t *histogram
-
-cdef Histogram hist_object(const hist_t *histogram, Shape shape)                # a copy; MemoryError
+# How many values are not above a bound, which is rounded up to the end of its slot.
+cdef uint64_t hist_up_to(const hist_t *histogram, const hist_shape *shape, int64_t bound) noexcept nogil
+# Whether what was read can be a histogram: counts, minimum, maximum and sum agree. It has a value at least.
+cdef int hist_valid(const hist_t *histogram, const hist_shape *shape) noexcept nogil
