@@ -1,0 +1,302 @@
+"""Top-cardinality: the cells with the most distinct items, and a SpreadSketch of the keys that have none.
+
+Knows no metric but the HyperLogLog sketches that cells are ranked by. After SpreadSketch (Tang, Huang, Lee,
+INFOCOM'20); residents bypass the sketch. What two sketches must agree on to be merged is in residents.py, and:
+
+    bucket          a level, a candidate (the hash of a key), and 64 registers of items' hashes: those of a HyperLogLog
+                    sketch of precision 6 with the metric's hash. A level of 0 is an empty bucket
+    pair            mixed(hash + item * 0x9e3779b97f4a7c15 modulo 2**64), of a key's hash and an item's
+    level           of a pair: zero bits at its lower end, + 1
+    seen            1,024 registers of pairs, of all that came to the sketch: the upper 10 bits tell which, its rank is
+                    the number of zero bits that follow, + 1
+
+One update of a key without a cell takes the pair into `seen`, the item into the key's bucket of each row, and makes the
+key the candidate of each bucket that has a lower level than the pair. Keys that hold many items become candidates most
+likely. Only when the key is candidate of a bucket that changed, it is estimated: the least of its buckets' registers in
+each place, and of the estimate, what other keys are likely to have added: NOISE * distinct pairs seen / width. If that
+is more than the smallest rank, the key gets a cell, with that as its `floor`: the cell's rank is at least so much,
+whatever its own sketch, which begins empty, tells.
+
+Ranks and estimates here are by the classic estimator (linear counting up to 2.5 m, else the harmonic mean of
+registers), as its two sums are kept from update to update. In its sparse form a cell's sketch ranks by its entries.
+
+This module is the specification; `native/cubes/sampling/spread.pyx` is the fast build of it.
+The same tests run on both.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from istat.kernels.python.cubes.sampling.residents import GOLDEN, MASK, Sampler, checked_shape, mixed, row_constants
+
+if TYPE_CHECKING:
+    from istat.kernels.python.cubes.hll import HyperLogLog
+
+PRECISION = 6                       # of a bucket's registers
+REGISTERS = 1 << PRECISION          # of a bucket
+SEEN_PRECISION = 10
+SEEN = 1 << SEEN_PRECISION          # registers for all pairs
+# How much of seen / width is taken off an estimate. Measured: ... of it is what the least of three rows has too much.
+NOISE = 0.7
+MOST_RANK = 0xFFFFFFFF              # [items]
+
+
+def default_width(most: int) -> int:
+    """Buckets a row for so many cells."""
+    return min(4 * most, most + 50)
+
+
+def leading_zeros(word: int, bits: int) -> int:
+    """Of a number of so many bits."""
+    return bits - word.bit_length()
+
+
+def estimated(registers: int, inverse: float, zeros: int) -> float:
+    """Distinct items, of the sum of 2**-rank over so many registers, and how many of them are zero."""
+    raw = _ALPHA.get(registers, 0.7213 / (1 + 1.079 / registers)) * registers * registers / inverse
+    if raw <= 2.5 * registers and zeros:
+        return registers * math.log(registers / zeros)
+    return raw
+
+
+_ALPHA = {16: 0.673, 32: 0.697, 64: 0.709}
+
+
+def sums(registers: Sequence[int]) -> tuple[float, int]:
+    """The sum of 2**-rank, and how many are zero."""
+    return sum([2.0**-rank for rank in registers]), sum([rank == 0 for rank in registers])
+
+
+class SpreadSketch:
+    """`depth` rows of `width` buckets. `coupons`: items are hashed as DataSketches does it."""
+
+    def __init__(self, width: int, depth: int = 3, seed: int = 0, coupons: bool = False) -> None:
+        checked_shape(width, depth, seed)
+        self.width, self.depth, self.seed, self.coupons = width, depth, seed, coupons
+        self._constants = row_constants(depth, seed)
+        self.clear()
+
+    def clear(self) -> None:
+        """Empty buckets, no pairs seen."""
+        buckets = self.width * self.depth
+        self.levels = bytearray(buckets)
+        self.candidates = array("Q", bytes(8 * buckets))
+        self.registers = bytearray(REGISTERS * buckets)
+        self._set_seen(bytes(SEEN))
+
+    def _set_seen(self, seen: bytes) -> None:
+        self.seen = bytearray(seen)
+        self._inverse, self._zeros = sums(seen)
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was seen."""
+        return self._zeros < SEEN or any(self.registers)
+
+    @property
+    def state(self) -> tuple[bytes, list[int], bytes, bytes]:
+        """Levels, candidates, registers and what was seen: what `load` takes."""
+        return bytes(self.levels), list(self.candidates), bytes(self.registers), bytes(self.seen)
+
+    @property
+    def noise(self) -> float:
+        """[pairs] What other keys have put into a bucket on average."""
+        return estimated(SEEN, self._inverse, self._zeros) / self.width
+
+    def add(self, hash: int, item: int) -> bool:
+        """One item of a key: whether the key is the candidate of a bucket that changed."""
+        pair = mixed(hash + item * GOLDEN & MASK)
+        self._see(pair)
+        level = (pair & -pair).bit_length() if pair else 65
+        register, rank = self._register(item)
+        wanted = False
+        for at in self._places(hash):
+            changed = self.registers[at * REGISTERS + register] < rank
+            if changed:
+                self.registers[at * REGISTERS + register] = rank
+            if level > self.levels[at]:
+                self.levels[at], self.candidates[at] = level, hash
+                wanted = True
+            elif changed and self.candidates[at] == hash:
+                wanted = True
+        return wanted
+
+    def estimate(self, hash: int) -> int:
+        """[items] A key's, without what other keys are likely to have added."""
+        rows = [self.registers[at * REGISTERS : (at + 1) * REGISTERS] for at in self._places(hash)]
+        inverse, zeros = sums([min(ranks) for ranks in zip(*rows)])
+        return max(0, int(estimated(REGISTERS, inverse, zeros) - NOISE * self.noise))
+
+    def is_candidate(self, hash: int) -> bool:
+        """Whether a key is the candidate of one of its buckets."""
+        return any(self.levels[at] and self.candidates[at] == hash for at in self._places(hash))
+
+    def put(self, hash: int, registers: bytes) -> None:
+        """Items of a key, as registers."""
+        for at in self._places(hash):
+            self._raise(at * REGISTERS, registers)
+
+    def agrees(self, other: SpreadSketch) -> bool:
+        """Whether the two can be merged."""
+        mine = (self.width, self.depth, self.seed, self.coupons)
+        return mine == (other.width, other.depth, other.seed, other.coupons)
+
+    def copy(self) -> SpreadSketch:
+        """An equal one."""
+        made = SpreadSketch(self.width, self.depth, self.seed, self.coupons)
+        made.load(*self.state)
+        return made
+
+    def combine(self, other: SpreadSketch) -> None:
+        """Add an agreeing sketch: the larger of all registers, and the candidate of the higher level."""
+        for at, level in enumerate(other.levels):
+            if (level, other.candidates[at]) > (self.levels[at], self.candidates[at]):
+                self.levels[at], self.candidates[at] = level, other.candidates[at]
+        self._raise(0, other.registers)
+        self._set_seen(bytes(map(max, self.seen, other.seen)))
+
+    def load(self, levels: bytes, candidates: Sequence[int], registers: bytes, seen: bytes) -> None:
+        """The state that another one had, row by row. ValueError when there can be no such one."""
+        buckets = self.width * self.depth
+        if (len(levels), len(candidates), len(registers), len(seen)) != (buckets, buckets, REGISTERS * buckets, SEEN):
+            raise ValueError(f"that is no state of {self.depth} rows of {self.width} buckets")
+        self.levels, self.candidates = bytearray(levels), array("Q", candidates)
+        self.registers = bytearray(registers)
+        self._set_seen(seen)
+
+    def memory(self) -> int:
+        """[bytes] in the native build."""
+        return (9 + REGISTERS) * self.width * self.depth + SEEN
+
+    def _places(self, hash: int) -> list[int]:
+        """A key's bucket in each row."""
+        words = [mixed(hash + constant & MASK) for constant in self._constants]
+        return [row * self.width + ((word >> 32) * self.width >> 32) for row, word in enumerate(words)]
+
+    def _register(self, item: int) -> tuple[int, int]:
+        """Of a bucket, for an item: which register, and the rank."""
+        if self.coupons:
+            return item & REGISTERS - 1, item >> 26 & 63
+        bits = 64 - PRECISION
+        return item >> bits, leading_zeros(item & (1 << bits) - 1, bits) + 1
+
+    def _see(self, pair: int) -> None:
+        bits = 64 - SEEN_PRECISION
+        register, rank = pair >> bits, leading_zeros(pair & (1 << bits) - 1, bits) + 1
+        before = self.seen[register]
+        if rank > before:
+            self.seen[register] = rank
+            self._inverse += 2.0**-rank - 2.0**-before
+            self._zeros -= before == 0
+
+    def _raise(self, first: int, registers: Sequence[int]) -> None:
+        for at, rank in enumerate(registers, first):
+            if rank > self.registers[at]:
+                self.registers[at] = rank
+
+
+class TopCardinality(Sampler):
+    """Keeps the cells with the most distinct items."""
+
+    kind = "cardinality"
+
+    def __init__(self, most: int, width: int = 0, depth: int = 3, seed: int = 0, coupons: bool = False) -> None:
+        super().__init__(most)
+        self.sketch = SpreadSketch(width or default_width(most), depth, seed, coupons)
+        self._theirs: SpreadSketch | None = None
+        self._ranks: dict[int, int] = {}
+        self._sums: dict[int, tuple[float, int]] = {}       # of sketches in dense form
+
+    def rank(self, slot: int) -> int:
+        """[items] Distinct ones since the cell was admitted, or what it was admitted with if that is more."""
+        return self._ranks[slot]
+
+    def rose(self, slot: int, before: int, now: int) -> None:
+        """A register of a resident rose."""
+        known = self._sums.get(slot)
+        if known and now > before:
+            self._sums[slot] = known[0] + (2.0**-now - 2.0**-before), known[1] - (before == 0)
+        self._rank(slot)
+        self._down(self._position[slot])
+
+    def taken(self, hash: int) -> int:
+        """Nothing: a cell begins with an empty sketch."""
+        return 0
+
+    def entered(self, slot: int, inherited: int) -> None:
+        """A cell is in this slot now, with this floor."""
+        self._sums.pop(slot, None)
+        self._inherited[slot] = inherited
+        self._rank(slot)
+        self._settle(slot)
+
+    def offer(self, hash: int, amount: int, item: int) -> bool:
+        """An item of a key that has no cell: whether it gets the place of the lowest."""
+        if not self.sketch.add(hash, item):
+            return False
+        self.estimate = self.sketch.estimate(hash)
+        return self.estimate > self.rank(self.lowest())
+
+    def write_back(self, slot: int) -> None:
+        """The cell of a slot will be evicted: its items go into the sketch."""
+        self.put_in(self._cells.hashes[slot], self._primary.values[slot])
+
+    def put_in(self, hash: int, value: HyperLogLog | None) -> None:
+        """A cell of another cube gets no place here: its items go into the sketch."""
+        if value is not None:
+            self.sketch.put(hash, folded(value))
+
+    def forget_residents(self) -> None:
+        """No residents; the sketch stays."""
+        super().forget_residents()
+        self._ranks.clear()
+        self._sums.clear()
+
+    def clear(self) -> None:
+        """No residents, and an empty sketch."""
+        self.forget_residents()
+        self.sketch.clear()
+
+    def meet(self, other: Any) -> None:
+        """Begin a merge: copy the other's sketch."""
+        self._theirs = other.sketch.copy() if self.sketch.agrees(other.sketch) else None
+        self.skipped += other.skipped + (self._theirs is None)
+
+    def known_there(self, hash: int) -> int:
+        """What the other's sketch estimates for a key, if it is a candidate there."""
+        return self._theirs.estimate(hash) if self._theirs and self._theirs.is_candidate(hash) else 0
+
+    def combine(self) -> None:
+        """Merge the other's sketch into this one."""
+        if self._theirs:
+            self.sketch.combine(self._theirs)
+
+    def part(self) -> None:
+        """End a merge."""
+        self._theirs = None
+
+    def memory(self) -> int:
+        """[bytes] of the sketch and of what it keeps for residents, in the native build."""
+        return self.sketch.memory() + 28 * self.residents
+
+    def _rank(self, slot: int) -> None:
+        """Rank a slot by its sketch and its floor."""
+        own, value = 0.0, self._primary.values[slot]
+        if value is not None and value.form == "sparse":
+            own = float(len(value.entries()))
+        elif value is not None and value.form == "dense":
+            if slot not in self._sums:
+                self._sums[slot] = sums(value.registers())
+            own = estimated(1 << value.precision, *self._sums[slot])
+        self._ranks[slot] = min(max(int(own + 0.5), self._inherited[slot]), MOST_RANK)
+
+
+def folded(sketch: HyperLogLog) -> bytes:
+    """The registers of a sketch at the precision of a bucket's."""
+    small = sketch.copy()
+    small.fold(PRECISION)
+    return small.registers()
