@@ -20,8 +20,8 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdlib cimport calloc, free, malloc
 
 from istat.kernels.native.cubes.hashing cimport Hashes, hash_object, hashes_of
-from istat.kernels.native.cubes.histogram cimport Values, hist_value, values_of
 from istat.kernels.native.cubes.keys cimport whole
+from istat.kernels.native.cubes.shapes cimport Values, hist_value, values_of
 
 cdef extern from "Python.h":
     object PyUnicode_DecodeUTF32(const char *text, Py_ssize_t size, const char *errors, int *order)
@@ -260,7 +260,7 @@ cdef int to_hash(object value, const void *how, uint64_t *out) except -1:
 
 
 cdef int to_value(object value, const void *how, uint64_t *out) except -1:
-    return hist_value(value, <const hist_shape *> how, <int64_t *> out)
+    return hist_value(value, (<const hist_shape *> how).scale, <int64_t *> out)
 
 
 cdef Items in_place(Column column, Py_ssize_t rows):
@@ -341,6 +341,6 @@ cdef Items value_items(Column column, Py_ssize_t rows, const hist_shape *shape):
     cdef Values values
     check_rows(column, rows)
     if column.kind >= REALS:
-        values = values_of(column.source, shape)
+        values = values_of(column.source, shape.scale)
         return held(column, rows, values, <const uint64_t *> values.items)
     return converted(column, rows, to_value, shape)
