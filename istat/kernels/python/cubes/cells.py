@@ -1,5 +1,5 @@
-"""Keys of a cube's cells to dense slots; and what metrics, samplers and the core share: guard, handles, the seam for
-sampling. Knows no metrics.
+"""Keys of a cube's cells to dense slots; and what metrics, samplers and the core share: guard, handles. Knows no
+metrics.
 
 Slots in use are 0 .. count - 1. An evicted cell's slot goes to the new cell at once, so that there are never holes.
 
@@ -10,6 +10,7 @@ much memory a cell takes is each build's own business.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from istat.errors import ConcurrentUse
 from istat.kernels.python.cubes.hashing import xxh64
@@ -173,67 +174,6 @@ class Cells:
         table[hole] = NOT_FOUND
 
 
-class Sampler:
-    """What a full cube asks: which key deserves a cell. None stands for comprehensive mode. Knows keys by hash only.
-
-    The order of calls for an update of the primary metric by `amount` (a counter's increment, or 1) and `item` (the
-    item's hash; 0 for counters):
-
-        cell is resident    the metric takes it, then `rose`
-        room for a cell     `taken`; the cell made and the metric's value set, then `entered`
-        full                `offer`: a slot to be evicted, or REFUSED. If a slot: `left`, then key and values are
-                            replaced, then `entered`
-    """
-
-    #: Of the last `offer` that admitted: what the sketch held for the key before this update. A counter begins with it,
-    #: and the update is added; to a cell that is ranked by an HLL it is the floor.
-    estimate = 0
-
-    def reserve(self, room: int) -> None:
-        """Room for so many slots."""
-
-    def rose(self, slot: int, old: int, new: int) -> None:
-        """The value of a slot rose; `old` and `new` are ranks of a register of an HLL, 0 for counters."""
-        raise NotImplementedError
-
-    def taken(self, hash: int) -> int:
-        """What the sketch holds for a key, which it forgets."""
-        raise NotImplementedError
-
-    def entered(self, slot: int, inherited: int) -> None:
-        """A cell was made in that slot; its value is set already, and `inherited` of it came from the sketch (the
-        floor, where cells are ranked by an HLL)."""
-        raise NotImplementedError
-
-    def offer(self, hash: int, amount: int, item: int) -> int:
-        """An update of a key without a cell: the slot to be evicted for it, or REFUSED."""
-        raise NotImplementedError
-
-    def left(self, slot: int, hash: int) -> None:
-        """The slot is evicted; its values are still there."""
-        raise NotImplementedError
-
-    def inherited(self, slot: int) -> int:
-        """How much of the slot's value came from the sketch."""
-        raise NotImplementedError
-
-    def floor(self, slot: int) -> float:
-        """The estimate with which the slot was admitted."""
-        raise NotImplementedError
-
-    def rank(self, slot: int) -> float:
-        """What cells are ordered by."""
-        raise NotImplementedError
-
-    def clear(self) -> None:
-        """No residents, an empty sketch."""
-        raise NotImplementedError
-
-    def memory(self) -> int:
-        """[bytes] of the sketch and of what it keeps for residents."""
-        raise NotImplementedError
-
-
 class CoreBase:
     """What a metric knows of the cube's data that it is a column of."""
 
@@ -242,8 +182,8 @@ class CoreBase:
         self.dimensions = len(self.names)
         self.guard = guard
         self.cells = Cells()
-        self.sampler: Sampler | None = None     # None in comprehensive mode
-        self.primary: object = None             # the metric that ranks cells
+        self.sampler: Any = None                # what a full cube asks (sampling/); None in comprehensive mode
+        self.primary: Any = None                # the metric that ranks cells
         self.saturated = False
         self.refused = 0                        # updates whose cell got no room
         self.evicted = 0                        # cells that others took the place of

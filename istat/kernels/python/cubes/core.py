@@ -12,42 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from istat.errors import KeyTooLong
-from istat.kernels.python.cubes.cells import (
-    LATE,
-    NOT_FOUND,
-    OVERFLOW,
-    REFUSED,
-    TOUCHED,
-    Cell,
-    CoreBase,
-    Guard,
-    KeyBatch,
-    Sampler,
-)
-from istat.kernels.python.cubes.hashing import xxh64
+from istat.kernels.python.cubes.admission import REFUSED_PRECISION, TOP_CARDINALITY, TOPK, Admission
+from istat.kernels.python.cubes.cells import NOT_FOUND, OVERFLOW, REFUSED, TOUCHED, Cell, KeyBatch
 from istat.kernels.python.cubes.histogram import Shape
 from istat.kernels.python.cubes.hll import HyperLogLog
-from istat.kernels.python.cubes.keys import KEY_ROOM, Value, decoded, encoded, encoded_rows, rows_in
+from istat.kernels.python.cubes.keys import KEY_ROOM, Value, decoded, encoded_rows, rows_in
 from istat.kernels.python.cubes.metrics import CounterMetric, GaugeMetric, Metric
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
 
-COMPREHENSIVE, TOPK, TOP_CARDINALITY = MODES = ("comprehensive", "topk", "top_cardinality")
-DEFAULT_CELLS = 1_000_000   # that a cube may have before it is told otherwise
-REFUSED_PRECISION = 10      # of the sketch that tells how many keys were refused: within 3 %
 
-
-class Core(CoreBase):
+class Core(Admission):
     """One cube's data. `names` are those of its dimensions, in order; cores of an instance share a guard."""
-
-    def __init__(self, names: Sequence[str], guard: Guard) -> None:
-        super().__init__(names, guard)
-        self.metrics: list[Metric[Any]] = []    # in the order of registration
-        self.mode = COMPREHENSIVE
-        self.cells.most = DEFAULT_CELLS
-        self.overflow_cell = False
-        self.admitted_late = 0
-        self.refused_keys = HyperLogLog(REFUSED_PRECISION)      # of comprehensive mode only
-        self.sketch_merge_skipped = 0
 
     # Metrics.
 
@@ -129,138 +104,6 @@ class Core(CoreBase):
             raise KeyTooLong(f"the values of a cell take {longest} bytes, and a key has at most {KEY_ROOM}")
         return keys
 
-    # What metrics call.
-
-    def slot_of(self, key: bytes) -> int:
-        slot = self.cells.find(key)
-        if slot < 0:
-            slot = self._made(key)
-            if slot >= 0 and self.sampler is not None:
-                self._entered(slot, xxh64(key), 0, 0)
-        if slot < 0:
-            return self._refuse(key)
-        self.cells.marks[slot] |= TOUCHED
-        return slot
-
-    def rank_up(self, key: bytes, amount: int, item: int) -> int:
-        assert self.sampler is not None and isinstance(self.primary, Metric)
-        slot = self.cells.find(key)
-        if slot >= 0:
-            before, now = self.primary.raise_by(slot, amount, item)
-            self.sampler.rose(slot, before, now)
-        elif not self.cells.full:
-            slot = self._made(key)
-            if slot >= 0:
-                self._entered(slot, xxh64(key), amount, item)
-        else:
-            slot = self._admitted(key, amount, item)
-        if slot < 0:
-            return self._refuse(key)
-        self.cells.marks[slot] |= TOUCHED
-        return slot
-
-    def _made(self, key: bytes) -> int:
-        """A new cell's slot, or REFUSED."""
-        slot = self.cells.add(key)
-        if slot >= 0:
-            self._reserve(slot + 1)
-        return slot
-
-    def _reserve(self, room: int) -> None:
-        for metric in self.metrics:
-            metric.reserve(room)
-        if self.sampler is not None:
-            self.sampler.reserve(room)
-
-    def _entered(self, slot: int, hash: int, amount: int, item: int) -> None:
-        """A cell was made where there was room: it gets what the sketch holds for its key, and the update if it is
-        one of the primary metric (no item and an amount of 0: it is none)."""
-        assert self.sampler is not None and isinstance(self.primary, Metric)
-        inherited = self.sampler.taken(hash)
-        if amount or inherited:
-            self.primary.raise_by(slot, amount + inherited, item)
-        self.sampler.entered(slot, inherited)
-
-    def _admitted(self, key: bytes, amount: int, item: int) -> int:
-        """The slot of another cell, which is evicted for this key; or REFUSED."""
-        assert self.sampler is not None and isinstance(self.primary, Metric)
-        hash = xxh64(key)
-        slot = self.sampler.offer(hash, amount, item) if self.cells.takes(hash) else REFUSED
-        if slot < 0:
-            return REFUSED
-        inherited = self.sampler.estimate
-        self.sampler.left(slot, self.cells.hashes[slot])
-        self._to_overflow(slot)
-        for metric in self.metrics:
-            metric.clear_cell(slot)
-        self.cells.replace(slot, key, hash)
-        self.evicted += 1
-        self.admitted_late += 1
-        self.cells.marks[slot] = LATE
-        self.primary.raise_by(slot, amount + inherited, item)
-        self.sampler.entered(slot, inherited)
-        return slot
-
-    def _to_overflow(self, slot: int) -> None:
-        """A cell goes: its distributions and distinct items stay in the overflow cell. Counters are derived there."""
-        if self.cells.overflow >= 0:
-            for metric in filter(keeps_overflow, self.metrics):
-                metric.merge_cell(self.cells.overflow, metric, slot)
-
-    def _refuse(self, key: bytes) -> int:
-        self.refused += 1
-        if self.sampler is None:
-            self.refused_keys.add_hash(xxh64(key))
-        return REFUSED
-
-    # Sampling.
-
-    def sample(self, mode: str, max_cells: int, primary: Metric[Any] | None = None, overflow_cell: bool = False,
-               **options: Any) -> None:
-        """What becomes of keys for which there is no room, from now on. Cells that fit stay: the oldest, or where a
-        metric ranks cells, those with the most of it. A sketch begins empty. ValueError for what is no mode,
-        TypeError for what is no option of it."""
-        primary = None if mode == COMPREHENSIVE else primary
-        sampler = sampler_of(mode, primary, max_cells, options)
-        slots = self.cells.in_order() if primary is None else self.ranked(by=primary)
-        begun = {self.cells.keys[slot]: self.begun_with(slot) for slot in slots if primary is self.primary}
-        for slot in slots[max_cells:]:
-            self._to_overflow(slot)
-        self.evicted += len(slots[max_cells:])
-        kept = slots[:max_cells]
-        if self.overflow_cell and overflow_cell:
-            kept.append(self.cells.overflow)
-        self._keep(sorted(kept))
-        self.mode, self.primary, self.sampler, self.cells.most = mode, primary, sampler, max_cells
-        self._add_overflow(overflow_cell)
-        self._enter_all(begun)
-
-    def begun_with(self, slot: int) -> int:
-        """What a cell had from the sketch when it was admitted: a part of its counter, or its floor."""
-        return 0 if self.sampler is None else self.sampler.inherited(slot)
-
-    def _keep(self, slots: list[int]) -> None:
-        """Keep these slots, ascending ones: they become 0, 1, ..."""
-        for metric in self.metrics:
-            for to, of in enumerate(slots):
-                if to != of:
-                    metric.move_cell(to, of)
-            for slot in range(len(slots), len(self.cells.keys)):
-                metric.clear_cell(slot)
-        self.cells.keep(slots)
-
-    def _add_overflow(self, wanted: bool) -> None:
-        self.overflow_cell = wanted
-        if wanted and self.cells.overflow < 0:
-            self._reserve(self.cells.add_overflow(encoded((None,) * self.dimensions)) + 1)
-
-    def _enter_all(self, begun: Mapping[bytes, int]) -> None:
-        """Tell a new or cleared sampler of the cells that there are."""
-        if self.sampler is not None:
-            self.sampler.reserve(len(self.cells.keys))
-            for slot in self.cells.in_order():
-                self.sampler.entered(slot, begun.get(self.cells.keys[slot], 0))
-
     # Reading. Slots are good until the next update.
 
     def slots(self, untouched: bool = False) -> list[int]:
@@ -268,14 +111,13 @@ class Core(CoreBase):
         wanted."""
         return [slot for slot in self.cells.in_order() if untouched or self.cells.marks[slot] & TOUCHED]
 
-    def ranked(self, n: int | None = None, by: Metric[Any] | None = None) -> list[int]:
+    def ranked(self, n: int | None = None, by: Metric[Any] | None = None, untouched: bool = False) -> list[int]:
         """The n cells with the most of a metric, or all; ties by key. Without a metric, as the sampler ranks them."""
-        keys, sampler = self.cells.keys, self.sampler
-        if by is None and sampler is None:
+        ranking = self.sampler if by is None else by
+        if ranking is None:
             raise ValueError("no metric ranks the cells of this cube: tell by which one")
-        rank = sampler.rank if by is None and sampler is not None else by.rank if by is not None else None
-        assert rank is not None
-        return sorted(self.slots(), key=lambda slot: (-rank(slot), keys[slot]))[:n]
+        keys = self.cells.keys
+        return sorted(self.slots(untouched), key=lambda slot: (-ranking.rank(slot), keys[slot]))[:n]
 
     def find(self, target: object) -> int:
         """The slot of a cell, by a tuple of values or a Cell, or NOT_FOUND; errors as of `key_of`."""
@@ -299,11 +141,11 @@ class Core(CoreBase):
 
     def inherited(self, slot: int) -> int:
         """How much of a cell's primary counter came from the sketch."""
-        return self.begun_with(slot) if self.mode == TOPK else 0
+        return self._begun(slot) if self.mode == TOPK else 0
 
-    def floor(self, slot: int) -> float:
+    def floor(self, slot: int) -> int:
         """The estimate of distinct items with which a cell was admitted."""
-        return self.sampler.floor(slot) if self.sampler is not None and self.mode == TOP_CARDINALITY else 0.0
+        return self._begun(slot) if self.mode == TOP_CARDINALITY else 0
 
     @property
     def overflow_slot(self) -> int:
@@ -320,7 +162,8 @@ class Core(CoreBase):
         return {
             "cells": len(self.cells), "max_cells": self.cells.most, "rejected": self.refused,
             "rejected_keys": round(self.refused_keys.estimate()), "admitted_late": self.admitted_late,
-            "evicted": self.evicted, "saturated": self.saturated, "sketch_merge_skipped": self.sketch_merge_skipped,
+            "evicted": self.evicted, "saturated": self.saturated,
+            "sketch_merge_skipped": 0 if self.sampler is None else self.sampler.skipped,
         }  # fmt: skip
 
     def memory(self) -> dict[str, Any]:
@@ -331,33 +174,25 @@ class Core(CoreBase):
     # As a whole.
 
     def merge(self, other: Core, pairs: Iterable[tuple[Metric[Any], Metric[Any]]]) -> None:
-        """Add another core of the same dimensions and mode. `pairs` are metrics of this one, each with the one of the
-        other that is to be added: of one kind, with parameters that can be merged. The other stays as it is."""
+        """Add another core of the same dimensions, mode and primary metric. `pairs` are metrics of this one, each with
+        the one of the other that is to be added: of one kind, with parameters that can be merged. The other stays as it
+        is."""
         pairs = list(pairs)
         self._merge_stats(other)
         for mine, theirs in pairs:
             mine.merge_totals(theirs)
-            if self.cells.overflow >= 0 and other.cells.overflow >= 0 and keeps_overflow(mine):
-                mine.merge_cell(self.cells.overflow, theirs, other.cells.overflow)
-        for of in other.slots():
-            key = other.cells.keys[of]
-            slot = self.cells.find(key)
-            slot = self._made(key) if slot < 0 else slot
-            if slot < 0:
-                self._refuse(key)
-                slot = self.cells.overflow
-            for mine, theirs in pairs:
-                if slot >= 0 and (slot != self.cells.overflow or keeps_overflow(mine)):
-                    mine.merge_cell(slot, theirs, of)
-            if slot >= 0:
-                self.cells.marks[slot] |= other.cells.marks[of]
+        if other.cells.overflow >= 0:
+            self._to_overflow(pairs, other.cells.overflow)
+        if self.sampler is None:
+            self.merge_cells(other, pairs)
+        else:
+            self.merge_ranked(other, pairs)
 
     def _merge_stats(self, other: Core) -> None:
         self.refused += other.refused
         self.evicted += other.evicted
         self.admitted_late += other.admitted_late
         self.saturated |= other.saturated
-        self.sketch_merge_skipped += other.sketch_merge_skipped
         self.refused_keys.merge(other.refused_keys)
 
     def reset(self, keep_cells: bool = False) -> None:
@@ -368,15 +203,15 @@ class Core(CoreBase):
                 self.cells.marks[slot] = 0
         else:
             self.cells.clear()
-            self._add_overflow(self.overflow_cell)
+            self.add_overflow(self.overflow_cell)
         for metric in self.metrics:
             metric.clear(len(self.cells.keys))
-        self.refused = self.evicted = self.admitted_late = self.sketch_merge_skipped = 0
+        self.refused = self.evicted = self.admitted_late = 0
         self.saturated = False
         self.refused_keys = HyperLogLog(REFUSED_PRECISION)
         if self.sampler is not None:
             self.sampler.clear()
-            self._enter_all({})
+            self.enter_all({})
 
     # For readers of files: metrics' `put` and `put_total` set the values, then `entered` tells the sampler.
 
@@ -386,7 +221,7 @@ class Core(CoreBase):
         decoded(key, self.dimensions)
         if marks & OVERFLOW and self.overflow_cell:
             return self.cells.overflow
-        slot = self._made(key) if self.cells.find(key) < 0 and not marks & OVERFLOW else REFUSED
+        slot = self.made(key) if self.cells.find(key) < 0 and not marks & OVERFLOW else REFUSED
         if slot < 0:
             raise ValueError("a cell stands there twice, or there are more than the cube may have")
         self.cells.marks[slot] = marks
@@ -397,26 +232,9 @@ class Core(CoreBase):
         if self.sampler is not None:
             self.sampler.entered(slot, begun_with)
 
-    def put_stats(self, refused: int, evicted: int, admitted_late: int, saturated: bool, refused_keys: HyperLogLog,
-                  sketch_merge_skipped: int = 0) -> None:
+    def put_stats(self, refused: int, evicted: int, admitted_late: int, saturated: bool,
+                  refused_keys: HyperLogLog) -> None:
         """Set what `stats` tells."""
         self.refused, self.evicted, self.admitted_late = refused, evicted, admitted_late
         self.saturated, self.refused_keys = saturated, refused_keys.copy()
-        self.sketch_merge_skipped = sketch_merge_skipped
 
-
-def keeps_overflow(metric: Metric[Any]) -> bool:
-    """Whether the overflow cell has values of its own for a metric: counters are derived, gauges have no place
-    there."""
-    return isinstance(metric, (HistogramMetric, HllMetric))
-
-
-def sampler_of(mode: str, primary: Metric[Any] | None, max_cells: int, options: Mapping[str, Any]) -> Sampler | None:
-    """What a full cube of that mode asks. ValueError when it is no mode, TypeError for options that it has not."""
-    if mode not in MODES:
-        raise ValueError(f"a sampling mode is one of {', '.join(MODES)}, not {mode!r}")
-    if mode != COMPREHENSIVE:
-        raise ValueError(f"there is no sampler for {mode}")
-    if options:
-        raise TypeError(f"{mode} mode has no options, such as {', '.join(options)}")
-    return None
