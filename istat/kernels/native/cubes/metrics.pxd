@@ -31,3 +31,4 @@ cdef class GaugeMetric(Metric):
     cdef readonly str rule
     cdef int how                # RULE_...
     cdef gauge_t *values
+    cdef void join(self, gauge_t *mine, const gauge_t *theirs) noexcept nogil

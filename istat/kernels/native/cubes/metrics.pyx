@@ -191,6 +191,7 @@ cdef class CounterMetric(Metric):
 
     def rank(self, uint32_t slot):
         """What cells are ordered by when they are ordered by this metric."""
+        self.check(slot)
         return self.reals[slot] if self.real else self.values[slot]
 
     @property
@@ -237,12 +238,23 @@ cdef class CounterMetric(Metric):
 
     def value(self, uint32_t slot):
         """The count of a slot; of the overflow cell, what the other cells do not have."""
+        self.check(slot)
         if slot == self.core.cells.overflow:
             return self.other
         return self.reals[slot] if self.real else self.values[slot]
 
+    def merged(self, slots):
+        """What these slots, none of them the overflow cell's, have together."""
+        slots = tuple(slots)
+        for slot in slots:
+            self.check(slot)
+        if self.real:
+            return min(max(sum([self.reals[<uint32_t> slot] for slot in slots], 0.0), -LARGEST), LARGEST)
+        return min(max(sum([self.values[<uint32_t> slot] for slot in slots]), INT_MIN), INT_MAX)
+
     def put(self, uint32_t slot, value):
         """Set the value of a slot, and no totals: for readers of files."""
+        self.check(slot)
         if self.real:
             self.reals[slot] = value
         else:
@@ -339,22 +351,37 @@ cdef class GaugeMetric(Metric):
 
     def rank(self, uint32_t slot):
         """What cells are ordered by when they are ordered by this metric."""
+        self.check(slot)
         return self.values[slot].value if self.is_set(slot) else -INFINITY
 
     def is_set(self, uint32_t slot):
         """Whether the slot has a value."""
+        self.check(slot)
         return self.values[slot].value == self.values[slot].value
 
     def value(self, uint32_t slot):
         """The gauge of a slot; None when it is not set."""
+        self.check(slot)
         return self.values[slot].value if self.is_set(slot) else None
 
     def stamp(self, uint32_t slot):
         """Tick and origin of who set the gauge of a slot; (0, 0) when it is not set."""
+        self.check(slot)
         return (<object> self.values[slot].tick, <object> self.values[slot].origin) if self.is_set(slot) else (0, 0)
+
+    def merged(self, slots):
+        """What these slots have together."""
+        cdef gauge_t together
+        cdef uint32_t slot
+        together.value = NAN
+        for slot in slots:
+            self.check(slot)
+            self.join(&together, &self.values[slot])
+        return together.value if together.value == together.value else None
 
     def put(self, uint32_t slot, value, int64_t tick=0, uint64_t origin=0):
         """Set the value of a slot, and its stamp: for readers of files."""
+        self.check(slot)
         self.values[slot].value = NAN if value is None else value
         self.values[slot].tick = tick
         self.values[slot].origin = origin
@@ -376,28 +403,30 @@ cdef class GaugeMetric(Metric):
             self.values[slot].origin = 0
 
     cdef int merge_slot(self, uint32_t slot, Metric other, uint32_t of) noexcept nogil:
-        cdef gauge_t *mine = &self.values[slot]
-        cdef gauge_t *theirs = &(<GaugeMetric> other).values[of]
+        self.join(&self.values[slot], &(<GaugeMetric> other).values[of])
+        return 0
+
+    cdef void join(self, gauge_t *mine, const gauge_t *theirs) noexcept nogil:
+        """What the rule makes of two."""
         cdef double sum = mine.value + theirs.value
         cdef bint later = theirs.tick > mine.tick or (theirs.tick == mine.tick and theirs.origin > mine.origin)
         cdef bint same = theirs.tick == mine.tick and theirs.origin == mine.origin
         if theirs.value != theirs.value:
-            return 0
+            return
         if mine.value != mine.value:
             mine[0] = theirs[0]
-            return 0
-        if self.how == RULE_LAST:           # the value last: the same instance may have set two at one tick
+            return
+        if self.how == RULE_LAST:           # the value comes last: one instance may have set two at one tick
             if later or (same and theirs.value > mine.value):
                 mine[0] = theirs[0]
-            return 0
-        if self.how == RULE_SUM:            # infinite: of both infinities; so that all orders give the same
+            return
+        if self.how == RULE_SUM:            # infinite: of both infinities, in whatever order
             mine.value = sum if sum == sum else INFINITY
         elif (theirs.value > mine.value) if self.how == RULE_MAX else (theirs.value < mine.value):
             mine.value = theirs.value
         if later:
             mine.tick = theirs.tick
             mine.origin = theirs.origin
-        return 0
 
     cdef void move_slot(self, uint32_t to, uint32_t of) noexcept nogil:
         self.values[to] = self.values[of]

@@ -3,8 +3,6 @@ from cpython.buffer cimport Py_buffer
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy
 
-from istat.kernels.native.cubes.histogram cimport hist_shape
-
 cdef enum:                      # kinds of a column
     SINGLE = 0
     SEQUENCE = 1
@@ -49,7 +47,8 @@ cdef Items whole_items(Column column, Py_ssize_t rows)
 cdef Items real_items(Column column, Py_ssize_t rows, object name)      # NaN refused
 cdef Items hash_items(Column column, Py_ssize_t rows, int hash)
 cdef double real(object value, object name) except? -1                  # TypeError for what is no number, ValueError for NaN
-cdef Items value_items(Column column, Py_ssize_t rows, const hist_shape *shape)     # as a histogram records them
+cdef Items value_items(Column column, Py_ssize_t rows, double scale)    # as a histogram of that scale records them
+cdef Items times_items(Column column, Py_ssize_t rows)                  # how often, 0 or more; ValueError
 
 cdef inline double real_at(const char *place) noexcept nogil:
     cdef double value

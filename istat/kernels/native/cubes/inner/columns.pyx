@@ -260,7 +260,7 @@ cdef int to_hash(object value, const void *how, uint64_t *out) except -1:
 
 
 cdef int to_value(object value, const void *how, uint64_t *out) except -1:
-    return hist_value(value, (<const hist_shape *> how).scale, <int64_t *> out)
+    return hist_value(value, (<const double *> how)[0], <int64_t *> out)
 
 
 cdef Items in_place(Column column, Py_ssize_t rows):
@@ -337,10 +337,19 @@ cdef Items hash_items(Column column, Py_ssize_t rows, int hash):
     return converted(column, rows, to_hash, &hash)
 
 
-cdef Items value_items(Column column, Py_ssize_t rows, const hist_shape *shape):
+cdef Items value_items(Column column, Py_ssize_t rows, double scale):
     cdef Values values
     check_rows(column, rows)
     if column.kind >= REALS:
-        values = values_of(column.source, shape.scale)
+        values = values_of(column.source, scale)
         return held(column, rows, values, <const uint64_t *> values.items)
-    return converted(column, rows, to_value, shape)
+    return converted(column, rows, to_value, &scale)
+
+
+cdef Items times_items(Column column, Py_ssize_t rows):
+    cdef Items items = whole_items(column, rows)
+    cdef Py_ssize_t i
+    for i in range(items.n):
+        if whole_of(items, i) < 0:
+            raise ValueError(f"a value is recorded 0 times or more, not {whole_of(items, i)}")
+    return items

@@ -27,6 +27,7 @@ cdef class Metric:
     cdef int add_totals(self, Metric other) noexcept nogil                          # 0 or NO_MEMORY
     cdef uint64_t bytes(self, uint32_t count) noexcept nogil                        # memory held; so many slots are in use
     # What methods are made of.
+    cdef int check(self, uint32_t slot) except -1                                   # IndexError
     cdef int begin(self, object target, aim_t *aim, uint8_t *key) except -1
     cdef object done(self, int64_t slot)
     cdef Items many(self, KeyBatch rows, object values)

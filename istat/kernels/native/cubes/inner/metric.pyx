@@ -64,6 +64,11 @@ cdef class Metric:
         if self.dropped:
             raise CubeError(f"the metric {self.name!r} was dropped from its cube: ask the cube for the one it has now")
 
+    cdef int check(self, uint32_t slot) except -1:
+        if slot >= self.core.cells.count:
+            raise IndexError(f"there are {self.core.cells.count} slots, and none {slot}")
+        return 0
+
     cdef int begin(self, object target, aim_t *aim, uint8_t *key) except -1:
         """Take the guard, with the cell of an update found; the caller leaves it. `key` has KEY_ROOM."""
         if self.dropped:
@@ -106,18 +111,23 @@ cdef class Metric:
 
     def is_set(self, uint32_t slot):
         """Whether the slot has a value; only of gauges it may have none."""
+        self.check(slot)
         return True
 
     def rank(self, uint32_t slot):
         """What cells are ordered by when they are ordered by this metric."""
+        self.check(slot)
         return self.order(slot)
 
     def clear_cell(self, uint32_t slot):
         """Empty the value of a slot."""
+        self.check(slot)
         self.clear_slots(slot, slot + 1)
 
     def merge_cell(self, uint32_t slot, Metric other not None, uint32_t of):
         """Add what another metric of the same kind and parameters has in a slot of its own."""
+        self.check(slot)
+        other.check(of)
         if self.merge_slot(slot, other, of) < 0:
             raise MemoryError(f"no memory for {self.name}")
 
