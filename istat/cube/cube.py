@@ -97,7 +97,7 @@ class Cube:
         with self._core.guard:
             return self._changed(self._core.add_gauge(self._new_name(name), merge))
 
-    def register_histogram(self, name: str, lowest: int = 1, highest: int = 1 << 40, precision: int | None = None,
+    def register_histogram(self, name: str, lowest: int = 1, highest: int = 3_600_000_000, precision: int | None = None,
                            digits: int | None = None, scale: float = 1.0) -> cubes.HistogramMetric:
         """How values from `lowest` (what differs by less is not told apart) to `highest` are distributed: exact to one
         part in 2**`precision` (7 by default), or to so many decimal `digits`. Values are multiplied by `scale` first:

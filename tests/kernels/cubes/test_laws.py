@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.kernels.cubes.cores import ROOMS, dump, filled, ranking
 
-MODES = ("comprehensive", "topk")
+MODES = ("comprehensive", "topk", "top_cardinality")
 KEYS = st.tuples(st.sampled_from(["GET", "PUT", None, b"GET", ""]), st.integers(0, 6))
 ROWS = st.lists(st.tuples(KEYS, st.integers(0, 50), st.floats(-5, 5), st.integers(0, 200_000), st.integers(0, 30)),
                 max_size=60)

@@ -15,6 +15,7 @@ from istat.kernels.python.cubes.hll import HyperLogLog
 from istat.kernels.python.cubes.keys import encoded
 from istat.kernels.python.cubes.metrics import Metric
 from istat.kernels.python.cubes.sampling.heavykeeper import TopK
+from istat.kernels.python.cubes.sampling.spread import TopCardinality
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
 
 COMPREHENSIVE, TOPK, TOP_CARDINALITY = MODES = ("comprehensive", "topk", "top_cardinality")
@@ -107,11 +108,10 @@ class Admission(CoreBase):
         return REFUSED
 
     def _to_overflow(self, pairs: Pairs, of: int) -> None:
-        """A cell of the pairs' second metrics goes: its distributions and distinct items stay in the overflow cell.
-        Counters are derived there, and gauges have no place."""
+        """A cell of the pairs' second metrics goes: what the overflow cell keeps of it is added there."""
         if self.cells.overflow >= 0:
             for mine, theirs in pairs:
-                if isinstance(mine, (HistogramMetric, HllMetric)):
+                if keeps_overflow(mine):
                     mine.merge_cell(self.cells.overflow, theirs, of)
 
     def _itself(self) -> Pairs:
@@ -126,9 +126,9 @@ class Admission(CoreBase):
         overflow cell. ValueError for what is no mode or no value of an option, TypeError for what is no option."""
         primary = None if mode == COMPREHENSIVE else primary
         same = (mode, max_cells, options) == (self.mode, self.cells.most, self.options) and primary is self.primary
-        sampler = self.sampler if same else sampler_of(mode, max_cells, options)
+        sampler = self.sampler if same else sampler_of(mode, max_cells, primary, options)
         slots = self.cells.in_order() if primary is None else self.ranked(by=primary, untouched=True)
-        begun = {self.cells.keys[slot]: self._begun(slot) for slot in slots if primary is self.primary}
+        begun = {self.cells.keys[slot]: self.begun_with(slot) for slot in slots if primary is self.primary}
         for slot in slots[max_cells:]:
             self._to_overflow(self._itself(), slot)
         self.evicted += len(slots[max_cells:])
@@ -145,7 +145,7 @@ class Admission(CoreBase):
         """The cells with the most of a metric, as `Core` has it."""
         raise NotImplementedError
 
-    def _begun(self, slot: int) -> int:
+    def begun_with(self, slot: int) -> int:
         """What a cell had from the sketch when it was admitted: a part of its counter, or its floor."""
         return 0 if self.sampler is None else self.sampler.inherited(slot)
 
@@ -205,10 +205,10 @@ class Admission(CoreBase):
             of = theirs.pop(key, None)
             if of is not None:
                 self._merge_cell(slot, other, of, pairs)
-                begun[key] = self._joined(self._begun(slot), other._begun(of))
+                begun[key] = self._joined(self.begun_with(slot), other.begun_with(of))
             else:
                 known = sampler.known_there(hashes[slot])
-                begun[key] = self._joined(self._begun(slot), known)
+                begun[key] = self._joined(self.begun_with(slot), known)
                 if known and self.mode == TOPK:
                     self.primary.raise_by(slot, known, 0)
         self.enter_all(begun)
@@ -234,21 +234,26 @@ class Admission(CoreBase):
             self._merge_cell(slot, other, of, pairs)
             if self.mode == TOPK and known:
                 self.primary.raise_by(slot, known, 0)
-            self.sampler.entered(slot, self._joined(other._begun(of), known))
+            self.sampler.entered(slot, self._joined(other.begun_with(of), known))
             return
         self.evicted += 1
         self._to_overflow(pairs, of)
         self.sampler.put_in(hash, rank if self.mode == TOPK else other.primary.value(of))
 
 
-def sampler_of(mode: str, max_cells: int, options: Mapping[str, Any]) -> Any:
+def keeps_overflow(metric: Metric[Any]) -> bool:
+    """Whether the overflow cell has values of its own for a metric: counters are derived, gauges have no place there."""
+    return isinstance(metric, (HistogramMetric, HllMetric))
+
+
+def sampler_of(mode: str, max_cells: int, primary: Any, options: Mapping[str, Any]) -> Any:
     """What a full cube of that mode asks; None in comprehensive mode."""
     if mode not in MODES:
         raise ValueError(f"a sampling mode is one of {', '.join(MODES)}, not {mode!r}")
     if mode == TOPK:
         return TopK(max_cells, **options)
     if mode == TOP_CARDINALITY:
-        raise ValueError(f"there is no sampler for {mode}")
+        return TopCardinality(max_cells, coupons=primary.hash == "datasketches", **options)
     if options:
         raise TypeError(f"{mode} mode has no options, such as {', '.join(options)}")
     return None

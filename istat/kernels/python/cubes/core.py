@@ -141,11 +141,11 @@ class Core(Admission):
 
     def inherited(self, slot: int) -> int:
         """How much of a cell's primary counter came from the sketch."""
-        return self._begun(slot) if self.mode == TOPK else 0
+        return self.begun_with(slot) if self.mode == TOPK else 0
 
     def floor(self, slot: int) -> int:
         """The estimate of distinct items with which a cell was admitted."""
-        return self._begun(slot) if self.mode == TOP_CARDINALITY else 0
+        return self.begun_with(slot) if self.mode == TOP_CARDINALITY else 0
 
     @property
     def overflow_slot(self) -> int:
@@ -157,13 +157,18 @@ class Core(Admission):
         """Whether there were any since the last reset."""
         return bool(self.refused or self.evicted or self.slots())
 
+    @property
+    def sketch_merge_skipped(self) -> int:
+        """Merges in which the two sketches did not agree, so that only cells were merged."""
+        return 0 if self.sampler is None else int(self.sampler.skipped)
+
     def stats(self) -> dict[str, Any]:
         """How full it is, and what was lost."""
         return {
             "cells": len(self.cells), "max_cells": self.cells.most, "rejected": self.refused,
             "rejected_keys": round(self.refused_keys.estimate()), "admitted_late": self.admitted_late,
             "evicted": self.evicted, "saturated": self.saturated,
-            "sketch_merge_skipped": 0 if self.sampler is None else self.sampler.skipped,
+            "sketch_merge_skipped": self.sketch_merge_skipped,
         }  # fmt: skip
 
     def memory(self) -> dict[str, Any]:
@@ -232,9 +237,11 @@ class Core(Admission):
         if self.sampler is not None:
             self.sampler.entered(slot, begun_with)
 
-    def put_stats(self, refused: int, evicted: int, admitted_late: int, saturated: bool,
-                  refused_keys: HyperLogLog) -> None:
+    def put_stats(self, refused: int, evicted: int, admitted_late: int, saturated: bool, refused_keys: HyperLogLog,
+                  sketch_merge_skipped: int = 0) -> None:
         """Set what `stats` tells."""
         self.refused, self.evicted, self.admitted_late = refused, evicted, admitted_late
         self.saturated, self.refused_keys = saturated, refused_keys.copy()
+        if self.sampler is not None:
+            self.sampler.skipped = sketch_merge_skipped
 

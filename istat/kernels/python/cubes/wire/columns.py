@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from istat.kernels.python.cubes.core import keeps_overflow
+from istat.kernels.python.cubes.admission import keeps_overflow
 from istat.kernels.python.cubes.metrics import CounterMetric, GaugeMetric, Metric
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
 from istat.kernels.python.cubes.wire.reading import FILLED, NO_NUMBER, NOT_FINITE, SAME_ORIGIN, Reader

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from istat.kernels.python.cubes.core import REFUSED_PRECISION, Core
+from istat.kernels.python.cubes.admission import REFUSED_PRECISION
+from istat.kernels.python.cubes.core import Core
 from istat.kernels.python.cubes.hll import HyperLogLog
 from istat.kernels.python.cubes.metrics import CounterMetric, Metric
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
