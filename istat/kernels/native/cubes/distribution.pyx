@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from istat.kernels.native.cubes.histogram cimport (
     POINT_HIGH, POINT_LOW, POINT_MID, hist_at, hist_bytes, hist_clear, hist_copy, hist_high, hist_low, hist_merge,
-    hist_percentiles, hist_put, hist_record, hist_record_all, hist_record_corrected, hist_up_to, hist_valid, slot_of)
+    hist_percentiles, hist_put, hist_record, hist_record_all, hist_record_corrected, hist_up_to, hist_valid, hist_slot)
 from istat.kernels.native.cubes.shapes cimport Shape, Values, counts_of, hist_times, hist_value, same_shape, values_of
 
 import math
@@ -214,7 +214,7 @@ cdef class Histogram:
             return 0.0
         if bound > self.histogram.max:
             return 1.0
-        slot = slot_of(&self.shape.shape, max(min(bound, self.shape.shape.highest), 0))
+        slot = hist_slot(&self.shape.shape, max(min(bound, self.shape.shape.highest), 0))
         if slot == 0:
             return 0.0
         return hist_up_to(self.histogram, &self.shape.shape, hist_low(&self.shape.shape, slot) - 1) / self.count

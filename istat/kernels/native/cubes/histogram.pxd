@@ -35,7 +35,7 @@ cdef extern from *:
     """
     int istat_bits(uint64_t word) noexcept nogil
 
-cdef inline uint32_t slot_of(const hist_shape *shape, int64_t value) noexcept nogil:
+cdef inline uint32_t hist_slot(const hist_shape *shape, int64_t value) noexcept nogil:
     """The slot of a value from 0 to the highest."""
     cdef uint64_t units = <uint64_t> value >> shape.unit
     cdef int shift = istat_bits(units | (<uint64_t> 2 << shape.precision) - 1) - shape.precision - 1

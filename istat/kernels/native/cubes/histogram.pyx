@@ -174,7 +174,7 @@ cdef inline int record(hist_t **place, const hist_shape *shape, int64_t value, u
         return 0
     if count == 0:
         return 1
-    if put(place, slot_of(shape, within(shape, value)), count) < 0:
+    if put(place, hist_slot(shape, within(shape, value)), count) < 0:
         return -1
     note(place[0], shape, value, count)
     return 1
@@ -195,14 +195,14 @@ cdef bint record_small(hist_t *histogram, const hist_shape *shape, const int64_t
         return False
     memset(squares, 0, sizeof(squares))
     for i in range(n):
-        slots[slot_of(shape, values[i])] += 1
+        slots[hist_slot(shape, values[i])] += 1
         total += values[i]
         squares[0] += <uint64_t> (values[i] * values[i])
     histogram.count += n
     histogram.min = min(histogram.min, low)
     histogram.max = max(histogram.max, high)
-    histogram.first = min(histogram.first, slot_of(shape, low))
-    histogram.last = max(histogram.last, slot_of(shape, high))
+    histogram.first = min(histogram.first, hist_slot(shape, low))
+    histogram.last = max(histogram.last, hist_slot(shape, high))
     istat_add_sum(histogram.sum, total, 1)
     istat_merge_squares(histogram.squares, squares)
     return True
@@ -365,7 +365,7 @@ cdef void hist_percentiles(const hist_t *histogram, const hist_shape *shape, con
 
 cdef uint64_t hist_up_to(const hist_t *histogram, const hist_shape *shape, int64_t bound) noexcept nogil:
     cdef uint64_t seen = 0
-    cdef uint32_t end = slot_of(shape, max(min(bound, shape.highest), 0))
+    cdef uint32_t end = hist_slot(shape, max(min(bound, shape.highest), 0))
     cdef uint32_t i
     if bound >= histogram.max:
         return histogram.count
@@ -394,5 +394,5 @@ cdef int hist_valid(const hist_t *histogram, const hist_shape *shape) noexcept n
     i = shape.slots - 1
     if histogram.overflow and (histogram.last != i or histogram.overflow > hist_at(histogram, i)):
         return 0
-    return (slot_of(shape, min(max(histogram.min, 0), shape.highest)) == histogram.first
-            and slot_of(shape, min(max(histogram.max, 0), shape.highest)) == histogram.last)
+    return (hist_slot(shape, min(max(histogram.min, 0), shape.highest)) == histogram.first
+            and hist_slot(shape, min(max(histogram.max, 0), shape.highest)) == histogram.last)

@@ -15,6 +15,7 @@ cdef class HyperLogLog:
     cdef bint busy              # a batch is being added without the GIL
 
     cdef int enter(self) except -1
+    cdef int shrink(self, int precision) except -1
     cdef bint put(self, uint64_t hash) except -1
 
 cdef HyperLogLog hll_object(const hll_t *sketch, int layout)                    # a copy; MemoryError

@@ -168,20 +168,25 @@ cdef class HyperLogLog:
             if not allow_precision_loss:
                 raise SchemaMismatch(f"a sketch of precision {precision} would make one of {self.precision} less "
                                      "precise; allow that with allow_precision_loss=True")
-            self.fold(precision)
+            self.shrink(precision)
         if hll_merge(&self.sketch, self.layout, &other.sketch, other.layout) < 0:
             raise MemoryError("no memory for a sketch")
 
     def fold(self, int precision):
-        """Take a smaller precision, as if it had been that from the start. ValueError when it is larger or none."""
-        cdef int layout
-        self.enter()
-        layout = hll_layout(precision, DATASKETCHES if self.layout & COUPONS else XXH64)
+        """Another one with the same items and a smaller precision, as if it had been that from the start. ValueError when
+        it is larger or none."""
+        cdef HyperLogLog made = self.copy()
+        made.shrink(precision)
+        return made
+
+    cdef int shrink(self, int precision) except -1:
+        cdef int layout = hll_layout(precision, DATASKETCHES if self.layout & COUPONS else XXH64)
         if layout > self.layout:
             raise ValueError(f"a sketch of precision {self.precision} cannot be brought to {precision}")
         if hll_fold(&self.sketch, self.layout, precision) < 0:
             raise MemoryError("no memory for a sketch")
         self.layout = layout
+        return 0
 
     def estimate(self):
         """How many distinct items, about."""

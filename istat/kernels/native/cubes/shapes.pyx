@@ -7,7 +7,7 @@ from libc.stdint cimport int8_t, int32_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from istat.kernels.native.cubes.histogram cimport hist_high, hist_low, slot_of
+from istat.kernels.native.cubes.histogram cimport hist_high, hist_low, hist_slot
 
 import operator
 
@@ -194,15 +194,15 @@ cdef class Shape:
             raise ValueError("digits are from 1 to 5, and not given beside a precision")
         else:
             precision = (2 * 10**digits - 1).bit_length() - 1
-        if not 1 <= lowest <= highest < 2**63:
-            raise ValueError("lowest is at least 1, highest not below it and below 2**63")
+        if not 1 <= lowest < highest < 2**63:
+            raise ValueError("lowest is at least 1, highest above it and below 2**63")
         if not (isfinite(scale) and scale > 0.0):
             raise ValueError("a scale is a number above 0")
         memset(&self.shape, 0, sizeof(self.shape))
         self.shape.lowest, self.shape.highest, self.shape.scale = lowest, highest, scale
         self.shape.precision, self.shape.digits = precision, digits or 0
         self.shape.unit = lowest.bit_length() - 1
-        self.shape.slots = slot_of(&self.shape, highest) + 1
+        self.shape.slots = hist_slot(&self.shape, highest) + 1
         if self.shape.slots > MOST_SLOTS:
             raise ValueError(f"a histogram like that has {self.shape.slots} slots, more than {MOST_SLOTS}")
 
@@ -210,13 +210,19 @@ cdef class Shape:
         """The slot that a value is recorded in; values beyond the range are in the first and the last one."""
         cdef int64_t wanted
         hist_value(value, self.shape.scale, &wanted)
-        return slot_of(&self.shape, min(max(wanted, 0), self.shape.highest))
+        return hist_slot(&self.shape, min(max(wanted, 0), self.shape.highest))
 
     def bounds(self, slot):
         """The smallest and the largest value of a slot. IndexError when there is none."""
         if not 0 <= slot < self.shape.slots:
             raise IndexError(f"slots are from 0 to {self.shape.slots - 1}")
         return self.unscaled(hist_low(&self.shape, slot)), self.unscaled(hist_high(&self.shape, slot))
+
+    def whole(self, value):
+        """A value as it is recorded: scaled and rounded. TypeError, ValueError, OverflowError."""
+        cdef int64_t made
+        hist_value(value, self.shape.scale, &made)
+        return made
 
     def unscaled(self, value):
         """What a user calls a value that was recorded."""
@@ -258,10 +264,14 @@ cdef class Shape:
     def __hash__(self):
         return hash((self.shape.unit, self.shape.highest, self.shape.precision, self.shape.scale))
 
-    def __repr__(self):
+    def parameters(self):
+        """What it was made with, as text."""
         kind = f"digits={self.shape.digits}" if self.shape.digits else f"precision={self.shape.precision}"
         scale = "" if self.shape.scale == 1.0 else f", scale={self.shape.scale!r}"
-        return f"Shape(lowest={self.shape.lowest}, highest={self.shape.highest}, {kind}{scale})"
+        return f"lowest={self.shape.lowest}, highest={self.shape.highest}, {kind}{scale}"
+
+    def __repr__(self):
+        return f"Shape({self.parameters()})"
 
     def __reduce__(self):
         precision = None if self.shape.digits else self.shape.precision
