@@ -240,7 +240,8 @@ class Cube:
         """A cell by the values of its dimensions, or by its handle; None when there is none."""
         with self._core.guard:
             slot = self._core.find(key)
-            return CellView(self._core, slot) if slot >= 0 else None
+            there = slot >= 0 and self._core.marks(slot) & cubes.TOUCHED
+            return CellView(self._core, slot) if there else None
 
     @property
     def overflow(self) -> CellView | None:

@@ -129,16 +129,13 @@ class Admission(CoreBase):
         sampler = self.sampler if same else sampler_of(mode, max_cells, primary, options)
         slots = self.cells.in_order() if primary is None else self.ranked(by=primary, untouched=True)
         begun = {self.cells.keys[slot]: self.begun_with(slot) for slot in slots if primary is self.primary}
+        self.add_overflow(overflow_cell)
         for slot in slots[max_cells:]:
             self._to_overflow(self._itself(), slot)
         self.evicted += len(slots[max_cells:])
-        kept = slots[:max_cells]
-        if self.overflow_cell and overflow_cell:
-            kept.append(self.cells.overflow)
-        self._keep(sorted(kept))
+        self._keep(sorted([*slots[:max_cells], *([self.cells.overflow] if overflow_cell else [])]))
         self.mode, self.options, self.primary, self.sampler = mode, options, primary, sampler
         self.cells.most = max_cells
-        self.add_overflow(overflow_cell)
         self.enter_all(begun)
 
     def ranked(self, n: int | None = None, by: Metric[Any] | None = None, untouched: bool = False) -> list[int]:
@@ -242,7 +239,7 @@ class Admission(CoreBase):
 
 
 def keeps_overflow(metric: Metric[Any]) -> bool:
-    """Whether the overflow cell has values of its own for a metric: counters are derived, gauges have no place there."""
+    """Whether the overflow cell has values of its own for a metric. Counters are derived, gauges have no place there."""
     return isinstance(metric, (HistogramMetric, HllMetric))
 
 

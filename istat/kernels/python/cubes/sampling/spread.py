@@ -297,6 +297,4 @@ class TopCardinality(Sampler):
 
 def folded(sketch: HyperLogLog) -> bytes:
     """The registers of a sketch at the precision of a bucket's."""
-    small = sketch.copy()
-    small.fold(PRECISION)
-    return small.registers()
+    return sketch.fold(PRECISION).registers()
