@@ -14,6 +14,7 @@ from istat.errors import ConcurrentUse, SchemaMismatch
 
 POINTS = {"low": POINT_LOW, "mid": POINT_MID, "high": POINT_HIGH}
 NO_MEMORY = "no memory for a histogram"
+TOO_MANY = "that would stand for more than 1,000,000 values; is the interval in the unit of the values?"
 NO_HISTOGRAM = "these are no parts of a histogram of this shape"
 
 
@@ -31,7 +32,7 @@ cdef int done_or_full(int done) except -1:
     if done == -1:
         raise MemoryError(NO_MEMORY)
     if done < 0:
-        raise ValueError("that would stand for more than 1,000,000 values; is the interval in the unit of the values?")
+        raise ValueError(TOO_MANY)
     return done
 
 
@@ -60,8 +61,8 @@ cdef class Histogram:
         return done_or_full(hist_record(&self.histogram, &self.shape.shape, recorded, times)) == 1
 
     def record_corrected(self, value, interval, count=1):
-        """A value for which others were not recorded, as they are at an interval but had to wait: also value - interval,
-        value - 2 * interval, ... down to the interval. Errors as those of `record`; ValueError when the interval is not
+        """A value that kept others, which come at an interval, from being recorded: also value - interval, value -
+        2 * interval, ... down to the interval. Errors as those of `record`; ValueError when the interval is not
         above 0, or there are more than 1,000,000 of them."""
         cdef int64_t recorded
         cdef int64_t expected
@@ -74,8 +75,9 @@ cdef class Histogram:
         return done_or_full(hist_record_corrected(&self.histogram, &self.shape.shape, recorded, expected, times)) == 1
 
     def record_many(self, values, counts=None):
-        """A batch: a buffer of numbers or a sequence of them, and how often each came; all or, when one is wrong, nothing.
-        How many of them were taken: all, unless there would be more than 2**63 - 1 values. Errors as those of `record`."""
+        """A batch: a buffer of numbers or a sequence of them, and how often each came; all or, when one is wrong,
+        nothing. How many of them were taken: all, unless there would be more than 2**63 - 1 values. Errors as those of
+        `record`."""
         cdef Values batch = values_of(values, self.shape.shape.scale)
         cdef Values times = None if counts is None else counts_of(counts, batch.n)
         cdef int64_t taken
@@ -94,6 +96,8 @@ cdef class Histogram:
         than 2**63 - 1 values."""
         self.enter()
         other.enter()
+        if other is self:           # its memory may move while it is read
+            other = self.copy()
         if not same_shape(&self.shape.shape, &other.shape.shape):
             raise SchemaMismatch(f"a histogram of {other.shape!r} cannot be merged into one of {self.shape!r}")
         if done_or_full(hist_merge(&self.histogram, other.histogram, &self.shape.shape)) == 0:
@@ -220,7 +224,7 @@ cdef class Histogram:
         return hist_up_to(self.histogram, &self.shape.shape, hist_low(&self.shape.shape, slot) - 1) / self.count
 
     def buckets(self, boundaries, proportion=False):
-        """How many values (or which share of all) are not above the first boundary, above that and not above the second,
+        """How many values (or which share of all) are not above the first boundary, above it and not above the second,
         ..., above the last. A boundary is rounded up to the end of its slot. ValueError when they do not ascend."""
         bounds = [whole_bound(one, self.shape, math.floor) for one in boundaries]
         if any(a > b for a, b in zip(bounds, bounds[1:])):
@@ -308,7 +312,7 @@ def from_parts(Shape shape not None, parts):
         made.histogram.underflow, made.histogram.overflow = underflow, overflow
     except OverflowError:
         raise ValueError(NO_HISTOGRAM) from None
-    if not hist_valid(made.histogram, &shape.shape):
+    if not (hist_valid(made.histogram, &shape.shape) and total**2 <= made.count * squares):
         raise ValueError(NO_HISTOGRAM)
     return made
 

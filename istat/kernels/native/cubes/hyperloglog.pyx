@@ -173,8 +173,8 @@ cdef class HyperLogLog:
             raise MemoryError("no memory for a sketch")
 
     def fold(self, int precision):
-        """Another one with the same items and a smaller precision, as if it had been that from the start. ValueError when
-        it is larger or none."""
+        """Another one with the same items and a smaller precision, as if it had been that from the start. ValueError
+        when it is larger or none."""
         cdef HyperLogLog made = self.copy()
         made.shrink(precision)
         return made

@@ -14,10 +14,10 @@ from typing import Any
 from istat.errors import KeyTooLong
 from istat.kernels.python.cubes.admission import REFUSED_PRECISION, TOP_CARDINALITY, TOPK, Admission
 from istat.kernels.python.cubes.cells import NOT_FOUND, OVERFLOW, REFUSED, TOUCHED, Cell, KeyBatch
-from istat.kernels.python.cubes.histogram import Shape
 from istat.kernels.python.cubes.hll import HyperLogLog
 from istat.kernels.python.cubes.keys import KEY_ROOM, Value, decoded, encoded_rows, rows_in
 from istat.kernels.python.cubes.metrics import CounterMetric, GaugeMetric, Metric
+from istat.kernels.python.cubes.shapes import Shape
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
 
 

@@ -165,8 +165,8 @@ def items_of(items: Any) -> list[Any]:
         raise TypeError(f"a batch of items has one dimension, not {view.ndim}")
     code = view.format.lstrip("@=<")
     if code in ("i", "l", "q", "I", "L", "Q"):
-        kind = {4: "i", 8: "q"}[view.itemsize]
-        return memoryview(view.tobytes()).cast(kind if code.islower() else kind.upper()).tolist()
+        kind: Any = {4: "i", 8: "q"}[view.itemsize]
+        return list(memoryview(view.tobytes()).cast(kind if code.islower() else kind.upper()))
     if code.endswith("s"):
         raw, size = view.tobytes(), view.itemsize
         return [raw[at : at + size].rstrip(b"\0") for at in range(0, len(raw), size)]

@@ -11,10 +11,11 @@ from typing import Any
 
 from istat.kernels.python.cubes.cells import CoreBase, KeyBatch
 from istat.kernels.python.cubes.hashing import hash_id, hashed
-from istat.kernels.python.cubes.histogram import Histogram, Shape
+from istat.kernels.python.cubes.histogram import Histogram
 from istat.kernels.python.cubes.hll import HyperLogLog
 from istat.kernels.python.cubes.keys import is_single, spread, wholes
 from istat.kernels.python.cubes.metrics import Metric
+from istat.kernels.python.cubes.shapes import Shape
 
 
 class HistogramMetric(Metric["Histogram | None"]):

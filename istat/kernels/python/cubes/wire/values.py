@@ -6,8 +6,9 @@ refused. None stands for an empty one.
 
 from __future__ import annotations
 
-from istat.kernels.python.cubes.histogram import Histogram, Shape, from_parts
+from istat.kernels.python.cubes.histogram import Histogram, from_parts
 from istat.kernels.python.cubes.hll import HyperLogLog, from_entries, from_packed
+from istat.kernels.python.cubes.shapes import Shape
 from istat.kernels.python.cubes.wire.reading import (
     INCONSISTENT,
     MOST_COUNT,
