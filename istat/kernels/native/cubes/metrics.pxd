@@ -17,7 +17,7 @@ cdef struct gauge_t:
 cdef class CounterMetric(Metric):
     cdef readonly bint real     # float64 instead of int64
     cdef int64_t *values
-    cdef double *reals          # instead of `values`
+    cdef double *reals          # the same memory, of a real one
     cdef int64_t whole_total
     cdef double real_total
     cdef inline int64_t sum(self, int64_t a, int64_t b) noexcept nogil

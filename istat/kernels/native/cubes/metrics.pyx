@@ -43,7 +43,6 @@ cdef class CounterMetric(Metric):
 
     def __dealloc__(self):
         free(self.values)
-        free(self.reals)
 
     cdef inline int64_t sum(self, int64_t a, int64_t b) noexcept nogil:
         """a + b, at the limits of the type where they are passed; the cube tells so then."""
@@ -263,19 +262,16 @@ cdef class CounterMetric(Metric):
     cdef int reserve(self, uint32_t room) noexcept nogil:
         if room <= self.room:
             return 0
-        if self.real:
-            if grow(<void **> &self.reals, room * sizeof(double)) < 0:
-                return NO_MEMORY
-        elif grow(<void **> &self.values, room * sizeof(int64_t)) < 0:
+        if grow(<void **> &self.values, room * sizeof(int64_t)) < 0:
             return NO_MEMORY
+        self.reals = <double *> self.values
         self.clear_slots(self.room, room)
         self.room = room
         return 0
 
     cdef void clear_slots(self, uint32_t first, uint32_t end) noexcept nogil:
-        cdef void *column = self.reals + first if self.real else <void *> (self.values + first)
         if end > first:
-            memset(column, 0, (end - first) * sizeof(int64_t))      # the bits of 0.0 are zero as well
+            memset(self.values + first, 0, (end - first) * sizeof(int64_t))     # the bits of 0.0 are zero as well
 
     cdef void clear_totals(self) noexcept nogil:
         self.whole_total = 0
@@ -289,10 +285,7 @@ cdef class CounterMetric(Metric):
         return 0
 
     cdef void move_slot(self, uint32_t to, uint32_t of) noexcept nogil:
-        if self.real:
-            self.reals[to] = self.reals[of]
-        else:
-            self.values[to] = self.values[of]
+        self.values[to] = self.values[of]
         self.clear_slots(of, of + 1)
 
     cdef int add_totals(self, Metric other) noexcept nogil:

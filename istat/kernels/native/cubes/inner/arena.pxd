@@ -14,6 +14,8 @@ cdef struct arena_t:            # zero bytes: empty
 
 # The place of a new key, or -1: no memory. `places` are those of all keys in use: they change when pieces are gathered up.
 cdef int64_t arena_store(arena_t *arena, const uint8_t *key, uint32_t size, uint64_t *places, uint32_t count) noexcept nogil
+# Room for a key, so that storing it cannot fail; 0 or -1.
+cdef int arena_reserve(arena_t *arena, uint32_t size, uint64_t *places, uint32_t count) noexcept nogil
 cdef void arena_drop(arena_t *arena, uint64_t place) noexcept nogil             # the key of a place is in use no more
 cdef int arena_gather(arena_t *arena, uint64_t *places, uint32_t count) noexcept nogil     # keep these alone; 0 or -1
 cdef void arena_clear(arena_t *arena) noexcept nogil                            # empty; the memory stays

@@ -20,15 +20,22 @@ cdef inline uint32_t piece(uint64_t size) noexcept nogil:
     return <uint32_t> ((size + 7) & ~<uint64_t> 7) if size else 8
 
 
+cdef int arena_reserve(arena_t *arena, uint32_t size, uint64_t *places, uint32_t count) noexcept nogil:
+    cdef uint32_t taken = piece(size)
+    if (arena.freed != NULL and arena.freed[taken >> 3]) or arena.used + taken <= arena.room:
+        return 0
+    return make_room(arena, taken, places, count)
+
+
 cdef int64_t arena_store(arena_t *arena, const uint8_t *key, uint32_t size, uint64_t *places, uint32_t count) noexcept nogil:
     cdef uint32_t taken = piece(size)
     cdef uint64_t at
+    if arena_reserve(arena, size, places, count) < 0:
+        return -1
     if arena.freed != NULL and arena.freed[taken >> 3]:
         at = arena.freed[taken >> 3] - 1
         memcpy(&arena.freed[taken >> 3], arena.bytes + at, sizeof(uint64_t))
     else:
-        if arena.used + taken > arena.room and make_room(arena, taken, places, count) < 0:
-            return -1
         at = arena.used
         arena.used += taken
     memcpy(arena.bytes + at, key, size)

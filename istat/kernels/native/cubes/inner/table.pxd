@@ -39,10 +39,10 @@ cdef class Cells:
     cdef arena_t arena                      # the keys' bytes
     cdef int64_t find_key(self, const uint8_t *key, uint32_t size, uint64_t hash) noexcept nogil    # slot or NOT_FOUND
     cdef int64_t add_key(self, const uint8_t *key, uint32_t size, uint64_t hash) noexcept nogil     # of a new key; slot, REFUSED, NO_MEMORY
-    cdef int replace_key(self, uint32_t slot, const uint8_t *key, uint32_t size, uint64_t hash) noexcept nogil  # 0, REFUSED, NO_MEMORY
+    cdef int prepare(self, uint32_t size, uint64_t hash) noexcept nogil     # whether a new key can replace another: 0, REFUSED, NO_MEMORY
+    cdef void replace_key(self, uint32_t slot, const uint8_t *key, uint32_t size, uint64_t hash) noexcept nogil     # after `prepare`
     cdef int64_t add_overflow(self, const uint8_t *key, uint32_t size) noexcept nogil               # slot or NO_MEMORY
     cdef bint is_full(self) noexcept nogil
-    cdef bint takes_hash(self, uint64_t hash) noexcept nogil        # whether a probe finds a free place for a new key
     cdef uint32_t residents(self) noexcept nogil                    # cells in use without the overflow cell
     cdef const uint8_t *key_at(self, uint32_t slot) noexcept nogil  # its size: `key_size`
     cdef uint32_t key_size(self, uint32_t slot) noexcept nogil

@@ -12,7 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from istat.kernels.native.cubes.hashing cimport xxh64
 from istat.kernels.native.cubes.inner.arena cimport (PLACE_BITS, PLACE_MASK, arena_bytes, arena_clear, arena_drop, arena_free,
-                                                     arena_gather, arena_store)
+                                                     arena_gather, arena_reserve, arena_store)
 
 cdef enum:
     SMALLEST_TABLE = 8          # [places]
@@ -117,23 +117,14 @@ cdef class Cells:
         self.marks[slot] = 0
         self.next_born += 1
 
-    cdef int replace_key(self, uint32_t slot, const uint8_t *key, uint32_t size, uint64_t hash) noexcept nogil:
-        cdef int64_t at, place
-        if self._grow_table() < 0:
-            return NO_MEMORY
-        if self._free_place(hash) < 0:
-            return REFUSED
-        place = arena_store(&self.arena, key, size, self.places, self.count)
-        if place < 0:
-            return NO_MEMORY
+    cdef void replace_key(self, uint32_t slot, const uint8_t *key, uint32_t size, uint64_t hash) noexcept nogil:
+        cdef int64_t place = arena_store(&self.arena, key, size, self.places, self.count)
         self._unlist(slot)
-        arena_drop(&self.arena, self.places[slot])    # only now: storing may have moved all pieces
-        at = self._free_place(hash)         # again: the old key may have kept it from a nearer one
-        self.table[at] = slot + 1
+        arena_drop(&self.arena, self.places[slot])
+        self.table[self._free_place(hash)] = slot + 1
         self._take_slot(slot, place, hash)
         self.generations[slot] += 1
         self.changes += 1
-        return 0
 
     cdef int64_t add_overflow(self, const uint8_t *key, uint32_t size) noexcept nogil:
         cdef int64_t place
@@ -153,8 +144,10 @@ cdef class Cells:
     cdef bint is_full(self) noexcept nogil:
         return self.residents() >= self.most
 
-    cdef bint takes_hash(self, uint64_t hash) noexcept nogil:
-        return self._grow_table() == 0 and self._free_place(hash) >= 0
+    cdef int prepare(self, uint32_t size, uint64_t hash) noexcept nogil:
+        if self._grow_table() < 0 or arena_reserve(&self.arena, size, self.places, self.count) < 0:
+            return NO_MEMORY
+        return 0 if self._free_place(hash) >= 0 else REFUSED
 
     cdef uint32_t residents(self) noexcept nogil:
         return self.count - (self.overflow >= 0)
