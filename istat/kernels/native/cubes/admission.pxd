@@ -36,4 +36,4 @@ cdef class Admission(CoreBase):
     cdef int set_mode(self, str mode, dict options, object primary, Sampler sampler, uint32_t max_cells) except -1
     cdef int enter_all(self, const int64_t *begun) except -1
     cdef void keep(self, const uint32_t *slots, uint32_t count) noexcept nogil
-    cdef uint32_t *ordered(self, PyObject *by, bint untouched, uint32_t *count) noexcept nogil
+    cdef uint32_t *ordered(self, PyObject *by, bint ranked, bint untouched, uint32_t *count) noexcept nogil

@@ -184,7 +184,7 @@ cdef class Admission(CoreBase):
             primary = None
         same = (mode, max_cells, options) == (self.mode, self.cells.most, self.options) and primary is self.primary
         sampler = self.sampler if same else sampler_of(mode, primary, max_cells, options)
-        slots = self.ordered(<PyObject *> primary if primary is not None else NULL, True, &count)
+        slots = self.ordered(<PyObject *> primary if primary is not None else NULL, primary is not None, True, &count)
         begun = <int64_t *> calloc(self.cells.count + 1, sizeof(int64_t))
         try:
             if slots == NULL or begun == NULL:
@@ -260,11 +260,11 @@ cdef class Admission(CoreBase):
         free(slots)
         return 0
 
-    cdef uint32_t *ordered(self, PyObject *by, bint untouched, uint32_t *count) noexcept nogil:
-        """The cells with the most of a metric first, or without a metric by insertion; malloc'ed with room for one more.
-        NULL: no memory."""
+    cdef uint32_t *ordered(self, PyObject *by, bint ranked, bint untouched, uint32_t *count) noexcept nogil:
+        """The cells by insertion, or ranked: with the most of a metric first, or without one as the sampler ranks them.
+        malloc'ed with room for one more; NULL: no memory."""
         cdef uint32_t *slots = self.cells.listed()
-        cdef ranked_t *ranked
+        cdef ranked_t *cells
         cdef uint32_t i
         cdef uint32_t used = 0
         if slots == NULL:
@@ -274,21 +274,21 @@ cdef class Admission(CoreBase):
                 slots[used] = slots[i]
                 used += 1
         count[0] = used
-        if by == NULL:
+        if not ranked:
             return slots
-        ranked = <ranked_t *> malloc((used + 1) * sizeof(ranked_t))
-        if ranked == NULL:
+        cells = <ranked_t *> malloc((used + 1) * sizeof(ranked_t))
+        if cells == NULL:
             free(slots)
             return NULL
         for i in range(used):
-            ranked[i].order = (<Metric> by).order(slots[i])
-            ranked[i].key = self.cells.key_at(slots[i])
-            ranked[i].size = self.cells.key_size(slots[i])
-            ranked[i].slot = slots[i]
-        qsort(ranked, used, sizeof(ranked_t), by_rank)
+            cells[i].order = self.sampler.rank(slots[i]) if by == NULL else (<Metric> by).order(slots[i])
+            cells[i].key = self.cells.key_at(slots[i])
+            cells[i].size = self.cells.key_size(slots[i])
+            cells[i].slot = slots[i]
+        qsort(cells, used, sizeof(ranked_t), by_rank)
         for i in range(used):
-            slots[i] = ranked[i].slot
-        free(ranked)
+            slots[i] = cells[i].slot
+        free(cells)
         return slots
 
 
@@ -322,7 +322,7 @@ cdef Sampler sampler_of(str mode, object primary, uint32_t max_cells, dict optio
     if mode == TOP_CARDINALITY:
         if not isinstance(primary, HllMetric):
             raise ValueError("the cells of a top-cardinality cube are ranked by an HLL")
-        return TopCardinality(max_cells, coupons=(<HllMetric> primary).hash != "xxh64", **options)
+        return TopCardinality(max_cells, coupons=(<HllMetric> primary).hash == "datasketches", **options)
     if options:
         raise TypeError(f"{mode} mode has no options, such as {', '.join(options)}")
     return None

@@ -45,7 +45,10 @@ cdef class CoreBase:
     cdef readonly bint saturated
     cdef readonly uint64_t refused          # updates whose cell got no room
     cdef readonly uint64_t evicted          # cells that others took the place of
-    cdef int enter_for(self, object target, aim_t *aim, uint8_t *key) except -1     # take the guard, and aim at a tuple's or Cell's cell
+    # An update of a tuple's or Cell's cell: take aim, take the guard, find the slot. `key` has KEY_ROOM.
+    cdef int enter_for(self, object target, aim_t *aim, uint8_t *key) except -1
+    cdef int take_aim(self, object target, aim_t *aim, uint8_t *key) except -1      # all but the slot
+    cdef void locate(self, object target, aim_t *aim) noexcept                      # in the guard
     cdef void find_cell(self, Cell cell) noexcept nogil     # see to it that its slot is its own now, or NOT_FOUND
     cdef Py_ssize_t encode(self, object values, uint8_t *to) except -1              # `to` has KEY_ROOM; bytes written
     # The slot for an update of a metric that does not rank: the key's cell, made when there is room; REFUSED, NO_MEMORY.

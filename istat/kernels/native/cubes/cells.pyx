@@ -49,25 +49,32 @@ cdef class CoreBase:
         self.cells = Cells()
 
     cdef int enter_for(self, object target, aim_t *aim, uint8_t *key) except -1:
-        """Take the guard and find the cell of a tuple of values, or of a Cell. `key` has KEY_ROOM for the key."""
+        self.take_aim(target, aim, key)
+        self.guard.enter()
+        self.locate(target, aim)
+        return 0
+
+    cdef int take_aim(self, object target, aim_t *aim, uint8_t *key) except -1:
         cdef Cell cell
         if type(target) is Cell:
             cell = <Cell> target
             if cell.core is not self:
                 raise ValueError(f"{cell!r} is a cell of another cube")
-            self.guard.enter()
-            self.find_cell(cell)
             aim.key = cell.place
             aim.size = cell.size
             aim.hash = cell.hash
-            aim.slot = cell.slot
             return 0
         aim.size = <uint32_t> self.encode(target, key)
         aim.key = key
         aim.hash = xxh64(key, aim.size)
-        self.guard.enter()
-        aim.slot = self.cells.find_key(key, aim.size, aim.hash)
         return 0
+
+    cdef void locate(self, object target, aim_t *aim) noexcept:
+        if type(target) is Cell:
+            self.find_cell(<Cell> target)
+            aim.slot = (<Cell> target).slot
+        else:
+            aim.slot = self.cells.find_key(aim.key, aim.size, aim.hash)
 
     cdef void find_cell(self, Cell cell) noexcept nogil:
         """See to it that the cell's slot is its own now, or NOT_FOUND."""

@@ -1,15 +1,14 @@
 # One cube's data: cells, columns, totals.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
-from istat.kernels.native.cubes.cells cimport Cells, CoreBase, Guard
-from istat.kernels.native.cubes.hll cimport hll_t
-from istat.kernels.native.cubes.metrics cimport Metric
+from istat.kernels.native.cubes.admission cimport Admission, pairs_t
+from istat.kernels.native.cubes.inner.metric cimport Metric
+from istat.kernels.native.cubes.inner.rows cimport KeyBatch
 
-cdef class Core(CoreBase):
-    cdef readonly list metrics      # in the order of registration
-    cdef uint64_t refused           # updates of cells that got no room
-    cdef hll_t refused_keys         # their keys' hashes, p=10
-    cdef uint64_t admitted_late
-    cdef uint64_t evicted
-    cdef readonly bint overflow_cell
-    cdef int reserve(self, uint32_t room) noexcept nogil    # cells, columns and sampler
+cdef class Core(Admission):
+    cdef object add_metric(self, Metric metric)
+    cdef list columns_of(self, columns)
+    cdef object apply_all(self, KeyBatch rows, list metrics, list checked)
+    cdef int check(self, uint32_t slot) except -1       # IndexError
+    cdef object list_slots(self, Metric by, bint ranked, bint untouched, object n)
+    cdef int merge_totals(self, Core other, pairs_t *pairs) noexcept nogil
