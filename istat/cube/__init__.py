@@ -1,1 +1,17 @@
-"""Counting by several dimensions inside a program: cubes of cells, merged without error across programs and machines."""
+"""Counting by several dimensions inside a program: cubes of cells, added up without error over programs."""
+
+from istat.cube.cube import Cube, Sampling
+from istat.cube.instance import Instance
+from istat.cube.limits import Limits
+from istat.cube.reading import CellView, Row, Rows, Stats, Totals
+from istat.errors import ConcurrentUse, CubeError, DuplicateName, FormatError, KeyTooLong, SchemaMismatch
+from istat.kernels import cubes
+
+Cell, KeyBatch = cubes.Cell, cubes.KeyBatch
+Histogram, HyperLogLog = cubes.Histogram, cubes.HyperLogLog
+
+__all__ = [
+    "Cell", "CellView", "ConcurrentUse", "Cube", "CubeError", "DuplicateName", "FormatError", "Histogram",
+    "HyperLogLog", "Instance", "KeyBatch", "KeyTooLong", "Limits", "Row", "Rows", "Sampling", "SchemaMismatch",
+    "Stats", "Totals",
+]  # fmt: skip

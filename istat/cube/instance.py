@@ -244,7 +244,8 @@ class Instance:
         time that they cover is now, unless it was set."""
         self._check_open()
         with self._guard:
-            meta = Meta(self.name, self._id, self.boot_id, self.sequence, self.tick, self.t0, self.t1, self.tags, self.delta)
+            times = self.tick, self.t0, self.t1
+            meta = Meta(self.name, self._id, self.boot_id, self.sequence, *times, self.tags, self.delta)
             return frames.write(meta, [(cube.schema, cube.core) for cube in self._cubes.values()], compress)
 
     @classmethod

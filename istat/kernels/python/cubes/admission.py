@@ -239,7 +239,7 @@ class Admission(CoreBase):
 
 
 def keeps_overflow(metric: Metric[Any]) -> bool:
-    """Whether the overflow cell has values of its own for a metric. Counters are derived, gauges have no place there."""
+    """Whether the overflow cell has values of a metric. Counters are derived there, gauges have no place."""
     return isinstance(metric, (HistogramMetric, HllMetric))
 
 

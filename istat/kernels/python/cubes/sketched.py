@@ -11,11 +11,11 @@ from typing import Any
 
 from istat.kernels.python.cubes.cells import CoreBase, KeyBatch
 from istat.kernels.python.cubes.hashing import hash_id, hashed
-from istat.kernels.python.cubes.histogram import Histogram
+from istat.kernels.python.cubes.histogram import MOST_CORRECTED, TOO_MANY, Histogram
 from istat.kernels.python.cubes.hll import HyperLogLog
-from istat.kernels.python.cubes.keys import is_single, spread, wholes
+from istat.kernels.python.cubes.keys import is_single, spread
 from istat.kernels.python.cubes.metrics import Metric
-from istat.kernels.python.cubes.shapes import Shape
+from istat.kernels.python.cubes.shapes import MOST_VALUES, Shape, times_of
 
 
 class HistogramMetric(Metric["Histogram | None"]):
@@ -44,6 +44,10 @@ class HistogramMetric(Metric["Histogram | None"]):
         for this one: value - interval, value - 2 intervals, ... down to the interval."""
         key, times = self.key(target), _counts(count, 1)[0]
         number, interval = self.checked([value, expected_interval], 2)
+        if interval <= 0:
+            raise ValueError("an interval is above 0")
+        if number // interval > MOST_CORRECTED:
+            raise ValueError(TOO_MANY)
         with self.core.guard:
             return self._record(key, number, times, interval)
 
@@ -67,9 +71,10 @@ class HistogramMetric(Metric["Histogram | None"]):
         place = slot if slot >= 0 else self.core.cells.overflow
         for histogram in [self._total] if place < 0 else [self._total, self._of(place)]:
             if interval > 0:
-                histogram.record_corrected_whole(number, interval, count)
+                taken = histogram.record_corrected_whole(number, interval, count)
             else:
-                histogram.record_whole(number, count)
+                taken = histogram.record_whole(number, count)
+            self.core.saturated |= not taken
         return slot >= 0
 
     def rank(self, slot: int) -> float:
@@ -95,7 +100,7 @@ class HistogramMetric(Metric["Histogram | None"]):
         together = Histogram(self.shape)
         for found in [self.values[slot] for slot in slots]:
             if found is not None:
-                together.merge(found)
+                self._merge(together, found)
         return together
 
     def put(self, slot: int, value: Histogram) -> None:
@@ -108,7 +113,14 @@ class HistogramMetric(Metric["Histogram | None"]):
     def merge_cell(self, slot: int, other: Metric[Histogram | None], of: int) -> None:
         theirs = other.values[of]
         if theirs is not None:
-            self._of(slot).merge(theirs)
+            self._merge(self._of(slot), theirs)
+
+    def _merge(self, mine: Histogram, theirs: Histogram) -> None:
+        """Add a histogram, unless there would be too many values: the cube tells so then."""
+        if mine.count + theirs.count > MOST_VALUES:
+            self.core.saturated = True
+        else:
+            mine.merge(theirs)
 
     def clear(self, room: int) -> None:
         super().clear(room)
@@ -116,7 +128,7 @@ class HistogramMetric(Metric["Histogram | None"]):
 
     def merge_totals(self, other: Metric[Histogram | None]) -> None:
         assert isinstance(other, HistogramMetric)
-        self._total.merge(other._total)
+        self._merge(self._total, other._total)
 
     def memory(self) -> int:
         return super().memory() + sum(found.memory() for found in self.values if found is not None)
@@ -235,8 +247,7 @@ class HllMetric(Metric["HyperLogLog | None"]):
 
 
 def _counts(counts: Any, rows: int) -> list[int]:
-    """How often values are recorded, one a row. ValueError below 0."""
-    found = wholes(counts, rows)
-    if found and min(found) < 0:
-        raise ValueError(f"a value is recorded 0 times or more, not {min(found)}")
-    return found
+    """How often values are recorded, one a row. ValueError below 0 and beyond 63 bits."""
+    if is_single(counts):
+        return [times_of(counts)] * rows
+    return [times_of(count) for count in spread(counts, rows)]
