@@ -159,11 +159,11 @@ class Machine(RuleBasedStateMachine):
         assert self.forks[which].calibrate(self.master) is changed
         self.models[which].calibrate(self.wanted.metrics, self.wanted.most)
 
-    @rule(which=st.integers(0, 1), key=KEYS, value=st.integers(0, 900), place=st.integers(0, 7), by_handle=st.booleans())
-    def update(self, which, key, value, place, by_handle):
+    @rule(which=st.integers(0, 1), key=KEYS, value=st.integers(0, 900), at=st.integers(0, 7), by_handle=st.booleans())
+    def update(self, which, key, value, at, by_handle):
         model, cube = self.models[which], self.forks[which].cube("http")
         if model.metrics:
-            name = model.metrics[place % len(model.metrics)]
+            name = model.metrics[at % len(model.metrics)]
             metric = cube.metric(name)
             done = getattr(metric, UPDATES[name[0]])(cube.cell(*key) if by_handle else key, value)
             assert done is model.update(name, key, value)
@@ -174,8 +174,11 @@ class Machine(RuleBasedStateMachine):
         columns = {"method": [key[0] for key, _ in rows], "status": [key[1] for key, _ in rows]}
         values = {name: [value for _, value in rows] for name in model.metrics}
         if values:
-            done = [all([model.update(name, key, value) for name in model.metrics]) for key, value in rows]
-            assert cube.update(columns, values) == sum(done)
+            applied = 0
+            for key, value in rows:
+                done = [model.update(name, key, value) for name in model.metrics]
+                applied += all(done)
+            assert cube.update(columns, values) == applied
 
     @rule(which=st.integers(0, 1), keep_cells=st.booleans())
     def reset(self, which, keep_cells):

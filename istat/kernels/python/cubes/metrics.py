@@ -161,10 +161,9 @@ class CounterMetric(Metric[Any]):
 
     def apply(self, key: bytes, value: Any) -> bool:
         self.total = self._sum(self.total, value)
-        if self.core.primary is self:
-            return self.core.rank_up(key, value, 0) >= 0
-        slot = self.core.slot_of(key)
-        if slot >= 0:
+        ranks = self.core.primary is self
+        slot = self.core.rank_up(key, value, 0) if ranks else self.core.slot_of(key)
+        if slot >= 0 and not ranks:
             self.values[slot] = self._sum(self.values[slot], value)
         return slot >= 0
 
