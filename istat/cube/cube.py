@@ -42,7 +42,7 @@ class Cube:
 
     def __init__(self, schema: CubeSchema, core: cubes.Core, draft: Draft, id: int = 0) -> None:
         """`core` is of that schema; `draft` learns of changes to it."""
-        self._schema: CubeSchema | None = schema
+        self._schema = schema
         self._identity, self._sampling = schema.identity, schema.sampling
         self._core, self._draft = core, draft
         self.id = id        # for logs; instances may number the same cube differently
@@ -68,9 +68,6 @@ class Cube:
     @property
     def schema(self) -> CubeSchema:
         """What it is made of; the same object until it changes."""
-        if self._schema is None:
-            metrics = tuple(map(MetricSchema.of, self._core.metrics))
-            self._schema = CubeSchema(*self._identity, self.dimensions, metrics, self._sampling)
         return self._schema
 
     @property
@@ -135,7 +132,8 @@ class Cube:
         schema = SamplingSchema(mode.value, most, ranking, bool(overflow_cell), tuple(sorted(options.items())))
         with self._core.guard:
             schema.apply(self._core)
-            self._sampling, self._schema, self._draft.changed = schema, None, True
+            self._sampling = schema
+            self._change()
 
     def _ranking(self, mode: Sampling, primary: Which | None) -> str | None:
         """The name of the metric that ranks cells, if it can."""
@@ -164,8 +162,14 @@ class Cube:
         return checked
 
     def _changed(self, metric: M) -> M:
-        self._schema, self._draft.changed = None, True
+        self._change()
         return metric
+
+    def _change(self) -> None:
+        """The schema is another one now. Made here, not when it is asked for: others may ask while it changes."""
+        metrics = tuple(map(MetricSchema.of, self._core.metrics))
+        self._schema = CubeSchema(*self._identity, self.dimensions, metrics, self._sampling)
+        self._draft.changes += 1
 
     # For merging and calibrating, in the guard.
 

@@ -56,7 +56,7 @@ class Instance:
         self._guard.tick = self.t0
         self._cubes: dict[Identity, Cube] = {}
         self._draft = Draft()
-        self._schema = Schema(0, ())
+        self._known = -1, Schema(0, ())         # after so many changes it was so
         self._closed = False
         self.identify(os.urandom(ID_BYTES))
 
@@ -123,7 +123,7 @@ class Instance:
         if len(self._cubes) >= MOST_CUBES:
             raise CubeError(f"an instance has at most {MOST_CUBES} cubes")
         cube = self._cubes[schema.identity] = Cube(schema, core, self._draft, len(self._cubes))
-        self._draft.changed = True
+        self._draft.changes += 1
         return cube
 
     @property
@@ -146,10 +146,10 @@ class Instance:
     @property
     def schema(self) -> Schema:
         """What all cubes are made of; the same object until something changes."""
-        if self._draft.changed:
-            self._schema = Schema(self._schema.epoch + 1, tuple(cube.schema for cube in self._cubes.values()))
-            self._draft.changed = False
-        return self._schema
+        changes = self._draft.changes       # first: another thread may ask for the schema while it changes
+        if changes != self._known[0]:
+            self._known = changes, Schema(self._known[1].epoch + 1, tuple(cube.schema for cube in self.cubes))
+        return self._known[1]
 
     # As a whole.
 
@@ -188,7 +188,7 @@ class Instance:
                 self._cubes[wanted.identity] = cube
         for cube in before.values():
             _drop(cube)
-        self._schema, self._draft.changed = schema, False
+        self._known = self._draft.changes, schema
 
     def reset(self, keep_cells: bool = False) -> None:
         """Begin anew, as of where the data end: no cells, no totals; the schema stays. `keep_cells` keeps the cells,

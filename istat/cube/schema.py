@@ -114,9 +114,9 @@ class Schema:
 
 
 class Draft:
-    """Whether the schema of an instance is out of date: its cubes tell by this."""
+    """How often the schema of an instance has changed: its cubes count here."""
 
-    changed = True
+    changes = 0
 
 
 def checked_name(name: object, what: str) -> str:
