@@ -1,8 +1,8 @@
 """Frames on their way to a sink, in order. Knows nothing of what is in them, nor when they are made.
 
 A sink that raises has not taken its frame: it gets the same one, with the same sequence number, once more at the next
-edge, so that a receiver that has it already can tell. Frames that wait are few: when there is no room for one more, `full`
-says so, and whoever makes frames goes on adding to the one that it has. Nothing is thrown away.
+edge, so that a receiver that has it already can tell. Few frames wait: when there is no room for one more, `full` says
+so, and whoever makes frames goes on adding to the one that it has. Nothing is thrown away.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ class Delivery:
         """Whether there is no room for one more frame."""
         return not self._newest_only and len(self._waiting) >= self._backlog
 
+    @property
+    def in_sink(self) -> bool:
+        """Whether it is the sink that asks, with a frame in its hands."""
+        return self._at_work == threading.get_ident()
+
     def put(self, frame: Any) -> None:
         """A frame for the sink, which gets it with the next `run`."""
         if self._newest_only:
@@ -60,7 +65,7 @@ class Delivery:
 
         patience: seconds to wait for a thread that is handing over; -1 for ever.
         """
-        if self._at_work == threading.get_ident():      # the sink itself asks: it has a frame in its hands
+        if self.in_sink:
             return False
         if not self._turn.acquire(timeout=patience):
             log.warning("a sink of cubes has been at work for %g s: %d frames wait for it", patience, self.waiting)

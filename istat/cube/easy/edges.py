@@ -11,8 +11,8 @@ import math
 from istat.clock import Clock
 
 NANOSECONDS = 1_000_000_000
-# Intervals after which a frame is due whatever the wall clock says, for it may have been set back. More than one: where
-# it is only slowed a little, to be put right, the edge is still what counts.
+# Intervals after which a frame is due whatever the wall clock says, for it may have been set back. More than one:
+# where it is only slowed a little, to be put right, the edge is still what counts.
 OVERDUE = 1.5
 
 

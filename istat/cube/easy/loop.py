@@ -21,7 +21,8 @@ class Loop:
         self.renew()
 
     def renew(self) -> None:
-        """No thread runs: so it is in a process that was forked. A greenlet of the parent's that goes on there ends."""
+        """No thread runs: so it is in a process that was forked. A greenlet of the parent's that goes on there
+        ends."""
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
 

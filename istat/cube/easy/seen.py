@@ -48,6 +48,11 @@ class Seen:
     def __contains__(self, source: object) -> bool:
         return source in self._sources
 
+    def newest(self, source: bytes) -> int | None:
+        """The largest number of a sender's frames; None when it is not known."""
+        known = self._sources.get(source)
+        return None if known is None else known.newest
+
     def look(self, source: bytes, sequence: int, now: float) -> Verdict:
         """What a frame would be, at a time that does not jump; nothing changes."""
         known = self._sources.get(source)

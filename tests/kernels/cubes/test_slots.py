@@ -38,7 +38,7 @@ def own(slots):
     """Slots over sides, the number of a call being its place here; what failed late is kept in `failures`."""
     failures = []
     made = slots.Slots(lambda: slots.Slot(Side(), Side()),
-                       lambda side, number: (side.add, side.get, side.fail)[number], failures.append)
+                       lambda slot, number: (slot.active.add, slot.active.get, slot.active.fail)[number], failures.append)
     return made, failures
 
 
@@ -72,12 +72,12 @@ def test_sides_are_exchanged(slots, own):
     assert (slot.active.sum, slot.standby.sum) == (101, 10)
 
 
-def test_calls_of_the_standby_side_are_looked_for_again_when_forgotten(slots):
+def test_calls_are_looked_for_once_a_side_and_again_when_forgotten(slots):
     asked = []
 
-    def resolve(side, number):
-        asked.append(side)
-        return side.add
+    def resolve(slot, number):
+        asked.append(slot.active)
+        return slot.active.add
 
     own = slots.Slots(lambda: slots.Slot(Side(), Side()), resolve, print)
     write = slots.Write(own, 5)
@@ -85,12 +85,27 @@ def test_calls_of_the_standby_side_are_looked_for_again_when_forgotten(slots):
     write()
     slot = own.mine()
     slot.swap()
-    slot.forget()
     write()
-    assert asked == [slot.standby, slot.active]
     slot.swap()
     write()
-    assert len(asked) == 3
+    assert asked == [slot.active, slot.standby]
+    slot.forget()
+    write()
+    slot.swap()
+    write()
+    assert asked[2:] == [slot.standby, slot.active]
+
+
+def test_a_call_may_be_forgotten_while_it_is_looked_for(slots):
+    def resolve(slot, number):
+        slot.forget()
+        return slot.active.add
+
+    own = slots.Slots(lambda: slots.Slot(Side(), Side()), resolve, print)
+    write = slots.Write(own, 3)
+    write()
+    write(n=5)
+    assert own.mine().active.sum == 6
 
 
 def test_each_thread_has_its_own_slot_which_ends_with_it(slots, own):

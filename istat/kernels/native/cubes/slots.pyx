@@ -10,7 +10,7 @@ from cpython.object cimport PyObject
 cdef extern from "Python.h":
     PyObject *PyThreadState_GetDict() except NULL
     PyObject *PyDict_GetItemWithError(PyObject *of, PyObject *key) except? NULL
-    object PyObject_Call(object call, object args, PyObject *keywords)
+    object PyObject_Call(object call, object args, object named)
 
 
 cdef class Slot:
@@ -39,16 +39,16 @@ cdef class Slot:
         return True
 
     def forget(self):
-        """The calls of the standby side lead nowhere any more: they are looked for at their next use."""
+        """Calls may lead nowhere any more: those of both sides are looked for at their next use."""
+        self.calls = []
         self.standby_calls = []
 
     cdef object learn(self, Slots slots, Py_ssize_t number):
         """What a number means on the active side, looked for and kept."""
-        cdef list calls = self.calls
-        found = slots.resolve(self.active, number)
-        if number >= len(calls):
-            calls.extend([None] * (number + 1 - len(calls)))
-        calls[number] = found
+        found = slots.resolve(self, number)     # which may forget
+        if number >= len(self.calls):
+            self.calls.extend([None] * (number + 1 - len(self.calls)))
+        self.calls[number] = found
         return found
 
 
@@ -78,6 +78,7 @@ cdef class Slots:
     def renew(self):
         """Begin anew without a slot, as in a process that was forked: the slots that there were."""
         before = self.all or []
+        (<dict> <object> PyThreadState_GetDict()).pop(self.key, None)
         self.all = []
         self.key = object()
         return before
@@ -117,12 +118,12 @@ cdef class Write:
         self.slots = slots
         self.number = number
 
-    def __call__(self, *args):
+    def __call__(self, *args, **named):
         """What the call returns; True for one that was put off."""
         cdef Slot slot = self.slots.find()
         cdef object call = None
         if slot.busy:
-            slot.put_off.append((self, args))
+            slot.put_off.append((self, args, named))
             return True
         slot.busy = True
         try:
@@ -130,7 +131,7 @@ cdef class Write:
                 call = slot.calls[self.number]
             if call is None:
                 call = slot.learn(self.slots, self.number)
-            return PyObject_Call(call, args, NULL)
+            return PyObject_Call(call, args, named)
         finally:
             slot.busy = False
             if slot.put_off:
@@ -139,8 +140,8 @@ cdef class Write:
     cdef object catch_up(self, Slot slot):
         """Do what was put off."""
         while slot.put_off:
-            write, args = slot.put_off.pop(0)
+            write, args, named = slot.put_off.pop(0)
             try:
-                write(*args)
+                write(*args, **named)
             except Exception as error:
                 self.slots.failed(error)

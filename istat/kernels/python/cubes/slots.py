@@ -1,12 +1,13 @@
-"""A slot for each thread: what its writes go to, and a standby that a collector swaps in. It knows no cubes, no metrics.
+"""A slot for each thread: what its writes go to, and a standby that a collector swaps in. It knows no cubes, no
+metrics.
 
-A `Write` is what a program calls. It finds the calling thread's slot, and there the call that is meant: number N of the
-active side, such as the `incrby` of a counter. A collector exchanges the two sides between two writes, and then has the
-former one for itself. So a thread that writes never waits for another one that writes, and for the collector at most
-while it exchanges two pointers.
+A `Write` is what a program calls. It finds the calling thread's slot, and there the call that is meant: number N of
+the active side, such as the `incrby` of a counter. A collector exchanges the two sides between two writes, and then
+has the former one for itself. So a thread that writes never waits for another one that writes, and for the collector
+at most while it exchanges two pointers.
 
-A write can begin in the midst of another one of the same thread: in a signal handler, in a finalizer, in a greenlet. It
-is put off until the other one is done.
+A write can begin in the midst of another one of the same thread: in a signal handler, in a finalizer, in a greenlet.
+It is put off until the other one is done.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ def original(module: str, name: str) -> Any:
 class Slot:
     """One thread's. `active` and `standby` are whatever the owner of the slots made."""
 
-    def __init__(self, active: object, standby: object) -> None:
+    def __init__(self, active: Any, standby: Any) -> None:
         self.active, self.standby = active, standby
         self.busy = False           # a write of the slot's thread is under way; only that thread sets it
         self.ended = False          # its thread is no more
         self._calls: list[Call | None] = []             # of the active side, by number
         self._standby_calls: list[Call | None] = []
-        self._put_off: list[tuple[Write, tuple[Any, ...]]] = []
+        self._put_off: list[tuple[Write, tuple[Any, ...], dict[str, Any]]] = []
         self._lock = original("_thread", "allocate_lock")()
 
     def swap(self) -> bool:
@@ -46,17 +47,17 @@ class Slot:
         return True
 
     def forget(self) -> None:
-        """The calls of the standby side lead nowhere any more: they are looked for at their next use."""
-        self._standby_calls = []
+        """Calls may lead nowhere any more: those of both sides are looked for at their next use."""
+        self._calls, self._standby_calls = [], []
 
     def call(self, slots: Slots, number: int) -> Call:
         """What a number means on the active side."""
-        calls = self._calls
-        if number >= len(calls):
-            calls += [None] * (number + 1 - len(calls))
-        found = calls[number]
-        if found is None:
-            found = calls[number] = slots.resolve(self.active, number)
+        known = self._calls[number] if number < len(self._calls) else None
+        if known is not None:
+            return known
+        found = slots.resolve(self, number)     # which may forget
+        self._calls += [None] * (number + 1 - len(self._calls))
+        self._calls[number] = found
         return found
 
 
@@ -76,11 +77,11 @@ class Slots:
     def __init__(
         self,
         make: Callable[[], Slot],
-        resolve: Callable[[Any, int], Call],
+        resolve: Callable[[Slot, int], Call],
         failed: Callable[[Exception], object],
     ) -> None:
-        """make: a slot for the calling thread. resolve: the call of a number on a side. failed: is told what a write
-        raised that had been put off; who called it has gone on."""
+        """make: a slot for the calling thread. resolve: the call of a number on a slot's active side. failed: is told
+        what a write raised that had been put off; who called it has gone on."""
         self.make, self.resolve, self.failed = make, resolve, failed
         self.renew()
 
@@ -112,16 +113,16 @@ class Write:
             raise ValueError("calls are numbered from 0 on")
         self._slots, self._number = slots, number
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
         """What the call returns; True for one that was put off."""
         slot = self._slots.mine()
         if slot.busy:
-            slot._put_off.append((self, args))
+            slot._put_off.append((self, args, named))
             return True
         slot.busy = True        # before the lock: a signal handler may come between the two
         try:
             with slot._lock:
-                return slot.call(self._slots, self._number)(*args)
+                return slot.call(self._slots, self._number)(*args, **named)
         finally:
             slot.busy = False
             if slot._put_off:
@@ -130,8 +131,8 @@ class Write:
     def _catch_up(self, slot: Slot) -> None:
         """Do what was put off."""
         while slot._put_off:
-            write, args = slot._put_off.pop(0)
+            write, args, named = slot._put_off.pop(0)
             try:
-                write(*args)
+                write(*args, **named)
             except Exception as error:  # noqa: BLE001 - its caller has gone on, and this one has done nothing wrong
                 self._slots.failed(error)

@@ -1,0 +1,177 @@
+"""Cubes of a program that has threads: each counts on its own, and at each edge of an interval a frame of all of them
+goes to a sink.
+
+    with Easy(master, interval=10.0, sink=FolderSink("/var/spool/cubes")) as easy:
+        requests = easy.counter("http", "requests")
+        requests.incrby(("GET", "/", 200))          # in any thread
+
+Each thread that writes has a slot with two instances of the master's schema. Writes go to the active one; at an edge
+the two are exchanged, and what the former one has is added to the total. So writers wait for nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from istat.clock import Clock
+from istat.cube.easy.collecting import Collecting, Sink
+from istat.cube.easy.delivery import BACKLOG
+from istat.cube.easy.handles import EasyCounter, EasyCube, EasyGauge, EasyHistogram, EasyHll, Target
+from istat.cube.instance import Instance
+from istat.cube.schema import CubeSchema
+from istat.errors import CubeError, SchemaMismatch
+from istat.kernels import cubes
+
+log = logging.getLogger(__name__)
+
+PAUSE = 0.0002          # [s] between two attempts to exchange the sides of a slot in which a batch is under way
+LONGEST_WRITE = 1.0     # [s] a slot that is busy for so long is taken the next time
+
+
+class Easy(Collecting):
+    """See the module. Time comes from `clock`; edges are multiples of `interval` [s] if they are to `align`."""
+
+    def __init__(self, schema_master: Instance, interval: float = 10.0, output: str = "delta", sink: Sink | None =
+    None,
+                 align: bool = True, clock: Clock | None = None, backlog: int = BACKLOG) -> None:
+        """schema_master: an instance with the cubes and metrics that there are; it may get more while this runs.
+        output: a frame has what was counted in its interval ("delta"), or all since the start ("cumulative").
+        sink: called with each frame, which is then its own. A sink that raises gets the frame again at the next edge;
+        `backlog` frames wait for it. Without one, ask for `snapshot`.
+        ValueError, TypeError for what cannot be.
+        """
+        if not isinstance(schema_master, Instance):
+            raise TypeError(f"the schema comes from an Instance, not {type(schema_master).__name__}")
+        self._master = schema_master
+        self._targets: list[Target] = []
+        self._slots = cubes.Slots(self._slot, self._resolve, self._failed)
+        self._abandoned: list[cubes.Slot] = []
+        self.refused = 0        # writes to a metric that the master has no more
+        self.failed = 0         # writes in the midst of another one that were put off, and then raised
+        self.dropped = 0        # slots whose data did not fit to a metric that had been changed
+        super().__init__(interval, output, sink, align, clock, backlog)
+
+    # What to write to.
+
+    def cube(self, name: str, shared: Mapping[str, str] | None = None) -> EasyCube:
+        """A cube of the master's, by its name, and by its tags where several have the name. CubeError if there is
+        none."""
+        tags = self._master.cube(name, shared).shared
+
+        def schema() -> CubeSchema:
+            return self._master.cube(name, tags).schema
+
+        return EasyCube(schema, self._writer)
+
+    def counter(self, cube: str, name: str) -> EasyCounter:
+        """A counter of a cube. CubeError when there is none of that name, TypeError when it is of another kind; so for
+        the other kinds."""
+        return self.cube(cube).counter(name)
+
+    def gauge(self, cube: str, name: str) -> EasyGauge:
+        """See `counter`."""
+        return self.cube(cube).gauge(name)
+
+    def histogram(self, cube: str, name: str) -> EasyHistogram:
+        """See `counter`."""
+        return self.cube(cube).histogram(name)
+
+    def hll(self, cube: str, name: str) -> EasyHll:
+        """See `counter`."""
+        return self.cube(cube).hll(name)
+
+    def stats(self) -> dict[str, object]:
+        """How it goes: see Collecting.stats; and threads that have a slot, writes that were refused or failed."""
+        return {**super().stats(), "threads": len(self._slots.all), "refused": self.refused, "failed": self.failed,
+                "dropped": self.dropped}
+
+    # What the slots ask for, in the thread that writes.
+
+    def _writer(self, target: Target) -> cubes.Write:
+        if target not in self._targets:
+            self._targets.append(target)
+        return cubes.Write(self._slots, self._targets.index(target))
+
+    def _slot(self) -> cubes.Slot:
+        self._something_comes()
+        return cubes.Slot(self._side(), self._side())
+
+    def _side(self) -> Instance:
+        side = self._empty()
+        side.tick = self._tick
+        return side
+
+    def _empty(self) -> Instance:
+        made = self._master.fork()
+        made.delta = self._delta
+        return made
+
+    def _resolve(self, slot: cubes.Slot, number: int) -> Callable[..., Any]:
+        """The call of a number on the active side, which is brought to the master's schema if it does not know it."""
+        target = self._targets[number]
+        try:
+            return target.call(slot.active)
+        except CubeError:
+            if slot.active.calibrate(self._master):
+                slot.forget()
+        try:
+            return target.call(slot.active)
+        except CubeError:
+            return self._refuse
+
+    def _refuse(self, *_: object) -> bool:
+        self.refused += 1
+        return False
+
+    def _failed(self, error: Exception) -> None:
+        self.failed += 1
+        log.warning("a write in the midst of another one of its thread failed: %r", error)
+
+    # Gathering.
+
+    def _gather(self) -> None:
+        for slot in list(self._slots.all):
+            ended = slot.ended      # asked before: then nothing comes after what is taken now
+            slot.standby.tick = self._tick
+            if slot.standby.calibrate(self._master):
+                slot.forget()
+            if self._swapped(slot):
+                self._take(slot.standby)
+                if ended:
+                    self._slots.remove(slot)
+        if not self._delta:
+            self._total.calibrate(self._master)
+
+    def _swapped(self, slot: cubes.Slot) -> bool:
+        """Exchange the sides, between two writes. False where one of them takes very long."""
+        end = time.monotonic() + LONGEST_WRITE
+        while not slot.swap():
+            if time.monotonic() > end:
+                return False
+            time.sleep(PAUSE)
+        return True
+
+    def _take(self, side: Instance) -> None:
+        """Add what a side has to the total, and empty it. Nobody else uses it now."""
+        if not any(cube.core.has_updates for cube in side.cubes):
+            return
+        self._news = True
+        try:
+            self._total.merge(side)
+        except SchemaMismatch as error:     # a metric of the master's became another one in this interval
+            self.dropped += 1
+            log.warning("what a thread counted by a former metric is dropped: %s", error)
+            side.calibrate(self._total)
+            self._total.merge(side)
+        side.reset()
+
+    def after_fork(self, child: bool) -> None:
+        """See lifetime.Lasting."""
+        if child:
+            # A slot whose thread was in the midst of a write is not whole, and never freed: few bytes, and no crash.
+            self._abandoned += [slot for slot in self._slots.renew() if slot.busy]
+            self.refused = self.failed = self.dropped = 0
+        super().after_fork(child)

@@ -1,0 +1,380 @@
+"""Easy: what threads count comes out in frames, once, whatever happens in between."""
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+
+import pytest
+
+from istat.cube import Easy, Instance
+from istat.errors import CubeError
+from tests.cube.easy.conftest import KEY, S
+
+
+def in_threads(count, work):
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture
+def easy(master, sink, clock):
+    return Easy(master, sink=sink, clock=clock)
+
+
+# What is written, and what comes out.
+
+
+def test_each_kind_of_metric_is_written_by_any_thread_and_comes_out_in_one_frame(easy, sink, clock):
+    requests, open_now = easy.counter("http", "requests"), easy.gauge("http", "open")
+    latency, clients = easy.histogram("http", "latency"), easy.hll("http", "clients")
+
+    def work():
+        for n in range(100):
+            assert requests.incrby(KEY) is True
+            assert open_now.set(KEY, 7) is True
+            assert latency.record(KEY, n, count=2) is True
+            clients.add(KEY, f"client {n}")
+
+    in_threads(3, work)
+    clock.advance(10)
+    assert easy.collect() is True
+    frame, = sink.frames
+    cell, = frame.cube("http").cells()
+    assert (cell.key, cell["requests"], cell["open"]) == (KEY, 300, 7.0)
+    assert (cell["latency"].count, cell["latency"].max) == (600, 99)
+    assert cell["clients"].estimate() == pytest.approx(100, rel=0.05)
+
+
+def test_batches_go_to_the_threads_instance(easy, sink):
+    http = easy.cube("http")
+    requests, latency = http.counter("requests"), http.histogram("latency")
+    rows = http.update({"method": ["GET", "PUT", "GET"], "path": "/", "status": [200, 500, 200]},
+                       {requests: 1, latency: [10, 20, 30], "clients": ["a", "b", "c"]})
+    assert rows == 3
+    assert requests.incrby_many({"method": ["GET", "PUT"], "path": ["/", "/"], "status": [200, 500]}, [5, 6]) == 2
+    assert latency.record_many([["GET"], ["/"], [200]], [40], [2]) == 1
+    easy.collect()
+    cells = {cell.key: cell for cell in sink.frames[0].cube("http").cells()}
+    assert {key[0]: cell["requests"] for key, cell in cells.items()} == {"GET": 7, "PUT": 7}
+    assert cells[KEY]["latency"].sum == 10 + 30 + 80
+
+
+def test_a_delta_frame_has_its_interval_alone_and_a_number(easy, sink, clock):
+    requests = easy.counter("http", "requests")
+    for n in (1, 2, 3):
+        requests.incrby(KEY, n)
+        clock.advance(10)
+        easy.collect()
+    assert [frame.cube("http").totals["requests"] for frame in sink.frames] == [1, 2, 3]
+    assert [frame.sequence for frame in sink.frames] == [0, 1, 2]
+    assert [(frame.t0, frame.t1) for frame in sink.frames] == [
+        (1000 * S, 1010 * S), (1010 * S, 1020 * S), (1020 * S, 1030 * S)]
+    assert {frame.id for frame in sink.frames} == {sink.frames[0].id}
+    assert all(frame.delta for frame in sink.frames)
+
+
+def test_a_cumulative_frame_has_all_since_the_start(master, sink, clock):
+    easy = Easy(master, output="cumulative", sink=sink, clock=clock)
+    requests = easy.counter("http", "requests")
+    for n in (1, 2, 3):
+        requests.incrby(KEY, n)
+        clock.advance(10)
+        easy.collect()
+    assert [frame.cube("http").totals["requests"] for frame in sink.frames] == [1, 3, 6]
+    assert [(frame.t0, frame.t1, frame.sequence, frame.delta) for frame in sink.frames] == [
+        (1000 * S, 1010 * S, 0, False), (1000 * S, 1020 * S, 1, False), (1000 * S, 1030 * S, 2, False)]
+
+
+def test_an_interval_without_updates_gives_an_empty_frame(easy, sink, clock):
+    """So that its receiver can tell it from a program that does not run."""
+    clock.advance(10)
+    easy.collect()
+    assert [len(frame.cube("http")) for frame in sink.frames] == [0]
+
+
+def test_a_machine_that_slept_gives_one_frame_of_the_true_interval(easy, sink, clock):
+    requests = easy.counter("http", "requests")
+    requests.incrby(KEY)
+    clock.set(4604.0)
+    easy.collect()
+    requests.incrby(KEY)
+    clock.advance(6)
+    easy.collect()
+    assert [(frame.t0, frame.t1) for frame in sink.frames] == [(1000 * S, 4600 * S), (4600 * S, 4610 * S)]
+
+
+def test_the_last_gauge_wins_over_earlier_intervals_also_when_the_clock_is_set_back(master, sink, clock):
+    easy = Easy(master, output="cumulative", sink=sink, clock=clock)
+    open_now = easy.gauge("http", "open")
+    for value in (5, 3, 4):
+        open_now.set(KEY, value)
+        easy.collect()
+        clock.set(clock.now() - 100)
+    assert [frame.cube("http").get(KEY)["open"] for frame in sink.frames] == [5.0, 3.0, 4.0]
+
+
+# Threads.
+
+
+def test_a_thread_that_has_ended_is_counted_once_more_and_then_forgotten(easy, sink):
+    requests = easy.counter("http", "requests")
+    in_threads(3, lambda: requests.incrby(KEY))
+    requests.incrby(KEY)
+    gc.collect()
+    assert easy.stats()["threads"] == 4
+    easy.collect()
+    assert easy.stats()["threads"] == 1
+    easy.collect()
+    assert [frame.cube("http").totals["requests"] for frame in sink.frames] == [4, 0]
+
+
+def test_a_write_in_a_signal_handler_or_finalizer_in_the_midst_of_another_counts_too(easy, sink):
+    """It does so through the key, which runs code of the program's own here."""
+    requests = easy.counter("http", "requests")
+
+    class Status(int):
+        def __index__(self):
+            requests.incrby(("inner", "/", 1))
+            return 200
+
+        __int__ = __index__
+
+    class Path(str):
+        def __del__(self):
+            requests.incrby(("finalizer", "/", 1))
+
+    requests.incrby(("GET", Path("/"), Status(200)))
+    easy.collect()
+    assert sink.sum() >= 2
+    assert easy.stats()["failed"] == 0
+
+
+# Its schema.
+
+
+def test_metrics_that_the_master_gets_later_are_there_at_once(easy, master, sink, clock):
+    requests = easy.counter("http", "requests")
+    requests.incrby(KEY)
+    master.cube("http").register_counter("errors")
+    master.cube_create("mail", dimensions=("to",)).register_counter("sent")
+    errors, sent = easy.counter("http", "errors"), easy.counter("mail", "sent")
+    errors.incrby(KEY, 2)
+    sent.incrby(("a",), 3)
+    in_threads(1, lambda: errors.incrby(KEY, 10))
+    easy.collect()
+    errors.incrby(KEY, 4)
+    requests.incrby(KEY)
+    easy.collect()
+    assert [frame.cube("http").totals["errors"] for frame in sink.frames] == [12, 4]
+    assert sink.frames[0].cube("mail").totals["sent"] == 3
+    assert sink.sum() == 2
+
+
+def test_what_there_is_not_is_told(easy):
+    with pytest.raises(CubeError, match="no cube 'mail'"):
+        easy.cube("mail")
+    with pytest.raises(CubeError, match="no metric 'sent'; it has: requests"):
+        easy.counter("http", "sent")
+    with pytest.raises(TypeError, match="is a counter, not a histogram"):
+        easy.histogram("http", "requests")
+
+
+def test_cubes_of_one_name_are_told_apart_by_their_tags(sink, clock):
+    master = Instance("web")
+    for host in "ab":
+        master.cube_create("http", dimensions=("path",), shared={"host": host}).register_counter("requests")
+    easy = Easy(master, sink=sink, clock=clock)
+    with pytest.raises(CubeError, match="several"):
+        easy.cube("http")
+    easy.cube("http", {"host": "b"}).counter("requests").incrby(("/",))
+    easy.collect()
+    cubes = {cube.shared["host"]: cube.totals["requests"] for cube in sink.frames[0].cubes}
+    assert cubes == {"a": 0, "b": 1}
+
+
+def test_a_key_by_names(easy):
+    http = easy.cube("http")
+    assert http.key(status=200, path="/", method="GET") == KEY
+    with pytest.raises(ValueError, match="dimensions of 'http' are method, path, status"):
+        http.key(path="/")
+
+
+def test_wrong_values_raise_where_they_are_written(easy, sink):
+    requests, latency = easy.counter("http", "requests"), easy.histogram("http", "latency")
+    for write in (lambda: requests.incrby(KEY, "many"), lambda: latency.record("no key", 1),
+                  lambda: requests.incrby(("GET", "/"))):
+        with pytest.raises((TypeError, ValueError)):
+            write()
+    requests.incrby(KEY)
+    easy.collect()
+    assert sink.sum() == 1
+
+
+def test_wrong_arguments_are_told(master):
+    with pytest.raises(ValueError, match="delta, cumulative"):
+        Easy(master, output="both")
+    with pytest.raises(ValueError, match="number of seconds"):
+        Easy(master, interval=0)
+    with pytest.raises(TypeError, match="sink"):
+        Easy(master, sink="/var/spool")
+    with pytest.raises(TypeError, match="Instance"):
+        Easy({"http": ()})
+
+
+# Sinks that fail.
+
+
+def test_what_a_failing_sink_did_not_take_comes_later_unchanged(easy, sink, clock, caplog):
+    requests = easy.counter("http", "requests")
+    sink.broken = True
+    for _ in range(3):
+        requests.incrby(KEY)
+        clock.advance(10)
+        assert easy.collect() is False
+    assert easy.stats()["waiting"] == 3
+    assert "no route" in caplog.text
+    sink.broken = False
+    clock.advance(10)
+    assert easy.collect() is True
+    assert [(frame.sequence, frame.cube("http").totals["requests"]) for frame in sink.frames] == [
+        (0, 1), (1, 1), (2, 1), (3, 0)]
+    assert easy.stats()["error"] is None
+
+
+def test_when_no_more_frames_can_wait_the_next_one_covers_all_that_follows(master, sink, clock):
+    easy = Easy(master, sink=sink, clock=clock, backlog=2)
+    requests = easy.counter("http", "requests")
+    sink.broken = True
+    for _ in range(5):
+        requests.incrby(KEY)
+        clock.advance(10)
+        easy.collect()
+    assert easy.stats()["waiting"] == 2
+    sink.broken = False
+    clock.advance(10)
+    easy.collect()
+    assert [(frame.t0 // S, frame.t1 // S, frame.cube("http").totals["requests"]) for frame in sink.frames] == [
+        (1000, 1010, 1), (1010, 1020, 1), (1020, 1060, 3)]
+
+
+def test_a_cumulative_frame_that_was_not_taken_is_replaced(master, sink, clock):
+    easy = Easy(master, output="cumulative", sink=sink, clock=clock)
+    requests = easy.counter("http", "requests")
+    sink.broken = True
+    for _ in range(3):
+        requests.incrby(KEY)
+        easy.collect()
+    assert easy.stats()["waiting"] == 1
+    sink.broken = False
+    easy.collect()
+    assert [frame.cube("http").totals["requests"] for frame in sink.frames] == [3, 3]
+
+
+# Begin, end, and being asked.
+
+
+def test_with_a_thread_of_its_own_frames_come_by_themselves_and_the_last_at_the_end(master):
+    frames, enough = [], threading.Event()
+
+    def sink(frame):
+        frames.append(frame)
+        if len(frames) == 3:
+            enough.set()
+
+    with Easy(master, interval=0.05, sink=sink) as easy:
+        requests = easy.counter("http", "requests")
+        requests.incrby(KEY)
+        assert enough.wait(20)
+        requests.incrby(KEY)
+    assert sum(frame.cube("http").totals["requests"] for frame in frames) == 2
+    assert [frame.sequence for frame in frames] == list(range(len(frames)))
+    assert all(before.t1 == after.t0 for before, after in zip(frames, frames[1:]))
+    count = len(frames)
+    assert easy.stop() is True
+    assert len(frames) == count, "nothing came since"
+
+
+def test_what_is_written_after_the_end_comes_with_the_next_one(master, sink):
+    easy = Easy(master, interval=60, sink=sink).start()
+    requests = easy.counter("http", "requests")
+    requests.incrby(KEY)
+    assert easy.stop() is True
+    requests.incrby(KEY)
+    assert sink.sum() == 1
+    easy.start()
+    easy.stop()
+    assert sink.sum() == 2
+
+
+def test_an_end_that_could_not_hand_over_everything_says_so(easy, sink, caplog):
+    easy.counter("http", "requests").incrby(KEY)
+    sink.broken = True
+    with caplog.at_level(logging.ERROR):
+        assert easy.stop() is False
+    assert "1 frames of cubes were not taken" in caplog.text
+    sink.broken = False
+    assert easy.stop() is True
+    assert sink.sum() == 1
+
+
+def test_a_snapshot_is_a_copy_of_what_was_counted_and_takes_nothing_away(easy, sink, clock):
+    requests = easy.counter("http", "requests")
+    requests.incrby(KEY)
+    clock.advance(3)
+    snapshot = easy.snapshot()
+    assert (snapshot.cube("http").totals["requests"], snapshot.t0, snapshot.t1) == (1, 1000 * S, 1003 * S)
+    requests.incrby(KEY)
+    assert easy.snapshot().cube("http").totals["requests"] == 2
+    assert snapshot.cube("http").totals["requests"] == 1
+    assert sink.frames == []
+    easy.collect()
+    assert sink.sum() == 2
+    assert easy.snapshot().cube("http").totals["requests"] == 0
+
+
+def test_without_a_sink_all_stays_for_snapshots(master, clock):
+    easy = Easy(master, clock=clock)
+    requests = easy.counter("http", "requests")
+    for _ in range(3):
+        requests.incrby(KEY)
+        clock.advance(10)
+        assert easy.collect() is True
+    snapshot = easy.snapshot()
+    assert (snapshot.cube("http").totals["requests"], snapshot.t0, snapshot.t1) == (3, 1000 * S, 1030 * S)
+
+
+def test_snapshots_may_be_taken_while_others_write_and_frames_are_made(master, sink):
+    easy = Easy(master, interval=0.01, sink=sink).start()
+    requests = easy.counter("http", "requests")
+    done = threading.Event()
+
+    def ask():
+        while not done.is_set():
+            easy.snapshot()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    in_threads(4, lambda: [requests.incrby(KEY) for _ in range(500)])
+    done.set()
+    asking.join()
+    easy.stop()
+    assert sink.sum() == 2000
+    assert easy.stats()["failed"] == 0
+
+
+def test_a_sink_may_use_the_easy_that_calls_it(master, clock):
+    seen = []
+
+    def sink(frame):
+        requests.incrby(("from", "sink", 0))
+        seen.append((easy.collect(), frame.cube("http").totals["requests"]))
+
+    easy = Easy(master, sink=sink, clock=clock)
+    requests = easy.counter("http", "requests")
+    requests.incrby(KEY)
+    easy.collect()
+    assert seen[0] == (False, 1)
