@@ -1,6 +1,7 @@
 """Counting by several dimensions inside a program: cubes of cells, added up without error over programs."""
 
 from istat.cube.cube import Cube, Sampling
+from istat.cube.easy import Collector, Easy, FolderSink
 from istat.cube.instance import Instance
 from istat.cube.limits import Limits
 from istat.cube.reading import CellView, Row, Rows, Stats, Totals
@@ -11,7 +12,7 @@ Cell, KeyBatch = cubes.Cell, cubes.KeyBatch
 Histogram, HyperLogLog = cubes.Histogram, cubes.HyperLogLog
 
 __all__ = [
-    "Cell", "CellView", "ConcurrentUse", "Cube", "CubeError", "DuplicateName", "FormatError", "Histogram",
-    "HyperLogLog", "Instance", "KeyBatch", "KeyTooLong", "Limits", "Row", "Rows", "Sampling", "SchemaMismatch",
-    "Stats", "Totals",
+    "Cell", "CellView", "Collector", "ConcurrentUse", "Cube", "CubeError", "DuplicateName", "Easy", "FolderSink",
+    "FormatError", "Histogram", "HyperLogLog", "Instance", "KeyBatch", "KeyTooLong", "Limits", "Row", "Rows", "Sampling",
+    "SchemaMismatch", "Stats", "Totals",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """A program that counts in greenlets, and in real threads beside them; tells what came of it.
 
-    greenlets.py patched|plain|late      whether gevent patches the standard library: first, not at all, or after istat.cube
+    greenlets.py patched|plain|late     whether gevent patches the standard library: first, not at all, after istat.cube
 """
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if sys.argv[1] == "patched":
     from gevent import monkey
     monkey.patch_all()
 
-from istat.cube import Easy, Instance  # noqa: I001 - the order is what is tried
+from istat.cube import Easy, Instance  # noqa: E402, I001 - the order is what is tried
 
 assert ("gevent" in sys.modules) == (sys.argv[1] == "patched"), "istat.cube imports no gevent"
 
@@ -18,9 +18,9 @@ if sys.argv[1] == "late":
     from gevent import monkey
     monkey.patch_all()
 
-import threading
+import threading  # noqa: E402
 
-import gevent
+import gevent  # noqa: E402
 
 KEY = ("GET", "/", 200)
 WRITES = 500

@@ -67,7 +67,8 @@ def main():
     elif sys.argv[1] == "multiprocessing":
         by_multiprocessing("fork")
     elif sys.argv[1] == "unused":
-        subprocess.run([sys.executable, "-c", "pass"], preexec_fn=lambda: None)     # forked by Python, then another program
+        # Forked by Python, then another program.
+        subprocess.run([sys.executable, "-c", "pass"], preexec_fn=lambda: None)
         pid = os.fork()
         if pid == 0:
             sys.exit(0)     # writes nothing: starts no thread, and no file

@@ -1,0 +1,52 @@
+"""Ready sinks for frames of `Easy` and `Collector`. A sink of one's own is any function of an `Instance`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from istat.cube.instance import Instance
+
+SUFFIX = ".cube"        # of files that hold a frame: `istat cube top FOLDER` looks for it
+KEEP = 360              # files of a sender that stay in a folder: an hour at 10 s
+_NO_FILE_NAME = re.compile(r"[^\w.-]+", re.ASCII)
+
+
+class FolderSink:
+    """Writes each frame to a file of its own, which is there as a whole or not at all.
+
+    Of a sender whose frames have all since a start there is one file, which is replaced. Else the files of the last
+    `keep` frames stay (None: all; then somebody else has to take them away).
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep: int | None = KEEP, compress: bool = True) -> None:
+        """The folder is made if it is missing. ValueError when no file is to be kept."""
+        if keep is not None and keep < 1:
+            raise ValueError("the newest file, at least, must be kept")
+        self._folder, self._keep, self._compress = Path(folder), keep, compress
+
+    def __call__(self, frame: Instance) -> None:
+        """OSError when it cannot be written."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = _NO_FILE_NAME.sub("_", frame.name).lstrip("._")      # a file with a dot in front would be hidden
+        sender = f"{name}-{frame.id.hex()[:12]}"
+        number = f"-{frame.sequence:010}" if frame.delta else ""
+        write_whole(self._folder / f"{sender}{number}{SUFFIX}", frame.serialize(self._compress))
+        if frame.delta and self._keep is not None:
+            for path in sorted(self._folder.glob(f"{sender}-*{SUFFIX}"))[:-self._keep]:
+                path.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file into its place at once: who reads it meanwhile has the old one, or none. OSError."""
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(made, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise

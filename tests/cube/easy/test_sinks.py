@@ -1,0 +1,77 @@
+"""Ready sinks: files that are whole, as many as one wants."""
+from __future__ import annotations
+
+import pytest
+
+from istat.cube import Easy, FolderSink, Instance
+from tests.cube.easy.conftest import KEY
+
+
+def requests_in(folder):
+    frames = [Instance.deserialize(path.read_bytes()) for path in sorted(folder.iterdir())]
+    return [frame.cube("http").totals["requests"] for frame in frames]
+
+
+def test_frames_of_intervals_are_files_of_which_the_newest_stay(master, clock, tmp_path):
+    folder = tmp_path / "made" / "here"
+    easy = Easy(master, sink=FolderSink(folder, keep=3), clock=clock)
+    requests = easy.counter("http", "requests")
+    for n in range(5):
+        requests.incrby(KEY, n)
+        easy.collect()
+    assert requests_in(folder) == [2, 3, 4]
+    assert all(path.name.startswith("web-") and path.suffix == ".cube" for path in folder.iterdir())
+
+
+def test_all_may_stay(master, clock, tmp_path):
+    easy = Easy(master, sink=FolderSink(tmp_path, keep=None, compress=False), clock=clock)
+    for _ in range(5):
+        easy.collect()
+    assert requests_in(tmp_path) == [0] * 5
+
+
+def test_another_senders_files_are_left_alone(master, clock, tmp_path):
+    for _ in range(2):
+        easy = Easy(master, sink=FolderSink(tmp_path, keep=1), clock=clock)
+        easy.collect()
+        easy.collect()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_all_since_a_start_is_one_file_which_is_replaced(master, clock, tmp_path):
+    easy = Easy(master, output="cumulative", sink=FolderSink(tmp_path), clock=clock)
+    requests = easy.counter("http", "requests")
+    for _ in range(3):
+        requests.incrby(KEY)
+        easy.collect()
+    assert requests_in(tmp_path) == [3]
+
+
+def test_the_name_of_an_instance_leads_out_of_no_folder(clock, tmp_path):
+    easy = Easy(Instance("../../über web/1"), sink=FolderSink(tmp_path), clock=clock)
+    assert easy.collect() is True
+    path, = tmp_path.iterdir()
+    assert path.name.startswith("ber_web_1-")
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_sink_and_leaves_nothing(master, clock, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    easy = Easy(master, sink=FolderSink(tmp_path / "taken"), clock=clock)
+    assert easy.collect() is False
+    assert isinstance(easy.stats()["error"], OSError)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_file_that_cannot_be_put_in_its_place_leaves_none_beside_it(master, clock, tmp_path):
+    easy = Easy(master, output="cumulative", sink=FolderSink(tmp_path), clock=clock)
+    easy.collect()
+    path, = tmp_path.iterdir()
+    path.unlink()
+    path.mkdir()        # a folder has the file's name
+    assert easy.collect() is False
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_no_file_at_all_is_no_folder_of_frames(tmp_path):
+    with pytest.raises(ValueError, match="newest"):
+        FolderSink(tmp_path, keep=0)
