@@ -301,7 +301,7 @@ def from_parts(Shape shape not None, parts):
         return made
     first, counts, total, squares, low, high, underflow, overflow = parts
     if not (counts and first >= 0 and first + len(counts) <= shape.slots and counts[0] and counts[len(counts) - 1]
-            and sum(counts) < 2**63 and -2**127 <= total < 2**127 and 0 <= squares < 2**192):
+            and min(counts) >= 0 and sum(counts) < 2**63 and -2**127 <= total < 2**127 and 0 <= squares < 2**192):
         raise ValueError(NO_HISTOGRAM)
     for slot, count in enumerate(counts, first):
         if count and hist_put(&made.histogram, &shape.shape, slot, count) < 0:

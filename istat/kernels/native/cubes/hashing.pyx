@@ -205,7 +205,7 @@ cdef Hashes hashes_of(object items, int hash):
     cdef Py_buffer view
     if isinstance(items, (str, bytes)):
         raise TypeError(f"a batch of items is a sequence or a buffer, not one {type(items).__name__}")
-    if isinstance(items, (list, tuple)):
+    if isinstance(items, (list, tuple, range)):
         return hashes_of_list(items, hash)
     try:
         PyObject_GetBuffer(items, &view, PyBUF_FORMAT | PyBUF_STRIDED_RO)

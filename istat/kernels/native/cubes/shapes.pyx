@@ -93,7 +93,7 @@ cdef Values values_of(object values, double scale):
     cdef Py_ssize_t i
     if isinstance(values, (str, bytes)):
         raise TypeError(f"a batch of values is a sequence or a buffer, not {type(values).__name__}")
-    if isinstance(values, (list, tuple)):
+    if isinstance(values, (list, tuple, range)):
         values = tuple(values)      # nobody can shorten it meanwhile
         made.make(len(values))
         for i in range(made.n):

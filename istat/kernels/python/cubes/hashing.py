@@ -158,7 +158,7 @@ def items_of(items: Any) -> list[Any]:
     try:
         view = memoryview(items)
     except TypeError:
-        if isinstance(items, (list, tuple)):
+        if isinstance(items, (list, tuple, range)):
             return list(items)
         raise TypeError(f"a batch of items is a list, a tuple or a buffer, not {type(items).__name__}") from None
     if view.ndim != 1:

@@ -1,9 +1,9 @@
 """HyperLogLog: how many distinct items, from their hashes. The specification of the native sketches.
 
 An item's hash is an index and a rank (how many zeros its rest begins with, and one); a sketch keeps the largest rank of
-each index. It is empty, sparse (a sorted list at 26 bits of index, nearly exact) or dense (a byte for each of 2**precision
-registers). Which form and which bytes it has depends on its items alone, never on the order in which they came or were
-merged. Knows no keys, cells or files.
+each index. It is empty, sparse (a sorted list at 26 bits of index, nearly exact) or dense (a byte for each of
+2**precision registers). Which form and which bytes it has depends on its items alone, never on the order in which they
+came or were merged. Knows no keys, cells or files.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class HyperLogLog:
     def estimate(self) -> float:
         """How many distinct items, about: linear counting in 2**26 while sparse, then Ertl's improved estimator."""
         if self._dense is None:
-            return -(2.0**INDEX_BITS) * math.log1p(-len(self._sparse) / 2.0**INDEX_BITS)
+            return -(2.0**INDEX_BITS) * math.log1p(-float(len(self._sparse)) / 2.0**INDEX_BITS)
         m = float(1 << self.precision)
         most = self._most_rank(self.precision)
         counts = [0] * (most + 1)
@@ -188,8 +188,9 @@ class HyperLogLog:
 
     def packed(self) -> bytes:
         """The registers at six bits each, register i at bits 6 i.., the lowest bit first, whatever the form."""
-        word = sum([rank << RANK_BITS * i for i, rank in enumerate(self.registers()) if rank])
-        return word.to_bytes((1 << self.precision) // 4 * 3, "little")
+        ranks = iter(self.registers())
+        words = [a | b << 6 | c << 12 | d << 18 for a, b, c, d in zip(ranks, ranks, ranks, ranks)]
+        return b"".join([word.to_bytes(3, "little") for word in words])
 
     def memory(self) -> int:
         """Bytes that the native one takes at least, without those of the Python object around it."""

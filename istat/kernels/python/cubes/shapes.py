@@ -121,7 +121,7 @@ def number_of(value: Any) -> int | float:
 
 def values_of(values: Any) -> list[Any]:
     """The values of a batch: a buffer of numbers or a sequence of them. TypeError."""
-    if isinstance(values, (list, tuple)):
+    if isinstance(values, (list, tuple, range)):
         return list(values)
     try:
         view = memoryview(values)
