@@ -24,7 +24,9 @@ cdef class SpreadSketch:
     cdef double inverse             # of `seen`: the sum of 2**-rank,
     cdef uint32_t zeros             # and how many are zero
     cdef bint add_item(self, uint64_t hash, uint64_t item) noexcept nogil
-    cdef int64_t estimate_of(self, uint64_t hash) noexcept nogil
+    cdef int64_t estimate_of(self, uint64_t hash, int64_t above) noexcept nogil
+    cdef int64_t candidate_estimate(self, uint64_t hash) noexcept nogil
+    cdef void withdraw_key(self, uint64_t hash) noexcept nogil
     cdef bint has_candidate(self, uint64_t hash) noexcept nogil
     cdef void put_registers(self, uint64_t hash, const uint8_t *registers) noexcept nogil
     cdef bint agrees_with(self, SpreadSketch other) noexcept nogil

@@ -5,7 +5,7 @@ Knows no metric but the HyperLogLog sketches that cells are ranked by. The speci
 update does and how bits are made.
 """
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.math cimport log
+from libc.math cimport exp, log
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -45,7 +45,10 @@ cdef extern from *:
     int istat_level(uint64_t pair) noexcept nogil
     int istat_rank(uint64_t rest, int bits) noexcept nogil
 
-cdef double NOISE = 0.7             # of seen / width, taken off an estimate: see the twin
+cdef double CAUTION = 0.2           # of a bucket's mean content, taken off an estimate: see the twin
+cdef enum:
+    RANKS = 32                      # that `expected` looks at: enough for 64 * 2**32 items in a bucket
+    HALVINGS = 16                   # of the range in which the estimate is searched
 cdef uint32_t MOST_RANK = 0xFFFFFFFF
 cdef uint32_t UNKNOWN = 0xFFFFFFFF
 cdef uint64_t GOLDEN = 0x9E3779B97F4A7C15u
@@ -67,6 +70,39 @@ cdef double estimated(uint32_t registers, double inverse, uint32_t zeros) noexce
     if raw <= 2.5 * m and zeros > 0:
         return m * log(m / zeros)
     return raw
+
+
+cdef double expected(double items, const double *contents, uint32_t depth) noexcept nogil:
+    """The sum of 2**-rank over the least registers of rows with so much in each, if so many items are of one key."""
+    cdef double others[8]
+    cdef double own = exp(-items / REGISTERS * istat_inverse(RANKS - 1))
+    cdef double weight = istat_inverse(RANKS)
+    cdef double total = weight
+    cdef double all_above
+    cdef uint32_t row
+    cdef int rank
+    for row in range(depth):
+        others[row] = exp(-(contents[row] - items if contents[row] > items else 0.0) / REGISTERS * istat_inverse(RANKS - 1))
+    for rank in range(RANKS):
+        all_above = 1.0
+        for row in range(depth):
+            all_above *= 1.0 - others[row]
+            others[row] *= others[row]
+        total += own * (1.0 - all_above) * weight
+        own *= own
+        weight *= 2.0
+    return REGISTERS * total
+
+
+cdef double sum_of(const uint8_t *registers, size_t n, uint32_t *zeros) noexcept nogil:
+    """The sum of 2**-rank, and how many are zero."""
+    cdef double inverse = 0
+    cdef size_t at
+    zeros[0] = 0
+    for at in range(n):
+        inverse += istat_inverse(registers[at])
+        zeros[0] += registers[at] == 0
+    return inverse
 
 
 cdef void raise_all(uint8_t *to, const uint8_t *of, size_t n) noexcept nogil:
@@ -103,7 +139,7 @@ cdef class SpreadSketch:
     @property
     def used(self):
         """Whether anything was seen."""
-        return self.zeros < SEEN or any(<bytes> self.registers[:REGISTERS * self.width * self.depth])
+        return self.zeros < SEEN
 
     @property
     def noise(self):
@@ -121,13 +157,17 @@ cdef class SpreadSketch:
         """One item of a key: whether the key is the candidate of a bucket that changed."""
         return self.add_item(hash, item)
 
-    def estimate(self, uint64_t hash):
-        """[items] A key's, without what other keys are likely to have added."""
-        return self.estimate_of(hash)
+    def estimate(self, uint64_t hash, int64_t above):
+        """[items] A key's, if that is more than `above`; else 0."""
+        return self.estimate_of(hash, above)
 
     def is_candidate(self, uint64_t hash):
         """Whether a key is the candidate of one of its buckets."""
         return self.has_candidate(hash)
+
+    def withdraw(self, uint64_t hash):
+        """The key is no candidate any more; its items stay."""
+        self.withdraw_key(hash)
 
     def put(self, uint64_t hash, bytes registers not None):
         """Items of a key, as registers."""
@@ -201,21 +241,41 @@ cdef class SpreadSketch:
                 wanted = True
         return wanted
 
-    cdef int64_t estimate_of(self, uint64_t hash) noexcept nogil:
+    cdef int64_t estimate_of(self, uint64_t hash, int64_t above) noexcept nogil:
+        """[items] A key's, if that is more than `above`; else 0."""
         cdef uint8_t least[REGISTERS]
+        cdef double contents[8]
         cdef const uint8_t *ranks
-        cdef double inverse = 0, found
-        cdef uint32_t row, at, zeros = 0
-        memcpy(least, self.registers + <size_t> self._place(hash, 0) * REGISTERS, REGISTERS)
-        for row in range(1, self.depth):
+        cdef double found, low, high, middle, caution = CAUTION * self._noise()
+        cdef uint32_t row, at, zeros
+        for row in range(self.depth):
             ranks = self.registers + <size_t> self._place(hash, row) * REGISTERS
+            found = sum_of(ranks, REGISTERS, &zeros)
+            contents[row] = estimated(REGISTERS, found, zeros)
+            if row == 0 or contents[row] < high:
+                high = contents[row]
             for at in range(REGISTERS):
-                least[at] = ranks[at] if ranks[at] < least[at] else least[at]
-        for at in range(REGISTERS):
-            inverse += istat_inverse(least[at])
-            zeros += least[at] == 0
-        found = estimated(REGISTERS, inverse, zeros) - NOISE * self._noise()
-        return <int64_t> found if found > 0 else 0
+                least[at] = ranks[at] if row == 0 or ranks[at] < least[at] else least[at]
+        found = sum_of(least, REGISTERS, &zeros)
+        low = above + caution
+        if low >= high or expected(low, contents, self.depth) <= found:
+            return 0
+        for at in range(HALVINGS):
+            middle = (low + high) / 2
+            if expected(middle, contents, self.depth) > found:
+                low = middle
+            else:
+                high = middle
+        low -= caution
+        return <int64_t> low if <int64_t> low > above else above + 1
+
+    cdef void withdraw_key(self, uint64_t hash) noexcept nogil:
+        cdef uint32_t row, at
+        for row in range(self.depth):
+            at = self._place(hash, row)
+            if self.candidates[at] == hash:
+                self.levels[at] = 0
+                self.candidates[at] = 0
 
     cdef bint has_candidate(self, uint64_t hash) noexcept nogil:
         cdef uint32_t row, at
@@ -224,6 +284,9 @@ cdef class SpreadSketch:
             if self.levels[at] != 0 and self.candidates[at] == hash:
                 return True
         return False
+
+    cdef int64_t candidate_estimate(self, uint64_t hash) noexcept nogil:
+        return self.estimate_of(hash, 0) if self.zeros < SEEN and self.has_candidate(hash) else 0
 
     cdef void put_registers(self, uint64_t hash, const uint8_t *registers) noexcept nogil:
         cdef uint32_t row
@@ -262,12 +325,7 @@ cdef class SpreadSketch:
             register[0] = <uint8_t> rank
 
     cdef void _sum_seen(self) noexcept nogil:
-        cdef uint32_t at
-        self.inverse = 0
-        self.zeros = 0
-        for at in range(SEEN):
-            self.inverse += istat_inverse(self.seen[at])
-            self.zeros += self.seen[at] == 0
+        self.inverse = sum_of(self.seen, SEEN, &self.zeros)
 
     cdef double _noise(self) noexcept nogil:
         return estimated(SEEN, self.inverse, self.zeros) / self.width
@@ -306,6 +364,9 @@ cdef class TopCardinality(Sampler):
         self.ranks = <uint32_t *> grown
         return Sampler.reserve(self, room)
 
+    cdef int64_t taken(self, uint64_t hash) noexcept nogil:
+        return self.sketch.candidate_estimate(hash)
+
     cdef void entered(self, uint32_t slot, int64_t inherited) noexcept nogil:
         """A cell is in this slot now, with this floor."""
         self.floors[slot] = <uint32_t> inherited if inherited < MOST_RANK else MOST_RANK
@@ -323,8 +384,10 @@ cdef class TopCardinality(Sampler):
     cdef bint offer(self, uint64_t hash, int64_t amount, uint64_t item) noexcept nogil:
         if not self.sketch.add_item(hash, item):
             return False
-        self.estimate = self.sketch.estimate_of(hash)
-        return self.estimate > self.ranks[self.heap[0]]
+        self.estimate = self.sketch.estimate_of(hash, self.ranks[self.heap[0]])
+        if self.estimate > 0:
+            self.sketch.withdraw_key(hash)
+        return self.estimate > 0
 
     cdef void write_back(self, uint32_t slot) noexcept nogil:
         self.put_in(self.hashes[0][slot], (<hll_t *> self.values[0]) + slot)
@@ -357,9 +420,7 @@ cdef class TopCardinality(Sampler):
         return 0
 
     cdef int64_t known_there(self, uint64_t hash) noexcept nogil:
-        if self.theirs is None or not self.theirs.has_candidate(hash):
-            return 0
-        return self.theirs.estimate_of(hash)
+        return 0 if self.theirs is None else self.theirs.candidate_estimate(hash)
 
     cdef void combine(self) noexcept nogil:
         if self.theirs is not None:

@@ -12,12 +12,17 @@ INFOCOM'20); residents bypass the sketch. What two sketches must agree on to be 
 
 One update of a key without a cell takes the pair into `seen`, the item into the key's bucket of each row, and makes the
 key the candidate of each bucket that has a lower level than the pair. Keys that hold many items become candidates most
-likely. Only when the key is candidate of a bucket that changed, it is estimated: the least of its buckets' registers in
-each place, and of the estimate, what other keys are likely to have added: NOISE * distinct pairs seen / width. If that
-is more than the smallest rank, the key gets a cell, with that as its `floor`: the cell's rank is at least so much,
-whatever its own sketch, which begins empty, tells.
+likely. Only when the key is candidate of a bucket that changed, it is estimated. If the estimate is more than the
+smallest rank, the key gets a cell with that as its `floor`: the cell's rank is at least so much, whatever its own
+sketch, which begins empty, tells. It is no candidate any more then.
 
-Ranks and estimates here are by the classic estimator (linear counting up to 2.5 m, else the harmonic mean of
+Estimate. The least of a key's registers in each place has its own items, and what other keys have put into all rows at
+once. How much a row has in all is estimated by its registers; less the key's own D items, that is foreign. With this,
+the expected sum of 2**-rank over the least registers is known for each D, and the D is searched that gives the sum
+found (`expected`). Of that, CAUTION times the mean content of a bucket is taken off: many small keys are looked at, and
+those that are estimated too high by chance would get cells.
+
+Ranks, and contents of rows, are by the classic estimator (linear counting up to 2.5 m, else the harmonic mean of
 registers), as its two sums are kept from update to update. In its sparse form a cell's sketch ranks by its entries.
 
 This module is the specification; `native/cubes/sampling/spread.pyx` is the fast build of it.
@@ -36,13 +41,11 @@ from istat.kernels.python.cubes.sampling.residents import GOLDEN, MASK, Sampler,
 if TYPE_CHECKING:
     from istat.kernels.python.cubes.hll import HyperLogLog
 
-PRECISION = 6                       # of a bucket's registers
-REGISTERS = 1 << PRECISION          # of a bucket
-SEEN_PRECISION = 10
-SEEN = 1 << SEEN_PRECISION          # registers for all pairs
-# How much of seen / width is taken off an estimate. Measured: ... of it is what the least of three rows has too much.
-NOISE = 0.7
-MOST_RANK = 0xFFFFFFFF              # [items]
+PRECISION = 6                       # of a bucket's registers REGISTERS = 1 << PRECISION          # of a bucket
+SEEN_PRECISION = 10 SEEN = 1 << SEEN_PRECISION          # registers for all pairs # Of a bucket's mean content, taken
+off an estimate. Measured: with less, more wrong keys get cells; with more, less right ones. CAUTION = 0.2 RANKS = 32
+# that `expected` looks at: enough for 64 * 2**32 items in a bucket HALVINGS = 16       # of the range in which the
+estimate is searched: it is within 0.002 % MOST_RANK = 0xFFFFFFFF              # [items]
 
 
 def default_width(most: int) -> int:
@@ -71,6 +74,22 @@ def sums(registers: Sequence[int]) -> tuple[float, int]:
     return sum([2.0**-rank for rank in registers]), sum([rank == 0 for rank in registers])
 
 
+def expected(items: float, contents: Sequence[float]) -> float:
+    """The sum of 2**-rank over the least registers of rows with these contents, if so many are of one key."""
+    own = math.exp(-items / REGISTERS * 2.0 ** (1 - RANKS))     # the chance that none of them has a rank above RANKS - 1
+    others = [math.exp(-max(content - items, 0.0) / REGISTERS * 2.0 ** (1 - RANKS)) for content in contents]
+    total = weight = 2.0**-RANKS
+    for _ in range(RANKS):
+        all_above = 1.0
+        for other in others:
+            all_above *= 1.0 - other
+        total += own * (1.0 - all_above) * weight
+        own *= own                                              # the same for one rank less
+        others = [other * other for other in others]
+        weight *= 2.0
+    return REGISTERS * total
+
+
 class SpreadSketch:
     """`depth` rows of `width` buckets. `coupons`: items are hashed as DataSketches does it."""
 
@@ -95,7 +114,7 @@ class SpreadSketch:
     @property
     def used(self) -> bool:
         """Whether anything was seen."""
-        return self._zeros < SEEN or any(self.registers)
+        return self._zeros < SEEN
 
     @property
     def state(self) -> tuple[bytes, list[int], bytes, bytes]:
@@ -125,15 +144,29 @@ class SpreadSketch:
                 wanted = True
         return wanted
 
-    def estimate(self, hash: int) -> int:
-        """[items] A key's, without what other keys are likely to have added."""
+    def estimate(self, hash: int, above: int) -> int:
+        """[items] A key's, if that is more than `above`; else 0."""
         rows = [self.registers[at * REGISTERS : (at + 1) * REGISTERS] for at in self._places(hash)]
-        inverse, zeros = sums([min(ranks) for ranks in zip(*rows)])
-        return max(0, int(estimated(REGISTERS, inverse, zeros) - NOISE * self.noise))
+        contents = [estimated(REGISTERS, *sums(row)) for row in rows]
+        found, _ = sums([min(ranks) for ranks in zip(*rows)])
+        caution = CAUTION * self.noise
+        low, high = above + caution, min(contents)
+        if low >= high or expected(low, contents) <= found:
+            return 0
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if expected(middle, contents) > found else (low, middle)
+        return max(int(low - caution), above + 1)
 
     def is_candidate(self, hash: int) -> bool:
         """Whether a key is the candidate of one of its buckets."""
         return any(self.levels[at] and self.candidates[at] == hash for at in self._places(hash))
+
+    def withdraw(self, hash: int) -> None:
+        """The key is no candidate any more; its items stay."""
+        for at in self._places(hash):
+            if self.candidates[at] == hash:
+                self.levels[at] = self.candidates[at] = 0
 
     def put(self, hash: int, registers: bytes) -> None:
         """Items of a key, as registers."""
@@ -224,8 +257,8 @@ class TopCardinality(Sampler):
         self._down(self._position[slot])
 
     def taken(self, hash: int) -> int:
-        """Nothing: a cell begins with an empty sketch."""
-        return 0
+        """What the sketch estimates for a key, if it is a candidate."""
+        return estimate_of_candidate(self.sketch, hash)
 
     def entered(self, slot: int, inherited: int) -> None:
         """A cell is in this slot now, with this floor."""
@@ -238,8 +271,10 @@ class TopCardinality(Sampler):
         """An item of a key that has no cell: whether it gets the place of the lowest."""
         if not self.sketch.add(hash, item):
             return False
-        self.estimate = self.sketch.estimate(hash)
-        return self.estimate > self.rank(self.lowest())
+        self.estimate = self.sketch.estimate(hash, self.rank(self.lowest()))
+        if self.estimate:
+            self.sketch.withdraw(hash)
+        return self.estimate > 0
 
     def write_back(self, slot: int) -> None:
         """The cell of a slot will be evicted: its items go into the sketch."""
@@ -268,7 +303,7 @@ class TopCardinality(Sampler):
 
     def known_there(self, hash: int) -> int:
         """What the other's sketch estimates for a key, if it is a candidate there."""
-        return self._theirs.estimate(hash) if self._theirs and self._theirs.is_candidate(hash) else 0
+        return estimate_of_candidate(self._theirs, hash) if self._theirs else 0
 
     def combine(self) -> None:
         """Merge the other's sketch into this one."""
@@ -293,6 +328,11 @@ class TopCardinality(Sampler):
                 self._sums[slot] = sums(value.registers())
             own = estimated(1 << value.precision, *self._sums[slot])
         self._ranks[slot] = min(max(int(own + 0.5), self._inherited[slot]), MOST_RANK)
+
+
+def estimate_of_candidate(sketch: SpreadSketch, hash: int) -> int:
+    """[items] A key's estimate, if it is a candidate; else 0."""
+    return sketch.estimate(hash, 0) if sketch.used and sketch.is_candidate(hash) else 0
 
 
 def folded(sketch: HyperLogLog) -> bytes:
