@@ -13,6 +13,6 @@ Histogram, HyperLogLog = cubes.Histogram, cubes.HyperLogLog
 
 __all__ = [
     "Cell", "CellView", "Collector", "ConcurrentUse", "Cube", "CubeError", "DuplicateName", "Easy", "FolderSink",
-    "FormatError", "Histogram", "HyperLogLog", "Instance", "KeyBatch", "KeyTooLong", "Limits", "Row", "Rows", "Sampling",
-    "SchemaMismatch", "Stats", "Totals",
+    "FormatError", "Histogram", "HyperLogLog", "Instance", "KeyBatch", "KeyTooLong", "Limits", "Row", "Rows",
+    "Sampling", "SchemaMismatch", "Stats", "Totals",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from istat.clock import Clock
 from istat.cube.easy.collecting import Collecting, Sink
 from istat.cube.easy.delivery import BACKLOG
 from istat.cube.easy.handles import EasyCounter, EasyCube, EasyGauge, EasyHistogram, EasyHll, Target
+from istat.cube.easy.held import HeldGauges
 from istat.cube.instance import Instance
 from istat.cube.schema import CubeSchema
 from istat.errors import CubeError, SchemaMismatch
@@ -53,6 +54,10 @@ class Easy(Collecting):
         self.failed = 0         # writes in the midst of another one that were put off, and then raised
         self.dropped = 0        # slots whose data did not fit to a metric that had been changed
         super().__init__(interval, output, sink, align, clock, backlog)
+
+    def _begin(self) -> None:
+        self._gauges = HeldGauges()
+        super()._begin()
 
     # What to write to.
 
@@ -139,10 +144,14 @@ class Easy(Collecting):
             if slot.standby.calibrate(self._master):
                 slot.forget()
             if self._swapped(slot):
+                if not self._delta:
+                    self._gauges.take(slot, slot.standby)
                 self._take(slot.standby)
                 if ended:
+                    self._gauges.drop(slot)
                     self._slots.remove(slot)
         if not self._delta:
+            self._gauges.settle(self._total)
             self._total.calibrate(self._master)
 
     def _swapped(self, slot: cubes.Slot) -> bool:

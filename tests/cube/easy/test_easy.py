@@ -117,6 +117,46 @@ def test_the_last_gauge_wins_over_earlier_intervals_also_when_the_clock_is_set_b
     assert [frame.cube("http").get(KEY)["open"] for frame in sink.frames] == [5.0, 3.0, 4.0]
 
 
+def test_gauges_that_are_summed_have_the_last_value_of_each_thread_that_lives(sink, clock):
+    """In frames of all since the start; in those of an interval, of the threads that set them in it."""
+    master = Instance("web")
+    pool = master.cube_create("pool", dimensions=("name",))
+    pool.register_gauge("open", merge="sum")
+    pool.register_gauge("most", merge="max")
+    easy = Easy(master, output="cumulative", sink=sink, clock=clock)
+    open_now, most = easy.gauge("pool", "open"), easy.gauge("pool", "most")
+    steps = [threading.Barrier(2) for _ in range(4)]
+
+    def other():
+        open_now.set(("a",), 100)
+        most.set(("a",), 3)
+        steps[0].wait()
+        steps[1].wait()
+        open_now.set(("a",), 200)
+        steps[2].wait()
+        steps[3].wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    open_now.set(("a",), 1)
+    most.set(("a",), 5)
+    steps[0].wait()
+    easy.collect()
+    open_now.set(("a",), 2)
+    easy.collect()
+    steps[1].wait()
+    steps[2].wait()
+    easy.collect()
+    steps[3].wait()
+    thread.join()
+    gc.collect()
+    easy.collect()
+    easy.collect()
+    cells = [frame.cube("pool").get(("a",)) for frame in sink.frames]
+    assert [cell["open"] for cell in cells] == [101, 102, 202, 2, 2]
+    assert [cell["most"] for cell in cells] == [5] * 5
+
+
 # Threads.
 
 
