@@ -41,11 +41,15 @@ from istat.kernels.python.cubes.sampling.residents import GOLDEN, MASK, Sampler,
 if TYPE_CHECKING:
     from istat.kernels.python.cubes.hll import HyperLogLog
 
-PRECISION = 6                       # of a bucket's registers REGISTERS = 1 << PRECISION          # of a bucket
-SEEN_PRECISION = 10 SEEN = 1 << SEEN_PRECISION          # registers for all pairs # Of a bucket's mean content, taken
-off an estimate. Measured: with less, more wrong keys get cells; with more, less right ones. CAUTION = 0.2 RANKS = 32
-# that `expected` looks at: enough for 64 * 2**32 items in a bucket HALVINGS = 16       # of the range in which the
-estimate is searched: it is within 0.002 % MOST_RANK = 0xFFFFFFFF              # [items]
+PRECISION = 6                       # of a bucket's registers
+REGISTERS = 1 << PRECISION          # of a bucket
+SEEN_PRECISION = 10
+SEEN = 1 << SEEN_PRECISION          # registers for all pairs
+# Of a bucket's mean content, taken off an estimate: with less, more wrong keys get cells; with more, less right ones.
+CAUTION = 0.2
+RANKS = 32                          # that `expected` looks at: enough for 64 * 2**32 items in a bucket
+HALVINGS = 16                       # of the range in which the estimate is searched: it is within 0.002 %
+MOST_RANK = 0xFFFFFFFF              # [items]
 
 
 def default_width(most: int) -> int:
@@ -76,7 +80,7 @@ def sums(registers: Sequence[int]) -> tuple[float, int]:
 
 def expected(items: float, contents: Sequence[float]) -> float:
     """The sum of 2**-rank over the least registers of rows with these contents, if so many are of one key."""
-    own = math.exp(-items / REGISTERS * 2.0 ** (1 - RANKS))     # the chance that none of them has a rank above RANKS - 1
+    own = math.exp(-items / REGISTERS * 2.0 ** (1 - RANKS)) # the chance that no rank is above RANKS - 1
     others = [math.exp(-max(content - items, 0.0) / REGISTERS * 2.0 ** (1 - RANKS)) for content in contents]
     total = weight = 2.0**-RANKS
     for _ in range(RANKS):
