@@ -45,7 +45,7 @@ cdef extern from *:
     int istat_level(uint64_t pair) noexcept nogil
     int istat_rank(uint64_t rest, int bits) noexcept nogil
 
-cdef double CAUTION = 0.2           # of a bucket's mean content, taken off an estimate: see the twin
+cdef double CAUTION = 0.25          # of a bucket's mean content, taken off an estimate: see the twin
 cdef enum:
     RANKS = 32                      # that `expected` looks at: enough for 64 * 2**32 items in a bucket
     HALVINGS = 16                   # of the range in which the estimate is searched

@@ -46,7 +46,7 @@ REGISTERS = 1 << PRECISION          # of a bucket
 SEEN_PRECISION = 10
 SEEN = 1 << SEEN_PRECISION          # registers for all pairs
 # Of a bucket's mean content, taken off an estimate: with less, more wrong keys get cells; with more, less right ones.
-CAUTION = 0.2
+CAUTION = 0.25
 RANKS = 32                          # that `expected` looks at: enough for 64 * 2**32 items in a bucket
 HALVINGS = 16                       # of the range in which the estimate is searched: it is within 0.002 %
 MOST_RANK = 0xFFFFFFFF              # [items]
