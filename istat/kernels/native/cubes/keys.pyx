@@ -19,6 +19,10 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     int64_t PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
 
+Value = None | int | float | str | bytes
+# For Python: these names are the kernels' own here, so that they cannot be imported.
+globals().update(KEY_ROOM=KEY_ROOM, MOST_DIMENSIONS=MOST_DIMENSIONS)
+
 
 cdef int too_long() except -1:
     raise KeyTooLong(f"the values of a cell take more than the {KEY_ROOM} bytes that a key has at most: shorten them")
