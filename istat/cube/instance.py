@@ -55,6 +55,7 @@ class Instance:
         self._guard = cubes.Guard()
         self._guard.tick = self.t0
         self._cubes: dict[Identity, Cube] = {}
+        self._cores: list[cubes.Core] = []      # of these, in the same order
         self._draft = Draft()
         self._known = -1, Schema(0, ())         # after so many changes it was so
         self._closed = False
@@ -123,6 +124,7 @@ class Instance:
         if len(self._cubes) >= MOST_CUBES:
             raise CubeError(f"an instance has at most {MOST_CUBES} cubes")
         cube = self._cubes[schema.identity] = Cube(schema, core, self._draft, len(self._cubes))
+        self._cores.append(core)
         self._draft.changes += 1
         return cube
 
@@ -175,7 +177,7 @@ class Instance:
         return True
 
     def _take_schema(self, schema: Schema) -> None:
-        before, self._cubes = self._cubes, {}
+        before, self._cubes, self._cores = self._cubes, {}, []
         for wanted in schema.cubes:
             cube = before.pop(wanted.identity, None)
             if cube is None or cube.dimensions != wanted.dimensions:
@@ -186,6 +188,7 @@ class Instance:
                 calibrating.calibrate(cube, wanted)
                 cube.id = len(self._cubes)
                 self._cubes[wanted.identity] = cube
+                self._cores.append(cube.core)
         for cube in before.values():
             _drop(cube)
         self._known = self._draft.changes, schema
@@ -195,8 +198,7 @@ class Instance:
         with empty values; they are shown again from their next update on."""
         self._check_open()
         with self._guard:
-            for cube in self._cubes.values():
-                cube.core.reset(keep_cells)
+            cubes.reset_all(self._cores, keep_cells)
             self.t0, self._t1 = self.t1, None
             self.sequence += 1
 
@@ -212,15 +214,20 @@ class Instance:
         source._check_open()
         with self._guard, source._guard:
             schema = source.schema
-            merging.check(self._cubes, schema.cubes, allow_precision_loss)
+            alike = schema is self.schema
+            if not alike:
+                merging.check(self._cubes, schema.cubes, allow_precision_loss)
             self._merge_times(source)
+            if alike:
+                cubes.merge_alike(self._cores, source._cores)
+                return
             for identity, theirs in source._cubes.items():
                 mine = self._cubes.get(identity)
                 merging.merge(mine if mine is not None else self._created(theirs.schema), theirs)
 
     def _merge_times(self, source: Instance) -> None:
         """The time that both cover, and of which kind the sum is."""
-        empty = not any(cube.core.has_updates for cube in self._cubes.values())
+        empty = not cubes.any_updates(self._cores)
         if self.delta and not source.delta and not empty:
             raise SchemaMismatch("all since a start cannot be added to what was counted in intervals")
         self.delta = source.delta if empty else self.delta and source.delta
@@ -274,7 +281,7 @@ class Instance:
         with self._guard:
             for cube in self._cubes.values():
                 _drop(cube)
-            self._cubes, self._closed = {}, True
+            self._cubes, self._cores, self._closed = {}, [], True
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,19 +5,22 @@ Cubes are matched by name and shared tags, metrics by name. Whatever cannot be a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from istat.cube.cube import Cube
-from istat.cube.schema import CubeSchema, Identity, MetricSchema
+from istat.cube.schema import MOST_CUBES, MOST_METRICS, CubeSchema, Identity, MetricSchema
 from istat.errors import SchemaMismatch
 from istat.kernels import cubes
 
 
-def check(mine: Mapping[Identity, Cube], theirs: Iterable[CubeSchema], allow_precision_loss: bool) -> None:
+def check(mine: Mapping[Identity, Cube], theirs: Sequence[CubeSchema], allow_precision_loss: bool) -> None:
     """SchemaMismatch that names all conflicts, if there are any."""
     found = [conflict for schema in theirs if schema.identity in mine
              for conflict in conflicts(mine[schema.identity].schema, schema, allow_precision_loss)]
+    missing = sum(schema.identity not in mine for schema in theirs)
+    if len(mine) + missing > MOST_CUBES:
+        found.append(f"an instance has at most {MOST_CUBES} cubes")
     if found:
         raise SchemaMismatch("the cubes cannot be merged: " + "; ".join(found))
 
@@ -32,6 +35,8 @@ def conflicts(mine: CubeSchema, theirs: CubeSchema, allow_precision_loss: bool =
     if here != there:
         found.append(f"{mine} samples {here} here, and {there} there")
     known = {metric.name: metric for metric in mine.metrics}
+    if len({*known, *(metric.name for metric in theirs.metrics)}) > MOST_METRICS:
+        found.append(f"{mine} would have more than {MOST_METRICS} metrics")
     for metric in theirs.metrics:
         same = known.get(metric.name)
         ranks = metric.name == mine.sampling.primary

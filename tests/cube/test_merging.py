@@ -249,7 +249,7 @@ def test_tags_of_both_are_kept():
 
 
 def test_a_merge_that_made_too_many_cubes_would_be_refused(monkeypatch):
-    monkeypatch.setattr("istat.cube.instance.MOST_CUBES", 1)
+    monkeypatch.setattr("istat.cube.merging.MOST_CUBES", 1)
     total, source = Instance("a"), Instance("b")
     total.cube_create("one", ["a"])
     source.cube_create("two", ["a"])

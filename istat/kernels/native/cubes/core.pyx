@@ -227,6 +227,9 @@ cdef class Core(Admission):
     @property
     def has_updates(self):
         """Whether there were any since the last reset."""
+        return self.updated()
+
+    cdef bint updated(self) noexcept nogil:
         cdef uint32_t slot
         if self.refused or self.evicted:
             return True
@@ -246,6 +249,7 @@ cdef class Core(Admission):
             "cells": self.cells.residents(), "max_cells": self.cells.most, "rejected": self.refused,
             "rejected_keys": round(hll_estimate(&self.refused_keys, REFUSED_LAYOUT)), "admitted_late": self.admitted_late,
             "evicted": self.evicted, "saturated": bool(self.saturated), "sketch_merge_skipped": self.sketch_merge_skipped,
+            "noise": self.sampler.sketch.noise if self.mode == TOP_CARDINALITY else 0.0,
         }  # fmt: skip
 
     def memory(self):
@@ -262,7 +266,6 @@ cdef class Core(Admission):
         cdef list held = list(pairs)
         cdef PyObject *both[MOST_METRICS * 2]
         cdef pairs_t columns
-        cdef int done
         check_pairs(self, other, held)
         columns.n = len(held)
         columns.mine = both
@@ -270,14 +273,19 @@ cdef class Core(Admission):
         for i in range(columns.n):
             columns.mine[i] = <PyObject *> held[i][0]
             columns.theirs[i] = <PyObject *> held[i][1]
+        self.add_core(other, &columns)
+
+    cdef int add_core(self, Core other, pairs_t *columns) except -1:
+        cdef int done
         with nogil:
-            done = self.merge_totals(other, &columns)
+            done = self.merge_totals(other, columns)
             if done == 0 and self.sampler is None:
-                done = merge_cells(self, other, &columns)
+                done = merge_cells(self, other, columns)
         if done == 0 and self.sampler is not None:
-            merge_ranked(self, other, &columns)
+            merge_ranked(self, other, columns)
         if done < 0:
             raise MemoryError("no memory to merge cubes")
+        return 0
 
     cdef int merge_totals(self, Core other, pairs_t *pairs) noexcept nogil:
         cdef Py_ssize_t i

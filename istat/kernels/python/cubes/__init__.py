@@ -3,7 +3,7 @@
 from istat.kernels.python.cubes import wire
 from istat.kernels.python.cubes.admission import COMPREHENSIVE, DEFAULT_CELLS, MODES, TOP_CARDINALITY, TOPK
 from istat.kernels.python.cubes.cells import LATE, NOT_FOUND, OVERFLOW, REFUSED, TOUCHED, Cell, Guard, KeyBatch
-from istat.kernels.python.cubes.core import Core
+from istat.kernels.python.cubes.core import Core, any_updates, merge_alike, reset_all
 from istat.kernels.python.cubes.hashing import hash_item, hashed, xxh64
 from istat.kernels.python.cubes.histogram import Histogram
 from istat.kernels.python.cubes.histogram import from_parts as histogram_from_parts
@@ -21,6 +21,6 @@ __all__ = [
     "COMPREHENSIVE", "DEFAULT_CELLS", "KEY_ROOM", "LATE", "LEAST_BASE", "MODES", "MOST_BASE", "MOST_DIMENSIONS",
     "NOT_FOUND", "OVERFLOW", "REFUSED", "RULES", "TOPK", "TOP_CARDINALITY", "TOUCHED", "Cell", "Core", "CounterMetric",
     "GaugeMetric", "Guard", "Histogram", "HistogramMetric", "HllMetric", "HyperLogLog", "KeyBatch", "Metric", "Shape",
-    "Slot", "Slots", "Value", "Write", "decoded", "encoded", "hash_item", "hashed", "histogram_from_parts",
-    "hll_from_entries", "hll_from_packed", "wire", "xxh64",
+    "Slot", "Slots", "Value", "Write", "any_updates", "decoded", "encoded", "hash_item", "hashed",
+    "histogram_from_parts", "hll_from_entries", "hll_from_packed", "merge_alike", "reset_all", "wire", "xxh64",
 ]  # fmt: skip

@@ -169,6 +169,7 @@ class Core(Admission):
             "rejected_keys": round(self.refused_keys.estimate()), "admitted_late": self.admitted_late,
             "evicted": self.evicted, "saturated": self.saturated,
             "sketch_merge_skipped": self.sketch_merge_skipped,
+            "noise": self.sampler.sketch.noise if self.mode == TOP_CARDINALITY else 0.0,
         }  # fmt: skip
 
     def memory(self) -> dict[str, Any]:
@@ -245,3 +246,23 @@ class Core(Admission):
         if self.sampler is not None:
             self.sampler.skipped = sketch_merge_skipped
 
+
+# For instances of many cubes: a call for each would cost more than what there is to do.
+
+
+def any_updates(cores: Iterable[Core]) -> bool:
+    """Whether one of them had updates since its last reset."""
+    return any(core.has_updates for core in cores)
+
+
+def merge_alike(cores: Sequence[Core], others: Sequence[Core]) -> None:
+    """Add to each core the one at the same place of the others, which has the same metrics in the same order."""
+    for core, other in zip(cores, others, strict=True):
+        if other.has_updates:
+            core.merge(other, list(zip(core.metrics, other.metrics, strict=True)))
+
+
+def reset_all(cores: Iterable[Core], keep_cells: bool = False) -> None:
+    """Reset all of them."""
+    for core in cores:
+        core.reset(keep_cells)
