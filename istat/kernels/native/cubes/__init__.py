@@ -10,6 +10,7 @@ from istat.kernels.native.cubes.hashing import xxh64_digest as xxh64
 from istat.kernels.native.cubes.hyperloglog import HyperLogLog
 from istat.kernels.native.cubes.hyperloglog import from_entries as hll_from_entries
 from istat.kernels.native.cubes.hyperloglog import from_packed as hll_from_packed
+from istat.kernels.native.cubes.inner.instances import any_updates, merge_alike, reset_all
 from istat.kernels.native.cubes.inner.metric import Metric
 from istat.kernels.native.cubes.inner.rows import KeyBatch
 from istat.kernels.native.cubes.keys import KEY_ROOM, MOST_DIMENSIONS, Value, decoded, encoded
@@ -23,6 +24,6 @@ __all__ = [
     "COMPREHENSIVE", "DEFAULT_CELLS", "KEY_ROOM", "LATE", "LEAST_BASE", "MODES", "MOST_BASE", "MOST_DIMENSIONS",
     "NOT_FOUND", "OVERFLOW", "REFUSED", "RULES", "TOPK", "TOP_CARDINALITY", "TOUCHED", "Cell", "Core", "CounterMetric",
     "GaugeMetric", "Guard", "Histogram", "HistogramMetric", "HllMetric", "HyperLogLog", "KeyBatch", "Metric", "Shape",
-    "Slot", "Slots", "Value", "Write", "decoded", "encoded", "hash_item", "hashed", "histogram_from_parts",
-    "hll_from_entries", "hll_from_packed", "xxh64",
+    "Slot", "Slots", "Value", "Write", "any_updates", "decoded", "encoded", "hash_item", "hashed",
+    "histogram_from_parts", "hll_from_entries", "hll_from_packed", "merge_alike", "reset_all", "xxh64",
 ]  # fmt: skip
