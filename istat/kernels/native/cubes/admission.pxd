@@ -24,7 +24,7 @@ cdef class Admission(CoreBase):
     cdef bint counts                # cells are ranked by a counter, which has what the sketch held for a key
     cdef readonly bint overflow_cell
     cdef readonly uint64_t admitted_late
-    cdef hll_t refused_keys         # hashes of keys, in comprehensive mode only
+    cdef hll_t refused_sketch         # hashes of keys, in comprehensive mode only
     cdef int list_metrics(self, list metrics) except -1
     cdef int reserve(self, uint32_t room) noexcept nogil                            # cells, columns and sampler; 0 or NO_MEMORY
     cdef int64_t made(self, const uint8_t *key, uint32_t size, uint64_t hash) noexcept nogil    # a new cell's slot, REFUSED, NO_MEMORY

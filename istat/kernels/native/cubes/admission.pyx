@@ -52,7 +52,7 @@ cdef class Admission(CoreBase):
 
     def __dealloc__(self):
         free(self.itself.mine)
-        hll_clear(&self.refused_keys)
+        hll_clear(&self.refused_sketch)
 
     cdef int list_metrics(self, list metrics) except -1:
         cdef void *grown = realloc(self.itself.mine, (len(metrics) + 1) * sizeof(PyObject *))
@@ -155,7 +155,7 @@ cdef class Admission(CoreBase):
     cdef int64_t refuse(self, uint64_t hash) noexcept nogil:
         self.refused += 1
         if self.sampler is None:
-            hll_add(&self.refused_keys, REFUSED_LAYOUT, hash)
+            hll_add(&self.refused_sketch, REFUSED_LAYOUT, hash)
         return REFUSED
 
     cdef int to_overflow(self, pairs_t *pairs, uint32_t of) noexcept nogil:

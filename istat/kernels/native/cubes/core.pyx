@@ -15,7 +15,7 @@ from istat.kernels.native.cubes.admission cimport REFUSED_LAYOUT, pairs_t
 from istat.kernels.native.cubes.cells cimport Cell, aim_t
 from istat.kernels.native.cubes.hashing cimport xxh64
 from istat.kernels.native.cubes.hll cimport hll_clear, hll_copy, hll_estimate, hll_merge, hll_t
-from istat.kernels.native.cubes.hyperloglog cimport HyperLogLog
+from istat.kernels.native.cubes.hyperloglog cimport HyperLogLog, hll_object
 from istat.kernels.native.cubes.inner.columns cimport Column, Items, column_of, rows_in
 from istat.kernels.native.cubes.inner.merging cimport merge_cells, merge_ranked
 from istat.kernels.native.cubes.inner.rows cimport KeyBatch, key_batch
@@ -239,6 +239,11 @@ cdef class Core(Admission):
         return False
 
     @property
+    def refused_keys(self):
+        """The sketch of the keys that were refused, in comprehensive mode; a copy."""
+        return hll_object(&self.refused_sketch, REFUSED_LAYOUT)
+
+    @property
     def sketch_merge_skipped(self):
         """Merges in which the two sketches did not agree, so that only cells were merged."""
         return 0 if self.sampler is None else self.sampler.skipped
@@ -247,7 +252,7 @@ cdef class Core(Admission):
         """How full it is, and what was lost."""
         return {
             "cells": self.cells.residents(), "max_cells": self.cells.most, "rejected": self.refused,
-            "rejected_keys": round(hll_estimate(&self.refused_keys, REFUSED_LAYOUT)), "admitted_late": self.admitted_late,
+            "rejected_keys": round(hll_estimate(&self.refused_sketch, REFUSED_LAYOUT)), "admitted_late": self.admitted_late,
             "evicted": self.evicted, "saturated": bool(self.saturated), "sketch_merge_skipped": self.sketch_merge_skipped,
             "noise": self.sampler.sketch.noise if self.mode == TOP_CARDINALITY else 0.0,
         }  # fmt: skip
@@ -293,7 +298,7 @@ cdef class Core(Admission):
         self.evicted += other.evicted
         self.admitted_late += other.admitted_late
         self.saturated = self.saturated or other.saturated
-        if hll_merge(&self.refused_keys, REFUSED_LAYOUT, &other.refused_keys, REFUSED_LAYOUT) < 0:
+        if hll_merge(&self.refused_sketch, REFUSED_LAYOUT, &other.refused_sketch, REFUSED_LAYOUT) < 0:
             return NO_MEMORY
         for i in range(pairs.n):
             if (<Metric> pairs.mine[i]).add_totals(<Metric> pairs.theirs[i]) < 0:
@@ -319,7 +324,7 @@ cdef class Core(Admission):
             self.add_overflow(self.overflow_cell)
         self.refused = self.evicted = self.admitted_late = 0
         self.saturated = False
-        hll_clear(&self.refused_keys)
+        hll_clear(&self.refused_sketch)
         if self.sampler is not None:
             self.sampler.clear()
             self.enter_all(NULL)
@@ -359,8 +364,8 @@ cdef class Core(Admission):
         memset(&made, 0, sizeof(made))
         if hll_copy(&made, &refused_keys.sketch, refused_keys.layout) < 0:
             raise MemoryError("no memory for a sketch")
-        hll_clear(&self.refused_keys)
-        self.refused_keys = made
+        hll_clear(&self.refused_sketch)
+        self.refused_sketch = made
         self.refused = refused
         self.evicted = evicted
         self.admitted_late = admitted_late
