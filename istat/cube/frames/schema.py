@@ -17,6 +17,7 @@ KINDS = {"counter": 1, "gauge": 2, "histogram": 3, "hll": 4}
 RULES = ("last", "sum", "max", "min")
 HASHES = {"xxh64": 1, "datasketches": 2}
 MODES = (cubes.COMPREHENSIVE, cubes.TOPK, cubes.TOP_CARDINALITY)
+SPREAD_PRECISION = 6  # of the registers of a bucket
 # What an empty cube and a metric take in memory besides their names: planned before they are made.
 CUBE_COST, METRIC_COST = 4096, 1024
 
@@ -142,7 +143,7 @@ def put_sketch(mode: str, options: Options) -> bytes:
     depth, width = put_varint(options["depth"]), put_varint(options["width"])
     if mode == cubes.TOPK:
         return depth + width + struct.pack("<dQ", options["base"], options["seed"])
-    return depth + width + struct.pack("<BQ", options["precision"], options["seed"])
+    return depth + width + struct.pack("<BQ", SPREAD_PRECISION, options["seed"])
 
 
 def get_sketch(reader: Reader, mode: str) -> tuple[tuple[str, Any], ...]:
@@ -157,6 +158,8 @@ def get_sketch(reader: Reader, mode: str) -> tuple[tuple[str, Any], ...]:
             reader.refuse("a base of decay that there is not", start)
         reader.plan(8 * depth * width, start)
         return (("base", base), ("depth", depth), ("seed", seed), ("width", width))
-    precision, seed = reader.u8(), reader.u64()
-    reader.plan((9 + (1 << precision)) * depth * width, start)
-    return (("depth", depth), ("precision", precision), ("seed", seed), ("width", width))
+    if reader.u8() != SPREAD_PRECISION:
+        reader.refuse("a precision of buckets that there is not", reader.at - 1)
+    seed = reader.u64()
+    reader.plan((9 + (1 << SPREAD_PRECISION)) * depth * width, start)
+    return (("depth", depth), ("seed", seed), ("width", width))

@@ -8,15 +8,16 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from istat.kernels.native.cubes.cells cimport LATE, NO_MEMORY, TOUCHED, Cells
 from istat.kernels.native.cubes.core cimport Core
 from istat.kernels.native.cubes.hashing cimport xxh64
+from istat.kernels.native.cubes.inner.metric cimport Metric
+from istat.kernels.native.cubes.inner.table cimport LATE, NO_MEMORY, TOUCHED, Cells
 from istat.kernels.native.cubes.keys cimport KEY_ROOM, well_formed
-from istat.kernels.native.cubes.metrics cimport Metric
-from istat.kernels.native.cubes.sampling cimport Sampler
+from istat.kernels.native.cubes.metrics cimport CounterMetric
+from istat.kernels.native.cubes.sampling.residents cimport Sampler
 from istat.kernels.native.cubes.wire.columns cimport get_column, put_column
 from istat.kernels.native.cubes.wire.reading cimport (
-    CUT_OFF, FINE, MALFORMED_KEY, NO_PLACE, SHORT_OF_MEMORY, TWICE, finish, out_t, plan, put_bytes, put_number, put_u8,
+    CUT_OFF, FINE, INCONSISTENT, MALFORMED_KEY, NO_PLACE, SHORT_OF_MEMORY, TWICE, finish, out_t, plan, put_bytes, put_number, put_u8,
     read_bytes, read_u8, read_varint, reader_of, reader_t, refuse, taken)
 
 cdef enum:
@@ -24,13 +25,14 @@ cdef enum:
     VALUE_COST = 24             # and for its value of each metric without what that points to
 
 cdef uint64_t MOST_COUNT = (1ULL << 63) - 1
+cdef uint64_t MOST_FLOOR = (1ULL << 32) - 1     # samplers have 32 bits for it
 
 
 def put_cells(Core core not None):
     """The payload of CELLS: cells by insertion."""
     cdef out_t out
     cdef uint32_t n = core.cells.residents()
-    cdef uint32_t *slots = core.cells.in_order()
+    cdef uint32_t *slots = core.cells.listed()
     cdef Metric metric
     if slots == NULL:
         raise MemoryError
@@ -53,7 +55,7 @@ cdef void put_keys(out_t *out, Cells cells, Sampler sampler, const uint32_t *slo
     for i in range(n):
         put_number(out, cells.key_size(slots[i]))
     for i in range(n):
-        put_bytes(out, cells.key(slots[i]), cells.key_size(slots[i]))
+        put_bytes(out, cells.key_at(slots[i]), cells.key_size(slots[i]))
     for i in range(n):
         put_u8(out, cells.marks[slots[i]])
     if sampler is not None:
@@ -68,6 +70,7 @@ def get_cells(Core core not None, const uint8_t[::1] payload not None, size_t ba
     cdef uint64_t *begun = NULL
     cdef uint32_t n, i
     cdef Metric metric
+    cdef CounterMetric counts = core.primary if isinstance(core.primary, CounterMetric) else None
     try:
         n = count_cells(&r, core.cells, len(core.metrics))
         slots = <uint32_t *> malloc((n + 1) * sizeof(uint32_t))
@@ -78,11 +81,14 @@ def get_cells(Core core not None, const uint8_t[::1] payload not None, size_t ba
             get_keys(&r, core.cells, core.dimensions, slots, n)
             if core.sampler is not None:
                 for i in range(n):
-                    begun[i] = read_varint(&r, MOST_COUNT)
+                    begun[i] = read_varint(&r, MOST_COUNT if counts is not None else MOST_FLOOR)
         for metric in core.metrics:
             if r.why == FINE:
                 get_column(&r, metric, slots, n, core.cells.overflow)
         finish(&r, base)
+        if counts is not None:
+            check_counts(&r, counts, slots, begun, n)
+            finish(&r, base)
         if core.sampler is not None:
             for i in range(n):
                 core.sampler.entered(slots[i], <int64_t> begun[i])
@@ -90,6 +96,15 @@ def get_cells(Core core not None, const uint8_t[::1] payload not None, size_t ba
         free(slots)
         free(begun)
     return r.budget
+
+
+cdef void check_counts(reader_t *r, CounterMetric counts, const uint32_t *slots, const uint64_t *begun,
+                       uint32_t n) noexcept nogil:
+    """No cell has less than what it was admitted with."""
+    cdef uint32_t i
+    for i in range(n):
+        if counts.values[slots[i]] < <int64_t> begun[i]:
+            refuse(r, INCONSISTENT, 0)
 
 
 cdef uint32_t count_cells(reader_t *r, Cells cells, size_t metrics) noexcept nogil:

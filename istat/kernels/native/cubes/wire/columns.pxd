@@ -1,7 +1,7 @@
 # A metric's values of all cells as bytes, and back. The specification is the Python twin.
 from libc.stdint cimport uint32_t
 
-from istat.kernels.native.cubes.metrics cimport Metric
+from istat.kernels.native.cubes.inner.metric cimport Metric
 from istat.kernels.native.cubes.wire.reading cimport out_t, reader_t
 
 # Of the cells in these slots; of the overflow cell too, where `overflow` is its slot (below 0: there is none).

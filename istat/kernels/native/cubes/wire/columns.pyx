@@ -4,12 +4,13 @@
 Readers put values into slots that the cells have already. The specification is the Python twin.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from istat.kernels.native.cubes.hashing cimport hash_id
 from istat.kernels.native.cubes.histogram cimport hist_shape, hist_t
-from istat.kernels.native.cubes.hll cimport hll_layout, hll_t
-from istat.kernels.native.cubes.metrics cimport CounterMetric, GaugeMetric, HistogramMetric, HllMetric, Metric, gauge_t
+from istat.kernels.native.cubes.hll cimport hll_t
+from istat.kernels.native.cubes.inner.metric cimport Metric
+from istat.kernels.native.cubes.metrics cimport CounterMetric, GaugeMetric, gauge_t
+from istat.kernels.native.cubes.sketched cimport HistogramMetric, HllMetric
 from istat.kernels.native.cubes.wire.reading cimport (
     FILLED, FINE, NO_NUMBER, NOT_FINITE, SAME_ORIGIN, grow, out_t, put_bytes, put_signed, put_u8, read_bytes, read_f64,
     read_u8, read_u64, read_zigzag, reader_t, refuse)
@@ -22,11 +23,10 @@ cdef int put_column(out_t *out, Metric metric, const uint32_t *slots, uint32_t n
     cdef GaugeMetric gauges
     cdef HistogramMetric histograms
     cdef HllMetric sketches
-    cdef int layout
     if isinstance(metric, CounterMetric):
         counters = metric
         with nogil:
-            put_counters(out, counters.values, counters.real, slots, n)
+            put_counters(out, counters, slots, n)
     elif isinstance(metric, GaugeMetric):
         gauges = metric
         with nogil:
@@ -37,36 +37,35 @@ cdef int put_column(out_t *out, Metric metric, const uint32_t *slots, uint32_t n
             put_histograms(out, histograms.values, slots, n, overflow)
     else:
         sketches = metric
-        layout = hll_layout(sketches.precision, hash_id(sketches.hash))
         with nogil:
-            put_sketches(out, sketches.values, layout, slots, n, overflow)
+            put_sketches(out, sketches.values, sketches.layout, slots, n, overflow)
     return 0
 
 
 cdef int get_column(reader_t *r, Metric metric, const uint32_t *slots, uint32_t n, long overflow) except -1:
     """Read the column of a metric into these slots."""
+    cdef const hist_shape *shape
     cdef CounterMetric counters
     cdef GaugeMetric gauges
     cdef HistogramMetric histograms
     cdef HllMetric sketches
-    cdef int layout
     if isinstance(metric, CounterMetric):
         counters = metric
         with nogil:
-            get_counters(r, counters.values, counters.real, slots, n)
+            get_counters(r, counters, slots, n)
     elif isinstance(metric, GaugeMetric):
         gauges = metric
         with nogil:
             get_gauges(r, gauges.values, slots, n)
     elif isinstance(metric, HistogramMetric):
         histograms = metric
+        shape = &histograms.shape.shape
         with nogil:
-            get_histograms(r, histograms.values, &histograms.layout, slots, n, overflow)
+            get_histograms(r, histograms.values, shape, slots, n, overflow)
     else:
         sketches = metric
-        layout = hll_layout(sketches.precision, hash_id(sketches.hash))
         with nogil:
-            get_sketches(r, sketches.values, layout, slots, n, overflow)
+            get_sketches(r, sketches.values, sketches.layout, slots, n, overflow)
     return 0
 
 
@@ -79,25 +78,24 @@ cdef double get_real(reader_t *r) noexcept nogil:
     return value
 
 
-cdef void put_counters(out_t *out, const int64_t *values, bint real, const uint32_t *slots, uint32_t n) noexcept nogil:
+cdef void put_counters(out_t *out, CounterMetric metric, const uint32_t *slots, uint32_t n) noexcept nogil:
     cdef uint32_t i
-    if real:
+    if metric.real:
         for i in range(n):
-            put_bytes(out, &values[slots[i]], 8)
-        return
-    for i in range(n):
-        put_signed(out, values[slots[i]])
+            put_bytes(out, &metric.reals[slots[i]], 8)
+    else:
+        for i in range(n):
+            put_signed(out, metric.values[slots[i]])
 
 
-cdef void get_counters(reader_t *r, int64_t *values, bint real, const uint32_t *slots, uint32_t n) noexcept nogil:
+cdef void get_counters(reader_t *r, CounterMetric metric, const uint32_t *slots, uint32_t n) noexcept nogil:
     cdef uint32_t i
-    cdef double number
-    for i in range(n):
-        if real:
-            number = get_real(r)
-            memcpy(&values[slots[i]], &number, 8)
-        else:
-            values[slots[i]] = read_zigzag(r)
+    if metric.real:
+        for i in range(n):
+            metric.reals[slots[i]] = get_real(r)
+    else:
+        for i in range(n):
+            metric.values[slots[i]] = read_zigzag(r)
 
 
 cdef void put_gauges(out_t *out, const gauge_t *values, const uint32_t *slots, uint32_t n) noexcept nogil:

@@ -4,9 +4,11 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
 from istat.kernels.native.cubes.core cimport Core
-from istat.kernels.native.cubes.hashing cimport XXH64, hash_id
+from istat.kernels.native.cubes.hashing cimport XXH64
 from istat.kernels.native.cubes.hll cimport hll_layout
-from istat.kernels.native.cubes.metrics cimport CounterMetric, HistogramMetric, HllMetric, Metric
+from istat.kernels.native.cubes.inner.metric cimport Metric
+from istat.kernels.native.cubes.metrics cimport CounterMetric
+from istat.kernels.native.cubes.sketched cimport HistogramMetric, HllMetric
 from istat.kernels.native.cubes.wire.columns cimport get_real
 from istat.kernels.native.cubes.wire.reading cimport (
     finish, out_t, put_bytes, put_number, put_signed, put_u8, read_u8, read_varint, read_zigzag, reader_of, reader_t, taken)
@@ -29,7 +31,6 @@ def put_totals(Core core not None):
         put_number(&out, core.refused)
         put_number(&out, core.evicted)
         put_number(&out, core.admitted_late)
-        put_number(&out, core.sketch_merge_skipped)
         put_u8(&out, core.saturated)
         put_hll(&out, &core.refused_keys, hll_layout(REFUSED_PRECISION, XXH64))
     finally:
@@ -46,7 +47,6 @@ def get_totals(Core core not None, const uint8_t[::1] payload not None, size_t b
     core.refused = read_varint(&r, MOST_COUNT)
     core.evicted = read_varint(&r, MOST_COUNT)
     core.admitted_late = read_varint(&r, MOST_COUNT)
-    core.sketch_merge_skipped = read_varint(&r, MOST_COUNT)
     core.saturated = read_u8(&r, 1)
     get_hll(&r, &core.refused_keys, hll_layout(REFUSED_PRECISION, XXH64))
     finish(&r, base)
@@ -59,11 +59,11 @@ cdef int put_total(out_t *out, Metric metric) except -1:
         if (<CounterMetric> metric).real:
             put_bytes(out, &(<CounterMetric> metric).real_total, 8)
         else:
-            put_signed(out, (<CounterMetric> metric).total)
+            put_signed(out, (<CounterMetric> metric).whole_total)
     elif isinstance(metric, HistogramMetric):
-        put_histogram(out, (<HistogramMetric> metric).total)
+        put_histogram(out, (<HistogramMetric> metric).whole)
     elif isinstance(metric, HllMetric):
-        put_hll(out, &(<HllMetric> metric).total, layout_of(metric))
+        put_hll(out, &(<HllMetric> metric).whole, (<HllMetric> metric).layout)
     return 0
 
 
@@ -73,13 +73,9 @@ cdef int get_total(reader_t *r, Metric metric) except -1:
         if (<CounterMetric> metric).real:
             (<CounterMetric> metric).real_total = get_real(r)
         else:
-            (<CounterMetric> metric).total = read_zigzag(r)
+            (<CounterMetric> metric).whole_total = read_zigzag(r)
     elif isinstance(metric, HistogramMetric):
-        get_histogram(r, &(<HistogramMetric> metric).total, &(<HistogramMetric> metric).layout)
+        get_histogram(r, &(<HistogramMetric> metric).whole, &(<HistogramMetric> metric).shape.shape)
     elif isinstance(metric, HllMetric):
-        get_hll(r, &(<HllMetric> metric).total, layout_of(metric))
+        get_hll(r, &(<HllMetric> metric).whole, (<HllMetric> metric).layout)
     return 0
-
-
-cdef int layout_of(HllMetric metric) except -1:
-    return hll_layout(metric.precision, hash_id(metric.hash))

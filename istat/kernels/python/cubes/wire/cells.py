@@ -6,12 +6,14 @@ where anything is wrong, whoever made that core throws it away.
 
 from __future__ import annotations
 
+from istat.kernels.python.cubes.admission import TOPK
 from istat.kernels.python.cubes.cells import LATE, TOUCHED
 from istat.kernels.python.cubes.core import Core
 from istat.kernels.python.cubes.keys import KEY_ROOM, decoded
 from istat.kernels.python.cubes.wire.columns import get_column, put_column
 from istat.kernels.python.cubes.wire.reading import (
     CUT_OFF,
+    INCONSISTENT,
     MALFORMED_KEY,
     MOST_COUNT,
     NO_PLACE,
@@ -22,6 +24,7 @@ from istat.kernels.python.varints import put_varint
 
 #: [bytes] What a reader plans for a cell besides its key, and for its value of each metric without what that points to.
 CELL_COST, VALUE_COST = 48, 24
+MOST_FLOOR = (1 << 32) - 1  # items with which a cell is admitted: samplers have 32 bits for them
 
 
 def put_cells(core: Core) -> bytes:
@@ -31,7 +34,7 @@ def put_cells(core: Core) -> bytes:
     parts = [put_varint(len(slots)), *(put_varint(len(key)) for key in keys), *keys]
     parts.append(bytes([core.cells.marks[slot] for slot in slots]))
     if core.sampler is not None:
-        parts += [put_varint(core.begun_with(slot)) for slot in slots]
+        parts += [put_varint(core.sampler.inherited(slot)) for slot in slots]
     parts += [put_column(metric, slots) for metric in core.metrics]
     return b"".join(parts)
 
@@ -40,12 +43,15 @@ def get_cells(core: Core, payload: bytes | memoryview, base: int, budget: int) -
     """Read cells into a core that has none; the budget that is left. FormatError, with `base` added to its offset."""
     reader = Reader(payload, base, budget)
     slots = _get_keys(reader, core)
-    begun = [reader.varint(MOST_COUNT) for _ in slots] if core.sampler is not None else []
+    most = MOST_COUNT if core.mode == TOPK else MOST_FLOOR
+    begun = [reader.varint(most) for _ in slots] if core.sampler is not None else []
     for metric in core.metrics:
         get_column(reader, metric, slots)
     reader.end()
-    for slot, begun_with in zip(slots, begun):
-        core.entered(slot, begun_with)
+    if core.mode == TOPK and any(core.primary.values[slot] < part for slot, part in zip(slots, begun)):
+        reader.refuse(INCONSISTENT, 0)
+    for slot, part in zip(slots, begun):
+        core.entered(slot, part)
     return reader.budget
 
 

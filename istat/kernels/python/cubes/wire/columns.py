@@ -10,7 +10,6 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from istat.kernels.python.cubes.admission import keeps_overflow
 from istat.kernels.python.cubes.metrics import CounterMetric, GaugeMetric, Metric
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
 from istat.kernels.python.cubes.wire.reading import FILLED, NO_NUMBER, NOT_FINITE, SAME_ORIGIN, Reader
@@ -57,8 +56,9 @@ def get_real(reader: Reader) -> float:
 
 
 def _with_overflow(metric: Metric[Any], slots: Sequence[int]) -> list[int]:
+    """The overflow cell behind the others: histograms and sketches have values of their own there."""
     overflow = metric.core.cells.overflow
-    return [*slots, overflow] if overflow >= 0 and keeps_overflow(metric) else list(slots)
+    return [*slots, overflow] if overflow >= 0 else list(slots)
 
 
 def _put_gauges(metric: GaugeMetric, slots: Sequence[int]) -> bytes:

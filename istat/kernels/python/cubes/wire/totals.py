@@ -21,7 +21,7 @@ from istat.kernels.python.varints import put_varint
 def put_totals(core: Core) -> bytes:
     """The payload of TOTALS."""
     parts = [_put_total(metric) for metric in core.metrics]
-    counts = (core.refused, core.evicted, core.admitted_late, core.sketch_merge_skipped)
+    counts = (core.refused, core.evicted, core.admitted_late)
     parts += [put_varint(count) for count in counts]
     return b"".join([*parts, bytes([core.saturated]), put_hll(core.refused_keys)])
 
@@ -31,11 +31,11 @@ def get_totals(core: Core, payload: bytes | memoryview, base: int, budget: int) 
     reader = Reader(payload, base, budget)
     for metric in core.metrics:
         _get_total(reader, metric)
-    refused, evicted, admitted_late, skipped = [reader.varint(MOST_COUNT) for _ in range(4)]
+    refused, evicted, admitted_late = [reader.varint(MOST_COUNT) for _ in range(3)]
     saturated = bool(reader.u8(1))
     keys = get_hll(reader, REFUSED_PRECISION, "xxh64") or HyperLogLog(REFUSED_PRECISION)
     reader.end()
-    core.put_stats(refused, evicted, admitted_late, saturated, keys, skipped)
+    core.put_stats(refused, evicted, admitted_late, saturated, keys)
     return reader.budget
 
 
