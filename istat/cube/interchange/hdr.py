@@ -1,9 +1,9 @@
 """Histograms as HdrHistogram writes them, encoding V2: both ways, plain and compressed. Knows no cubes.
 
 All numbers of the header are big-endian: cookie, payload length, normalizing offset (0) and digits, of 32 bits; lowest
-and highest value, of 64 bits; a conversion ratio (1.0), a float. The payload has a zigzagged number for each slot from the
-first on, 7 bits a byte, 9 bytes at most; a negative one stands for so many empty slots. The compressed form is a cookie, a
-length, and all of that packed by zlib.
+and highest value, of 64 bits; a conversion ratio (1.0), a float. The payload has a zigzagged number for each slot from
+the first on, 7 bits a byte, 9 bytes at most; a negative one stands for so many empty slots. The compressed form is a
+cookie, a length, and all of that packed by zlib.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ WORD_SIZE, WORD_BITS = 0x10, 0xF0
 NUMBER_BYTES = 9  # the longest number; its last byte has eight bits
 MOST_SLOTS = 1 << 20  # of a shape of ours
 MOST_VALUES = 2**63 - 1
-#: Offset and ratio of histograms that are neither shifted nor of fractions. hdr-histogram-js (3.0.1) writes an offset of
-#: 1, and the whole number 1 where a float belongs.
+#: Offset and ratio of histograms that are neither shifted nor of fractions. hdr-histogram-js (3.0.1) writes an offset
+#: of 1, and the whole number 1 where a float belongs.
 UNSHIFTED = ((0, 1.0), (1, 5e-324))
 LOST = ("sum", "min", "max", "m2")
 
