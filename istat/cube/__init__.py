@@ -9,7 +9,7 @@ from istat.errors import ConcurrentUse, CubeError, DuplicateName, FormatError, K
 from istat.kernels import cubes
 
 Cell, KeyBatch = cubes.Cell, cubes.KeyBatch
-Histogram, HyperLogLog = cubes.Histogram, cubes.HyperLogLog
+Histogram, HyperLogLog, Shape = cubes.Histogram, cubes.HyperLogLog, cubes.Shape
 
 __all__ = [
     "Cell", "CellView", "Collector", "ConcurrentUse", "Cube", "CubeError", "DuplicateName", "Easy", "FolderSink",

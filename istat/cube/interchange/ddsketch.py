@@ -37,8 +37,8 @@ def from_ddsketch(data: bytes, shape: cubes.Shape,
     error is that of the sketch and that of the shape's slots together. Sum, minimum and maximum are not in these bytes.
 
     Bins are numbered by the power of gamma at their upper end by Python's ddsketch, at their lower end by the libraries
-    for Go and Java; the bytes do not tell which. FormatError(offset, reason) for what is no such sketch, has interpolated
-    bins, or counts that are not whole.
+    for Go and Java; the bytes do not tell which. FormatError(offset, reason) for what is no such sketch, has
+    interpolated bins, or counts that are not whole.
     """
     if numbered_by not in ("upper", "lower"):
         raise ValueError(f"bins are numbered by their upper or lower end, not {numbered_by!r}")

@@ -50,7 +50,8 @@ def counts(histogram):
 
 
 @pytest.mark.parametrize("digits", [1, 2, 3])
-@pytest.mark.parametrize("values", [[], [1], [HIGHEST], [5] * 300, drawn()], ids=["none", "1", "highest", "equal", "many"])
+@pytest.mark.parametrize("values", [[], [1], [HIGHEST], [5] * 300, drawn()],
+                         ids=["none", "1", "highest", "equal", "many"])
 def test_theirs_come_over_slot_by_slot(cubes, values, digits):
     theirs = theirs_of(values, digits)
     got = from_hdr(base64.b64decode(theirs.encode()))
