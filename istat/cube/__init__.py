@@ -14,5 +14,5 @@ Histogram, HyperLogLog, Shape = cubes.Histogram, cubes.HyperLogLog, cubes.Shape
 __all__ = [
     "Cell", "CellView", "Collector", "ConcurrentUse", "Cube", "CubeError", "DuplicateName", "Easy", "FolderSink",
     "FormatError", "Histogram", "HyperLogLog", "Instance", "KeyBatch", "KeyTooLong", "Limits", "Row", "Rows",
-    "Sampling", "SchemaMismatch", "Stats", "Totals",
+    "Sampling", "SchemaMismatch", "Shape", "Stats", "Totals",
 ]  # fmt: skip
