@@ -188,6 +188,28 @@ def test_waiting_that_was_not_seen_is_recorded(room, core):
     lat.record_corrected(("GET", 200), 1000, 250)
     found = lat.value(core.find(("GET", 200)))
     assert (found.count, found.min, found.max, found.sum) == (4, 250, 1000, 2500)
+    assert lat.record_corrected_many(core.rows([["GET", "PUT"], 200]), [600, 100], 250, [1, 2]) == 2
+    assert lat.value(core.find(("GET", 200))).count == 6 and lat.value(core.find(("PUT", 200))).count == 2
+    for interval in (0, -1, 0.00001):
+        with pytest.raises(ValueError, match="interval"):
+            lat.record_corrected(("NEW", 200), 1000, interval)
+    with pytest.raises(ValueError, match="1,000,000"):
+        lat.record_corrected(("NEW", 200), 10_000_000, 1)
+    with pytest.raises(ValueError, match="1,000,000"):
+        lat.record_corrected_many(core.rows([["NEW"], 200]), [10_000_000], 1)
+    assert core.find(("NEW", 200)) < 0
+
+
+def test_more_values_than_a_histogram_counts_are_left_out_and_told(room, core):
+    lat = core.add_histogram("h", room.Shape(1, 1000, precision=7))
+    assert lat.record(("GET", 200), 5, MOST) and core.stats()["saturated"] is False
+    assert lat.record(("GET", 200), 7) and core.stats()["saturated"] is True
+    found = lat.value(core.find(("GET", 200)))
+    assert found.count == MOST and found.max == 5
+    other = room.Core(("method", "status"), room.Guard())
+    other.add_histogram("h", lat.shape).record(("GET", 200), 9)
+    core.merge(other, [(lat, other.metrics[0])])
+    assert lat.value(core.find(("GET", 200))).count == MOST == lat.total.count
 
 
 # Keys, handles, batches.

@@ -6,6 +6,7 @@ cdef enum:
     POINT_LOW = 0               # which value of a slot stands for it
     POINT_MID = 1
     POINT_HIGH = 2
+    MOST_CORRECTED = 1000000    # values that one pause may stand for; more is a wrong unit
 
 cdef struct hist_shape:         # what all histograms of a column share
     int64_t lowest

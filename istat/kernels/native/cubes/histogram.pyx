@@ -61,7 +61,6 @@ cdef extern from *:
     void istat_add_slots(uint32_t *to, const uint32_t *of, size_t n) noexcept nogil
 
 cdef uint64_t MOST_VALUES = 0x7FFFFFFFFFFFFFFFu         # in one histogram: what fits a signed number everywhere
-cdef int64_t MOST_CORRECTED = 1000000                   # values that one pause may stand for; more is a wrong unit
 
 
 cdef enum:

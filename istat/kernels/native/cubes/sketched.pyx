@@ -10,7 +10,8 @@ from libc.string cimport memset
 from istat.kernels.native.cubes.cells cimport CoreBase
 from istat.kernels.native.cubes.distribution cimport Histogram, hist_object
 from istat.kernels.native.cubes.hashing cimport hash_id, hash_object
-from istat.kernels.native.cubes.histogram cimport hist_bytes, hist_clear, hist_copy, hist_merge, hist_record, hist_record_corrected
+from istat.kernels.native.cubes.histogram cimport (MOST_CORRECTED, hist_bytes, hist_clear, hist_copy, hist_merge, hist_record,
+                                                   hist_record_corrected)
 from istat.kernels.native.cubes.hll cimport (hll_add, hll_add_ranks, hll_bytes, hll_clear, hll_copy, hll_estimate, hll_fold,
                                              hll_layout, hll_merge)
 from istat.kernels.native.cubes.hyperloglog cimport HyperLogLog, hll_object
@@ -20,6 +21,8 @@ from istat.kernels.native.cubes.inner.rows cimport KeyBatch
 from istat.kernels.native.cubes.inner.table cimport NO_MEMORY, grow
 from istat.kernels.native.cubes.keys cimport KEY_ROOM
 from istat.kernels.native.cubes.shapes cimport hist_value
+
+from istat.kernels.native.cubes.distribution import TOO_MANY
 
 
 cdef class HistogramMetric(Metric):
@@ -64,13 +67,25 @@ cdef class HistogramMetric(Metric):
         cdef uint64_t times = self.times(count)
         hist_value(value, self.shape.shape.scale, &number)
         hist_value(expected_interval, self.shape.shape.scale, &interval)
+        check_interval(number, interval)
         self.begin(target, &aim, key)
         return self.done(self.record_at(&aim, number, times, interval))
 
     def record_many(self, KeyBatch rows not None, values, counts=1):
         """As `record` for each row; how many had a cell."""
+        return self.record_rows(rows, self.many(rows, values), times_items(column_of(counts), rows.n), None)
+
+    def record_corrected_many(self, KeyBatch rows not None, values, expected_interval, counts=1):
+        """As `record_corrected` for each row; how many had a cell."""
         cdef Items numbers = self.many(rows, values)
-        cdef Items times = times_items(column_of(counts), rows.n)
+        cdef Items intervals = self.many(rows, expected_interval)
+        cdef Py_ssize_t i
+        for i in range(rows.n):
+            check_interval(whole_of(numbers, i), whole_of(intervals, i))
+        return self.record_rows(rows, numbers, times_items(column_of(counts), rows.n), intervals)
+
+    cdef object record_rows(self, KeyBatch rows, Items numbers, Items times, Items intervals):
+        cdef bint corrected = intervals is not None
         cdef Py_ssize_t i
         cdef int64_t slot = 0
         cdef int64_t found = 0
@@ -80,7 +95,8 @@ cdef class HistogramMetric(Metric):
             rows.begin()
             for i in range(rows.n):
                 rows.aim_at(i, &aim)
-                slot = self.record_at(&aim, whole_of(numbers, i), <uint64_t> whole_of(times, i), 0)
+                slot = self.record_at(&aim, whole_of(numbers, i), <uint64_t> whole_of(times, i),
+                                      whole_of(intervals, i) if corrected else 0)
                 if slot == NO_MEMORY:
                     break
                 rows.slots[i] = slot
@@ -108,9 +124,14 @@ cdef class HistogramMetric(Metric):
         return slot
 
     cdef inline int record_in(self, hist_t **place, int64_t value, uint64_t count, int64_t interval) noexcept nogil:
+        cdef int done
         if interval > 0:
-            return hist_record_corrected(place, &self.shape.shape, value, interval, count)
-        return hist_record(place, &self.shape.shape, value, count)
+            done = hist_record_corrected(place, &self.shape.shape, value, interval, count)
+        else:
+            done = hist_record(place, &self.shape.shape, value, count)
+        if done == 0:
+            self.core.saturated = True
+        return done
 
     cdef int64_t order(self, uint32_t slot) noexcept nogil:
         return 0 if self.values[slot] == NULL else <int64_t> self.values[slot].count
@@ -126,7 +147,7 @@ cdef class HistogramMetric(Metric):
         cdef uint32_t slot
         for slot in slots:
             self.check(slot)
-            if hist_merge(&together.histogram, self.values[slot], &self.shape.shape) < 0:
+            if self.add_histogram(&together.histogram, self.values[slot]) < 0:
                 raise MemoryError(f"no memory for {self.name}")
         return together
 
@@ -158,20 +179,21 @@ cdef class HistogramMetric(Metric):
         hist_clear(&self.whole)
 
     cdef int merge_slot(self, uint32_t slot, Metric other, uint32_t of) noexcept nogil:
-        cdef hist_t *theirs = (<HistogramMetric> other).values[of]
-        if theirs != NULL and hist_merge(&self.values[slot], theirs, &self.shape.shape) < 0:
-            return NO_MEMORY
-        return 0
+        return self.add_histogram(&self.values[slot], (<HistogramMetric> other).values[of])
+
+    cdef int add_histogram(self, hist_t **to, const hist_t *of) noexcept nogil:
+        """Add a histogram, unless there would be too many values: the cube tells so then."""
+        cdef int done = 1 if of == NULL else hist_merge(to, of, &self.shape.shape)
+        if done == 0:
+            self.core.saturated = True
+        return NO_MEMORY if done < 0 else 0
 
     cdef void move_slot(self, uint32_t to, uint32_t of) noexcept nogil:
         self.values[to] = self.values[of]
         self.values[of] = NULL
 
     cdef int add_totals(self, Metric other) noexcept nogil:
-        cdef hist_t *theirs = (<HistogramMetric> other).whole
-        if theirs != NULL and hist_merge(&self.whole, theirs, &self.shape.shape) < 0:
-            return NO_MEMORY
-        return 0
+        return self.add_histogram(&self.whole, (<HistogramMetric> other).whole)
 
     cdef uint64_t bytes(self, uint32_t count) noexcept nogil:
         cdef uint64_t held = self.room * sizeof(hist_t *) + hist_bytes(self.whole)
@@ -182,6 +204,14 @@ cdef class HistogramMetric(Metric):
 
     def __repr__(self):
         return f"HistogramMetric({self.name!r}, {self.shape.parameters()})"
+
+
+cdef int check_interval(int64_t number, int64_t interval) except -1:
+    if interval <= 0:
+        raise ValueError("an interval is above 0")
+    if number // interval > MOST_CORRECTED:
+        raise ValueError(TOO_MANY)
+    return 0
 
 
 cdef int put_histogram(hist_t **place, Histogram value) except -1:

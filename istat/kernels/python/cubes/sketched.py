@@ -44,10 +44,7 @@ class HistogramMetric(Metric["Histogram | None"]):
         for this one: value - interval, value - 2 intervals, ... down to the interval."""
         key, times = self.key(target), _counts(count, 1)[0]
         number, interval = self.checked([value, expected_interval], 2)
-        if interval <= 0:
-            raise ValueError("an interval is above 0")
-        if number // interval > MOST_CORRECTED:
-            raise ValueError(TOO_MANY)
+        _check_interval(number, interval)
         with self.core.guard:
             return self._record(key, number, times, interval)
 
@@ -57,6 +54,16 @@ class HistogramMetric(Metric["Histogram | None"]):
         numbers, times = self.checked(values, len(keys)), _counts(counts, len(keys))
         with self.core.guard:
             return sum([self._record(*row) for row in zip(keys, numbers, times)])
+
+    def record_corrected_many(self, rows: KeyBatch, values: Any, expected_interval: Any, counts: Any = 1) -> int:
+        """As `record_corrected` for each row; how many had a cell."""
+        keys = self.keys(rows)
+        numbers, times = self.checked(values, len(keys)), _counts(counts, len(keys))
+        intervals = self.checked(expected_interval, len(keys))
+        for number, interval in zip(numbers, intervals):
+            _check_interval(number, interval)
+        with self.core.guard:
+            return sum([self._record(*row) for row in zip(keys, numbers, times, intervals)])
 
     def checked(self, values: Any, rows: int) -> list[int]:
         if is_single(values):
@@ -244,6 +251,14 @@ class HllMetric(Metric["HyperLogLog | None"]):
 
     def __repr__(self) -> str:
         return f"HllMetric({self.name!r}, precision={self.precision})"
+
+
+def _check_interval(number: int, interval: int) -> None:
+    """ValueError when it is no interval, or one at which too many values would have come."""
+    if interval <= 0:
+        raise ValueError("an interval is above 0")
+    if number // interval > MOST_CORRECTED:
+        raise ValueError(TOO_MANY)
 
 
 def _counts(counts: Any, rows: int) -> list[int]:
