@@ -122,6 +122,8 @@ class Cube:
         `options` are those of the mode's sketch. Cells that there are stay as far as they fit. ValueError, TypeError
         for what cannot be.
         """
+        if mode not in list(Sampling):
+            raise ValueError(f"a sampling mode is one of {', '.join(Sampling)}, not {mode!r}")
         mode = Sampling(mode)
         most = cubes.DEFAULT_CELLS if max_cells is None else max_cells
         if isinstance(most, bool) or not isinstance(most, int):
@@ -234,7 +236,9 @@ class Cube:
 
     def top(self, n: int | None = None, by: Which | None = None) -> list[CellView]:
         """The n cells with the most (all without n), the largest first: of a metric, else of the one that ranks cells,
-        else of the first counter. Ties by key. ValueError when there is none."""
+        else of the first counter. Ties by key. ValueError when there is none, or for a number of cells below 0."""
+        if n is not None and n < 0:
+            raise ValueError(f"a number of cells is 0 or more, not {n}")
         counter = next((metric for metric in self._core.metrics if metric.kind == "counter"), None)
         ranking = self.metric(by) if by is not None else counter if self._sampling.primary is None else None
         with self._core.guard:

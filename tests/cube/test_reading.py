@@ -32,6 +32,9 @@ def test_the_top_is_by_any_metric_and_ties_go_by_key(cube):
     assert names(cube.top(2)) == ["GET/404", "GET/a404"]
     assert names(cube.top(by="open")) == ["GET/404", "GET/a404", "PUT/200", "GET/200"]
     assert names(cube.top(by="clients")) == ["GET/404", "GET/200", "GET/a404", "PUT/200"]
+    assert cube.top(0) == [] and len(cube.top()) == len(cube.top(100)) == 4
+    with pytest.raises(ValueError, match="0 or more"):
+        cube.top(-1)
     bare = Instance("b").cube_create("bare", ["a"])
     with pytest.raises(ValueError, match="no metric ranks"):
         bare.top(3)
