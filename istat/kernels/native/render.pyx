@@ -29,14 +29,6 @@ cdef int64_t LAST_ISO = 253402300799
 
 cdef enum:
     COUNT, SUM, AVG, MIN, MAX, SDEV, SUMSQ, TIME, ISO
-    # No number is longer: a sign, 16 digits, a point and some 40 digits of a fraction.
-    NUMBER_ROOM = 80
-
-
-cdef struct Text:
-    char *data
-    Py_ssize_t used
-    Py_ssize_t room
 
 
 cdef int make_room(Text *text, Py_ssize_t more) noexcept nogil:
