@@ -2,6 +2,9 @@
 
 from istat.cube.cube import Cube, Sampling
 from istat.cube.easy import Collector, Easy, FolderSink
+from istat.cube.export.flat import JsonExporter
+from istat.cube.export.lines import LinesExporter
+from istat.cube.export.prometheus import PrometheusExporter
 from istat.cube.instance import Instance
 from istat.cube.limits import Limits
 from istat.cube.reading import CellView, Row, Rows, Stats, Totals
@@ -13,6 +16,7 @@ Histogram, HyperLogLog, Shape = cubes.Histogram, cubes.HyperLogLog, cubes.Shape
 
 __all__ = [
     "Cell", "CellView", "Collector", "ConcurrentUse", "Cube", "CubeError", "DuplicateName", "Easy", "FolderSink",
-    "FormatError", "Histogram", "HyperLogLog", "Instance", "KeyBatch", "KeyTooLong", "Limits", "Row", "Rows",
-    "Sampling", "SchemaMismatch", "Shape", "Stats", "Totals",
+    "FormatError", "Histogram", "HyperLogLog", "Instance", "JsonExporter", "KeyBatch", "KeyTooLong", "Limits",
+    "LinesExporter", "PrometheusExporter", "Row", "Rows", "Sampling", "SchemaMismatch", "Shape", "Stats",
+    "Totals",
 ]  # fmt: skip
