@@ -19,11 +19,13 @@ from istat.kernels.native.cubes.sampling.heavykeeper import LEAST_BASE, MOST_BAS
 from istat.kernels.native.cubes.shapes import Shape
 from istat.kernels.native.cubes.sketched import HistogramMetric, HllMetric
 from istat.kernels.native.cubes.slots import Slot, Slots, Write
+from istat.kernels.native.cubes.text import HISTOGRAMS, HLLS, FlatText
 
 __all__ = [
-    "COMPREHENSIVE", "DEFAULT_CELLS", "KEY_ROOM", "LATE", "LEAST_BASE", "MODES", "MOST_BASE", "MOST_DIMENSIONS",
-    "NOT_FOUND", "OVERFLOW", "REFUSED", "RULES", "TOPK", "TOP_CARDINALITY", "TOUCHED", "Cell", "Core", "CounterMetric",
-    "GaugeMetric", "Guard", "Histogram", "HistogramMetric", "HllMetric", "HyperLogLog", "KeyBatch", "Metric", "Shape",
-    "Slot", "Slots", "Value", "Write", "any_updates", "decoded", "encoded", "hash_item", "hashed",
-    "histogram_from_parts", "hll_from_entries", "hll_from_packed", "merge_alike", "reset_all", "xxh64",
+    "COMPREHENSIVE", "DEFAULT_CELLS", "HISTOGRAMS", "HLLS", "KEY_ROOM", "LATE", "LEAST_BASE", "MODES", "MOST_BASE",
+    "MOST_DIMENSIONS", "NOT_FOUND", "OVERFLOW", "REFUSED", "RULES", "TOPK", "TOP_CARDINALITY", "TOUCHED", "Cell",
+    "Core", "CounterMetric", "FlatText", "GaugeMetric", "Guard", "Histogram", "HistogramMetric", "HllMetric",
+    "HyperLogLog", "KeyBatch", "Metric", "Shape", "Slot", "Slots", "Value", "Write", "any_updates", "decoded",
+    "encoded", "hash_item", "hashed", "histogram_from_parts", "hll_from_entries", "hll_from_packed", "merge_alike",
+    "reset_all", "xxh64",
 ]  # fmt: skip
