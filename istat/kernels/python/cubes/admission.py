@@ -15,7 +15,7 @@ from istat.kernels.python.cubes.hll import HyperLogLog
 from istat.kernels.python.cubes.keys import encoded
 from istat.kernels.python.cubes.metrics import Metric
 from istat.kernels.python.cubes.sampling.heavykeeper import TopK
-from istat.kernels.python.cubes.sampling.spread import TopCardinality
+from istat.kernels.python.cubes.sampling.spread import PRECISION, TopCardinality
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
 
 COMPREHENSIVE, TOPK, TOP_CARDINALITY = MODES = ("comprehensive", "topk", "top_cardinality")
@@ -250,6 +250,8 @@ def sampler_of(mode: str, max_cells: int, primary: Any, options: Mapping[str, An
     if mode == TOPK:
         return TopK(max_cells, **options)
     if mode == TOP_CARDINALITY:
+        if primary.precision < PRECISION:
+            raise ValueError(f"cells are ranked by an HLL of precision {PRECISION} or more, not {primary.precision}")
         return TopCardinality(max_cells, coupons=primary.hash == "datasketches", **options)
     if options:
         raise TypeError(f"{mode} mode has no options, such as {', '.join(options)}")
