@@ -37,32 +37,43 @@ def write(meta: Meta, parts: Iterable[tuple[CubeSchema, cubes.Core]], compress: 
 
 
 class Incoming:
-    """A frame that is being read: `meta` and `schema` are known, `fill` takes the rest. FormatError, also by `fill`."""
+    """A frame that is being read: `meta` and `schema` are known, `fill` takes the rest. FormatError, also by `fill`.
+
+    All sections are there, in order, before anybody makes a core: few bytes cannot promise a large sketch.
+    """
 
     def __init__(self, frame: Bytes, limits: Limits) -> None:
-        head, self._sections = container.read(frame, KNOWN, limits)
-        reader = self._reader(META, limits.max_memory)
+        head, sections = container.read(frame, KNOWN, limits)
+        reader = _reader(sections, META, limits.max_memory)
         self.meta: Meta = get_meta(reader, head.delta)
-        reader = self._reader(SCHEMA, reader.budget)
+        reader = _reader(sections, SCHEMA, reader.budget)
         self.schema: tuple[CubeSchema, ...] = get_schema(reader)
         self._budget = reader.budget
-
-    def _reader(self, type: int, budget: int) -> Reader:
-        section = next(self._sections, None)
-        if section is None or (section.type, section.cube) != (type, 0):
-            raise misplaced(section, type, 0)
-        return Reader(section.payload, section.offset, budget)
+        self._sections = [_next(sections, *wanted) for wanted in _expected(self.schema)]
+        for section in sections:
+            raise FormatError(section.offset, "a section behind the last one that there can be")
 
     def fill(self, cores: Sequence[cubes.Core]) -> None:
         """Read what the cubes hold into empty cores of their schemas."""
-        for type, cube in _expected(self.schema):
-            section = next(self._sections, None)
-            if section is None or (section.type, section.cube) != (type, cube):
-                raise misplaced(section, type, cube)
-            self._budget = _read_into(cores[cube], section, self._budget)
-        section = next(self._sections, None)
-        if section is not None:
-            raise FormatError(section.offset, "a section behind the last one that there can be")
+        for section in self._sections:
+            self._budget = _read_into(cores[section.cube], section, self._budget)
+
+
+def _reader(sections: Iterator[Section], type: int, budget: int) -> Reader:
+    """Of a section that is of no cube."""
+    section = _next(sections, type, 0)
+    return Reader(section.payload, section.offset, budget)
+
+
+def _next(sections: Iterator[Section], type: int, cube: int) -> Section:
+    """The next section, which is of that type and cube."""
+    section = next(sections, None)
+    wanted = f"section {type} of cube {cube}"
+    if section is None:
+        raise FormatError(container.HEADER.size, f"{wanted} is missing")
+    if (section.type, section.cube) != (type, cube):
+        raise FormatError(section.offset, f"section {section.type} of cube {section.cube} where {wanted} should be")
+    return section
 
 
 def _expected(schema: Iterable[CubeSchema]) -> Iterator[tuple[int, int]]:
@@ -81,11 +92,3 @@ def _read_into(core: cubes.Core, section: Section, budget: int) -> int:
     if section.type == TOTALS:
         return cubes.wire.get_totals(core, section.payload, section.offset, budget)
     return cubes.wire.get_sketch(core, section.payload, section.offset, budget)
-
-
-def misplaced(section: Section | None, type: int, cube: int) -> FormatError:
-    """The error for a section where another one should be."""
-    wanted = f"section {type} of cube {cube}"
-    if section is None:
-        return FormatError(container.HEADER.size, f"{wanted} is missing")
-    return FormatError(section.offset, f"section {section.type} of cube {section.cube} where {wanted} should be")

@@ -1,5 +1,6 @@
 """Cubes: cells of several dimensions, their metrics and sketches. How a part works, the modules beside say."""
 
+from istat.kernels.native.cubes import wire
 from istat.kernels.native.cubes.admission import COMPREHENSIVE, DEFAULT_CELLS, MODES, TOP_CARDINALITY, TOPK
 from istat.kernels.native.cubes.cells import LATE, NOT_FOUND, OVERFLOW, REFUSED, TOUCHED, Cell, Guard
 from istat.kernels.native.cubes.core import Core
@@ -27,5 +28,5 @@ __all__ = [
     "Core", "CounterMetric", "FlatText", "GaugeMetric", "Guard", "Histogram", "HistogramMetric", "HllMetric",
     "HyperLogLog", "KeyBatch", "Metric", "Shape", "Slot", "Slots", "Value", "Write", "any_updates", "decoded",
     "encoded", "hash_item", "hashed", "histogram_from_parts", "hll_from_entries", "hll_from_packed", "merge_alike",
-    "reset_all", "xxh64",
+    "reset_all", "wire", "xxh64",
 ]  # fmt: skip

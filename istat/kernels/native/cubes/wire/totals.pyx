@@ -32,7 +32,7 @@ def put_totals(Core core not None):
         put_number(&out, core.evicted)
         put_number(&out, core.admitted_late)
         put_u8(&out, core.saturated)
-        put_hll(&out, &core.refused_keys, hll_layout(REFUSED_PRECISION, XXH64))
+        put_hll(&out, &core.refused_sketch, hll_layout(REFUSED_PRECISION, XXH64))
     finally:
         made = taken(&out)
     return made
@@ -48,7 +48,7 @@ def get_totals(Core core not None, const uint8_t[::1] payload not None, size_t b
     core.evicted = read_varint(&r, MOST_COUNT)
     core.admitted_late = read_varint(&r, MOST_COUNT)
     core.saturated = read_u8(&r, 1)
-    get_hll(&r, &core.refused_keys, hll_layout(REFUSED_PRECISION, XXH64))
+    get_hll(&r, &core.refused_sketch, hll_layout(REFUSED_PRECISION, XXH64))
     finish(&r, base)
     return r.budget
 
