@@ -13,7 +13,7 @@ from istat.kernels.native.cubes.keys cimport KEY_ROOM, encode_key
 from istat.kernels.native.cubes.metrics cimport CounterMetric
 from istat.kernels.native.cubes.sampling.heavykeeper cimport TopK
 from istat.kernels.native.cubes.sampling.residents cimport Sampler
-from istat.kernels.native.cubes.sampling.spread cimport TopCardinality
+from istat.kernels.native.cubes.sampling.spread cimport BUCKET_PRECISION, TopCardinality
 from istat.kernels.native.cubes.sketched cimport HllMetric
 
 COMPREHENSIVE, TOPK, TOP_CARDINALITY = MODES = ("comprehensive", "topk", "top_cardinality")
@@ -322,6 +322,8 @@ cdef Sampler sampler_of(str mode, object primary, uint32_t max_cells, dict optio
     if mode == TOP_CARDINALITY:
         if not isinstance(primary, HllMetric):
             raise ValueError("the cells of a top-cardinality cube are ranked by an HLL")
+        if (<HllMetric> primary).precision < BUCKET_PRECISION:
+            raise ValueError(f"cells are ranked by an HLL of precision {BUCKET_PRECISION} or more, not {primary.precision}")
         return TopCardinality(max_cells, coupons=(<HllMetric> primary).hash == "datasketches", **options)
     if options:
         raise TypeError(f"{mode} mode has no options, such as {', '.join(options)}")
