@@ -5,7 +5,7 @@ import importlib
 from types import SimpleNamespace
 
 NAMES = ("Guard", "Cell", "KeyBatch", "LATE", "TOUCHED", "OVERFLOW", "NOT_FOUND", "Core", "Histogram", "Shape",
-         "HyperLogLog", "xxh64", "encoded", "decoded")
+         "HyperLogLog", "xxh64", "encoded", "decoded", "any_updates", "merge_alike", "reset_all")
 
 
 def room(build):

@@ -383,6 +383,26 @@ def test_merging_adds_cells_totals_and_what_was_refused(room):
     assert to.stats()["rejected"] == 4 + 2, "four updates of X, and two cells"
 
 
+def test_all_cores_of_an_instance_at_once(room):
+    mine, theirs = [filled(room) for _ in range(3)], [filled(room) for _ in range(3)]
+    assert not room.any_updates(mine)
+    theirs[1].update([["A", "B"], 1], dict.fromkeys(theirs[1].metrics, 5))
+    mine[2].metrics[0].incrby(("A", 1), 7)
+    before = [dump(core) for core in theirs]
+    room.merge_alike(mine, theirs)
+    assert room.any_updates(mine) and [dump(core) for core in theirs] == before
+    assert [core.metrics[0].total for core in mine] == [0, 10, 7]
+    assert dump(mine[1]) == before[1]
+    with pytest.raises(ValueError):
+        room.merge_alike(mine, theirs[:2])
+    other = room.Core(("method", "status"), room.Guard())
+    other.add_gauge("n").set(("A", 1), 5)
+    with pytest.raises((ValueError, TypeError)):
+        room.merge_alike([mine[0]], [other])
+    room.reset_all(mine)
+    assert not room.any_updates(mine) and not room.any_updates([])
+
+
 def test_metrics_can_come_late_and_go(core):
     first = core.add_counter("a")
     first.incrby(("A", 1))
