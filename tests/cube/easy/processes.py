@@ -1,13 +1,18 @@
 """A program whose processes count: by os.fork, by multiprocessing; each writes its frames into one folder.
 
-    processes.py fork|multiprocessing|spawn|unused|atexit FOLDER
+    processes.py fork|multiprocessing|unused|atexit|greenlets FOLDER
 """
 from __future__ import annotations
+
+import sys
+
+if sys.argv[1] == "greenlets":
+    from gevent import monkey
+    monkey.patch_all()
 
 import multiprocessing
 import os
 import subprocess
-import sys
 
 from istat.cube import Easy, Instance
 
@@ -49,9 +54,9 @@ def forked():
         os.waitpid(pid, 0)
 
 
-def by_multiprocessing(method):
+def by_multiprocessing():
     """Children that end without the interpreter's usual steps."""
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context("fork")
     children = [context.Process(target=work, args=(10 + n,)) for n in range(3)]
     for child in children:
         child.start()
@@ -62,10 +67,10 @@ def by_multiprocessing(method):
 def main():
     EASY.start()
     work(100)
-    if sys.argv[1] == "fork":
+    if sys.argv[1] in ("fork", "greenlets"):
         forked()
     elif sys.argv[1] == "multiprocessing":
-        by_multiprocessing("fork")
+        by_multiprocessing()
     elif sys.argv[1] == "unused":
         # Forked by Python, then another program.
         subprocess.run([sys.executable, "-c", "pass"], preexec_fn=lambda: None)

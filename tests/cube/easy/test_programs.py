@@ -45,8 +45,9 @@ def test_a_process_that_ends_hands_over_what_it_has(tmp_path):
     assert by_process(tmp_path) == [100]
 
 
-def test_processes_that_were_forked_count_for_themselves_and_nothing_twice(tmp_path):
-    run("processes.py", "fork", tmp_path)
+@pytest.mark.parametrize("how", ["fork", "greenlets"])
+def test_processes_that_were_forked_count_for_themselves_and_nothing_twice(tmp_path, how):
+    run("processes.py", how, tmp_path)
     assert by_process(tmp_path) == [10, 11, 12, 100]
 
 
