@@ -52,7 +52,7 @@ class Collecting:
         """As somebody new, with nothing yet."""
         self._merging = threading.RLock()       # held by who touches the total
         self._held = False                      # by a fork that is being made
-        self._resume = False                    # whether the loop is to be started when something comes
+        self._forked = self._resume = False     # what the first thing that comes is to do, see _something_comes
         self._id, self._sequence = os.urandom(ID_BYTES), 0
         self._since = nanoseconds(self._clock.now())
         self._news = False                      # something came since the last frame
@@ -172,7 +172,7 @@ class Collecting:
             self._delivery.renew()
             self._edges.begin()
             self._begin()
-            self._resume = resume
+            self._forked, self._resume = True, resume
         elif self._held:
             self._held = False
             self._merging.release()
@@ -183,9 +183,11 @@ class Collecting:
 
     def _something_comes(self) -> None:
         """In a process that was forked, what comes first starts the loop: many a child only runs another program."""
+        if self._forked:
+            self._forked = False
+            lifetime.watch_child(self)
         if self._resume:
             self._resume = False
-            lifetime.watch_child(self)
             self.start()
 
     def __enter__(self) -> Self:

@@ -67,6 +67,7 @@ class Collector(Collecting):
         if frame.delta != self._delta:
             sent, wanted = ("an interval", "all since a start") if frame.delta else ("all since a start", "an interval")
             raise CubeError(f"a frame of {sent} cannot be added where frames have what was counted in {wanted}")
+        self._something_comes()
         with self._merging:
             now = self._clock.monotonic()
             verdict = self._seen.look(frame.id, frame.sequence, now)
