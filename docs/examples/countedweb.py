@@ -23,8 +23,17 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from istat.client import StatClient
-from istat.cube import Collector, Easy, FolderSink, Instance, LinesSink, Sampling
-from istat.cube.export import CONTENT_TYPE, JsonExporter, PrometheusExporter
+from istat.cube import (
+    Collector,
+    Easy,
+    FolderSink,
+    Instance,
+    JsonExporter,
+    LinesSink,
+    PrometheusExporter,
+    Sampling,
+)
+from istat.cube.export.prometheus import CONTENT_TYPE
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 BOUNDARIES = {"latency_us": [100, 1_000, 10_000, 100_000, 1_000_000]}

@@ -1,7 +1,7 @@
 """Counting by several dimensions inside a program: cubes of cells, added up without error over programs."""
 
 from istat.cube.cube import Cube, Sampling
-from istat.cube.easy import Collector, Easy, FolderSink
+from istat.cube.easy import Collector, Easy, FolderSink, LinesSink
 from istat.cube.export.flat import JsonExporter
 from istat.cube.export.lines import LinesExporter
 from istat.cube.export.prometheus import PrometheusExporter
@@ -17,6 +17,6 @@ Histogram, HyperLogLog, Shape = cubes.Histogram, cubes.HyperLogLog, cubes.Shape
 __all__ = [
     "Cell", "CellView", "Collector", "ConcurrentUse", "Cube", "CubeError", "DuplicateName", "Easy", "FolderSink",
     "FormatError", "Histogram", "HyperLogLog", "Instance", "JsonExporter", "KeyBatch", "KeyTooLong", "Limits",
-    "LinesExporter", "PrometheusExporter", "Row", "Rows", "Sampling", "SchemaMismatch", "Shape", "Stats",
+    "LinesExporter", "LinesSink", "PrometheusExporter", "Row", "Rows", "Sampling", "SchemaMismatch", "Shape", "Stats",
     "Totals",
 ]  # fmt: skip

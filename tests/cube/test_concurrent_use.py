@@ -49,7 +49,7 @@ def test_no_second_use_while_another_one_is_at_work(instance, use):
 
 
 def test_a_second_thread_is_turned_away_and_each_update_that_was_taken_is_there(instance):
-    """While one thread writes batches, another one tries: each of its writes is either in, or was refused by an error."""
+    """While one thread writes batches, another one tries: each of its writes is in, or was refused by an error."""
     http = instance.cube("http")
     requests = http.metric("requests")
     done, taken, refused = threading.Event(), [0], [0]

@@ -3,6 +3,7 @@
 from istat.cube.easy.collector import Collector
 from istat.cube.easy.easy import Easy
 from istat.cube.easy.handles import EasyCounter, EasyCube, EasyGauge, EasyHistogram, EasyHll
-from istat.cube.easy.sinks import FolderSink
+from istat.cube.easy.sinks import FolderSink, LinesSink
 
-__all__ = ["Collector", "Easy", "EasyCounter", "EasyCube", "EasyGauge", "EasyHistogram", "EasyHll", "FolderSink"]
+__all__ = ["Collector", "Easy", "EasyCounter", "EasyCube", "EasyGauge", "EasyHistogram", "EasyHll", "FolderSink",
+           "LinesSink"]  # fmt: skip

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
+from istat.cube.export.lines import LinesExporter
 from istat.cube.instance import Instance
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".cube"        # of files that hold a frame: `istat cube top FOLDER` looks for it
 KEEP = 360              # files of a sender that stay in a folder: an hour at 10 s
@@ -50,3 +56,45 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         made.unlink(missing_ok=True)
         raise
+
+
+class Client(Protocol):
+    """What sends lines: `istat.client.StatClient`."""
+
+    dropped: int
+
+    def send(self, line: bytes) -> None:
+        """Take a line, to be sent."""
+
+    def flush(self) -> None:
+        """Send what was taken."""
+
+
+class LinesSink:
+    """Sends each frame as lines to an istat-server: the figures become counters there, see `LinesExporter`.
+
+        LinesSink(lambda: StatClient("127.0.0.1", 8111))
+
+    Lines that the client had to drop are counted in its `dropped`, and told in the log; they are not sent again, as the
+    server may have some of them.
+    """
+
+    def __init__(self, make_client: Callable[[], Client], **options: Any) -> None:
+        """make_client: called for the first frame, and once more in a process that was forked, which must not share a
+        connection. options: those of LinesExporter."""
+        self._make_client, self._options = make_client, options
+        self._client: Client | None = None
+        self._process = 0
+
+    def __call__(self, frame: Instance) -> None:
+        """ValueError for a frame of all since a start: the server adds up what it gets."""
+        if not frame.delta:
+            raise ValueError('a server adds up what it gets: lines are for output="delta"')
+        if self._client is None or self._process != os.getpid():
+            self._client, self._process = self._make_client(), os.getpid()
+        dropped = self._client.dropped
+        for line in LinesExporter(frame, **self._options).lines():
+            self._client.send(line)
+        self._client.flush()
+        if self._client.dropped > dropped:
+            log.warning("%d lines of cubes could not be sent and are lost", self._client.dropped - dropped)

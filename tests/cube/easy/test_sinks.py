@@ -1,9 +1,13 @@
-"""Ready sinks: files that are whole, as many as one wants."""
+"""Ready sinks: files that are whole, as many as one wants; lines to a server."""
 from __future__ import annotations
+
+import os
+import socket
 
 import pytest
 
-from istat.cube import Easy, FolderSink, Instance
+from istat.client import StatClient
+from istat.cube import Easy, FolderSink, Instance, LinesSink
 from tests.cube.easy.conftest import KEY
 
 
@@ -75,3 +79,73 @@ def test_a_file_that_cannot_be_put_in_its_place_leaves_none_beside_it(master, cl
 def test_no_file_at_all_is_no_folder_of_frames(tmp_path):
     with pytest.raises(ValueError, match="newest"):
         FolderSink(tmp_path, keep=0)
+
+
+class Client:
+    """Takes lines as StatClient does."""
+
+    def __init__(self):
+        self.lines, self.flushed, self.dropped = [], 0, 0
+
+    def send(self, line):
+        self.lines.append(line)
+
+    def flush(self):
+        self.flushed += 1
+
+
+def test_a_frame_becomes_lines(master, clock):
+    client = Client()
+    easy = Easy(master, sink=LinesSink(lambda: client, distributions=False), clock=clock)
+    requests = easy.counter("http", "requests")
+    for n in (3, 4):
+        requests.incrby(KEY, n)
+        clock.advance(10)
+        assert easy.collect() is True
+    counted = [line.split() for line in client.lines if line.startswith(b"*cubes.http.requests")]
+    assert [(int(when), float(value)) for _, when, value in counted] == [(1009, 3), (1019, 4)]
+    assert client.flushed == 2
+    assert not [line for line in client.lines if b".p50" in line], "options are the exporter's"
+
+
+def test_lines_go_by_the_network(master, clock):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+        easy = Easy(master, sink=LinesSink(lambda: StatClient(*server.getsockname())), clock=clock)
+        easy.counter("http", "requests").incrby(KEY, 5)
+        clock.advance(10)
+        easy.collect()
+        assert b"*cubes.http.requests 1009 5" in server.recv(65536)
+
+
+def test_all_since_a_start_is_no_matter_for_a_server_that_adds(master, clock):
+    easy = Easy(master, output="cumulative", sink=LinesSink(Client), clock=clock)
+    assert easy.collect() is False
+    assert "adds up" in str(easy.stats()["error"])
+
+
+def test_lines_that_are_lost_are_told(master, clock, caplog):
+    class Away(Client):
+        def flush(self):
+            self.dropped += len(self.lines)
+            self.lines = []
+
+    easy = Easy(master, sink=LinesSink(Away), clock=clock)
+    assert easy.collect() is True
+    assert "could not be sent and are lost" in caplog.text
+
+
+def test_a_forked_process_has_a_connection_of_its_own(master, clock, monkeypatch):
+    made = []
+
+    def connect():
+        made.append(Client())
+        return made[-1]
+
+    easy = Easy(master, sink=LinesSink(connect), clock=clock)
+    easy.collect()
+    easy.collect()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    easy.collect()
+    assert [client.flushed for client in made] == [2, 1]
