@@ -8,4 +8,5 @@ mkdir -p build
 ISTAT_ASAN=1 "$python" setup.py -q build --build-base build/asan --build-lib build/asan/lib >build/asan.log 2>&1 ||
 	{ cat build/asan.log; exit 1; }
 LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 PYTHONMALLOC=malloc \
-	PYTHONPATH=build/asan/lib PYTHONDONTWRITEBYTECODE=1 exec "$python" tests/fuzz_kernels.py "${1:-60}" ${2:+"$2"}
+	ISTAT_KERNELS=native PYTHONPATH=build/asan/lib:. PYTHONDONTWRITEBYTECODE=1 \
+	exec "$python" tests/fuzz_kernels.py "${1:-60}" ${2:+"$2"}

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from istat.kernels import implementation
+from tests import fuzz_cubes
 
 KERNELS = implementation("native")
 NOW = 1325395000
@@ -278,7 +279,7 @@ def read_rings(rng: random.Random, reached: Counter[str]) -> None:
         work_on(rng, made)
 
 
-TARGETS = (feed_lines, feed_rows, read_blocks, search_names, read_rings)
+TARGETS = (feed_lines, feed_rows, read_blocks, search_names, read_rings, *fuzz_cubes.TARGETS)
 
 
 def run(seconds: float, seed: int) -> dict[str, int]:

@@ -132,10 +132,16 @@ def _get_sampling(reader: Reader, metrics: tuple[MetricSchema, ...]) -> Sampling
         return SamplingSchema(mode, max_cells, None, overflow_cell)
     start = reader.at
     place = reader.varint(MOST_METRICS)
-    kind = "counter" if mode == cubes.TOPK else "hll"
-    if place >= len(metrics) or metrics[place].kind != kind or metrics[place].real:
+    if place >= len(metrics) or not _ranks(mode, metrics[place]):
         reader.refuse("cells cannot be ranked by that metric", start)
     return SamplingSchema(mode, max_cells, metrics[place].name, overflow_cell, get_sketch(reader, mode))
+
+
+def _ranks(mode: str, metric: MetricSchema) -> bool:
+    """Whether cells can be ranked by a metric."""
+    if mode == cubes.TOPK:
+        return metric.kind == "counter" and not metric.real
+    return metric.kind == "hll" and metric.precision >= SPREAD_PRECISION
 
 
 def put_sketch(mode: str, options: Options) -> bytes:
