@@ -102,7 +102,10 @@ class Collector(Collecting):
 
     def _covers(self, total: Instance, begun: int, end: int) -> None:
         total.t0, total.t1 = self._span or (begun, end)
-        if self._delta:
+
+    def _cut(self) -> None:
+        super()._cut()
+        if self._delta and not self._news:      # else no frame was made
             self._span = None
 
     def stats(self) -> dict[str, Any]:

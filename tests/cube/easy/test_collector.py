@@ -43,6 +43,16 @@ def test_frames_of_several_senders_make_one_under_an_identity_of_its_own(collect
     assert sink.frames[0].id not in (A, B)
 
 
+def test_without_a_sink_it_is_all_since_the_start_however_often_it_is_asked(clock):
+    collector = Collector("web1", clock=clock)
+    for sequence in range(3):
+        collector.merge_bytes(frame_of(1, sequence, A, t0=1000 + 10 * sequence, t1=1010 + 10 * sequence))
+        collector.snapshot()
+        collector.collect()
+    snapshot = collector.snapshot()
+    assert (snapshot.cube("http").totals["requests"], snapshot.t0, snapshot.t1) == (3, 1000 * S, 1030 * S)
+
+
 def test_a_frame_that_comes_twice_or_late_counts_once(collector, sink):
     taken = [collector.merge_bytes(frame_of(1, sequence, A)) for sequence in (0, 2, 2, 1, 0, 1)]
     assert taken == [True, True, False, True, False, False]
