@@ -28,7 +28,7 @@ from istat.kernels import cubes
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.0002          # [s] between two attempts to exchange the sides of a slot in which a batch is under way
+PAUSE = 0.0002          # [s] between two looks whether a batch that is under way in a slot is done
 LONGEST_WRITE = 1.0     # [s] a slot that is busy for so long is taken the next time
 
 
@@ -140,19 +140,24 @@ class Easy(Collecting):
     def _gather(self) -> None:
         for slot in list(self._slots.all):
             ended = slot.ended      # asked before: then nothing comes after what is taken now
-            slot.standby.tick = self._tick
-            if slot.standby.calibrate(self._master):
-                slot.forget()
-            if self._swapped(slot):
-                if not self._delta:
-                    self._gauges.take(slot, slot.standby)
-                self._take(slot.standby)
-                if ended:
-                    self._gauges.drop(slot)
-                    self._slots.remove(slot)
+            if slot.waiting and self._swapped(slot):        # which was waited for in vain the last time
+                self._take(slot)
+            if not slot.waiting:
+                self._prepare(slot)
+                if self._swapped(slot):
+                    self._take(slot)
+                    if ended:
+                        self._gauges.drop(slot)
+                        self._slots.remove(slot)
         if not self._delta:
             self._gauges.settle(self._total)
             self._total.calibrate(self._master)
+
+    def _prepare(self, slot: cubes.Slot) -> None:
+        """The standby side, which is empty, is about to be written to."""
+        slot.standby.tick = self._tick
+        if slot.standby.calibrate(self._master):
+            slot.forget()
 
     def _swapped(self, slot: cubes.Slot) -> bool:
         """Exchange the sides, between two writes. False where one of them takes very long."""
@@ -163,11 +168,14 @@ class Easy(Collecting):
             time.sleep(PAUSE)
         return True
 
-    def _take(self, side: Instance) -> None:
-        """Add what a side has to the total, and empty it. Nobody else uses it now."""
+    def _take(self, slot: cubes.Slot) -> None:
+        """Add what the standby side has to the total, and empty it. Nobody else uses it now."""
+        side: Instance = slot.standby
         if not any(cube.core.has_updates for cube in side.cubes):
             return
         self._news = True
+        if not self._delta:
+            self._gauges.take(slot, side)
         try:
             self._total.merge(side)
         except SchemaMismatch as error:     # a metric of the master's became another one in this interval

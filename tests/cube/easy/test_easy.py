@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from istat.cube import Easy, Instance
+from istat.cube.easy.handles import Target
 from istat.errors import CubeError
 from tests.cube.easy.conftest import KEY, S
 
@@ -418,3 +419,42 @@ def test_a_sink_may_use_the_easy_that_calls_it(master, clock):
     requests.incrby(KEY)
     easy.collect()
     assert seen[0] == (False, 1)
+
+
+def test_a_write_that_takes_very_long_holds_nobody_up_and_is_counted_later(easy, sink, monkeypatch):
+    monkeypatch.setattr("istat.cube.easy.easy.LONGEST_WRITE", 0.01)
+    begun, go_on, done, end = (threading.Event() for _ in range(4))
+    quick = Target.call
+
+    def slow(target, instance):
+        found = quick(target, instance)
+
+        def call(*args):
+            begun.set()
+            go_on.wait(20)
+            return found(*args)
+
+        return call if target.metric == "open" else found
+
+    monkeypatch.setattr(Target, "call", slow)
+    requests, open_now = easy.counter("http", "requests"), easy.gauge("http", "open")
+
+    def work():
+        requests.incrby(KEY)
+        open_now.set(KEY, 1)
+        requests.incrby(KEY)
+        done.set()
+        end.wait(20)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait(20)
+    requests.incrby(KEY)
+    easy.collect()
+    assert sink.sum() == 1, "of the other thread"
+    go_on.set()
+    done.wait(20)
+    easy.collect()
+    assert sink.sum() == 3
+    end.set()
+    thread.join()

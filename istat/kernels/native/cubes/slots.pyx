@@ -22,6 +22,8 @@ cdef class Slot:
     cdef list calls                 # of the active side, by number
     cdef list standby_calls
     cdef list put_off
+    cdef bint asked                 # for an exchange by the slot's thread,
+    cdef bint done                  # which has been made
 
     def __init__(self, active, standby):
         self.active = active
@@ -30,13 +32,25 @@ cdef class Slot:
         self.standby_calls = []
         self.put_off = []
 
+    @property
+    def waiting(self):
+        """Whether a `swap` was asked for that has not returned True yet: the sides may be exchanged at any moment."""
+        return self.asked or self.done
+
     def swap(self):
-        """Exchange the sides. False while a write is under way: then try again in a moment."""
-        if self.busy:
-            return False
+        """Exchange the sides, for a collector. False while a write is under way: the sides are exchanged after it, and
+        the next calls tell when that has happened."""
+        if not self.done:
+            if self.busy:
+                self.asked = True
+                return False
+            self.exchange()
+        self.asked = self.done = False
+        return True
+
+    cdef void exchange(self):
         self.active, self.standby = self.standby, self.active
         self.calls, self.standby_calls = self.standby_calls, self.calls
-        return True
 
     def forget(self):
         """Calls may lead nowhere any more: those of both sides are looked for at their next use."""
@@ -134,6 +148,10 @@ cdef class Write:
             return PyObject_Call(call, args, named)
         finally:
             slot.busy = False
+            if slot.asked:
+                slot.exchange()
+                slot.asked = False
+                slot.done = True
             if slot.put_off:
                 self.catch_up(slot)
 

@@ -1,13 +1,14 @@
 """A slot for each thread: what its writes go to, and a standby that a collector swaps in. It knows no cubes, no
 metrics.
 
-A `Write` is what a program calls. It finds the calling thread's slot, and there the call that is meant: number N of
-the active side, such as the `incrby` of a counter. A collector exchanges the two sides between two writes, and then
-has the former one for itself. So a thread that writes never waits for another one that writes, and for the collector
-at most while it exchanges two pointers.
+A `Write` is what a program calls. It finds the calling thread's slot, and there the call that is meant: number N of the
+active side, such as the `incrby` of a counter. A collector exchanges the two sides between two writes, and then has the
+former one for itself. If it comes in the midst of a write, the thread exchanges them itself when that is done: one that
+writes all the time would hardly ever be met between two. So a thread that writes never waits for another one that
+writes, and for the collector at most while it exchanges two pointers.
 
-A write can begin in the midst of another one of the same thread: in a signal handler, in a finalizer, in a greenlet.
-It is put off until the other one is done.
+A write can begin in the midst of another one of the same thread: in a signal handler, in a finalizer, in a greenlet. It
+is put off until the other one is done.
 """
 
 from __future__ import annotations
@@ -35,16 +36,37 @@ class Slot:
         self._calls: list[Call | None] = []             # of the active side, by number
         self._standby_calls: list[Call | None] = []
         self._put_off: list[tuple[Write, tuple[Any, ...], dict[str, Any]]] = []
-        self._lock = original("_thread", "allocate_lock")()
+        self._asked = self._done = False    # for an exchange by the slot's thread, which has been made
+        self._lock = original("_thread", "allocate_lock")()     # for exchanges alone
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a `swap` was asked for that has not returned True yet: the sides may be exchanged at any moment."""
+        return self._asked or self._done
 
     def swap(self) -> bool:
-        """Exchange the sides. False while a write is under way: then try again in a moment."""
-        if not self._lock.acquire(blocking=False):
-            return False
+        """Exchange the sides, for a collector. False while a write is under way: the sides are exchanged after it, and
+        the next calls tell when that has happened."""
+        with self._lock:
+            if not self._done:
+                if self.busy:
+                    self._asked = True
+                    return False
+                self._exchange()
+            self._asked = self._done = False
+            return True
+
+    def leave(self) -> None:
+        """A write is done."""
+        with self._lock:
+            if self._asked:
+                self._exchange()
+                self._asked, self._done = False, True
+        self.busy = False
+
+    def _exchange(self) -> None:
         self.active, self.standby = self.standby, self.active
         self._calls, self._standby_calls = self._standby_calls, self._calls
-        self._lock.release()
-        return True
 
     def forget(self) -> None:
         """Calls may lead nowhere any more: those of both sides are looked for at their next use."""
@@ -121,10 +143,11 @@ class Write:
             return True
         slot.busy = True        # before the lock: a signal handler may come between the two
         try:
-            with slot._lock:
-                return slot.call(self._slots, self._number)(*args, **named)
+            with slot._lock:    # an exchange that has begun is finished
+                pass
+            return slot.call(self._slots, self._number)(*args, **named)
         finally:
-            slot.busy = False
+            slot.leave()
             if slot._put_off:
                 self._catch_up(slot)
 
