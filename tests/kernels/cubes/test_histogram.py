@@ -5,6 +5,7 @@ import math
 import pickle
 import random
 import statistics
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from istat.errors import SchemaMismatch
+from istat.errors import ConcurrentUse, SchemaMismatch
 from istat.kernels import implementation
 
 BUILDS = [implementation(name) for name in ("python", "native")]
@@ -378,6 +379,21 @@ def test_parts_that_contradict_each_other_are_refused(cubes, at, wrong):
     assert cubes.histogram_from_parts(shape, PARTS).parts() == PARTS
     with pytest.raises(ValueError, match="no parts of a histogram"):
         cubes.histogram_from_parts(shape, (*PARTS[:at], wrong, *PARTS[at + 1:]))
+
+
+def test_a_second_thread_is_turned_away(native):
+    histogram, values = native.cubes.Histogram(native.cubes.Shape()), np.arange(2_000_000)
+    taken, threads = 0, []
+    with pytest.raises(ConcurrentUse, match="give each thread its own"):
+        while len(threads) < 200:       # one is to be met at work
+            threads.append(Thread(target=histogram.record_many, args=(values,)))
+            threads[-1].start()
+            try:
+                while threads[-1].is_alive():
+                    taken += histogram.record(1)
+            finally:
+                threads[-1].join()
+    assert histogram.count == len(threads) * len(values) + taken
 
 
 def test_memory_is_that_of_the_slots(native):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 import pickle
 import random
+from threading import Thread
 
 import datasketches
 import numpy as np
@@ -12,7 +13,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from istat.errors import SchemaMismatch
+from istat.errors import ConcurrentUse, SchemaMismatch
 from istat.kernels import implementation
 
 HASHES = ("xxh64", "datasketches")
@@ -244,6 +245,20 @@ def test_registers_that_no_sketch_has_are_refused(cubes):
         with pytest.raises(ValueError, match="no sketch"):
             cubes.hll_from_packed(packed, precision, hash)
     assert cubes.hll_from_packed(b"\xff" * 12, 4, "datasketches").registers() == b"\x3f" * 16
+
+
+def test_a_second_thread_is_turned_away(native):
+    sketch, items = native.cubes.HyperLogLog(14), np.arange(2_000_000)
+    with pytest.raises(ConcurrentUse, match="give each thread its own"):
+        for _ in range(200):        # the thread is to be met at work
+            thread = Thread(target=sketch.add_many, args=(items,))
+            thread.start()
+            try:
+                while thread.is_alive():
+                    sketch.add("x")
+            finally:
+                thread.join()
+    assert sketch.add_many(items) == 0
 
 
 def test_memory_is_small_while_there_are_few_items(native):

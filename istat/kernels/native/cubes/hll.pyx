@@ -66,7 +66,7 @@ cdef inline uint32_t place_of(const uint32_t *entries, uint32_t n, uint32_t entr
         return 0
     while n > 1:
         half = n >> 1
-        base += half if base[half - 1] < wanted else 0
+        base += half & (0 - <uint32_t> (base[half - 1] < wanted))
         n -= half
     return <uint32_t> (base - entries) + (base[0] < wanted)
 
