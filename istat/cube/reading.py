@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from istat.errors import CubeError
 from istat.kernels import cubes
 
 #: A metric, by its handle or its name.
-Which = str | cubes.Metric[Any]
+Which: TypeAlias = "str | cubes.Metric[Any]"    # a native metric takes no [Any]
 
 
 def metric_of(core: cubes.Core, which: Which) -> cubes.Metric[Any]:
