@@ -44,7 +44,7 @@ def empty(room, mode="comprehensive", max_cells=8):
     return core
 
 
-def filled(room, mode="comprehensive", seed=1, updates=150):
+def filled(room, mode="comprehensive", seed=1, updates=60):
     """The same after some updates, of more keys than there is room for."""
     core, rng = empty(room, mode), random.Random(seed)
     counter, real, gauge, histogram, hll, small = core.metrics
@@ -56,7 +56,7 @@ def filled(room, mode="comprehensive", seed=1, updates=150):
         if rng.random() < 0.3:
             gauge.set(key, rng.choice([0.5, -0.0, float("inf")]))
         histogram.record(key, rng.choice([-3, 0, 7, 500, 10_000, 10_001]), count=rng.choice([1, 1, 2**33]))
-        for item in range(rng.randrange(5)):
+        for item in range(rng.randrange(9)):
             hll.add(key, item * number)
         small.add(key, number)
     return core
@@ -137,23 +137,23 @@ def test_both_builds_write_the_same_bytes(mode, seed):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("which", range(3))
 def test_both_builds_say_the_same_of_bytes_that_were_changed(mode, which):
-    parts = list(payloads(ROOMS[0], filled(ROOMS[0], mode, 5, 60)))
+    parts = list(payloads(ROOMS[0], filled(ROOMS[0], mode, 5, 30)))
     if not parts[which]:
         return
     rng, refused = random.Random(which), 0
-    for _ in range(400):
+    for _ in range(200):
         broken = [*parts[:which], changed(rng, parts[which]), *parts[which + 1:]]
         twin, native = (answer(room, mode, *broken) for room in ROOMS)
         assert twin == native, broken[which].hex()
         refused += isinstance(twin[0], int)
-    assert refused > 40, "of 400"
+    assert refused > 20, "of 200"
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("which", range(3))
 def test_every_cut_is_refused_and_what_is_behind_the_end_too(one, mode, which):
     parts = list(payloads(one, filled(one, mode, 2, 40)))
-    for size in range(0, len(parts[which]), 3):
+    for size in range(0, len(parts[which]), 9):
         cut = answer(one, mode, *parts[:which], parts[which][:size], *parts[which + 1:])
         ends_between_buckets = which == 1 and isinstance(cut[0], bytes)
         assert isinstance(cut[0], int) or ends_between_buckets
