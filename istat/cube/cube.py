@@ -201,8 +201,8 @@ class Cube:
 
     def rows(self, columns: Mapping[str, object] | Sequence[object]) -> cubes.KeyBatch:
         """The keys of a batch, for `<op>_many` of several metrics: a column for each dimension, by name or in order.
-        What a column can be: see the guide. In a mode that ranks cells, metrics other than the primary one take only
-        rows whose cell is there at that moment; `update` does not have this limit."""
+        What a column can be: see the guide. Where a full cube ranks its cells, metrics other than the primary one take
+        only rows whose cell is there at that moment; `update` goes row by row and does not have this limit."""
         return self._core.rows(self._columns(columns))
 
     def update(self, columns: Mapping[str, object] | Sequence[object], values: Mapping[Which, object]) -> int:
