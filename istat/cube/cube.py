@@ -23,7 +23,7 @@ from istat.cube.schema import (
 from istat.errors import CubeError, DuplicateName
 from istat.kernels import cubes
 
-M = TypeVar("M", bound=cubes.Metric[Any])
+M = TypeVar("M", bound="cubes.Metric[Any]")
 
 
 class Sampling(StrEnum):
