@@ -60,6 +60,11 @@ cdef class Histogram:
         self.enter()
         return done_or_full(hist_record(&self.histogram, &self.shape.shape, recorded, times)) == 1
 
+    def record_whole(self, int64_t value, uint64_t count):
+        """As `record`, of a value that is scaled and rounded already."""
+        self.enter()
+        return done_or_full(hist_record(&self.histogram, &self.shape.shape, value, count)) == 1
+
     def record_corrected(self, value, interval, count=1):
         """A value that kept others, which come at an interval, from being recorded: also value - interval, value -
         2 * interval, ... down to the interval. Errors as those of `record`; ValueError when the interval is not
