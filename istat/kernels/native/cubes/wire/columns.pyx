@@ -12,8 +12,8 @@ from istat.kernels.native.cubes.inner.metric cimport Metric
 from istat.kernels.native.cubes.metrics cimport CounterMetric, GaugeMetric, gauge_t
 from istat.kernels.native.cubes.sketched cimport HistogramMetric, HllMetric
 from istat.kernels.native.cubes.wire.reading cimport (
-    FILLED, FINE, NO_NUMBER, NOT_FINITE, SAME_ORIGIN, grow, out_t, put_bytes, put_signed, put_u8, read_bytes, read_f64,
-    read_u8, read_u64, read_zigzag, reader_t, refuse)
+    FILLED, FINE, NO_NUMBER, NOT_FINITE, SAME_ORIGIN, VARINT_ROOM, grow, long_varint, out_t, put_bytes, put_signed,
+    put_u8, read_bytes, read_f64, read_u8, read_u64, read_zigzag, reader_t, refuse)
 from istat.kernels.native.cubes.wire.values cimport get_histogram, get_hll, put_histogram, put_hll
 
 
@@ -79,23 +79,52 @@ cdef double get_real(reader_t *r) noexcept nogil:
 
 
 cdef void put_counters(out_t *out, CounterMetric metric, const uint32_t *slots, uint32_t n) noexcept nogil:
+    cdef const int64_t *values = metric.values
+    cdef uint8_t *to
+    cdef uint64_t value
     cdef uint32_t i
     if metric.real:
         for i in range(n):
             put_bytes(out, &metric.reals[slots[i]], 8)
-    else:
-        for i in range(n):
-            put_signed(out, metric.values[slots[i]])
+        return
+    if out.room - out.used < VARINT_ROOM * <size_t> n and grow(out, VARINT_ROOM * <size_t> n) < 0:
+        return
+    to = out.data + out.used
+    for i in range(n):
+        value = <uint64_t> values[slots[i]]
+        value = value << 1 ^ (0 - (value >> 63))
+        while value >= 128:
+            to[0] = <uint8_t> (value | 128)
+            to += 1
+            value >>= 7
+        to[0] = <uint8_t> value
+        to += 1
+    out.used = to - out.data
 
 
 cdef void get_counters(reader_t *r, CounterMetric metric, const uint32_t *slots, uint32_t n) noexcept nogil:
+    cdef const uint8_t *at = r.data + r.at
+    cdef const uint8_t *end = r.data + r.size
+    cdef int64_t *values = metric.values
+    cdef uint64_t value
     cdef uint32_t i
     if metric.real:
         for i in range(n):
             metric.reals[slots[i]] = get_real(r)
-    else:
-        for i in range(n):
-            metric.values[slots[i]] = read_zigzag(r)
+        return
+    for i in range(n):
+        if end - at >= 2 and at[0] < 128:       # most are small
+            value = at[0]
+            at += 1
+        elif end - at >= 2 and 0 < at[1] < 128:
+            value = (at[0] & 127) | <uint64_t> at[1] << 7
+            at += 2
+        else:
+            r.at = at - r.data
+            value = long_varint(r, <uint64_t> -1)
+            at = r.data + r.at
+        values[slots[i]] = <int64_t> ((value >> 1) ^ (0 - (value & 1)))
+    r.at = at - r.data
 
 
 cdef void put_gauges(out_t *out, const gauge_t *values, const uint32_t *slots, uint32_t n) noexcept nogil:

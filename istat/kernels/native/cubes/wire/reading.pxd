@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 cdef enum:
+    VARINT_ROOM = 10            # [bytes] the longest
     FINE = 0                    # why a reader refused: places in REASONS, from 1
     CUT_OFF
     TOO_LARGE

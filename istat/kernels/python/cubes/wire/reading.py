@@ -67,9 +67,12 @@ class Reader:
 
     def u8(self, most: int = 255) -> int:
         """One byte, up to `most`."""
-        (value,) = self.take(1)
+        if not self.left():
+            self.refuse(CUT_OFF)
+        value: int = self.data[self.at]
         if value > most:
-            self.refuse(TOO_LARGE, self.at - 1)
+            self.refuse(TOO_LARGE)
+        self.at += 1
         return value
 
     def u64(self) -> int:
