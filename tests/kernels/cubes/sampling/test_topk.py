@@ -147,7 +147,8 @@ def test_recall_and_error_of_large_streams(native, alpha, cells, recall, error):
         stream = zipf(alpha, seed)
         scores.append(score(counted(native, stream, cells), true_counts(stream), cells))
     found = mean(scores)
-    assert found.recall >= recall and found.error <= error and found.above <= max(1, cells // 1000)
+    assert found.recall >= recall and found.error <= error
+    assert sum(one.above for one in scores) / len(scores) <= max(1, cells // 1000)
 
 
 @slow
@@ -196,4 +197,4 @@ def test_recall_of_eight_merged(native, alpha, by_update, continued):
     found = {name: mean(several) for name, several in scores.items()}
     assert found["by key"].recall >= 0.995
     assert found["by update"].recall >= by_update and found["continued"].recall >= continued
-    assert max(one.above for one in found.values()) <= 1
+    assert all(sum(one.above for one in several) / len(several) <= 1 for several in scores.values())

@@ -15,7 +15,7 @@
 #     cells of both sides   the metrics merge
 #     of this side alone    `known_there` comes on top: of a counter's value, or as its floor
 #     all cells             `entered` again
-#     of the other alone    what `taken` gives comes on top of its value
+#     of the other alone    what `taken` gives comes on top: of its value, or as its floor
 #     `combine`             the sketches
 #     of the other alone    the highest first: while there is room, or when it ranks above `lowest`, it gets a cell as above;
 #                           else `put_in`
@@ -58,7 +58,7 @@ cdef class Sampler:
     cdef int reserve(self, uint32_t room) noexcept nogil                            # 0, or -1: no memory
     cdef int64_t taken(self, uint64_t hash) noexcept nogil                          # what the sketch holds for a key, and forgets
     cdef void entered(self, uint32_t slot, int64_t inherited) noexcept nogil        # its value and hash are there already
-    cdef void rose(self, uint32_t slot, int before, int now) noexcept nogil         # before, now: as hll_add_ranks gives them
+    cdef void rose(self, uint32_t slot, int before, int now) noexcept nogil         # before, now: of an HLL's register, as hll_add_ranks gives them
     cdef bint offer(self, uint64_t hash, int64_t amount, uint64_t item) noexcept nogil
     cdef void write_back(self, uint32_t slot) noexcept nogil                        # value and hash are still there
     cdef void put_in(self, uint64_t hash, const void *value) noexcept nogil         # a count or an hll_t that got no cell

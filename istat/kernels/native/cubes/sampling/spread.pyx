@@ -45,7 +45,7 @@ cdef extern from *:
     int istat_level(uint64_t pair) noexcept nogil
     int istat_rank(uint64_t rest, int bits) noexcept nogil
 
-cdef double CAUTION = 0.25          # of a bucket's mean content, taken off an estimate: see the twin
+cdef double CAUTION = 0.25          # taken off an estimate, of what its error comes from: see the twin
 cdef enum:
     RANKS = 32                      # that `expected` looks at: enough for 64 * 2**32 items in a bucket
     HALVINGS = 16                   # of the range in which the estimate is searched
@@ -246,7 +246,7 @@ cdef class SpreadSketch:
         cdef uint8_t least[REGISTERS]
         cdef double contents[8]
         cdef const uint8_t *ranks
-        cdef double found, low, high, middle, caution = CAUTION * self._noise()
+        cdef double found, low, high, middle, caution = CAUTION * (self._noise() + above)
         cdef uint32_t row, at, zeros
         for row in range(self.depth):
             ranks = self.registers + <size_t> self._place(hash, row) * REGISTERS
@@ -375,7 +375,9 @@ cdef class TopCardinality(Sampler):
         self._settle(slot)
 
     cdef void rose(self, uint32_t slot, int before, int now) noexcept nogil:
-        if self.zeros[slot] != UNKNOWN and now > before:
+        if self.zeros[slot] != UNKNOWN:
+            if now <= before:
+                return                  # the item was there already
             self.inverses[slot] += istat_inverse(now) - istat_inverse(before)
             self.zeros[slot] -= before == 0
         self._rank(slot, (<hll_t *> self.values[0]) + slot)

@@ -15,7 +15,7 @@ Two of a kind are merged so:
     cells of both sides         the metrics merge
     of this side alone          `known_there` comes on top: of a counter's value, or as its floor
     all cells                   `entered` again
-    of the other alone          what `taken` gives comes on top of its value
+    of the other alone          what `taken` gives comes on top: of its value, or as its floor
     `combine`                   the sketches
     of the other alone          the highest first: while there is room, or when it ranks above `lowest`, it gets a cell
                                 as above; else `put_in`
@@ -118,7 +118,7 @@ class Sampler:
     # What a sketch defines.
 
     def rose(self, slot: int, before: int, now: int) -> None:
-        """The value of a resident rose; of an HLL that was dense before, the rank that a register had and has."""
+        """A resident was updated; of an HLL that was dense before, the rank that a register had and has."""
         raise NotImplementedError
 
     def taken(self, hash: int) -> int:

@@ -19,8 +19,8 @@ sketch, which begins empty, tells. It is no candidate any more then.
 Estimate. The least of a key's registers in each place has its own items, and what other keys have put into all rows at
 once. How much a row has in all is estimated by its registers; less the key's own D items, that is foreign. With this,
 the expected sum of 2**-rank over the least registers is known for each D, and the D is searched that gives the sum
-found (`expected`). Of that, CAUTION times the mean content of a bucket is taken off: many small keys are looked at, and
-those that are estimated too high by chance would get cells.
+found (`expected`). Of that, CAUTION times (the mean content of a bucket + the smallest rank) is taken off: many small
+keys are looked at, and those that are estimated too high by chance would get cells.
 
 Ranks, and contents of rows, are by the classic estimator (linear counting up to 2.5 m, else the harmonic mean of
 registers), as its two sums are kept from update to update. In its sparse form a cell's sketch ranks by its entries.
@@ -45,7 +45,7 @@ PRECISION = 6                       # of a bucket's registers
 REGISTERS = 1 << PRECISION          # of a bucket
 SEEN_PRECISION = 10
 SEEN = 1 << SEEN_PRECISION          # registers for all pairs
-# Of a bucket's mean content, taken off an estimate: with less, more wrong keys get cells; with more, less right ones.
+# Taken off an estimate, of what its error comes from: with less, more wrong keys get cells; with more, less right ones.
 CAUTION = 0.25
 RANKS = 32                          # that `expected` looks at: enough for 64 * 2**32 items in a bucket
 HALVINGS = 16                       # of the range in which the estimate is searched: it is within 0.002 %
@@ -153,7 +153,7 @@ class SpreadSketch:
         rows = [self.registers[at * REGISTERS : (at + 1) * REGISTERS] for at in self._places(hash)]
         contents = [estimated(REGISTERS, *sums(row)) for row in rows]
         found, _ = sums([min(ranks) for ranks in zip(*rows)])
-        caution = CAUTION * self.noise
+        caution = CAUTION * (self.noise + above)
         low, high = above + caution, min(contents)
         if low >= high or expected(low, contents) <= found:
             return 0
@@ -253,9 +253,11 @@ class TopCardinality(Sampler):
         return self._ranks[slot]
 
     def rose(self, slot: int, before: int, now: int) -> None:
-        """A register of a resident rose."""
+        """A resident took an item."""
         known = self._sums.get(slot)
-        if known and now > before:
+        if known:
+            if now <= before:
+                return                  # the item was there already
             self._sums[slot] = known[0] + (2.0**-now - 2.0**-before), known[1] - (before == 0)
         self._rank(slot)
         self._down(self._position[slot])
