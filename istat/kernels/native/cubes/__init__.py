@@ -4,13 +4,13 @@ from istat.kernels.native.cubes import wire
 from istat.kernels.native.cubes.admission import COMPREHENSIVE, DEFAULT_CELLS, MODES, TOP_CARDINALITY, TOPK
 from istat.kernels.native.cubes.cells import LATE, NOT_FOUND, OVERFLOW, REFUSED, TOUCHED, Cell, Guard
 from istat.kernels.native.cubes.core import Core
-from istat.kernels.native.cubes.distribution import Histogram
-from istat.kernels.native.cubes.distribution import from_parts as histogram_from_parts
 from istat.kernels.native.cubes.hashing import hash_item, hashed
 from istat.kernels.native.cubes.hashing import xxh64_digest as xxh64
-from istat.kernels.native.cubes.hyperloglog import HyperLogLog
-from istat.kernels.native.cubes.hyperloglog import from_entries as hll_from_entries
-from istat.kernels.native.cubes.hyperloglog import from_packed as hll_from_packed
+from istat.kernels.native.cubes.inner.distribution import Histogram
+from istat.kernels.native.cubes.inner.distribution import from_parts as histogram_from_parts
+from istat.kernels.native.cubes.inner.hyperloglog import HyperLogLog
+from istat.kernels.native.cubes.inner.hyperloglog import from_entries as hll_from_entries
+from istat.kernels.native.cubes.inner.hyperloglog import from_packed as hll_from_packed
 from istat.kernels.native.cubes.inner.instances import any_updates, merge_alike, reset_all
 from istat.kernels.native.cubes.inner.metric import Metric
 from istat.kernels.native.cubes.inner.rows import KeyBatch

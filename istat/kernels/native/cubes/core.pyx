@@ -15,7 +15,7 @@ from istat.kernels.native.cubes.admission cimport REFUSED_LAYOUT, pairs_t
 from istat.kernels.native.cubes.cells cimport Cell, aim_t
 from istat.kernels.native.cubes.hashing cimport xxh64
 from istat.kernels.native.cubes.hll cimport hll_clear, hll_copy, hll_estimate, hll_merge, hll_t
-from istat.kernels.native.cubes.hyperloglog cimport HyperLogLog, hll_object
+from istat.kernels.native.cubes.inner.hyperloglog cimport HyperLogLog, hll_object
 from istat.kernels.native.cubes.inner.columns cimport Column, Items, column_of, rows_in
 from istat.kernels.native.cubes.inner.merging cimport merge_cells, merge_ranked
 from istat.kernels.native.cubes.inner.rows cimport KeyBatch, key_batch

@@ -8,13 +8,13 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from istat.kernels.native.cubes.cells cimport CoreBase
-from istat.kernels.native.cubes.distribution cimport Histogram, hist_object
+from istat.kernels.native.cubes.inner.distribution cimport Histogram, hist_object
 from istat.kernels.native.cubes.hashing cimport hash_id, hash_object
 from istat.kernels.native.cubes.histogram cimport (MOST_CORRECTED, hist_bytes, hist_clear, hist_copy, hist_merge, hist_record,
                                                    hist_record_corrected)
 from istat.kernels.native.cubes.hll cimport (hll_add, hll_add_ranks, hll_bytes, hll_clear, hll_copy, hll_estimate, hll_fold,
                                              hll_layout, hll_merge)
-from istat.kernels.native.cubes.hyperloglog cimport HyperLogLog, hll_object
+from istat.kernels.native.cubes.inner.hyperloglog cimport HyperLogLog, hll_object
 from istat.kernels.native.cubes.inner.columns cimport Column, Items, column_of, hash_items, times_items, value_items, whole_of
 from istat.kernels.native.cubes.inner.metric cimport real_order, slot_of
 from istat.kernels.native.cubes.inner.rows cimport KeyBatch
@@ -22,7 +22,7 @@ from istat.kernels.native.cubes.inner.table cimport NO_MEMORY, grow
 from istat.kernels.native.cubes.keys cimport KEY_ROOM
 from istat.kernels.native.cubes.shapes cimport hist_value
 
-from istat.kernels.native.cubes.distribution import TOO_MANY
+from istat.kernels.native.cubes.inner.distribution import TOO_MANY
 
 
 cdef class HistogramMetric(Metric):

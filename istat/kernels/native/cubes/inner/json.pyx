@@ -7,7 +7,7 @@ from libc.stdlib cimport free, malloc
 from istat.kernels.native.cubes.histogram cimport (
     POINT_MID, hist_at, hist_high, hist_low, hist_percentiles, hist_shape, hist_t)
 from istat.kernels.native.cubes.hll cimport PRECISION, hll_t
-from istat.kernels.native.cubes.hyperloglog cimport hll_pack
+from istat.kernels.native.cubes.inner.hyperloglog cimport hll_pack
 from istat.kernels.native.cubes.keys cimport TAG_BYTES, TAG_FLOAT, TAG_INT, TAG_NONE, field_t
 from istat.kernels.native.render cimport NUMBER_ROOM, Text, make_room, put_number
 

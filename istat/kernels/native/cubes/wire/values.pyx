@@ -9,7 +9,7 @@ from libc.stdlib cimport free, malloc
 
 from istat.kernels.native.cubes.histogram cimport hist_at, hist_put, hist_shape, hist_slot, hist_t
 from istat.kernels.native.cubes.hll cimport HLL_DENSE, HLL_SPARSE, PRECISION, hll_t, sparse_limit
-from istat.kernels.native.cubes.hyperloglog cimport hll_from_entries, hll_pack, hll_unpack
+from istat.kernels.native.cubes.inner.hyperloglog cimport hll_from_entries, hll_pack, hll_unpack
 from istat.kernels.native.cubes.wire.reading cimport (
     FINE, INCONSISTENT, NO_SUCH_RUN, NO_SUCH_SKETCH, OUT_OF_ORDER, SHORT_OF_MEMORY, grow, out_t, plan, put_number,
     put_signed, put_u8, put_wide, read_bytes, read_u8, read_varint, read_wide, read_zigzag, reader_t, refuse)
