@@ -325,6 +325,8 @@ def test_fewer_cells_keep_the_oldest(room):
     assert lat.value(core.overflow_slot).count == 2 and round(ips.value(core.overflow_slot).estimate()) == 2
     core.sample("comprehensive", 3)
     assert core.overflow_slot < 0 and counter.other == 7
+    core.sample("comprehensive", 2, overflow_cell=True)
+    assert lat.value(core.overflow_slot).count == 1 and counter.value(core.overflow_slot) == 9
 
 
 def test_keys_made_to_collide_get_no_cell_and_others_do(room):

@@ -184,6 +184,7 @@ cdef class Admission(CoreBase):
             primary = None
         same = (mode, max_cells, options) == (self.mode, self.cells.most, self.options) and primary is self.primary
         sampler = self.sampler if same else sampler_of(mode, primary, max_cells, options)
+        self.add_overflow(overflow_cell)
         slots = self.ordered(<PyObject *> primary if primary is not None else NULL, primary is not None, True, &count)
         begun = <int64_t *> calloc(self.cells.count + 1, sizeof(int64_t))
         try:
@@ -195,7 +196,7 @@ cdef class Admission(CoreBase):
             if count > max_cells:
                 self.evicted += count - max_cells
                 count = max_cells
-            if self.overflow_cell and overflow_cell:
+            if overflow_cell:
                 slots[count] = <uint32_t> self.cells.overflow
                 count += 1
             qsort(slots, count, sizeof(uint32_t), ascending)
@@ -203,7 +204,6 @@ cdef class Admission(CoreBase):
                 begun[i] = self.sampler.inherited(slots[i])
             self.keep(slots, count)
             self.set_mode(mode, options, primary, sampler, max_cells)
-            self.add_overflow(overflow_cell)
             self.enter_all(begun)
         finally:
             free(slots)
