@@ -25,6 +25,7 @@ MAPPING, POSITIVE, NEGATIVE, ZEROS = 1, 2, 3, 4  # fields of a DDSketch,
 GAMMA, OFFSET, INTERPOLATION = 1, 2, 3  # of its mapping,
 BY_INDEX, NEIGHBOURS, FIRST_INDEX = 1, 2, 3  # and of a store
 MOST_BINS = 1 << 16  # libraries have 2048 unless told otherwise
+MOST_BYTES = 4 << 20  # so many bins take less than that
 LARGEST, SMALLEST = 2**63 - 1, -(2**63)  # values that a histogram can record
 TOP = 64 * math.log(2)  # a logarithm that is beyond them
 LOST = ("sum", "min", "max", "m2")
@@ -43,6 +44,8 @@ def from_ddsketch(data: bytes, shape: cubes.Shape,
     if numbered_by not in ("upper", "lower"):
         raise ValueError(f"bins are numbered by their upper or lower end, not {numbered_by!r}")
     data = bytes(data)
+    if len(data) > MOST_BYTES:
+        raise FormatError(MOST_BYTES, f"more than {MOST_BYTES} bytes")
     stores: dict[int, list[tuple[bytes, int]]] = {MAPPING: [], POSITIVE: [], NEGATIVE: []}
     histogram = cubes.Histogram(shape)
     for number, kind, value, at in _fields(data, 0):

@@ -27,6 +27,7 @@ PLAIN, COMPRESSED = 0x1C849303, 0x1C849304  # cookies, without the bits that tel
 WORD_SIZE, WORD_BITS = 0x10, 0xF0
 NUMBER_BYTES = 9  # the longest number; its last byte has eight bits
 MOST_SLOTS = 1 << 20  # of a shape of ours
+MOST_PAYLOAD = 4 << 20  # [bytes]: 4 for each slot; more is no histogram that anybody has
 MOST_VALUES = 2**63 - 1
 #: Offset and ratio of histograms that are neither shifted nor of fractions. hdr-histogram-js (3.0.1) writes an offset
 #: of 1, and the whole number 1 where a float belongs.
@@ -130,7 +131,7 @@ def _unpacked(packed: bytes) -> tuple[tuple[int, int, int, int, int, int, float]
 def _check(header: tuple[int, int, int, int, int, int, float]) -> None:
     if header[0] & ~WORD_BITS != PLAIN:
         raise FormatError(0, f"no histogram in encoding V2: the cookie is {header[0] & 0xFFFFFFFF:08x}")
-    if not 0 <= header[1] <= NUMBER_BYTES * 2 * MOST_SLOTS:
+    if not 0 <= header[1] <= MOST_PAYLOAD:
         raise FormatError(4, f"a payload of {header[1]} bytes is more than any histogram has")
 
 

@@ -122,7 +122,8 @@ def test_the_map_of_counts_is_read_as_well(cubes):
     (MAPPING + double(4, math.nan), "only whole"), (MAPPING + double(4, 1e30), "only whole"),
     (MAPPING + double(4, 2.0**62) * 2, "more than"), (MAPPING + part(2, part(2, b"abc")), "8 bytes each"),
     (MAPPING + part(2, entry(1, 0.5)), "only whole"), (MAPPING + part(2, part(2, bytes(8 * 65_537))), "65536 bins"),
-    (MAPPING + part(2, part(1, b"") * 65_537), "65536 bins")])
+    (MAPPING + part(2, part(1, b"") * 65_537), "65536 bins"), (bytes((4 << 20) + 1), "4194304 bytes")],
+    ids=lambda value: value if isinstance(value, str) else "")
 def test_what_is_no_sketch_is_refused(data, reason):
     with pytest.raises(FormatError, match=reason) as refused:
         from_ddsketch(data, CHOSEN.Shape(**SHAPE))

@@ -97,7 +97,7 @@ def test_both_ways_with_javascript(digits):
 
 
 @given(st.lists(st.tuples(st.integers(0, HIGHEST), st.integers(1, 2**50)), max_size=30), st.booleans(),
-       st.integers(1, 4))
+       st.integers(1, 3))
 def test_what_is_written_comes_back(rows, compress, digits):
     histogram = CHOSEN.Histogram(CHOSEN.Shape(1, HIGHEST, digits=digits))
     for value, count in rows:
