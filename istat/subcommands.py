@@ -35,6 +35,30 @@ class SubCommand:
     examples: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Group:
+    """Sub-commands that are typed behind one word, as `istat cube show`. `parts`: name -> how to load each."""
+
+    help: str
+    parts: Mapping[str, Load]
+
+
+def asked_of(groups: Mapping[str, Group], words: Iterable[str]) -> dict[str, SubCommand]:
+    """The sub-commands of groups that the words of a command line may mean: the one that they name, else all of its
+    group, else those of all groups. By the group's name and their own, with a blank between. PluginError as of
+    `wanted`."""
+    first, second = _first_two(words)
+    found = {f"{name} {part}": load for name, group in groups.items() if first in ("", name)
+             for part, load in group.parts.items() if second == part or second not in group.parts}
+    return _loaded(found, strict=bool(first))
+
+
+def _first_two(words: Iterable[str]) -> tuple[str, str]:
+    """The first two words of a command line that are no options: what is asked for."""
+    named = [word for word in words if not word.startswith("-")]
+    return (named[0] if named else ""), (named[1] if len(named) > 1 else "")
+
+
 def installed() -> dict[str, Load]:
     """Name -> how to load it, of all sub-commands that installed packages bring."""
     return {entry.name: entry.load for entry in entry_points(group=GROUP)}
@@ -45,18 +69,22 @@ def wanted(found: Mapping[str, Load], words: Iterable[str], own: Container[str])
 
     PluginError when one cannot be loaded, but only if it is the one that was asked for.
     """
-    first = next((word for word in words if not word.startswith("-")), "")
+    first, _ = _first_two(words)
     if first in own:
         return {}
     if first in found:
         return {first: _load(first, found[first])}
+    return _loaded({name: load for name, load in sorted(found.items()) if name not in own}, strict=False)
+
+
+def _loaded(found: Mapping[str, Load], strict: bool) -> dict[str, SubCommand]:
     loaded = {}
-    for name, load in sorted(found.items()):
-        if name in own:
-            continue
+    for name, load in found.items():
         try:
             loaded[name] = _load(name, load)
         except PluginError:
+            if strict:
+                raise
             continue            # `istat --help` must not fail for one that is broken; asking for it says why
     return loaded
 

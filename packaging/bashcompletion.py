@@ -62,17 +62,32 @@ def _daemon(program: Program) -> str:
 
 def _tool(program: Program, sub_commands: Sequence[Program]) -> str:
     names = [one.name.partition(" ")[2] for one in sub_commands]
+    first = dict.fromkeys(name.partition(" ")[0] for name in names)
     body = ["    local command=${COMP_WORDS[1]}\n", "    if ((COMP_CWORD == 1)); then\n",
-            f"        _istat_words {_quoted([*names, *_flags(program.options)])}\n", "        return\n", "    fi\n",
-            "    case $command in\n"]
+            f"        _istat_words {_quoted([*first, *_flags(program.options)])}\n", "        return\n", "    fi\n",
+            *_groups(names), "    case $command in\n"]
     for name, one in zip(names, sub_commands):
         words = [word for option in one.options if not option.flags for word in option.words]
-        body += [f"        {name})\n", *_values("_istat", one.options, " " * 12)]
+        body += [f"        {shlex.quote(name)})\n", *_values("_istat", one.options, " " * 12)]
         if any(option.files and not option.flags for option in one.options):
             body += ['            if [[ $cur != -* ]]; then\n', "                _istat_files\n",
                      "                return\n", "            fi\n"]
         body += [f"            _istat_words {_quoted([*words, *_flags(one.options)])}\n", "            ;;\n"]
     return "\n".join(_begin(program.name)) + "".join([*body, "    esac\n"]) + _end(program.name)
+
+
+def _groups(names: Iterable[str]) -> list[str]:
+    """What to offer behind the word of a group; the command has two words then."""
+    groups: dict[str, list[str]] = {}
+    for group, _, part in (name.partition(" ") for name in names):
+        if part:
+            groups.setdefault(group, []).append(part)
+    lines = []
+    for group, parts in groups.items():
+        lines += [f"    if [[ $command == {group} ]]; then\n", "        if ((COMP_CWORD == 2)); then\n",
+                  f"            _istat_words {_quoted(parts)}\n", "            return\n", "        fi\n",
+                  '        command+=" ${COMP_WORDS[2]}"\n', "    fi\n"]
+    return lines
 
 
 def _values(function: str, options: Iterable[Option], indent: str) -> list[str]:

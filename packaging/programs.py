@@ -87,13 +87,24 @@ def tool() -> tuple[Program, list[Program]]:
     """The command `istat`, and its sub-commands: our own, and those in the tree's list."""
     parser = command.parser([], brought())
     found = command.sub_commands([], brought())
-    missing = COMMANDS.keys() - found.keys()
+    grouped = {f"{name} {part}" for name, group in command.GROUPS.items() for part in group.parts}
+    missing = (COMMANDS.keys() | grouped) - found.keys()
     if missing:
         raise PluginError(f"cannot be loaded: istat {', '.join(sorted(missing))}")
-    places = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    programs = [_sub_command(name, one, places.choices[name]) for name, one in sorted(found.items())]
-    options = tuple(_of_action(action) for action in parser._actions if action is not places)
+    programs = [_sub_command(name, one, parser_of(parser, name)) for name, one in sorted(found.items())]
+    options = tuple(_of_action(action) for action in parser._actions if action is not _places(parser))
     return Program("istat", 1, command.ABOUT.rstrip("."), "", options), programs
+
+
+def parser_of(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    """The parser of a sub-command, whose name has a blank where it is one of a group."""
+    for word in name.split():
+        parser = _places(parser).choices[word]
+    return parser
+
+
+def _places(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    return next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
 
 
 def _sub_command(name: str, one: SubCommand, parser: argparse.ArgumentParser) -> Program:

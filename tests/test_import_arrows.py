@@ -22,6 +22,8 @@ ALLOWED = {
     "istat": ("istat",),
     "istat/kernels": ("istat.kernels", "istat.errors"),
     "istat/cube": ("istat.cube", "istat.kernels", "istat.errors", "istat.clock", "istat.names", "istat.wire"),
+    "istat/cli/cubes": ("istat.cli", "istat.cube", "istat.clock", "istat.errors", "istat.settings",
+                        "istat.subcommands"),
     "istat/wire": ("istat.wire", "istat.kernels", "istat.errors"),
     "istat_server": ("istat", "istat_server"),
     f"{STORE}/interface": ("istat",),

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from istat import __version__, owners
-from istat.cli import INTERRUPTED, changing, explaining, output, report, saying, sending, systemctl, tokens
+from istat.cli import INTERRUPTED, changing, cubes, explaining, output, report, saying, sending, systemctl, tokens
 from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
 from istat.cli.asking import again, asking, asks, client_of
 from istat.cli.figures import figure, seconds_text
@@ -27,12 +27,16 @@ from istat.client import QueryClient
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError
 from istat.settings.types import Duration
-from istat.subcommands import Action, Load, SubCommand, installed, wanted
+from istat.subcommands import Action, Load, SubCommand, asked_of, installed, wanted
 
 ABOUT = "Look at an istat-server, send a sample, and more."
 NAMES_AT_ONCE = 10_000      # what a server lists at once
+GROUPS = {"cube": cubes.GROUP}
 LAST_TIME = 1 << 62         # [s] later than any
 HELP_WIDTH = 100            # columns of a sub-command's description
+
+# Where argparse has sub-commands: its class has no public name.
+Places = Any
 
 
 def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
@@ -95,21 +99,35 @@ def parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.Argume
     kind = JsonParser if "--json" in words else argparse.ArgumentParser
     made = kind(prog="istat", description=ABOUT)
     made.add_argument("--version", action="version", version=f"istat {__version__}")
-    places = made.add_subparsers(required=True, metavar="COMMAND")
+    places = {"": made.add_subparsers(required=True, metavar="COMMAND")}
     for name, one in sub_commands(words, brought).items():
-        text = "\n".join(textwrap.wrap(f"{one.help} {one.more}".strip(), HELP_WIDTH))
-        examples = "\n".join(f"# {purpose}\n{line}" for line, purpose in one.examples)
-        place = places.add_parser(name, help=one.help, description=text, epilog=examples,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
-        place.add_argument("--json", action="store_true", help="print JSON")
-        one.arguments(place)
-        place.set_defaults(action=one.action)
+        group, _, last = name.rpartition(" ")
+        if group and group not in places:
+            places[group] = _group(places[""], group)
+        _place(places[group], last, one)
+    for group in GROUPS.keys() - places.keys():     # they are not asked for, and told by --help all the same
+        _group(places[""], group)
     return made
 
 
+def _group(places: Places, name: str) -> Places:
+    help = GROUPS[name].help
+    return places.add_parser(name, help=help, description=help).add_subparsers(required=True, metavar="COMMAND")
+
+
+def _place(places: Places, name: str, one: SubCommand) -> None:
+    text = "\n".join(textwrap.wrap(f"{one.help} {one.more}".strip(), HELP_WIDTH))
+    examples = "\n".join(f"# {purpose}\n{line}" for line, purpose in one.examples)
+    place = places.add_parser(name, help=one.help, description=text, epilog=examples,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    place.add_argument("--json", action="store_true", help="print JSON")
+    one.arguments(place)
+    place.set_defaults(action=one.action)
+
+
 def sub_commands(words: Sequence[str], brought: Mapping[str, Load]) -> dict[str, SubCommand]:
-    """Our own sub-commands, and those of `brought` that the words may mean, by name."""
-    return {**OWN, **wanted(brought, words, OWN)}
+    """Our own sub-commands, and those of groups and of `brought` that the words may mean, by name."""
+    return {**OWN, **asked_of(GROUPS, words), **wanted(brought, words, {*OWN, *GROUPS})}
 
 
 def _query_arguments(command: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from istat.cli import command
 from istat.errors import PluginError, StoreError
-from istat.subcommands import SubCommand
+from istat.subcommands import Group, SubCommand
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +56,30 @@ def test_one_that_cannot_be_loaded_says_so_and_harms_no_other(capsys: pytest.Cap
         run("--help")
     listed = capsys.readouterr().out
     assert "Look at a place." in listed and "pony" not in listed and "query" in listed
+
+
+def test_a_group_is_typed_before_its_sub_commands(monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(command, "GROUPS", {"zoo": Group("Look at a zoo.", {"look": lambda: CHECK, "pony": broken})})
+    assert run("zoo", "look", "here", "--json") == 0
+    assert capsys.readouterr().out == "here True\n"
+    assert run("zoo", "pony") == PluginError.exit_code
+    assert "the command zoo pony cannot be loaded" in capsys.readouterr().err
+    monkeypatch.setattr(command, "GROUPS", {"zoo": Group("Look at a zoo.", {"look": lambda: CHECK})})
+    for words, text in ((("zoo",), "usage: istat zoo"), (("zoo", "cow"), "usage: istat zoo"),
+                        (("--help",), "Look at a zoo.")):
+        with pytest.raises(SystemExit):
+            run(*words)
+        said = capsys.readouterr()
+        assert text in said.out + said.err
+
+
+def test_parts_of_a_group_are_not_loaded_for_other_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never() -> object:
+        raise AssertionError("it was loaded")
+
+    monkeypatch.setattr(command, "GROUPS", {"zoo": Group("Look at a zoo.", {"look": never})})
+    assert run("look", "here") == 0
 
 
 def test_our_own_commands_load_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,8 +50,14 @@ def shown(page: str) -> str:
 
 def flags_of(name: str) -> list[str]:
     """The flags of a sub-command of istat."""
-    places = next(action for action in PARSER._actions if isinstance(action.choices, dict))
-    return [flag for action in places.choices[name]._actions for flag in action.option_strings]
+    parser = PARSER
+    for word in name.split():       # it has two where it is one of a group
+        parser = next(action for action in parser._actions if isinstance(action.choices, dict)).choices[word]
+    return [flag for action in parser._actions for flag in action.option_strings]
+
+
+def page_of(name: str) -> str:
+    return f"istat-{name.replace(' ', '-')}"
 
 
 def complete(script: str, name: str, *words: str) -> list[str]:
@@ -75,7 +81,7 @@ def test_two_runs_write_the_same_whoever_makes_them(made: dict[str, str], tmp_pa
 def test_there_is_a_page_for_each_command_and_file(made: dict[str, str]) -> None:
     pages = {name.removeprefix("man/") for name in made if name.startswith("man/")}
     assert pages == {"istat.1", "istat-server.8", "istat-agent.8", "istatd-server.toml.5", "istatd-agent.toml.5",
-                     *(f"istat-{name}.1" for name in SUB_COMMANDS)}
+                     *(f"{page_of(name)}.1" for name in SUB_COMMANDS)}
     assert COMMANDS.keys() < SUB_COMMANDS.keys()
     assert {name for name in made if not name.startswith("man/")} == {
         "completion/istat", "completion/istat-server", "completion/istat-agent", "etc/server.toml", "etc/agent.toml"}
@@ -83,14 +89,14 @@ def test_there_is_a_page_for_each_command_and_file(made: dict[str, str]) -> None
 
 def test_istats_page_leads_to_each_sub_command(made: dict[str, str]) -> None:
     page = shown(made["man/istat.1"])
-    assert [name for name in SUB_COMMANDS if f"istat-{name}(1)" not in page] == []
+    assert [name for name in SUB_COMMANDS if f"{page_of(name)}(1)" not in page] == []
     assert [name for name in SUB_COMMANDS if SUB_COMMANDS[name].help.rstrip(".") not in page] == []
     assert [name for name in command.ENVIRONMENT if name not in page] == []
 
 
 @pytest.mark.parametrize("name", SUB_COMMANDS)
 def test_a_sub_commands_page_has_its_flags_and_examples(name: str, made: dict[str, str]) -> None:
-    page = shown(made[f"man/istat-{name}.1"])
+    page = shown(made[f"man/{page_of(name)}.1"])
     found = {flag: re.search(rf"^{flag}\b|, {flag}\b", page, re.MULTILINE) for flag in flags_of(name)}
     assert [flag for flag, place in found.items() if not place] == []
     assert SUB_COMMANDS[name].examples
@@ -102,7 +108,7 @@ def test_a_sub_commands_page_has_its_flags_and_examples(name: str, made: dict[st
 def test_the_examples_can_be_typed(name: str) -> None:
     for line, _purpose in SUB_COMMANDS[name].examples:
         words = shlex.split(line.partition(" >")[0])
-        assert words[:2] == ["istat", name]
+        assert words[:1 + len(name.split())] == ["istat", *name.split()]
         PARSER.parse_args(words[1:])
 
 
@@ -168,9 +174,12 @@ def test_what_is_typed_has_a_minus_and_no_line_is_a_macro_by_chance(made: dict[s
 def test_bash_completes_sub_commands_flags_choices_and_files(made: dict[str, str], tmp_path: Path) -> None:
     script = made["completion/istat"]
     assert complete(script, "istat", "que") == ["query"]
-    assert complete(script, "istat", "") == sorted([*SUB_COMMANDS, "--help", "--version", "-h"])
+    first = {name.split()[0] for name in SUB_COMMANDS}
+    assert complete(script, "istat", "") == sorted([*first, "--help", "--version", "-h"])
+    assert complete(script, "istat", "cube", "s") == ["show", "size"]
+    assert complete(script, "istat", "cube", "size", "--mode", "top") == ["top_cardinality", "topk"]
     for name in SUB_COMMANDS:
-        assert complete(script, "istat", name, "-") == sorted(flags_of(name))
+        assert complete(script, "istat", *name.split(), "-") == sorted(flags_of(name))
     assert complete(script, "istat", "clock", "c") == ["confirm"]
     assert complete(script, "istat", "import", "--from", "w") == ["whisper"]
     assert complete(script, "istat", "import", "--from", "=", "w") == ["whisper"]
