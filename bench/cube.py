@@ -21,11 +21,8 @@ from bench.figures import Mode
 from istat.kernels import IMPLEMENTATION
 
 REPEAT = 9  # the least of so many is what nobody disturbed, in most rows
-ROWS: dict[str, Row] = {
-    row.name: row
-    for part in (sketches, cells, merging, output, threads, processes)
-    for row in part.ROWS
-}  # fmt: skip
+PARTS = (sketches, cells, merging, output, threads, processes)
+ROWS: dict[str, Row] = {row.name: row for part in PARTS for row in part.ROWS}
 
 
 def measured(wanted: Sequence[str], size: Size, repeat: int) -> list[Mode]:

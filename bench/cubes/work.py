@@ -57,7 +57,7 @@ def skewed(count: int, most: int, exponent: float) -> Array:
 
 @functools.cache
 def tag_columns(count: int, cells: int) -> dict[str, Array]:
-    """Columns of five tags: three texts, an integer, a float. As many combinations as cells, each once in as many rows."""
+    """Columns of three texts, an integer, a float: as many combinations as cells, in as many rows each of them once."""
     numbers = np.arange(count) if count == cells else picks(count, cells)
     return {
         "method": np.array(METHODS, dtype="S4")[numbers % len(METHODS)],
