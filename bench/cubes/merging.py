@@ -67,8 +67,11 @@ def merged_once(made: Made, other: Made) -> Side:
 
 
 def merged_empty(mode: Sampling) -> Side:
+    """Of one schema, as instances of a program's threads are."""
+
     def side(size: Size) -> Sample:
-        source, target = empty_cubes(size.cubes, mode), empty_cubes(size.cubes, mode)
+        source = empty_cubes(size.cubes, mode)
+        target = source.fork()
 
         def merges() -> None:
             for _ in range(size.turns):

@@ -17,7 +17,7 @@ def flat(per: int) -> Side:
 
     def side(size: Size) -> Sample:
         exporter = JsonExporter(exported(size.exported, size.cells))
-        return timed(size.exported * size.cells * per, exporter.export_flat_bytes)
+        return timed(size.exported * size.cells * per, lambda: exporter.export_flat_bytes)
 
     return side
 
@@ -34,7 +34,7 @@ def by_orjson(per: int) -> Side:
         import orjson
 
         held = objects(size)
-        return timed(size.exported * size.cells * per, functools.partial(orjson.dumps, held))
+        return timed(size.exported * size.cells * per, lambda: functools.partial(orjson.dumps, held))
 
     return side
 
@@ -43,7 +43,7 @@ def by_json(size: Size) -> Sample:
     import json
 
     held = objects(size)
-    return timed(size.exported * size.cells, functools.partial(json.dumps, held))
+    return timed(size.exported * size.cells, lambda: functools.partial(json.dumps, held))
 
 
 def serialized(size: Size) -> Sample:
