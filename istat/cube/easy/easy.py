@@ -35,9 +35,9 @@ LONGEST_WRITE = 1.0     # [s] a slot that is busy for so long is taken the next 
 class Easy(Collecting):
     """See the module. Time comes from `clock`; edges are multiples of `interval` [s] if they are to `align`."""
 
-    def __init__(self, schema_master: Instance, interval: float = 10.0, output: str = "delta", sink: Sink | None =
-    None,
-                 align: bool = True, clock: Clock | None = None, backlog: int = BACKLOG) -> None:
+    def __init__(self, schema_master: Instance, interval: float = 10.0, output: str = "delta",
+                 sink: Sink | None = None, align: bool = True, clock: Clock | None = None,
+                 backlog: int = BACKLOG) -> None:
         """schema_master: an instance with the cubes and metrics that there are; it may get more while this runs.
         output: a frame has what was counted in its interval ("delta"), or all since the start ("cumulative").
         sink: called with each frame, which is then its own. A sink that raises gets the frame again at the next edge;
@@ -127,7 +127,7 @@ class Easy(Collecting):
         except CubeError:
             return self._refuse
 
-    def _refuse(self, *_: object) -> bool:
+    def _refuse(self, *_: object, **__: object) -> bool:
         self.refused += 1
         return False
 
@@ -151,6 +151,10 @@ class Easy(Collecting):
                         self._slots.remove(slot)
         if not self._delta:
             self._gauges.settle(self._total)
+
+    def _cut(self) -> None:
+        super()._cut()
+        if not self._delta:     # after the frame: what was counted by a metric that is gone is in it once more
             self._total.calibrate(self._master)
 
     def _prepare(self, slot: cubes.Slot) -> None:

@@ -5,18 +5,22 @@ The thread is one of `threading`: where gevent has patched that, it is a greenle
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
+log = logging.getLogger(__name__)
+
 # [s] It looks at the clock at least so often: while the machine sleeps, the time that a thread waits does not pass.
 LOOK_AGAIN = 30.0
+AFTER_ERROR = 1.0       # [s] between two attempts at work that fails: it may be due all the time
 
 
 class Loop:
     """Does the work whenever it is due. The thread is a daemon: it keeps no program from ending."""
 
     def __init__(self, name: str, remaining: Callable[[], float], work: Callable[[], object]) -> None:
-        """remaining: seconds until the work is due; work: raises nothing."""
+        """remaining: seconds until the work is due. What the work raises is logged, and it is tried again."""
         self._name, self._remaining, self._work = name, remaining, work
         self.renew()
 
@@ -49,5 +53,13 @@ class Loop:
 
     def _run(self, stopped: threading.Event) -> None:
         while self._stopped is stopped and not stopped.wait(min(self._remaining(), LOOK_AGAIN)):
-            if self._stopped is stopped and self._remaining() <= 0:
-                self._work()
+            if self._stopped is stopped and self._remaining() <= 0 and not self._worked():
+                stopped.wait(AFTER_ERROR)
+
+    def _worked(self) -> bool:
+        try:
+            self._work()
+        except Exception:   # noqa: BLE001 - such as a lack of memory: the thread must not end by it, unseen
+            log.exception("work of the thread %s failed, and is tried again", self._name)
+            return False
+        return True

@@ -215,6 +215,62 @@ def test_metrics_that_the_master_gets_later_are_there_at_once(easy, master, sink
     assert sink.sum() == 2
 
 
+def other_master(**counters):
+    """One that has these counters in its cube alone."""
+    made = Instance("web")
+    http = made.cube_create("http", dimensions=("method", "path", "status"))
+    for name, dtype in counters.items():
+        http.register_counter(name, dtype)
+    return made
+
+
+def test_a_metric_that_the_master_has_no_more_takes_no_writes_until_it_is_there_again(easy, master, sink, clock):
+    latency, requests = easy.histogram("http", "latency"), easy.counter("http", "requests")
+    latency.record(KEY, 5)
+    with_all = master.fork()
+    master.calibrate(other_master(requests=int))
+    assert latency.record(KEY, 6) is True, "its thread has not heard of it"
+    easy.collect()
+    assert sink.frames[0].cube("http").totals["latency"].count == 2
+    assert latency.record(KEY, 7, count=2) is False
+    assert requests.incrby(KEY) is True
+    assert easy.stats()["refused"] == 1
+    easy.collect()
+    assert [metric.name for metric in sink.frames[1].cube("http").metrics] == ["requests"]
+    master.calibrate(with_all)
+    easy.collect()
+    assert latency.record(KEY, 8) is True
+    easy.collect()
+    assert sink.frames[-1].cube("http").totals["latency"].count == 1
+
+
+def test_a_metric_that_becomes_another_one_begins_anew(master, sink, clock):
+    easy = Easy(master, output="cumulative", sink=sink, clock=clock)
+    requests = easy.counter("http", "requests")
+    requests.incrby(KEY, 5)
+    easy.collect()
+    master.calibrate(other_master(requests=float))
+    requests.incrby(KEY, 7)
+    easy.collect()
+    assert requests.incrby(KEY, 0.5) is True
+    easy.collect()
+    assert [frame.cube("http").totals["requests"] for frame in sink.frames] == [5, 12, 0.5]
+
+
+def test_what_a_thread_counted_by_a_former_metric_and_does_not_fit_is_told(easy, master, sink, caplog):
+    """Of a thread that was so busy that it is taken only after the change."""
+    requests = easy.counter("http", "requests")
+    requests.incrby(KEY, 5)
+    master.calibrate(other_master(requests=float))
+    easy._total = easy._empty()
+    easy.collect()
+    assert easy.stats()["dropped"] == 1
+    assert "requests" in caplog.text
+    requests.incrby(KEY, 0.5)
+    easy.collect()
+    assert [frame.cube("http").totals["requests"] for frame in sink.frames] == [0, 0.5]
+
+
 def test_what_there_is_not_is_told(easy):
     with pytest.raises(CubeError, match="no cube 'mail'"):
         easy.cube("mail")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import threading
 
+from istat.cube.easy import loop as loops
 from istat.cube.easy.loop import Loop
 
 
@@ -76,3 +77,20 @@ def test_it_begins_anew_after_a_renewal():
     loop.start()
     assert worked.wait(10)
     loop.stop(10)
+
+
+def test_work_that_fails_is_told_and_tried_again(monkeypatch, caplog):
+    monkeypatch.setattr(loops, "AFTER_ERROR", 0.001)
+    worked, again = [], threading.Event()
+
+    def work():
+        worked.append(1)
+        if len(worked) < 3:
+            raise MemoryError("no more")
+        again.set()
+
+    loop = Loop("a loop", lambda: 0.0, work)
+    loop.start()
+    assert again.wait(10)
+    loop.stop(10)
+    assert caplog.text.count("MemoryError: no more") == 2
