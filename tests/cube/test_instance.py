@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+import istat.cube
 from istat.cube import ConcurrentUse, CubeError, DuplicateName, Instance
 
 
@@ -178,6 +179,14 @@ def test_memory_is_told_by_cube_and_part(instance):
 
 
 def test_importing_loads_neither_gevent_nor_numpy():
-    loaded = "import sys, istat.cube; print([name for name in ('gevent', 'numpy', 'requests') if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    loaded = "import sys, istat.cube; print([name for name in {} if name in sys.modules])"
+    for what in (("gevent", "numpy", "requests"), ("threading", "logging", "socket")):
+        found = subprocess.run([sys.executable, "-c", loaded.format(what)], capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == "[]"
+
+
+def test_all_that_is_offered_is_there():
+    for name in istat.cube.__all__:
+        assert getattr(istat.cube, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Eazy'"):
+        istat.cube.Eazy  # noqa: B018
