@@ -55,14 +55,13 @@ def write(sections: Iterable[Section], delta: bool, compress: bool) -> bytes:
     parts: list[bytes | memoryview] = []
     for section in sections:
         parts += [SECTION.pack(section.type, 0, 0, section.cube, len(section.payload)), section.payload]
-    body = b"".join(parts)
-    raw = len(body)
+    count, raw = len(parts) // 2, sum(map(len, parts))
     if compress:
-        body = zlib.compress(body, ZLIB_LEVEL)
-    flags = COMPRESSED * compress | DELTA * delta
-    total = HEADER.size + len(body) + CHECKSUM
-    head = HEADER.pack(MAGIC, MAJOR, MINOR, flags, total, raw, len(parts) // 2, XXH64, 0)
-    return b"".join([head, body, cubes.xxh64(head + body).to_bytes(CHECKSUM, "little")])
+        parts = [zlib.compress(b"".join(parts), ZLIB_LEVEL)]
+    total = HEADER.size + sum(map(len, parts)) + CHECKSUM
+    head = HEADER.pack(MAGIC, MAJOR, MINOR, COMPRESSED * compress | DELTA * delta, total, raw, count, XXH64, 0)
+    frame = b"".join([head, *parts])
+    return frame + cubes.xxh64(frame).to_bytes(CHECKSUM, "little")
 
 
 def read(frame: Bytes, known: frozenset[int], limits: Limits) -> tuple[Head, Iterator[Section]]:

@@ -21,8 +21,8 @@ SPREAD_PRECISION = 6  # of the registers of a bucket
 # What an empty cube and a metric take in memory besides their names: planned before they are made.
 CUBE_COST, METRIC_COST = 4096, 1024
 
-# Frames of one sort of writers have one schema. The last ones are remembered, as to read them takes longer than all else in
-# a small frame: with what was planned for them, by the bytes that they are.
+# Frames of one sort of writers have one schema. The last ones are remembered, as reading one takes longer than all else
+# in a small frame: by the bytes that they are, and with what was planned for them.
 MOST_KNOWN, LARGEST_KNOWN = 32, 8192
 _known: dict[bytes, tuple[tuple[CubeSchema, ...], int]] = {}
 
@@ -36,7 +36,7 @@ def put_schema(schemas: Iterable[tuple[CubeSchema, Options]]) -> bytes:
 
 
 def get_schema(reader: Reader) -> tuple[CubeSchema, ...]:
-    """The cubes from the payload; FormatError. Equal payloads give the same objects, as long as these are remembered."""
+    """The cubes from the payload; FormatError. Equal payloads give the same objects, while they are remembered."""
     payload = bytes(reader.data)
     known = _known.get(payload)
     if known is not None:
