@@ -18,7 +18,7 @@ from istat.kernels.python.cubes.hashing import DATASKETCHES, INDEX_BITS, hash_id
 MIN_PRECISION, MAX_PRECISION = 4, 18
 RANK_BITS = 6
 RANK_MASK = (1 << RANK_BITS) - 1
-STRUCT_BYTES = 24  # of a native sketch, without its list or registers
+STRUCT_BYTES = 16  # of a native sketch, without its list or registers
 NO_SKETCH = "that is no sketch of this precision and hash"
 
 
