@@ -39,7 +39,7 @@ KERNELS = {
     "blocks": "blocks", "columns": "columns", "cubes": "cubes", "engine": "ingest.engine", "head": "ingest.head", "lines": "ingest.lines",
     "names": "names", "render": "render", "rings": "rings", "search": "search", "udp": "ingest.udp",
 }  # fmt: skip
-ROOMS = ("", "blocks", "ingest", "search")
+ROOMS = ("", "blocks", "cubes", "cubes/sampling", "cubes/wire", "ingest", "search")
 TWINS_ONLY = {"__init__", "varints"}        # native ones have none, or stand in a .pxd alone
 BUILDS = ("python", "native")
 VARIABLE = "ISTAT_KERNELS"
@@ -75,7 +75,7 @@ def native_missing() -> list[str]:
     for room in ROOMS:
         built = {name for name, suffix in _files("native", room) if suffix in EXTENSION_SUFFIXES}
         twins = {name for name, suffix in _files("python", room) if suffix == ".py"}
-        missing += [f"{room}.{name}".lstrip(".") for name in sorted(twins - built - TWINS_ONLY)]
+        missing += [f"{room}.{name}".replace("/", ".").lstrip(".") for name in sorted(twins - built - TWINS_ONLY)]
     return missing
 
 
