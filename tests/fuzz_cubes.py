@@ -5,6 +5,7 @@ be good for all that is done with an instance.
 """
 from __future__ import annotations
 
+import json
 import pickle
 import random
 import struct
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from istat.cube import Cube, Instance, Limits
+from istat.cube import Cube, Instance, JsonExporter, Limits
 from istat.cube.interchange import from_datasketches, from_ddsketch, from_hdr, to_datasketches, to_hdr
 from istat.errors import CubeError
 from istat.kernels import implementation
@@ -130,6 +131,7 @@ def use(rng: random.Random, reached: Counter[str], found: Instance, other: Insta
         cube.core.memory()
         if cube.core.sampler is not None:
             cube.top(3)
+    json.loads(JsonExporter(found).export_flat())
     again = found.serialize()
     assert Instance.deserialize(again).serialize() == again
     for one, two in ((found, Instance.deserialize(again)), (other, found), (Instance("sum"), found)):
