@@ -25,7 +25,7 @@ HISTOGRAMS = ("summary", "buckets", "encoded")
 HLLS = ("estimate", "encoded")
 
 cdef enum:
-    CHUNK = 262144              # [bytes] of text at a time; one cell more than that at most
+    CHUNK = 65536               # [bytes] of text at a time; see the twin
     COUNTER = 0                 # kinds of columns
     REAL = 1
     GAUGE = 2

@@ -23,7 +23,7 @@ from istat.kernels.python.varints import put_varint
 
 HISTOGRAMS = ("summary", "buckets", "encoded")
 HLLS = ("estimate", "encoded")
-CHUNK = 1 << 18         # [bytes] of text at a time; one cell more than that at most
+CHUNK = 1 << 16         # [bytes] of text at a time, and one cell more: larger memory comes from the system each time
 LATE, TOUCHED = 1, 2    # marks of a cell
 MOST_WHOLE = 1 << 63    # from here on a sum is written as a float: few parsers take longer integers
 
@@ -53,7 +53,7 @@ class FlatText:
         self._next = 0
 
     def read(self, separator: bytes) -> bytes:
-        """The next cells with the separator between, some 256 KiB; nothing when there are no more."""
+        """The next cells with the separator between, some 64 KiB; nothing when there are no more."""
         with self._core.guard:
             made: list[bytes] = []
             size = 0
