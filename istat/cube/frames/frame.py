@@ -16,7 +16,7 @@ from istat.cube.limits import Limits
 from istat.cube.schema import CubeSchema
 from istat.errors import FormatError
 from istat.kernels import cubes
-from istat.kernels.python.cubes.wire.reading import Reader
+from istat.kernels.python.reading import Reader
 
 META, SCHEMA, CELLS, TOPK, SPREAD, TOTALS = range(1, 7)
 KNOWN = frozenset((META, SCHEMA, CELLS, TOPK, SPREAD, TOTALS))

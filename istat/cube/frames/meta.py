@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass, field
 
 from istat.cube.frames.strings import get_name, get_pairs, put_pairs, put_text
-from istat.kernels.python.cubes.wire.reading import Reader
+from istat.kernels.python.reading import Reader
 from istat.kernels.python.varints import put_varint
 
 ID_BYTES = 16

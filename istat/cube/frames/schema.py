@@ -10,7 +10,7 @@ from typing import Any
 from istat.cube.frames.strings import get_name, get_pairs, put_pairs, put_text
 from istat.cube.schema import MOST_CELLS, MOST_CUBES, MOST_METRICS, CubeSchema, MetricSchema, SamplingSchema
 from istat.kernels import cubes
-from istat.kernels.python.cubes.wire.reading import MOST_COUNT, Reader
+from istat.kernels.python.reading import MOST_COUNT, Reader
 from istat.kernels.python.varints import put_varint
 
 KINDS = {"counter": 1, "gauge": 2, "histogram": 3, "hll": 4}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from istat.kernels.python.cubes.wire.reading import Reader
+from istat.kernels.python.reading import Reader
 from istat.kernels.python.varints import put_varint
 
 MOST_BYTES = 255  # of a name or a text as UTF-8

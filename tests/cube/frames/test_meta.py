@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from istat.cube.frames.meta import Meta, get_meta, put_meta
 from istat.errors import FormatError
-from istat.kernels.python.cubes.wire.reading import Reader
+from istat.kernels.python.reading import Reader
 
 I64 = st.integers(-(1 << 63), (1 << 63) - 1)
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60)

@@ -11,7 +11,7 @@ from istat.kernels.python.cubes.cells import LATE, TOUCHED
 from istat.kernels.python.cubes.core import Core
 from istat.kernels.python.cubes.keys import KEY_ROOM, decoded
 from istat.kernels.python.cubes.wire.columns import get_column, put_column
-from istat.kernels.python.cubes.wire.reading import (
+from istat.kernels.python.reading import (
     CUT_OFF,
     INCONSISTENT,
     MALFORMED_KEY,

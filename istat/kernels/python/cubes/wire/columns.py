@@ -12,8 +12,8 @@ from typing import Any
 
 from istat.kernels.python.cubes.metrics import CounterMetric, GaugeMetric, Metric
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
-from istat.kernels.python.cubes.wire.reading import FILLED, NO_NUMBER, NOT_FINITE, SAME_ORIGIN, Reader
 from istat.kernels.python.cubes.wire.values import get_histogram, get_hll, put_histogram, put_hll
+from istat.kernels.python.reading import FILLED, NO_NUMBER, NOT_FINITE, SAME_ORIGIN, Reader
 from istat.kernels.python.varints import put_varint, wrap, zigzag
 
 

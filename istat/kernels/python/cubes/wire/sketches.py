@@ -13,7 +13,7 @@ from typing import Any
 from istat.kernels.python.cubes.core import Core
 from istat.kernels.python.cubes.sampling.heavykeeper import LARGEST, HeavyKeeper, TopK
 from istat.kernels.python.cubes.sampling.spread import PRECISION, REGISTERS, SEEN, SpreadSketch
-from istat.kernels.python.cubes.wire.reading import EMPTY_BUCKET, MOST_COUNT, OTHER_SKETCH, PAST_END, TOO_LARGE, Reader
+from istat.kernels.python.reading import EMPTY_BUCKET, MOST_COUNT, OTHER_SKETCH, PAST_END, TOO_LARGE, Reader
 from istat.kernels.python.varints import put_varint
 
 MOST_LEVEL = 65  # of a bucket

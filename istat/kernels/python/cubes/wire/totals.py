@@ -13,8 +13,8 @@ from istat.kernels.python.cubes.hll import HyperLogLog
 from istat.kernels.python.cubes.metrics import CounterMetric, Metric
 from istat.kernels.python.cubes.sketched import HistogramMetric, HllMetric
 from istat.kernels.python.cubes.wire.columns import get_real, put_counter
-from istat.kernels.python.cubes.wire.reading import MOST_COUNT, Reader
 from istat.kernels.python.cubes.wire.values import get_histogram, get_hll, put_histogram, put_hll
+from istat.kernels.python.reading import MOST_COUNT, Reader
 from istat.kernels.python.varints import put_varint
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from istat.kernels.python.cubes.histogram import Histogram, from_parts
 from istat.kernels.python.cubes.hll import HyperLogLog, from_entries, from_packed
 from istat.kernels.python.cubes.shapes import Shape
-from istat.kernels.python.cubes.wire.reading import (
+from istat.kernels.python.reading import (
     INCONSISTENT,
     MOST_COUNT,
     NO_SUCH_RUN,

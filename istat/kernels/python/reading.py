@@ -2,6 +2,9 @@
 
 Knows neither cells nor columns. A `Reader` also keeps the budget: what the state that is being read may take in memory,
 planned before it is allocated. Anything wrong raises FormatError with the place in the frame.
+
+It stands outside the room of cubes, as native builds read the head of a frame with it and need not import all twins
+for that. The fast build is `native/cubes/wire/reading.pyx`.
 """
 
 from __future__ import annotations
