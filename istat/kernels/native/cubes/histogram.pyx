@@ -324,9 +324,11 @@ cdef void hist_clear(hist_t **place) noexcept nogil:
 
 
 cdef size_t hist_bytes(const hist_t *histogram) noexcept nogil:
+    cdef size_t slots
     if histogram == NULL:
         return 0
-    return sizeof(hist_t) + (<size_t> histogram.slots * 8 if histogram.wide else (<size_t> histogram.slots + 1) // 2 * 8)
+    slots = histogram.slots
+    return sizeof(hist_t) + (slots * 8 if histogram.wide else (slots + 1) // 2 * 8)
 
 
 # --- reading -----------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """HyperLogLog: how many distinct items, from their hashes. Knows no keys, cells or files.
 
-A sketch is empty, sparse (a sorted list, nearly exact) or dense (a byte for each register). Which form and which bytes it
-has depends on its items alone, never on the order in which they came or were merged. The specification is the Python twin.
+A sketch is empty, sparse (a sorted list, nearly exact) or dense (a byte for each register). Which form and which bytes
+it has depends on its items alone, never on the order in which they came or were merged. The specification is the twin.
 """
 from libc.math cimport INFINITY, ldexp, log, log1p, sqrt
 from libc.stdlib cimport calloc, free, malloc, realloc

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""A histogram as an object of Python. How it is kept, histogram.pyx says. The specification is the twin of histogram."""
+"""A histogram as an object of Python. How it is kept, histogram.pyx says, whose twin is the specification."""
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -208,8 +208,8 @@ cdef class Histogram:
         for slot in range(self.histogram.first, self.histogram.last + 1):
             if hist_at(self.histogram, slot):
                 seen += hist_at(self.histogram, slot)
-                end = self.max if seen == self.histogram.count else self.shape.unscaled(hist_high(&self.shape.shape, slot))
-                made.append((end, seen / self.count))
+                end = self.histogram.max if seen == self.histogram.count else hist_high(&self.shape.shape, slot)
+                made.append((self.shape.unscaled(end), seen / self.count))
         return made
 
     def proportion_below(self, value):
