@@ -1,5 +1,7 @@
-"""Every figure on the page about what top-K and top-cardinality promise is measured again, with the native build: a row is
-a few streams of a million updates."""
+"""Every figure on the page about what top-K and top-cardinality promise is measured again.
+
+With the native build: a row is a few streams of a million updates.
+"""
 from __future__ import annotations
 
 from typing import Any

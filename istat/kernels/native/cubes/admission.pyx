@@ -242,22 +242,19 @@ cdef class Admission(CoreBase):
 
     cdef int enter_all(self, const int64_t *begun) except -1:
         """Tell the sampler of the cells that there are, and what each had from the sketch."""
-        cdef uint32_t *slots
-        cdef uint32_t i
+        cdef uint32_t slot
         if self.sampler is None:
             return 0
         if self.counts:
             self.sampler.watch(&self.cells.hashes, <void **> &(<CounterMetric> self.first).values, 0)
         else:
             self.sampler.watch(&self.cells.hashes, <void **> &(<HllMetric> self.first).values, (<HllMetric> self.first).layout)
-        slots = self.cells.listed()
-        if slots == NULL or self.sampler.reserve(self.cells.room) < 0:
-            free(slots)
+        if self.sampler.reserve(self.cells.room) < 0:
             raise MemoryError("no memory for the cells that are ranked")
         self.sampler.forget_residents()
-        for i in range(self.cells.residents()):
-            self.sampler.entered(slots[i], 0 if begun == NULL else begun[slots[i]])
-        free(slots)
+        for slot in range(self.cells.count):        # in any order: the sampler's own one does not depend on it
+            if slot != self.cells.overflow:
+                self.sampler.entered(slot, 0 if begun == NULL else begun[slot])
         return 0
 
     cdef uint32_t *ordered(self, PyObject *by, bint ranked, bint untouched, uint32_t *count) noexcept nogil:

@@ -246,18 +246,22 @@ cdef class SpreadSketch:
         cdef uint8_t least[REGISTERS]
         cdef double contents[8]
         cdef const uint8_t *ranks
-        cdef double found, low, high, middle, caution = CAUTION * (self._noise() + above)
+        cdef double caution = CAUTION * (self._noise() + above)
+        cdef double low = above + caution
+        cdef double found, high, middle
         cdef uint32_t row, at, zeros
         for row in range(self.depth):
             ranks = self.registers + <size_t> self._place(hash, row) * REGISTERS
-            found = sum_of(ranks, REGISTERS, &zeros)
-            contents[row] = estimated(REGISTERS, found, zeros)
-            if row == 0 or contents[row] < high:
-                high = contents[row]
             for at in range(REGISTERS):
                 least[at] = ranks[at] if row == 0 or ranks[at] < least[at] else least[at]
         found = sum_of(least, REGISTERS, &zeros)
-        low = above + caution
+        if estimated(REGISTERS, found, zeros) <= low:
+            return 0                    # not even if all that the rows have in common were this key's
+        for row in range(self.depth):
+            middle = sum_of(self.registers + <size_t> self._place(hash, row) * REGISTERS, REGISTERS, &zeros)
+            contents[row] = estimated(REGISTERS, middle, zeros)
+            if row == 0 or contents[row] < high:
+                high = contents[row]
         if low >= high or expected(low, contents, self.depth) <= found:
             return 0
         for at in range(HALVINGS):

@@ -151,10 +151,13 @@ class SpreadSketch:
     def estimate(self, hash: int, above: int) -> int:
         """[items] A key's, if that is more than `above`; else 0."""
         rows = [self.registers[at * REGISTERS : (at + 1) * REGISTERS] for at in self._places(hash)]
-        contents = [estimated(REGISTERS, *sums(row)) for row in rows]
-        found, _ = sums([min(ranks) for ranks in zip(*rows)])
         caution = CAUTION * (self.noise + above)
-        low, high = above + caution, min(contents)
+        low = above + caution
+        found, zeros = sums([min(ranks) for ranks in zip(*rows)])
+        if estimated(REGISTERS, found, zeros) <= low:
+            return 0                    # not even if all that the rows have in common were this key's
+        contents = [estimated(REGISTERS, *sums(row)) for row in rows]
+        high = min(contents)
         if low >= high or expected(low, contents) <= found:
             return 0
         for _ in range(HALVINGS):
