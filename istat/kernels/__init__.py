@@ -40,7 +40,7 @@ KERNELS = {
     "names": "names", "render": "render", "rings": "rings", "search": "search", "udp": "ingest.udp",
 }  # fmt: skip
 ROOMS = ("", "blocks", "cubes", "cubes/sampling", "cubes/wire", "ingest", "search")
-TWINS_ONLY = {"__init__", "varints"}        # native ones have none, or stand in a .pxd alone
+TWINS_ONLY = {"__init__", "reading", "varints"}     # native ones have none, or stand in a .pxd alone
 BUILDS = ("python", "native")
 VARIABLE = "ISTAT_KERNELS"
 HOW_TO_BUILD = "build them with: python setup.py build_ext --inplace (needs a C compiler and Cython)"
