@@ -36,8 +36,9 @@ __all__ = [
 
 #: Where each kernel is in its build; a room that is one tells in its __init__ what is for others.
 KERNELS = {
-    "blocks": "blocks", "columns": "columns", "cubes": "cubes", "engine": "ingest.engine", "head": "ingest.head", "lines": "ingest.lines",
-    "names": "names", "render": "render", "rings": "rings", "search": "search", "udp": "ingest.udp",
+    "blocks": "blocks", "columns": "columns", "cubes": "cubes", "engine": "ingest.engine", "head": "ingest.head",
+    "lines": "ingest.lines", "names": "names", "render": "render", "rings": "rings", "search": "search",
+    "udp": "ingest.udp",
 }  # fmt: skip
 ROOMS = ("", "blocks", "cubes", "cubes/sampling", "cubes/wire", "ingest", "search")
 TWINS_ONLY = {"__init__", "reading", "varints"}     # native ones have none, or stand in a .pxd alone

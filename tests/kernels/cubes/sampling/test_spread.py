@@ -70,7 +70,7 @@ def test_the_same_item_again_changes_nothing(module):
     sketch = filled(module, [ABC], 10)
     before = sketch.state
     draw = random.Random(1)
-    assert not any([sketch.add(ABC, draw.getrandbits(64)) for _ in range(10)])
+    assert not any(sketch.add(ABC, draw.getrandbits(64)) for _ in range(10))
     assert sketch.state == before
 
 
