@@ -112,7 +112,11 @@ cdef class Core(Admission):
                 raise ValueError(f"{metric!r} is a metric of another cube")
             metric.check_listed()
             checked.append(metric.checked_items(column, rows))
-        return self.apply_all(batch, metrics, checked)
+        if self.sampler is not None or not metrics:
+            return self.apply_all(batch, metrics, checked)
+        for metric, items in zip(metrics, checked):     # none decides for the others: column by column is faster
+            applied = metric.apply_many(batch, <Items> items)
+        return applied
 
     cdef object apply_all(self, KeyBatch rows, list metrics, list checked):
         """Checked values of each metric; how many rows had a cell."""
