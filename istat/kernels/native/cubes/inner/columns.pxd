@@ -1,5 +1,6 @@
 # Columns of a batch, read as 8 bytes a row: ints, floats or hashes. inner.rows makes keys of them.
 from cpython.buffer cimport Py_buffer
+from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -15,11 +16,24 @@ cdef enum:                      # kinds of a column
     HALVES = 8
     UNSIGNED_HALVES = 9
 
+cdef extern from *:
+    """
+    /* A row of a list or tuple; NULL when the list became shorter meanwhile. */
+    static inline PyObject *istat_row(PyObject *rows, Py_ssize_t i) {
+        return i < PySequence_Fast_GET_SIZE(rows) ? PySequence_Fast_GET_ITEM(rows, i) : NULL;
+    }
+    static inline void istat_foresee_row(PyObject *rows, Py_ssize_t i) {
+        if (i < PySequence_Fast_GET_SIZE(rows)) __builtin_prefetch(PySequence_Fast_GET_ITEM(rows, i));
+    }
+    """
+    PyObject *istat_row(object rows, Py_ssize_t i)
+    void istat_foresee_row(object rows, Py_ssize_t i)
+
 cdef class Column:
     cdef int kind
     cdef Py_ssize_t rows            # -1: one value for all rows
     cdef object source              # as it was given
-    cdef tuple values               # where it has Python's: a sequence's, the single one, or those that codes stand for
+    cdef object values              # where it has Python's: a list or tuple as it was given, the single one, those of codes
     cdef Items places               # of a pair: offsets or codes
     cdef Py_buffer view
     cdef bint viewed
@@ -41,6 +55,7 @@ cdef inline int64_t whole_of(Items items, Py_ssize_t i) noexcept nogil:
 cdef inline double real_of(Items items, Py_ssize_t i) noexcept nogil:
     return (<const double *> items.items)[i * items.step]
 
+cdef int check_row(PyObject *row) except -1                             # RuntimeError: the list became shorter
 cdef Column column_of(object values)                                    # TypeError, ValueError
 cdef Py_ssize_t rows_in(list columns) except -1                         # of Column; 1 when all are single values
 cdef Items whole_items(Column column, Py_ssize_t rows)

@@ -58,6 +58,12 @@ cdef bint is_pair(object column):
     return isinstance(first, (list, tuple)) or (not is_single(first) and PyObject_CheckBuffer(first))
 
 
+cdef int check_row(PyObject *row) except -1:
+    if row == NULL:
+        raise RuntimeError("a list of a batch became shorter while it was read")
+    return 0
+
+
 cdef Column column_of(object values):
     cdef Column column = Column.__new__(Column)
     column.source = values
@@ -69,7 +75,7 @@ cdef Column column_of(object values):
         read_pair(column, values[0], values[1])
     elif isinstance(values, (list, tuple)):
         column.kind = SEQUENCE
-        column.values = tuple(values)       # of our own: nobody changes it meanwhile
+        column.values = values
         column.rows = len(column.values)
     else:
         read_buffer(column, values)
@@ -197,6 +203,7 @@ cdef Items converted(Column column, Py_ssize_t rows, convert_t convert, const vo
     cdef Items items = made_items(column, rows)
     cdef Items known
     cdef Py_ssize_t i
+    cdef PyObject *row
     cdef const int64_t *codes
     if column.kind == CODES:
         codes = <const int64_t *> column.places.items
@@ -205,7 +212,10 @@ cdef Items converted(Column column, Py_ssize_t rows, convert_t convert, const vo
             items.made[i] = known.items[codes[i]]
     elif column.kind <= SEQUENCE:
         for i in range(items.n):
-            convert(<object> PyTuple_GET_ITEM(column.values, i), how, &items.made[i])
+            istat_foresee_row(column.values, i + 8)
+            row = istat_row(column.values, i)
+            check_row(row)
+            convert(<object> row, how, &items.made[i])
     else:
         for i in range(items.n):
             convert(value_at(column, i), how, &items.made[i])

@@ -12,6 +12,7 @@ cdef class KeyBatch:
     cdef uint64_t *hashes
     cdef int64_t *slots             # as far as they were found: NOT_FOUND else
     cdef uint64_t changes           # of the cells, when they were looked up
+    cdef bint ahead                 # whether rows are foreseen
     cdef void begin(self) noexcept nogil        # in the guard, before the first `aim_at`
     cdef void aim_at(self, Py_ssize_t i, aim_t *aim) noexcept nogil     # the cell of a row
 

@@ -1,21 +1,23 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Keys of a batch of rows, and the slots of their cells. Knows no metrics.
 
-Keys lie back to back in one piece of memory, so that a batch is read from front to end. Values of Python's are taken
-apart first, once each; the loop over rows runs without the GIL. The specification is the Python twin.
+Keys lie back to back in one piece of memory, so that a batch is read from front to end. The loop over rows runs without
+the GIL unless a column is a list. The specification is the Python twin.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.ref cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM
+from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdlib cimport calloc, free, malloc, realloc
 
 from istat.errors import KeyTooLong
 
-from istat.kernels.native.cubes.cells cimport NOT_FOUND
+from istat.kernels.native.cubes.inner.table cimport NOT_FOUND, foresee
 from istat.kernels.native.cubes.hashing cimport xxh64
-from istat.kernels.native.cubes.inner.columns cimport (ARROW, CODES, FIXED, REALS, SEQUENCE, SINGLE, UNSIGNED, Column, real_at,
-                                                       stripped, whole_at)
+from istat.kernels.native.cubes.inner.columns cimport (ARROW, CODES, FIXED, REALS, SEQUENCE, SINGLE, UNSIGNED, Column, check_row,
+                                                       istat_foresee_row, istat_row, real_at, stripped, whole_at)
 from istat.kernels.native.cubes.keys cimport (KEY_ROOM, MOST_DIMENSIONS, TAG_BYTES, TAG_FLOAT, TAG_INT, TAG_NONE, TAG_STR,
-                                              float_bits, put_text, put_word, whole)
+                                              encode_value, float_bits, put_text, put_word, whole)
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -25,6 +27,7 @@ cdef enum:                      # why there are no keys
     NOT_A_NUMBER = -2
     BEYOND_64 = -3
     WITHOUT_MEMORY = -4
+    FEW_CELLS = 2000            # of these, all is in the cache
     FIRST_ROOM = 16             # [bytes a row] for keys at the beginning
 
 cdef struct piece_t:            # a value on its way into keys
@@ -34,6 +37,7 @@ cdef struct piece_t:            # a value on its way into keys
 
 cdef struct source_t:           # a column as the loop over rows reads it
     int kind
+    PyObject *listed            # a list or tuple; the column holds it
     const piece_t *pieces
     const int64_t *places       # offsets or codes
     const char *base
@@ -73,7 +77,8 @@ cdef int take_apart(object value, piece_t *piece) except -1:
 cdef Pieces pieces_of(Column column):
     """Of codes, only the values that one stands for: nobody asked for the others."""
     cdef Pieces made = Pieces.__new__(Pieces)
-    cdef Py_ssize_t n = PyTuple_GET_SIZE(column.values)
+    cdef tuple values = column.values
+    cdef Py_ssize_t n = len(values)
     cdef Py_ssize_t i
     made.items = <piece_t *> calloc(n + 1, sizeof(piece_t))
     if made.items == NULL:
@@ -83,7 +88,7 @@ cdef Pieces pieces_of(Column column):
             made.items[column.places.items[i]].tag = 1
     for i in range(n):
         if column.kind != CODES or made.items[i].tag:
-            take_apart(<object> PyTuple_GET_ITEM(column.values, i), &made.items[i])
+            take_apart(<object> PyTuple_GET_ITEM(values, i), &made.items[i])
     return made
 
 
@@ -101,8 +106,6 @@ cdef inline Py_ssize_t put_row(const source_t *source, Py_ssize_t i, uint8_t *to
     cdef const char *base
     cdef int64_t value
     cdef double number
-    if source.kind == SEQUENCE:
-        return put_piece(&source.pieces[i], to, room)
     if source.kind == SINGLE:
         return put_piece(source.pieces, to, room)
     if source.kind == CODES:
@@ -121,19 +124,26 @@ cdef inline Py_ssize_t put_row(const source_t *source, Py_ssize_t i, uint8_t *to
     return put_word(TAG_INT, <uint64_t> value, to, room)
 
 
+cdef inline int room_for_key(KeyBatch batch, uint64_t at) noexcept nogil:
+    cdef void *grown
+    if batch.room - at >= KEY_ROOM:
+        return 0
+    batch.room += batch.room // 2 + KEY_ROOM
+    grown = realloc(batch.data, batch.room)
+    if grown == NULL:
+        return WITHOUT_MEMORY
+    batch.data = <uint8_t *> grown
+    return 0
+
+
 cdef Py_ssize_t put_rows(KeyBatch batch, const source_t *sources, Py_ssize_t columns) noexcept nogil:
-    """All keys and their hashes. 0, or why there are none."""
+    """All keys and their hashes, where no column is a list. 0, or why there are none."""
     cdef uint64_t at = 0
     cdef uint64_t begin
     cdef Py_ssize_t i, k, step
-    cdef void *grown
     for i in range(batch.n):
-        if batch.room - at < KEY_ROOM:
-            batch.room += batch.room // 2 + KEY_ROOM
-            grown = realloc(batch.data, batch.room)
-            if grown == NULL:
-                return WITHOUT_MEMORY
-            batch.data = <uint8_t *> grown
+        if room_for_key(batch, at) < 0:
+            return WITHOUT_MEMORY
         begin = at
         batch.ends[i] = begin
         for k in range(columns):
@@ -146,12 +156,49 @@ cdef Py_ssize_t put_rows(KeyBatch batch, const source_t *sources, Py_ssize_t col
     return 0
 
 
+cdef int put_listed_rows(KeyBatch batch, const source_t *sources, list read) except -1:
+    """All keys and their hashes: values of lists are looked at once, on their way into the key."""
+    cdef uint64_t at = 0
+    cdef uint64_t begin
+    cdef Py_ssize_t i, k, step
+    cdef Py_ssize_t columns = len(read)
+    for i in range(batch.n):
+        if room_for_key(batch, at) < 0:
+            refuse_keys(WITHOUT_MEMORY)
+        begin = at
+        batch.ends[i] = begin
+        for k in range(columns):
+            if sources[k].kind == SEQUENCE:
+                step = put_listed(<object> sources[k].listed, i, batch.data + at, <Py_ssize_t> (begin + KEY_ROOM - at))
+            else:
+                step = put_row(&sources[k], i, batch.data + at, <Py_ssize_t> (begin + KEY_ROOM - at))
+            if step < 0:
+                refuse_keys(step)
+            at += <uint64_t> step
+        batch.hashes[i] = xxh64(batch.data + begin, at - begin)
+    batch.ends[batch.n] = at
+    return 0
+
+
+cdef inline Py_ssize_t put_listed(object rows, Py_ssize_t i, uint8_t *to, Py_ssize_t room) except? -1:
+    cdef PyObject *row = istat_row(rows, i)
+    cdef Py_ssize_t size = 0
+    cdef const char *text
+    istat_foresee_row(rows, i + 12)         # the objects lie anywhere
+    check_row(row)
+    if PyUnicode_CheckExact(<object> row):
+        text = PyUnicode_AsUTF8AndSize(<object> row, &size)
+        return put_text(TAG_STR, text, size, to, room)
+    return encode_value(<object> row, to, room)
+
+
 cdef KeyBatch key_batch(CoreBase core, list columns, Py_ssize_t rows):
     cdef KeyBatch batch = KeyBatch.__new__(KeyBatch)
     cdef source_t sources[MOST_DIMENSIONS]
     cdef Column column
     cdef Py_ssize_t done
     cdef Py_ssize_t i
+    cdef bint listed = False
     cdef list kept = []
     batch.core = core
     batch.n = rows
@@ -169,7 +216,11 @@ cdef KeyBatch key_batch(CoreBase core, list columns, Py_ssize_t rows):
         if column.rows >= 0 and column.rows != rows:
             raise ValueError(f"a column has {column.rows} values, and the batch {rows} rows")
         kept.append(read_source(column, &sources[i]))
+        listed = listed or column.kind == SEQUENCE
     i = len(columns)
+    if listed:
+        put_listed_rows(batch, sources, columns)
+        return batch
     with nogil:
         done = put_rows(batch, sources, i)
     if done < 0:
@@ -186,7 +237,9 @@ cdef Pieces read_source(Column column, source_t *source):
     source.width = column.width
     if column.places is not None:
         source.places = <const int64_t *> column.places.items
-    if column.kind <= CODES:
+    if column.kind == SEQUENCE:
+        source.listed = <PyObject *> column.values
+    elif column.kind <= CODES:
         pieces = pieces_of(column)
         source.pieces = pieces.items
     return pieces
@@ -219,6 +272,7 @@ cdef class KeyBatch:
 
     cdef void begin(self) noexcept nogil:
         cdef Py_ssize_t i
+        self.ahead = self.core.cells.count >= FEW_CELLS
         if self.changes == self.core.cells.changes:
             return
         self.changes = self.core.cells.changes
@@ -231,5 +285,7 @@ cdef class KeyBatch:
         aim.size = <uint32_t> (self.ends[i + 1] - self.ends[i])
         aim.hash = self.hashes[i]
         aim.slot = self.slots[i]
+        if self.ahead:
+            foresee(self.core.cells, self.hashes, i, self.n)
         if aim.slot < 0 or self.changes != self.core.cells.changes:
             aim.slot = self.core.cells.find_key(aim.key, aim.size, aim.hash)

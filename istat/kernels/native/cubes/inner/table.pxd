@@ -15,6 +15,12 @@ cpdef enum:
     REFUSED = -2                # there is no room for one more cell, or no probe found a free place
     NO_MEMORY = -3
 
+cdef extern from *:
+    """
+    #define istat_prefetch(place) __builtin_prefetch(place)
+    """
+    void istat_prefetch(const void *place) noexcept nogil
+
 # The room to reserve so that one more slot than so many has some: doubled each time.
 cdef inline uint32_t roomier(uint32_t count, uint32_t room) noexcept nogil:
     return room if count < room else max(room * 2, <uint32_t> 4)
@@ -57,3 +63,20 @@ cdef class Cells:
     cdef int _grow_table(self) noexcept nogil
     cdef int _make_table(self, uint64_t size) noexcept nogil
     cdef void _unlist(self, uint32_t slot) noexcept nogil
+
+cdef inline void foresee(Cells cells, const uint64_t *hashes, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """Of n hashes that are looked up in turn, have what those behind the i-th lead to on its way to the cache: first their
+    places in the table, then what lies about the slot there, then its key. The table is not empty."""
+    cdef uint32_t slot
+    if i + 24 < n:
+        istat_prefetch(&cells.table[<uint32_t> hashes[i + 24] & cells.mask])
+    if i + 16 < n:
+        slot = cells.table[<uint32_t> hashes[i + 16] & cells.mask]
+        if slot:
+            istat_prefetch(&cells.hashes[slot - 1])
+            istat_prefetch(&cells.places[slot - 1])
+            istat_prefetch(&cells.marks[slot - 1])
+    if i + 8 < n:
+        slot = cells.table[<uint32_t> hashes[i + 8] & cells.mask]
+        if slot:
+            istat_prefetch(cells.arena.bytes + (cells.places[slot - 1] >> 16))

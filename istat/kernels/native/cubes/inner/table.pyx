@@ -190,6 +190,8 @@ cdef class Cells:
         self.table = made
         self.mask = <uint32_t> (size - 1)
         for slot in range(self.count):
+            if slot + 16 < self.count:
+                istat_prefetch(&made[<uint32_t> self.hashes[slot + 16] & self.mask])
             if slot != self.overflow:
                 self._settle(slot)
         return 0
