@@ -28,6 +28,21 @@ cdef bint well_formed(const uint8_t *key, Py_ssize_t size, Py_ssize_t dimensions
 cdef bint is_utf8(const uint8_t *text, Py_ssize_t size) noexcept nogil
 cdef tuple decode_key(const uint8_t *key, Py_ssize_t size, Py_ssize_t dimensions)   # ValueError when malformed
 
+cdef inline void copy_text(uint8_t *to, const char *text, Py_ssize_t size) noexcept nogil:
+    """memcpy of what is mostly short: a call for that takes longer than the copying."""
+    if size > 16:
+        memcpy(to, text, size)
+    elif size >= 8:
+        memcpy(to, text, 8)
+        memcpy(to + size - 8, text + size - 8, 8)
+    elif size >= 4:
+        memcpy(to, text, 4)
+        memcpy(to + size - 4, text + size - 4, 4)
+    else:
+        while size:
+            size -= 1
+            to[size] = text[size]
+
 # Write a value; the bytes written, or -1: longer than the room.
 cdef inline Py_ssize_t put_word(int tag, uint64_t word, uint8_t *to, Py_ssize_t room) noexcept nogil:
     if room < 9:
@@ -46,7 +61,7 @@ cdef inline Py_ssize_t put_text(int tag, const char *text, Py_ssize_t size, uint
     else:
         to[1] = <uint8_t> (size & 0x7F | 0x80)
         to[2] = <uint8_t> (size >> 7)
-    memcpy(to + head, text, size)
+    copy_text(to + head, text, size)
     return head + size
 
 cdef inline uint64_t float_bits(double value) noexcept nogil:

@@ -262,7 +262,8 @@ cdef class Cells:
             return
         for i in range(self.count):
             self.generations[i] += 1
-        memset(self.table, 0, (<uint64_t> self.mask + 1) * sizeof(uint32_t))
+        if self.mask:               # without one there may be the overflow cell
+            memset(self.table, 0, (<uint64_t> self.mask + 1) * sizeof(uint32_t))
         arena_clear(&self.arena)
         self.count = 0
         self.overflow = NOT_FOUND
