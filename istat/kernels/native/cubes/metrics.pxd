@@ -23,8 +23,6 @@ cdef class CounterMetric(Metric):
     cdef inline int64_t sum(self, int64_t a, int64_t b) noexcept nogil
     cdef inline double real_sum(self, double a, double b) noexcept nogil
     cdef uint64_t amount(self, object n) except? 0xFFFFFFFFFFFFFFFEu
-    cdef object sum_of_wholes(self)
-    cdef double sum_of_reals(self) except? -1
     cdef void set_slot(self, int64_t slot, uint64_t value) noexcept nogil
 
 cdef class GaugeMetric(Metric):

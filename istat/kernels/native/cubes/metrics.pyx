@@ -9,7 +9,7 @@ from istat.errors import CubeError
 
 from istat.kernels.native.cubes.cells cimport CoreBase, aim_t
 from istat.kernels.native.cubes.inner.columns cimport Column, Items, real, real_items, real_of, whole_items, whole_of
-from istat.kernels.native.cubes.inner.metric cimport real_order, slot_of
+from istat.kernels.native.cubes.inner.metric cimport as_bits, as_real, real_order, slot_of, sum_of_reals, sum_of_wholes
 from istat.kernels.native.cubes.inner.rows cimport KeyBatch
 from istat.kernels.native.cubes.inner.table cimport NO_MEMORY, grow
 from istat.kernels.native.cubes.keys cimport KEY_ROOM, whole
@@ -18,18 +18,6 @@ RULES = ("last", "sum", "max", "min")       # by which gauges merge
 cdef double LARGEST = 1.7976931348623157e308        # of float64: real counters saturate here
 cdef int64_t INT_MIN = -0x7FFFFFFFFFFFFFFF - 1
 cdef int64_t INT_MAX = 0x7FFFFFFFFFFFFFFF
-
-
-cdef inline double as_real(uint64_t bits) noexcept nogil:
-    cdef double value
-    memcpy(&value, &bits, 8)
-    return value
-
-
-cdef inline uint64_t as_bits(double value) noexcept nogil:
-    cdef uint64_t bits
-    memcpy(&bits, &value, 8)
-    return bits
 
 
 cdef class CounterMetric(Metric):
@@ -210,30 +198,7 @@ cdef class CounterMetric(Metric):
         """What the totals have more than the cells: updates that were refused, and cells that were evicted."""
         if not (self.core.refused or self.core.evicted):
             return 0.0 if self.real else 0
-        return self.total - (self.sum_of_reals() if self.real else self.sum_of_wholes())
-
-    cdef object sum_of_wholes(self):
-        """Of the cells, exactly: it may be beyond int64."""
-        cdef uint64_t low = 0
-        cdef int64_t high = 0
-        cdef uint32_t slot
-        for slot in range(self.core.cells.count):
-            if slot != self.core.cells.overflow:
-                low += <uint64_t> self.values[slot] & 0xFFFFFFFFu
-                high += self.values[slot] >> 32
-        return high * 4294967296 + <object> low
-
-    cdef double sum_of_reals(self) except? -1:
-        """Of the cells, by insertion: the order in which numbers are added makes a difference."""
-        cdef uint32_t *slots = self.core.cells.listed()
-        cdef double total = 0
-        cdef uint32_t i
-        if slots == NULL:
-            raise MemoryError("no memory for the order of cells")
-        for i in range(self.core.cells.residents()):
-            total += self.reals[slots[i]]
-        free(slots)
-        return total
+        return self.total - (sum_of_reals(self.reals, self.core.cells) if self.real else sum_of_wholes(self.values, self.core.cells))
 
     def value(self, uint32_t slot):
         """The count of a slot; of the overflow cell, what the other cells do not have."""

@@ -1,10 +1,26 @@
 # What all columns of values are, whatever the values; slots are those of inner.table.Cells.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from istat.kernels.native.cubes.cells cimport CoreBase, aim_t
 from istat.kernels.native.cubes.inner.columns cimport Column, Items
 from istat.kernels.native.cubes.inner.rows cimport KeyBatch
-from istat.kernels.native.cubes.inner.table cimport TOUCHED
+from istat.kernels.native.cubes.inner.table cimport TOUCHED, Cells
+
+cdef inline double as_real(uint64_t bits) noexcept nogil:
+    cdef double value
+    memcpy(&value, &bits, 8)
+    return value
+
+cdef inline uint64_t as_bits(double value) noexcept nogil:
+    cdef uint64_t bits
+    memcpy(&bits, &value, 8)
+    return bits
+
+# Of all cells but the overflow cell. Of ints exactly: it may be beyond int64. Of floats by insertion, as the order in which
+# they are added makes a difference; MemoryError.
+cdef object sum_of_wholes(const int64_t *values, Cells cells)
+cdef double sum_of_reals(const double *values, Cells cells) except? -1
 
 cdef class Metric:
     cdef readonly str name

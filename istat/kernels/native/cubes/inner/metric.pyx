@@ -4,7 +4,7 @@
 An update is one call: the key's bytes on the stack, the cell found, the value in its column changed. Values and keys are
 checked before the guard is taken, so that nothing raises while it is held. The specification is `metrics` of the twin.
 """
-from libc.string cimport memcpy
+from libc.stdlib cimport free
 
 from istat.errors import CubeError
 
@@ -17,6 +17,29 @@ cdef int64_t real_order(double value) noexcept nogil:
     value += 0.0                # the bits of -0.0 are others
     memcpy(&bits, &value, 8)
     return bits if bits >= 0 else bits ^ <int64_t> 0x7FFFFFFFFFFFFFFFu
+
+
+cdef object sum_of_wholes(const int64_t *values, Cells cells):
+    cdef uint64_t low = 0
+    cdef int64_t high = 0
+    cdef uint32_t slot
+    for slot in range(cells.count):
+        if slot != cells.overflow:
+            low += <uint64_t> values[slot] & 0xFFFFFFFFu
+            high += values[slot] >> 32
+    return (<object> high) * 4294967296 + <object> low
+
+
+cdef double sum_of_reals(const double *values, Cells cells) except? -1:
+    cdef uint32_t *slots = cells.listed()
+    cdef double total = 0
+    cdef uint32_t i
+    if slots == NULL:
+        raise MemoryError("no memory for the order of cells")
+    for i in range(cells.residents()):
+        total += values[slots[i]]
+    free(slots)
+    return total
 
 
 cdef class Metric:
