@@ -230,6 +230,30 @@ def test_a_long_text_comes_in_pieces_and_cells_that_went_are_not_in_it(room):
     assert flat.read(b"\n") == b""
 
 
+def test_metrics_and_sampling_may_change_between_two_pieces():
+    texts = []
+    for room in ROOMS:
+        core = filled(room, "topk", 3000)
+        n, g, h, u = core.metrics
+        for at in range(2000):
+            n.incrby((f"/a/path/of/some/length/{at:08d}", at), at + 1)
+            h.record((f"/a/path/of/some/length/{at:08d}", at), at)
+        flat = importlib.import_module(f"istat.kernels.{room.build}.cubes.text").FlatText(core, HEAD, meta=True)
+        pieces = [flat.read(b",")]
+        core.sample("comprehensive", 10_000)
+        core.drop(h)
+        core.drop(g)
+        core.add_counter("later")
+        for at in range(5000):
+            n.incrby((f"later {at}", at))
+        pieces += iter(lambda: flat.read(b","), b"")
+        cells = json.loads(b"[%b]" % b",".join(pieces))
+        assert len(cells) == 2000 and "h" in cells[0]["fields"] and list(cells[-1]["fields"]) == ["n", "u"]
+        assert cells[-1]["meta"] == {"mode": "topk", "rank": 2000, "late": False, "inherited": 0}
+        texts.append(b"".join(pieces))
+    assert len(set(texts)) == 1
+
+
 def test_a_whole_key_of_what_must_be_escaped_has_room(room):
     core = room.Core(("a", "b"), room.Guard())
     core.add_counter("n").incrby(("\x01" * 4000, b"\xff" * 60), 1)

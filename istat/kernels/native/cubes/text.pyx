@@ -63,6 +63,8 @@ cdef int put_fields(Text *text, Column *columns, int n, uint32_t slot, bint over
     cdef const hist_t *histogram
     cdef double value
     for i in range(n):
+        if columns[i].values == NULL:           # dropped meanwhile, or there are no cells
+            continue
         if columns[i].kind == COUNTER:
             put_piece(text, &columns[i].key)
             put_whole(text, columns[i].other if overflow else (<const int64_t *>columns[i].values)[slot])
@@ -99,7 +101,9 @@ cdef int put_fields(Text *text, Column *columns, int n, uint32_t slot, bint over
 cdef class FlatText:
     """See the twin."""
     cdef Core core
-    cdef list held              # what pieces and columns point to
+    cdef list held              # what pieces point to
+    cdef list metrics           # of the columns, as they were at the beginning
+    cdef object told            # the mode, of which cells are told how they got in
     cdef Piece head
     cdef Piece mode             # `,"meta":{"mode":"topk"`, or of no size
     cdef Piece begun            # the name of what the sampler tells of a cell: `,"inherited":`, or `,"floor":`
@@ -122,6 +126,7 @@ cdef class FlatText:
                              f"{', '.join(HLLS)}; not {histogram!r} and {hll!r}")
         self.core, self.held = core, []
         self.head, self.dimensions, self.ranks = self._piece(head), core.dimensions, core.sampler is not None
+        self.told = core.mode
         self.begun = self._piece(b',"inherited":' if core.mode == "topk" else b',"floor":')
         if meta:
             self.mode = self._piece(b',"meta":{"mode":"%b"' % core.mode.encode())
@@ -168,7 +173,8 @@ cdef class FlatText:
         """The names of dimensions and metrics, and what they take with numbers behind them."""
         cdef Py_ssize_t i
         self.names = <Piece *>calloc(self.dimensions + 1, sizeof(Piece))
-        self.n = len(self.core.metrics)
+        self.metrics = list(self.core.metrics)
+        self.n = len(self.metrics)
         self.columns = <Column *>calloc(self.n + 1, sizeof(Column))
         if self.names == NULL or self.columns == NULL:
             raise MemoryError
@@ -177,7 +183,7 @@ cdef class FlatText:
             self.names[i] = self._piece(quoted(self.core.names[i]) + b":")
             self.room += self.names[i].size + NUMBER_ROOM + 4
         for i in range(self.n):
-            self._set_column(&self.columns[i], self.core.metrics[i])
+            self._set_column(&self.columns[i], self.metrics[i])
             self.fields_room += self.columns[i].key.size + self.columns[i].head.size + NUMBER_ROOM + PAD
             if self.columns[i].kind == HISTOGRAM:
                 self.fields_room += HEAD_ROOM
@@ -186,7 +192,6 @@ cdef class FlatText:
         return 0
 
     cdef int _set_column(self, Column *column, metric) except -1:
-        self.held.append(metric)
         column.key = self._piece(quoted(metric.name) + b":")
         if isinstance(metric, CounterMetric):
             column.kind = REAL if (<CounterMetric>metric).real else COUNTER
@@ -233,7 +238,7 @@ cdef class FlatText:
         cdef const char *between = separator
         cdef Py_ssize_t between_size = len(separator)
         cdef Cells cells = self.core.cells
-        cdef Sampler sampler = self.core.sampler
+        cdef Sampler sampler = self.core.sampler if self.core.mode == self.told else None
         text.used, text.room = 0, CHUNK + self.room + self.fields_room
         text.data = <char *>malloc(text.room)
         if text.data == NULL:
@@ -256,11 +261,13 @@ cdef class FlatText:
             free(text.data)
 
     cdef int _look(self) except -1:
-        """Where the columns are: they move as cells are added."""
+        """Where the columns are: they move as cells are added, and one that was dropped does not grow any more."""
         cdef int i
         for i in range(self.n):
-            metric = self.core.metrics[i]
-            if self.columns[i].kind == COUNTER:
+            metric = self.metrics[i]
+            if metric.dropped:
+                self.columns[i].values = NULL
+            elif self.columns[i].kind == COUNTER:
                 self.columns[i].values = (<CounterMetric>metric).values
             elif self.columns[i].kind == REAL:
                 self.columns[i].values = (<CounterMetric>metric).reals
@@ -270,6 +277,7 @@ cdef class FlatText:
                 self.columns[i].values = (<HistogramMetric>metric).values
             else:
                 self.columns[i].values = (<HllMetric>metric).values
+                self.columns[i].layout = (<HllMetric>metric).layout
         return 0
 
     cdef int _fill(self, Text *text, Cells cells, Sampler sampler, const char *between, Py_ssize_t size) noexcept nogil:
@@ -296,9 +304,9 @@ cdef class FlatText:
             return 0
         for i in range(self.n):
             if self.columns[i].kind == COUNTER:
-                self.columns[i].other = self.core.metrics[i].value(slot)
+                self.columns[i].other = self.metrics[i].value(slot)
             elif self.columns[i].kind == REAL:
-                self.columns[i].real_other = self.core.metrics[i].value(slot)
+                self.columns[i].real_other = self.metrics[i].value(slot)
         if make_room(text, self.room + self.fields_room + size + ESCAPED * <Py_ssize_t>cells.key_size(<uint32_t>slot)):
             return -1
         if text.used:
@@ -339,5 +347,5 @@ cdef class FlatText:
             else:
                 put(text, b',"late":false', 13)
             put_piece(text, &self.begun)
-            put_whole(text, sampler.inherited(slot))
+            put_whole(text, sampler.inherited(slot) if sampler is not None else 0)
         put_byte(text, b"}")

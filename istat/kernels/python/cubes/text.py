@@ -43,7 +43,7 @@ class FlatText:
         if histogram not in HISTOGRAMS or hll not in HLLS:
             raise ValueError(f"a histogram is written as one of {', '.join(HISTOGRAMS)}, a HyperLogLog as one of "
                              f"{', '.join(HLLS)}; not {histogram!r} and {hll!r}")
-        self._core, self._head, self._meta = core, head, meta
+        self._core, self._head, self._meta, self._mode = core, head, meta, core.mode
         self._dimensions = [_key(name) for name in core.names]
         self._metrics = [(_key(metric.name), metric) for metric in core.metrics]
         self._quantiles = [(_key(name), q) for name, q in quantiles]
@@ -77,18 +77,20 @@ class FlatText:
 
     def _told(self, slot: int, overflow: bool) -> Iterator[bytes]:
         """How a cell got in."""
-        yield b'"mode":"%b"' % self._core.mode.encode()
-        if self._core.mode == "comprehensive" or overflow:
+        yield b'"mode":"%b"' % self._mode.encode()
+        if self._mode == "comprehensive" or overflow:
             return
         yield b'"rank":%d' % self._next
         yield b'"late":true' if self._core.marks(slot) & LATE else b'"late":false'
-        if self._core.mode == "topk":
+        if self._mode == "topk":
             yield b'"inherited":%d' % self._core.inherited(slot)
         else:
             yield b'"floor":%b' % number(self._core.floor(slot))
 
     def _value(self, metric: Any, slot: int) -> bytes:
-        """What a metric has in a cell; nothing when it has nothing."""
+        """What a metric has in a cell; nothing when it has nothing, or was dropped meanwhile."""
+        if metric.dropped:
+            return b""
         value = metric.value(slot)
         if metric.kind == "histogram":
             return b"{%b}" % b",".join(self._of_histogram(metric.shape, value)) if value.count else b""
