@@ -253,7 +253,7 @@ cdef int hist_record_corrected(hist_t **place, const hist_shape *shape, int64_t 
     if count > (MOST_VALUES - (place[0].count if place[0] != NULL else 0)) // <uint64_t> max(more, 1):
         return 0
     done = hist_record(place, shape, value, count)
-    while done > 0 and value - interval >= interval:
+    while count and done > 0 and value - interval >= interval:
         value -= interval
         done = record(place, shape, value, count)
     return done
