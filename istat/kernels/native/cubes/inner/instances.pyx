@@ -19,9 +19,14 @@ def merge_alike(list cores not None, list others not None):
     cdef Core mine
     cdef Core other
     cdef pairs_t columns
-    for mine, other in zip(cores, others, strict=True):
+    cdef Py_ssize_t i
+    if len(cores) != len(others):
+        raise ValueError(f"{len(others)} cubes cannot be added to {len(cores)}")
+    for i in range(len(cores)):
+        other = others[i]
         if not other.updated():
             continue
+        mine = cores[i]
         check_pairs(mine, other, list(zip(mine.metrics, other.metrics, strict=True)))
         columns.mine, columns.theirs, columns.n = mine.itself.mine, other.itself.mine, mine.itself.n
         mine.add_core(other, &columns)
@@ -31,4 +36,5 @@ def reset_all(list cores not None, bint keep_cells=False):
     """Reset all of them."""
     cdef Core core
     for core in cores:
-        core.reset(keep_cells)
+        if core.updated() or core.cells.residents():
+            core.reset(keep_cells)
