@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Top-K: the cells with the largest counts, and a HeavyKeeper sketch of the keys that have none.
 
-Knows no metric but the counts that cells are ranked by. The specification is the Python twin, which tells what an update does
-and how bits and random numbers are made.
+Knows no metric but the counts that cells are ranked by. The specification is the Python twin, which tells what an update
+does and how bits and random numbers are made.
 """
 import functools
 import math
@@ -46,7 +46,7 @@ def default_width(most):
 
 @functools.lru_cache(maxsize=None)
 def decays(base):
-    """For each count, until decay is too rare: the thresholds of one trial, then the logarithms of the chance to fail."""
+    """For each count, until decay is too rare: the thresholds of one trial, then logarithms of the chance to fail."""
     if not LEAST_BASE <= base <= MOST_BASE:
         raise ValueError(f"the base of decay is {LEAST_BASE} to {MOST_BASE}, not {base}")
     numerator, denominator = base.as_integer_ratio()
@@ -308,7 +308,8 @@ cdef class HeavyKeeper:
 cdef class TopK(Sampler):
     """Keeps the cells with the largest counts; every count is at most the truth, but for equal fingerprints.
 
-    A cell that came late begins with what the sketch held of its key: that is `inherited`, the rest of its value is exact.
+    A cell that came late begins with what the sketch held of its key: that is `inherited`, the rest of its value is
+    exact.
     """
 
     def __cinit__(self, most, width=0, depth=3, base=1.08, seed=0):
@@ -333,7 +334,7 @@ cdef class TopK(Sampler):
         return self.sketch.take_all(hash)
 
     cdef void entered(self, uint32_t slot, int64_t inherited) noexcept nogil:
-        """A cell is in this slot now. The one that fills the cube clips the sketch: a larger count would be a stranger's."""
+        """A cell is in this slot now. The one that fills the cube clips the sketch: larger counts would be a stranger's."""
         cdef uint32_t before = self.residents
         self.parts[slot] = inherited
         self._settle(slot)

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Which cells a full cube keeps: the residents, in a min-heap. Knows no sketch and no metric.
 
-What `TopK` and `TopCardinality` share; residents.pxd tells in which order a cube asks. The specification is the Python twin.
+What `TopK` and `TopCardinality` share; residents.pxd tells in which order a cube asks. The specification is the Python
+twin.
 """
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset

@@ -1,11 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Top-cardinality: the cells with the most distinct items, and a SpreadSketch of the keys that have none.
 
-Knows no metric but the HyperLogLog sketches that cells are ranked by. The specification is the Python twin, which tells what an
-update does and how bits are made.
+Knows no metric but the HyperLogLog sketches that cells are ranked by. The specification is the Python twin, which tells
+what an update does and how bits are made.
 """
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.math cimport exp, log
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -21,6 +20,7 @@ from istat.kernels.native.cubes.hll cimport (
     hll_registers,
     hll_sums,
 )
+from istat.kernels.native.cubes.sampling.estimates cimport estimated, expected, inverse_of, raise_all, sum_of
 from istat.kernels.native.cubes.sampling.residents cimport bucket_of, mixed_word
 
 from istat.kernels.native.cubes.sampling.residents import checked_shape, row_constants
@@ -28,26 +28,17 @@ from istat.kernels.native.cubes.sampling.residents import checked_shape, row_con
 cdef extern from *:
     """
     #include <stdint.h>
-    #include <string.h>
-    static inline double istat_inverse(int rank) {              /* 2**-rank */
-        uint64_t bits = (uint64_t) (1023 - rank) << 52;
-        double made;
-        memcpy(&made, &bits, 8);
-        return made;
-    }
     static inline int istat_level(uint64_t pair) { return pair ? __builtin_ctzll(pair) + 1 : 65; }
-    static inline int istat_rank(uint64_t rest, int bits) {     /* of the lower bits of a hash: zeros before the first one, + 1 */
+    static inline int istat_rank(uint64_t rest, int bits) {     /* zeros before the first one, + 1 */
         rest = rest << (64 - bits);
         return rest ? __builtin_clzll(rest) + 1 : bits + 1;
     }
     """
-    double istat_inverse(int rank) noexcept nogil
     int istat_level(uint64_t pair) noexcept nogil
     int istat_rank(uint64_t rest, int bits) noexcept nogil
 
 cdef double CAUTION = 0.25          # taken off an estimate, of what its error comes from: see the twin
 cdef enum:
-    RANKS = 32                      # that `expected` looks at: enough for 64 * 2**32 items in a bucket
     HALVINGS = 16                   # of the range in which the estimate is searched
 cdef uint32_t MOST_RANK = 0xFFFFFFFF
 cdef uint32_t UNKNOWN = 0xFFFFFFFF
@@ -57,58 +48,6 @@ cdef uint64_t GOLDEN = 0x9E3779B97F4A7C15u
 def default_width(most):
     """Buckets a row for so many cells."""
     return min(4 * most, most + 50)
-
-
-cdef double estimated(uint32_t registers, double inverse, uint32_t zeros) noexcept nogil:
-    """Distinct items, of the sum of 2**-rank over so many registers, and how many of them are zero."""
-    cdef double m = registers
-    cdef double alpha = 0.673 if registers == 16 else 0.697 if registers == 32 else 0.709
-    cdef double raw
-    if registers > 64:
-        alpha = 0.7213 / (1 + 1.079 / m)
-    raw = alpha * m * m / inverse
-    if raw <= 2.5 * m and zeros > 0:
-        return m * log(m / zeros)
-    return raw
-
-
-cdef double expected(double items, const double *contents, uint32_t depth) noexcept nogil:
-    """The sum of 2**-rank over the least registers of rows with so much in each, if so many items are of one key."""
-    cdef double others[8]
-    cdef double own = exp(-items / REGISTERS * istat_inverse(RANKS - 1))
-    cdef double weight = istat_inverse(RANKS)
-    cdef double total = weight
-    cdef double all_above
-    cdef uint32_t row
-    cdef int rank
-    for row in range(depth):
-        others[row] = exp(-(contents[row] - items if contents[row] > items else 0.0) / REGISTERS * istat_inverse(RANKS - 1))
-    for rank in range(RANKS):
-        all_above = 1.0
-        for row in range(depth):
-            all_above *= 1.0 - others[row]
-            others[row] *= others[row]
-        total += own * (1.0 - all_above) * weight
-        own *= own
-        weight *= 2.0
-    return REGISTERS * total
-
-
-cdef double sum_of(const uint8_t *registers, size_t n, uint32_t *zeros) noexcept nogil:
-    """The sum of 2**-rank, and how many are zero."""
-    cdef double inverse = 0
-    cdef size_t at
-    zeros[0] = 0
-    for at in range(n):
-        inverse += istat_inverse(registers[at])
-        zeros[0] += registers[at] == 0
-    return inverse
-
-
-cdef void raise_all(uint8_t *to, const uint8_t *of, size_t n) noexcept nogil:
-    cdef size_t at
-    for at in range(n):
-        to[at] = of[at] if of[at] > to[at] else to[at]
 
 
 cdef class SpreadSketch:
@@ -262,11 +201,11 @@ cdef class SpreadSketch:
             contents[row] = estimated(REGISTERS, middle, zeros)
             if row == 0 or contents[row] < high:
                 high = contents[row]
-        if low >= high or expected(low, contents, self.depth) <= found:
+        if low >= high or expected(low, contents, self.depth, REGISTERS) <= found:
             return 0
         for at in range(HALVINGS):
             middle = (low + high) / 2
-            if expected(middle, contents, self.depth) > found:
+            if expected(middle, contents, self.depth, REGISTERS) > found:
                 low = middle
             else:
                 high = middle
@@ -324,7 +263,7 @@ cdef class SpreadSketch:
         cdef uint8_t *register = self.seen + (pair >> (64 - SEEN_PRECISION))
         cdef int rank = istat_rank(pair, 64 - SEEN_PRECISION)
         if rank > register[0]:
-            self.inverse += istat_inverse(rank) - istat_inverse(register[0])
+            self.inverse += inverse_of(rank) - inverse_of(register[0])
             self.zeros -= register[0] == 0
             register[0] = <uint8_t> rank
 
@@ -382,7 +321,7 @@ cdef class TopCardinality(Sampler):
         if self.zeros[slot] != UNKNOWN:
             if now <= before:
                 return                  # the item was there already
-            self.inverses[slot] += istat_inverse(now) - istat_inverse(before)
+            self.inverses[slot] += inverse_of(now) - inverse_of(before)
             self.zeros[slot] -= before == 0
         self._rank(slot, (<hll_t *> self.values[0]) + slot)
         self._down(self.position[slot] - 1)

@@ -31,11 +31,11 @@ The same tests run on both.
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from istat.kernels.python.cubes.sampling.estimates import estimated, expected, sums
 from istat.kernels.python.cubes.sampling.residents import GOLDEN, MASK, Sampler, checked_shape, mixed, row_constants
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ SEEN_PRECISION = 10
 SEEN = 1 << SEEN_PRECISION          # registers for all pairs
 # Taken off an estimate, of what its error comes from: with less, more wrong keys get cells; with more, less right ones.
 CAUTION = 0.25
-RANKS = 32                          # that `expected` looks at: enough for 64 * 2**32 items in a bucket
 HALVINGS = 16                       # of the range in which the estimate is searched: it is within 0.002 %
 MOST_RANK = 0xFFFFFFFF              # [items]
 
@@ -60,38 +59,6 @@ def default_width(most: int) -> int:
 def leading_zeros(word: int, bits: int) -> int:
     """Of a number of so many bits."""
     return bits - word.bit_length()
-
-
-def estimated(registers: int, inverse: float, zeros: int) -> float:
-    """Distinct items, of the sum of 2**-rank over so many registers, and how many of them are zero."""
-    raw = _ALPHA.get(registers, 0.7213 / (1 + 1.079 / registers)) * registers * registers / inverse
-    if raw <= 2.5 * registers and zeros:
-        return registers * math.log(registers / zeros)
-    return raw
-
-
-_ALPHA = {16: 0.673, 32: 0.697, 64: 0.709}
-
-
-def sums(registers: Sequence[int]) -> tuple[float, int]:
-    """The sum of 2**-rank, and how many are zero."""
-    return sum([2.0**-rank for rank in registers]), sum([rank == 0 for rank in registers])
-
-
-def expected(items: float, contents: Sequence[float]) -> float:
-    """The sum of 2**-rank over the least registers of rows with these contents, if so many are of one key."""
-    own = math.exp(-items / REGISTERS * 2.0 ** (1 - RANKS)) # the chance that no rank is above RANKS - 1
-    others = [math.exp(-max(content - items, 0.0) / REGISTERS * 2.0 ** (1 - RANKS)) for content in contents]
-    total = weight = 2.0**-RANKS
-    for _ in range(RANKS):
-        all_above = 1.0
-        for other in others:
-            all_above *= 1.0 - other
-        total += own * (1.0 - all_above) * weight
-        own *= own                                              # the same for one rank less
-        others = [other * other for other in others]
-        weight *= 2.0
-    return REGISTERS * total
 
 
 class SpreadSketch:
@@ -158,11 +125,11 @@ class SpreadSketch:
             return 0                    # not even if all that the rows have in common were this key's
         contents = [estimated(REGISTERS, *sums(row)) for row in rows]
         high = min(contents)
-        if low >= high or expected(low, contents) <= found:
+        if low >= high or expected(low, contents, REGISTERS) <= found:
             return 0
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            low, high = (middle, high) if expected(middle, contents) > found else (low, middle)
+            low, high = (middle, high) if expected(middle, contents, REGISTERS) > found else (low, middle)
         return max(int(low - caution), above + 1)
 
     def is_candidate(self, hash: int) -> bool:
