@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Top-K: the cells with the largest counts, and a HeavyKeeper sketch of the keys that have none.
 
-Knows no metric but the counts that cells are ranked by. The specification is the Python twin, which tells what an update
-does and how bits and random numbers are made.
+Knows no metric but the counts that cells are ranked by. The specification is the Python twin, which tells what an
+update does and how bits and random numbers are made.
 """
 import functools
 import math
@@ -334,7 +334,7 @@ cdef class TopK(Sampler):
         return self.sketch.take_all(hash)
 
     cdef void entered(self, uint32_t slot, int64_t inherited) noexcept nogil:
-        """A cell is in this slot now. The one that fills the cube clips the sketch: larger counts would be a stranger's."""
+        """A cell is in this slot now. The one that fills the cube clips the sketch: a larger count is a stranger's."""
         cdef uint32_t before = self.residents
         self.parts[slot] = inherited
         self._settle(slot)
