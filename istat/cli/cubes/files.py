@@ -47,9 +47,11 @@ def decoded(path: Path, data: bytes) -> Instance:
 
 def heading(instance: Instance) -> str:
     """Whose data they are, and of when."""
-    begun, ended = (datetime.fromtimestamp(time / SECOND, UTC) for time in (instance.t0, instance.t1))
     kind = "counted in that time" if instance.delta else "all since its start"
     tags = "".join(f", {name}={value}" for name, value in instance.tags.items())
+    if instance.t0 == instance.t1 == 0:     # as frames have it
+        return f"{instance.name}{tags}: of a time that is not known"
+    begun, ended = (datetime.fromtimestamp(time / SECOND, UTC) for time in (instance.t0, instance.t1))
     return (f"{instance.name}{tags}: {begun:%Y-%m-%d %H:%M:%S} to {ended:%Y-%m-%d %H:%M:%S} UTC "
             f"({seconds_text((instance.t1 - instance.t0) / SECOND)}), {kind}")
 

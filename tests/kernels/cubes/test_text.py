@@ -246,7 +246,8 @@ def test_metrics_and_sampling_may_change_between_two_pieces():
         core.add_counter("later")
         for at in range(5000):
             n.incrby((f"later {at}", at))
-        pieces += iter(lambda: flat.read(b","), b"")
+        while piece := flat.read(b","):
+            pieces.append(piece)
         cells = json.loads(b"[%b]" % b",".join(pieces))
         assert len(cells) == 2000 and "h" in cells[0]["fields"] and list(cells[-1]["fields"]) == ["n", "u"]
         assert cells[-1]["meta"] == {"mode": "topk", "rank": 2000, "late": False, "inherited": 0}

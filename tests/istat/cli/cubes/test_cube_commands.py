@@ -69,6 +69,14 @@ def test_what_a_frame_does_not_have_is_told_in_a_sentence(frame, capsys):
         assert text in error and error.count("\n") == 1
 
 
+def test_a_time_that_is_not_known_is_called_so(tmp_path, capsys):
+    instance = made()[0]
+    instance.t0 = instance.t1 = 0
+    (tmp_path / "x.cube").write_bytes(instance.serialize())
+    assert run("cube", "show", tmp_path / "x.cube") == 0
+    assert capsys.readouterr().out.startswith("edge-proxy: of a time that is not known\n")
+
+
 def test_signs_that_a_terminal_would_act_upon_are_shown_as_text(tmp_path, capsys):
     instance = Instance("x")
     instance.cube_create("c", ("d",)).register_counter("n").incrby(("\x1b[31mred\nline\r",), 1)
