@@ -119,6 +119,17 @@ def test_what_was_written_is_read(one, mode):
         assert (again.inherited(other), again.floor(other)) == (core.inherited(slot), core.floor(slot))
 
 
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_merges_in_which_sketches_did_not_agree_are_remembered(one, mode):
+    core, other = filled(one, mode), empty(one, mode)
+    other.sample(mode, 8, other.metrics[0 if mode == "topk" else 4], True, width=7, depth=2, seed=3)
+    core.merge(other, list(zip(core.metrics, other.metrics)))
+    parts = payloads(one, core)
+    again = read(one, mode, *parts)
+    assert again.sketch_merge_skipped == core.sketch_merge_skipped == 1
+    assert payloads(one, again) == parts
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_an_empty_core_is_written_and_read(one, mode):
     parts = payloads(one, empty(one, mode))

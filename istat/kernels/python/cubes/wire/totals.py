@@ -35,7 +35,7 @@ def get_totals(core: Core, payload: bytes | memoryview, base: int, budget: int) 
     saturated = bool(reader.u8(1))
     keys = get_hll(reader, REFUSED_PRECISION, "xxh64") or HyperLogLog(REFUSED_PRECISION)
     reader.end()
-    core.put_stats(refused, evicted, admitted_late, saturated, keys)
+    core.put_stats(refused, evicted, admitted_late, saturated, keys, core.sketch_merge_skipped)
     return reader.budget
 
 
