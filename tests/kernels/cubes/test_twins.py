@@ -81,17 +81,17 @@ def one_change(rnd, cores, others):
             return core.sample(mode, most, ranking(core, mode), overflow)
         if kind == 2 and other.mode == core.mode:
             return core.merge(other, list(zip(core.metrics, other.metrics)))
-        return core.merge(core, []) if kind == 4 else None
+        return None
 
     return [outcome(call, core, other) for core, other in zip(cores, others)]
 
 
 def outcome(call, *given):
-    """What a call returned, or the type of what it raised."""
+    """What a call returned; or that it raised: where two things are wrong, each build may find another one first."""
     try:
         return call(*given)
-    except (TypeError, ValueError, OverflowError, CubeError) as error:
-        return type(error)
+    except (TypeError, ValueError, OverflowError, CubeError):
+        return "raised"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -113,6 +113,5 @@ def test_the_same_calls_leave_the_same(mode, seed):
         assert answers[0] == answers[1], step
         states = [dump(core) for core in pair]
         assert states[0] == states[1], step
-        ranks = [[core.key_bytes(slot) for slot in core.ranked(by=core.metrics[rnd.randrange(1)])] for core in pair]
+        ranks = [[core.key_bytes(slot) for slot in core.ranked(by=core.metrics[step % 4])] for core in pair]
         assert ranks[0] == ranks[1]
-    assert [dump(core) for core in cores][0] == dump(cores[1])
