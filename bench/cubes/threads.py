@@ -16,6 +16,8 @@ THREADS = 8
 BATCH = 1_000  # events
 NEVER = 86_400.0  # [s] no edge comes while it is measured; the frame is cut at the end
 DIMENSIONS = ("method", "path", "status")
+CELLS = 200  # of a cube that threads write to,
+CLIENTS = 10_000  # and distinct items of all its HLLs
 LABELS = ("GET", "POST", "PUT", "HEAD")
 
 
@@ -31,13 +33,13 @@ def master(dimensions: tuple[str, ...]) -> Instance:
 
 
 def batched(size: Size) -> Sample:
-    """Eight threads with events of 1,000 cells, and the frame of all of them."""
-    tags = work.tag_columns(size.events, size.cells)
+    """Eight threads with events of 200 cells and 10,000 clients, and the frame of all of them."""
+    tags, clients = work.tag_columns(size.events, CELLS), work.items(CLIENTS)[work.picks(size.events, CLIENTS)]
     batches = []
     for at in range(0, size.events, BATCH):
         piece = slice(at, at + BATCH)
         columns = {name: tags[name][piece] for name in DIMENSIONS}
-        values = {"requests": 1, "latency": work.values(size.events)[piece], "clients": work.items(size.events)[piece]}
+        values = {"requests": 1, "latency": work.values(size.events)[piece], "clients": clients[piece]}
         batches.append((columns, values))
 
     def fresh() -> Callable[[], None]:
