@@ -117,7 +117,8 @@ cdef class HeavyKeeper:
     def copy(self):
         """An equal one."""
         cdef HeavyKeeper other = HeavyKeeper(self.width, self.depth, self.base, self.seed)
-        memcpy(other.buckets, self.buckets, self.width * self.depth * sizeof(uint64_t))
+        if self.used:
+            memcpy(other.buckets, self.buckets, self.width * self.depth * sizeof(uint64_t))
         other.weight, other.updates, other.used, other.state = self.weight, self.updates, self.used, self.state
         return other
 
@@ -230,7 +231,7 @@ cdef class HeavyKeeper:
     cdef void combine_with(self, HeavyKeeper other) noexcept nogil:
         cdef uint64_t mine, theirs, count
         cdef uint32_t at
-        for at in range(self.width * self.depth):
+        for at in range(self.width * self.depth if other.used else 0):
             mine = self.buckets[at]
             theirs = other.buckets[at]
             if mine >> COUNT_BITS == theirs >> COUNT_BITS:
@@ -255,7 +256,8 @@ cdef class HeavyKeeper:
                 self.buckets[at] = self.buckets[at] >> COUNT_BITS << COUNT_BITS | <uint64_t> most if most > 0 else 0
 
     cdef void empty(self) noexcept nogil:
-        memset(self.buckets, 0, self.width * self.depth * sizeof(uint64_t))
+        if self.used:       # else they are empty: of a thousand cubes most have nothing to clear
+            memset(self.buckets, 0, self.width * self.depth * sizeof(uint64_t))
         if self.updates > 0:
             self.weight = <uint64_t> self._unit()
             self.updates = 1
