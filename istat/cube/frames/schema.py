@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Iterable, Mapping
@@ -69,7 +70,7 @@ def _get_cubes(reader: Reader) -> tuple[CubeSchema, ...]:
 def _put_cube(schema: CubeSchema, options: Options) -> bytes:
     parts = [put_text(schema.name), put_pairs(schema.shared), put_varint(len(schema.dimensions))]
     parts += [put_text(name) for name in schema.dimensions]
-    parts += [put_varint(len(schema.metrics)), *(_put_metric(metric) for metric in schema.metrics)]
+    parts.append(_put_metrics(schema.metrics))
     sampling = schema.sampling
     parts += [bytes([MODES.index(sampling.mode)]), put_varint(sampling.max_cells), bytes([sampling.overflow_cell])]
     if sampling.primary is not None:
@@ -89,6 +90,12 @@ def _get_cube(reader: Reader) -> CubeSchema:
     if len({metric.name for metric in metrics}) < len(metrics):
         reader.refuse("two metrics of one name", start)
     return CubeSchema(name, shared, dimensions, metrics, _get_sampling(reader, metrics))
+
+
+@functools.lru_cache(MOST_KNOWN)
+def _put_metrics(metrics: tuple[MetricSchema, ...]) -> bytes:
+    """Remembered as well: they are most of what there is to write before the cells."""
+    return put_varint(len(metrics)) + b"".join(map(_put_metric, metrics))
 
 
 def _put_metric(metric: MetricSchema) -> bytes:
