@@ -403,3 +403,13 @@ def test_memory_is_that_of_the_slots(native):
     assert histogram.memory() <= 217 * 4 + 110
     histogram.record(5, 2**32)
     assert 217 * 8 < histogram.memory() <= 217 * 8 + 110
+
+
+def test_values_below_0_waited_for_nobody(cubes):
+    histogram = cubes.Histogram(cubes.Shape(1, 1000))
+    assert histogram.record_corrected(-2**63, 1) is True and histogram.count == 1 and histogram.min == -2**63
+
+
+def test_more_values_than_a_histogram_takes_leave_an_empty_one_empty(cubes):
+    histogram = cubes.Histogram(cubes.Shape(1, 1000))
+    assert histogram.record_whole(5, 2**63) is False and histogram.is_empty and histogram.percentile(50) is None

@@ -20,6 +20,7 @@ cdef enum:
     INDEX_BITS = 26             # of a coupon
     MOST_ZEROS = 62             # a coupon tells of no more leading zeros: rank 63 is what six bits hold
 
+cdef Py_ssize_t MOST_ITEMS = 1 << 40            # of a batch: a buffer whose step is 0 bytes may have any number
 cdef uint64_t P1 = 0x9E3779B185EBCA87u          # XXH64's primes
 cdef uint64_t P2 = 0xC2B2AE3D27D4EB4Fu
 cdef uint64_t P3 = 0x165667B19E3779F9u
@@ -192,7 +193,8 @@ cdef int hash_object(object item, int hash, uint64_t *out) except -1:
 
 cdef class Hashes:
     def __cinit__(self, Py_ssize_t n):
-        self.items = <uint64_t *> malloc(n * sizeof(uint64_t) + 1)
+        if n <= MOST_ITEMS:
+            self.items = <uint64_t *> malloc(n * sizeof(uint64_t) + 1)
         if self.items == NULL:
             raise MemoryError("no memory for the hashes of a batch")
         self.n = n

@@ -209,8 +209,8 @@ cdef bint record_small(hist_t *histogram, const hist_shape *shape, const int64_t
 
 cdef int hist_record(hist_t **place, const hist_shape *shape, int64_t value, uint64_t count) noexcept nogil:
     if place[0] == NULL:
-        if count == 0:
-            return 1
+        if count == 0 or count > MOST_VALUES:
+            return count == 0
         place[0] = hist_new(shape)
         if place[0] == NULL:
             return -1
@@ -253,7 +253,7 @@ cdef int hist_record_corrected(hist_t **place, const hist_shape *shape, int64_t 
     if count > (MOST_VALUES - (place[0].count if place[0] != NULL else 0)) // <uint64_t> max(more, 1):
         return 0
     done = hist_record(place, shape, value, count)
-    while count and done > 0 and value - interval >= interval:
+    while count and done > 0 and value > 0 and value - interval >= interval:
         value -= interval
         done = record(place, shape, value, count)
     return done

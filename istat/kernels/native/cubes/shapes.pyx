@@ -14,6 +14,7 @@ import operator
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
 
+cdef Py_ssize_t MOST_ROWS = 1 << 40     # of a batch: a buffer whose step is 0 bytes may have any number
 cdef double TOO_LARGE = 9223372036854775808.0       # 2**63
 
 MOST_SLOTS = 1 << 20            # of a shape: 4 MiB for each histogram
@@ -80,7 +81,8 @@ cdef class Values:
             PyBuffer_Release(&self.view)
 
     cdef int make(self, Py_ssize_t n) except -1:
-        self.made = <int64_t *> malloc(n * sizeof(int64_t) + 1)
+        if n <= MOST_ROWS:
+            self.made = <int64_t *> malloc(n * sizeof(int64_t) + 1)
         if self.made == NULL:
             raise MemoryError("no memory for a batch")
         self.items = self.made
@@ -121,7 +123,7 @@ cdef int take_buffer(Values made, double scale) except -1:
     if kind == 0:
         raise TypeError("a buffer of values holds int32, int64, uint32, uint64, float32 or float64, "
                         f"not {(made.view.format or b'B').decode()!r}")
-    if kind in b"ilq" and size == 8 and scale == 1.0 and PyBuffer_IsContiguous(&made.view, b"C"):
+    if kind in b"ilq" and size == 8 and scale == 1.0 and PyBuffer_IsContiguous(&made.view, b"C") and not <size_t> made.view.buf & 7:
         made.items = <const int64_t *> made.view.buf
         made.n = n
         return 0

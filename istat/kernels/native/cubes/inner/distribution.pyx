@@ -305,6 +305,7 @@ def from_parts(Shape shape not None, parts):
     if parts is None:
         return made
     first, counts, total, squares, low, high, underflow, overflow = parts
+    counts = tuple(counts)          # of our own: nobody makes it longer meanwhile
     if not (counts and first >= 0 and first + len(counts) <= shape.slots and counts[0] and counts[len(counts) - 1]
             and min(counts) >= 0 and sum(counts) < 2**63 and -2**127 <= total < 2**127 and 0 <= squares < 2**192):
         raise ValueError(NO_HISTOGRAM)
