@@ -4,7 +4,7 @@
 The specification is the Python twin.
 """
 from libc.stdint cimport uint8_t, uint32_t
-from libc.stdlib cimport free
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from istat.kernels.native.cubes.cells cimport CoreBase
@@ -12,7 +12,7 @@ from istat.kernels.native.cubes.inner.distribution cimport Histogram, hist_objec
 from istat.kernels.native.cubes.hashing cimport hash_id, hash_object
 from istat.kernels.native.cubes.histogram cimport (MOST_CORRECTED, hist_bytes, hist_clear, hist_copy, hist_merge, hist_record,
                                                    hist_record_corrected)
-from istat.kernels.native.cubes.hll cimport (hll_add, hll_add_ranks, hll_bytes, hll_clear, hll_copy, hll_estimate, hll_fold,
+from istat.kernels.native.cubes.hll cimport (hll_add, hll_add_ranks, hll_bytes, hll_clear, hll_copy, hll_estimate,
                                              hll_layout, hll_merge)
 from istat.kernels.native.cubes.inner.hyperloglog cimport HyperLogLog, hll_object
 from istat.kernels.native.cubes.inner.columns cimport Column, Items, column_of, hash_items, times_items, value_items, whole_of
@@ -91,6 +91,7 @@ cdef class HistogramMetric(Metric):
         cdef int64_t found = 0
         cdef aim_t aim
         self.core.guard.enter()
+        self.still_listed()
         with nogil:
             rows.begin()
             for i in range(rows.n):
@@ -319,17 +320,32 @@ cdef class HllMetric(Metric):
         """Give all sketches fewer registers, in the guard. ValueError for more, and where the metric ranks cells."""
         cdef uint32_t slot
         cdef int layout = hll_layout(precision, self.hash_number)
+        cdef int done = 0
+        cdef hll_t *made
+        cdef hll_t whole = NO_ITEMS
         if self.ranks:
             raise ValueError(f"{self.name} ranks the cells of its cube: its precision stays")
         if precision > self.precision:
             raise ValueError(f"a sketch of 2**{self.precision} registers has none to make 2**{precision} of")
-        for slot in range(self.core.cells.count):
-            if hll_fold(&self.values[slot], self.layout, precision) < 0:
-                raise MemoryError(f"no memory for {self.name}")
-        if hll_fold(&self.whole, self.layout, precision) < 0:
+        # All in new memory first: sketches of two layouts in one column would be read beyond their ends.
+        made = <hll_t *> calloc(self.room + 1, sizeof(hll_t))
+        if made == NULL or hll_merge(&whole, layout, &self.whole, self.layout) < 0:
+            done = NO_MEMORY
+        for slot in range(self.core.cells.count if done == 0 else 0):
+            if hll_merge(&made[slot], layout, &self.values[slot], self.layout) < 0:
+                done = NO_MEMORY
+                break
+        if done == 0:
+            self.values, made = made, self.values
+            self.whole, whole = whole, self.whole
+            self.layout = layout
+            self.precision = precision
+        for slot in range(self.room if made != NULL else 0):
+            hll_clear(&made[slot])
+        free(made)
+        hll_clear(&whole)
+        if done < 0:
             raise MemoryError(f"no memory for {self.name}")
-        self.layout = layout
-        self.precision = precision
 
     cdef int reserve(self, uint32_t room) noexcept nogil:
         if room <= self.room:

@@ -104,6 +104,7 @@ cdef int merge_stranger(Admission mine, Admission other, const stranger_t *cell,
     """It gets a cell here where there is room or a lower one, or else goes into the sketch."""
     cdef uint64_t hash = other.cells.hashes[cell.of]
     cdef int64_t slot = REFUSED
+    cdef int done
     if not mine.cells.is_full():
         slot = mine.made(cell.key, cell.size, hash)
     else:
@@ -121,12 +122,11 @@ cdef int merge_stranger(Admission mine, Admission other, const stranger_t *cell,
         else:
             mine.sampler.put_in(hash, &(<HllMetric> other.first).values[cell.of])
         return mine.to_overflow(pairs, cell.of)
-    if merge_cell(mine, <uint32_t> slot, other, cell.of, pairs) < 0:
-        return NO_MEMORY
+    done = merge_cell(mine, <uint32_t> slot, other, cell.of, pairs)
     if mine.counts and cell.known:
         (<Metric> mine.first).raise_by(<uint32_t> slot, cell.known, 0, NULL, NULL)
     mine.sampler.entered(<uint32_t> slot, joined(mine.counts, other.sampler.inherited(cell.of), cell.known))
-    return 0
+    return done                 # without memory, too, the cell is ranked as all are
 
 
 cdef int merge_strangers(Admission mine, Admission other, pairs_t *pairs, const uint8_t *common) noexcept nogil:
