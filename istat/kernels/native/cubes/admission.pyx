@@ -9,7 +9,7 @@ from istat.kernels.native.cubes.cells cimport Guard
 from istat.kernels.native.cubes.hll cimport hll_add, hll_clear
 from istat.kernels.native.cubes.inner.metric cimport Metric
 from istat.kernels.native.cubes.inner.table cimport LATE, NO_MEMORY, NOT_FOUND, REFUSED, TOUCHED, roomier
-from istat.kernels.native.cubes.keys cimport KEY_ROOM, encode_key
+from istat.kernels.native.cubes.keys cimport KEY_ROOM, MOST_DIMENSIONS, encode_key
 from istat.kernels.native.cubes.metrics cimport CounterMetric
 from istat.kernels.native.cubes.sampling.heavykeeper cimport TopK
 from istat.kernels.native.cubes.sampling.residents cimport Sampler
@@ -44,6 +44,8 @@ cdef class Admission(CoreBase):
     def __init__(self, names, Guard guard not None):
         self.names = tuple(names)
         self.dimensions = len(self.names)
+        if self.dimensions > MOST_DIMENSIONS:
+            raise ValueError(f"a cube has at most {MOST_DIMENSIONS} dimensions, not {self.dimensions}")
         self.guard = guard
         self.mode = COMPREHENSIVE
         self.options = {}
@@ -132,10 +134,9 @@ cdef class Admission(CoreBase):
         cdef uint8_t now = 0
         if self.counts:
             amount = (<CounterMetric> self.first).sum(amount, begun)
-        if amount and (<Metric> self.first).raise_by(slot, amount, item, &before, &now) < 0:
-            return NO_MEMORY
-        self.sampler.entered(slot, begun)
-        return 0
+        cdef int done = (<Metric> self.first).raise_by(slot, amount, item, &before, &now) if amount else 0
+        self.sampler.entered(slot, begun)       # without memory for its value, too: all cells are ranked
+        return done
 
     cdef int64_t evict(self, const uint8_t *key, uint32_t size, uint64_t hash) noexcept nogil:
         """The slot of the lowest cell, which goes for a new one; the cells are prepared for its key. Or NO_MEMORY."""

@@ -9,6 +9,7 @@ cdef class Core(Admission):
     cdef object add_metric(self, Metric metric)
     cdef list columns_of(self, columns)
     cdef object apply_all(self, KeyBatch rows, list metrics, list checked)
+    cdef int check_mine(self, Metric metric) except -1  # ValueError, CubeError
     cdef int check(self, uint32_t slot) except -1       # IndexError
     cdef object list_slots(self, Metric by, bint ranked, bint untouched, object n)
     cdef bint updated(self) noexcept nogil

@@ -18,6 +18,7 @@ from istat.kernels.native.cubes.hll cimport hll_clear, hll_copy, hll_estimate, h
 from istat.kernels.native.cubes.inner.hyperloglog cimport HyperLogLog, hll_object
 from istat.kernels.native.cubes.inner.columns cimport Column, Items, column_of, rows_in
 from istat.kernels.native.cubes.inner.merging cimport merge_cells, merge_ranked
+from istat.kernels.native.cubes.inner.metric cimport apply_by_row
 from istat.kernels.native.cubes.inner.rows cimport KeyBatch, key_batch
 from istat.kernels.native.cubes.inner.table cimport NO_MEMORY, NOT_FOUND, OVERFLOW, REFUSED, TOUCHED
 from istat.kernels.native.cubes.keys cimport KEY_ROOM, decode_key, well_formed
@@ -107,46 +108,42 @@ cdef class Core(Admission):
         cdef KeyBatch batch = key_batch(self, read, rows)
         cdef Metric metric
         cdef list checked = []
+        if len(metrics) > MOST_METRICS:
+            raise ValueError(f"a cube has at most {MOST_METRICS} metrics")
         for metric, column in zip(metrics, given):
-            if metric.core is not self:
-                raise ValueError(f"{metric!r} is a metric of another cube")
-            metric.check_listed()
+            self.check_mine(metric)
             checked.append(metric.checked_items(column, rows))
-        if self.sampler is not None or not metrics:
-            return self.apply_all(batch, metrics, checked)
-        for metric, items in zip(metrics, checked):     # none decides for the others: column by column is faster
-            applied = metric.apply_many(batch, <Items> items)
-        return applied
+        return self.apply_all(batch, metrics, checked)
+
+    cdef int check_mine(self, Metric metric) except -1:
+        if metric is None or metric.core is not self:
+            raise ValueError(f"{metric!r} is a metric of another cube")
+        metric.check_listed()
+        return 0
 
     cdef object apply_all(self, KeyBatch rows, list metrics, list checked):
         """Checked values of each metric; how many rows had a cell."""
         cdef PyObject *columns[MOST_METRICS]
         cdef PyObject *items[MOST_METRICS]
         cdef Py_ssize_t n = len(metrics)
-        cdef Py_ssize_t i, k
+        cdef Py_ssize_t k
         cdef int64_t slot = 0
         cdef int64_t applied = 0
-        cdef bint all_done
-        cdef aim_t aim
         for k in range(n):
             columns[k] = <PyObject *> metrics[k]
             items[k] = <PyObject *> checked[k]
         self.guard.enter()
+        for k in range(n):
+            (<Metric> columns[k]).still_listed()
         with nogil:
-            rows.begin()
-            for i in range(rows.n):
-                rows.aim_at(i, &aim)
-                all_done = True
+            if self.sampler is not None or n == 0:
+                slot = apply_by_row(rows, columns, items, n, &applied)
+            else:                       # none decides for the others: column by column is faster
                 for k in range(n):
-                    slot = (<Metric> columns[k]).apply(&aim, (<Items> items[k]).items[i * (<Items> items[k]).step])
-                    if slot < 0:
-                        all_done = False
-                        if slot == NO_MEMORY:
-                            break
-                    aim.slot = slot if slot >= 0 else NOT_FOUND
-                if slot == NO_MEMORY:
-                    break
-                applied += all_done
+                    applied = 0
+                    slot = (<Metric> columns[k]).apply_rows(rows, <Items> items[k], &applied)
+                    if slot == NO_MEMORY:
+                        break
         self.guard.leave()
         if slot == NO_MEMORY:
             raise MemoryError("no memory for the cells of a batch")
@@ -176,6 +173,8 @@ cdef class Core(Admission):
 
     def ranked(self, n=None, Metric by=None, bint untouched=False):
         """The n cells with the most of a metric, or all; ties by key. Without a metric, as the sampler ranks them."""
+        if by is not None:
+            self.check_mine(by)
         if by is None and self.sampler is None:
             raise ValueError("no metric ranks the cells of this cube: tell by which one")
         return self.list_slots(by, True, untouched, n)
@@ -385,7 +384,7 @@ cdef int check_pairs(Core mine, Core other, list pairs) except -1:
     if len(pairs) > MOST_METRICS:
         raise ValueError(f"a cube has at most {MOST_METRICS} metrics")
     for one, two in pairs:
-        if type(one) is not type(two) or one.core is not mine or two.core is not other or not can_merge(one, two):
+        if type(one) is not type(two) or one.core is not mine or two.core is not other or one.dropped or two.dropped or not can_merge(one, two):
             raise ValueError(f"{two!r} cannot be merged into {one!r}")
     return 0
 

@@ -6,7 +6,6 @@ little-endian; 2 float, 8 bytes IEEE little-endian; 3 str and 4 bytes, a varint 
 on their dimensions give the same bytes for the same cell on every machine. The specification is the Python twin.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcpy
@@ -74,18 +73,14 @@ cdef Py_ssize_t encode_value(object value, uint8_t *to, Py_ssize_t room) except 
 cdef Py_ssize_t encode_key(object values, Py_ssize_t dimensions, uint8_t *to) except -1:
     cdef Py_ssize_t used = 0
     cdef Py_ssize_t i
-    if isinstance(values, tuple):
-        if PyTuple_GET_SIZE(values) != dimensions:
-            raise ValueError(f"this cube has {dimensions} dimensions, the key {len(values)} values")
-        for i in range(dimensions):
-            used += encode_value(<object> PyTuple_GET_ITEM(values, i), to + used, KEY_ROOM - used)
-    elif isinstance(values, list):
-        if PyList_GET_SIZE(values) != dimensions:
-            raise ValueError(f"this cube has {dimensions} dimensions, the key {len(values)} values")
-        for i in range(dimensions):
-            used += encode_value(<object> PyList_GET_ITEM(values, i), to + used, KEY_ROOM - used)
-    else:
+    if isinstance(values, list):
+        values = tuple(values)      # of our own: what stands for an int may run a program's code, which shortens the list
+    if not isinstance(values, tuple):
         raise TypeError(f"a key is a Cell or a tuple of {dimensions} values, not {type(values).__name__}")
+    if PyTuple_GET_SIZE(values) != dimensions:
+        raise ValueError(f"this cube has {dimensions} dimensions, the key {len(values)} values")
+    for i in range(dimensions):
+        used += encode_value(<object> PyTuple_GET_ITEM(values, i), to + used, KEY_ROOM - used)
     return used
 
 

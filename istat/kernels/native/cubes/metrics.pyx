@@ -151,6 +151,7 @@ cdef class CounterMetric(Metric):
         cdef aim_t aim
         self.check_settable()
         self.core.guard.enter()
+        self.still_listed()
         with nogil:
             rows.begin()
             for i in range(rows.n):
@@ -196,6 +197,7 @@ cdef class CounterMetric(Metric):
     @property
     def other(self):
         """What the totals have more than the cells: updates that were refused, and cells that were evicted."""
+        self.check_listed()
         if not (self.core.refused or self.core.evicted):
             return 0.0 if self.real else 0
         return self.total - (sum_of_reals(self.reals, self.core.cells) if self.real else sum_of_wholes(self.values, self.core.cells))

@@ -201,7 +201,7 @@ class CoreBase:
         if len(target) != self.dimensions:
             raise ValueError(f"a cell of this cube has {self.dimensions} values ({', '.join(self.names)}), "
                              f"not {len(target)}: {target!r}")
-        return encoded(target)
+        return encoded(tuple(target))     # of our own: what stands for an int may run a program's code
 
     def slot_of(self, key: bytes) -> int:
         """The slot for an update of a metric that does not rank: the key's cell, made when there is room; or

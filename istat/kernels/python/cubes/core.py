@@ -83,9 +83,7 @@ class Core(Admission):
         keys = self._keys(columns, rows)
         metrics = sorted(values, key=lambda metric: metric is not self.primary)
         for metric in metrics:
-            if metric.core is not self:
-                raise ValueError(f"{metric!r} is a metric of another cube")
-            metric.check_listed()
+            self._check_mine(metric)
         checked = [metric.checked(values[metric], rows) for metric in metrics]
         applied = 0
         with self.guard:
@@ -93,6 +91,11 @@ class Core(Admission):
                 done = [metric.apply(key, value) for metric, value in zip(metrics, row)]
                 applied += all(done)
         return applied
+
+    def _check_mine(self, metric: Metric[Any]) -> None:
+        if metric.core is not self:
+            raise ValueError(f"{metric!r} is a metric of another cube")
+        metric.check_listed()
 
     def _keys(self, columns: Sequence[object], rows: int) -> list[bytes]:
         if len(columns) != self.dimensions:
@@ -113,6 +116,8 @@ class Core(Admission):
 
     def ranked(self, n: int | None = None, by: Metric[Any] | None = None, untouched: bool = False) -> list[int]:
         """The n cells with the most of a metric, or all; ties by key. Without a metric, as the sampler ranks them."""
+        if by is not None:
+            self._check_mine(by)
         ranking = self.sampler if by is None else by
         if ranking is None:
             raise ValueError("no metric ranks the cells of this cube: tell by which one")

@@ -41,7 +41,9 @@ class Metric(Generic[T]):
     def key(self, target: object) -> bytes:
         """The key of a cell to be updated; errors as of `check_listed` and `CoreBase.key_of`."""
         self.check_listed()
-        return self.core.key_of(target)
+        key = self.core.key_of(target)
+        self.check_listed()         # what stands for an int may have run a program's code
+        return key
 
     def keys(self, rows: KeyBatch) -> list[bytes]:
         """The keys of a batch. TypeError when it is none, ValueError when it is one of another cube."""
@@ -185,6 +187,7 @@ class CounterMetric(Metric[Any]):
     @property
     def other(self) -> Any:
         """What the totals have more than the cells: updates that were refused, and cells that were evicted."""
+        self.check_listed()
         if not self.core.refused and not self.core.evicted:
             return self.empty()     # where floats are added up in another order there would be a trace of one
         return self.total - sum([self.values[slot] for slot in self.core.cells.in_order()])

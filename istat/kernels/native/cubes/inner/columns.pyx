@@ -29,6 +29,8 @@ cdef extern from "Python.h":
 KINDS = ("a column is a buffer of 32- or 64-bit ints, of float64 or of fixed-width bytes, a list or tuple of values, "
          "a pair (offsets, bytes) or (codes, values), or one value for all rows")
 
+cdef Py_ssize_t MOST_ROWS = 1 << 40     # a buffer whose step is 0 bytes may have any number: sizes of memory stay within 64 bits
+
 ctypedef int (*convert_t)(object value, const void *how, uint64_t *out) except -1
 
 
@@ -87,7 +89,7 @@ cdef int read_pair(Column column, object first, object second) except -1:
     cdef Py_ssize_t i
     cdef Py_ssize_t n = places.rows
     cdef const int64_t *at
-    column.places = whole_items(places, n)
+    column.places = own_items(whole_items(places, n))
     column.rows = n
     at = <const int64_t *> column.places.items
     if isinstance(second, (list, tuple)):
@@ -125,6 +127,8 @@ cdef int read_buffer(Column column, object values) except -1:
         raise ValueError(f"a column has one dimension, not {column.view.ndim}")
     column.base = <const char *> column.view.buf
     column.rows = column.view.shape[0]
+    if column.rows > MOST_ROWS:
+        raise MemoryError(f"no memory for a batch of {column.rows} rows")
     column.stride = column.view.strides[0]
     column.width = column.view.itemsize
     code = column.view.format.lstrip(b"@=<") if column.view.format != NULL else b"B"
@@ -286,6 +290,22 @@ cdef Items in_place(Column column, Py_ssize_t rows):
     return items
 
 
+cdef Items own_items(Items items):
+    """Places that are looked at and then gone to: in memory that no program's code can write meanwhile."""
+    cdef Items made
+    if items.made != NULL:
+        return items
+    made = Items.__new__(Items)
+    made.made = <uint64_t *> malloc(items.n * sizeof(uint64_t) + 1)
+    if made.made == NULL:
+        raise MemoryError("no memory for a batch")
+    memcpy(made.made, items.items, items.n * sizeof(uint64_t))
+    made.items = made.made
+    made.n = items.n
+    made.step = items.step
+    return made
+
+
 cdef Items whole_items(Column column, Py_ssize_t rows):
     cdef Items items
     cdef Py_ssize_t i
@@ -332,6 +352,12 @@ cdef Items held(Column column, Py_ssize_t rows, object owner, const uint64_t *it
     return made
 
 
+cdef int check_length(Py_ssize_t n, Py_ssize_t rows) except -1:
+    if n != rows:
+        raise ValueError(f"a buffer that had {rows} values has {n} when it is read again")
+    return 0
+
+
 cdef int check_rows(Column column, Py_ssize_t rows) except -1:
     if column.rows >= 0 and column.rows != rows:
         raise ValueError(f"a column has {column.rows} values, and the batch {rows} rows")
@@ -343,6 +369,7 @@ cdef Items hash_items(Column column, Py_ssize_t rows, int hash):
     check_rows(column, rows)
     if column.kind == FIXED or column.kind >= WHOLES:
         hashes = hashes_of(column.source, hash)
+        check_length(hashes.n, rows)
         return held(column, rows, hashes, hashes.items)
     return converted(column, rows, to_hash, &hash)
 
@@ -352,6 +379,7 @@ cdef Items value_items(Column column, Py_ssize_t rows, double scale):
     check_rows(column, rows)
     if column.kind >= REALS:
         values = values_of(column.source, scale)
+        check_length(values.n, rows)
         return held(column, rows, values, <const uint64_t *> values.items)
     return converted(column, rows, to_value, &scale)
 

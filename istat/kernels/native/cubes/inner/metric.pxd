@@ -1,4 +1,5 @@
 # What all columns of values are, whatever the values; slots are those of inner.table.Cells.
+from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -32,6 +33,7 @@ cdef class Metric:
     # What core calls, in the guard.
     cdef Items checked_items(self, Column column, Py_ssize_t rows)                  # updates of a batch; ValueError, ...
     cdef int64_t apply(self, const aim_t *aim, uint64_t value) noexcept nogil       # a checked one: slot, REFUSED, NO_MEMORY
+    cdef int64_t apply_rows(self, KeyBatch rows, Items values, int64_t *found) noexcept nogil   # of a batch; NO_MEMORY, or not
     cdef int raise_by(self, uint32_t slot, int64_t amount, uint64_t item,
                       uint8_t *before, uint8_t *now) noexcept nogil                 # the cell, not the totals; 0 or NO_MEMORY
     cdef int64_t order(self, uint32_t slot) noexcept nogil                          # rises with what cells are ordered by
@@ -48,6 +50,10 @@ cdef class Metric:
     cdef object done(self, int64_t slot)
     cdef Items many(self, KeyBatch rows, object values)
     cdef object apply_many(self, KeyBatch rows, Items values)
+    cdef int still_listed(self) except -1                                           # in the guard, left where it is not
+
+# Each row's updates of n metrics: the slot of the last one, or NO_MEMORY; `applied` rises by the rows that had a cell.
+cdef int64_t apply_by_row(KeyBatch rows, PyObject **metrics, PyObject **items, Py_ssize_t n, int64_t *applied) noexcept nogil
 
 # The slot of an update by a metric that does not rank, marked as touched.
 cdef inline int64_t slot_of(CoreBase core, const aim_t *aim) noexcept nogil:

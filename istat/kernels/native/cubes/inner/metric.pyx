@@ -88,7 +88,7 @@ cdef class Metric:
             raise CubeError(f"the metric {self.name!r} was dropped from its cube: ask the cube for the one it has now")
 
     cdef int check(self, uint32_t slot) except -1:
-        if slot >= self.core.cells.count:
+        if slot >= self.core.cells.count or slot >= self.room:      # a dropped one grows no more
             raise IndexError(f"there are {self.core.cells.count} slots, and none {slot}")
         return 0
 
@@ -96,7 +96,15 @@ cdef class Metric:
         """Take the guard, with the cell of an update found; the caller leaves it. `key` has KEY_ROOM."""
         if self.dropped:
             self.check_listed()
-        return self.core.enter_for(target, aim, key)
+        self.core.enter_for(target, aim, key)
+        return self.still_listed()
+
+    cdef int still_listed(self) except -1:
+        """In the guard: what stood for an int or was in a list may have run a program's code, which dropped the metric."""
+        if self.dropped:
+            self.core.guard.leave()
+            self.check_listed()
+        return 0
 
     cdef object done(self, int64_t slot):
         """Leave the guard; whether there was a cell for an update."""
@@ -115,22 +123,28 @@ cdef class Metric:
 
     cdef object apply_many(self, KeyBatch rows, Items values):
         """Each row's update; how many had a cell."""
-        cdef Py_ssize_t i
-        cdef int64_t slot = 0
+        cdef int64_t slot
         cdef int64_t found = 0
-        cdef aim_t aim
         self.core.guard.enter()
+        self.still_listed()
         with nogil:
-            rows.begin()
-            for i in range(rows.n):
-                rows.aim_at(i, &aim)
-                slot = self.apply(&aim, values.items[i * values.step])
-                if slot == NO_MEMORY:
-                    break
-                rows.slots[i] = slot
-                found += slot >= 0
+            slot = self.apply_rows(rows, values, &found)
         self.done(slot)
         return found
+
+    cdef int64_t apply_rows(self, KeyBatch rows, Items values, int64_t *found) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef int64_t slot = 0
+        cdef aim_t aim
+        rows.begin()
+        for i in range(rows.n):
+            rows.aim_at(i, &aim)
+            slot = self.apply(&aim, values.items[i * values.step])
+            if slot == NO_MEMORY:
+                break
+            rows.slots[i] = slot
+            found[0] += slot >= 0
+        return slot
 
     def is_set(self, uint32_t slot):
         """Whether the slot has a value; only of gauges it may have none."""
@@ -156,4 +170,24 @@ cdef class Metric:
 
     def memory(self):
         """[bytes] of the column."""
-        return self.bytes(self.core.cells.count)
+        return self.bytes(min(self.core.cells.count, self.room))
+
+
+cdef int64_t apply_by_row(KeyBatch rows, PyObject **metrics, PyObject **items, Py_ssize_t n, int64_t *applied) noexcept nogil:
+    """Each row's updates of n metrics; NO_MEMORY, or not."""
+    cdef Py_ssize_t i, k
+    cdef int64_t slot = 0
+    cdef bint all_done
+    cdef aim_t aim
+    rows.begin()
+    for i in range(rows.n):
+        rows.aim_at(i, &aim)
+        all_done = True
+        for k in range(n):
+            slot = (<Metric> metrics[k]).apply(&aim, (<Items> items[k]).items[i * (<Items> items[k]).step])
+            if slot == NO_MEMORY:
+                return slot
+            all_done = all_done and slot >= 0
+            aim.slot = slot if slot >= 0 else NOT_FOUND
+        applied[0] += all_done
+    return slot
