@@ -98,7 +98,8 @@ class Cube:
                            digits: int | None = None, scale: float = 1.0) -> cubes.HistogramMetric:
         """How values from `lowest` (what differs by less is not told apart) to `highest` are distributed: exact to one
         part in 2**`precision` (7 by default), or to so many decimal `digits`. Values are multiplied by `scale` first:
-        1e6 for seconds that are to be told apart by microseconds."""
+        1e6 for seconds that are to be told apart by microseconds. `lowest` and `highest` are of such values then: 1 and
+        60_000_000 for up to a minute."""
         if precision is not None and digits is not None:
             raise TypeError("a histogram has a precision or digits, not both")
         shape = cubes.Shape(lowest, highest, digits=digits, scale=scale) if digits is not None else cubes.Shape(

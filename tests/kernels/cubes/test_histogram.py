@@ -79,6 +79,12 @@ def test_a_shape_that_cannot_be_is_refused(cubes, given, words):
         cubes.Shape(**given)
 
 
+@pytest.mark.parametrize("given", [{"lowest": 0.001}, {"highest": 600.0}, {"lowest": None}])
+def test_limits_that_are_no_whole_numbers_are_told_how_to_be_given(cubes, given):
+    with pytest.raises(TypeError, match="values times scale: for 0.001 to 600 by scale=1000 say 1 and 600_000"):
+        cubes.Shape(scale=1000, **given)
+
+
 def test_shapes_are_equal_when_their_slots_mean_the_same(cubes):
     shape = cubes.Shape(1000, 10**6, 7)
     assert shape == cubes.Shape(513, 10**6, digits=2) and hash(shape) == hash(cubes.Shape(513, 10**6, digits=2))

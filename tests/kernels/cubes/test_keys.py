@@ -178,6 +178,16 @@ def test_a_column_that_cannot_be_leaves_the_cube_as_it_was(core, column, error):
     assert core.slots() == [] and counter.total == 0
 
 
+def test_what_is_no_value_is_told_with_what_is_one(core):
+    counter = core.add_counter("n")
+    with pytest.raises(TypeError, match="^float is no type .*: 1.5; .* a counter int, and float with dtype=float$"):
+        counter.incrby(("a",), 1.5)
+    with pytest.raises(TypeError, match="^list is no .*; a dimension takes str, bytes, int, float and None"):
+        counter.incrby(([],))
+    with pytest.raises(TypeError, match="not a buffer of format 'f': convert it, as by NumPy's astype$"):
+        core.update([array.array("f", [1.0])], {counter: 1})
+
+
 def test_columns_of_two_lengths_are_told(core):
     with pytest.raises(ValueError, match="2.*3|3.*2"):
         core.update([["a", "b"]], {core.add_counter("n"): array.array("q", [1, 2, 3])})

@@ -18,6 +18,7 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     int64_t PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
 
+TYPES = "a dimension takes str, bytes, int, float and None, a counter int, and float with dtype=float"
 Value = None | int | float | str | bytes
 # For Python: these names are the kernels' own here, so that they cannot be imported.
 globals().update(KEY_ROOM=KEY_ROOM, MOST_DIMENSIONS=MOST_DIMENSIONS)
@@ -35,7 +36,7 @@ cdef int64_t whole(object value) except? -1:
         try:
             value = index(value)
         except TypeError:
-            raise TypeError(f"{type(value).__name__} is no type of a value here: {value!r}") from None
+            raise TypeError(f"{type(value).__name__} is no type of a value here: {value!r}; {TYPES}") from None
     number = PyLong_AsLongLongAndOverflow(value, &over)
     if over:
         raise OverflowError(f"{value} does not fit into 64 bits with a sign")

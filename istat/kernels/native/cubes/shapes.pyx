@@ -178,16 +178,25 @@ cdef Values counts_of(object counts, Py_ssize_t n):
 
 # --- shapes ------------------------------------------------------------------------------------------
 
+cdef object limit(object value):
+    """The `lowest` or `highest` of a shape. TypeError when it is no whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"lowest and highest are whole numbers, in units of values times scale: for 0.001 to 600 by "
+                        f"scale=1000 say 1 and 600_000; not {value!r}") from None
+
+
 cdef class Shape:
     """How values are told apart: whole numbers from 0 to `highest`, in slots with a relative width of 2**-precision.
 
     Values below `lowest` need not be told apart. `digits` (1 to 5) asks for as many decimal digits instead. Values are
-    multiplied by `scale` and rounded, which is how fractions are recorded.
+    multiplied by `scale` and rounded, which is how fractions are recorded; `lowest` and `highest` are of such values.
     """
 
     def __init__(self, lowest=1, highest=3_600_000_000, precision=None, *, digits=None, double scale=1.0):
         """ValueError when these make no shape, or one of more than 2**20 slots."""
-        lowest, highest = operator.index(lowest), operator.index(highest)
+        lowest, highest = limit(lowest), limit(highest)
         if digits is None:
             precision = 7 if precision is None else operator.index(precision)
             if not 0 <= precision <= MOST_PRECISION:

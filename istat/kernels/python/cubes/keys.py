@@ -30,6 +30,7 @@ MOST_DIMENSIONS = 64
 TAG_NONE, TAG_INT, TAG_FLOAT, TAG_STR, TAG_BYTES = range(5)
 INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 WHOLE_FORMATS = frozenset("iIlLqQ")
+TYPES = "a dimension takes str, bytes, int, float and None, a counter int, and float with dtype=float"
 KINDS = ("a column is a buffer of 32- or 64-bit ints, of float64 or of fixed-width bytes, a list or tuple of values, "
          "a pair (offsets, bytes) or (codes, values), or one value for all rows")
 
@@ -72,7 +73,7 @@ def whole(value: object) -> int:
     try:
         number = operator.index(value)      # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"{type(value).__name__} is no type of a value here: {value!r}") from None
+        raise TypeError(f"{type(value).__name__} is no type of a value here: {value!r}; {TYPES}") from None
     if not INT_MIN <= number <= INT_MAX:
         raise OverflowError(f"{number} does not fit into 64 bits with a sign")
     return number
@@ -253,4 +254,4 @@ def _buffer(column: object) -> list[object]:
         return [piece.rstrip(b"\0") for piece in pieces]
     if form.endswith("w"):
         return [piece.decode("utf-32-le").rstrip("\0") for piece in pieces]
-    raise TypeError(f"{KINDS}; not a buffer of format {view.format!r}")
+    raise TypeError(f"{KINDS}; not a buffer of format {view.format!r}: convert it, as by NumPy's astype")

@@ -144,7 +144,8 @@ cdef int read_buffer(Column column, object values) except -1:
         column.kind = SEQUENCE
         column.values = tuple([text_at(column, i) for i in range(column.rows)])
     else:
-        raise TypeError(f"{KINDS}; not a buffer of format {column.view.format.decode()!r}")
+        raise TypeError(f"{KINDS}; not a buffer of format {column.view.format.decode()!r}: convert it, as by NumPy's "
+                        "astype")
     return 0
 
 
