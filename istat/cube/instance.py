@@ -208,6 +208,7 @@ class Instance:
         SchemaMismatch when cubes of the same name and tags cannot be added, with all reasons, before anything changes.
         HLLs of fewer registers than here are taken only with `allow_precision_loss`: this instance's get as few then.
         """
+        checked_instance(source, "merge_bytes takes a frame's bytes")
         if source is self:
             raise ValueError("an instance cannot be merged into itself")
         self._check_open()
@@ -296,6 +297,13 @@ class Instance:
 
     def __repr__(self) -> str:
         return f"<instance {self.name} {self._id.hex()[:8]}: {len(self._cubes)} cubes>"
+
+
+def checked_instance(given: object, else_say: str = "of an Easy or Collector take its snapshot()") -> Instance:
+    """What must be an instance. TypeError, which says what else to do, when it is none."""
+    if not isinstance(given, Instance):
+        raise TypeError(f"an Instance is wanted, not {type(given).__name__}: {else_say}")
+    return given
 
 
 def _drop(cube: Cube) -> None:

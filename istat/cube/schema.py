@@ -122,21 +122,22 @@ class Draft:
 def checked_name(name: object, what: str) -> str:
     """A name that can be used; `what` it is of. TypeError when it is no text, ValueError when it is empty, longer than
     255 bytes as UTF-8, or has control characters."""
+    what = f"the name of {'an' if what[0] in 'aeiou' else 'a'} {what}"
     text = checked_text(name, what)
     if not text:
-        raise ValueError(f"the name of a {what} is not empty")
+        raise ValueError(f"{what} is not empty")
     return text
 
 
 def checked_text(text: object, what: str) -> str:
-    """As `checked_name`, of a text that may be empty."""
+    """As `checked_name`, of any text, which may be empty; `what` it is."""
     if not isinstance(text, str):
-        raise TypeError(f"a {what} is named by a text, not by {type(text).__name__}: {text!r}")
+        raise TypeError(f"{what} is a text, not {type(text).__name__}: {text!r}")
     control = next((char for char in text if unicodedata.category(char) in ("Cc", "Cs")), None)
     if control is not None:
-        raise ValueError(f"a {what} has no control characters in its name, such as {control!r}: {text!r}")
+        raise ValueError(f"{what} has no control characters, such as {control!r}: {text!r}")
     if len(text.encode()) > NAME_ROOM:
-        raise ValueError(f"the name of a {what} has at most {NAME_ROOM} bytes: {text[:40]!r}...")
+        raise ValueError(f"{what} has at most {NAME_ROOM} bytes: {text[:40]!r}...")
     return text
 
 
@@ -157,7 +158,8 @@ def checked_tags(tags: Mapping[str, str] | None, dimensions: Sequence[str] = ())
     """Tags by the order of their names. DuplicateName when a dimension is called so as well."""
     if tags is not None and not isinstance(tags, Mapping):
         raise TypeError(f"tags are a mapping of names to texts, not {tags!r}")
-    checked = {checked_name(name, "tag"): checked_text(value, "tag") for name, value in (tags or {}).items()}
+    checked = {checked_name(name, "tag"): checked_text(value, f"the value of the tag {name!r}")
+               for name, value in (tags or {}).items()}
     clash = next((name for name in dimensions if name in checked), None)
     if clash is not None:
         raise DuplicateName(f"{clash!r} is a dimension and a shared tag: call one of them otherwise")

@@ -190,3 +190,12 @@ def test_all_that_is_offered_is_there():
         assert getattr(istat.cube, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Eazy'"):
         istat.cube.Eazy  # noqa: B018
+
+
+def test_names_and_tags_that_cannot_be_are_told():
+    with pytest.raises(ValueError, match="^the name of an instance is not empty$"):
+        Instance("")
+    with pytest.raises(TypeError, match="^the name of a cube is a text, not int: 5$"):
+        Instance("x").cube_create(5, ("a",))
+    with pytest.raises(TypeError, match="^the value of the tag 'host' is a text, not int: 1$"):
+        Instance("x", tags={"host": 1})

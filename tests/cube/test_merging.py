@@ -163,6 +163,12 @@ def test_cubes_of_other_dimensions_or_sampling_do_not_merge(change, told_there):
         total.merge(source)
 
 
+@pytest.mark.parametrize("given", [b"frame", None, master().cube("http")])
+def test_only_an_instance_is_merged(given):
+    with pytest.raises(TypeError, match="Instance is wanted, not .*: merge_bytes takes"):
+        master().merge(given)
+
+
 def test_an_instance_cannot_be_merged_into_itself():
     instance = counted(master(), 1)
     with pytest.raises(ValueError, match="itself"):

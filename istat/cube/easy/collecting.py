@@ -58,6 +58,12 @@ class Collecting:
         self._news = False                      # something came since the last frame
         self._total = self._empty()
 
+    @property
+    def _state(self) -> str:
+        """For its repr."""
+        when = f"every {self._edges.interval:g} s" if self._loop.running else "not started"
+        return f"{'delta' if self._delta else 'cumulative'}, {when}"
+
     # What the two differ in.
 
     def _empty(self) -> Instance:

@@ -17,7 +17,7 @@ from istat.clock import Clock
 from istat.cube.easy.collecting import Collecting, Sink
 from istat.cube.easy.delivery import BACKLOG
 from istat.cube.easy.seen import MOST_SOURCES, SILENCE, Seen, Verdict
-from istat.cube.instance import Instance
+from istat.cube.instance import Instance, checked_instance
 from istat.cube.limits import Limits
 from istat.errors import CubeError
 
@@ -38,6 +38,9 @@ class Collector(Collecting):
         self._name, self._tags, self._limits = name, dict(tags or {}), limits
         self._most_sources, self._silence = most_sources, silence
         super().__init__(interval, output, sink, align, clock, backlog)
+
+    def __repr__(self) -> str:
+        return f"<Collector {self._name}: {self._state}, {self.merged} frames merged>"
 
     def _begin(self) -> None:
         self._seen = Seen(self._most_sources, self._silence)
@@ -64,6 +67,7 @@ class Collector(Collecting):
 
     def merge(self, frame: Instance) -> bool:
         """As `merge_bytes`, of a frame that is an instance. It must not be changed afterwards."""
+        checked_instance(frame, "merge_bytes takes a frame's bytes")
         if frame.delta != self._delta:
             sent, wanted = ("an interval", "all since a start") if frame.delta else ("all since a start", "an interval")
             raise CubeError(f"a frame of {sent} cannot be added where frames have what was counted in {wanted}")

@@ -55,6 +55,9 @@ class Easy(Collecting):
         self.dropped = 0        # slots whose data did not fit to a metric that had been changed
         super().__init__(interval, output, sink, align, clock, backlog)
 
+    def __repr__(self) -> str:
+        return f"<Easy {self._master.name}: {self._state}>"
+
     def _begin(self) -> None:
         self._gauges = HeldGauges()
         super()._begin()

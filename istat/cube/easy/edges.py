@@ -7,6 +7,7 @@ was late, gives one frame that covers it all. No interval is made up.
 from __future__ import annotations
 
 import math
+from typing import SupportsFloat
 
 from istat.clock import Clock
 
@@ -25,10 +26,12 @@ class Edges:
     """The edges between intervals: multiples of the interval since 1970, or of any moment if they are not aligned."""
 
     def __init__(self, interval: float, align: bool, clock: Clock) -> None:
-        """interval: in seconds. ValueError when it is none."""
+        """interval: in seconds. TypeError, ValueError when it is none."""
+        if not isinstance(interval, SupportsFloat):
+            raise TypeError(f"an interval is a number of seconds, not {interval!r}")
         if not 0 < interval < math.inf:
             raise ValueError(f"an interval is a number of seconds above 0, not {interval!r}")
-        self._interval, self._align, self._clock = interval, align, clock
+        self.interval, self._align, self._clock = interval, align, clock
         self.begin()
 
     def begin(self) -> None:
@@ -37,13 +40,13 @@ class Edges:
 
     def _next(self) -> float:
         if not self._align:
-            return self._begun + self._interval
-        return (math.floor(self._begun / self._interval) + 1) * self._interval
+            return self._begun + self.interval
+        return (math.floor(self._begun / self.interval) + 1) * self.interval
 
     def remaining(self) -> float:
         """Seconds until a frame is due; 0 when it is."""
         by_wall = self._next() - self._clock.now()
-        by_monotonic = self._begun_monotonic + OVERDUE * self._interval - self._clock.monotonic()
+        by_monotonic = self._begun_monotonic + OVERDUE * self.interval - self._clock.monotonic()
         return max(0.0, min(by_wall, by_monotonic))
 
     def cut(self) -> tuple[int, int]:
@@ -54,7 +57,7 @@ class Edges:
         now, elapsed = self._clock.now(), self._clock.monotonic() - self._begun_monotonic
         end = now
         if self._align and now >= self._next():
-            end = math.floor(now / self._interval) * self._interval
+            end = math.floor(now / self.interval) * self.interval
         begun = self._begun if self._begun <= end else end - elapsed    # else the clock was set back
         self._begun, self._begun_monotonic = end, self._clock.monotonic() - (now - end)
         return nanoseconds(begun), nanoseconds(end)

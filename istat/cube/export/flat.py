@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from istat.cube.cube import Cube
-from istat.cube.instance import Instance
+from istat.cube.instance import Instance, checked_instance
 from istat.kernels import cubes
 
 QUANTILES = (50, 90, 99, 99.9)
@@ -48,7 +48,7 @@ class JsonExporter:
         for word, words in ((histogram, cubes.HISTOGRAMS), (hll, cubes.HLLS)):
             if word not in words:
                 raise ValueError(f"{word!r} is none of {', '.join(words)}")
-        self._instance = instance
+        self._instance = checked_instance(instance)
         self._global: dict[str, Value] = {}
         for name, value in (global_dimensions or {}).items():
             self.set_global_dimension(name, value)

@@ -22,7 +22,7 @@ from typing import Any
 from istat.cube.cube import Cube
 from istat.cube.export.components import component, label
 from istat.cube.export.values import text_of
-from istat.cube.instance import Instance
+from istat.cube.instance import Instance, checked_instance
 from istat.kernels import cubes
 from istat.names import CARETS_ROOM, WIRE_NAME_ROOM
 from istat.wire.lines import written
@@ -49,7 +49,7 @@ class LinesExporter:
             raise TypeError("pin wants a list of cells' names, not one text")
         if pin_top < 0:
             raise ValueError("pin_top is a number of cells, 0 for none")
-        self._instance = instance
+        self._instance = checked_instance(instance)
         self._pin, self._pin_top = frozenset(pin), pin_top
         self._aggregate, self._distributions = aggregate, distributions
         #: Series that the last export left out: beyond 200 of single cells of a cube, or with too long a name.

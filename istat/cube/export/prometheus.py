@@ -18,7 +18,7 @@ from typing import Any
 
 from istat.cube.cube import Cube
 from istat.cube.export.values import exact_text, whole
-from istat.cube.instance import Instance
+from istat.cube.instance import Instance, checked_instance
 from istat.kernels import cubes
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -53,7 +53,7 @@ class PrometheusExporter:
         for name, all_of in self._boundaries.items():
             if not all_of or not all(map(math.isfinite, all_of)) or sorted(set(all_of)) != list(all_of):
                 raise ValueError(f"the boundaries of {name} must be numbers that ascend, at least one")
-        self._instance, self._max_series, self._prefix = instance, max_series, prefix
+        self._instance, self._max_series, self._prefix = checked_instance(instance), max_series, prefix
         self._global = dict(global_dimensions or {})
 
     def export(self) -> str:

@@ -148,3 +148,9 @@ def test_a_frame_may_not_be_changed_by_the_collector(collector):
     collector.merge(instance)
     collector.merge_bytes(frame_of(5, 1, A))
     assert instance.serialize() == before
+
+
+def test_what_is_no_instance_is_told_where_to_go(collector):
+    with pytest.raises(TypeError, match="not bytes: merge_bytes takes"):
+        collector.merge(b"frame")
+    assert repr(collector).endswith("delta, not started, 0 frames merged>")

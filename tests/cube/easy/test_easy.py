@@ -316,10 +316,19 @@ def test_wrong_arguments_are_told(master):
         Easy(master, output="both")
     with pytest.raises(ValueError, match="number of seconds"):
         Easy(master, interval=0)
+    with pytest.raises(TypeError, match="number of seconds, not '10'"):
+        Easy(master, interval="10")
     with pytest.raises(TypeError, match="sink"):
         Easy(master, sink="/var/spool")
     with pytest.raises(TypeError, match="Instance"):
         Easy({"http": ()})
+
+
+def test_it_tells_what_it_is(master):
+    easy = Easy(master, interval=2, output="cumulative")
+    assert repr(easy) == f"<Easy {master.name}: cumulative, not started>"
+    with easy:
+        assert repr(easy) == f"<Easy {master.name}: cumulative, every 2 s>"
 
 
 # Sinks that fail.

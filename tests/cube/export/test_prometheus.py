@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from istat.cube import Instance
+from istat.cube import Easy, Instance, JsonExporter, LinesExporter
 from istat.cube.export.prometheus import PrometheusExporter
 from tests.cube.export.instances import made
 
@@ -134,3 +134,11 @@ def test_any_label_comes_back(values):
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError):
         PrometheusExporter(Instance("x"), **options)
+
+
+@pytest.mark.parametrize("exporter", [PrometheusExporter, JsonExporter, LinesExporter])
+def test_who_gives_an_easy_or_a_cube_is_told_what_to_give(exporter):
+    master = Instance("shop")
+    for wrong in (Easy(master), master.cube_create("http", ("path",))):
+        with pytest.raises(TypeError, match=r"Instance is wanted, not (Easy|Cube): .* snapshot\(\)"):
+            exporter(wrong)
