@@ -81,7 +81,10 @@ class LinesSink:
 
     def __init__(self, make_client: Callable[[], Client], **options: Any) -> None:
         """make_client: called for the first frame, and once more in a process that was forked, which must not share a
-        connection. options: those of LinesExporter."""
+        connection. options: those of LinesExporter. TypeError for a client itself."""
+        if not callable(make_client):
+            raise TypeError(f"make_client is called for a client, which {make_client!r} cannot be: "
+                            "LinesSink(lambda: StatClient('127.0.0.1', 8111))")
         self._make_client, self._options = make_client, options
         self._client: Client | None = None
         self._process = 0

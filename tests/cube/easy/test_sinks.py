@@ -149,3 +149,9 @@ def test_a_forked_process_has_a_connection_of_its_own(master, clock, monkeypatch
     monkeypatch.setattr(os, "getpid", lambda: -1)
     easy.collect()
     assert [client.flushed for client in made] == [2, 1]
+
+
+def test_a_sink_of_lines_wants_what_makes_a_client():
+    for wrong in ("127.0.0.1:8111", object()):
+        with pytest.raises(TypeError, match="LinesSink.lambda: StatClient"):
+            LinesSink(wrong)
