@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import struct
 
 import pytest
 
@@ -202,6 +203,29 @@ def test_both_builds_plan_the_same():
 def test_payloads_are_any_bytes(one, kind):
     parts = payloads(one, filled(one))
     assert payloads(one, read(one, "comprehensive", *map(kind, parts))) == parts
+
+
+@pytest.mark.parametrize("rank", [31, 33, 59])
+def test_a_floor_by_buckets_that_no_writer_has_filled_is_one_that_can_be_written(one, rank):
+    core = _spread(one)
+    register = (rank * 0x041041).to_bytes(3, "little")     # four of that rank
+    bucket = b"\0" + bytes(9) + register * 16
+    sketch = b"\0" + b"\x01\x04" + struct.pack("<BQ", 6, 0) + bytes(768) + bucket * 4
+    one.wire.get_sketch(core, sketch, 0, BUDGET)
+    (counted,) = core.metrics
+    assert counted.add(("first",), 1) and counted.add(("second",), 2)
+    floors = [core.floor(slot) for slot in core.slots()]
+    assert floors == [pytest.approx(1 << 32, rel=2e-5)] and floors[0] < 1 << 32
+    assert not counted.add(("third",), 3)
+    again = _spread(one)
+    one.wire.get_cells(again, one.wire.put_cells(core), 0, BUDGET)
+    assert [again.floor(slot) for slot in again.slots()] == floors
+
+
+def _spread(room):
+    core = room.Core(("d",), room.Guard(0, 0))
+    core.sample("top_cardinality", 1, core.add_hll("u", 8), width=4, depth=1)
+    return core
 
 
 def test_the_form_of_numbers(one):

@@ -201,6 +201,8 @@ cdef class SpreadSketch:
             contents[row] = estimated(REGISTERS, middle, zeros)
             if row == 0 or contents[row] < high:
                 high = contents[row]
+        if high > MOST_RANK:
+            high = MOST_RANK            # of registers that were read, which may tell anything
         if low >= high or expected(low, contents, self.depth, REGISTERS) <= found:
             return 0
         for at in range(HALVINGS):

@@ -124,7 +124,7 @@ class SpreadSketch:
         if estimated(REGISTERS, found, zeros) <= low:
             return 0                    # not even if all that the rows have in common were this key's
         contents = [estimated(REGISTERS, *sums(row)) for row in rows]
-        high = min(contents)
+        high = min(*contents, MOST_RANK)        # of registers that were read, which may tell anything
         if low >= high or expected(low, contents, REGISTERS) <= found:
             return 0
         for _ in range(HALVINGS):
