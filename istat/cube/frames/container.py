@@ -22,6 +22,8 @@ CHECKSUM = 8  # bytes at the end
 COMPRESSED, DELTA = 1, 2  # flags of a frame
 OPTIONAL = 1  # flag of a section
 XXH64 = 1  # the only hash that there is
+# Sections of a frame: 65,536 cubes have three each. Few bytes may unpack to millions of optional ones, each looked at.
+MOST_SECTIONS = 1 << 18
 PIECE = 1 << 16  # bytes that are unpacked at a time where they are not kept
 # The fastest level: 15 to 7 bytes a cell; higher ones gain little on varints.
 ZLIB_LEVEL = 1
@@ -96,6 +98,8 @@ def _head(data: memoryview, limits: Limits) -> Head:
         raise FormatError(16, f"{raw} bytes unpacked, and max_raw is {limits.max_raw}")
     if not flags & COMPRESSED and raw != len(data) - HEADER.size - CHECKSUM:
         raise FormatError(16, "the length of the body is another one")
+    if sections > MOST_SECTIONS:
+        raise FormatError(24, f"{sections} sections, and there are at most {MOST_SECTIONS}")
     if hash_id != XXH64:
         raise FormatError(28, f"a hash that is not known: {hash_id}")
     if zero:
@@ -126,16 +130,18 @@ class _Body:
     """The body of a frame, unpacked as it is taken: few bytes that unpack to many never stand in memory as a whole."""
 
     def __init__(self, packed: memoryview, head: Head) -> None:
-        self._rest: bytes | memoryview = packed
+        self._rest = packed
         self._end = HEADER.size + head.raw
         self._unpacker = zlib.decompressobj() if head.compressed else None
+        self._fed: bytes | memoryview = b""     # of the compressed ones, what the unpacker has not taken yet
+        self._ready = memoryview(b"")           # unpacked, not taken
         self.at = HEADER.size
 
     def left(self) -> int:
         """Bytes that were not taken yet, by what the header says."""
         return self._end - self.at
 
-    def take(self, size: int) -> bytes | memoryview:
+    def take(self, size: int) -> memoryview:
         """The next bytes, so many."""
         if size > self.left():
             raise FormatError(self.at, "cut off")
@@ -156,27 +162,36 @@ class _Body:
         if self.left():
             raise FormatError(self.at, "bytes behind the last section")
         if self._unpacker is not None:
-            more = self._more(1)
+            more = self._ready or self._more(1)
             if more or not self._unpacker.eof or self._unpacker.unused_data or self._rest:
                 raise FormatError(self.at, "compressed data does not end where it should")
 
-    def _unpack(self, size: int) -> bytes:
+    def _unpack(self, size: int) -> memoryview:
         """So many bytes out of the compressed ones."""
-        parts, missing = [], size
-        while missing:
-            part = self._more(missing)
-            if not part:
+        taken = bytearray()
+        while len(taken) < size:
+            if not self._ready:
+                self._ready = memoryview(self._more(max(size - len(taken), PIECE)))
+            if not self._ready:
                 raise FormatError(self.at, "compressed data is cut off")
-            parts.append(part)
-            missing -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            part = self._ready[: size - len(taken)]
+            taken += part
+            self._ready = self._ready[len(part) :]
+        return memoryview(taken)
 
     def _more(self, most: int) -> bytes:
-        """Up to so many bytes; none only where there are no more."""
+        """Up to so many bytes; none only where there are no more. Packed ones go in piece by piece, as what is left of
+        them is copied at each call."""
         assert self._unpacker is not None
-        try:
-            part = self._unpacker.decompress(self._rest, most)
-        except zlib.error as error:
-            raise FormatError(self.at, f"compressed data is damaged: {error}") from error
-        self._rest = self._unpacker.unconsumed_tail
+        part = b""
+        while not part and not self._unpacker.eof:
+            if not self._fed:
+                self._fed, self._rest = self._rest[:PIECE], self._rest[PIECE:]
+            try:
+                part = self._unpacker.decompress(self._fed, most)
+            except zlib.error as error:
+                raise FormatError(self.at, f"compressed data is damaged: {error}") from error
+            if not part and not self._fed:
+                break
+            self._fed = self._unpacker.unconsumed_tail
         return part

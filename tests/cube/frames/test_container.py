@@ -67,6 +67,7 @@ def test_what_is_no_bytes_is_a_type_error(thing: object) -> None:
     ({"major": 2}, 4), ({"major": 0}, 4), ({"flags": 4}, 6), ({"flags": 1 << 15}, 6), ({"total": 41}, 8),
     ({"total": 1 << 63}, 8), ({"raw": 1}, 16), ({"raw": 1 << 63}, 16), ({"hash": 2}, 28), ({"zero": 1}, 30),
     ({"sections": 1}, 32), ({"flags": 1}, 32),
+    ({"sections": (1 << 18) + 1}, 24), ({"sections": (1 << 32) - 1}, 24), ({"sections": 1 << 18}, 32),
 ])
 def test_a_header_that_no_writer_makes_is_refused(fields: dict[str, int], offset: int) -> None:
     with pytest.raises(FormatError) as caught:
@@ -173,3 +174,30 @@ def test_bytes_at_random_are_refused() -> None:
             content(rng.randbytes(size))
         with pytest.raises(FormatError):
             content(sealed(b"\x89ICB\x01" + rng.randbytes(size + 43)))
+
+
+def test_small_sections_before_much_that_is_packed_do_not_cost_it_again_and_again() -> None:
+    """What is left of the packed bytes was copied for each section: hours, for a frame of 64 MiB."""
+    many = [Section(1, number, b"") for number in range(40_000)]
+    large = random.Random(1).randbytes(8 * MIB)
+    parts = content(write([*many, Section(2, 0, large), Section(3, 1, b"end")], False, True))
+    assert len(parts) == 40_002 and parts[-2:] == [(2, 0, large), (3, 1, b"end")]
+
+
+def test_bytes_that_unpack_beyond_the_declared_length_are_refused() -> None:
+    frame = bytearray(write([Section(1, 0, b"a" * 100)], False, True))
+    for more in (b"b", b"b" * 200_000):
+        packed = zlib.compress(zlib.decompress(frame[32:-8]) + more, 1)
+        whole = frame[:32] + packed + bytes(8)
+        whole[8:16] = len(whole).to_bytes(8, "little")
+        with pytest.raises(FormatError, match="does not end where it should"):
+            content(sealed(whole))
+
+
+def test_bytes_behind_the_compressed_ones_are_refused() -> None:
+    frame = write([Section(1, 0, b"a" * 100)], False, True)
+    for more in (b"b", b"b" * 200_000):
+        whole = bytearray(frame[:-8] + more + bytes(8))
+        whole[8:16] = len(whole).to_bytes(8, "little")
+        with pytest.raises(FormatError, match="does not end where it should"):
+            content(sealed(whole))
