@@ -20,7 +20,7 @@ def _arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace, clock: Clock) -> None:
-    found = [_checked(path) for path in arguments.files]
+    found = [_looked_at(path, len(arguments.files) == 1) for path in arguments.files]
     if arguments.json:
         print(json.dumps({"files": found}))
     else:
@@ -32,6 +32,17 @@ def _check(arguments: argparse.Namespace, clock: Clock) -> None:
         raise files.BadFrame(f"{bad[0]['file']}: {_told(bad[0])}")
     if bad:
         raise files.BadFrame(f"{len(bad):,} of {len(found):,} files are no sound frames")
+
+
+def _looked_at(path: Path, alone: bool) -> dict[str, Any]:
+    """As `_checked`. One of several that cannot be read, such as one that has been taken away meanwhile, does not keep
+    the others from being checked."""
+    try:
+        return _checked(path)
+    except OSError as error:
+        if alone:
+            raise
+        return {"file": str(path), "bytes": None, "problem": error.strerror, "offset": None}
 
 
 def _checked(path: Path) -> dict[str, Any]:
@@ -47,7 +58,7 @@ def _checked(path: Path) -> dict[str, Any]:
 
 def _told(one: dict[str, Any]) -> str:
     if one["problem"] is not None:
-        return f"at byte {one['offset']}: {one['problem']}"
+        return one["problem"] if one["offset"] is None else f"at byte {one['offset']}: {one['problem']}"
     return ", ".join([f"sound; {files.counted(one['cubes'], 'cube')}", files.counted(one["cells"], "cell"),
                       bytes_text(one["bytes"])])
 

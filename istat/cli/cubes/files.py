@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,8 @@ def data_of(path: Path) -> bytes:
     most = LIMITS.max_bytes + 1
     if path == STDIN:
         return sys.stdin.buffer.read(most)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder: name its files, or see `istat cube top`", str(path))
     with open(path, "rb") as file:
         return file.read(most)
 

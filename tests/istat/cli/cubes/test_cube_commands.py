@@ -127,6 +127,17 @@ def test_check_names_each_file(frame, tmp_path, capsys):
     assert [file["problem"] is None for file in files] == [True, False] and files[0]["cells"] == 2
 
 
+def test_check_goes_on_after_a_file_that_cannot_be_read(frame, tmp_path, capsys):
+    gone = tmp_path / "gone.cube"
+    assert run("cube", "check", gone, frame) == FormatError.exit_code
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [f"{gone}: No such file or directory",
+                                     f"{frame}: sound; 1 cube, 2 cells, {frame.stat().st_size} B"]
+    assert said.err == f"istat: {gone}: No such file or directory\n"
+    assert run("cube", "check", tmp_path, tmp_path / "gone.cube", frame) == FormatError.exit_code
+    assert capsys.readouterr().out.startswith(f"{tmp_path}: is a folder: name its files, or see `istat cube top`\n")
+
+
 @pytest.mark.parametrize("command_words", [("show",), ("check",), ("top", "--once")])
 def test_hostile_files_give_a_sentence(frame, tmp_path, capsys, command_words):
     data, draw = frame.read_bytes(), random.Random(5)
