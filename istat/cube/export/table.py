@@ -98,7 +98,8 @@ class CubeTable:
         stats = self._cube.stats()
         if stats.rejected:
             keys = f" of about {_counted(stats.rejected_keys, 'key')}" if stats.rejected_keys else ""
-            yield f"{_counted(stats.rejected, 'update')}{keys} found no cell"
+            each = " (each metric of a key is one)" if len(self._cube.metrics) > 1 else ""
+            yield f"{_counted(stats.rejected, 'update')}{keys} found no cell{each}"
         if stats.evicted:
             yield f"{_counted(stats.evicted, 'cell')} evicted for larger ones"
         if stats.saturated:

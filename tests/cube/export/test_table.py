@@ -50,6 +50,9 @@ def test_what_found_no_cell_is_told():
     table = CubeTable(cube, 20).table()
     assert table.rows == [("a", "5")] and table.last == [("(no cell)", "5"), ("total", "10")]
     assert table.notes == ["2 updates of about 2 keys found no cell"]
+    cube.register_gauge("g").set(("b",), 1.0)
+    assert CubeTable(cube, 20).table().notes == [
+        "3 updates of about 2 keys found no cell (each metric of a key is one)"]
 
 
 def test_figures_for_scripts():
