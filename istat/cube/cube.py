@@ -212,7 +212,10 @@ class Cube:
         Errors as those of single updates, before anything changes."""
         if not isinstance(values, Mapping):
             raise TypeError(f"values are a mapping of metrics to columns, not {type(values).__name__}")
-        return self._core.update(self._columns(columns), {self.metric(which): values[which] for which in values})
+        given = {self.metric(which): values[which] for which in values}
+        if len(given) < len(values):
+            raise ValueError("a metric stands twice in a batch, by its name and by its handle: give it one column")
+        return self._core.update(self._columns(columns), given)
 
     def _columns(self, columns: Mapping[str, object] | Sequence[object]) -> Sequence[object]:
         return self._in_order(columns, "columns") if isinstance(columns, Mapping) else columns

@@ -155,3 +155,20 @@ def test_calibrating_a_thousand_unchanged_cubes_looks_at_none(monkeypatch):
     monkeypatch.setattr("istat.cube.calibrating.calibrate", lambda *_: pytest.fail("a cube was looked at"))
     assert fork.calibrate(master) is False
     assert len(fork.cubes) == 1000
+
+
+def test_a_cell_that_was_below_0_before_the_cube_ranked_its_cells_adds_nothing_to_others():
+    master = Instance("master")
+    cube = master.cube_create("http", ("path",))
+    cube.register_counter("n")
+    one, other = master.fork(), master.fork()
+    one.cube("http").metric("n").incrby(("/",), -5)
+    cube.set_sampling(Sampling.TOPK, max_cells=1, primary="n")
+    one.calibrate(master)
+    other.calibrate(master)
+    one.cube("http").metric("n").incrby(("/new",), 2)       # takes the place of the other cell
+    other.cube("http").metric("n").incrby(("/",), 10)
+    other.merge(one)
+    merged = other.cube("http")
+    assert [(cell.key, cell["n"], cell.inherited) for cell in merged.cells()] == [(("/",), 10, 0)]
+    assert merged.totals["n"] == 7 and merged.other("n") == -3

@@ -222,3 +222,11 @@ def test_a_full_cube_tells_what_it_refused(cube):
     stats = cube.stats()
     assert (stats.cells, stats.max_cells, stats.rejected, stats.rejected_keys, stats.complete) == (2, 2, 2, 2, False)
     assert cube.totals[reqs] == 5 and cube.other(reqs) == 2 and cube.overflow is None
+
+
+def test_a_metric_that_stands_twice_in_a_batch_is_refused(cube):
+    """By its name and by its handle: one of the two columns would be lost."""
+    reqs = cube.register_counter("requests")
+    with pytest.raises(ValueError, match="twice"):
+        cube.update(["GET", "/", 200], {"requests": 1, reqs: 2})
+    assert len(cube) == 0

@@ -218,3 +218,12 @@ def test_both_builds_have_the_same_bits(width, depth, base, seed, operations):
             arguments[0] = arguments[0] * 0x9E3779B97F4A7C15 % 2**64
         assert getattr(mine, name)(*arguments) == getattr(native, name)(*arguments)
     assert state(mine) == state(native)
+
+
+def test_a_count_below_0_is_not_kept_and_clips_all(module):
+    sketch = module.HeavyKeeper(10, 2)
+    sketch.put(99, -5)
+    assert not any(sketch.buckets) and sketch.take(99) == 0
+    sketch.put(99, 5)
+    sketch.clip(-5)
+    assert not any(sketch.buckets)

@@ -97,7 +97,7 @@ cdef class Metric:
         if self.dropped:
             self.check_listed()
         self.core.enter_for(target, aim, key)
-        return self.still_listed()
+        return self.still_listed() if self.dropped else 0
 
     cdef int still_listed(self) except -1:
         """In the guard: what stood for an int or was in a list may have run a program's code, which dropped the metric."""

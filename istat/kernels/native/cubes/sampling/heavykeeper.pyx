@@ -212,8 +212,11 @@ cdef class HeavyKeeper:
 
     cdef void put_count(self, uint64_t hash, int64_t count) noexcept nogil:
         cdef uint64_t kept = <uint64_t> count if <uint64_t> count < LARGEST else LARGEST
-        cdef int64_t at = self._find(hash, LARGEST)
+        cdef int64_t at
         cdef uint32_t row, place
+        if count <= 0:              # of a cell from before the cube ranked its cells; nothing to keep
+            return
+        at = self._find(hash, LARGEST)
         if at < 0:
             at = bucket_of(mixed_word(hash + self.constants[0]), self.width)
             for row in range(1, self.depth):
@@ -251,6 +254,7 @@ cdef class HeavyKeeper:
 
     cdef void clip_to(self, int64_t most) noexcept nogil:
         cdef uint32_t at
+        most = max(most, 0)         # a cell from before the cube ranked its cells may be below
         for at in range(self.width * self.depth):
             if self.buckets[at] & LARGEST > <uint64_t> most:
                 self.buckets[at] = self.buckets[at] >> COUNT_BITS << COUNT_BITS | <uint64_t> most if most > 0 else 0

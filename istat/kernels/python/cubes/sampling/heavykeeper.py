@@ -171,6 +171,7 @@ class HeavyKeeper:
 
     def clip(self, most: int) -> None:
         """No bucket holds more than this."""
+        most = max(most, 0)         # a cell from before the cube ranked its cells may be below
         for at, bucket in enumerate(self.buckets):
             if bucket & LARGEST > most:
                 self.buckets[at] = bucket >> COUNT_BITS << COUNT_BITS | most if most else 0
