@@ -172,3 +172,15 @@ def test_a_cell_that_was_below_0_before_the_cube_ranked_its_cells_adds_nothing_t
     merged = other.cube("http")
     assert [(cell.key, cell["n"], cell.inherited) for cell in merged.cells()] == [(("/",), 10, 0)]
     assert merged.totals["n"] == 7 and merged.other("n") == -3
+
+
+def test_cells_below_0_of_a_cube_that_ranks_its_cells_by_now_come_back_from_a_frame():
+    master = Instance("master")
+    cube = master.cube_create("http", ("path",))
+    cube.register_counter("n")
+    fork = master.fork()
+    fork.cube("http").metric("n").incrby(("/",), -5)
+    cube.set_sampling(Sampling.TOPK, max_cells=2, primary="n")
+    fork.calibrate(master)
+    read = Instance.deserialize(fork.serialize()).cube("http")
+    assert [(cell.key, cell["n"]) for cell in read.cells()] == [(("/",), -5)] and read.totals["n"] == -5
