@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +23,7 @@ from istat.cube.frames import Meta
 from istat.cube.limits import Limits
 from istat.cube.schema import (
     MOST_CUBES,
+    MOST_TAGS,
     CubeSchema,
     Draft,
     Identity,
@@ -238,7 +240,8 @@ class Instance:
             self.t0 = min(self.t0, source.t0)
             self._t1 = None if self._t1 is None or source._t1 is None else max(self._t1, source._t1)
         self.tick = max(self.tick, source.tick)
-        self.tags = {**source.tags, **self.tags}
+        # Own ones first: those of many sources may be more than a frame can hold.
+        self.tags = dict(islice((self.tags | source.tags | self.tags).items(), MOST_TAGS))
 
     def merge_bytes(self, frame: bytes, limits: Limits | None = None, allow_precision_loss: bool = False) -> None:
         """As `merge`, of a frame. FormatError, and nothing changes, when it is none. A frame that comes twice is added

@@ -254,6 +254,14 @@ def test_tags_of_both_are_kept():
     assert total.tags == {"dc": "ams", "rack": "7"}
 
 
+def test_tags_of_many_sources_are_as_many_as_a_frame_can_hold():
+    total = Instance("all", tags={"dc": "ams"})
+    for first in (0, 50):
+        total.merge(Instance("one", tags={f"t{number}": "x" for number in range(first, first + 50)}))
+    again = Instance.deserialize(total.serialize())
+    assert again.tags == total.tags == {"dc": "ams", **{f"t{number}": "x" for number in range(63)}}
+
+
 def test_a_merge_that_made_too_many_cubes_would_be_refused(monkeypatch):
     monkeypatch.setattr("istat.cube.merging.MOST_CUBES", 1)
     total, source = Instance("a"), Instance("b")
