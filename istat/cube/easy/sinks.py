@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".cube"        # of files that hold a frame: `istat cube top FOLDER` looks for it
 KEEP = 360              # files of a sender that stay in a folder: an hour at 10 s
+NAME_ROOM = 100         # characters of a sender's name in that of its files, which may have 255
 _NO_FILE_NAME = re.compile(r"[^\w.-]+", re.ASCII)
 
 
@@ -35,7 +36,7 @@ class FolderSink:
     def __call__(self, frame: Instance) -> None:
         """OSError when it cannot be written."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = _NO_FILE_NAME.sub("_", frame.name).lstrip("._")      # a file with a dot in front would be hidden
+        name = _NO_FILE_NAME.sub("_", frame.name)[:NAME_ROOM].lstrip("._")  # a file with a dot in front would be hidden
         sender = f"{name}-{frame.id.hex()[:12]}"
         number = f"-{frame.sequence:010}" if frame.delta else ""
         write_whole(self._folder / f"{sender}{number}{SUFFIX}", frame.serialize(self._compress))

@@ -58,6 +58,12 @@ def test_the_name_of_an_instance_leads_out_of_no_folder(clock, tmp_path):
     assert path.name.startswith("ber_web_1-")
 
 
+def test_the_longest_name_of_an_instance_makes_no_file_name_that_is_too_long(clock, tmp_path):
+    easy = Easy(Instance("w" * 255), sink=FolderSink(tmp_path), clock=clock)
+    assert easy.collect() is True
+    assert len(list(tmp_path.glob("w*.cube"))) == 1
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_of_the_sink_and_leaves_nothing(master, clock, tmp_path):
     (tmp_path / "taken").write_text("a file")
     easy = Easy(master, sink=FolderSink(tmp_path / "taken"), clock=clock)
