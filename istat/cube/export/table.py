@@ -7,6 +7,7 @@ distinct items.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -108,11 +109,13 @@ class CubeTable:
     def as_json(self) -> dict[str, Any]:
         """The same for scripts."""
         def plain(line: Line) -> dict[str, Any]:
-            return {name: next(iter(found.values()), None) if len(found) < 2 else found
+            told = {name: {part: _as_json(value) for part, value in found.items()}
                     for name, found in line.figures.items()}
+            return {name: next(iter(found.values()), None) if len(found) < 2 else found
+                    for name, found in told.items()}
 
         sampling = self._cube.schema.sampling
-        cells = [{"key": [exact_text(value) if isinstance(value, bytes) else value for value in line.key],
+        cells = [{"key": [exact_text(value) if isinstance(value, bytes) else _as_json(value) for value in line.key],
                   **({"cells": line.cells} if self._grouped else {}), "values": plain(line)} for line in self.lines]
         return {"name": self._cube.name, "shared": self._cube.shared, "dimensions": list(self.dimensions),
                 "mode": sampling.mode, "primary": sampling.primary, "stats": asdict(self._cube.stats()),
@@ -142,6 +145,11 @@ def number(value: Figure) -> str:
         return ""
     plain = whole(value)
     return f"{plain:,}" if isinstance(plain, int) else f"{plain:,.6g}"
+
+
+def _as_json(value: Any) -> Any:
+    """A value that JSON has: no number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _counted(count: int, word: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from istat.cube import CubeError, Instance
@@ -64,6 +66,15 @@ def test_figures_for_scripts():
     cell, = told["cells"]
     assert cell["key"] == ["GET", "/", 200]
     assert (cell["values"]["requests"], cell["values"]["clients"], cell["values"]["latency_us"]["count"]) == (3, 3, 3)
+
+
+def test_what_is_not_finite_is_null_for_scripts():
+    instance = Instance("x")
+    cube = instance.cube_create("c", ("d",))
+    cube.register_gauge("g").set((float("-inf"),), float("inf"))
+    told = CubeTable(cube, 1).as_json()
+    assert told["cells"] == [{"key": [None], "values": {"g": None}}]
+    json.dumps(told, allow_nan=False)
 
 
 def test_a_cube_without_metrics_or_cells():
