@@ -1,5 +1,7 @@
 """What a command says beside its answer, on standard error: why it failed, and warnings. With --json each is one line
 of JSON there, so that standard output has the answer and nothing else. Knows no command.
+
+What is said may have a file's name in it, or a sender's words: no sign that a terminal would act upon gets through.
 """
 
 from __future__ import annotations
@@ -8,13 +10,19 @@ import argparse
 import json
 import sys
 
+from istat.cli.report import printable
+
 
 def warn(arguments: argparse.Namespace, text: str) -> None:
     """What one should know, though the command goes on."""
-    print(json.dumps({"warning": text}) if arguments.json else f"istat: {text}", file=sys.stderr)
+    print(json.dumps({"warning": text}) if arguments.json else _shown(text), file=sys.stderr)
 
 
 def fail(text: str, status: int, as_json: bool) -> int:
     """Why the command ends with this status, which is given back."""
-    print(json.dumps({"error": text, "status": status}) if as_json else f"istat: {text}", file=sys.stderr)
+    print(json.dumps({"error": text, "status": status}) if as_json else _shown(text), file=sys.stderr)
     return status
+
+
+def _shown(text: str) -> str:
+    return "istat: " + "\n".join(map(printable, text.split("\n")))

@@ -9,6 +9,7 @@ from typing import Any
 
 from istat.cli.cubes import files
 from istat.cli.figures import bytes_text
+from istat.cli.report import printable
 from istat.clock import Clock
 from istat.errors import FormatError
 from istat.subcommands import SubCommand
@@ -26,7 +27,7 @@ def _check(arguments: argparse.Namespace, clock: Clock) -> None:
     else:
         for one in found:
             if one["problem"] is None or len(found) > 1:    # that of a single one is what the command ends with
-                print(f"{one['file']}: {_told(one)}")
+                print(printable(f"{one['file']}: {_told(one)}"))
     bad = [one for one in found if one["problem"] is not None]
     if len(bad) == 1:
         raise files.BadFrame(f"{bad[0]['file']}: {_told(bad[0])}")

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from istat.cli.figures import seconds_text
+from istat.cli.report import printable
 from istat.cube import Instance, Limits
 from istat.errors import FormatError
 
 STDIN = Path("-")
 LIMITS = Limits()
 SECOND = 10**9              # [ns]
+NAME_ROOM = 63              # characters of an instance's name, which has at most 255 bytes
 
 
 class BadFrame(FormatError):
@@ -46,6 +48,11 @@ def decoded(path: Path, data: bytes) -> Instance:
         return Instance.deserialize(data, LIMITS)
     except FormatError as error:
         raise BadFrame(f"{path}: {error}", error.offset, error.reason) from error
+
+
+def named(text: str, otherwise: str) -> str:
+    """The name of an instance that is made of files called so: they may be called as no instance can be."""
+    return printable(text)[:NAME_ROOM] or otherwise
 
 
 def heading(instance: Instance) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from istat.cli.cubes import files
 from istat.cli.figures import bytes_text
+from istat.cli.report import printable
 from istat.clock import Clock
 from istat.cube import Instance
 from istat.cube.easy.sinks import write_whole
@@ -25,7 +26,7 @@ def _arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _merge(arguments: argparse.Namespace, clock: Clock) -> None:
-    merged = Instance(arguments.output.stem or "merged")
+    merged = Instance(files.named(arguments.output.stem, "merged"))
     for path in arguments.files:
         source = files.read(path)
         try:
@@ -43,7 +44,7 @@ def _merge(arguments: argparse.Namespace, clock: Clock) -> None:
     else:
         counts = ((len(arguments.files), "file"), (len(merged.cubes), "cube"), (cells, "cell"))
         told = ", ".join(files.counted(count, word) for count, word in counts)
-        print(f"{arguments.output}: {told}, {bytes_text(len(data))}")
+        print(printable(f"{arguments.output}: {told}, {bytes_text(len(data))}"))
 
 
 COMMAND = SubCommand(

@@ -79,7 +79,7 @@ def _merged(path: Path, frames: list[Instance]) -> Instance:
             chosen.append(frame)
     if len(chosen) == 1:
         return chosen[0]
-    total = Instance(path.name or "all")
+    total = Instance(files.named(path.name, "all"))
     for frame in chosen:
         try:
             total.merge(frame)

@@ -247,3 +247,25 @@ def test_size_measures_a_cube(capsys):
 def test_cubes_that_cannot_be_have_no_size(words, capsys):
     assert run("cube", "size", *words) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_folders_may_be_called_as_no_instance_can_be(frame, tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"\xff" * 100)
+    folder.mkdir()
+    for name in ("one", "two"):
+        (folder / f"{name}.cube").write_bytes(frame.read_bytes())
+    assert told(capsys, "cube", "top", folder, "--once")["name"].startswith("\\udcff")
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred\x07.cube", os.fsdecode(b"not utf-8 \xff.cube")])
+def test_names_of_files_reach_no_terminal_as_they_are(name, frame, tmp_path, capsys):
+    path = tmp_path / name
+    path.write_bytes(frame.read_bytes())
+    for words in (("check", path), ("merge", path, "-o", path), ("show", path)):
+        assert run("cube", *words) == 0
+    path.write_bytes(b"none")
+    for words in (("check", path), ("check", frame, path), ("show", path), ("merge", path, "-o", path),
+                  ("top", path, "--once")):
+        assert run("cube", *words) == FormatError.exit_code
+    out = "".join(capsys.readouterr())
+    assert all(sign.isprintable() for line in out.split("\n") for sign in line)
