@@ -6,6 +6,7 @@ The thread is one of `threading`: where gevent has patched that, it is a greenle
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 
@@ -59,7 +60,15 @@ class Loop:
     def _worked(self) -> bool:
         try:
             self._work()
-        except Exception:   # noqa: BLE001 - such as a lack of memory: the thread must not end by it, unseen
+        except BaseException as error:  # such as gevent.Timeout, or sys.exit in a sink: the thread must not end, unseen
+            if _kills(error):
+                raise
             log.exception("work of the thread %s failed, and is tried again", self._name)
             return False
         return True
+
+
+def _kills(error: BaseException) -> bool:
+    """Whether somebody ends the greenlet, and waits until it has ended."""
+    greenlet = sys.modules.get("greenlet")
+    return greenlet is not None and isinstance(error, greenlet.GreenletExit)

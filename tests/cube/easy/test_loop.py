@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from istat.cube.easy import loop as loops
 from istat.cube.easy.loop import Loop
 
@@ -79,18 +81,19 @@ def test_it_begins_anew_after_a_renewal():
     loop.stop(10)
 
 
-def test_work_that_fails_is_told_and_tried_again(monkeypatch, caplog):
+@pytest.mark.parametrize("error", [MemoryError("no more"), SystemExit("no more"), GeneratorExit("no more")])
+def test_work_that_fails_is_told_and_tried_again(error, monkeypatch, caplog):
     monkeypatch.setattr(loops, "AFTER_ERROR", 0.001)
     worked, again = [], threading.Event()
 
     def work():
         worked.append(1)
         if len(worked) < 3:
-            raise MemoryError("no more")
+            raise error
         again.set()
 
     loop = Loop("a loop", lambda: 0.0, work)
     loop.start()
     assert again.wait(10)
     loop.stop(10)
-    assert caplog.text.count("MemoryError: no more") == 2
+    assert caplog.text.count(f"{type(error).__name__}: no more") == 2
