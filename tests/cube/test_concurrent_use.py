@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from istat.cube import ConcurrentUse, Instance
+from istat.kernels import IMPLEMENTATION
 
 KEY = ("GET", "/", 200)
 
@@ -46,6 +47,36 @@ def test_no_second_use_while_another_one_is_at_work(instance, use):
     assert len(after) == len(before)
     assert instance.cube("http").totals["requests"] == 1
     USES[use](instance)
+
+
+READS = {
+    "a total": lambda http: http.metric("latency").total,
+    "distinct items": lambda http: http.metric("clients").total,
+    "memory": lambda http: http.metric("requests").memory(),
+    "a cell's value": lambda http: http.metric("requests").value(0),
+    "whether there is a cell": lambda http: http.cell(*KEY).resident,
+}
+
+
+@pytest.mark.skipif(IMPLEMENTATION != "native", reason="the plain-Python build moves no memory under a reader")
+@pytest.mark.parametrize("read", READS)
+def test_what_a_metric_holds_is_not_read_while_another_thread_is_in(instance, read):
+    USES["a write"](instance)
+    http, told = instance.cube("http"), []
+
+    def read_it():
+        try:
+            READS[read](http)
+        except ConcurrentUse as error:
+            told.append(error)
+
+    with instance.guard:
+        READS[read](http)       # who holds the guard may
+        second = threading.Thread(target=read_it)
+        second.start()
+        second.join()
+    assert len(told) == 1
+    READS[read](http)
 
 
 def test_a_second_thread_is_turned_away_and_each_update_that_was_taken_is_there(instance):

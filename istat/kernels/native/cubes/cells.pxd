@@ -25,7 +25,9 @@ cdef class Guard:
     cdef int busy
     cdef public int64_t tick                # [ns since 1970] set by the owner at interval edges
     cdef public uint64_t origin             # of the instance: breaks ties between gauges' stamps
+    cdef unsigned long owner                # the thread that is in, if one is
     cdef int enter(self) except -1          # ConcurrentUse when somebody is in already
+    cdef int look(self) except -1           # ConcurrentUse when another thread is in: what it moves cannot be read
     cdef void leave(self) noexcept nogil
 
 cdef struct aim_t:              # whose cell an update is for

@@ -4,12 +4,16 @@
 Keys to slots is inner.table. The specification is the Python twin.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pythread cimport PyThread_get_thread_ident
 
 from istat.errors import ConcurrentUse
 
 from istat.kernels.native.cubes.hashing cimport xxh64
 from istat.kernels.native.cubes.keys cimport decode_key, encode_key
 
+
+cdef str SECOND_WRITER = ("another call is at work in this instance: an instance has one writer. "
+                          "Give each thread its own one, or write through istat.cube.Easy")
 
 # For Python: these names are the kernels' own here, so that they cannot be imported.
 globals().update(Cells=Cells, LATE=LATE, MOST_PROBES=MOST_PROBES, NOT_FOUND=NOT_FOUND, OVERFLOW=OVERFLOW, REFUSED=REFUSED,
@@ -36,8 +40,13 @@ cdef class Guard:
 
     cdef int enter(self) except -1:
         if istat_take(&self.busy):
-            raise ConcurrentUse("another call is at work in this instance: an instance has one writer. "
-                                "Give each thread its own one, or write through istat.cube.Easy")
+            raise ConcurrentUse(SECOND_WRITER)
+        self.owner = PyThread_get_thread_ident()
+        return 0
+
+    cdef int look(self) except -1:
+        if self.busy and self.owner != PyThread_get_thread_ident():
+            raise ConcurrentUse(SECOND_WRITER)
         return 0
 
     cdef void leave(self) noexcept nogil:
@@ -115,6 +124,7 @@ cdef class Cell:
     @property
     def resident(self):
         """Whether the cube has the cell now."""
+        self.core.guard.look()
         self.core.find_cell(self)
         return self.slot >= 0
 

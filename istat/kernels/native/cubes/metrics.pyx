@@ -198,6 +198,7 @@ cdef class CounterMetric(Metric):
     def other(self):
         """What the totals have more than the cells: updates that were refused, and cells that were evicted."""
         self.check_listed()
+        self.core.guard.look()
         if not (self.core.refused or self.core.evicted):
             return 0.0 if self.real else 0
         return self.total - (sum_of_reals(self.reals, self.core.cells) if self.real else sum_of_wholes(self.values, self.core.cells))

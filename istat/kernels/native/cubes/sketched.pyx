@@ -43,6 +43,7 @@ cdef class HistogramMetric(Metric):
     @property
     def total(self):
         """All values, those of refused and evicted cells as well; a copy."""
+        self.core.guard.look()
         return hist_object(self.whole, self.shape)
 
     def record(self, target, value, count=1):
@@ -247,6 +248,7 @@ cdef class HllMetric(Metric):
     @property
     def total(self):
         """All items, those of refused and evicted cells as well; a copy."""
+        self.core.guard.look()
         return hll_object(&self.whole, self.layout)
 
     def add(self, target, item):

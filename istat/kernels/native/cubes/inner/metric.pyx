@@ -88,6 +88,7 @@ cdef class Metric:
             raise CubeError(f"the metric {self.name!r} was dropped from its cube: ask the cube for the one it has now")
 
     cdef int check(self, uint32_t slot) except -1:
+        self.core.guard.look()
         if slot >= self.core.cells.count or slot >= self.room:      # a dropped one grows no more
             raise IndexError(f"there are {self.core.cells.count} slots, and none {slot}")
         return 0
@@ -170,6 +171,7 @@ cdef class Metric:
 
     def memory(self):
         """[bytes] of the column."""
+        self.core.guard.look()
         return self.bytes(min(self.core.cells.count, self.room))
 
 
