@@ -80,7 +80,7 @@ prepare_python() {
     made=$(cat $VENV/istatd-stamp 2>/dev/null) || : # none yet; quickstart.sh runs under set -e
     # What was made for the tests has all that the rest needs.
     [ -x $VENV/bin/istat-server ] && { [ "$made" = "$stamp" ] || [ "$made" = "$(python_stamp dev)" ]; } && return
-    say "Building istatd in $VENV (a minute or so, the first time)"
+    say "Building istatd in $VENV (some minutes, the first time)"
     if ! $VENV/bin/python -c 'import pip' 2>/dev/null; then
         rm -rf $VENV
         "$PYTHON" -m venv $VENV || fail "Could not make the virtual environment $VENV."
