@@ -193,11 +193,17 @@ def test_top_takes_the_last_cumulative_frame_of_each_writer(tmp_path, capsys):
     assert counted(capsys, tmp_path, "--last", "1m") == 12
 
 
+def heeds_ctrl_c() -> None:
+    """Of a child: what runs behind a shell's & has SIGINT ignored, and gives that to its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_top_follows_a_file_and_ends_by_ctrl_c(tmp_path):
     path = tmp_path / "http.cube"
     framed(path, 1010, 1)
     with subprocess.Popen([*ISTAT, "cube", "top", path, "--json"], cwd=ROOT,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=heeds_ctrl_c) as process:
         first = json.loads(process.stdout.readline())
         framed(tmp_path / "next", 1020, 5)
         os.replace(tmp_path / "next", path)
@@ -213,7 +219,8 @@ def test_top_draws_on_a_terminal_and_puts_it_back(tmp_path):
     framed(path, 1010, 123456)
     main, side = pty.openpty()
     process = subprocess.Popen([*ISTAT, "cube", "top", path], cwd=ROOT, stdin=side,
-                               stdout=side, stderr=side, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"})
+                               stdout=side, stderr=side, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+                               preexec_fn=heeds_ctrl_c)
     os.close(side)
     shown = b""
     end = time.monotonic() + 30
