@@ -402,13 +402,15 @@ def test_a_second_thread_is_turned_away(native):
     assert histogram.count == len(threads) * len(values) + taken
 
 
-def test_memory_is_that_of_the_slots(native):
-    histogram = native.cubes.Histogram(native.cubes.Shape(1, 100_000, 4))
+def test_memory_is_that_of_the_slots(cubes):
+    histogram = cubes.Histogram(cubes.Shape(1, 100_000, 4))
     assert histogram.memory() == 8
     histogram.record(5)
-    assert histogram.memory() <= 217 * 4 + 110
-    histogram.record(5, 2**32)
-    assert 217 * 8 < histogram.memory() <= 217 * 8 + 110
+    assert histogram.memory() == 8 + 96 + 218 * 4
+    histogram.record(5, 2**32 - 2)
+    assert histogram.memory() == 8 + 96 + 218 * 4
+    histogram.record(5)
+    assert histogram.memory() == 8 + 96 + 217 * 8
 
 
 def test_values_below_0_waited_for_nobody(cubes):

@@ -16,6 +16,7 @@ from istat.kernels.python.cubes.shapes import MOST_VALUES, Shape, times_of, valu
 
 MOST_CORRECTED = 1_000_000  # values that one pause may stand for; more is a wrong unit
 HEADER_BYTES = 96  # of a native histogram, beside its slots
+NARROW_MOST = (1 << 32) - 1  # in a slot of 4 bytes; one with more makes all slots 8 bytes
 POINTS = ("low", "mid", "high")
 TOO_MANY = "that would stand for more than 1,000,000 values; is the interval in the unit of the values?"
 NO_HISTOGRAM = "these are no parts of a histogram of this shape"
@@ -232,8 +233,11 @@ class Histogram:
         return made
 
     def memory(self) -> int:
-        """Bytes that the native one takes at least, without those of the Python object around it."""
-        return 8 + (HEADER_BYTES + 4 * self.shape.slots if self.count else 0)
+        """Bytes that the native one takes, without those of the Python object around it."""
+        if not self.count:
+            return 8
+        wide = max(self._counts.values()) > NARROW_MOST
+        return 8 + HEADER_BYTES + (self.shape.slots if wide else (self.shape.slots + 1) // 2) * 8
 
     def parts(self) -> Parts | None:
         """All there is to it, with values as they were recorded: the first slot that is used, the counts from there to

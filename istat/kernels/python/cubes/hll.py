@@ -193,7 +193,8 @@ class HyperLogLog:
         return b"".join([word.to_bytes(3, "little") for word in words])
 
     def memory(self) -> int:
-        """Bytes that the native one takes at least, without those of the Python object around it."""
+        """Bytes that the native one takes at least, without those of the Python object around it: a list there also has
+        room to grow, by how it grew."""
         return STRUCT_BYTES + (4 * len(self._sparse) if self._dense is None else len(self._dense))
 
     @property

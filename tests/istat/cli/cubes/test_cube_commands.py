@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -222,6 +223,8 @@ def test_top_draws_on_a_terminal_and_puts_it_back(tmp_path):
                                stdout=side, stderr=side, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
                                preexec_fn=heeds_ctrl_c)
     os.close(side)
+    last_resort = threading.Timer(60, process.kill)     # what ignores Ctrl-C fails the test and does not hold it up
+    last_resort.start()
     shown = b""
     end = time.monotonic() + 30
     while b"123,456" not in shown and time.monotonic() < end:
@@ -233,6 +236,7 @@ def test_top_draws_on_a_terminal_and_puts_it_back(tmp_path):
     except OSError:         # the other side is closed: all was read
         pass
     os.close(main)
+    last_resort.cancel()
     assert process.wait(20) == 0
     assert b"123,456" in shown and b"Traceback" not in shown
     assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l") == 1 and shown.endswith(b"\x1b[?1049l")
