@@ -94,6 +94,8 @@ class Collecting:
         if not self._loop.stop(patience):
             log.warning("cubes are being collected for more than %g s: no longer waited for", patience)
         taken = self._collect(patience, always=running)
+        if taken and self._news:        # what the frame had no place for
+            taken = self._collect(patience, always=False)
         if not taken and self._has_sink:
             error = self._delivery.error
             log.error("%d frames of cubes were not taken by their sink: %r", self._delivery.waiting, error)
@@ -128,7 +130,7 @@ class Collecting:
         if self._delta:
             frame, self._total, self._since = self._total, self._empty(), end
         else:
-            frame = self._copy()
+            frame = copied(self._total)
         self._sign(frame, begun, end)
         self._sequence += 1
         self._news = False
@@ -139,19 +141,13 @@ class Collecting:
         frame.sequence, frame.delta, frame.tick = self._sequence, self._delta, self._tick
         self._covers(frame, min(begun, end), end)
 
-    def _copy(self) -> Instance:
-        """All that was gathered, once more."""
-        copy = self._total.fork()
-        copy.merge(self._total)
-        return copy
-
     def snapshot(self) -> Instance:
         """A copy of what was counted till now: since the start, or (delta) since the last frame. For exporters that
         are asked from outside. It has an identity of its own, and is no frame."""
         with self._merging:
             self._next_tick()
             self._gather()
-            copy = self._copy()
+            copy = copied(self._total)
             now = nanoseconds(self._clock.now())
             copy.delta, copy.tick = self._delta, self._tick
             self._covers(copy, min(self._since, now), now)
@@ -202,3 +198,10 @@ class Collecting:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.stop()
+
+
+def copied(instance: Instance) -> Instance:
+    """All that an instance has, once more."""
+    copy = instance.fork()
+    copy.merge(instance)
+    return copy

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from istat.clock import Clock
-from istat.cube.easy.collecting import Collecting, Sink
+from istat.cube.easy.collecting import Collecting, Sink, copied
 from istat.cube.easy.delivery import BACKLOG
 from istat.cube.easy.handles import EasyCounter, EasyCube, EasyGauge, EasyHistogram, EasyHll, Target
 from istat.cube.easy.held import HeldGauges
@@ -52,7 +52,7 @@ class Easy(Collecting):
         self._abandoned: list[cubes.Slot] = []
         self.refused = 0        # writes to a metric that the master has no more
         self.failed = 0         # writes in the midst of another one that were put off, and then raised
-        self.dropped = 0        # slots whose data did not fit to a metric that had been changed
+        self.dropped = 0        # times that data by a metric which had become another one were given up
         super().__init__(interval, output, sink, align, clock, backlog)
 
     def __repr__(self) -> str:
@@ -60,6 +60,7 @@ class Easy(Collecting):
 
     def _begin(self) -> None:
         self._gauges = HeldGauges()
+        self._aside: list[tuple[cubes.Slot, Instance]] = []     # what threads counted, see _add_aside
         super()._begin()
 
     # What to write to.
@@ -123,7 +124,9 @@ class Easy(Collecting):
         try:
             return target.call(slot.active)
         except CubeError:
-            if slot.active.calibrate(self._master):
+            if slot.active.schema is not self._master.schema:
+                self._put_aside(slot, slot.active)      # a metric that has become another one would begin anew
+                slot.active.calibrate(self._master)
                 slot.forget()
         try:
             return target.call(slot.active)
@@ -141,6 +144,7 @@ class Easy(Collecting):
     # Gathering.
 
     def _gather(self) -> None:
+        self._add_aside()
         for slot in list(self._slots.all):
             ended = slot.ended      # asked before: then nothing comes after what is taken now
             if slot.waiting and self._swapped(slot):        # which was waited for in vain the last time
@@ -159,6 +163,7 @@ class Easy(Collecting):
         super()._cut()
         if not self._delta:     # after the frame: what was counted by a metric that is gone is in it once more
             self._total.calibrate(self._master)
+        self._add_aside()
 
     def _prepare(self, slot: cubes.Slot) -> None:
         """The standby side, which is empty, is about to be written to."""
@@ -178,19 +183,41 @@ class Easy(Collecting):
     def _take(self, slot: cubes.Slot) -> None:
         """Add what the standby side has to the total, and empty it. Nobody else uses it now."""
         side: Instance = slot.standby
-        if not any(cube.core.has_updates for cube in side.cubes):
+        if not _has_updates(side):
             return
+        try:
+            self._add(slot, side)
+        except SchemaMismatch:      # a metric of the master's became another one: the next frame takes it
+            self._put_aside(slot, side)
+        side.reset()
+
+    def _add(self, slot: cubes.Slot, side: Instance) -> None:
+        self._total.merge(side)
         self._news = True
         if not self._delta:
             self._gauges.take(slot, side)
-        try:
-            self._total.merge(side)
-        except SchemaMismatch as error:     # a metric of the master's became another one in this interval
-            self.dropped += 1
-            log.warning("what a thread counted by a former metric is dropped: %s", error)
-            side.calibrate(self._total)
-            self._total.merge(side)
-        side.reset()
+
+    def _put_aside(self, slot: cubes.Slot, side: Instance) -> None:
+        """Move what a side has to where it is added to a total that it fits to."""
+        if _has_updates(side):
+            self._aside.append((slot, copied(side)))
+            side.reset()
+
+    def _add_aside(self) -> None:
+        """Add what was put aside. Where no frame was made in between, what the total has by a former metric is given
+        up: there may never be one."""
+        while self._aside:
+            slot, side = self._aside.pop(0)
+            try:
+                self._add(slot, side)
+            except SchemaMismatch as error:
+                self.dropped += 1
+                log.warning("what was counted by a former metric is dropped: %s", error)
+                self._total.calibrate(self._master)
+                side.calibrate(self._total)
+                self._add(slot, side)
+            if slot not in self._slots.all:
+                self._gauges.drop(slot)
 
     def after_fork(self, child: bool) -> None:
         """See lifetime.Lasting."""
@@ -199,3 +226,7 @@ class Easy(Collecting):
             self._abandoned += [slot for slot in self._slots.renew() if slot.busy]
             self.refused = self.failed = self.dropped = 0
         super().after_fork(child)
+
+
+def _has_updates(side: Instance) -> bool:
+    return any(cube.core.has_updates for cube in side.cubes)

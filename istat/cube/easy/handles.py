@@ -26,15 +26,17 @@ class Target:
     shared: tuple[tuple[str, str], ...]
     metric: str | None
     method: str
+    kind: str = ""      # of the metric: a counter and a gauge can both be set
 
     def call(self, instance: Instance) -> Callable[..., Any]:
         """The method that is meant. CubeError when the instance has no such cube or metric."""
         cube = instance.cube(self.cube, dict(self.shared))
         if self.metric is None:
             return getattr(cube, self.method)       # type: ignore[no-any-return]
-        found = getattr(cube.metric(self.metric), self.method, None)
-        if found is None:
-            raise CubeError(f"the metric {self.metric!r} is of another kind now and has no {self.method}")
+        metric = cube.metric(self.metric)
+        if metric.kind != self.kind:
+            raise CubeError(f"the metric {self.metric!r} is a {metric.kind} now, no {self.kind}")
+        found = getattr(metric, self.method)
         if not self.method.endswith("_many"):
             return found        # type: ignore[no-any-return]
         return lambda columns, *values: found(cube.rows(columns), *values)
@@ -54,7 +56,7 @@ class Handle:
             raise TypeError(f"{metric.name!r} of the cube {cube.name!r} is a {metric.kind}, not a {self.kind}")
         self.name = metric.name
         for method in self.methods:
-            setattr(self, method, writer(Target(cube.name, cube.shared, metric.name, method)))
+            setattr(self, method, writer(Target(cube.name, cube.shared, metric.name, method, self.kind)))
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name} of each thread>"
