@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istat.cli import saying
 from istat.cli.cubes import drawing, files
 from istat.cli.cubes.showing import printed, tables, takes_view
 from istat.cli.cubes.source import Source
+from istat.cli.report import printable
 from istat.clock import Clock
 from istat.errors import CubeError, UsageError
 from istat.settings.types import Duration
@@ -54,19 +56,31 @@ def _top(arguments: argparse.Namespace, clock: Clock) -> None:
 def _once(source: Source, arguments: argparse.Namespace) -> None:
     instance = source.newest()
     if instance is None:
-        raise source.problem or CubeError(f"there is no frame of cubes in {arguments.path}")
+        raise next(iter(source.problems), CubeError(f"there is no frame of cubes in {arguments.path}"))
+    _warned(source, arguments, [])
     print(printed(instance, arguments))
 
 
 def _stream(source: Source, arguments: argparse.Namespace) -> None:
     """Where nobody looks at a terminal: each as text, or as a line of JSON."""
+    warned: list[str] = []
     while True:
         instance = source.newest()
+        warned = _warned(source, arguments, warned)
         if instance is not None:
             text = printed(instance, arguments)
             with _ctrl_c_waits():
                 print(text, end="\n" if arguments.json else "\n\n", flush=True)
         time.sleep(POLL)
+
+
+def _warned(source: Source, arguments: argparse.Namespace, before: list[str]) -> list[str]:
+    """Tell of files that could not be read, beside those that were told of the time before."""
+    problems = [str(problem) for problem in source.problems]
+    for text in problems:
+        if text not in before:
+            saying.warn(arguments, text)
+    return problems
 
 
 @contextmanager
@@ -80,6 +94,7 @@ def _ctrl_c_waits() -> Iterator[None]:
 
 
 def _draw(source: Source, arguments: argparse.Namespace) -> None:
+    from rich.console import Group
     from rich.live import Live
     from rich.text import Text
 
@@ -90,7 +105,9 @@ def _draw(source: Source, arguments: argparse.Namespace) -> None:
             if instance is not None:
                 found = [one.table() for one in tables(instance, arguments)]
                 shown = drawing.drawn(found, files.heading(instance))
-            live.update(shown, refresh=True)        # also where nothing is new: the terminal may have another size
+            problems = (Text(printable(str(problem)), style="red") for problem in source.problems)
+            # Also where nothing is new: the terminal may have another size.
+            live.update(Group(shown, *problems), refresh=True)
             time.sleep(POLL)
 
 
@@ -98,7 +115,8 @@ COMMAND = SubCommand(
     "Follow what a program writes at every interval: the largest cells of its cubes, drawn anew as they come.",
     _arguments, _top,
     "Ctrl-C ends it. Where the output is no terminal it prints each frame instead, with --json as one line. A file "
-    "that is only half written is looked at again.",
+    "that is only half written is looked at again; one of a folder that cannot be read is named, and the others are "
+    "shown.",
     (("istat cube top /run/shop/http.cube --cube http --sort requests", "What is asked for most just now?"),
      ("istat cube top /var/spool/cubes --last 5m --by path", "The last five minutes, by path"),
      ("istat cube top /run/shop/http.cube --once --json", "What is there now, for a script")),

@@ -20,16 +20,16 @@ class Source:
         self._path, self._last = path, round(last * files.SECOND)
         self._seen: list[tuple[Path, Stamp]] | None = None
         self._known: dict[tuple[Path, Stamp], Instance] = {}
-        #: Why the newest file could not be read; it may be half written.
-        self.problem: FormatError | None = None
+        #: Of the files that belong to it those that could not be read, such as one that is half written.
+        self.problems: list[FormatError] = []
 
     def newest(self) -> Instance | None:
         """What is there now; None when nothing has changed since the last time, or there is nothing. OSError for a path
-        that is none, CubeError for frames that cannot be merged."""
+        that cannot be read, CubeError for frames that cannot be merged."""
         found = self._files()
         if found == self._seen:
             return None
-        self._seen, self.problem = found, None
+        self._seen, self.problems = found, []
         frames: list[Instance] = []
         known: dict[tuple[Path, Stamp], Instance] = {}
         for one in found:
@@ -60,9 +60,13 @@ class Source:
         try:
             return files.read(path)
         except FormatError as error:
-            self.problem = self.problem or error
+            self.problems.append(error)
         except FileNotFoundError:
             pass                            # it went between the list and here; the next list will not have it
+        except OSError as error:
+            if path == self._path:
+                raise
+            self.problems.append(files.BadFrame(f"{path}: {error.strerror}"))    # of a folder the others are read
         return None
 
 

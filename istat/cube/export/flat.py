@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from istat.cube.cube import Cube
+from istat.cube.export.values import whole
 from istat.cube.instance import Instance, checked_instance
 from istat.kernels import cubes
 
@@ -52,7 +53,7 @@ class JsonExporter:
         self._global: dict[str, Value] = {}
         for name, value in (global_dimensions or {}).items():
             self.set_global_dimension(name, value)
-        named = [(f"p{q:g}", float(q)) for q in sorted(set(quantiles))]
+        named = [(f"p{whole(q)}", q) for q in sorted(set(map(float, quantiles)))]
         self._text = partial(cubes.FlatText, histogram=histogram, quantiles=named, hll=hll, meta=with_meta,
                              limit=limit_per_cube)
 

@@ -41,7 +41,8 @@ class PrometheusExporter:
     `boundaries`: of histograms, in the unit of their values, by the metric's name; 1, 2, 5, 10, ... where it has none.
     `max_series`: what goes beyond it is left out and counted in `cube_series_dropped`; a cube that ranks its cells
     keeps the largest. `prefix`: of all names. `global_dimensions`: labels of all series; a cube's shared tags and its
-    dimensions win over them. ValueError for a max_series below 1, and boundaries that do not ascend.
+    dimensions win over them. ValueError for a max_series below 1, boundaries that do not ascend, and labels that are no
+    Unicode.
     """
 
     def __init__(self, instance: Instance, *, boundaries: Mapping[str, Sequence[float]] | None = None,
@@ -55,6 +56,8 @@ class PrometheusExporter:
                 raise ValueError(f"the boundaries of {name} must be numbers that ascend, at least one")
         self._instance, self._max_series, self._prefix = checked_instance(instance), max_series, prefix
         self._global = dict(global_dimensions or {})
+        for name, value in self._global.items():
+            f"{name}{value}".encode()       # of a page that fails nobody would know why
 
     def export(self) -> str:
         """All series, the last line ended by a line feed."""

@@ -125,3 +125,17 @@ def test_another_thread_may_not_export_while_one_writes():
         thread.start()
         thread.join()
     assert [type(problem).__name__ for problem in problems] == ["ConcurrentUse"]
+
+
+def test_percentiles_have_names_of_their_own():
+    """The name of 99.99999 was p100 too."""
+    instance, http = made()
+    fields = exported(instance, quantiles=(50, 50.0, 99.9, 99.99999, 100))[0]["fields"]["latency_us"]
+    assert list(fields)[4:] == ["p50", "p99.9", "p99.99999", "p100"]
+
+
+@pytest.mark.parametrize("tags", [{"dc": "\ud800"}, {"\ud800": "ams"}])
+def test_a_tag_that_is_no_unicode_is_told_when_it_is_given(tags):
+    instance, http = made()
+    with pytest.raises(ValueError, match="surrogates"):
+        JsonExporter(instance, tags)

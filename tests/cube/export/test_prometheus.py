@@ -142,3 +142,10 @@ def test_who_gives_an_easy_or_a_cube_is_told_what_to_give(exporter):
     for wrong in (Easy(master), master.cube_create("http", ("path",))):
         with pytest.raises(TypeError, match=r"Instance is wanted, not (Easy|Cube): .* snapshot\(\)"):
             exporter(wrong)
+
+
+@pytest.mark.parametrize("labels", [{"dc": "\ud800"}, {"\ud800": "ams"}])
+def test_a_label_that_is_no_unicode_is_told_when_it_is_given(labels):
+    instance, http = made()
+    with pytest.raises(ValueError, match="surrogates"):
+        PrometheusExporter(instance, global_dimensions=labels)

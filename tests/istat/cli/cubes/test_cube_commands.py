@@ -188,6 +188,21 @@ def test_top_of_a_folder_merges_what_ends_last(tmp_path, capsys):
     assert run("cube", "top", tmp_path, "--once", "--last", "soon") == 2
 
 
+def test_top_of_a_folder_names_what_cannot_be_read_and_shows_the_others(tmp_path, capsys):
+    framed(tmp_path / "a.cube", 1010, 3)
+    (tmp_path / "half.cube").write_bytes((tmp_path / "a.cube").read_bytes()[:50])
+    (tmp_path / "mem.cube").symlink_to("/proc/self/mem")       # which nobody can read from its beginning
+    assert run("cube", "top", tmp_path, "--once") == 0
+    out, error = capsys.readouterr()
+    assert out.split()[-2:] == ["total", "3"]
+    assert sorted(line.split(": ")[1:3] for line in error.splitlines()) == [
+        [str(tmp_path / "half.cube"), "at byte 50"], [str(tmp_path / "mem.cube"), "Input/output error"]]
+    (tmp_path / "a.cube").unlink()
+    (tmp_path / "half.cube").unlink()
+    assert run("cube", "top", tmp_path, "--once") == FormatError.exit_code
+    assert capsys.readouterr().err == f"istat: {tmp_path / 'mem.cube'}: Input/output error\n"
+
+
 def test_top_takes_the_last_cumulative_frame_of_each_writer(tmp_path, capsys):
     for name, end, requests, id in (("a1", 1010, 1, b"a" * 16), ("a2", 1020, 4, b"a" * 16), ("b2", 1020, 8, b"b" * 16)):
         framed(tmp_path / f"{name}.cube", end, requests, id, delta=False)
