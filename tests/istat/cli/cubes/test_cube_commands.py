@@ -196,7 +196,7 @@ def test_top_of_a_folder_names_what_cannot_be_read_and_shows_the_others(tmp_path
     out, error = capsys.readouterr()
     assert out.split()[-2:] == ["total", "3"]
     assert sorted(line.split(": ")[1:3] for line in error.splitlines()) == [
-        [str(tmp_path / "half.cube"), "at byte 50"], [str(tmp_path / "mem.cube"), "Input/output error"]]
+        [str(tmp_path / "half.cube"), "at byte 8"], [str(tmp_path / "mem.cube"), "Input/output error"]]
     (tmp_path / "a.cube").unlink()
     (tmp_path / "half.cube").unlink()
     assert run("cube", "top", tmp_path, "--once") == FormatError.exit_code
