@@ -44,13 +44,13 @@ class HeldGauges:
     def settle(self, total: Instance) -> None:
         """Set the gauges of the total that have changed."""
         wanted, self._changed = self._changed, set()
-        for cube in total.cubes:
-            gauges = {gauge.name: gauge for gauge in _summed(cube)}
-            for place in wanted if gauges else ():
-                name, shared, metric, key = place
-                # A cell that has gone from the total, or never got into it, is not made for this.
-                if (name, shared) == cube.schema.identity and metric in gauges and cube.get(key) is not None:
-                    gauges[metric].set(key, fsum(held[place] for held in self._held.values() if place in held))
+        gauges = {(*cube.schema.identity, gauge.name): (cube, gauge) for cube in total.cubes for gauge in _summed(cube)}
+        for place in wanted:
+            name, shared, metric, key = place
+            found = gauges.get((name, shared, metric))
+            # A cell that has gone from the total, or never got into it, is not made for this.
+            if found is not None and found[0].get(key) is not None:
+                found[1].set(key, fsum(held[place] for held in self._held.values() if place in held))
 
 
 def _summed(cube: Cube) -> list[cubes.GaugeMetric]:

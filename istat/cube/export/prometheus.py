@@ -26,6 +26,7 @@ MAX_SERIES = 10_000         # of one page: more of them is what kills a Promethe
 DROPPED = "cube_series_dropped"
 STEPS = (1, 2, 5)           # boundaries in each power of ten, of a histogram that has none declared
 BESIDE = 3                  # series of a histogram besides its boundaries: the bucket of all, sum, count
+HISTOGRAM_ENDS = ("_bucket", "_sum", "_count")      # of their names
 LE = "le"                   # the label of histograms' boundaries, which no dimension may be called
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_]")
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -99,6 +100,7 @@ class _Page:
         self._room = max_series - 1         # the one that tells what was dropped is one, too
         self._dropped = 0
         self._families: dict[str, tuple[str, list[str]]] = {}       # name -> head, lines
+        self._taken: dict[str, str] = {}    # name of series -> head of its family
         self._seen: set[tuple[str, str]] = set()
 
     def family(self, name: str, type: str, help: str) -> str:
@@ -106,8 +108,11 @@ class _Page:
         shown = help.replace("\\", r"\\").replace("\n", r"\n")
         for own in (name, f"{name}_{cubes.xxh64(help.encode()) >> 32:08x}"):
             head = f"# HELP {own} {shown}\n# TYPE {own} {type}\n"
-            if self._families.setdefault(own, (head, []))[0] == head:
+            names = [own, *(own + end for end in HISTOGRAM_ENDS if type == "histogram")]
+            if all(self._taken.get(one, head) == head for one in names):
                 break
+        self._taken.update(dict.fromkeys(names, head))
+        self._families.setdefault(own, (head, []))
         return own
 
     def add(self, family: str, labels: str, metric: cubes.Metric[Any], slots: list[int],
@@ -144,10 +149,11 @@ def _alike(core: cubes.Core) -> dict[tuple[str, ...], list[int]]:
 
 def _histogram(name: str, labels: str, value: Any, boundaries: Sequence[float]) -> Iterator[str]:
     comma = "," if labels else ""
+    of_bucket, of_sum, of_count = (name + end for end in HISTOGRAM_ENDS)
     for boundary, count in zip((*boundaries, math.inf), accumulate(value.buckets(boundaries))):
-        yield _line(f"{name}_bucket", f'{labels}{comma}le="{_number(boundary)}"', count)
-    yield _line(f"{name}_sum", labels, value.sum)
-    yield _line(f"{name}_count", labels, value.count)
+        yield _line(of_bucket, f'{labels}{comma}le="{_number(boundary)}"', count)
+    yield _line(of_sum, labels, value.sum)
+    yield _line(of_count, labels, value.count)
 
 
 def _line(name: str, labels: str, value: Any) -> str:

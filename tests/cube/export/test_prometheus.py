@@ -149,3 +149,20 @@ def test_a_label_that_is_no_unicode_is_told_when_it_is_given(labels):
     instance, http = made()
     with pytest.raises(ValueError, match="surrogates"):
         PrometheusExporter(instance, global_dimensions=labels)
+
+
+def test_a_metric_that_is_called_as_a_series_of_a_histogram_gets_another_name():
+    instance = Instance("web")
+    http = instance.cube_create("http", dimensions=("path",))
+    for name in ("size_count", "size_bucket", "size_sum"):
+        http.register_gauge(name).set(("/",), 7)
+    http.register_histogram("size", highest=10).record(("/",), 3)
+    http.register_gauge("time_sum").set(("/",), 8)
+    families = {family.name: family for family in text_string_to_metric_families(
+        PrometheusExporter(instance, boundaries={"size": [5]}).export())}
+    samples = [(sample.name, str(sample.labels)) for family in families.values() for sample in family.samples]
+    assert len(samples) == len(set(samples))
+    assert [sample.value for sample in families["http_size_count"].samples] == [7]
+    assert "http_time_sum" in families
+    other = next(family for family in families.values() if family.type == "histogram")
+    assert other.name.startswith("http_size_") and [sample.value for sample in other.samples] == [1, 1, 3, 1]
