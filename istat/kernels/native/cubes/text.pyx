@@ -59,7 +59,7 @@ cdef int put_fields(Text *text, Column *columns, int n, uint32_t slot, bint over
                     Py_ssize_t room) noexcept nogil:
     """What the metrics have in a slot, each with a comma behind it; -1 without memory. `room`: what they take all
     together, without objects."""
-    cdef int i, failed
+    cdef int i
     cdef const hist_t *histogram
     cdef double value
     for i in range(n):
