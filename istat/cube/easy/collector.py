@@ -81,8 +81,8 @@ class Collector(Collecting):
             if verdict is Verdict.NEW:
                 self._add(frame, now)
                 self.merged += 1
-        self.duplicates += verdict is Verdict.DUPLICATE
-        self.too_old += verdict is Verdict.TOO_OLD
+            self.duplicates += verdict is Verdict.DUPLICATE
+            self.too_old += verdict is Verdict.TOO_OLD
         return verdict is Verdict.NEW
 
     def _add(self, frame: Instance, now: float) -> None:
