@@ -402,6 +402,21 @@ def test_a_second_thread_is_turned_away(native):
     assert histogram.count == len(threads) * len(values) + taken
 
 
+def test_values_that_change_while_they_are_recorded_stay_within_the_slots(cubes):
+    histogram = cubes.Histogram(cubes.Shape(1, 1000))
+    values = np.ones(20_000, np.int64)
+    for _ in range(20):
+        thread = Thread(target=histogram.record_many, args=(values,))
+        thread.start()
+        while thread.is_alive():
+            values[:] = -2**62
+            values[:] = 1
+        thread.join()
+    first, counts, *_ = histogram.parts()
+    assert sum(counts) == histogram.count == 20 * len(values)
+    assert first + len(counts) <= histogram.shape.slots
+
+
 def test_memory_is_that_of_the_slots(cubes):
     histogram = cubes.Histogram(cubes.Shape(1, 100_000, 4))
     assert histogram.memory() == 8

@@ -64,7 +64,7 @@ cdef uint64_t MOST_VALUES = 0x7FFFFFFFFFFFFFFFu         # in one histogram: what
 
 
 cdef enum:
-    PIECE = 4096                # values of a batch at a time: they stay in the cache for the second look
+    PIECE = 512                 # values of a batch at a time: they stay in the cache for the second look. As in record_small
     MOST_SMALL = 1 << 25        # the squares of so many of them add up to less than 2**63
 
 
@@ -179,14 +179,16 @@ cdef inline int record(hist_t **place, const hist_shape *shape, int64_t value, u
     return 1
 
 
-cdef bint record_small(hist_t *histogram, const hist_shape *shape, const int64_t *values, Py_ssize_t n) noexcept nogil:
+cdef bint record_small(hist_t *histogram, const hist_shape *shape, const int64_t *batch, Py_ssize_t n) noexcept nogil:
     """A piece of a batch, when all values of it have slots and their sums need no more than 64 bits."""
     cdef uint32_t *slots = narrow(histogram)
+    cdef int64_t values[512]        # PIECE; a copy, as the buffer's owner may change it between the two looks
     cdef int64_t low = INT64_MAX
     cdef int64_t high = INT64_MIN
     cdef int64_t total = 0
     cdef uint64_t squares[3]
     cdef Py_ssize_t i
+    memcpy(values, batch, n * sizeof(int64_t))
     for i in range(n):
         low = values[i] if values[i] < low else low
         high = values[i] if values[i] > high else high
