@@ -184,3 +184,22 @@ def test_cells_below_0_of_a_cube_that_ranks_its_cells_by_now_come_back_from_a_fr
     fork.calibrate(master)
     read = Instance.deserialize(fork.serialize()).cube("http")
     assert [(cell.key, cell["n"]) for cell in read.cells()] == [(("/",), -5)] and read.totals["n"] == -5
+
+
+def test_what_was_estimated_of_a_cell_is_no_more_than_what_is_left_of_it_after_a_merge():
+    master = Instance("master")
+    cube = master.cube_create("http", ("path",))
+    cube.register_counter("n")
+    below = master.fork()
+    below.cube("http").metric("n").incrby(("/b",), -3)
+    cube.set_sampling(Sampling.TOPK, max_cells=2, primary="n")
+    below.calibrate(master)
+    late = master.fork()
+    for path, n in (("/a", 9), ("/b", 2), ("/c", 3), ("/b", 2)):
+        late.cube("http").metric("n").incrby((path,), n)
+    cell = late.cube("http").get(("/b",))
+    assert cell is not None and (cell["n"], cell.inherited) == (4, 2)
+    late.merge(below)
+    for instance in (late, Instance.deserialize(late.serialize())):
+        cell = instance.cube("http").get(("/b",))
+        assert cell is not None and (cell["n"], cell.inherited) == (1, 1)

@@ -10,9 +10,10 @@ import struct
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.math cimport log
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
+from istat.kernels.native.cubes.inner.table cimport grow
 from istat.kernels.native.cubes.sampling.residents cimport bucket_of, high_product, mixed_word
 
 from istat.kernels.native.cubes.sampling.residents import checked_shape, mixed, row_constants
@@ -315,7 +316,7 @@ cdef class TopK(Sampler):
     """Keeps the cells with the largest counts; every count is at most the truth, but for equal fingerprints.
 
     A cell that came late begins with what the sketch held of its key: that is `inherited`, the rest of its value is
-    exact.
+    exact. It is never more than the value, which a merge with a cell below 0 may have lessened.
     """
 
     def __cinit__(self, most, width=0, depth=3, base=1.08, seed=0):
@@ -327,13 +328,8 @@ cdef class TopK(Sampler):
         free(self.parts)
 
     cdef int reserve(self, uint32_t room) noexcept nogil:
-        cdef void *grown
-        if room <= self.room:
-            return 0
-        grown = realloc(self.parts, room * sizeof(int64_t))
-        if grown == NULL:
+        if room > self.room and grow(<void **> &self.parts, room * sizeof(int64_t)) < 0:
             return -1
-        self.parts = <int64_t *> grown
         return Sampler.reserve(self, room)
 
     cdef int64_t taken(self, uint64_t hash) noexcept nogil:
@@ -342,7 +338,7 @@ cdef class TopK(Sampler):
     cdef void entered(self, uint32_t slot, int64_t inherited) noexcept nogil:
         """A cell is in this slot now. The one that fills the cube clips the sketch: a larger count is a stranger's."""
         cdef uint32_t before = self.residents
-        self.parts[slot] = inherited
+        self.parts[slot] = min(inherited, max(self.rank(slot), 0))
         self._settle(slot)
         if self.residents > before and self.residents == self.most:
             self._clip()

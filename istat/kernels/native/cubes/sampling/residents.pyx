@@ -4,8 +4,10 @@
 What `TopK` and `TopCardinality` share; residents.pxd tells in which order a cube asks. The specification is the Python
 twin.
 """
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memset
+
+from istat.kernels.native.cubes.inner.table cimport grow
 
 GOLDEN = 0x9E3779B97F4A7C15
 MOST_DEPTH = 8              # rows of a sketch
@@ -47,17 +49,11 @@ cdef class Sampler:
 
     cdef int reserve(self, uint32_t room) noexcept nogil:
         """Memory for so many slots; -1 when there is none."""
-        cdef void *grown
         if room <= self.room:
             return 0
-        grown = realloc(self.heap, room * sizeof(uint32_t))
-        if grown == NULL:
+        if (grow(<void **> &self.heap, room * sizeof(uint32_t)) < 0 or
+                grow(<void **> &self.position, room * sizeof(uint32_t)) < 0):
             return -1
-        self.heap = <uint32_t *> grown
-        grown = realloc(self.position, room * sizeof(uint32_t))
-        if grown == NULL:
-            return -1
-        self.position = <uint32_t *> grown
         memset(self.position + self.room, 0, (room - self.room) * sizeof(uint32_t))
         self.room = room
         return 0

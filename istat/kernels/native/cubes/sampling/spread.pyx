@@ -5,7 +5,7 @@ Knows no metric but the HyperLogLog sketches that cells are ranked by. The speci
 what an update does and how bits are made.
 """
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from istat.kernels.native.cubes.hll cimport (
@@ -20,6 +20,7 @@ from istat.kernels.native.cubes.hll cimport (
     hll_registers,
     hll_sums,
 )
+from istat.kernels.native.cubes.inner.table cimport grow
 from istat.kernels.native.cubes.sampling.estimates cimport estimated, expected, inverse_of, raise_all, sum_of
 from istat.kernels.native.cubes.sampling.residents cimport bucket_of, mixed_word
 
@@ -291,22 +292,11 @@ cdef class TopCardinality(Sampler):
         free(self.ranks)
 
     cdef int reserve(self, uint32_t room) noexcept nogil:
-        cdef void *grown
-        if room <= self.room:
-            return 0
-        grown = realloc(self.floors, room * sizeof(uint32_t))
-        if grown != NULL:
-            self.floors = <uint32_t *> grown
-            grown = realloc(self.inverses, room * sizeof(double))
-        if grown != NULL:
-            self.inverses = <double *> grown
-            grown = realloc(self.zeros, room * sizeof(uint32_t))
-        if grown != NULL:
-            self.zeros = <uint32_t *> grown
-            grown = realloc(self.ranks, room * sizeof(uint32_t))
-        if grown == NULL:
+        if room > self.room and (grow(<void **> &self.floors, room * sizeof(uint32_t)) < 0 or
+                                 grow(<void **> &self.inverses, room * sizeof(double)) < 0 or
+                                 grow(<void **> &self.zeros, room * sizeof(uint32_t)) < 0 or
+                                 grow(<void **> &self.ranks, room * sizeof(uint32_t)) < 0):
             return -1
-        self.ranks = <uint32_t *> grown
         return Sampler.reserve(self, room)
 
     cdef int64_t taken(self, uint64_t hash) noexcept nogil:

@@ -100,10 +100,10 @@ def get_cells(Core core not None, const uint8_t[::1] payload not None, size_t ba
 
 cdef void check_counts(reader_t *r, CounterMetric counts, const uint32_t *slots, const uint64_t *begun,
                        uint32_t n) noexcept nogil:
-    """No cell has less than what it was admitted with, but those from before the cube ranked its cells, below 0."""
+    """No cell has less than what it was admitted with, nor one below 0 any of it."""
     cdef uint32_t i
     for i in range(n):
-        if 0 <= counts.values[slots[i]] < <int64_t> begun[i]:
+        if max(counts.values[slots[i]], 0) < <int64_t> begun[i]:
             refuse(r, INCONSISTENT, 0)
 
 

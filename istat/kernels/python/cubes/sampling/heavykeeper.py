@@ -247,7 +247,7 @@ class TopK(Sampler):
     """Keeps the cells with the largest counts; every count is at most the truth, but for equal fingerprints.
 
     A cell that came late begins with what the sketch held of its key: that is `inherited`, the rest of its value is
-    exact.
+    exact. It is never more than the value, which a merge with a cell below 0 may have lessened.
     """
 
     kind = "topk"
@@ -272,7 +272,7 @@ class TopK(Sampler):
     def entered(self, slot: int, inherited: int) -> None:
         """A cell is in this slot now. The one that fills the cube clips the sketch: see the module's step 1."""
         new = slot not in self._position
-        super().entered(slot, inherited)
+        super().entered(slot, min(inherited, max(self.rank(slot), 0)))
         if new and self.residents == self.most:
             self._clip()
 

@@ -48,7 +48,7 @@ def get_cells(core: Core, payload: bytes | memoryview, base: int, budget: int) -
     for metric in core.metrics:
         get_column(reader, metric, slots)
     reader.end()
-    if core.mode == TOPK and any(0 <= core.primary.values[slot] < part for slot, part in zip(slots, begun)):
+    if core.mode == TOPK and any(max(core.primary.values[slot], 0) < part for slot, part in zip(slots, begun)):
         reader.refuse(INCONSISTENT, 0)
     for slot, part in zip(slots, begun):
         core.entered(slot, part)
