@@ -15,7 +15,7 @@ TIMES = struct.Struct("<qqq")
 
 @dataclass(frozen=True)
 class Meta:
-    """What a frame says of its writer. Times are ns since 1970; t0 and t1 both 0 are not known.
+    """What a frame says of its writer. Times are ns since 1970.
 
     `delta`: what was counted from t0 to t1 alone, else all since t0. It stands in the header's flags.
     """
