@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 from istat.cube.cube import Cube
-from istat.cube.schema import CubeSchema
+from istat.cube.schema import CubeSchema, MetricSchema, SamplingSchema
+from istat.kernels import cubes
 
 
 def calibrate(cube: Cube, wanted: CubeSchema) -> None:
     """Give a cube of the same identity and dimensions this schema; the guard is held.
 
     Metrics that are new begin empty, also in cells that there are; those that are gone are dropped, and one of another
-    type or parameter begins anew. Other sampling keeps the cells that fit.
+    type or parameter begins anew. Other sampling keeps the cells that fit. Where a step raises, such as MemoryError,
+    the cube tells how far it came, and can be calibrated again.
     """
     now = cube.schema
     if now == wanted:
         return
-    core = cube.core
-    keep = set(now.metrics) & set(wanted.metrics)
-    kept_names = {schema.name for schema in keep}
-    ranking_goes = now.sampling.primary is not None and now.sampling.primary not in kept_names
-    if ranking_goes:
-        core.sample("comprehensive", max(len(core.slots(True)), 1))
+    core, sampling = cube.core, now.sampling
+    kept = set(now.metrics) & set(wanted.metrics)
+    try:
+        if sampling.primary is not None and sampling.primary not in {schema.name for schema in kept}:
+            unranked = SamplingSchema(max_cells=max(len(core.slots(True)), 1))
+            unranked.apply(core)
+            sampling = unranked
+        _take_metrics(core, now, wanted, kept)
+        if sampling != wanted.sampling:
+            wanted.sampling.apply(core)
+            sampling = wanted.sampling
+    finally:
+        cube.take_core(sampling)
+
+
+def _take_metrics(core: cubes.Core, now: CubeSchema, wanted: CubeSchema, kept: set[MetricSchema]) -> None:
+    """Drop those that are gone, add those that are new, and put all in the order that is wanted."""
     for metric, schema in zip(list(core.metrics), now.metrics):
-        if schema not in keep:
+        if schema not in kept:
             core.drop(metric)
     for schema in wanted.metrics:
-        if schema not in keep:
+        if schema not in kept:
             schema.add_to(core)
     order = {schema.name: place for place, schema in enumerate(wanted.metrics)}
     core.order(sorted(core.metrics, key=lambda metric: order[metric.name]))
-    if now.sampling != wanted.sampling or ranking_goes:
-        wanted.sampling.apply(core)
-    cube.take_schema(wanted)

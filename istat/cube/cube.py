@@ -45,6 +45,7 @@ class Cube:
         self._schema = schema
         self._identity, self._sampling = schema.identity, schema.sampling
         self._core, self._draft = core, draft
+        self._gone = False
         self.id = id        # for logs; instances may number the same cube differently
 
     @property
@@ -134,9 +135,9 @@ class Cube:
         ranking = self._ranking(mode, primary)
         schema = SamplingSchema(mode.value, most, ranking, bool(overflow_cell), tuple(sorted(options.items())))
         with self._core.guard:
+            self._check_there()
             schema.apply(self._core)
-            self._sampling = schema
-            self._change()
+            self.take_core(schema)
 
     def _ranking(self, mode: Sampling, primary: Which | None) -> str | None:
         """The name of the metric that ranks cells, if it can."""
@@ -157,6 +158,7 @@ class Cube:
         return metric.name
 
     def _new_name(self, name: str) -> str:
+        self._check_there()
         checked = checked_name(name, "metric")
         if any(metric.name == checked for metric in self._core.metrics):
             raise DuplicateName(f"the cube {self.name!r} has a metric {checked!r} already")
@@ -185,9 +187,23 @@ class Cube:
         metric.fold(precision)
         self._changed(metric)
 
-    def take_schema(self, schema: CubeSchema) -> None:
-        """The schema that the core was brought to."""
-        self._schema, self._sampling = schema, schema.sampling
+    def take_core(self, sampling: SamplingSchema) -> None:
+        """The core was brought to this sampling, and perhaps to other metrics."""
+        self._sampling = sampling
+        self._change()
+
+    def drop(self) -> None:
+        """It goes: it takes neither metrics nor updates any more, and its data are freed."""
+        self._gone = True
+        self._core.sample(cubes.COMPREHENSIVE, 1)
+        self._core.reset()
+        for metric in list(self._core.metrics):
+            self._core.drop(metric)
+
+    def _check_there(self) -> None:
+        if self._gone:
+            raise CubeError(f"the cube {self.name!r} is gone: its instance was closed, or calibrated to a schema "
+                            "without it")
 
     # Updates.
 

@@ -120,11 +120,9 @@ class Instance:
             return self._created(schema)
 
     def _created(self, schema: CubeSchema) -> Cube:
-        return self._taken(schema, schema.core(self._guard))
-
-    def _taken(self, schema: CubeSchema, core: cubes.Core) -> Cube:
         if len(self._cubes) >= MOST_CUBES:
             raise CubeError(f"an instance has at most {MOST_CUBES} cubes")
+        core = schema.core(self._guard)
         cube = self._cubes[schema.identity] = Cube(schema, core, self._draft, len(self._cubes))
         self._cores.append(core)
         self._draft.changes += 1
@@ -179,20 +177,20 @@ class Instance:
         return True
 
     def _take_schema(self, schema: Schema) -> None:
-        before, self._cubes, self._cores = self._cubes, {}, []
-        for wanted in schema.cubes:
-            cube = before.pop(wanted.identity, None)
+        """New cubes are built before any goes: where there is no memory for them, all that there are stay."""
+        before, after = self._cubes, dict[Identity, Cube]()
+        for id, wanted in enumerate(schema.cubes):
+            cube = before.get(wanted.identity)
             if cube is None or cube.dimensions != wanted.dimensions:
-                if cube is not None:
-                    _drop(cube)
-                self._created(wanted)
-            else:
-                calibrating.calibrate(cube, wanted)
-                cube.id = len(self._cubes)
-                self._cubes[wanted.identity] = cube
-                self._cores.append(cube.core)
-        for cube in before.values():
-            _drop(cube)
+                cube = Cube(wanted, wanted.core(self._guard), self._draft, id)
+            after[wanted.identity] = cube
+        for id, wanted in enumerate(schema.cubes):
+            calibrating.calibrate(after[wanted.identity], wanted)
+            after[wanted.identity].id = id
+        self._cubes, self._cores = after, [cube.core for cube in after.values()]
+        for identity, cube in before.items():
+            if after.get(identity) is not cube:
+                cube.drop()
         self._known = self._draft.changes, schema
 
     def reset(self, keep_cells: bool = False) -> None:
@@ -284,7 +282,7 @@ class Instance:
         """Let go of all cubes; no more updates after that."""
         with self._guard:
             for cube in self._cubes.values():
-                _drop(cube)
+                cube.drop()
             self._cubes, self._cores, self._closed = {}, [], True
 
     def _check_open(self) -> None:
@@ -307,14 +305,6 @@ def checked_instance(given: object, else_say: str = "of an Easy or Collector tak
     if not isinstance(given, Instance):
         raise TypeError(f"an Instance is wanted, not {type(given).__name__}: {else_say}")
     return given
-
-
-def _drop(cube: Cube) -> None:
-    """A cube goes: its metrics take no updates any more, and its data are freed."""
-    cube.core.sample(cubes.COMPREHENSIVE, 1)
-    cube.core.reset()
-    for metric in list(cube.core.metrics):
-        cube.core.drop(metric)
 
 
 def _boot_id() -> bytes:

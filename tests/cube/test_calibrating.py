@@ -203,3 +203,46 @@ def test_what_was_estimated_of_a_cell_is_no_more_than_what_is_left_of_it_after_a
     for instance in (late, Instance.deserialize(late.serialize())):
         cell = instance.cube("http").get(("/b",))
         assert cell is not None and (cell["n"], cell.inherited) == (1, 1)
+
+
+def test_where_there_is_no_memory_for_a_new_cube_those_that_there_are_stay(master, fork, monkeypatch):
+    before, cubes = told(fork), fork.cubes
+    master.cube_create("dns", ["name"]).register_counter("queries")
+    with monkeypatch.context() as patched:
+        patched.setattr("istat.cube.schema.CubeSchema.core", no_memory)
+        with pytest.raises(MemoryError):
+            fork.calibrate(master)
+    assert fork.cubes == cubes and told(fork) == before
+    assert cubes[0].metric("requests").incrby(("GET", 1))
+    assert fork.calibrate(master) is True and [cube.name for cube in fork.cubes] == ["http", "dns"]
+
+
+def test_where_there_is_no_memory_for_a_sketch_a_cube_tells_how_far_it_came(master, fork, monkeypatch):
+    cube = master.cube("http")
+    cube.register_counter("errors")
+    cube.set_sampling(Sampling.TOPK, max_cells=3, primary="errors")
+    before = fork.cube("http").totals["requests"]
+    with monkeypatch.context() as patched:
+        patched.setattr("istat.cube.schema.SamplingSchema.apply", no_memory)
+        with pytest.raises(MemoryError):
+            fork.calibrate(master)
+    schema = fork.schema.cubes[0]
+    assert [metric.name for metric in schema.metrics] == [metric.name for metric in fork.cube("http").metrics]
+    assert schema.sampling.mode == "comprehensive" and fork.cube("http").totals["requests"] == before
+    assert told(Instance.deserialize(fork.serialize())) == told(fork)
+    assert fork.calibrate(master) is True and fork.schema is master.schema
+    assert fork.cube("http").schema == cube.schema and fork.cube("http").totals["requests"] == before
+
+
+def no_memory(*_):
+    raise MemoryError
+
+
+def test_a_cube_that_is_gone_takes_no_metrics(master, fork):
+    gone = fork.cube("http")
+    fork.calibrate(Instance("other"))
+    for use in (lambda: gone.register_counter("more"), lambda: gone.register_gauge("more"),
+                lambda: gone.register_histogram("more"), lambda: gone.register_hll("more"),
+                lambda: gone.set_sampling(Sampling.COMPREHENSIVE, max_cells=5)):
+        with pytest.raises(CubeError, match="'http' is gone"):
+            use()

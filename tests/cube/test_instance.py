@@ -139,10 +139,12 @@ def test_an_interval_ends_where_the_next_one_begins(instance):
 
 def test_a_closed_instance_takes_nothing(instance):
     with instance:
-        requests = counted(instance).metric("requests")
+        cube = counted(instance)
+        requests = cube.metric("requests")
         requests.incrby(("GET", 200))
     assert instance.cubes == ()
-    for use in (lambda: requests.incrby(("GET", 200)), instance.fork, instance.reset, lambda: counted(instance),
+    for use in (lambda: requests.incrby(("GET", 200)), lambda: cube.register_counter("more"),
+                instance.fork, instance.reset, lambda: counted(instance),
                 lambda: instance.merge(Instance("b")), lambda: Instance("b").merge(instance)):
         with pytest.raises(CubeError):
             use()
