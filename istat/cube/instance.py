@@ -250,7 +250,7 @@ class Instance:
 
     def serialize(self, compress: bool = False) -> bytes:
         """All of it as a frame: identity, schema, data. Without `compress`, equal data give equal bytes; the end of the
-        time that they cover is now, unless it was set."""
+        time that they cover is now, unless it was set. ValueError when it was set to before t0."""
         self._check_open()
         with self._guard:
             times = self.tick, self.t0, self.t1

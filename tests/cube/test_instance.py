@@ -137,6 +137,13 @@ def test_an_interval_ends_where_the_next_one_begins(instance):
     assert instance.sequence == 2
 
 
+@pytest.mark.parametrize(("t0", "t1"), [(200, 199), (2**63, 2**63), (-2**63 - 1, 0)])
+def test_times_that_no_frame_can_have_are_told_where_it_would_be_written(instance, t0, t1):
+    instance.t0, instance.t1 = t0, t1
+    with pytest.raises(ValueError, match="t0 is at most t1"):
+        instance.serialize()
+
+
 def test_a_closed_instance_takes_nothing(instance):
     with instance:
         cube = counted(instance)

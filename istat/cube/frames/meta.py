@@ -32,7 +32,9 @@ class Meta:
 
 
 def put_meta(meta: Meta) -> bytes:
-    """The payload of META."""
+    """The payload of META. ValueError for times that no frame can have, as nobody could read it."""
+    if not -(1 << 63) <= meta.t0 <= meta.t1 < 1 << 63:
+        raise ValueError(f"t0 is at most t1, and both are of 64 bits; they are {meta.t0} and {meta.t1}")
     return b"".join([
         meta.instance_id, meta.boot_id, put_varint(meta.sequence), TIMES.pack(meta.tick, meta.t0, meta.t1),
         put_text(meta.name), put_pairs(meta.tags.items()),
