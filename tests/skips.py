@@ -22,6 +22,7 @@ EXPECTED = {
     "no disk of our own can be mounted here: .*": "a container may forbid it, even to root",
     "no systemd can be booted inside such a tree|runs inside such a tree already": "what made the tree shows it",
     "a million names": "too slow for the plain-Python kernels; the native ones take it",
+    "the plain-Python build moves no memory under a reader": "only the native one must refuse such a read",
 }
 
 
