@@ -1,10 +1,12 @@
 """What the tests of Easy share: a master with a metric of each kind, a clock that stands still, a sink."""
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from istat.clock import FakeClock
-from istat.cube import Instance
+from istat.cube import Easy, Instance
 
 S = 1_000_000_000
 KEY = ("GET", "/", 200)
@@ -27,6 +29,15 @@ class Sink:
         return sum(one.totals[metric] for frame in self.frames for one in frame.cubes if one.name == cube)
 
 
+def in_threads(count, work):
+    """Have so many threads do it, and wait for all."""
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 @pytest.fixture
 def master():
     instance = Instance("web")
@@ -46,3 +57,8 @@ def clock():
 @pytest.fixture
 def sink():
     return Sink()
+
+
+@pytest.fixture
+def easy(master, sink, clock):
+    return Easy(master, sink=sink, clock=clock)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 NAMES = ("Guard", "Cell", "KeyBatch", "LATE", "TOUCHED", "OVERFLOW", "NOT_FOUND", "Core", "Histogram", "Shape",
          "HyperLogLog", "xxh64", "encoded", "decoded", "any_updates", "merge_alike", "reset_all")
+MOST, LEAST = 2**63 - 1, -2**63       # of a counter
 
 
 def room(build):
@@ -18,6 +19,12 @@ def room(build):
 
 
 ROOMS = [found for found in map(room, ("python", "native")) if found is not None]
+
+
+def value(core, metric, key):
+    """What a metric has in the cell of a key."""
+    slot = core.find(key)
+    return metric.value(slot) if slot >= 0 else "no cell"
 
 
 def filled(room, mode="comprehensive", max_cells=1000, overflow_cell=False, tick=5, origin=7):

@@ -1,0 +1,16 @@
+"""A core of each build."""
+from __future__ import annotations
+
+import pytest
+
+from tests.kernels.cubes.cores import ROOMS
+
+
+@pytest.fixture(params=ROOMS, ids=lambda room: room.build)
+def room(request):
+    return request.param
+
+
+@pytest.fixture
+def core(room):
+    return room.Core(("method", "status"), room.Guard(origin=7, tick=5))
