@@ -154,3 +154,15 @@ class ConcurrentUse(CubeError):
     """A second thread entered an instance while another one was at work in it; `Easy` is for many threads."""
 
     exit_code = 105
+
+
+class LayoutError(IstatError):
+    """A file's layout that cannot be read, or a description of one that is none."""
+
+    exit_code = 110
+
+
+class PageLogError(IstatError):
+    """A page log that cannot be read: not of this format, damaged, or too large."""
+
+    exit_code = 111

@@ -25,6 +25,7 @@ ALLOWED = {
     "istat/cli/cubes": ("istat.cli", "istat.cube", "istat.clock", "istat.errors", "istat.settings",
                         "istat.subcommands"),
     "istat/pagecache": ("istat.pagecache", "istat.pictures", "istat.kernels", "istat.errors", "istat.clock"),
+    "istat/pagecache/layouts": ("istat.pagecache.layouts", "istat.retention", "istat.errors"),
     "istat/pictures": ("istat.pictures", "istat.errors"),
     "istat/cli/pagecache": ("istat.cli", "istat.pagecache", "istat.pictures", "istat.clock", "istat.errors",
                             "istat.settings", "istat.subcommands"),
