@@ -1,0 +1,37 @@
+"""The colours of all pictures: lightness alone tells shades apart, blue against orange tells kinds apart, so that they
+are read by people who see fewer colours, in print, on light and on dark pages. Knows no picture."""
+
+from __future__ import annotations
+
+from istat.pictures.png import Colour
+
+# What SVG pictures carry for a dark page; they have no background of their own.
+DARK_PAGE = "@media (prefers-color-scheme: dark)"
+
+INK, DARK_INK = (0x24, 0x29, 0x2F), (0xE6, 0xE9, 0xED)          # text, axes
+FAINT, DARK_FAINT = (0xD8, 0xDC, 0xE1), (0x3D, 0x43, 0x4B)      # lines behind the data
+PAPER = (0xFF, 0xFF, 0xFF)                                      # behind charts as PNG
+
+# Okabe and Ito's colours for any eye, without the yellow that white paper swallows; each with its like on a dark page.
+SERIES = ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73), (0xCC, 0x79, 0xA7), (0x56, 0xB4, 0xE9),
+          (0xE6, 0x9F, 0x00), (0x5B, 0x4A, 0x8A), (0x6B, 0x6B, 0x6B))
+DARK_SERIES = ((0x5C, 0xB3, 0xF0), (0xFF, 0x8C, 0x42), (0x3D, 0xD6, 0xA8), (0xE8, 0xA5, 0xCB), (0x9A, 0xD5, 0xF7),
+               (0xFF, 0xC2, 0x4D), (0xA9, 0x9A, 0xE0), (0xB0, 0xB0, 0xB0))
+
+# Shades of cells, from a little to all of it: plain ones and marked ones.
+PLAIN, DARK_PLAIN = ((0xA9, 0xCF, 0xEA), (0x08, 0x45, 0x7E)), ((0x2B, 0x52, 0x73), (0x8F, 0xD0, 0xFF))
+MARKED, DARK_MARKED = ((0xF6, 0xC9, 0xA2), (0xC2, 0x4A, 0x00)), ((0x76, 0x48, 0x22), (0xFF, 0xB0, 0x66))
+NOTHING, DARK_NOTHING = (0xDD, 0xE1, 0xE6), (0x36, 0x3B, 0x42)
+UNKNOWN, DARK_UNKNOWN = (0x7A, 0x7A, 0x7A), (0x9A, 0x9A, 0x9A)
+
+
+def between(ends: tuple[Colour, Colour], share: float) -> Colour:
+    """The colour that is so far (0..1) from the first to the second."""
+    first, second = ends
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second))
+    return red, green, blue
+
+
+def css(colour: Colour) -> str:
+    """`#0072b2`."""
+    return f"#{bytes(colour).hex()}"
