@@ -1,0 +1,207 @@
+"""Of one file: how many of its pages are in memory, and which. Nothing of it is read.
+
+Counts come from cachestat(2), lists of pages from mincore(2). The kernel tells only those who own a file or may write
+it: cachestat refuses others, mincore tells them that all pages are there. So what one may not know is unknown here,
+never a number. Knows one file; scanning.py knows many.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from istat.pagecache import ranges as page_ranges
+from istat.pagecache import syscalls
+from istat.pagecache.ranges import Range, Ranges
+from istat.pagecache.syscalls import PAGE, CacheStat
+
+AUTO, CACHESTAT, MINCORE = "auto", "cachestat", "mincore"
+BACKENDS = (AUTO, CACHESTAT, MINCORE)
+#: What `Residency.state` begins with. CHANGED: after counting its size was another one than before.
+OK, CHANGED, EMPTY, SPECIAL = "ok", "changed", "empty", "special"
+UNKNOWN, ERROR = "unknown(permission)", "error"
+
+# Never wait for the writer of a pipe, never take a terminal: names may change what they mean at any moment.
+OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+# Pages that are listed by one answer of mincore; larger parts are first asked whether there is anything: 256 MiB.
+LISTED_AT_ONCE = 1 << 16
+CAP_FOWNER = 3                      # capabilities(7): its bit
+WHOLE_MAP = ("0", "0", "4294967295")    # /proc/self/uid_map where every user has a number
+_RUN = re.compile(rb"\x01+")
+
+Name = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+class Residency(NamedTuple):
+    """What is known of a file or of a range of it, in pages but for `size` [bytes]; None is unknown.
+
+    `pages`: all that there are. `ranges`: those in memory, only when they were asked for. mincore knows no more than
+    what is resident. cachestat counts pages that are still being read in and mincore does not: `resident` may be more
+    than `ranges` for that moment. `dirty` is an upper bound where the file system uses large folios.
+    """
+
+    size: int | None
+    pages: int | None
+    resident: int | None
+    dirty: int | None
+    writeback: int | None
+    evicted: int | None
+    recently_evicted: int | None
+    ranges: Ranges | None
+    state: str
+    backend: str | None
+
+    @property
+    def known(self) -> bool:
+        """Whether there are numbers."""
+        return self.resident is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the system refused to open or to count it."""
+        return self.state.startswith(ERROR)
+
+
+class _Counted(NamedTuple):
+    resident: int
+    stat: CacheStat | None          # None: of mincore
+
+
+def residency(what: int | Name, pages: bool = False, range: tuple[int, int] | None = None,  # noqa: A002 - what it is
+              backend: str = AUTO) -> Residency:
+    """Count a file by its name (links are followed) or descriptor. What the system refuses is told in `state`.
+
+    `pages`: list the resident pages too. `range`: (offset, length) in bytes, length 0: up to the end; the pages that it
+    touches are counted, by their numbers in the file.
+    """
+    if isinstance(what, int):
+        return measured(what, os.fstat(what), pages, range, backend)
+    try:
+        if not stat.S_ISREG(os.stat(what).st_mode):     # opening a device may already do something
+            return special()
+        handle = opened(what)
+    except OSError as error:
+        return refused(error)
+    try:
+        return measured(handle, os.fstat(handle), pages, range, backend)
+    finally:
+        os.close(handle)
+
+
+def opened(path: Name, flags: int = 0) -> int:
+    """A descriptor of a file, which leaves its time of access alone where one may ask for that. OSError."""
+    try:
+        return os.open(path, OPENING | os.O_NOATIME | flags)
+    except PermissionError as error:
+        if error.errno != errno.EPERM:      # EACCES: it may not be read at all; EPERM: it is another user's
+            raise
+    return os.open(path, OPENING | flags)
+
+
+def measured(fd: int, about: os.stat_result, pages: bool = False,
+             range: tuple[int, int] | None = None, backend: str = AUTO) -> Residency:  # noqa: A002 - as above
+    """Count an open file; `about`: what fstat said of it. See `residency`."""
+    if not stat.S_ISREG(about.st_mode):
+        return special()
+    size = about.st_size
+    offset, length = _clipped(size, range)
+    if not length:
+        return Residency(size, 0, 0, 0, 0, 0, 0, () if pages else None, EMPTY, None)
+    total = (offset + length - 1) // PAGE - offset // PAGE + 1
+    try:
+        counted, found = _asked(fd, about, offset, length, pages, backend)
+        state = OK if os.fstat(fd).st_size == size else CHANGED
+    except OSError as error:
+        return refused(error, size, total)
+    if counted is None:
+        return Residency(size, total, None, None, None, None, None, None, UNKNOWN, None)
+    if counted.stat is None:
+        return Residency(size, total, counted.resident, None, None, None, None, found, state, MINCORE)
+    return Residency(size, total, *counted.stat, found, state, CACHESTAT)
+
+
+def special() -> Residency:
+    """Of what is no plain file."""
+    return Residency(None, None, None, None, None, None, None, None, SPECIAL, None)
+
+
+def refused(error: OSError, size: int | None = None, pages: int | None = None) -> Residency:
+    """Of what the system refuses to open or to count."""
+    return Residency(size, pages, None, None, None, None, None, None, f"{ERROR}({error.strerror or error})", None)
+
+
+def can_see(what: int | Name) -> bool:
+    """Whether the kernel tells the truth about a file's pages: the caller owns it, may write it, or has CAP_FOWNER over
+    its owner. OSError where it cannot be looked at."""
+    about = os.stat(what)
+    if about.st_uid == os.geteuid():
+        return True
+    path = f"/proc/self/fd/{what}" if isinstance(what, int) else what
+    return os.access(path, os.W_OK, effective_ids=True) or _stands_for(about.st_uid)
+
+
+def _stands_for(owner: int) -> bool:
+    """Whether the caller has CAP_FOWNER over a user's files. In a user namespace it has none over users without a
+    number there, whose files seem to belong to the overflow user."""
+    try:
+        status = Path("/proc/thread-self/status").read_text()
+        effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+        whole = tuple(Path("/proc/self/uid_map").read_text().split()) == WHOLE_MAP
+        unmapped = int(Path("/proc/sys/kernel/overflowuid").read_text())
+    except (OSError, ValueError, StopIteration):    # no /proc: who cannot be asked is not believed
+        return False
+    return bool(int(effective, 16) >> CAP_FOWNER & 1) and (whole or owner != unmapped)
+
+
+def _clipped(size: int, part: tuple[int, int] | None) -> tuple[int, int]:
+    """The part of a file of so many bytes that a range means."""
+    if part is None:
+        return 0, size
+    offset, length = part
+    if offset < 0 or length < 0:
+        raise ValueError("a range has an offset and a length of 0 or more bytes")
+    left = max(0, size - offset)
+    return offset, min(left, length) if length else left
+
+
+def _asked(fd: int, about: os.stat_result, offset: int, length: int, pages: bool,
+           backend: str) -> tuple[_Counted | None, Ranges | None]:
+    """Counts, and the ranges when they are asked for; (None, None) when the caller may not know. OSError."""
+    counted = None
+    if backend != MINCORE:
+        try:
+            found = syscalls.cachestat(fd, offset, length)
+            counted = _Counted(found.cache, found)
+        except OSError as error:
+            if error.errno == errno.EPERM and not can_see(fd):
+                return None, None
+            # EPERM of a file that one may see is a filter of system calls, as older containers have it.
+            if error.errno not in (errno.ENOSYS, errno.EPERM) or backend == CACHESTAT:
+                raise
+    if counted is not None and not pages:
+        return counted, None
+    if not can_see(fd):             # kernels before 6.12 or so let everybody count, but nobody else list
+        return counted, None
+    listed = page_ranges.merged(_listed(fd, offset, length, counted is not None))
+    return counted or _Counted(page_ranges.count(listed), None), listed if pages else None
+
+
+def _listed(fd: int, offset: int, length: int, counts: bool) -> Iterator[Range]:
+    """The resident pages of a part of a file. Where cachestat `counts`, large parts without any are not walked through:
+    a sparse file may have more pages than one can list."""
+    parts = [(offset // PAGE, (offset + length - 1) // PAGE)]
+    while parts:
+        first, last = parts.pop()
+        many = last - first + 1
+        if many > LISTED_AT_ONCE:
+            if not counts or syscalls.cachestat(fd, first * PAGE, many * PAGE).cache:
+                middle = first + many // 2
+                parts += [(middle, last), (first, middle - 1)]
+            continue
+        for run in _RUN.finditer(syscalls.resident(fd, first * PAGE, many * PAGE)):
+            yield first + run.start(), first + run.end() - 1
