@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from istat.pictures import colours, png, scales
-from istat.pictures.markup import escaped
+from istat.pictures.vector import escaped
 
 SHADES = 16                     # of a share above 0; 0 is no share at all
 FULL = SHADES                   # the shade of a whole share
