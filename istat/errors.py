@@ -27,6 +27,12 @@ class UsageError(IstatError):
     exit_code = 2  # what shells and getopt use for it
 
 
+class UnknownResidency(IstatError):
+    """Of at least one file it is unknown what of it is in memory: only its owner and who may write it are told."""
+
+    exit_code = 3
+
+
 class SettingsError(IstatError):
     """Settings that cannot be used; each problem is named. `problems` has a sentence for each of them."""
 
@@ -166,3 +172,9 @@ class PageLogError(IstatError):
     """A page log that cannot be read: not of this format, damaged, or too large."""
 
     exit_code = 111
+
+
+class SnapshotError(IstatError):
+    """A snapshot of what is in memory that cannot be read: not of this format, cut off, or of another page size."""
+
+    exit_code = 112

@@ -26,7 +26,7 @@ def as_user(function: Callable[[], Any], user: int = NOBODY) -> Any:
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
             told = (True, function())
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the parent is told of it
             told = (False, traceback.format_exc())
         with os.fdopen(writing, "wb") as out:
             out.write(pickle.dumps(told))

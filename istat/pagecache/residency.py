@@ -42,7 +42,8 @@ class Residency(NamedTuple):
 
     `pages`: all that there are. `ranges`: those in memory, only when they were asked for. mincore knows no more than
     what is resident. cachestat counts pages that are still being read in and mincore does not: `resident` may be more
-    than `ranges` for that moment. `dirty` is an upper bound where the file system uses large folios.
+    than `ranges` for that moment. `dirty` is an upper bound where the file system uses large folios. `dirty_ranges`:
+    which they are, only when they were asked for.
     """
 
     size: int | None
@@ -55,6 +56,7 @@ class Residency(NamedTuple):
     ranges: Ranges | None
     state: str
     backend: str | None
+    dirty_ranges: Ranges | None = None
 
     @property
     def known(self) -> bool:
@@ -69,18 +71,19 @@ class Residency(NamedTuple):
 
 class _Counted(NamedTuple):
     resident: int
-    stat: CacheStat | None          # None: of mincore
+    stat: CacheStat | None = None       # None: of mincore
+    ranges: Ranges | None = None
 
 
-def residency(what: int | Name, pages: bool = False, range: tuple[int, int] | None = None,  # noqa: A002 - what it is
-              backend: str = AUTO) -> Residency:
+def residency(what: int | Name, pages: bool = False, range: tuple[int, int] | None = None, backend: str = AUTO,
+              dirty_pages: bool = False) -> Residency:
     """Count a file by its name (links are followed) or descriptor. What the system refuses is told in `state`.
 
     `pages`: list the resident pages too. `range`: (offset, length) in bytes, length 0: up to the end; the pages that it
-    touches are counted, by their numbers in the file.
+    touches are counted, by their numbers in the file. `dirty_pages`: list those too (cachestat only).
     """
     if isinstance(what, int):
-        return measured(what, os.fstat(what), pages, range, backend)
+        return measured(what, os.fstat(what), pages, range, backend, dirty_pages)
     try:
         if not stat.S_ISREG(os.stat(what).st_mode):     # opening a device may already do something
             return special()
@@ -88,7 +91,7 @@ def residency(what: int | Name, pages: bool = False, range: tuple[int, int] | No
     except OSError as error:
         return refused(error)
     try:
-        return measured(handle, os.fstat(handle), pages, range, backend)
+        return measured(handle, os.fstat(handle), pages, range, backend, dirty_pages)
     finally:
         os.close(handle)
 
@@ -103,26 +106,27 @@ def opened(path: Name, flags: int = 0) -> int:
     return os.open(path, OPENING | flags)
 
 
-def measured(fd: int, about: os.stat_result, pages: bool = False,
-             range: tuple[int, int] | None = None, backend: str = AUTO) -> Residency:  # noqa: A002 - as above
+def measured(fd: int, about: os.stat_result, pages: bool = False, range: tuple[int, int] | None = None,
+             backend: str = AUTO, dirty_pages: bool = False) -> Residency:
     """Count an open file; `about`: what fstat said of it. See `residency`."""
     if not stat.S_ISREG(about.st_mode):
         return special()
     size = about.st_size
     offset, length = _clipped(size, range)
     if not length:
-        return Residency(size, 0, 0, 0, 0, 0, 0, () if pages else None, EMPTY, None)
+        return Residency(size, 0, 0, 0, 0, 0, 0, () if pages else None, EMPTY, None, () if dirty_pages else None)
     total = (offset + length - 1) // PAGE - offset // PAGE + 1
     try:
-        counted, found = _asked(fd, about, offset, length, pages, backend)
+        counted = _counted(fd, offset, length, pages, backend)
+        dirty = _dirty(fd, offset, length, counted.stat.dirty) if dirty_pages and counted and counted.stat else None
         state = OK if os.fstat(fd).st_size == size else CHANGED
     except OSError as error:
         return refused(error, size, total)
     if counted is None:
         return Residency(size, total, None, None, None, None, None, None, UNKNOWN, None)
     if counted.stat is None:
-        return Residency(size, total, counted.resident, None, None, None, None, found, state, MINCORE)
-    return Residency(size, total, *counted.stat, found, state, CACHESTAT)
+        return Residency(size, total, counted.resident, None, None, None, None, counted.ranges, state, MINCORE)
+    return Residency(size, total, *counted.stat, counted.ranges, state, CACHESTAT, dirty)
 
 
 def special() -> Residency:
@@ -169,9 +173,8 @@ def _clipped(size: int, part: tuple[int, int] | None) -> tuple[int, int]:
     return offset, min(left, length) if length else left
 
 
-def _asked(fd: int, about: os.stat_result, offset: int, length: int, pages: bool,
-           backend: str) -> tuple[_Counted | None, Ranges | None]:
-    """Counts, and the ranges when they are asked for; (None, None) when the caller may not know. OSError."""
+def _counted(fd: int, offset: int, length: int, pages: bool, backend: str) -> _Counted | None:
+    """Counts, and the ranges when they are asked for; None when the caller may not know. OSError."""
     counted = None
     if backend != MINCORE:
         try:
@@ -179,16 +182,18 @@ def _asked(fd: int, about: os.stat_result, offset: int, length: int, pages: bool
             counted = _Counted(found.cache, found)
         except OSError as error:
             if error.errno == errno.EPERM and not can_see(fd):
-                return None, None
+                return None
             # EPERM of a file that one may see is a filter of system calls, as older containers have it.
             if error.errno not in (errno.ENOSYS, errno.EPERM) or backend == CACHESTAT:
                 raise
     if counted is not None and not pages:
-        return counted, None
-    if not can_see(fd):             # kernels before 6.12 or so let everybody count, but nobody else list
-        return counted, None
+        return counted
+    if not can_see(fd):             # older kernels let everybody count, but nobody list
+        return counted
     listed = page_ranges.merged(_listed(fd, offset, length, counted is not None))
-    return counted or _Counted(page_ranges.count(listed), None), listed if pages else None
+    if counted is None:
+        counted = _Counted(page_ranges.count(listed))
+    return counted._replace(ranges=listed) if pages else counted
 
 
 def _listed(fd: int, offset: int, length: int, counts: bool) -> Iterator[Range]:
@@ -205,3 +210,19 @@ def _listed(fd: int, offset: int, length: int, counts: bool) -> Iterator[Range]:
             continue
         for run in _RUN.finditer(syscalls.resident(fd, first * PAGE, many * PAGE)):
             yield first + run.start(), first + run.end() - 1
+
+
+def _dirty(fd: int, offset: int, length: int, count: int) -> Ranges:
+    """Which pages of a part of a file are dirty, of which there are so many: halves are asked about until they are all
+    dirty or not at all."""
+    found = []
+    parts = [(offset // PAGE, (offset + length - 1) // PAGE, count)]
+    while parts:
+        first, last, dirty = parts.pop()
+        many = last - first + 1
+        if dirty >= many:
+            found.append((first, last))
+        elif dirty:
+            for start, end in ((first, first + many // 2 - 1), (first + many // 2, last)):
+                parts.append((start, end, syscalls.cachestat(fd, start * PAGE, (end - start + 1) * PAGE).dirty))
+    return page_ranges.merged(found)

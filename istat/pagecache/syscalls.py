@@ -62,7 +62,7 @@ def cachestat(fd: int, offset: int = 0, length: int = 0) -> CacheStat:
     found = _Five()
     if _syscall(CACHESTAT_NUMBER, fd, _Two(offset, length), found, 0):
         raise _error()
-    return CacheStat(*found)
+    return CacheStat._make(found[:])
 
 
 def resident(fd: int, offset: int, length: int) -> bytes:
