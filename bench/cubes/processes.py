@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,8 +13,11 @@ IMPORT = "import time; begin = time.process_time_ns(); import {}; print((time.pr
 
 
 def output(*command: str) -> str:
-    """What a fresh Python prints; CalledProcessError when it fails."""
-    return subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True).stdout
+    """What a fresh Python prints; CalledProcessError when it fails. It may keep bytecode, as an installed package has
+    it: only the first of several compiles."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True, env=environment)
+    return done.stdout
 
 
 def imported(module: str) -> Side:
