@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from istat.errors import UsageError
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.foreign.ring import is_ring
 from istat_server.foreign.ringtree import RingTree
 from istat_server.foreign.rrd.tree import SUFFIX as RRD
@@ -79,7 +81,7 @@ def _guess(path: Path) -> str:
         for suffix, kind in SUFFIXES.items():
             if found.path.name.endswith(suffix):
                 return kind
-        with open(found.path, "rb") as file:
+        with ownfiles.reading(found.path, Use.SMALL) as file:
             if is_ring(file.read(16)):
                 return "istatd"
     raise UsageError(f"{path} holds nothing that can be imported; if it does, say what it is with --from")

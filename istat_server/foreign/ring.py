@@ -15,6 +15,7 @@ from istat.access import guarded
 from istat.errors import IstatError
 from istat.kernels import rings
 from istat.kernels.python.rings import MOST, MOST_INTERVAL, to_float
+from istat.pagecache import ownfiles
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -181,7 +182,7 @@ class Ring:
 
 def read(path: Path) -> Ring:
     """Read a file. RingError, without its name, when it is damaged; OSError when it cannot be read."""
-    with open(path, "rb") as file:
+    with ownfiles.reading(path) as file:
         header = read_header(file.read(SIZE_OF[VERSION]))
         size = os.fstat(file.fileno()).st_size
         if size < header.file_size:
@@ -227,10 +228,10 @@ def _put(path: Path, header: Header, first: int, squares: float, body: bytes) ->
     head += SINCE_6.pack(header.factor, header.season) + SINCE_8.pack(header.fixed_count)
     aside = path.with_name(f".{path.name}.tmp")         # istatd passes over names that begin with a dot
     try:
-        with open(aside, "wb", opener=guarded.fresh) as file:
+        with ownfiles.writing(aside, guarded.fresh) as file:
             file.write(head.ljust(header.page_size, b"\0") + body)
             file.flush()
-            os.fdatasync(file.fileno())
+            ownfiles.settle(file.fileno())
         os.rename(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -7,11 +7,12 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import IO, cast
+
+from istat.pagecache import ownfiles
 
 MOST_LINE = 1 << 16             # [bytes]
 GZIP = b"\x1f\x8b"
@@ -27,7 +28,7 @@ class Text:
 
     def __init__(self, path: Path) -> None:
         self.damage = ""
-        self._raw = open(path, "rb")    # noqa: SIM115 - till the end of `with`
+        self._raw = ownfiles.reading(path)
         zipped = self._raw.peek(len(GZIP))[: len(GZIP)] == GZIP
         self._file = cast(IO[bytes], gzip.GzipFile(fileobj=self._raw)) if zipped else cast(IO[bytes], self._raw)
 
@@ -67,7 +68,7 @@ class Text:
 
     def read_so_far(self) -> int:
         """How much of the file, as it lies on the disk, was read [bytes]."""
-        return os.lseek(self._raw.fileno(), 0, os.SEEK_CUR)
+        return self._raw.raw.tell()
 
     def record(self) -> tuple[bytes, bool]:
         """The next line, b"" at the end; and whether it is several, as a quoted field has line breaks in it.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from istat.errors import IstatError
 from istat.kernels import columns
+from istat.pagecache import ownfiles
 from istat_server.foreign.covering import Resolution, cover, missing
 from istat_server.foreign.source import Found, Tree, parts_of
 from istat_server.store.levels.placing import Archive
@@ -170,7 +171,7 @@ class WhisperTree(Tree):
     def _read(self, found: Found) -> Whisper:
         if found.size > MOST_FILE:
             raise WhisperError(f"is larger than {MOST_FILE >> 20} MiB")
-        return read(found.path.read_bytes())
+        return read(ownfiles.content(found.path))
 
 
 def _untagged(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -14,6 +14,7 @@ from istat.access import guarded
 from istat.errors import UsageError
 from istat.kernels import columns, render
 from istat.names import munge
+from istat.pagecache import ownfiles
 from istat.retention import Ladder
 from istat_server.foreign import ring
 from istat_server.store.levels.placing import residue
@@ -144,7 +145,7 @@ class ParquetWriter:
         # What is no plain file, such as /dev/null, is written to, never replaced.
         special = path.exists() and not path.is_file()
         self._aside = path if special else path.with_name(f".{path.name}.tmp")
-        self._out = open(self._aside, "wb", opener=None if special else guarded.fresh)  # noqa: SIM115 - till finish
+        self._out = ownfiles.writing(self._aside, None if special else guarded.fresh)
         self._file = parquet.ParquetWriter(self._out, self._schema, compression="zstd")
 
     def write(self, counter: Exported) -> None:

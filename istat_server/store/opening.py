@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.store import ondisk
 from istat_server.store.files import journal, manifest, safeend
 from istat_server.store.files.livefiles import LiveFiles
@@ -54,7 +56,7 @@ class Lock:
             place = folder
         with ExitStack() as held:
             for name, flags in ((place, os.O_DIRECTORY), (file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)):
-                handle = os.open(name, flags | os.O_CLOEXEC, 0o640)
+                handle = ownfiles.descriptor(name, flags, Use.SMALL)
                 held.callback(os.close, handle)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,7 +88,7 @@ def check_format(folder: Path) -> None:
 
 def _format(folder: Path) -> bytes:
     path = folder / "FORMAT"
-    return path.read_bytes() if path.exists() else b""
+    return ownfiles.content(path, Use.SMALL) if path.exists() else b""
 
 
 def mend_format(folder: Path) -> None:
@@ -98,7 +100,7 @@ def mend_format(folder: Path) -> None:
     if found:
         log.error("%s is damaged (%r); it is written anew", path, found[:40])
     aside = path.with_suffix(".tmp")
-    with open(aside, "wb", opener=ondisk.private) as file:
+    with ownfiles.writing(aside, ondisk.private, Use.SMALL) as file:
         file.write(FORMAT_TEXT)
         file.flush()
         os.fdatasync(file.fileno())
@@ -165,7 +167,7 @@ def remove_segments(folder: Path, keep_from: int) -> None:
 
 def _sync(path: Path) -> None:
     """Make a segment safe: the process that wrote it may have ended before it did. OSError when it cannot be."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = ownfiles.descriptor(path, os.O_RDONLY, Use.WHOLE)
     try:
         os.fdatasync(handle)
     finally:

@@ -13,6 +13,8 @@ from typing import Any
 from istat.clock import Clock
 from istat.errors import StoreCorrupt, UsageError
 from istat.kernels import columns
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat.subcommands import SubCommand
 from istat_server.foreign import ring
 from istat_server.store.files import journal, manifest
@@ -34,7 +36,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _dump(arguments: argparse.Namespace, clock: Clock) -> None:
     path: Path = arguments.file
-    with open(path, "rb") as file:
+    with ownfiles.reading(path, Use.SMALL) as file:
         head = file.read(16)
     if head.startswith(b"istat-manifest "):
         _print_json(_manifest(path), 1)
@@ -63,7 +65,7 @@ def _dump_ring(path: Path, arguments: argparse.Namespace) -> None:
 
 
 def _manifest(path: Path) -> Record:
-    fields = asdict(manifest.decode(path.read_bytes(), str(path)))
+    fields = asdict(manifest.decode(ownfiles.content(path, Use.SMALL), str(path)))
     for policy in fields["policies"]:
         policy["derived"] = sorted(policy["derived"])
     return fields

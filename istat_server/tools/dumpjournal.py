@@ -11,6 +11,8 @@ from typing import Any
 
 from istat.kernels.python.ingest import records as kernel
 from istat.kernels.unknown import UnknownRecord
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.store.files import journal
 
 Record = dict[str, Any]
@@ -18,6 +20,7 @@ Record = dict[str, Any]
 CHANGES = {kernel.DELETE: "delete", kernel.UNDELETE: "undelete", kernel.RENAME: "rename", kernel.POLICY: "policy",
            kernel.GONE: "gone", kernel.TOMBSTONE: "tombstone", kernel.UNLEARNT: "unlearnt"}
 KINDS = {journal.KIND_JOURNAL: "journal", journal.KIND_NAMES: "names", journal.KIND_HEARD: "heard"}
+HEAD = struct.Struct("<8sHHIQ16s")      # of a segment, as docs/formats/journal.md has it
 # What the value of a change is.
 VALUES = {kernel.DELETE: "batch", kernel.TOMBSTONE: "batch", kernel.POLICY: "policy", kernel.GONE: "ids",
           kernel.UNLEARNT: "ids"}
@@ -26,7 +29,9 @@ VALUES = {kernel.DELETE: "batch", kernel.TOMBSTONE: "batch", kernel.POLICY: "pol
 def records(path: Path) -> Iterator[Record]:
     """The header, every frame, every record, and at the end what was left out. StoreCorrupt when it is no segment."""
     damage = journal.Damage()
-    magic, version, kind, salt, number, uuid = struct.unpack_from("<8sHHIQ16s", path.read_bytes()[:44].ljust(44, b"\0"))
+    with ownfiles.reading(path, Use.SMALL) as file:
+        head = file.read(HEAD.size).ljust(HEAD.size, b"\0")
+    magic, version, kind, salt, number, uuid = HEAD.unpack(head)
     header = {"record": "header", "version": version, "kind": KINDS.get(kind, str(kind)), "number": number,
               "salt": f"{salt:08x}", "store": uuid.hex()}
     frames = 0

@@ -23,6 +23,8 @@ from istat.access import guarded
 from istat.cli import asking, saying
 from istat.clock import Clock
 from istat.errors import UsageError
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat.settings.types import Duration
 from istat.subcommands import SubCommand
 from istat_server.foreign.writers import CsvWriter, ParquetWriter, RingWriter, Writer
@@ -76,8 +78,8 @@ class Note:
     def load(self, question: dict[str, Any]) -> Progressed | None:
         """How far this very command has come; None when it was another one, or there is no note."""
         try:
-            with open(guarded.open_file(self.path, os.O_RDONLY), encoding="utf-8") as file:
-                found = Progressed(**json.load(file))
+            text = ownfiles.content(self.path, Use.SMALL, guarded.open_file)
+            found = Progressed(**json.loads(text))
         except (FileNotFoundError, ValueError, TypeError):
             return None
         return found if found.question == question else None
@@ -88,8 +90,8 @@ class Note:
 
     def save(self, progressed: Progressed, now: float) -> None:
         """Note how far it is."""
-        with open(self._aside, "w", encoding="utf-8", opener=guarded.fresh) as file:
-            json.dump(asdict(progressed), file)
+        with ownfiles.writing(self._aside, guarded.fresh, Use.SMALL) as file:
+            file.write(json.dumps(asdict(progressed)).encode())
         os.rename(self._aside, self.path)
         self.written, self._last = True, now
 
@@ -178,7 +180,8 @@ class Export:
         elif form == "csv":
             flags = os.O_WRONLY | os.O_CREAT | (0 if self._resumed else os.O_TRUNC)
             with self._writing:
-                handle = guarded.open_file(output, flags, 0o666, special=True)
+                handle = ownfiles.descriptor(output, flags, Use.WRITTEN,
+                                             lambda path, flags: guarded.open_file(path, flags, 0o666, special=True))
             with open(handle, "w", newline="") as file:
                 if self._resumed:
                     file.seek(self._at.size)

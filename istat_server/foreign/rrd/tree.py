@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from istat.pagecache import ownfiles
 from istat_server.foreign.rrd import binary, dumps
 from istat_server.foreign.rrd.tables import Rrd, RrdError
 from istat_server.foreign.source import Found, Tree, parts_of
@@ -27,9 +28,9 @@ TOLD = {"no_average": "rows whose MIN, MAX or LAST is known, but not their AVERA
 def read(path: Path) -> Rrd:
     """Read an RRD file or a dump. RrdError when it cannot be read."""
     if path.suffix == XML_SUFFIX:
-        with open(path, "rb") as file:
+        with ownfiles.reading(path) as file:
             return dumps.read(file)
-    with open(path, "rb") as file:
+    with ownfiles.reading(path) as file:
         if os.fstat(file.fileno()).st_size > MOST_FILE:
             raise RrdError(f"is larger than {MOST_FILE >> 20} MiB")
         data = file.read()

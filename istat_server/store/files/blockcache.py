@@ -33,6 +33,10 @@ class BlockCache:
             self._blocks.move_to_end(key)
             return found[0]
 
+    def __contains__(self, key: Key) -> bool:
+        with self._lock:
+            return key in self._blocks
+
     def put(self, key: Key, block: BlockReader, size: int) -> None:
         """Keep a block of `size` bytes."""
         with self._lock:

@@ -7,7 +7,6 @@ names that: `statfile` is the container of rows.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import struct
@@ -17,13 +16,14 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import zstandard
 
 from istat.errors import StoreCorrupt, StoreError
-from istat_server.store.ondisk import private
+from istat.pagecache import ownfiles
 from istat_server.store.versions import NewerFormat
 
 VERSION = 2  # of the header; 2 says what the payload is
@@ -46,7 +46,6 @@ CRC = struct.Struct("<I")
 FOOTER_SIZE = FOOTER.size + END.size
 
 CACHED_PAGES = 32  # index pages kept for each open file, 14 KB each
-RWF_DONTCACHE = 0x80  # preadv2: leave nothing in the page cache (Linux 6.14; refused before)
 
 
 class BlockEntry(NamedTuple):
@@ -98,19 +97,6 @@ def header_bytes(fields: Mapping[str, object]) -> bytes:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
     head = PREFIX.pack(MAGIC, VERSION, 0, len(text)) + text
     return head + CRC.pack(zlib.crc32(head))
-
-
-def open_advised(path: str, writing: bool = False) -> int:
-    """Open a StatFile; the one place where that is done, so that none is opened without its advice.
-
-    For reading: no read-ahead, since a query reads one index page and one block. For writing: none while
-    it grows; ContainerWriter.end drops the pages once they are on disk.
-    """
-    if writing:
-        return private(path, os.O_WRONLY)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-    return fd
 
 
 class IndexPage:
@@ -202,20 +188,32 @@ class Container:
     def _damage(self, part: str) -> StoreCorrupt:
         return StoreCorrupt(f"{self.path}: {part} is damaged")
 
-    def _pread(self, offset: int, length: int, part: str, once: bool = False) -> bytes:
-        """Read exactly that, and, if once, without leaving it in the page cache where the kernel can."""
+    @contextmanager
+    def _in_use(self) -> Iterator[int]:
+        """The descriptor, which is not closed meanwhile."""
         with self._lock:
             if self._closed:
                 raise StoreError(f"{self.path}: is closed")
             self._readers += 1
         try:
-            data = _read_once(self._fd, offset, length) if once else os.pread(self._fd, length, offset)
-        except OSError as error:
-            raise StoreCorrupt(f"{self.path}: {part} cannot be read: {error.strerror}") from error
+            yield self._fd
         finally:
             with self._lock:
                 self._readers -= 1
                 self._close_if_unused()
+
+    def read_ahead(self, entries: Iterable[BlockEntry]) -> None:
+        """These blocks are about to be read: where they are much, the disk may begin."""
+        with self._in_use() as fd:
+            ownfiles.read_ahead(fd, [(entry.offset, entry.length) for entry in entries])
+
+    def _pread(self, offset: int, length: int, part: str, once: bool = False) -> bytes:
+        """Read exactly that, and, if once, without leaving it in the page cache."""
+        try:
+            with self._in_use() as fd:
+                data = ownfiles.read_once(fd, offset, length) if once else os.pread(fd, length, offset)
+        except OSError as error:
+            raise StoreCorrupt(f"{self.path}: {part} cannot be read: {error.strerror}") from error
         if len(data) != length:
             raise self._damage(part)
         return data
@@ -228,13 +226,13 @@ class Container:
             raise self._damage(part)
         return data
 
-    def _page(self, number: int) -> IndexPage:
+    def _page(self, number: int, once: bool = False) -> IndexPage:
         with self._lock:
             if number in self._pages:
                 self._pages.move_to_end(number)
                 return self._pages[number]
         page = self._top[number]
-        data = self._checked(page.offset, page.length, page.crc, f"index page {number}")
+        data = self._checked(page.offset, page.length, page.crc, f"index page {number}", once)
         if page.length % ENTRY.size:
             raise self._damage(f"index page {number}")
         entries = IndexPage(data)
@@ -289,7 +287,7 @@ class Container:
         for number in range(len(self._top)):
             try:
                 self._pages.pop(number, None)
-                entries = self._page(number).from_id(0)
+                entries = self._page(number, once=True).from_id(0)
             except StoreError as error:
                 return [*problems, str(error)]
             for entry in entries:
@@ -336,18 +334,6 @@ class Container:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _read_once(fd: int, offset: int, length: int) -> bytes:
-    """Read without filling the page cache; older kernels refuse that, and read as ever."""
-    buffer = bytearray(length)
-    try:
-        got = os.preadv(fd, [buffer], offset, RWF_DONTCACHE)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
-        return os.pread(fd, length, offset)
-    return bytes(buffer[:got])
 
 
 def unpack(data: bytes, entry: BlockEntry) -> bytes:

@@ -15,6 +15,8 @@ from typing import Protocol, Self
 import zstandard
 
 from istat.errors import StoreError, StoreFull
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.store.files.container import (
     END,
     END_MAGIC,
@@ -26,10 +28,9 @@ from istat_server.store.files.container import (
     ZSTD,
     BlockEntry,
     Footer,
-    open_advised,
     span_of,
 )
-from istat_server.store.ondisk import sync_folder
+from istat_server.store.ondisk import private, sync_folder
 
 ZSTD_LEVEL = 1  # higher levels gain under 1 % on coded runs
 WORTH_PACKING = 0.97  # a block is stored packed only when that saves more than 3 %
@@ -69,7 +70,7 @@ class ContainerWriter:
         self._packer = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
         self._offset = 0
         self._untried = 0
-        self._fd = open_advised(self._aside, writing=True)
+        self._fd = ownfiles.descriptor(self._aside, os.O_WRONLY, Use.WRITTEN, private)
         self._head = head
         try:
             self._write(self._head)
@@ -129,8 +130,7 @@ class ContainerWriter:
         footer = FOOTER.pack(*made)
         self._write(top + footer + END.pack(zlib.crc32(footer), END_MAGIC))
         try:
-            os.fdatasync(self._fd)
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            ownfiles.settle(self._fd)
             self._close()
             os.rename(self._aside, self.path)
             sync_folder(self._folder)

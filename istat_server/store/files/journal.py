@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from istat.errors import StoreCorrupt
+from istat.pagecache import ownfiles
 from istat_server.store import ondisk
 from istat_server.store.versions import NewerFormat
 
@@ -72,7 +73,7 @@ def read_segment(path: Path, damage: Damage) -> Iterator[tuple[int, memoryview]]
     A payload is a part of the file's bytes in memory, not a copy.
     After a bad frame the next one whose salt and checksum are right goes on; a flipped length is thus no end.
     """
-    data = path.read_bytes()
+    data = ownfiles.content(path)
     salt = _salt(path, data)
     marker = struct.pack("<I", salt)
     view = memoryview(data)
@@ -129,12 +130,12 @@ def write_whole(path: Path, kind: int, number: int, uuid: bytes, payloads: Itera
     """A file of frames, one a payload, written aside, synced and renamed."""
     salt = int.from_bytes(os.urandom(4), "little")
     aside = path.with_suffix(".tmp")
-    with open(aside, "wb", opener=ondisk.private) as file:
+    with ownfiles.writing(aside, ondisk.private) as file:
         file.write(header_bytes(kind, salt, number, uuid))
         for part in payloads:
             file.write(frame_header(salt, 0, part) + part)
         file.flush()
-        os.fdatasync(file.fileno())
+        ownfiles.settle(file.fileno())
     os.rename(aside, path)
     ondisk.sync_folder(path.parent)
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from istat.errors import StoreCorrupt
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat.retention import Ladder, Level
 from istat_server.store.files.journal import segment_path
 from istat_server.store.ondisk import private, sync_folder
@@ -301,7 +303,7 @@ def _policy(fields: dict[str, Any]) -> Policy:
 def save(folder: Path, manifest: Manifest) -> None:
     """Replace the MANIFEST; the one before stays as MANIFEST.previous. OSError: all is as it was before."""
     aside = folder / (NAME + ".tmp")
-    with open(aside, "wb", opener=private) as file:
+    with ownfiles.writing(aside, private, Use.SMALL) as file:
         file.write(encode(manifest))
         file.flush()
         os.fdatasync(file.fileno())
@@ -326,7 +328,7 @@ def load(folder: Path) -> tuple[Manifest | None, str]:
     for name in (NAME, PREVIOUS):
         path = folder / name
         try:
-            return decode(path.read_bytes(), str(path)), problem
+            return decode(ownfiles.content(path, Use.SMALL), str(path)), problem
         except FileNotFoundError:
             problem = problem or f"{path}: is missing"
         except StoreCorrupt as error:
@@ -342,6 +344,6 @@ def load(folder: Path) -> tuple[Manifest | None, str]:
 def load_previous(folder: Path) -> Manifest | None:
     """The MANIFEST before the one in use, or None when there is none that can be read."""
     try:
-        return decode((folder / PREVIOUS).read_bytes(), PREVIOUS)
+        return decode(ownfiles.content(folder / PREVIOUS, Use.SMALL), PREVIOUS)
     except (FileNotFoundError, StoreCorrupt):
         return None

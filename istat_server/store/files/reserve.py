@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from istat.errors import StoreFull
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.store.ondisk import private
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class Reserve:
         """Take the space. When that fails it is tried another time."""
         with self._lock:
             try:
-                handle = private(str(self._path), os.O_WRONLY)
+                handle = ownfiles.descriptor(self._path, os.O_WRONLY, Use.WRITTEN, private)
                 try:
                     os.posix_fallocate(handle, 0, max(1, self.size))
                 finally:

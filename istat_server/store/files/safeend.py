@@ -12,6 +12,9 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
+
 log = logging.getLogger(__name__)
 
 NAME = "safe-end"
@@ -32,7 +35,7 @@ class End(NamedTuple):
 def read(folder: Path, uuid: bytes) -> End | None:
     """What is noted in a folder of segments, or None: it cannot be read, or is of another store or version."""
     try:
-        data = (folder / NAME).read_bytes()
+        data = ownfiles.content(folder / NAME, Use.SMALL)
     except OSError:
         return None
     if len(data) < _RECORD.size + _CRC.size or _CRC.unpack_from(data, _RECORD.size)[0] != zlib.crc32(
@@ -62,8 +65,8 @@ class SafeEnd:
         record = _RECORD.pack(MAGIC, VERSION, 0, segment, size, self._uuid)
         try:
             if self._file < 0:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._file = os.open(self._path, flags, 0o640)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+                self._file = ownfiles.descriptor(self._path, flags, Use.SMALL)
             os.pwrite(self._file, record + _CRC.pack(zlib.crc32(record)), 0)
             if last or segment != self._segment:
                 os.fdatasync(self._file)

@@ -13,8 +13,10 @@ import zstandard
 
 from istat.errors import StoreCorrupt, StoreError
 from istat.kernels import blocks, columns
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.store.files.blockcache import BlockCache
-from istat_server.store.files.container import ROWS, BlockEntry, Container, open_advised, unpack
+from istat_server.store.files.container import ROWS, BlockEntry, Container, unpack
 from istat_server.store.files.containerwriter import ContainerWriter
 from istat_server.store.files.statformat import Header, StatFileInfo
 
@@ -50,7 +52,7 @@ class StatFile(Container):
     @staticmethod
     def open(path: str | os.PathLike[str], cache: BlockCache | None = None) -> StatFile:
         """Open and check header, footer and top index. `cache` keeps blocks that `read` unpacks."""
-        return StatFile(os.fspath(path), open_advised(os.fspath(path)), cache)
+        return StatFile(os.fspath(path), ownfiles.descriptor(path, os.O_RDONLY, Use.PARTS), cache)
 
     def reader(self, entry: BlockEntry, once: bool = False) -> blocks.BlockReader:
         """Read, check and unpack one block; once: it is not wanted again soon (a merge)."""
@@ -78,14 +80,20 @@ class StatFile(Container):
         """
         added = 0
         damage: StoreCorrupt | None = None
-        for entry in self.entries(id, id):
-            if entry.first_time < end and entry.last_time >= start:
-                try:
-                    added += self._cached(entry).read(id, start, end, into)
-                except StoreCorrupt as error:
-                    damage = error
-                except ValueError:
-                    damage = self._damage(f"block at {entry.offset}")
+        wanted: list[BlockEntry] = []
+        try:
+            wanted += (entry for entry in self.entries(id, id) if entry.first_time < end and entry.last_time >= start)
+        except StoreCorrupt as error:
+            damage = error
+        if len(wanted) > 1:
+            self.read_ahead(entry for entry in wanted if (self.path, entry.offset) not in (self._cache or ()))
+        for entry in wanted:
+            try:
+                added += self._cached(entry).read(id, start, end, into)
+            except StoreCorrupt as error:
+                damage = error
+            except ValueError:
+                damage = self._damage(f"block at {entry.offset}")
         if damage is not None:
             raise damage
         return added

@@ -20,6 +20,8 @@ from istat import owners
 from istat.access import guarded
 from istat.clock import Clock
 from istat.errors import StoreCorrupt, StoreError
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.store import ondisk, opening
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.manifest import NAME, Manifest
@@ -168,7 +170,7 @@ def _restored(source: Path, to: Path, show: Show, reading: owners.Rights, state:
 
 def _read(path: Path, reading: owners.Rights) -> bytes:
     """All of a small file."""
-    with reading, open(path, "rb", opener=ondisk.plain) as file:
+    with reading, ownfiles.reading(path, Use.SMALL, ondisk.plain) as file:
         return file.read()
 
 
@@ -215,7 +217,7 @@ def _verify(folder: Path, state: Manifest) -> None:
 def _put(path: Path, data: bytes) -> None:
     """Replace a small file."""
     aside = path.with_name(path.name + ".tmp")
-    with open(aside, "wb", opener=ondisk.private) as file:
+    with ownfiles.writing(aside, ondisk.private, Use.SMALL) as file:
         file.write(data)
         file.flush()
         os.fdatasync(file.fileno())
@@ -276,7 +278,7 @@ class _Work:
         """A file of the source."""
         try:
             with self._reading:
-                return open(self._source / path, "rb", opener=ondisk.plain)
+                return ownfiles.reading(self._source / path, Use.WHOLE, ondisk.plain)
         except FileNotFoundError:
             raise _Gone(path) from None
 
@@ -295,10 +297,10 @@ class _Work:
     def _copy_file(self, old: BinaryIO, target: Path, size: int) -> None:
         """The first `size` bytes, written aside, synced and renamed."""
         aside = target.with_name(target.name + ".tmp")
-        with open(aside, "wb", opener=ondisk.private) as new:
+        with ownfiles.writing(aside, ondisk.private) as new:
             _pour(old, new, size)
             new.flush()
-            os.fdatasync(new.fileno())
+            ownfiles.settle(new.fileno())
         os.rename(aside, target)
 
     def journal(self, first: int) -> list[int]:

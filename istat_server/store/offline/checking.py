@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreCorrupt, StoreError
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.store import opening
 from istat_server.store.files import journal, manifest, safeend
 from istat_server.store.files.manifest import ALL_IDS, FINE, FileEntry, Manifest
@@ -108,7 +110,7 @@ def _format(folder: Path, report: Report) -> None:
     path = folder / "FORMAT"
     if not path.exists():
         report.add("FORMAT", NOTE, "is missing; the next start writes it")
-    elif (found := path.read_bytes()) != opening.FORMAT_TEXT:
+    elif (found := ownfiles.content(path, Use.SMALL)) != opening.FORMAT_TEXT:
         opening.refuse_newer(folder, found)
         report.add("FORMAT", DAMAGED, "is not what this istatd writes")
 
@@ -118,7 +120,7 @@ def _manifests(folder: Path, report: Report) -> Manifest | None:
     states: list[Manifest] = []
     for name in (manifest.NAME, manifest.PREVIOUS):
         try:
-            states.append(manifest.decode((folder / name).read_bytes(), name))
+            states.append(manifest.decode(ownfiles.content(folder / name, Use.SMALL), name))
             report.read(folder / name)
         except FileNotFoundError:
             if not states:              # a store or a backup that is new has no MANIFEST before

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from istat.errors import StoreCorrupt, StoreError
 from istat.kernels import blocks
+from istat.pagecache import ownfiles
 from istat_server.store import ondisk, opening
 from istat_server.store.files import journal, manifest, safeend
 from istat_server.store.files.container import BlockEntry
@@ -178,12 +179,12 @@ class _Work:
         safeend.forget(path.parent)         # it may have been longer
         salt = int.from_bytes(os.urandom(4), "little")
         aside = path.with_suffix(".tmp")
-        with open(aside, "wb", opener=ondisk.private) as file:
+        with ownfiles.writing(aside, ondisk.private) as file:
             file.write(journal.header_bytes(journal.KIND_JOURNAL, salt, number, bytes.fromhex(self._state.uuid)))
             for clock, payload in whole:
                 file.write(journal.frame_header(salt, clock, payload) + payload)
             file.flush()
-            os.fdatasync(file.fileno())
+            ownfiles.settle(file.fileno())
         kept = path.with_suffix(".damaged")
         os.link(path, kept)
         os.rename(aside, path)

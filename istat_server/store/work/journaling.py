@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.store import ondisk
 from istat_server.store.files.journal import (
     FRAME_BYTES,
@@ -178,9 +180,9 @@ class Journal:
 
     def _open(self, number: int) -> tuple[int, int]:
         salt = int.from_bytes(os.urandom(4), "little")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         path = segment_path(self._folder, number)
-        handle = os.open(path, flags, 0o640)
+        handle = ownfiles.descriptor(path, flags, Use.WRITTEN)
         try:
             head = header_bytes(KIND_JOURNAL, salt, number, self._uuid)
             if os.write(handle, head) < len(head):
@@ -276,7 +278,8 @@ class Journal:
             self._ended.clear()
             self._dirty.clear()
         for ended in retired:
-            self._sync(ended)
+            if self._sync(ended):
+                ownfiles.let_go(ended)
             self._failed.discard(ended)
             os.close(ended)
         if covered > self.synced and not self.needs_cut and self._sync(handle):
