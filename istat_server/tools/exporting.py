@@ -182,7 +182,7 @@ class Export:
             with self._writing:
                 handle = ownfiles.descriptor(output, flags, Use.WRITTEN,
                                              lambda path, flags: guarded.open_file(path, flags, 0o666, special=True))
-            with open(handle, "w", newline="") as file:
+            with os.fdopen(handle, "w", newline="") as file:
                 if self._resumed:
                     file.seek(self._at.size)
                     file.truncate()
