@@ -28,6 +28,7 @@ from istat.unanswered import WANTS_CERT, not_believed
 from istat.wire.explaining import FUTURE, explain, seconds
 from istat.wire.lines import meta_line, sample_line
 
+NAME = "send"               # of the sub-command
 HTTP_PORT = 8000            # where a server of which only the stat port is known is asked
 ASK_SECONDS = 3.0           # for an answer; whoever sends does not wait long
 TRIES, PAUSE = 20, 0.05     # how often it is asked until the sample has been read, and how long between [s]
@@ -38,8 +39,10 @@ NEGATIVE = re.compile(r"-(?:[0-9.]+(?:[eE][+-]?[0-9]+)?|inf|infinity|nan)", re.I
 
 
 def values(words: list[str]) -> list[str]:
-    """The words of a command line with a blank before each negative number, by which argparse knows that it is none of
-    its options."""
+    """The words of a command line, of `istat send` with a blank before each negative number, by which argparse knows
+    that it is none of its options."""
+    if words[:1] != [NAME]:
+        return words                # others have options such as -0
     return [f" {word}" if NEGATIVE.fullmatch(word) else word for word in words]
 
 
