@@ -1,7 +1,9 @@
-"""Build of istatd: Cython kernels (optional), the package list, and the page's third-party files.
+"""Build of istatd: Cython kernels and a library for LD_PRELOAD (both optional), the package list, and the page's
+third-party files.
 
-What is static stands in pyproject.toml. This file knows the three things that are not: every
-.pyx below istat/kernels/native/ is an extension, plugins/ is installed as `istat_plugins`, and
+What is static stands in pyproject.toml. This file knows the four things that are not: every
+.pyx below istat/kernels/native/ is an extension, istat/pagecache/preload/advice.c is a shared library that
+is built as one, plugins/ is installed as `istat_plugins`, and
 `python setup.py build_ui` fetches the chart library of the page from npm.
 
 ISTAT_ASAN=1 in the environment builds the kernels with AddressSanitizer, for the fuzz run.
@@ -33,6 +35,10 @@ DIRECTIVES = {
 # Compilers at a time: the largest kernel takes 350 MB to compile.
 COMPILERS = min(4, os.cpu_count() or 1)
 NO_KERNELS = "istatd: native kernels were not built ({}); the plain-Python ones will be used, slower."
+# What `istat fadvise run` loads into programs: no module of Python, but built, placed and packed as one.
+PRELOAD = Extension("istat.pagecache.preload.advice", ["istat/pagecache/preload/advice.c"], libraries=["dl"],
+                    optional=True)
+NO_PRELOAD = "istatd: advice.c was not built (no working C compiler): `istat fadvise run` will say that it is missing."
 
 
 def kernels() -> list[Extension]:
@@ -60,6 +66,8 @@ def kernels() -> list[Extension]:
 
 def translated(extensions: list[Extension]) -> list[Extension]:
     """The same kernels, made into C."""
+    if not extensions:
+        return []
     from Cython.Build import cythonize
 
     made = list(cythonize(extensions, compiler_directives=DIRECTIVES))
@@ -79,13 +87,17 @@ class BuildKernels(build_ext):
     def finalize_options(self) -> None:
         """Make C of the kernels: not before, as most runs of this file only ask what there is."""
         if self.distribution.ext_modules:
-            self.distribution.ext_modules = translated(self.distribution.ext_modules)
+            native = [one for one in self.distribution.ext_modules if one is not PRELOAD]
+            self.distribution.ext_modules = [*translated(native), PRELOAD]
         super().finalize_options()
 
     def run(self) -> None:
         """Build, then look whether every kernel came out."""
         super().run()
         missing = [e.name for e in self.extensions if not os.path.exists(self.get_ext_fullpath(e.name))]
+        if PRELOAD.name in missing:
+            missing.remove(PRELOAD.name)
+            print(NO_PRELOAD)
         if missing:
             print(NO_KERNELS.format("no working C compiler for " + ", ".join(missing)))
 
@@ -144,7 +156,7 @@ setup(
         "istat_server": ["ui/*", "ui/*/*"],
         "": ["sample.toml", "README.md", "*.pxd"],
     },
-    ext_modules=[] if "build_ui" in sys.argv else kernels(),
+    ext_modules=[] if "build_ui" in sys.argv else [*kernels(), PRELOAD],
     cmdclass={"build_ext": BuildKernels, "build_py": BuildModules, "build_ui": BuildPage},
     zip_safe=False,
 )

@@ -69,7 +69,7 @@ python_stamp() {
     {
         say "$PWD ${1:-} $(has gcc && say gcc)"
         "$PYTHON" -V
-        cksum setup.py pyproject.toml
+        cksum setup.py pyproject.toml istat/pagecache/preload/advice.c
         find istat/kernels/native -name '*.p*' ! -name '*.pyc' -exec cksum {} +
     } | sort | cksum
 }

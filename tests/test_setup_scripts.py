@@ -38,7 +38,9 @@ def test_what_the_environment_is_made_from_is_in_its_stamp(tmp_path: Path) -> No
     """A new dependency in pyproject.toml, as after a pull, is installed."""
     native = tmp_path / "istat/kernels/native"
     native.mkdir(parents=True)
-    files = [tmp_path / "setup.py", tmp_path / "pyproject.toml", native / "loop.pyx", native / "loop.pxd"]
+    preload = tmp_path / "istat/pagecache/preload/advice.c"
+    preload.parent.mkdir(parents=True)
+    files = [tmp_path / "setup.py", tmp_path / "pyproject.toml", native / "loop.pyx", native / "loop.pxd", preload]
     for file in files:
         file.write_text("one")
 
