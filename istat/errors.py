@@ -178,3 +178,9 @@ class SnapshotError(IstatError):
     """A snapshot of what is in memory that cannot be read: not of this format, cut off, or of another page size."""
 
     exit_code = 112
+
+
+class NotStarted(IstatError):
+    """The program that was to be run could not be started."""
+
+    exit_code = 125  # what env, nohup and timeout use for failures of their own

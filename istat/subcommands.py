@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
 from istat.clock import Clock
@@ -25,7 +25,7 @@ class SubCommand:
     """One sub-command. `--json` is always among its options; `action` prints, and raises IstatError in a sentence.
 
     `more`: what --help and the manual page say beyond the sentence `help`; `examples`: command lines, each with
-    what it is for.
+    what it is for. `parts`: what is typed behind its name and is a command of its own, as `istat fadvise run`.
     """
 
     help: str
@@ -33,6 +33,13 @@ class SubCommand:
     action: Action
     more: str = ""
     examples: tuple[tuple[str, str], ...] = ()
+    parts: Mapping[str, SubCommand] = field(default_factory=dict)
+
+
+def with_parts(commands: Mapping[str, SubCommand]) -> dict[str, SubCommand]:
+    """The same, and what is typed behind their names, by both with a blank between."""
+    return {**commands, **{f"{name} {part}": inner for name, one in commands.items()
+                           for part, inner in one.parts.items()}}
 
 
 @dataclass(frozen=True)

@@ -77,13 +77,19 @@ def _tool(program: Program, sub_commands: Sequence[Program]) -> str:
 
 
 def _groups(names: Iterable[str]) -> list[str]:
-    """What to offer behind the word of a group; the command has two words then."""
+    """What to offer behind the word of a group, or of a command with parts; the command has two words then."""
+    names = list(names)
     groups: dict[str, list[str]] = {}
     for group, _, part in (name.partition(" ") for name in names):
         if part:
             groups.setdefault(group, []).append(part)
     lines = []
     for group, parts in groups.items():
+        if group in names:      # what else may stand behind it is the command's own affair
+            known = shlex.quote(f" {' '.join(parts)} ")
+            lines += [f"    if ((COMP_CWORD > 2)) && [[ $command == {group} && {known}"
+                      ' == *" ${COMP_WORDS[2]} "* ]]; then\n', '        command+=" ${COMP_WORDS[2]}"\n', "    fi\n"]
+            continue
         lines += [f"    if [[ $command == {group} ]]; then\n", "        if ((COMP_CWORD == 2)); then\n",
                   f"            _istat_words {_quoted(parts)}\n", "            return\n", "        fi\n",
                   '        command+=" ${COMP_WORDS[2]}"\n', "    fi\n"]

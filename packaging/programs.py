@@ -97,7 +97,9 @@ def tool() -> tuple[Program, list[Program]]:
 
 
 def parser_of(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
-    """The parser of a sub-command, whose name has a blank where it is one of a group."""
+    """The parser of a sub-command, whose name has a blank where it is one of a group, or a part of a command."""
+    if name in (commands := _places(parser).choices):
+        return commands[name]
     for word in name.split():
         parser = _places(parser).choices[word]
     return parser
@@ -117,7 +119,7 @@ def _of_action(action: argparse.Action) -> Option:
     words = tuple(str(word) for word in action.choices or ())
     value = str(action.metavar or "|".join(words) or action.dest.upper()) if takes else ""
     text = (action.help or "") % {**vars(action), "prog": "istat"}
-    many = action.nargs in ("*", "+")
+    many = action.nargs in ("*", "+", argparse.REMAINDER)
     needed = action.required and action.nargs not in ("*", "?")
     return Option(tuple(action.option_strings), value, text, words, action.type is pathlib.Path, needed, many)
 

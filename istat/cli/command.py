@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from operator import itemgetter
@@ -27,7 +27,7 @@ from istat.client import QueryClient
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError
 from istat.settings.types import Duration
-from istat.subcommands import Action, Load, SubCommand, asked_of, installed, wanted
+from istat.subcommands import Action, Load, SubCommand, asked_of, installed, wanted, with_parts
 
 ABOUT = "Look at an istat-server, send a sample, and more."
 NAMES_AT_ONCE = 10_000      # what a server lists at once
@@ -53,11 +53,13 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
 
     def body() -> int:
         try:
-            understood = parser(words, installed() if brought is None else brought)
+            others = installed() if brought is None else brought
+            understood = parser(words, others)
             if not words:
                 understood.print_help()
                 return UsageError.exit_code
-            _act(understood.parse_args(sending.values(words)), clock or SystemClock())
+            _act(understood.parse_args(sending.values(_joined(words, sub_commands(words, others)))),
+                 clock or SystemClock())
         except IstatError as error:
             return fail(str(error), error.exit_code)
         except KeyboardInterrupt:
@@ -102,12 +104,22 @@ def parser(words: Sequence[str], brought: Mapping[str, Load]) -> argparse.Argume
     places = {"": made.add_subparsers(required=True, metavar="COMMAND")}
     for name, one in sub_commands(words, brought).items():
         group, _, last = name.rpartition(" ")
-        if group and group not in places:
+        if group not in GROUPS:     # a command of its own, or a part of one
+            _place(places[""], name, one)
+            continue
+        if group not in places:
             places[group] = _group(places[""], group)
         _place(places[group], last, one)
     for group in GROUPS.keys() - places.keys():     # they are not asked for, and told by --help all the same
         _group(places[""], group)
     return made
+
+
+def _joined(words: list[str], commands: Container[str]) -> list[str]:
+    """The words with the first two as one, where that is a part of a command: argparse has sub-commands behind a word,
+    or other arguments, not both."""
+    both = " ".join(words[:2])
+    return [both, *words[2:]] if len(words) > 1 and words[0] not in GROUPS and both in commands else words
 
 
 def _group(places: Places, name: str) -> Places:
@@ -127,7 +139,7 @@ def _place(places: Places, name: str, one: SubCommand) -> None:
 
 def sub_commands(words: Sequence[str], brought: Mapping[str, Load]) -> dict[str, SubCommand]:
     """Our own sub-commands, and those of groups and of `brought` that the words may mean, by name."""
-    return {**OWN, **asked_of(GROUPS, words), **wanted(brought, words, {*OWN, *GROUPS})}
+    return with_parts({**OWN, **asked_of(GROUPS, words), **wanted(brought, words, {*OWN, *GROUPS})})
 
 
 def _query_arguments(command: argparse.ArgumentParser) -> None:

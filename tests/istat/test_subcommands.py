@@ -85,3 +85,18 @@ def test_parts_of_a_group_are_not_loaded_for_other_commands(monkeypatch: pytest.
 def test_our_own_commands_load_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(command.OWN, "status", SubCommand("Look.", lambda parser: None, lambda arguments, clock: None))
     assert command.main(["status"], None, {"status": broken, "pony": broken}) == 0
+
+
+def test_a_command_may_have_parts_besides_arguments_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `istat fadvise FILE` and `istat fadvise run -- CMD`."""
+    def rest(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("words", nargs=argparse.REMAINDER)
+
+    def show(arguments: argparse.Namespace, clock: Any) -> None:
+        print(arguments.words)
+
+    both = SubCommand("Look.", _arguments, _action, parts={"run": SubCommand("Run it.", rest, show)})
+    for words, told in ((("look", "here"), "here False\n"), (("look", "./run"), "./run False\n"),
+                        (("look", "run", "--", "ls", "-l"), "['--', 'ls', '-l']\n")):
+        assert command.main(words, None, {"look": lambda: both}) == 0
+        assert capsys.readouterr().out == told

@@ -19,7 +19,7 @@ from istat.pagecache import syscalls
 VARIABLE = "ISTAT_ADVICE"           # as advice.c reads it
 PRELOAD = "LD_PRELOAD"              # ld.so(8)
 SEPARATORS = (" ", ":", "\n")       # in LD_PRELOAD: a path cannot have them in it
-# Of elf(5): e_ident up to the byte order, then e_machine; and the kind of a program header that names the dynamic loader.
+# Of elf(5): in e_ident, and PT_INTERP, the program header that names the dynamic loader.
 ELF, CLASS_64, LITTLE, INTERPRETER = b"\x7fELF", 2, 1, 3
 HEADERS = 4096                      # read of a program [bytes]: the ELF header and its program headers, or the line #!
 INTERPRETERS = 4                    # scripts run by scripts: as many as Linux goes through (BINPRM_MAX_RECURSION)
@@ -55,8 +55,8 @@ def environment(mode: Mode, before: Mapping[str, str]) -> dict[str, str]:
     already stays, behind ours. IstatError where the library is missing, or in a folder that cannot be named."""
     path = str(library())
     if any(sign in path for sign in SEPARATORS):
-        raise IstatError(f"{path}: the dynamic loader takes no path with a blank or colon in it (ld.so(8), LD_PRELOAD); "
-                         "install istatd elsewhere")
+        raise IstatError(f"{path}: the dynamic loader takes no path with a blank or colon in it (ld.so(8), "
+                         "LD_PRELOAD); install istatd elsewhere")
     others = before.get(PRELOAD, "")
     return {**before, VARIABLE: mode.value, PRELOAD: f"{path}:{others}" if others else path}
 
@@ -76,7 +76,7 @@ def unreached(program: Path) -> str:
             program = Path(shutil.which(os.fsdecode(words[-1])) or program)
     about = os.stat(program)
     if about.st_mode & (stat.S_ISUID | stat.S_ISGID):
-        return f"{program} runs with another user's or group's rights, for which the dynamic loader takes no such library"
+        return f"{program} runs with another user's or group's rights: the dynamic loader takes no library for it"
     found, ours = _elf(head), _elf(_head(library()))
     if found is None or ours is None:
         return ""
