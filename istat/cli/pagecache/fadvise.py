@@ -1,11 +1,14 @@
 """`istat fadvise`"""
 
+import argparse
+
 from istat.cli.pagecache.running import RUN
+from istat.clock import Clock
 from istat.errors import UsageError
 from istat.subcommands import SubCommand
 
 
-def _no(arguments, clock):
+def _no(arguments: argparse.Namespace, clock: Clock) -> None:
     raise UsageError("not yet")
 
 
