@@ -26,6 +26,8 @@ ALLOWED = {
                         "istat.subcommands"),
     "istat/pagecache": ("istat.pagecache", "istat.pictures", "istat.kernels", "istat.errors", "istat.clock"),
     "istat/pagecache/layouts": ("istat.pagecache.layouts", "istat.retention", "istat.errors"),
+    "istat/pagecache/model": ("istat.pagecache.model", "istat.pagecache.layouts", "istat.retention", "istat.errors",
+                              "istat.clock"),
     "istat/pictures": ("istat.pictures", "istat.errors"),
     "istat/cli/pagecache": ("istat.cli", "istat.pagecache", "istat.pictures", "istat.clock", "istat.errors",
                             "istat.settings", "istat.subcommands"),
