@@ -9,6 +9,7 @@ native kernel works on the memory of the other native kernels. Both have the sam
     search/                     patterns and questions over a table of names
     cubes/                      cells of several dimensions, their metrics and sketches, as bytes and as JSON
     ingest/                     datagrams and lines to buckets, records to buckets: the engine of a store
+    replay/                     references to pages, replayed in caches of a size and a policy
     render, rings               rows as JSON text; the slots of istatd's ring files as rows
 
     from istat.kernels import columns           # the chosen build
@@ -26,21 +27,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from istat.kernels.python import blocks, columns, cubes, names, render, rings, search
+    from istat.kernels.python import blocks, columns, cubes, names, render, replay, rings, search
     from istat.kernels.python.ingest import engine, head, lines, udp
 
 __all__ = [
     "IMPLEMENTATION", "KERNELS", "blocks", "columns", "cubes", "engine", "head", "implementation", "lines",
-    "names", "native_missing", "render", "rings", "search", "udp",
+    "names", "native_missing", "render", "replay", "rings", "search", "udp",
 ]  # fmt: skip
 
 #: Where each kernel is in its build; a room that is one tells in its __init__ what is for others.
 KERNELS = {
     "blocks": "blocks", "columns": "columns", "cubes": "cubes", "engine": "ingest.engine", "head": "ingest.head",
-    "lines": "ingest.lines", "names": "names", "render": "render", "rings": "rings", "search": "search",
-    "udp": "ingest.udp",
+    "lines": "ingest.lines", "names": "names", "render": "render", "replay": "replay", "rings": "rings",
+    "search": "search", "udp": "ingest.udp",
 }  # fmt: skip
-ROOMS = ("", "blocks", "cubes", "cubes/sampling", "cubes/wire", "ingest", "search")
+ROOMS = ("", "blocks", "cubes", "cubes/sampling", "cubes/wire", "ingest", "replay", "search")
 TWINS_ONLY = {"__init__", "reading", "varints"}     # native ones have none, or stand in a .pxd alone
 BUILDS = ("python", "native")
 VARIABLE = "ISTAT_KERNELS"

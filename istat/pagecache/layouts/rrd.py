@@ -81,7 +81,7 @@ def header_bytes(head: bytes) -> int:
 
 
 def read(head: bytes) -> Found:
-    """The layout of an RRD file by its first bytes, `header_bytes` or more. LayoutError when they are no such header."""
+    """The layout of an RRD file by its first bytes, `header_bytes` or more. LayoutError when they are none."""
     sources, count, step, version = _counts(head)
     live_head = _live_head(version)
     length = _header(sources, count, live_head)
