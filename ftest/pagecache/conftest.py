@@ -30,7 +30,7 @@ def disk() -> Iterator[Path]:
             file.truncate(SIZE)
         _run("mkfs.ext4", "-q", "-F", "-N", str(INODES), "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1",
              str(image))
-        _run("mount", "-o", "loop,noatime", str(image), str(where))
+        _run("mount", "-o", "loop,noatime,noinit_itable", str(image), str(where))
         try:
             yield where
         finally:
