@@ -283,7 +283,7 @@ def test_command_check_config_tells_of_settings_and_collectors_at_once(
         f"istat-agent: {file}: 'intervall' is no setting of istat-agent (did you mean 'interval'?)",
         "istat-agent: --max-datagram wants a whole number from 200 to 65000, not '1'",
         "istat-agent: plugins.cppu: there is no plugin with such settings (did you mean 'cpu'?); there are agent, cpu, "
-        "disk, exec, load, memory, network, processes, space",
+        "disk, exec, load, memory, network, pagecache, processes, space",
         'istat-agent: collector cpu does not run: plugins.cpu.per-core wants true or false, not "often"',
     ]
 

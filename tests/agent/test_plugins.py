@@ -12,7 +12,7 @@ from istat.errors import PluginError
 from istat.plugin import Definition, Emit, collector, hookimpl
 from istat_agent.plugins import definitions_of, discover
 
-BUILT_IN = {"cpu", "disk", "exec", "load", "memory", "network", "processes", "space"}
+BUILT_IN = {"cpu", "disk", "exec", "load", "memory", "network", "pagecache", "processes", "space"}
 
 
 @pytest.fixture
