@@ -27,6 +27,11 @@ class Profile(NamedTuple):
     distances: dict[int, Counter[int]]
 
 
+def possible(work: Workload) -> bool:
+    """Whether the model does a file with such rings."""
+    return 2 * work.levels[-1] <= MOST_UPDATES and len(work.every) <= MOST_RINGS
+
+
 def faults(work: Workload, pages: int, meta: int = 0) -> float:
     """Faults an update, at so many pages of memory for each file; `meta` of them are for inode and indirect blocks."""
     profile = _profile(work, meta)
@@ -52,7 +57,7 @@ def _misses(profile: Profile, place: int, pages: int) -> int:
 @lru_cache(maxsize=64)
 def _profile(work: Workload, meta: int) -> Profile:
     longest = work.levels[-1]
-    if 2 * longest > MOST_UPDATES or len(work.every) > MOST_RINGS:
+    if not possible(work):
         raise LayoutError(f"the model lru replays two rounds of {longest:,} updates of {len(work.every):,} rings, more "
                           f"than the {MOST_UPDATES:,} updates and {MOST_RINGS} rings that it does; use the model opt")
     always = [-1 - page for page in range(meta + work.header)]

@@ -58,7 +58,7 @@ def unadvised(layout: Layout, read_ahead_kb: int, page_size: int = PAGE) -> Read
 
 def dirtied(layout: Layout, page_size: int = PAGE) -> list[float]:
     """Pages that an update of a file writes in each slot, in the mean, in the order of `slots.names`."""
-    levels = tuple(sorted({ring.every for ring in layout.rings}))
+    levels = tuple(sorted({1, *(ring.every for ring in layout.rings)}))
     count = len(slots.names(levels, layout.interval))
     if len(layout.rings) > MOST_RINGS:
         return [float(layout.pages(page_size))] * count

@@ -34,8 +34,8 @@ class Workload:
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """x: the distinct steps, ascending."""
-        return tuple(sorted(set(self.every)))
+        """x: the distinct steps, ascending; 1 is among them even if no ring is written each time, for the header is."""
+        return tuple(sorted({1, *self.every}))
 
     @property
     def rings(self) -> tuple[int, ...]:

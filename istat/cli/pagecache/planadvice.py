@@ -1,0 +1,189 @@
+"""`istat cacheplan advise`: what to do about files of rings, with the numbers of this machine; and whether files that
+there are have the advice RANDOM."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from textwrap import wrap
+
+from istat.cli.figures import bytes_text, seconds_text
+from istat.cli.pagecache.planoptions import READ_AHEAD_KB, asked, takes_demand
+from istat.cli.pagecache.plantext import number
+from istat.cli.report import printable
+from istat.clock import Clock
+from istat.errors import IstatError, LayoutError, UsageError
+from istat.pagecache import layouts, readahead
+from istat.pagecache.layouts import Layout, rrd
+from istat.pagecache.model import planning
+from istat.pagecache.model.planning import Demand, Plan
+from istat.pagecache.residency import residency
+from istat.pagecache.syscalls import PAGE
+from istat.subcommands import SubCommand
+
+WIDTH = 110             # columns
+MARKS = {True: "do  ", False: "ok  ", None: "--  "}
+TARGETS = 10_000        # of a poller: the paper's daemons had about so many
+MOST_FILES = 1000       # that are looked at: enough to tell, and soon done
+UNASKED = 0.25          # of the pages in memory that no update touched: above it something reads ahead, or reads whole
+HISTORY = 24 * 3600     # seconds of updates whose pages may well be in memory
+MOST_ROWS = HISTORY     # of a ring that are looked at: one a second
+
+
+@dataclass(frozen=True)
+class Advice:
+    """`what`: a word for scripts; `now`: whether it is to be done, None when that is not known."""
+
+    what: str
+    now: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Of files: how many were looked at and known, pages of them in memory, and those that no update of a day
+    touched; `read_ahead_kb` of their devices."""
+
+    files: int
+    resident: int
+    unasked: int
+    read_ahead_kb: tuple[int, ...]
+
+    @property
+    def share(self) -> float:
+        """Of pages in memory, those that nobody asked for."""
+        return self.unasked / self.resident if self.resident else 0.0
+
+
+def _arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("names", nargs="*", metavar="FILE", help=f"RRD files that there are, to be looked at (the "
+                         f"first {MOST_FILES:,})")
+    takes_demand(command)
+
+
+def _advise(arguments: argparse.Namespace, clock: Clock) -> None:
+    found = asked(arguments, clock)
+    if not found.demand.kinds:
+        raise UsageError("advice is about RRD and ring files: istatd's own store has its advice built in")
+    looked = look(arguments.names[:MOST_FILES]) if arguments.names else None
+    answer = planning.plan(found.demand)
+    advice = [one for plan in answer.plans for one in of_plan(found.demand, plan)] + list(of_files(looked))
+    if arguments.json:
+        print(json.dumps({"version": 1, "advice": [asdict(one) for one in advice],
+                          "files": None if looked is None else asdict(looked)}))
+        return
+    for one in advice:
+        print("\n".join(wrap(printable(one.text), WIDTH, initial_indent=MARKS[one.now], subsequent_indent="    ")))
+
+
+def of_plan(demand: Demand, plan: Plan) -> Iterator[Advice]:
+    """What follows from the figures of one kind of files."""
+    name, count, cycle = plan.kind.name, plan.count, plan.work.interval
+    yield Advice("stagger", None, (
+        f"{name}: make files one by one, not all at once. Rows of files that were made together come to the ends of "
+        f"their pages together: {plan.storm:,.0f} page-ins in one cycle of {seconds_text(cycle)} "
+        f"({number(plan.storm / cycle)} a second, each {seconds_text(plan.storm_seconds)}) in place of "
+        f"{number(count * plan.work.boundary / cycle)} a second all the time. rrdtool begins each archive at a row of "
+        "its own; who writes files otherwise has to."))
+    yield Advice("split", count > TARGETS, (
+        f"{name}: {-(-count // TARGETS):,} pollers for {count:,} files, about {TARGETS:,} a process: one that waits "
+        "for the disk does not stop the others."))
+    yield Advice("coalesce", plan.rate > demand.budget, (
+        f"{name}: keep updates in a journal, and write {demand.batch:,} of a file at once: "
+        f"{number(plan.coalesced_rate)} page-ins a second in place of {number(plan.rate)}; the budget is "
+        f"{number(demand.budget)}."))
+    plain, worst = plan.cycles[0], max(plan.cycles, key=lambda one: one.dirty_bytes)
+    if worst.dirty_bytes > plain.dirty_bytes:
+        yield Advice("peaks", None, (
+            f"{name}: {worst.slot} dirties {bytes_text(worst.dirty_bytes)} in one cycle, a plain one "
+            f"{bytes_text(plain.dirty_bytes)}, and brings {number(worst.rate)} page-ins a second: leave that much room "
+            "for dirty pages (vm.dirty_bytes), and have no other work then."))
+
+
+def of_files(looked: Looked | None) -> Iterator[Advice]:
+    """What files that there are show; without any, how to find out."""
+    if looked is None or not looked.files:
+        yield Advice("random", None, (
+            "Are the files opened with the advice RANDOM? Name RRD files that are in memory, or see istat fincore "
+            "--by-page: pages that no update touches should not be there."))
+        yield Advice("read-ahead", None, "How far does the kernel read ahead on their device? Name some files.")
+    else:
+        yield from _seen(looked)
+    yield Advice("backups", None, (
+        "Whoever reads whole files, as backups do, puts out the pages that updates need: istat fincore --save SNAP "
+        "before it, istat fadvise --keep-resident SNAP after."))
+
+
+def _seen(looked: Looked) -> Iterator[Advice]:
+    missing = looked.share > UNASKED
+    cure = ("the program gives no advice RANDOM (fadvise for descriptors, madvise for mappings), or something reads "
+            "whole files; istat fadvise run --random shows what advice would do." if missing else "the advice works.")
+    yield Advice("random", missing, (
+        f"{looked.share:.0%} of the {looked.resident:,} pages in memory of {looked.files:,} files are pages that no "
+        f"update of a day touched: {cure}"))
+    if looked.read_ahead_kb:
+        most = max(looked.read_ahead_kb)
+        yield Advice("read-ahead", missing and most > READ_AHEAD_KB, (
+            f"The kernel reads {most:,} KiB ahead on their device (/sys/class/bdi/*/read_ahead_kb): without advice a "
+            "missing page brings in as much."))
+    else:
+        yield Advice("read-ahead", None, "Their device does not tell how far the kernel reads ahead.")
+
+
+def look(names: Sequence[str]) -> Looked:
+    """Look at RRD files. What is none, is not in memory, or may not be known, is left out. IstatError for one that
+    cannot be looked at."""
+    files = resident = unasked = 0
+    ahead: set[int] = set()
+    for name in names:
+        found = residency(name, pages=True)
+        if found.failed:
+            raise IstatError(f"{name}: {found.state}")
+        touched = _touched(name) if found.known and found.resident and found.ranges else None
+        if touched is None or not found.ranges:
+            continue
+        there = {page for first, last in found.ranges for page in range(first, last + 1)}
+        files, resident, unasked = files + 1, resident + len(there), unasked + len(there - touched)
+        kib = readahead.readahead_kb(name)
+        if kib is not None:
+            ahead.add(kib)
+    return Looked(files, resident, unasked, tuple(sorted(ahead)))
+
+
+def _touched(name: str) -> set[int] | None:
+    """The pages that a day of updates touches, by the file's own header, which is read without reading ahead and was in
+    memory anyway, if updates were; None for what is no RRD file."""
+    handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
+        head = os.pread(handle, rrd.STAT_HEAD, 0)
+        if not head.startswith(rrd.MAGIC):
+            return None
+        found = rrd.read(os.pread(handle, min(rrd.header_bytes(head), layouts.HEAD), 0))
+    except LayoutError:
+        return None
+    finally:
+        os.close(handle)
+    return _pages(found.layout, found.updates, found.starts)
+
+
+def _pages(layout: Layout, last: int, starts: Sequence[int]) -> set[int]:
+    """Pages of all updates of a day up to that one, and the last row of each ring."""
+    found = set(range(-(-layout.touched_header // PAGE)))
+    for ring, start in zip(layout.rings, starts):
+        rows = min(ring.rows, HISTORY // (layout.interval * ring.every) + 1)
+        newest = ring.row(last, start)
+        for back in range(min(rows, MOST_ROWS)):
+            found.update(ring.pages((newest - back) % ring.rows, PAGE))
+    return found
+
+
+ADVISE = SubCommand(
+    "Tell what to do about files of rings on this machine, with its numbers.", _arguments, _advise,
+    "Lines begin with do (it is to be done), ok (it is done, or not needed) or -- (to be known, or to be found out).",
+    (("istat cacheplan advise --layout mrtg=320000", "What is to be done for so many of MRTG's files"),
+     ("istat cacheplan advise /var/lib/mrtg/*.rrd", "Do these have the advice RANDOM?")),
+)
