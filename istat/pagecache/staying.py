@@ -96,7 +96,7 @@ class Mappings:
 
     def _held(self, one: Mapping) -> bool:
         """Whether mlock(2) holds it."""
-        begin = f"{one.start:x}-".encode()
+        begin = f"{one.start:08x}-".encode()    # as the kernel writes it
         try:
             inside = False
             for line in (self._proc / one.process / "smaps").read_bytes().splitlines():
