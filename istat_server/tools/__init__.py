@@ -1,4 +1,4 @@
-"""Sub-commands of `istat` that work on a store: each module has a COMMAND (istat/subcommands.py)."""
+"""Sub-commands of `istat` that work on a store or on files: each module has a COMMAND (istat/subcommands.py)."""
 
 from functools import partial
 from pkgutil import resolve_name
@@ -8,9 +8,11 @@ from istat.subcommands import Load
 #: Sub-command -> where its COMMAND is; the same as the entry points in pyproject.toml.
 COMMANDS = {
     "backup": "istat_server.tools.backing:BACKUP",
+    "cacheplan": "istat.cli.pagecache.cacheplan:COMMAND",
     "check": "istat_server.tools.checking:COMMAND",
     "dump": "istat_server.tools.dumping:COMMAND",
     "export": "istat_server.tools.exporting:COMMAND",
+    "fadvise": "istat.cli.pagecache.fadvise:COMMAND",
     "import": "istat_server.tools.importing:COMMAND",
     "restore": "istat_server.tools.backing:RESTORE",
     "retention": "istat_server.tools.retention:COMMAND",
