@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shlex
@@ -48,11 +49,22 @@ def shown(page: str) -> str:
     return text
 
 
+def places(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers behind a word."""
+    return next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+
+
+def words_of(name: str) -> list[str]:
+    """A sub-command as the parser has it: two words where it is one of a group, one with a blank where it is a part of
+    a command."""
+    return [name] if name in places(PARSER) else name.split()
+
+
 def flags_of(name: str) -> list[str]:
     """The flags of a sub-command of istat."""
     parser = PARSER
-    for word in name.split():       # it has two where it is one of a group
-        parser = next(action for action in parser._actions if isinstance(action.choices, dict)).choices[word]
+    for word in words_of(name):
+        parser = places(parser)[word]
     return [flag for action in parser._actions for flag in action.option_strings]
 
 
@@ -109,7 +121,7 @@ def test_the_examples_can_be_typed(name: str) -> None:
     for line, _purpose in SUB_COMMANDS[name].examples:
         words = shlex.split(line.partition(" >")[0])
         assert words[:1 + len(name.split())] == ["istat", *name.split()]
-        PARSER.parse_args(words[1:])
+        PARSER.parse_args([*words_of(name), *words[1 + len(name.split()):]])
 
 
 @pytest.mark.parametrize("declaration", [SERVER, AGENT], ids=lambda d: d.program)
