@@ -11,12 +11,14 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from istat.cli.figures import bytes_text
 from istat.cli.report import printable
 from istat.errors import UsageError
+from istat.pagecache import ranges as page_ranges
 from istat.pagecache.snapshots import named
 
 BATCH = 1000            # rows whose widths are made alike; of more the widths may grow on the way
@@ -28,7 +30,7 @@ Row = Sequence[Any]
 @dataclass(frozen=True)
 class Column:
     """`name`: its heading; `key`: in JSON and CSV; `kind`: what its values are, by which they are written: name, text,
-    number, bytes, share (0..1, shown as per cent)."""
+    number, bytes, share (0..1, shown as per cent), ranges (of pages), time (Unix seconds)."""
 
     name: str
     key: str
@@ -37,7 +39,7 @@ class Column:
     @property
     def left(self) -> bool:
         """Whether its values begin at the left."""
-        return self.kind in ("name", "text")
+        return self.kind in ("name", "text", "ranges", "time")
 
 
 def takes_output(command: argparse.ArgumentParser) -> None:
@@ -93,8 +95,14 @@ def _write_csv(columns: Sequence[Column], rows: Iterable[Row], headings: bool) -
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if headings:
         writer.writerow([column.key for column in columns])
-    writer.writerows(["" if value is None else printable(value) if isinstance(value, str) else value for value in row]
-                     for row in rows)
+    writer.writerows([_field(column, value) for column, value in zip(columns, row)] for row in rows)
+
+
+def _field(column: Column, value: Any) -> Any:
+    """A value in CSV: empty when it is unknown."""
+    if column.kind == "ranges" and value is not None:
+        return page_ranges.text(value)
+    return "" if value is None else printable(value) if isinstance(value, str) else value
 
 
 def text_lines(columns: Sequence[Column], rows: Iterable[Row], arguments: argparse.Namespace) -> Iterator[str]:
@@ -121,4 +129,8 @@ def _cell(column: Column, value: Any, plain: bool) -> str:
         return bytes_text(value).replace(" ", "")
     if column.kind == "share":
         return f"{100 * value:.1f}"
+    if column.kind == "ranges":
+        return page_ranges.text(value) or "-"
+    if column.kind == "time":
+        return f"{datetime.fromtimestamp(value, UTC):%H:%M:%S}"
     return printable(str(value)) or "-"
