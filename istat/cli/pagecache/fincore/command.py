@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from istat.cli.pagecache import choosing, comparing, picturing, rows, tables
+from istat.cli.pagecache import choosing, tables
 from istat.cli.pagecache.choosing import Ending
-from istat.cli.pagecache.rows import Parts
+from istat.cli.pagecache.fincore import comparing, picturing, rows
+from istat.cli.pagecache.fincore.rows import Parts
 from istat.cli.pagecache.tables import Column
 from istat.clock import Clock
 from istat.errors import UsageError

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from istat.cli.pagecache import choosing, rows, tables
+from istat.cli.pagecache import choosing, tables
 from istat.cli.pagecache.choosing import Ending
+from istat.cli.pagecache.fincore import rows
 from istat.cli.pagecache.tables import Column
 from istat.clock import Clock
 from istat.errors import IstatError, UsageError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 
-from istat.cli.pagecache import rows
 from istat.cli.pagecache.choosing import Ending
+from istat.cli.pagecache.fincore import rows
 from istat.cli.report import printable
 from istat.pagecache.heatmap import MOST, HeatMap
 from istat.pictures import files
