@@ -23,6 +23,7 @@ from istat.cli import INTERRUPTED, changing, cubes, explaining, output, report, 
 from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
 from istat.cli.asking import again, asking, asks, client_of
 from istat.cli.figures import figure, seconds_text
+from istat.cli.pagecache import pagetrace
 from istat.client import QueryClient
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError
@@ -31,7 +32,7 @@ from istat.subcommands import Action, Load, SubCommand, asked_of, installed, wan
 
 ABOUT = "Look at an istat-server, send a sample, and more."
 NAMES_AT_ONCE = 10_000      # what a server lists at once
-GROUPS = {"cube": cubes.GROUP}
+GROUPS = {"cube": cubes.GROUP, "pagetrace": pagetrace.GROUP}
 LAST_TIME = 1 << 62         # [s] later than any
 HELP_WIDTH = 100            # columns of a sub-command's description
 

@@ -1,0 +1,35 @@
+"""`istat pagetrace convert`: a log of any list of accesses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from istat.cli.pagecache.pagetrace.saving import STANDARD, save, takes_place
+from istat.clock import Clock
+from istat.pagecache.replay.accesses import records
+from istat.pagecache.replay.pagelog import Header
+from istat.pagecache.syscalls import PAGE
+from istat.subcommands import SubCommand
+
+
+def _arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("accesses", metavar="CSV", help="lines time,file,offset,length and, if you like, r, w or rw; "
+                         "by time; - is the standard input")
+    takes_place(command)
+
+
+def _convert(arguments: argparse.Namespace, clock: Clock) -> None:
+    header = Header(PAGE, None, (), {"from": "accesses"})
+    if arguments.accesses == STANDARD:
+        save(arguments, header, records(sys.stdin))
+        return
+    with open(arguments.accesses, encoding="utf-8", errors="backslashreplace", newline="") as file:
+        save(arguments, header, records(file))
+
+
+COMMAND = SubCommand(
+    "Write a log of any list of accesses: lines of time, file, offset and length.", _arguments, _convert,
+    "Accesses of one file at one time become one update.",
+    (("istat pagetrace convert reads.csv reads.log.gz", "Of what a tracer has printed"),),
+)

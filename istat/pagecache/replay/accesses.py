@@ -1,0 +1,58 @@
+"""Page logs of any list of accesses: lines `time,file,offset,length[,r|w|rw]` of CSV, as tracers can be made to print
+them. Accesses of one file at one time become one record. Knows no caches."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+
+from istat.errors import PageLogError
+from istat.pagecache.layouts import PAGE
+from istat.pagecache.replay.pagelog import MODES, MOST_PAGE, MOST_PAGES, Record
+
+Touched = dict[str, tuple[set[int], set[int]]]      # file -> pages, and those written
+
+
+def records(lines: Iterable[str], page_size: int = PAGE) -> Iterator[Record]:
+    """The records, by time; lines must be by time too. PageLogError says which one is wrong."""
+    now, touched = 0, Touched()
+    try:
+        for number, row in enumerate(csv.reader(lines), 1):
+            if not row or row[0].startswith("#") or (number == 1 and row[0].strip() == "time"):
+                continue
+            time, file, pages, written = _access(row, number, page_size)
+            if time < now:
+                raise PageLogError(f"line {number}: it is of an earlier time than the line before")
+            if time > now:
+                yield from _of_one_time(now, touched)
+                now, touched = time, Touched()
+            known = touched.setdefault(file, (set(), set()))
+            known[0].update(pages)
+            if written:
+                known[1].update(pages)
+            if len(known[0]) > MOST_PAGES:
+                raise PageLogError(f"line {number}: more than {MOST_PAGES} pages of one file at one time")
+    except csv.Error as error:
+        raise PageLogError(f"it is no CSV: {error}") from error
+    yield from _of_one_time(now, touched)
+
+
+def _access(row: list[str], number: int, page_size: int) -> tuple[int, str, range, bool]:
+    """time, file, pages, whether they are written."""
+    try:
+        time, file, offset, length = int(float(row[0])), row[1], int(row[2]), int(row[3])
+        mode = row[4].strip() if len(row) > 4 else "r"
+        if time < 0 or offset < 0 or length < 1 or not file or mode not in MODES:
+            raise ValueError
+    except (ValueError, IndexError, OverflowError):
+        raise PageLogError(f"line {number}: it is no time,file,offset,length[,r|w|rw]") from None
+    pages = range(offset // page_size, (offset + length - 1) // page_size + 1)
+    if len(pages) > MOST_PAGES or pages[-1] > MOST_PAGE:
+        raise PageLogError(f"line {number}: it has too many pages")
+    return time, file, pages, "w" in mode
+
+
+def _of_one_time(time: int, touched: Touched) -> Iterator[Record]:
+    for file in sorted(touched):
+        pages, written = touched[file]
+        yield Record(time, file, tuple(sorted(pages)), tuple(sorted(written)))
