@@ -65,6 +65,7 @@ apt-get -qq update
 apt-get -qq full-upgrade -y --no-install-recommends -o Dpkg::Options::=--force-confold >/dev/null
 echo "version $(dpkg-query -W -f '${Version} ${db:Status-Status}' python3-istat)"
 echo "kernels $(python3 -c 'import istat.kernels; print(istat.kernels.IMPLEMENTATION)')"
+echo "advice $(istat fadvise run --random -- grep -c preload/advice /proc/self/maps | grep -c '^[1-9]')"
 echo "units $(dpkg -L istatd-server | grep '/istat-server[.]s' | xargs ls | paste -s -d' ')"
 grep '^max-connections =' /etc/istatd/server.toml
 istat-server --config /etc/istatd/server.toml --check-config
@@ -129,6 +130,7 @@ def test_an_upgrade_of_debian_brings_the_packages_of_its_release(builds: package
     print(done.stdout)
     assert f"version {__version__}{packages.built_on(new)} installed" in lines
     assert "kernels native" in lines
+    assert "advice 1" in lines      # loaded before a program
     units = next(line for line in lines if line.startswith("units "))
     assert "istat-server.service" in units and "istat-server.socket" in units
     assert "max-connections = 77" in lines
@@ -161,6 +163,7 @@ def test_the_page_answers_and_the_agent_delivers(machine: Machine) -> None:
     assert "/var/lib/istatd/server" in shown
     assert "istat query" in shown
     assert "cpu." in machine.run("istat ls 'cpu.*'")
+    assert "/preload/advice." in machine.run("istat fadvise run --random -- cat /proc/self/maps")
 
 
 def test_files_belong_to_who_needs_them(machine: Machine) -> None:

@@ -132,6 +132,7 @@ def test_the_wheel_has_what_runs_and_no_more(built: Built, tracked: list[str]) -
     assert len(kernels) > 10
     for kernel in kernels:
         assert any(re.fullmatch(re.escape(kernel[:-4]) + r"\.[^/]*\.so", name) for name in names), kernel
+    assert any(re.fullmatch(r"istat/pagecache/preload/advice\.[^/]*\.so", name) for name in names)
     ours = {name for name in tracked if name.startswith(("istat/", "istat_server/", "istat_agent/", "plugins/"))}
     wanted = re.compile(r".*(\.py|\.pxd|py\.typed)|istat_server/ui/.*|plugins/\w+/(sample\.toml|README\.md)")
     tests = re.compile(r"(.*/)?(test_\w+|conftest)\.py")
@@ -167,6 +168,9 @@ def test_the_programs_run_anywhere(programs: Path, tmp_path: Path) -> None:
     assert "Import buckets of other systems" in helped
     listed = run(programs / "istat-agent", "--list-collectors", folder=tmp_path)
     assert re.search(r"^cpu +10 s +built-in cpu ", listed, re.MULTILINE)
+    advised = 'import os; print(os.environ["ISTAT_ADVICE"], "advice" in open("/proc/self/maps").read())'
+    assert run(programs / "istat", "fadvise", "run", "--random", "--", programs / "python", "-c", advised,
+               folder=tmp_path) == "random True\n"
     asked = "import istat.kernels as k; print(k.IMPLEMENTATION, *k.native_missing()); print(k.__file__)"
     which, place = run(programs / "python", "-c", asked, folder=tmp_path).splitlines()
     assert which == "native"
