@@ -69,12 +69,6 @@ class Residency(NamedTuple):
         return self.state.startswith(ERROR)
 
 
-class _Counted(NamedTuple):
-    resident: int
-    stat: CacheStat | None = None       # None: of mincore
-    ranges: Ranges | None = None
-
-
 def residency(what: int | Name, pages: bool = False, range: tuple[int, int] | None = None, backend: str = AUTO,
               dirty_pages: bool = False) -> Residency:
     """Count a file by its name (links are followed) or descriptor. What the system refuses is told in `state`.
@@ -116,17 +110,23 @@ def measured(fd: int, about: os.stat_result, pages: bool = False, range: tuple[i
     if not length:
         return Residency(size, 0, 0, 0, 0, 0, 0, () if pages else None, EMPTY, None, () if dirty_pages else None)
     total = (offset + length - 1) // PAGE - offset // PAGE + 1
+    listed = dirty = None
     try:
-        counted = _counted(fd, offset, length, pages, backend)
-        dirty = _dirty(fd, offset, length, counted.stat.dirty) if dirty_pages and counted and counted.stat else None
+        counted = None if backend == MINCORE else _cachestat(fd, offset, length, backend)
+        # Older kernels let everybody count, but nobody list.
+        if (pages or counted is None) and can_see(fd):
+            listed = page_ranges.merged(_listed(fd, offset, length, counted is not None))
+        if dirty_pages and counted is not None:
+            dirty = _dirty(fd, offset, length, counted.dirty)
         state = OK if os.fstat(fd).st_size == size else CHANGED
     except OSError as error:
         return refused(error, size, total)
-    if counted is None:
+    found = listed if pages else None
+    if counted is not None:
+        return Residency(size, total, *counted, found, state, CACHESTAT, dirty)
+    if listed is None:
         return Residency(size, total, None, None, None, None, None, None, UNKNOWN, None)
-    if counted.stat is None:
-        return Residency(size, total, counted.resident, None, None, None, None, counted.ranges, state, MINCORE)
-    return Residency(size, total, *counted.stat, counted.ranges, state, CACHESTAT, dirty)
+    return Residency(size, total, page_ranges.count(listed), None, None, None, None, found, state, MINCORE)
 
 
 def special() -> Residency:
@@ -173,27 +173,16 @@ def _clipped(size: int, part: tuple[int, int] | None) -> tuple[int, int]:
     return offset, min(left, length) if length else left
 
 
-def _counted(fd: int, offset: int, length: int, pages: bool, backend: str) -> _Counted | None:
-    """Counts, and the ranges when they are asked for; None when the caller may not know. OSError."""
-    counted = None
-    if backend != MINCORE:
-        try:
-            found = syscalls.cachestat(fd, offset, length)
-            counted = _Counted(found.cache, found)
-        except OSError as error:
-            if error.errno == errno.EPERM and not can_see(fd):
-                return None
-            # EPERM of a file that one may see is a filter of system calls, as older containers have it.
-            if error.errno not in (errno.ENOSYS, errno.EPERM) or backend == CACHESTAT:
-                raise
-    if counted is not None and not pages:
-        return counted
-    if not can_see(fd):             # older kernels let everybody count, but nobody list
-        return counted
-    listed = page_ranges.merged(_listed(fd, offset, length, counted is not None))
-    if counted is None:
-        counted = _Counted(page_ranges.count(listed))
-    return counted._replace(ranges=listed) if pages else counted
+def _cachestat(fd: int, offset: int, length: int, backend: str) -> CacheStat | None:
+    """What cachestat counts; None where it does not, and mincore is to be asked by those who may know. OSError."""
+    try:
+        return syscalls.cachestat(fd, offset, length)
+    except OSError as error:
+        # EPERM of a file that one may see is a filter of system calls, as older containers have it.
+        forced = backend == CACHESTAT and (error.errno != errno.EPERM or can_see(fd))
+        if forced or error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+        return None
 
 
 def _listed(fd: int, offset: int, length: int, counts: bool) -> Iterator[Range]:

@@ -93,7 +93,7 @@ def visit(names: Iterable[str], measure: Measure, jobs: int = 1,
 
 def walk(names: Iterable[str], selection: Selection = Selection()) -> Iterator[Candidate]:  # noqa: B008 - frozen
     """The names of files that names mean; sockets, links and the like that a folder has are left out."""
-    wanted, unwanted = _fitting(selection.include, True), _fitting(selection.exclude, False)
+    left_out = _left_out(selection)
     for name in names:
         try:
             about = os.stat(name)
@@ -101,13 +101,12 @@ def walk(names: Iterable[str], selection: Selection = Selection()) -> Iterator[C
             yield Candidate(name, refused(error if isinstance(error, OSError) else OSError(0, str(error))), True)
             continue
         if stat.S_ISDIR(about.st_mode):
-            yield from _below(name, about.st_dev, selection, wanted, unwanted)
-        elif wanted(name) and not unwanted(name):
+            yield from _below(name, about.st_dev, selection, left_out)
+        elif not left_out(name, False):
             yield Candidate(name, None if stat.S_ISREG(about.st_mode) else special(), True)
 
 
-def _below(top: str, device: int, selection: Selection, wanted: Callable[[str], bool],
-           unwanted: Callable[[str], bool]) -> Iterator[Candidate]:
+def _below(top: str, device: int, selection: Selection, left_out: Callable[[str, bool], bool]) -> Iterator[Candidate]:
     """The files of a folder by name, then those of each folder in it."""
     folders = [top]
     while folders:
@@ -131,16 +130,25 @@ def _below(top: str, device: int, selection: Selection, wanted: Callable[[str], 
         prefix = os.path.join(folder, "")
         for name in files:
             path = prefix + name
-            if wanted(path) and not unwanted(path):
+            if not left_out(path, False):
                 yield Candidate(path, None, False)
         paths = (prefix + name for name in sorted(inner, reverse=True))
-        folders += [path for path in paths if not unwanted(path)]
+        folders += [path for path in paths if not left_out(path, True)]
 
 
-def _fitting(globs: Sequence[str], without: bool) -> Callable[[str], bool]:
-    """Whether a path fits one of the globs; `without`: what all do where there is none."""
+def _left_out(selection: Selection) -> Callable[[str, bool], bool]:
+    """(path, whether it is a folder) -> whether the globs leave it out."""
+    include, exclude = _fitting(selection.include), _fitting(selection.exclude)
+    if include is None and exclude is None:
+        return lambda path, folder: False
+    return lambda path, folder: bool((exclude is not None and exclude(path))
+                                     or (include is not None and not folder and not include(path)))
+
+
+def _fitting(globs: Sequence[str]) -> Callable[[str], bool] | None:
+    """Whether a path fits one of the globs; None without any."""
     if not globs:
-        return lambda path: without
+        return None
     names = re.compile("|".join(fnmatch.translate(glob) for glob in globs if "/" not in glob) or "(?!)", re.DOTALL)
     paths = re.compile("|".join(fnmatch.translate(glob) for glob in globs if "/" in glob) or "(?!)", re.DOTALL)
     return lambda path: bool(names.match(os.path.basename(path)) or paths.match(path))

@@ -111,9 +111,11 @@ class Ending:
 
     def see(self, path: str, found: Residency) -> None:
         """A file that was counted, or was to be."""
+        if found.resident is not None:
+            return
         if found.failed:
             self.fail(path, found.state[len(ERROR) + 1:-1])
-        elif not found.known and found.size is not None:
+        elif found.size is not None:
             self.unknown += 1
             if self._arguments.verbose:
                 saying.warn(self._arguments, f"{path}: unknown: it is another user's, and not to be written")

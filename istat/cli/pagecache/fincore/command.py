@@ -122,7 +122,7 @@ class Gathering:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.totals, self.histogram, self.shares = Totals(), Histogram(), ByPage()
         self.layout: Layout | None = None       # of the first file that has one
-        self._parts = Parts(arguments.layout if arguments.by_page else None)
+        self._parts = Parts(arguments.layout) if arguments.by_page and arguments.layout else None
 
     def passing(self, found: Iterable[Found]) -> Iterator[Found]:
         """The files, summed up."""
@@ -130,7 +130,8 @@ class Gathering:
             self.totals.add(one.residency)
             self.histogram.add(one.residency)
             self.shares.add(one.residency)
-            self.layout = self.layout or self._parts.layout(one)
+            if self._parts is not None and self.layout is None:
+                self.layout = self._parts.layout(one)
             yield one
 
     def by_page(self) -> Iterator[list[Any]]:
