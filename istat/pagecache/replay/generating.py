@@ -103,7 +103,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _File:
-    """A layout, and how many seconds of updates are written at once; what comes in for touched pages, as far as known."""
+    """A layout; how many seconds of updates are written at once; what comes in for touched pages, as far as known."""
 
     layout: Layout
     seconds: int
