@@ -17,8 +17,8 @@ from ftest.pagecache.users import as_user
 from istat.cli import command
 from istat.pagecache import advising, staying
 from istat.pagecache.evicting import evict
+from istat.pagecache.fleets.snapshots import Entry, save
 from istat.pagecache.residency import residency
-from istat.pagecache.snapshots import Entry, save
 from istat.pagecache.syscalls import PAGE
 
 FOLIO = 1 << 16         # [bytes] that one write of as many makes one folio of, where the file system has large ones

@@ -10,7 +10,7 @@ import pytest
 from ftest.pagecache.devices import traffic
 from ftest.pagecache.pages import evict
 from ftest.pagecache.rings import Rings
-from istat.pagecache.distribution import Histogram
+from istat.pagecache.fleets.distribution import Histogram
 from istat.pagecache.residency import residency
 from istat.pagecache.scanning import Selection, scan
 from istat.pagecache.syscalls import PAGE

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from istat.pagecache import advising
 from istat.pagecache.advising import DONTNEED
 from istat.pagecache.evicting import Evicted, Eviction, Evictor
+from istat.pagecache.fleets.snapshots import Snapshot
 from istat.pagecache.ranges import Ranges
 from istat.pagecache.residency import Residency, measured, special
 from istat.pagecache.scanning import Selection, visit
-from istat.pagecache.snapshots import Snapshot
 
 NOTHING = Evicted(None, "", None, None)
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from istat.pagecache.distribution import Totals
+from istat.pagecache.fleets.distribution import Totals
 from istat.pagecache.scanning import Selection, scan, walk
 from istat.pagecache.syscalls import PAGE
 from istat.plugin import Config, Emit, Integer, Job, Labels, Metric, Setting, collector

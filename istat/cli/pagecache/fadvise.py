@@ -17,7 +17,7 @@ from istat.clock import Clock
 from istat.errors import UsageError
 from istat.pagecache.advising import ADVICE, DONTNEED, OF_DESCRIPTOR
 from istat.pagecache.evicting import SYNCS, Eviction
-from istat.pagecache.snapshots import load
+from istat.pagecache.fleets.snapshots import load
 from istat.pagecache.sweeping import Sweeper, Swept
 from istat.pagecache.syscalls import PAGE
 from istat.subcommands import SubCommand

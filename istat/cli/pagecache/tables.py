@@ -19,7 +19,7 @@ from istat.cli.figures import bytes_text
 from istat.cli.report import printable
 from istat.errors import UsageError
 from istat.pagecache import ranges as page_ranges
-from istat.pagecache.snapshots import named
+from istat.pagecache.fleets.snapshots import named
 
 BATCH = 1000            # rows whose widths are made alike; of more the widths may grow on the way
 GAP = "  "

@@ -17,8 +17,8 @@ from istat.cli.pagecache.fincore.rows import Parts
 from istat.cli.pagecache.tables import Column
 from istat.clock import Clock
 from istat.errors import UsageError
-from istat.pagecache import heatmap
-from istat.pagecache.distribution import ByPage, Histogram, Totals
+from istat.pagecache.fleets import heatmap
+from istat.pagecache.fleets.distribution import ByPage, Histogram, Totals
 from istat.pagecache.layouts import Layout
 from istat.pagecache.residency import AUTO, BACKENDS, CACHESTAT
 from istat.pagecache.scanning import Found

@@ -19,10 +19,10 @@ from istat.cli.pagecache.tables import Column
 from istat.clock import Clock
 from istat.errors import IstatError, UsageError
 from istat.pagecache import ranges as page_ranges
-from istat.pagecache import snapshots
+from istat.pagecache.fleets import snapshots
+from istat.pagecache.fleets.snapshots import Change, Entry, Snapshot
 from istat.pagecache.ranges import Ranges
 from istat.pagecache.scanning import Found
-from istat.pagecache.snapshots import Change, Entry, Snapshot
 
 SHORTEST = 0.05         # [s] between two looks: less would only measure the looking
 GONE = "gone"           # the state of a file that is there no more

@@ -8,7 +8,7 @@ import shutil
 from istat.cli.pagecache.choosing import Ending
 from istat.cli.pagecache.fincore import rows
 from istat.cli.report import printable
-from istat.pagecache.heatmap import MOST, HeatMap
+from istat.pagecache.fleets.heatmap import MOST, HeatMap
 from istat.pictures import files
 
 LABEL = 32          # columns of a terminal for a file's name

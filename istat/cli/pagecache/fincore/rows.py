@@ -12,8 +12,9 @@ from istat.cli.pagecache import choosing
 from istat.cli.pagecache.choosing import Ending
 from istat.cli.pagecache.tables import Column
 from istat.errors import LayoutError, UsageError
-from istat.pagecache import peeking, scanning
-from istat.pagecache.distribution import Totals
+from istat.pagecache import scanning
+from istat.pagecache.fleets import peeking
+from istat.pagecache.fleets.distribution import Totals
 from istat.pagecache.layouts import Layout
 from istat.pagecache.residency import Residency
 from istat.pagecache.scanning import Found

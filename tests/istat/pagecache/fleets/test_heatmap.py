@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from istat.errors import IstatError
 from istat.pagecache import ranges
-from istat.pagecache.heatmap import HeatMap
+from istat.pagecache.fleets.heatmap import HeatMap
 from istat.pagecache.residency import Residency, special
 from istat.pagecache.syscalls import PAGE
 from istat.pictures.grids import FULL, MARKED, UNKNOWN, VOID, shade

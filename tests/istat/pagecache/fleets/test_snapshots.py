@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.errors import SnapshotError
-from istat.pagecache import ranges, snapshots
-from istat.pagecache.snapshots import Entry
+from istat.pagecache import ranges
+from istat.pagecache.fleets import snapshots
+from istat.pagecache.fleets.snapshots import Entry
 from istat.pagecache.syscalls import PAGE
 
-PAGE_OF_THE_FORMAT = Path(__file__).parents[3] / "docs/formats/residency-snapshot.md"
+PAGE_OF_THE_FORMAT = Path(__file__).parents[4] / "docs/formats/residency-snapshot.md"
 ENTRIES = (Entry("/srv/mrtg/r000001.rrd", 105312, ((0, 0), (3, 3), (14, 16))),
            Entry("/srv/mrtg/\udcff.rrd", 105312, ()))
 NAMES = st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name and b"/" not in name)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from istat.pagecache.distribution import ByPage, Histogram, Totals
+from istat.pagecache.fleets.distribution import ByPage, Histogram, Totals
 from istat.pagecache.residency import Residency, refused, special
 from istat.pagecache.syscalls import PAGE
 
