@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from istat.kernels import implementation
-from tests import fuzz_cubes
+from tests import fuzz_cubes, fuzz_replay
 
 KERNELS = implementation("native")
 NOW = 1325395000
@@ -296,4 +296,5 @@ def run(seconds: float, seed: int, targets: Sequence[Callable[..., None]] = TARG
 if __name__ == "__main__":
     SEED = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
     print(f"seed {SEED}, kernels {KERNELS.columns.__file__}", flush=True)
-    print(run(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0, SEED, (*TARGETS, *fuzz_cubes.TARGETS)))
+    ALL = (*TARGETS, *fuzz_cubes.TARGETS, *fuzz_replay.TARGETS)
+    print(run(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0, SEED, ALL))
