@@ -16,6 +16,7 @@ import time
 import pytest
 
 from ftest.pagecache import pages
+from ftest.pagecache.schemas import check, schema
 from ftest.pagecache.telling import Told, fincore
 from ftest.pagecache.users import NOBODY, as_user
 from istat.pagecache import readahead
@@ -252,26 +253,25 @@ def test_check_9_names_with_line_feeds_and_bytes_that_are_no_text(folder):
     assert fincore("--json", "-0", "--files-from", listed).json["totals"]["known"] == 3
 
 
-# What each object of the JSON has, and of which type its values are.
-NUMBER = (int, type(None))
-DOCUMENT = {"version": int, "time": float, "page_size": int, "backend": str, "files": list, "totals": dict,
-            "histogram": list}
-FILE = {"path": str, "size": NUMBER, "pages": NUMBER, "resident": NUMBER, "dirty": NUMBER, "writeback": NUMBER,
-        "evicted": NUMBER, "recently_evicted": NUMBER, "ranges": (list, type(None)), "state": str,
-        "backend": (str, type(None)), "resident_bytes": NUMBER, "share": (float, type(None))}
-
-
-def test_check_9_json_is_what_the_documentation_says(folder):
+@pytest.mark.parametrize("words", [(), ("-p",), ("--total",), ("--by-page", "--layout", "mrtg"), ("--top", "1"),
+                                   ("-p", "--layout", "rrd"), ("--backend", "mincore"), ("--hist",)])
+def test_check_9_json_is_as_its_schema_says(folder, words):
     pages.read_pages(pages.make(folder / "a"), [0, 3])
     (folder / "empty").touch()
-    found = fincore("-p", "--json", folder, "/dev/null", folder / "none").json
-    assert {key: type(value) for key, value in found.items()} == DOCUMENT
-    assert len(found["files"]) == 4
-    for one in found["files"]:
-        assert set(one) == set(FILE)
-        assert all(isinstance(one[key], kind) for key, kind in FILE.items()), one
-    assert {one["state"] for one in found["files"]} == {"ok", "empty", "special", "error(No such file or directory)"}
+    found = fincore("--json", *words, folder, "/dev/null", folder / "none").json
+    rule = schema("fincore-json.md")
+    check(found, rule, rule)
     assert found["histogram"] == [[0, 1], [2, 1]]
+    if words == ("-p",):
+        states = [one["state"] for one in found["files"]]
+        assert states == ["ok", "empty", "special", "error(No such file or directory)"]
+
+
+def test_the_schema_refuses_what_is_not_in_it():
+    rule = schema("fincore-json.md")
+    for wrong in ({}, {"version": 2}, {"more": 1}):
+        with pytest.raises(AssertionError):
+            check(wrong, rule, rule)
 
 
 def test_looking_changes_nothing(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import subprocess
 
 import pytest
 
@@ -132,3 +133,21 @@ def test_a_large_sparse_file_is_listed_where_it_has_pages(folder):
     last = (8 << 40) // 4096 - 1
     assert found.ranges == ((0, 0), (5 << 28, 5 << 28), (last, last))
     assert found.resident == 3
+
+
+def test_a_file_of_a_container_is_counted_where_its_pages_are(folder):
+    """On an overlay cachestat sees no page at all, whatever is in memory."""
+    below, above, work, merged = (folder / name for name in ("below", "above", "work", "merged"))
+    for one in (below, above, work, merged):
+        one.mkdir()
+    pages.make(below / "a")
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={below},upperdir={above},workdir={work}",
+                    str(merged)], check=True)
+    try:
+        assert residency(merged / "a").resident == 0
+        pages.read_pages(merged / "a", [0, 3, 14])
+        found = residency(merged / "a", pages=True)
+        assert (found.resident, found.ranges, found.backend) == (3, ((0, 0), (3, 3), (14, 14)), "mincore")
+        assert residency(below / "a").resident == 3
+    finally:
+        subprocess.run(["umount", str(merged)], check=True)

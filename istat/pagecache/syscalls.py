@@ -19,6 +19,8 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 CACHESTAT_NUMBER = 451
 # sync_file_range(2): wait for what is being written, write what is dirty, wait for that.
 SYNC_WAIT = 1 | 2 | 4
+# Room for struct statfs, whose first field is the type: 120 bytes on 64-bit machines.
+STATFS_BYTES = 256
 MAP_FAILED = ctypes.c_void_p(-1).value
 MINCORE_RESIDENT = 1        # the bit of a page in mincore's answer; the others are reserved
 # Pages that one call of mincore is asked about, so that its answer is never large: 1 GiB of a file.
@@ -37,6 +39,8 @@ _munmap = _libc.munmap
 _munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 _mincore = _libc.mincore
 _mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
+_fstatfs = _libc.fstatfs
+_fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
 _sync_file_range = _libc.sync_file_range
 _sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
@@ -91,6 +95,14 @@ def _mincore_part(fd: int, offset: int, length: int) -> bytes:
         return vector.raw.translate(_LOW_BIT)
     finally:
         _munmap(address, length)
+
+
+def filesystem_type(fd: int) -> int:
+    """The magic number of the file system that a file is on, after fstatfs(2). OSError."""
+    about = ctypes.create_string_buffer(STATFS_BYTES)
+    if _fstatfs(fd, about):
+        raise _error()
+    return ctypes.c_long.from_buffer(about).value
 
 
 def fadvise(fd: int, offset: int, length: int, advice: int) -> None:

@@ -18,14 +18,13 @@ from typing import IO, Any, NamedTuple
 from istat.errors import SnapshotError
 from istat.pagecache import ranges as page_ranges
 from istat.pagecache import syscalls
+from istat.pagecache.advising import piece_of
 from istat.pagecache.ranges import Ranges
-from istat.pagecache.readahead import readahead_kb
 from istat.pagecache.residency import opened
 from istat.pagecache.syscalls import PAGE
 
 FORMAT, VERSION = "residency-snapshot", 1
 GZIP_MAGIC = b"\x1f\x8b"
-SMALLEST_READAHEAD = 32     # [KiB] where a device does not tell its own
 MOST_BYTES = 1 << 24        # of a line: a hostile file shall not fill the memory
 
 
@@ -126,19 +125,15 @@ def restore(entry: Entry) -> int:
     try:
         last = -(-os.fstat(handle).st_size // PAGE) - 1
         wanted = page_ranges.clipped(entry.ranges, 0, last)
+        # In pieces: of more than the device reads ahead the kernel reads only the beginning.
+        step = piece_of(handle) // PAGE
         for first, end in wanted:
-            _willneed(handle, first, end)
+            for page in range(first, end + 1, step):
+                many = min(step, end + 1 - page)
+                syscalls.fadvise(handle, page * PAGE, many * PAGE, os.POSIX_FADV_WILLNEED)
         return page_ranges.count(wanted)
     finally:
         os.close(handle)
-
-
-def _willneed(handle: int, first: int, last: int) -> None:
-    """In pieces: of more than the device reads ahead the kernel reads only the beginning."""
-    step = max(1, (readahead_kb(handle) or SMALLEST_READAHEAD) * 1024 // PAGE)
-    for page in range(first, last + 1, step):
-        many = min(step, last + 1 - page)
-        syscalls.fadvise(handle, page * PAGE, many * PAGE, os.POSIX_FADV_WILLNEED)
 
 
 def named(path: str) -> dict[str, str]:
