@@ -1,6 +1,7 @@
 """What a store of ring files costs, beside which ours is told: pages dirtied, read when it is cold, and kept."""
 from __future__ import annotations
 
+import json
 import os
 import random
 from pathlib import Path
@@ -10,9 +11,8 @@ import pytest
 from ftest.pagecache.devices import traffic
 from ftest.pagecache.pages import evict
 from ftest.pagecache.rings import Rings
-from istat.pagecache.fleets.distribution import Histogram
+from istat.cli import command
 from istat.pagecache.residency import residency
-from istat.pagecache.scanning import Selection, scan
 from istat.pagecache.syscalls import PAGE
 from istat.retention import Ladder
 from tests.store.harness import NOW
@@ -69,16 +69,14 @@ def test_a_flush_dirties_four_pages_a_counter_and_reads_as_many_when_cold(folder
     assert sum(dirtied) <= sum(read) <= 1.1 * sum(dirtied)
 
 
-def test_after_half_an_hour_each_file_has_at_most_four_pages_in_memory(folder: Path) -> None:
+def test_after_half_an_hour_each_file_has_at_most_four_pages_in_memory(
+        folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fleet = Fleet(folder)
     for _ in range(6):
         fleet.feed()
         fleet.rings.flush()
-    histogram = Histogram()
-    for found in scan([os.fspath(folder)], selection=Selection(recurse=True)):
-        histogram.add(found.residency)
-    buckets = [*histogram.buckets()]
-    assert sum(bucket.files for bucket in buckets) == 2 * COUNTERS
-    assert buckets[0].pages >= 2 and buckets[-1].pages <= 4
-
-
+    capsys.readouterr()
+    assert command.main(["fincore", "-r", "--hist", "--json", os.fspath(folder)]) == 0
+    histogram = dict(json.loads(capsys.readouterr().out)["histogram"])
+    assert sum(histogram.values()) == 2 * COUNTERS
+    assert min(histogram) >= 2 and max(histogram) <= 4
