@@ -1,15 +1,17 @@
 """Checks 1, 2, 5 and 6 of page-cache tools, by the library: which pages of a file are in memory."""
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from ftest.pagecache import pages
-from ftest.pagecache.users import as_user
+from ftest.pagecache.users import NOBODY, as_user
 from istat.pagecache import readahead, syscalls
 from istat.pagecache.residency import residency
 
@@ -151,3 +153,25 @@ def test_a_file_of_a_container_is_counted_where_its_pages_are(folder):
         assert residency(below / "a").resident == 3
     finally:
         subprocess.run(["umount", str(merged)], check=True)
+
+
+def test_root_of_a_user_namespace_knows_nothing_of_users_outside(folder):
+    """There root's files seem to be those of the overflow user, who the caller may be as well."""
+    path = pages.make(folder / "a")
+    pages.read_pages(path, [0])
+    folder.chmod(0o755)
+
+    def inside(mapped):
+        libc = ctypes.CDLL(None)
+        libc.prctl(4, 1, 0, 0, 0)               # dumpable: who has changed its user may not write its own map else
+        if libc.unshare(0x10000000):            # a new user namespace
+            return None
+        if mapped:
+            Path("/proc/self/uid_map").write_text(f"0 {NOBODY} 1")
+        return os.geteuid(), os.stat(path).st_uid, residency(path, pages=True), residency(path, backend="mincore")
+
+    for mapped, user in ((False, NOBODY), (True, 0)):
+        found = as_user(lambda mapped=mapped: inside(mapped))
+        if found is not None:       # a system may forbid it; tests/istat/pagecache/test_residency.py has the rest
+            assert found[:2] == (user, NOBODY)
+            assert {one.state for one in found[2:]} == {"unknown(permission)"}

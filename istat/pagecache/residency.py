@@ -32,6 +32,7 @@ OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LISTED_AT_ONCE = 1 << 16
 OVERLAYFS = 0x794C7630              # statfs(2): its magic number; containers have their files on it
 CAP_FOWNER = 3                      # capabilities(7): its bit
+PROC = Path("/proc")
 WHOLE_MAP = ("0", "0", "4294967295")    # /proc/self/uid_map where every user has a number
 _RUN = re.compile(rb"\x01+")
 
@@ -143,24 +144,31 @@ def refused(error: OSError, size: int | None = None, pages: int | None = None) -
 def can_see(what: int | Name) -> bool:
     """Whether the kernel tells the truth about a file's pages: the caller owns it, may write it, or has CAP_FOWNER over
     its owner. OSError where it cannot be looked at."""
-    about = os.stat(what)
-    if about.st_uid == os.geteuid():
-        return True
+    owner = os.stat(what).st_uid
     path = f"/proc/self/fd/{what}" if isinstance(what, int) else what
-    return os.access(path, os.W_OK, effective_ids=True) or _stands_for(about.st_uid)
+    if os.access(path, os.W_OK, effective_ids=True):
+        return True
+    return (owner == os.geteuid() or _has(CAP_FOWNER)) and not _nameless(owner)
 
 
-def _stands_for(owner: int) -> bool:
-    """Whether the caller has CAP_FOWNER over a user's files. In a user namespace it has none over users without a
-    number there, whose files seem to belong to the overflow user."""
+def _has(capability: int) -> bool:
+    """Whether the caller has a capability, in its user namespace."""
     try:
-        status = Path("/proc/thread-self/status").read_text()
-        effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
-        whole = tuple(Path("/proc/self/uid_map").read_text().split()) == WHOLE_MAP
-        unmapped = int(Path("/proc/sys/kernel/overflowuid").read_text())
-    except (OSError, ValueError, StopIteration):    # no /proc: who cannot be asked is not believed
+        status = (PROC / "thread-self/status").read_text()
+        return bool(int(status.partition("CapEff:")[2].split()[0], 16) >> capability & 1)
+    except (OSError, ValueError, IndexError):       # no /proc: who cannot be asked is not believed
         return False
-    return bool(int(effective, 16) >> CAP_FOWNER & 1) and (whole or owner != unmapped)
+
+
+def _nameless(owner: int) -> bool:
+    """Whether an owner may be any user without a number in the caller's user namespace: they all seem to be the
+    overflow user, who may be the caller itself."""
+    try:
+        if owner != int((PROC / "sys/kernel/overflowuid").read_text()):
+            return False
+        return tuple((PROC / "self/uid_map").read_text().split()) != WHOLE_MAP
+    except (OSError, ValueError):
+        return True
 
 
 def _clipped(size: int, part: tuple[int, int] | None) -> tuple[int, int]:
