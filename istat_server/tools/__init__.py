@@ -9,10 +9,12 @@ from istat.subcommands import Load
 COMMANDS = {
     "backup": "istat_server.tools.backing:BACKUP",
     "cacheplan": "istat.cli.pagecache.cacheplan:COMMAND",
+    "cachesim": "istat.cli.pagecache.cachesim:COMMAND",
     "check": "istat_server.tools.checking:COMMAND",
     "dump": "istat_server.tools.dumping:COMMAND",
     "export": "istat_server.tools.exporting:COMMAND",
     "fadvise": "istat.cli.pagecache.fadvise:COMMAND",
+    "fincore": "istat.cli.pagecache.fincore:COMMAND",
     "import": "istat_server.tools.importing:COMMAND",
     "restore": "istat_server.tools.backing:RESTORE",
     "retention": "istat_server.tools.retention:COMMAND",
