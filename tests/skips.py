@@ -21,6 +21,7 @@ EXPECTED = {
     "another user cannot run this Python or read this tree": "in a home folder the tree is its owner's alone",
     "no disk of our own can be mounted here: .*": "a container may forbid it, even to root",
     "no systemd can be booted inside such a tree|runs inside such a tree already": "what made the tree shows it",
+    "the plain-Python kernels take minutes for it": "months of a page log, replayed; the native ones take seconds",
     "a million names": "too slow for the plain-Python kernels; the native ones take it",
     "the plain-Python build moves no memory under a reader": "only the native one must refuse such a read",
 }

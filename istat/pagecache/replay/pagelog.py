@@ -21,10 +21,13 @@ FORMAT, VERSION = "pagelog", 1
 INODE, INDIRECT = -2, -1        # the reserved pages
 FIRST_INDIRECT = 12             # pages from here on are found through the indirect block
 GZIP_MAGIC = b"\x1f\x8b"
-# What a hostile log may make of our memory: bytes of a line, pages of a record, a page's number, names it may remember.
-MOST_LINE, MOST_PAGES, MOST_PAGE, MEMORY = 1 << 20, 1 << 20, (1 << 31) - 1, 1 << 16
+# What a hostile log may make of our memory: bytes of a line, pages of a record, a page's number.
+MOST_LINE, MOST_PAGES, MOST_PAGE = 1 << 20, 1 << 20, (1 << 31) - 1
+# Lines that differ in their time only come again and again: so many are remembered, of at most so many bytes.
+MEMORY, MOST_KNOWN = 1 << 16, 500
 MOST_UPDATES = 1 << 20          # of a record
 MODES = ("r", "w", "rw")
+_TIMED = re.compile(rb'\{"t": (0|[1-9][0-9]{0,14}), (.*)\n')
 _PART = re.compile(r"(-[12]|[0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
 
 File = IO[bytes] | gzip.GzipFile
@@ -160,8 +163,9 @@ def opened(path: str | os.PathLike[str]) -> Iterator[PageLog]:
 
 def read(file: File) -> PageLog:
     """A log from an open file. PageLogError as of `opened`."""
-    line = _line(file, 1)
-    if line is None or line.get("format") != FORMAT:
+    data = _line(file, 1)
+    line = _object(data, 1) if data else {}
+    if line.get("format") != FORMAT:
         raise PageLogError("it is no page log")
     if line.get("version") != VERSION:
         raise PageLogError(f"it has version {line.get('version')!r}; this program reads {VERSION}")
@@ -177,50 +181,58 @@ def read(file: File) -> PageLog:
 
 
 def _records(file: File) -> Iterator[Record]:
-    known: dict[str, tuple[int, ...]] = {}      # texts of pages come again and again
+    known: dict[bytes, tuple[str, tuple[int, ...], tuple[int, ...], int]] = {}      # ends of lines -> all but the time
     latest, number = 0, 0
-    while (line := _line(file, number + 2)) is not None:
-        if "end" in line:
-            if line.get("records") != number:
-                raise PageLogError(f"it ends with {line.get('records')!r} records, and has {number}")
-            if file.read(1):        # which also asks gzip whether its checksum is right
-                raise PageLogError("something stands behind its last line")
-            return
+    while data := _line(file, number + 2):
+        timed = _TIMED.fullmatch(data)
+        rest = known.get(timed[2]) if timed else None
+        if timed and rest:
+            record = Record(int(timed[1]), *rest)
+        else:
+            line = _object(data, number + 2)
+            if "end" in line:
+                _check_end(file, line, number)
+                return
+            record = _record(line, number + 2)
+            # A key "t" in the rest, in whatever spelling, would be the one that counts.
+            if timed and len(timed[2]) <= MOST_KNOWN and b'"t"' not in timed[2] and b"\\" not in timed[2]:
+                if len(known) >= MEMORY:
+                    known.clear()
+                known[timed[2]] = record.file, record.pages, record.written, record.updates
         number += 1
-        record = _record(line, number + 1, known)
         if record.time < latest:
             raise PageLogError(f"line {number + 1}: it is of an earlier time than the line before")
         latest = record.time
         yield record
 
 
-def _record(line: dict[str, Any], number: int, known: dict[str, tuple[int, ...]]) -> Record:
+def _check_end(file: File, line: dict[str, Any], records: int) -> None:
+    if line.get("records") != records:
+        raise PageLogError(f"it ends with {line.get('records')!r} records, and has {records}")
+    if file.read(1):        # which also asks gzip whether its checksum is right
+        raise PageLogError("something stands behind its last line")
+
+
+def _record(line: dict[str, Any], number: int) -> Record:
     file, mode = line.get("f"), line.get("m", "r")
     if not isinstance(file, str) or not file or mode not in MODES:
         raise PageLogError(f"line {number}: it has no file, or {mode!r} is no mode")
-    pages = _pages(line, "p", number, known)
+    pages = _pages(line, "p", number)
     written: tuple[int, ...] = ()
     if "w" in mode:
-        written = _pages(line, "w", number, known) if "w" in line else _data(pages)
+        written = _pages(line, "w", number) if "w" in line else _data(pages)
     return Record(_number(line, "t", number, 0, 1 << 53), file, pages, written,
                   _number(line, "n", number, 1, MOST_UPDATES) if "n" in line else 1)
 
 
-def _pages(line: dict[str, Any], key: str, number: int, known: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+def _pages(line: dict[str, Any], key: str, number: int) -> tuple[int, ...]:
     words = line.get(key)
     if not isinstance(words, str):
         raise PageLogError(f"line {number}: its {key} is {words!r}")
-    found = known.get(words)
-    if found is None:
-        try:
-            found = parse(words)
-        except PageLogError as error:
-            raise PageLogError(f"line {number}: {error}") from None
-        if len(known) >= MEMORY:
-            known.clear()
-        if len(found) <= 64:
-            known[words] = found
-    return found
+    try:
+        return parse(words)
+    except PageLogError as error:
+        raise PageLogError(f"line {number}: {error}") from None
 
 
 def _number(line: dict[str, Any], key: str, number: int, least: int, most: int) -> int:
@@ -230,15 +242,19 @@ def _number(line: dict[str, Any], key: str, number: int, least: int, most: int) 
     return value
 
 
-def _line(file: File, number: int) -> dict[str, Any] | None:
-    """The next line; None at the end."""
+def _line(file: File, number: int) -> bytes:
+    """The next line, b"" at the end."""
     data = file.readline(MOST_LINE + 1)
-    if not data:
-        return None
+    if len(data) > MOST_LINE:
+        raise PageLogError(f"line {number}: it is longer than {MOST_LINE} bytes")
+    return data
+
+
+def _object(data: bytes, number: int) -> dict[str, Any]:
     try:
-        found = json.loads(data) if len(data) <= MOST_LINE and data.endswith(b"\n") else None
+        found = json.loads(data) if data.endswith(b"\n") else None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise PageLogError(f"line {number}: it is no object of JSON of at most {MOST_LINE} bytes, or only part of one")
+        raise PageLogError(f"line {number}: it is no object of JSON, or only part of one")
     return found

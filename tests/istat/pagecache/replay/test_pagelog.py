@@ -141,3 +141,9 @@ def test_a_packed_log_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 def test_a_place_that_is_no_plain_file_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(PageLogError, match="no plain file"):
         pagelog.save(tmp_path, Header(4096), [])
+
+
+def test_the_last_of_two_times_of_a_line_counts_however_often_it_comes() -> None:
+    line = '{"t": 1, "f": "a", "p": "0", "t": 5}\n{"t": 2, "f": "b", "p": "0", "\\u0074": 6}\n'
+    assert [record.time for record in read(HEAD + line + line.replace('"t": 5', '"t": 7').replace("6}", "8}")
+                                           .replace('"t": 1', '"t": 3'))] == [5, 6, 7, 8]
