@@ -81,6 +81,10 @@ def test_a_thousand_reads_are_answered_as_by_ring_files(folder: Path) -> None:
     store.close()
     store = open_store(folder / "store", clock)
     assert different(store, rings, 4, TICKS) == []
+    for one in range(1, MIRRORED, 10):          # and a difference would be seen
+        rings.put(f"c.{one * STEP:06d}", NOW + 300, 1e6)
+    rings.flush()
+    assert different(store, rings, 4, TICKS)
     store.close()
 
 

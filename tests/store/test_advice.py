@@ -10,6 +10,8 @@ import pytest
 
 from istat.cli import command
 from istat.clock import FakeClock
+from istat.kernels import columns
+from istat.pagecache import ownfiles
 from istat_server.tools import brought
 from tests.opens import watched
 from tests.store.harness import NOW, crash, open_store, put, rows, send
@@ -122,6 +124,29 @@ def test_a_damaged_store_is_repaired_with_advice_too(tmp_path: Path, clock: Fake
     with watched(tmp_path) as opens:
         run("check", tmp_path / "store", "--repair")
     assert opens.without == [] and opens.advised
+
+
+def test_long_answers_are_told_of_beforehand_unless_they_are_at_hand(tmp_path: Path, clock: FakeClock,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(tmp_path, clock, cache_bytes=1 << 20)
+    real, advised = os.posix_fadvise, []
+    for _ in range(4):
+        send(store, f"g.1 {clock.now():.0f} 1", f"g.2 {clock.now():.0f} 1")
+        store.flush()
+        clock.advance(400)
+    monkeypatch.setattr(ownfiles, "LONG", 0)
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, at, n, how: advised.append(how) or real(fd, at, n, how))
+    (name, *_others) = store.files.open_files()
+    file, into = store.files.open_files()[name], columns.Columns()
+    entry = file.blocks_for(0, 9)[0]
+    file.read_ahead([entry])
+    assert advised == [os.POSIX_FADV_WILLNEED]
+    monkeypatch.setattr(file, "entries", lambda first, last: iter([entry, entry]))
+    assert file.read(entry.first_id, 0, 1 << 40, into) == 2
+    assert advised == [os.POSIX_FADV_WILLNEED] * 3
+    assert file.read(entry.first_id, 0, 1 << 40, into) == 2
+    assert len(advised) == 3
+    store.close()
 
 
 def test_each_finished_file_is_read_without_read_ahead(tmp_path: Path, clock: FakeClock,
