@@ -4,7 +4,7 @@
     python -m bench.pagecache --from FILE [--markdown]              prints what was measured before
 
 `fleet`: N sparse files of MRTG's size with three pages of each in memory, in folders of 1,000; the programs are run in
-turn over all of them and must find the same number of pages. Seconds of the whole command, its CPU seconds, and the
+turn over all of them and must find the pages. Seconds of the whole command, its CPU seconds, and the
 most memory it held at once. Then they are evicted once. `replay`: references to pages of a fleet of RRD files,
 interleaved as updates come, at eight frames a file; millions of references a CPU second. Needs the Debian packages
 util-linux-extra or util-linux (fincore) and vmtouch; who is missing is left out.
@@ -39,6 +39,7 @@ FILES = (100_000, 300_000)
 SECONDS = {100_000: 4.0, 300_000: 12.0}
 MEGABYTES, MILLIONS = 100.0, 5.0
 FRAMES_A_FILE = 8
+LEAST = 0.5                         # share of the pages that must still be there, or nothing was compared
 POLICIES = ("Lru", "Fifo", "Clock", "TwoQueues", "Arc", "S3Fifo", "Lirs", "Opt", "TwoLists", "Generations")
 ISTAT = (sys.executable, "-m", "istat.cli.command")
 OURS, UTIL_LINUX, VMTOUCH = "istat fincore", "util-linux fincore", "vmtouch"
@@ -117,16 +118,23 @@ def fleet(files: int, repeat: int, place: Path) -> Mode:
                     print(f"{name} is missing")
                     continue
                 figure, text = run(words, names if tool.list else None)
-                if tool.pages(text) != files * len(PAGES):
-                    raise RuntimeError(f"{name} found {tool.pages(text):,} pages of {files * len(PAGES):,}")
+                _look(name, tool.pages(text), files)
                 mode.add(name, figure)
         evicted, text = run([*ISTAT, "fadvise", "--json", "--sync", "none", "-r", str(made)])
-        if json.loads(text)["totals"]["evicted"] != files * len(PAGES):
-            raise RuntimeError("not all pages could be evicted")
+        _look("istat fadvise", json.loads(text)["totals"]["evicted"], files)
         mode.add("istat fadvise", evicted)
     finally:
         shutil.rmtree(made)
     return mode
+
+
+def _look(name: str, pages: int, files: int) -> None:
+    """Some may have gone: machines may take back what nobody used for a while (DAMON), and others may use the memory.
+    RuntimeError when it is not this any more."""
+    if not LEAST * files * len(PAGES) <= pages <= files * len(PAGES):
+        raise RuntimeError(f"{name} found {pages:,} pages of {files * len(PAGES):,}")
+    if pages < files * len(PAGES):
+        print(f"{name}: {files * len(PAGES) - pages:,} pages are not in memory any more", flush=True)
 
 
 def log(files: int, updates: int) -> array[int]:
