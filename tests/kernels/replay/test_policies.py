@@ -98,6 +98,14 @@ def test_a_stack_larger_than_the_first_places_of_the_tree(native: Implementation
     assert list(depths[6000:]) == list(range(1, 3001))
 
 
+def test_small_stacks_behind_a_large_one_are_cheap(native: Implementation) -> None:
+    many, few = 1 << 18, 50_000
+    log = array("i", [*range(many), *([0, 0] * few)])
+    bounds = array("q", [0, *range(many, many + 2 * few + 1, 2)])
+    depths = native.replay.depths(log, bounds, many)
+    assert list(depths[many:]) == [0, 1] * few
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_hostile_sizes_are_refused(kernels: Implementation, policy: str) -> None:
     cache = getattr(kernels.replay, policy)

@@ -111,10 +111,7 @@ def depths(const int32_t[::1] references not None, const int64_t[::1] bounds not
                 break
             for i in range(bounds[cache], bounds[cache + 1]):
                 stack.place[references[i]] = 0
-            stack.last = stack.places           # the next one begins anew
-            stack.held = 0
-            for i in range(1, stack.places + 1):
-                stack.holder[i] = -1
+            stack.places = stack.last = stack.held = 0      # the next one begins anew, and small
     free(stack.place)
     free(stack.holder)
     free(stack.tree)
