@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from textwrap import wrap
 
 from istat.cli.figures import bytes_text, seconds_text
@@ -20,7 +21,7 @@ from istat.pagecache import layouts, readahead
 from istat.pagecache.layouts import Layout, rrd
 from istat.pagecache.model import planning
 from istat.pagecache.model.planning import Demand, Plan
-from istat.pagecache.residency import residency
+from istat.pagecache.scanning import Selection, scan
 from istat.pagecache.syscalls import PAGE
 from istat.subcommands import SubCommand
 
@@ -59,8 +60,8 @@ class Looked:
 
 
 def _arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("names", nargs="*", metavar="FILE", help=f"RRD files that there are, to be looked at (the "
-                         f"first {MOST_FILES:,})")
+    command.add_argument("names", nargs="*", metavar="FILE", help=f"RRD files that there are, or a folder with "
+                         f"such, to be looked at (the first {MOST_FILES:,} files)")
     takes_demand(command)
 
 
@@ -68,7 +69,7 @@ def _advise(arguments: argparse.Namespace, clock: Clock) -> None:
     found = asked(arguments, clock)
     if not found.demand.kinds:
         raise UsageError("advice is about RRD and ring files: istatd's own store has its advice built in")
-    looked = look(arguments.names[:MOST_FILES]) if arguments.names else None
+    looked = look(arguments.names) if arguments.names else None
     answer = planning.plan(found.demand)
     advice = [one for plan in answer.plans for one in of_plan(found.demand, plan)] + list(of_files(looked))
     if arguments.json:
@@ -134,12 +135,11 @@ def _seen(looked: Looked) -> Iterator[Advice]:
 
 
 def look(names: Sequence[str]) -> Looked:
-    """Look at RRD files. What is none, is not in memory, or may not be known, is left out. IstatError for one that
-    cannot be looked at."""
+    """Look at RRD files, of folders at those in and below them. What is none, is not in memory, or may not be known, is
+    left out. IstatError for one that cannot be looked at."""
     files = resident = unasked = 0
     ahead: set[int] = set()
-    for name in names:
-        found = residency(name, pages=True)
+    for name, found, _ in islice(scan(names, selection=Selection(recurse=True), pages=True), MOST_FILES):
         if found.failed:
             raise IstatError(f"{name}: {found.state}")
         touched = _touched(name) if found.known and found.resident and found.ranges else None
@@ -185,5 +185,5 @@ ADVISE = SubCommand(
     "Tell what to do about files of rings on this machine, with its numbers.", _arguments, _advise,
     "Lines begin with do (it is to be done), ok (it is done, or not needed) or -- (to be known, or to be found out).",
     (("istat cacheplan advise --layout mrtg=320000", "What is to be done for so many of MRTG's files"),
-     ("istat cacheplan advise /var/lib/mrtg/*.rrd", "Do these have the advice RANDOM?")),
+     ("istat cacheplan advise /var/lib/mrtg", "Do these have the advice RANDOM?")),
 )
