@@ -91,7 +91,7 @@ def a_day(store: StatStore, clock: FakeClock, values: Values) -> int:
 
 def test_expiry_leaves_nothing_too_old_and_takes_nothing_too_young(folder: Path) -> None:
     clock = FakeClock(NOW)
-    store, days = open_store(folder, clock), 5
+    store, days = open_store(folder, clock, cut_seconds=3600.0), 3
     step = 300
     for _ in range(days * 86400 // step):
         clock.advance(step)
