@@ -68,7 +68,7 @@ class Answer:
         simulation = self.simulation
         each, pages = misses / updates, None
         if slot == ALL:
-            pages = misses / simulation.seconds * self.case.files / len(simulation.trace.names)
+            pages = misses / simulation.seconds * self.case.files / len(simulation.gathered.names)
         else:       # all files have their update in the one interval
             pages = each * self.case.files / simulation.interval
         return [self.log, self.outcome.policy, self.case.files, self.outcome.frames, slot, updates,
@@ -127,11 +127,11 @@ def _simulate(arguments: argparse.Namespace, clock: Clock) -> None:
 
 def _of_log(name: str, arguments: argparse.Namespace) -> Iterator[Answer]:
     with pagelog.opened(name) as log:
-        trace = gather(log.records, arguments.meta)
-    if not len(trace.references):
+        gathered = gather(log.records, arguments.meta)
+    if not len(gathered.references):
         raise UsageError(f"{name}: there is no reference to a page in this log")
     shared = arguments.frames is not None or (arguments.memory is not None and arguments.files is None)
-    simulation = Simulation(trace, log.header, not shared, arguments.warm_up)
+    simulation = Simulation(gathered, log.header, not shared, arguments.warm_up)
     for policy in _policies(arguments):
         for case in _cases(arguments, simulation):
             yield Answer(name, case, simulation, simulation.outcome(policy, case.frames))
@@ -149,7 +149,7 @@ def _policies(arguments: argparse.Namespace) -> Sequence[str]:
 
 def _cases(arguments: argparse.Namespace, simulation: Simulation) -> list[Case]:
     """The caches to be tried, by what the options say."""
-    fleet = numbers("--files", arguments.files) if arguments.files else [len(simulation.trace.names)]
+    fleet = numbers("--files", arguments.files) if arguments.files else [len(simulation.gathered.names)]
     if arguments.memory is not None:
         pages = arguments.memory // simulation.header.page_size
         shares = [(files, pages // files if arguments.files else pages) for files in fleet]
@@ -160,7 +160,7 @@ def _cases(arguments: argparse.Namespace, simulation: Simulation) -> list[Case]:
         sizes = numbers("--frames" if arguments.frames else "--frames-per-file",
                         arguments.frames or arguments.frames_per_file)
     else:
-        sizes = list(range(1, min(MOST_DEFAULT, simulation.trace.most_pages) + 1))
+        sizes = list(range(1, min(MOST_DEFAULT, simulation.gathered.most_pages) + 1))
     return [Case(files, frames) for files in fleet for frames in sizes]
 
 
@@ -202,8 +202,8 @@ def _as_json(answers: Sequence[Answer], by_slot: bool) -> dict[str, Any]:
     logs = {answer.log: answer.simulation for answer in answers}
     return {"version": 1, "logs": [
         {"log": printable(name), "page_size": one.header.page_size, "interval": one.interval,
-         "files": len(one.trace.names), "updates": sum(one.updates), "references": one.references,
-         "pages": one.trace.pages, "cache": "each file" if one.private else "shared"} for name, one in logs.items()],
+         "files": len(one.gathered.names), "updates": sum(one.updates), "references": one.references,
+         "pages": one.gathered.pages, "cache": "each file" if one.private else "shared"} for name, one in logs.items()],
         "results": [dict(zip((column.key for column in COLUMNS), row)) for answer in answers
                     for row in answer.rows(by_slot)]}
 

@@ -18,7 +18,7 @@ MOST_KNOWN = 1 << 20            # lists of pages that are remembered
 
 
 @dataclass
-class Trace:
+class Gathered:
     """All records of a log. Of each record: its file, time, end of its references, updates, pages written."""
 
     names: list[str] = field(default_factory=list)
@@ -58,10 +58,10 @@ class Arranged:
     groups: bytes
 
 
-def gather(records: Iterable[Record], meta: bool = False) -> Trace:
+def gather(records: Iterable[Record], meta: bool = False) -> Gathered:
     """All records. `meta`: add inode and indirect block to those that have none. PageLogError when they are too
     many."""
-    trace = Trace()
+    gathered = Gathered()
     files: dict[str, int] = {}
     numbers: dict[tuple[int, int], int] = {}                    # (file, page) -> its number
     known: dict[tuple[int, tuple[int, ...]], array[int]] = {}   # pages of a file come again and again
@@ -75,51 +75,52 @@ def gather(records: Iterable[Record], meta: bool = False) -> Trace:
             if len(known) >= MOST_KNOWN:
                 known.clear()
             known[key] = found
-        trace.references.extend(found)
-        trace.ends.append(len(trace.references))
-        trace.files.append(file)
-        trace.times.append(record.time)
-        trace.updates.append(record.updates)
-        trace.written.append(len(record.written))
-        if (len(trace.references) > kernel.MOST_REFERENCES or len(numbers) > kernel.MOST_PAGES
+        gathered.references.extend(found)
+        gathered.ends.append(len(gathered.references))
+        gathered.files.append(file)
+        gathered.times.append(record.time)
+        gathered.updates.append(record.updates)
+        gathered.written.append(len(record.written))
+        if (len(gathered.references) > kernel.MOST_REFERENCES or len(numbers) > kernel.MOST_PAGES
                 or len(files) > MOST_FILES):
             raise PageLogError(f"the log has more than {kernel.MOST_REFERENCES} references, {kernel.MOST_PAGES} pages "
                                f"or {MOST_FILES} files: make it of fewer files or days")
-    trace.names, trace.pages = list(files), len(numbers)
-    return trace
+    gathered.names, gathered.pages = list(files), len(numbers)
+    return gathered
 
 
-def arranged(trace: Trace, by_file: bool, group: Callable[[int], int]) -> Arranged:
+def arranged(gathered: Gathered, by_file: bool, group: Callable[[int], int]) -> Arranged:
     """References by time, and of one time by the file's name, in one cache; or by file, a cache for each. `group`: of a
     record by its number, below 8."""
     if by_file:
-        order: Sequence[int] = sorted(range(len(trace)), key=lambda record: trace.files[record])    # stable: by time
+        # A stable sort: records of a file stay in the order of time.
+        order: Sequence[int] = sorted(range(len(gathered)), key=lambda record: gathered.files[record])
     else:
-        order = _by_time(trace)
+        order = _by_time(gathered)
     references, groups = array("i"), bytearray()
     bounds = array("q", [0])
     before = None
     for record in order:
-        start = trace.ends[record - 1] if record else 0
-        if by_file and before is not None and trace.files[record] != before:
+        start = gathered.ends[record - 1] if record else 0
+        if by_file and before is not None and gathered.files[record] != before:
             bounds.append(len(references))
-        before = trace.files[record]
-        references.extend(trace.references[start:trace.ends[record]])
-        groups += bytes((group(record),)) * (trace.ends[record] - start)
+        before = gathered.files[record]
+        references.extend(gathered.references[start:gathered.ends[record]])
+        groups += bytes((group(record),)) * (gathered.ends[record] - start)
     bounds.append(len(references))
     return Arranged(references, bounds, bytes(groups))
 
 
-def _by_time(trace: Trace) -> Sequence[int]:
+def _by_time(gathered: Gathered) -> Sequence[int]:
     """Logs that are generated have this order already."""
-    places = {name: place for place, name in enumerate(sorted(trace.names))}
-    rank = [places[name] for name in trace.names]
-    return sorted(range(len(trace)), key=lambda record: (trace.times[record], rank[trace.files[record]]))
+    places = {name: place for place, name in enumerate(sorted(gathered.names))}
+    rank = [places[name] for name in gathered.names]
+    return sorted(range(len(gathered)), key=lambda record: (gathered.times[record], rank[gathered.files[record]]))
 
 
-def first_counted(trace: Trace, times: int) -> int:
+def first_counted(gathered: Gathered, times: int) -> int:
     """The time from which on records count, when those of so many times are for warming up."""
-    distinct = sorted(set(trace.times))
+    distinct = sorted(set(gathered.times))
     if times >= len(distinct):
         raise PageLogError(f"the log has updates of {len(distinct)} times: none are left after {times}")
     return distinct[times]

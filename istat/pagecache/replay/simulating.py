@@ -12,7 +12,7 @@ from functools import cached_property
 from istat.errors import UsageError
 from istat.kernels import replay as kernel
 from istat.pagecache.model import slots
-from istat.pagecache.replay.gathering import Arranged, Trace, arranged, first_counted
+from istat.pagecache.replay.gathering import Arranged, Gathered, arranged, first_counted
 from istat.pagecache.replay.pagelog import Header
 
 #: Names on a command line -> classes of the kernel.
@@ -41,7 +41,7 @@ class Simulation:
     """One log in caches: `private`: one for each file; `warm_up`: records of so many times come first and do not
     count."""
 
-    trace: Trace
+    gathered: Gathered
     header: Header
     private: bool
     warm_up: int = 0
@@ -49,7 +49,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self.slots = slots.names(self.header.levels or (1,), self.interval)[:MOST_SLOTS]
-        self._counted_from = first_counted(self.trace, self.warm_up) if len(self.trace) else 0
+        self._counted_from = first_counted(self.gathered, self.warm_up) if len(self.gathered) else 0
 
     @property
     def interval(self) -> int:
@@ -61,20 +61,20 @@ class Simulation:
         """Of each record its slot, or WARMING."""
         levels = self.header.levels or (1,)
         known: dict[int, int] = {}
-        for time in set(self.trace.times):
+        for time in set(self.gathered.times):
             slot = slots.slot(time // self.interval, levels)
             known[time] = min(slot, MOST_SLOTS - 1) if time >= self._counted_from else WARMING
-        return [known[time] for time in self.trace.times]
+        return [known[time] for time in self.gathered.times]
 
     @cached_property
     def _arranged(self) -> Arranged:
-        return arranged(self.trace, self.private, self._groups.__getitem__)
+        return arranged(self.gathered, self.private, self._groups.__getitem__)
 
     @cached_property
     def _stack(self) -> tuple[list[list[int]], int]:
         """Of each slot, how many references have each depth; and the depth that stands for all deeper ones."""
         order = self._arranged
-        depths = kernel.depths(order.references, order.bounds, self.trace.pages)
+        depths = kernel.depths(order.references, order.bounds, self.gathered.pages)
         most = min(max(depths, default=0) + 1, MOST_HISTOGRAM)
         found = kernel.histogram(depths, order.groups, most)
         return [list(found[slot * (most + 1):(slot + 1) * (most + 1)]) for slot in range(len(self.slots))], most
@@ -82,12 +82,12 @@ class Simulation:
     @cached_property
     def updates(self) -> tuple[int, ...]:
         """Updates that count, by slot."""
-        return self._summed(self.trace.updates)
+        return self._summed(self.gathered.updates)
 
     @cached_property
     def written(self) -> tuple[int, ...]:
         """Pages that they write, by slot: each once for each record."""
-        return self._summed(self.trace.written)
+        return self._summed(self.gathered.written)
 
     @cached_property
     def references(self) -> int:
@@ -97,7 +97,7 @@ class Simulation:
     @property
     def seconds(self) -> float:
         """How long what counts took."""
-        return max(self.trace.times) - self._counted_from + self.interval if len(self.trace) else 0
+        return max(self.gathered.times) - self._counted_from + self.interval if len(self.gathered) else 0
 
     def _summed(self, values: Sequence[int]) -> tuple[int, ...]:
         found = [0] * (WARMING + 1)
@@ -130,6 +130,6 @@ class Simulation:
 
     def _replayed(self, policy: str, frames: int) -> tuple[int, ...]:
         order = self._arranged
-        cache = getattr(kernel, POLICIES[policy])(self.trace.pages, frames)
+        cache = getattr(kernel, POLICIES[policy])(self.gathered.pages, frames)
         counts = kernel.counts(cache.replay(order.references, order.bounds), order.groups)
         return tuple(counts[:len(self.slots)])

@@ -229,8 +229,8 @@ def test_warming_up_is_not_counted() -> None:
 
 
 def test_inode_and_indirect_block_may_be_added() -> None:
-    trace = gather([Record(1, "a", (0, 13)), Record(2, "a", (0, 3)), Record(3, "b", (-2, 0))], meta=True)
-    assert (list(trace.ends), trace.pages, trace.most_pages) == ([4, 7, 9], 7, 5)
+    gathered = gather([Record(1, "a", (0, 13)), Record(2, "a", (0, 3)), Record(3, "b", (-2, 0))], meta=True)
+    assert (list(gathered.ends), gathered.pages, gathered.most_pages) == ([4, 7, 9], 7, 5)
 
 
 def test_what_there_is_not_is_refused() -> None:
