@@ -25,7 +25,7 @@ PLAIN_LETTERS = ".-+=#D ?"      # where a terminal has no such blocks
 
 LETTER = 7                      # [pixels] of a letter of SVG's text, as wide as monospace of LINE * 0.8 is
 LINE = 14                       # [pixels] from one line of text to the next
-TICKS_APART = 60                # [pixels] at least, between two numbers of the scale
+TICKS_APART = 40                # [pixels] at least, between two numbers of the scale
 LONGEST_LABEL = 40              # letters
 
 
@@ -174,7 +174,8 @@ def _scale(grid: Grid) -> Iterator[str]:
     """Numbers below the columns, and what they count."""
     below = len(grid.rows) * grid.cell + LINE
     last = (grid.columns - 1) * grid.per_column
-    for value in scales.whole_ticks(last, max(1, grid.columns * grid.cell // TICKS_APART)):
+    apart = max(TICKS_APART, LETTER * (len(f"{round(last):,}") + 2))
+    for value in scales.whole_ticks(last, max(1, grid.columns * grid.cell // apart)):
         x = (value / grid.per_column + 0.5) * grid.cell
         yield f'<text text-anchor="middle" x="{x:g}" y="{below}">{value:,}</text>'
     if grid.across:

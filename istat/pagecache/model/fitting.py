@@ -14,7 +14,7 @@ from istat.pagecache.model.overheads import OVERHEADS, Overhead
 from istat.pagecache.model.workload import Workload
 
 MOST_FILES = 1 << 40        # more than any file system has
-MOST_PAGES = 1 << 24        # of a file that are tried: 64 GiB of 4 KiB each
+MOST_PAGES = 1 << 24        # of a file: 64 GiB of 4 KiB each
 
 
 @dataclass(frozen=True)
@@ -61,37 +61,39 @@ def pages_wanted(cache: Cache, fleet: Fleet, budget: float) -> int | None:
 
     The memory is not asked: this says how much of it is wanted.
     """
-    most = min(most_pages(fleet.work, cache.meta), MOST_PAGES)
-    if cache.rate(fleet, most) >= budget:
-        return None
-    low, high = 0, most         # faults do not grow with pages, so it can be halved
-    while low < high:
-        middle = (low + high) // 2
-        if cache.rate(fleet, middle) < budget:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    return next((pages for pages in sizes(cache, fleet.work) if cache.rate(fleet, pages) < budget), None)
+
+
+def sizes(cache: Cache, work: Workload) -> list[int]:
+    """The numbers of pages at which faults change: from none up to that at which all rings fit, and the whole file."""
+    most = most_pages(work, cache.meta)
+    return sorted({*range(min(most, work.header + len(work.every) + cache.meta) + 1), most})
 
 
 def knee(cache: Cache, work: Workload, budget: float) -> int:
-    """The fewest files that have more than so many faults a second; one more than what can be had."""
-    low, high = 1, 2
-    while not _over(cache, Fleet(work, high), budget):
-        low, high = high, high * 2
-        if high > MOST_FILES:
-            raise UsageError("no number of files has so many faults a second; is the memory right?")
-    while low < high:           # faults a second do not fall with more files, so it can be halved
-        middle = (low + high) // 2
-        if _over(cache, Fleet(work, middle), budget):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    """The fewest files that have more than so many faults a second; one more than what can be had.
+
+    The paper's formula may rise with memory, where few rings are followed by many: so each size is looked at.
+    """
+    fewest = 1
+    for pages in reversed(sizes(cache, work)):
+        last = cache.overhead.files(cache.memory, pages, work.page_size) if pages else MOST_FILES
+        faults = cache.faults(work, pages)
+        first = budget * work.interval / faults if faults else float("inf")
+        if first < MOST_FILES:
+            found = max(fewest, _first_over(cache, work, pages, budget, int(first)))
+            if found <= last:
+                return found
+        fewest = max(fewest, last + 1)
+    raise UsageError("no number of files has so many faults a second; is the memory right?")
 
 
-def _over(cache: Cache, fleet: Fleet, budget: float) -> bool:
-    return cache.rate(fleet, cache.each(fleet)) > budget
+def _first_over(cache: Cache, work: Workload, pages: int, budget: float, near: int) -> int:
+    """The fewest files above the budget, if each has so many pages. `near`: it, but for rounding."""
+    count = max(0, near - 1)
+    while cache.rate(Fleet(work, count), pages) <= budget:
+        count += 1
+    return count
 
 
 def shared(cache: Cache, fleets: Sequence[Fleet]) -> list[int]:

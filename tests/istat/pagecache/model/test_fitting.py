@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from istat.errors import LayoutError, UsageError
 from istat.pagecache import layouts
 from istat.pagecache.model import fitting, ourstore, unadvised
 from istat.pagecache.model.fitting import Cache, Fleet
 from istat.pagecache.model.overheads import OVERHEADS
-from istat.pagecache.model.workload import of_layout
+from istat.pagecache.model.workload import Workload, of_layout
 
 GIB = 1 << 30
 LAYOUT = layouts.parse("mrtg")[0]
@@ -40,6 +42,21 @@ def test_the_knee_is_the_first_number_above(model: str, budget: float) -> None:
     found = fitting.knee(cache, MRTG, budget)
     above, below = (cache.rate(Fleet(MRTG, n), cache.each(Fleet(MRTG, n))) for n in (found, found - 1))
     assert below <= budget < above
+
+
+@given(st.lists(st.sampled_from((1, 2, 3, 7, 24, 100)), min_size=1, max_size=12), st.integers(0, 40),
+       st.integers(1 << 12, 1 << 34), st.floats(0.01, 1e6), st.sampled_from(("paper", "opt", "lru")), st.integers(0, 2))
+def test_the_knee_of_any_rings(every: list[int], pages: int, memory: int, budget: float, model: str,
+                               meta: int) -> None:
+    """At it the budget is passed, before it nowhere that was tried; and what is wanted keeps it."""
+    work = Workload(tuple(every), pages=pages)
+    cache = Cache(memory, OVERHEADS["ext4"], model, meta)
+    found = fitting.knee(cache, work, budget)
+    assert cache.rate(Fleet(work, found), cache.each(Fleet(work, found))) > budget
+    for count in {max(1, found * part // 16) for part in range(1, 16)} - {found}:
+        assert cache.rate(Fleet(work, count), cache.each(Fleet(work, count))) <= budget
+    wanted = fitting.pages_wanted(cache, Fleet(work, found), budget)
+    assert wanted is None or cache.rate(Fleet(work, found), wanted) < budget
 
 
 # files -> (whole pages a file, page-ins a second with advice), of a replay at 10 GiB.
