@@ -109,7 +109,7 @@ def text_lines(columns: Sequence[Column], rows: Iterable[Row], arguments: argpar
     """Lines of a terminal, columns as wide as they need be."""
     source = iter(rows)
     heads = [] if arguments.noheadings else [[column.name for column in columns]]
-    widths = [0] * len(columns)
+    widths = [len(column.name) for column in columns]       # also without them: tables one after the other fit
     while True:
         batch = [[_cell(column, value, arguments.bytes) for column, value in zip(columns, row)]
                  for row in islice(source, BATCH)]
