@@ -11,6 +11,8 @@ from istat.cli.report import printable
 from istat.pagecache.replay.simulating import Outcome, Simulation
 from istat.pictures.charts import BARS, LINE, STEPS, Axis, Chart, Line
 
+SHORT = {"after an aggregation": "just after"}      # that the words beside it have room
+
 
 class Case(Protocol):
     """Which cache."""
@@ -71,10 +73,11 @@ def by_slot(answers: Sequence[Answer]) -> Chart:
     for name, answer in chosen.items():
         lines.append(Line(f"in {name}".rstrip(), _means(answer, slots, answer.outcome.misses), BARS))
     for name, answer in {answer.log: answer for answer in chosen.values()}.items():
-        words = f"written {_base(name)}" if len({one.log for one in answers}) > 1 else "written"
+        words = f"written {log_name(name)}" if len({one.log for one in answers}) > 1 else "written"
         lines.append(Line(words, _means(answer, slots, answer.simulation.written), BARS))
     frames = answers[0].case.frames
-    return Chart(f"Pages an update by time of day, {frames} frames", Axis(names=slots), Axis("pages an update"), lines)
+    across = Axis(names=[SHORT.get(slot, slot) for slot in slots])
+    return Chart(f"Pages an update by time of day, {frames} frames", across, Axis("pages an update"), lines)
 
 
 def _means(answer: Answer, slots: Sequence[str], values: Sequence[int]) -> list[tuple[float, float]]:
@@ -90,13 +93,14 @@ def _name(answers: Sequence[Answer], answer: Answer) -> str:
     """What tells a line from the others."""
     logs = len({one.log for one in answers}) > 1
     policies = len({one.outcome.policy for one in answers}) > 1
-    words = [_base(answer.log)] if logs else []
+    words = [log_name(answer.log)] if logs else []
     if policies or not logs:
         words.append(answer.outcome.policy)
     return " ".join(words)
 
 
-def _base(log: str) -> str:
+def log_name(log: str) -> str:
+    """A log's name as a legend has it."""
     name = os.path.basename(log)
     for end in (".gz", ".log", ".jsonl"):
         name = name.removesuffix(end)

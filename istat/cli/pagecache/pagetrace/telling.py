@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
+from istat.cli.pagecache.simplots import log_name
 from istat.cli.report import printable
 from istat.clock import Clock
 from istat.pagecache.replay import pagelog
@@ -58,12 +59,13 @@ def count(log: PageLog) -> Told:
 def chart(named: dict[str, Told]) -> Chart:
     """Figure 12 of the paper: the share of updates that need at most so many pages."""
     lines = []
+    most = max((pages for told in named.values() for pages in told.histogram), default=0)
     for name, told in named.items():
         points, seen = [(0.0, 0.0)], 0
         for pages, records in sorted(told.histogram.items()):
             seen += records
             points.append((float(pages), 100 * seen / told.records))
-        lines.append(Line(printable(name), points, STEPS))
+        lines.append(Line(log_name(name), [*points, (float(most), 100.0)] if told.records else points, STEPS))
     return Chart("Pages in memory after an update of a cold file", Axis("pages of a file", low=0),
                  Axis("% of updates, cumulated", low=0, high=100), lines)
 
