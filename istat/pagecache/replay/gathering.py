@@ -13,8 +13,10 @@ from istat.kernels import replay as kernel
 from istat.pagecache.replay.generating import with_meta
 from istat.pagecache.replay.pagelog import Record
 
-MOST_FILES = 10_000_000
-MOST_KNOWN = 1 << 20            # lists of pages that are remembered
+# What a log may make of our memory: a page takes about 100 bytes here, a file 300. 320,000 files have 8 million pages.
+MOST_FILES, MOST_PAGES = 1 << 22, 1 << 24
+# Lists of pages that are remembered, as they come again and again: so many, of at most so many pages.
+MOST_KNOWN, LONGEST_KNOWN = 1 << 18, 64
 
 
 @dataclass
@@ -63,30 +65,46 @@ def gather(records: Iterable[Record], meta: bool = False) -> Gathered:
     many."""
     gathered = Gathered()
     files: dict[str, int] = {}
-    numbers: dict[tuple[int, int], int] = {}                    # (file, page) -> its number
-    known: dict[tuple[int, tuple[int, ...]], array[int]] = {}   # pages of a file come again and again
+    numbers: list[dict[int, int]] = []                          # of each file: page -> its number
+    known: dict[tuple[int, tuple[int, ...]], array[int]] = {}
     for record in records:
         file = files.setdefault(record.file, len(files))
+        if file == len(numbers):
+            numbers.append({})
         key = file, record.pages
         found = known.get(key)
         if found is None:
-            pages = with_meta(record.pages) if meta else record.pages
-            found = array("i", [numbers.setdefault((file, page), len(numbers)) for page in pages])
+            found = _numbered(with_meta(record.pages) if meta else record.pages, numbers[file], gathered)
             if len(known) >= MOST_KNOWN:
                 known.clear()
-            known[key] = found
+            if len(found) <= LONGEST_KNOWN:
+                known[key] = found
         gathered.references.extend(found)
         gathered.ends.append(len(gathered.references))
         gathered.files.append(file)
         gathered.times.append(record.time)
         gathered.updates.append(record.updates)
         gathered.written.append(len(record.written))
-        if (len(gathered.references) > kernel.MOST_REFERENCES or len(numbers) > kernel.MOST_PAGES
-                or len(files) > MOST_FILES):
-            raise PageLogError(f"the log has more than {kernel.MOST_REFERENCES} references, {kernel.MOST_PAGES} pages "
-                               f"or {MOST_FILES} files: make it of fewer files or days")
-    gathered.names, gathered.pages = list(files), len(numbers)
+        check_size(len(gathered.references), gathered.pages, len(files))
+    gathered.names = list(files)
     return gathered
+
+
+def _numbered(pages: Sequence[int], numbers: dict[int, int], gathered: Gathered) -> array[int]:
+    """The numbers of a file's pages; new ones get the next."""
+    found = array("i")
+    for page in pages:
+        number = numbers.setdefault(page, gathered.pages)
+        gathered.pages += number == gathered.pages
+        found.append(number)
+    return found
+
+
+def check_size(references: int, pages: int, files: int) -> None:
+    """PageLogError when a log has too many."""
+    if references > kernel.MOST_REFERENCES or pages > MOST_PAGES or files > MOST_FILES:
+        raise PageLogError(f"the log has more than {kernel.MOST_REFERENCES} references, {MOST_PAGES} pages or "
+                           f"{MOST_FILES} files: make it of fewer files or days")
 
 
 def arranged(gathered: Gathered, by_file: bool, group: Callable[[int], int]) -> Arranged:

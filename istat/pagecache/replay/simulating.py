@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 
 from istat.errors import UsageError
 from istat.kernels import replay as kernel
@@ -72,12 +73,14 @@ class Simulation:
 
     @cached_property
     def _stack(self) -> tuple[list[list[int]], int]:
-        """Of each slot, how many references have each depth; and the depth that stands for all deeper ones."""
+        """Of each slot, how many references have each depth or a deeper one; at depth 0 how many come for the first time.
+        And the depth that stands for all deeper ones."""
         order = self._arranged
         depths = kernel.depths(order.references, order.bounds, self.gathered.pages)
         most = min(max(depths, default=0) + 1, MOST_HISTOGRAM)
         found = kernel.histogram(depths, order.groups, most)
-        return [list(found[slot * (most + 1):(slot + 1) * (most + 1)]) for slot in range(len(self.slots))], most
+        rows = (found[slot * (most + 1):(slot + 1) * (most + 1)] for slot in range(len(self.slots)))
+        return [[row[0], *reversed(list(accumulate(reversed(row[1:]))))] for row in rows], most
 
     @cached_property
     def updates(self) -> tuple[int, ...]:
@@ -92,7 +95,7 @@ class Simulation:
     @cached_property
     def references(self) -> int:
         """References that count."""
-        return sum(map(sum, self._stack[0]))
+        return sum(counts[0] + (counts[1] if len(counts) > 1 else 0) for counts in self._stack[0])
 
     @property
     def seconds(self) -> float:
@@ -126,7 +129,7 @@ class Simulation:
         histograms, most = self._stack
         if frames >= most and most == MOST_HISTOGRAM:
             return None
-        return tuple(counts[0] + sum(counts[frames + 1:]) for counts in histograms)
+        return tuple(counts[0] + (counts[frames + 1] if frames < most else 0) for counts in histograms)
 
     def _replayed(self, policy: str, frames: int) -> tuple[int, ...]:
         order = self._arranged

@@ -11,6 +11,7 @@ from istat.cli.pagecache.simplots import log_name
 from istat.cli.report import printable
 from istat.clock import Clock
 from istat.pagecache.replay import pagelog
+from istat.pagecache.replay.gathering import check_size
 from istat.pagecache.replay.pagelog import PageLog
 from istat.pictures import files as pictures
 from istat.pictures.charts import STEPS, Axis, Chart, Line
@@ -29,11 +30,7 @@ class Told:
     last: int = 0
     files: dict[str, set[int]] = field(default_factory=dict)        # their distinct pages
     histogram: Counter[int] = field(default_factory=Counter)
-
-    @property
-    def pages(self) -> int:
-        """Distinct pages of all files."""
-        return sum(map(len, self.files.values()))
+    pages: int = 0                                                  # distinct ones of all files
 
     @property
     def mean(self) -> float:
@@ -51,7 +48,11 @@ def count(log: PageLog) -> Told:
         told.updates += record.updates
         told.references += len(record.pages)
         told.written += len(record.written)
-        told.files.setdefault(record.file, set()).update(record.pages)
+        pages = told.files.setdefault(record.file, set())
+        before = len(pages)
+        pages.update(record.pages)
+        told.pages += len(pages) - before
+        check_size(0, told.pages, len(told.files))
         told.histogram[len(record.pages)] += 1
     return told
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 #: Sizes that come out of a log end here: memory is 40 bytes a page and 9 a reference at most.
 MOST_PAGES = 1 << 27
-MOST_REFERENCES = 1 << 30
+MOST_REFERENCES = 1 << 28
 MOST_FRAMES = 1 << 40
 
 

@@ -11,6 +11,7 @@ from istat.errors import PageLogError, UsageError
 from istat.kernels import IMPLEMENTATION
 from istat.pagecache import layouts
 from istat.pagecache.model import rates, workload
+from istat.pagecache.replay import gathering
 from istat.pagecache.replay.gathering import gather
 from istat.pagecache.replay.generating import Plan
 from istat.pagecache.replay.pagelog import Header, Record
@@ -237,3 +238,10 @@ def test_what_there_is_not_is_refused() -> None:
     for policy, frames in (("sieve", 3), ("lru", 0), ("fifo", 1 << 60)):
         with pytest.raises(UsageError):
             small().outcome(policy, frames)
+
+
+def test_a_log_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "MOST_PAGES", 10)
+    assert gather([Record(1, "a", tuple(range(10)))]).pages == 10
+    with pytest.raises(PageLogError, match="more than"):
+        gather([Record(1, "a", tuple(range(8))), Record(2, "b", tuple(range(3)))])
