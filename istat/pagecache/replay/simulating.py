@@ -73,7 +73,7 @@ class Simulation:
 
     @cached_property
     def _stack(self) -> tuple[list[list[int]], int]:
-        """Of each slot, how many references have each depth or a deeper one; at depth 0 how many come for the first time.
+        """Of each slot, how many references have each depth or a deeper one; at depth 0 how many come the first time.
         And the depth that stands for all deeper ones."""
         order = self._arranged
         depths = kernel.depths(order.references, order.bounds, self.gathered.pages)
