@@ -76,7 +76,7 @@ def _print(arguments: argparse.Namespace, found: Asked, answer: Answer | None) -
 
 def _lines(text: str) -> list[str]:
     """A sentence in lines of a terminal; rows of tables as they are."""
-    return [text] if text.startswith(" ") or "  " in text else wrap(text, WIDTH) or [""]
+    return [text] if text.startswith(" ") or "  " in text else wrap(text, WIDTH, break_on_hyphens=False) or [""]
 
 
 def rows(found: Asked, work: Any, pages: int | None) -> list[tables.Row]:

@@ -77,7 +77,8 @@ def _advise(arguments: argparse.Namespace, clock: Clock) -> None:
                           "files": None if looked is None else asdict(looked)}))
         return
     for one in advice:
-        print("\n".join(wrap(printable(one.text), WIDTH, initial_indent=MARKS[one.now], subsequent_indent="    ")))
+        print("\n".join(wrap(printable(one.text), WIDTH, initial_indent=MARKS[one.now], subsequent_indent="    ",
+                             break_on_hyphens=False)))
 
 
 def of_plan(demand: Demand, plan: Plan) -> Iterator[Advice]:
@@ -92,16 +93,25 @@ def of_plan(demand: Demand, plan: Plan) -> Iterator[Advice]:
     yield Advice("split", count > TARGETS, (
         f"{name}: {-(-count // TARGETS):,} pollers for {count:,} files, about {TARGETS:,} a process: one that waits "
         "for the disk does not stop the others."))
-    yield Advice("coalesce", plan.rate > demand.budget, (
-        f"{name}: keep updates in a journal, and write {demand.batch:,} of a file at once: "
-        f"{number(plan.coalesced_rate)} page-ins a second in place of {number(plan.rate)}; the budget is "
-        f"{number(demand.budget)}."))
+    yield Advice("coalesce", plan.rate > demand.budget, f"{name}: {_coalescing(demand, plan)}")
     plain, worst = plan.cycles[0], max(plan.cycles, key=lambda one: one.dirty_bytes)
     if worst.dirty_bytes > plain.dirty_bytes:
         yield Advice("peaks", None, (
             f"{name}: {worst.slot} dirties {bytes_text(worst.dirty_bytes)} in one cycle, a plain one "
             f"{bytes_text(plain.dirty_bytes)}, and brings {number(worst.rate)} page-ins a second: leave that much room "
             "for dirty pages (vm.dirty_bytes), and have no other work then."))
+
+
+def _coalescing(demand: Demand, plan: Plan) -> str:
+    """Whether a journal is wanted, and how many updates it should hold."""
+    now = f"{number(plan.rate)} page-ins a second; the budget is {number(demand.budget)}"
+    if plan.rate <= demand.budget:
+        return f"no journal is wanted to write several updates of a file at once: {now}."
+    updates = planning.batch_wanted(demand, plan)
+    if updates is None:
+        return f"no journal keeps it within the budget, only more memory or fewer files do: {now}."
+    return (f"keep updates in a journal, and write {updates:,} of a file at once (each "
+            f"{seconds_text(updates * plan.work.interval)}), or have more memory: {now}.")
 
 
 def of_files(looked: Looked | None) -> Iterator[Advice]:

@@ -14,6 +14,7 @@ from istat.pagecache.model.fitting import Cache, Fleet
 
 MOST_COUNT = 1 << 40        # files of a kind; more is a mistake
 PROBE = 100_000             # files of each kind with which the growth of several kinds is looked for
+MOST_BATCH = 1024           # updates of a file that a journal holds: days of them
 ROWS = 24                   # numbers of pages that are told one by one, at most; then only the whole file
 PAGE_SIZES = tuple(1 << bits for bits in range(12, 17))     # of Linux' machines: 4 to 64 KiB
 
@@ -168,6 +169,18 @@ def _unadvised(demand: Demand, kind: Kind, fleet: Fleet) -> Unadvised:
     files = demand.cache.overhead.files(demand.cache.memory, found.held + demand.cache.meta, fleet.work.page_size)
     over = fleet.count > files
     return Unadvised(found.pages, found.held, files, over * found.pages * fleet.count / fleet.work.interval)
+
+
+def batch_wanted(demand: Demand, plan: Plan) -> int | None:
+    """The fewest updates, in doubles of 2, that are to be written at once so that the files stay in the budget; None
+    when no number of them up to MOST_BATCH does."""
+    updates = 2
+    while updates <= MOST_BATCH:
+        faults = rates.coalesced(demand.cache.model, plan.work, plan.each, updates, demand.cache.meta)
+        if faults * plan.count / plan.work.interval <= demand.budget:
+            return updates
+        updates *= 2
+    return None
 
 
 def fits(cache: Cache, work: workload.Workload) -> list[Fit]:

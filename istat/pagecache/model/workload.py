@@ -63,8 +63,9 @@ class Workload:
         return due / self.rows_a_page
 
     def coalesced(self, updates: int) -> Workload:
-        """The same file, when so many updates are kept and written at once: what is an update then is a batch."""
-        return replace(self, every=tuple(max(1, round(step / updates)) for step in self.every),
+        """The same file, when so many updates are kept and written at once: what is an update then is a batch. A ring
+        that is due in some batches only (of step 24, in two of three batches of 16) counts as in all."""
+        return replace(self, every=tuple(max(1, step // updates) for step in self.every),
                        interval=self.interval * updates)
 
 

@@ -157,6 +157,9 @@ def test_advice_with_this_fleets_numbers(capsys: pytest.CaptureFixture[str]) -> 
     assert "10.1 a second all the time" in found["stagger"]["text"]
     assert found["split"]["now"] and "32 pollers" in found["split"]["text"]
     assert found["coalesce"]["now"] and found["random"]["now"] is None
+    assert "write 64 of a file at once (each 5 h 20 min)" in found["coalesce"]["text"]
+    full = advice(capsys, "--memory", "1M", "--layout", "mrtg=100000000", "--model", "paper")
+    assert "only more memory or fewer files" in full["coalesce"]["text"]
     few = advice(capsys, *NONE, "--layout", "mrtg=1000")
     assert not few["split"]["now"] and not few["coalesce"]["now"]
     assert run("advise", *NONE) == 0
