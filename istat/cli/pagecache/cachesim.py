@@ -66,11 +66,8 @@ class Answer:
 
     def _row(self, slot: str, updates: int, misses: int, cold: int, written: int) -> list[Any]:
         simulation = self.simulation
-        each, pages = misses / updates, None
-        if slot == ALL:
-            pages = misses / simulation.seconds * self.case.files / len(simulation.gathered.names)
-        else:       # all files have their update in the one interval
-            pages = each * self.case.files / simulation.interval
+        each = misses / updates
+        pages = simulation.pages_a_second(each, self.case.files)
         return [self.log, self.outcome.policy, self.case.files, self.outcome.frames, slot, updates,
                 self.outcome.references if slot == ALL else None, misses, cold, _short(each), _short(pages),
                 _short(pages * simulation.header.page_size / 1e6), _short(written / updates)]

@@ -53,8 +53,9 @@ def by_frames(answers: Sequence[Answer]) -> Chart:
     lines: dict[str, list[tuple[float, float]]] = {}
     for answer in answers:
         each = sum(answer.outcome.misses) / sum(answer.simulation.updates)
-        point = (float(answer.case.files), each * answer.case.files / answer.simulation.interval) if by_files else (
-            float(answer.case.frames), each)
+        files = answer.case.files
+        point = ((float(files), answer.simulation.pages_a_second(each, files)) if by_files
+                 else (float(answer.case.frames), each))
         lines.setdefault(_name(answers, answer), []).append(point)
     private = answers[0].simulation.private
     across = "files" if by_files else "frames of each file" if private else "frames that all files share"

@@ -102,6 +102,10 @@ class Simulation:
         """How long what counts took."""
         return max(self.gathered.times) - self._counted_from + self.interval if len(self.gathered) else 0
 
+    def pages_a_second(self, each: float, files: int) -> float:
+        """Of so many files with so many misses an update, when they are updated as often as those of the log."""
+        return each * sum(self.updates) / self.seconds * files / len(self.gathered.names)
+
     def _summed(self, values: Sequence[int]) -> tuple[int, ...]:
         found = [0] * (WARMING + 1)
         for group, value in zip(self._groups, values):

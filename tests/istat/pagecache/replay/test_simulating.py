@@ -245,3 +245,11 @@ def test_a_log_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyP
     assert gather([Record(1, "a", tuple(range(10)))]).pages == 10
     with pytest.raises(PageLogError, match="more than"):
         gather([Record(1, "a", tuple(range(8))), Record(2, "b", tuple(range(3)))])
+
+
+@fast
+def test_coalescing_halves_the_page_ins_of_too_many_files() -> None:
+    """480,000 files in 10 GiB: 2,195 page-ins/s as they come, 1,067 when an hour is written at once."""
+    for log, wanted in (("random", 2195), ("hourly", 1067)):
+        found = [one.pages_a_second(warm(one, 5), 480_000) for one in quarter(log)]
+        assert sum(found) / len(found) == pytest.approx(wanted, rel=0.01)
