@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
-from istat.pictures import png, raster, terminal, vector
+from istat.pictures import colours, png, raster, terminal, vector
 from istat.pictures.axes import Axis, Scale, scale_of
 from istat.pictures.marks import DASHES, FAINT, INK, Box, Mark, Path, Point, Text
 
@@ -79,14 +79,14 @@ class Chart:
         pixels."""
         x, y = self.scales()
         legend, top = _legend(self.lines, letter, line, self.width, line * 1.6 if self.title else GAP)
-        top += line * 1.2 if self.y.title else GAP
+        top += line * 1.5 if self.y.title else GAP      # the highest number of the axis stands below its title
         bottom = self.height - line * (2.6 if self.x.title else 1.5)
         ups = y.ticks(max(2, int((bottom - top) / TICKS_APART[1])))
         left = GAP * 2 + letter * max(len(words) for _, words in ups)
         room = _Room(left, top, self.width - letter * 3 - left, bottom - top, x, y)
         marks: list[Mark] = [Text(GAP, line * 1.1, self.title, bold=True)] if self.title else []
         if self.y.title:
-            marks.append(Text(GAP, top - line * 0.5, self.y.title))
+            marks.append(Text(GAP, top - line * 0.8, self.y.title))
         marks += [*_frame(room, ups, letter, line), *_data(self.lines, room), *legend]
         if self.x.title:
             marks.append(Text(room.left + room.width / 2, self.height - line * 0.5, self.x.title, "middle"))
@@ -151,13 +151,18 @@ def _paths(line: Line, room: _Room, place: int) -> Iterator[Mark]:
             if len(run) == 1:
                 yield Box(run[0][0] - DOT / 2, run[0][1] - DOT / 2, DOT, DOT, place)
             elif run:
-                yield Path(tuple(run), place, place % len(DASHES))
+                yield Path(tuple(run), place, _dash(place))
             run = []
             continue
         here = room.at(*point)
         if run and line.kind == STEPS:
             run.append((here[0], run[-1][1]))
         run.append(here)
+
+
+def _dash(place: int) -> int:
+    """How a series' line is broken: another way when the colours begin again, so that no two are alike."""
+    return (place + place // len(colours.SERIES)) % len(DASHES)
 
 
 def _bars(line: Line, room: _Room, place: int, number: int, count: int) -> Iterator[Mark]:
@@ -193,7 +198,7 @@ def _legend(lines: Sequence[Line], letter: float, line: float, width: float, top
         if one.kind in (BARS, POINTS):
             marks.append(Box(x + SWATCH / 2 - 5, middle - 5, 10, 10, place))
         else:
-            marks.append(Path(((x, middle), (x + SWATCH, middle)), place, place % len(DASHES)))
+            marks.append(Path(((x, middle), (x + SWATCH, middle)), place, _dash(place)))
         marks.append(Text(x + SWATCH + GAP, y + line * 0.7, one.name))
         x += long
     return marks, y + (line * 1.2 if marks else 0)

@@ -68,7 +68,7 @@ class Grid:
             cells = "".join(letters[letter] for letter in row.translate(table))
             lines.append(f"{label.ljust(widest)} {cells}".strip("\n") if widest else cells)
         if self.legend:
-            lines.append("  ".join(f"{letters[_letter(code)]} {words}" for code, words in self.legend))
+            lines.append("  ".join(f"{_sample(code, letters)} {words}" for code, words in self.legend))
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def _full_rows(self) -> Iterator[bytes]:
@@ -94,6 +94,11 @@ def _letter(code: int) -> int:
     if code > MARKED:
         return 5
     return 4 if code == FULL else ceil(3 * code / (FULL - 1))
+
+
+def _sample(code: int, letters: str) -> str:
+    """The characters of a legend: for a share above 0 and below all of it those of all such shares."""
+    return letters[1:4] if 0 < code < FULL else letters[_letter(code)]
 
 
 def _widened(row: bytes, cell: int) -> bytes:

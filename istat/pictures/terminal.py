@@ -11,7 +11,8 @@ from istat.pictures.marks import Point
 
 COLUMNS, ROWS = 66, 18          # characters of the room for data
 BAR = 40                        # characters of the longest bar
-SYMBOLS, PLAIN_SYMBOLS = "●○▲△■□◆◇", "*o+x#@%&"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+SYMBOLS, PLAIN_SYMBOLS = "●○▲△■□◆◇" + LETTERS, "*o+x#@%&" + LETTERS.replace("o", "").replace("x", "")
 
 # What is between two points: the line from one to the other, the earlier one's value, nothing.
 STRAIGHT, HELD, NOTHING = "straight", "held", "nothing"

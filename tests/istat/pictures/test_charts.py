@@ -76,6 +76,23 @@ def test_series_differ_by_more_than_colour() -> None:
     assert len({path.dash for path in paths}) == 4
 
 
+def test_no_two_series_are_alike() -> None:
+    """As many as there are policies, of some logs."""
+    chart = Chart("", Axis(), Axis(), tuple(Line(f"({place})", ((0, place), (1, place))) for place in range(30)))
+    paths = [mark for mark in chart.marks(8, 17) if isinstance(mark, Path) and mark.tone >= 0]
+    assert len({(path.tone % len(colours.SERIES), path.dash) for path in paths}) == 30
+    for unicode in (True, False):
+        signs = re.findall(r"^  (.) \(\d+\)$", chart.text(unicode), re.MULTILINE)
+        assert len(set(signs)) == len(signs) == 30
+
+
+def test_the_title_of_an_axis_is_above_its_highest_number() -> None:
+    line = 22
+    chart = Chart("", Axis(), Axis("pages", low=0, high=100), (Line("", ((0, 0), (1, 100))),))
+    words = {mark.text: mark.y for mark in chart.marks(12, line) if isinstance(mark, Text)}
+    assert words["pages"] + 0.25 * line <= words["100"] - 0.7 * line, "descenders above capitals"
+
+
 def test_bars_stand_side_by_side_at_their_names() -> None:
     chart = Chart("By slot", Axis(names=("plain", "midnight")), Axis("pages"), (
         Line("read", ((0, 1), (1, 4)), BARS), Line("written", ((0, 2), (1, 8)), BARS)))

@@ -60,6 +60,7 @@ def test_text_has_a_character_a_cell_and_one_for_each_kind() -> None:
     assert Grid(10, [row], labels=["x"]).text(unicode=False) == "x .-+=#DD? .\n"
     assert fleet().text().splitlines()[1] == "a.rrd █············█············"
     assert fleet().text().splitlines()[-1] == "█ in memory  · not"
+    assert Grid(1, [bytes([9])], legend=[(9, "a part")]).text() == "▒\n░▒▓ a part\n"
 
 
 def test_svg_draws_the_same_cells() -> None:
