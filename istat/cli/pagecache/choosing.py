@@ -107,10 +107,11 @@ class Ending:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
-        self.failed = self.unknown = 0
+        self.seen = self.failed = self.unknown = 0
 
     def see(self, path: str, found: Residency) -> None:
         """A file that was counted, or was to be."""
+        self.seen += 1
         if found.resident is not None:
             return
         if found.failed:
@@ -126,8 +127,11 @@ class Ending:
         if not self._arguments.quiet:
             saying.warn(self._arguments, f"{path}: {reason}")
 
-    def end(self) -> None:
-        """IstatError or UnknownResidency, when there is a reason."""
+    def end(self, found: bool = True) -> None:
+        """IstatError or UnknownResidency, when there is a reason. `found`: say so where there was no file at all."""
+        if found and not self.seen and not self._arguments.quiet:
+            why = "" if self._arguments.recurse else ": a folder means the files in it; with -r also those further below"
+            saying.warn(self._arguments, "no file was found" + why)
         if self.failed:
             raise IstatError(f"{_files(self.failed)} could not be looked at"
                              + (f", of {self.unknown:,} more it is unknown what is in memory" if self.unknown else ""))

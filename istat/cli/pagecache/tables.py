@@ -9,10 +9,11 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from istat.cli.figures import bytes_text
@@ -58,8 +59,10 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError("--json, --jsonl and --csv are three ways to print the same: choose one")
 
 
-def write(arguments: argparse.Namespace, columns: Sequence[Column], rows: Iterable[Row]) -> None:
-    """Print a table as the options want it; a row has a value for each column, None where it is unknown."""
+def write(arguments: argparse.Namespace, columns: Sequence[Column], rows: Iterable[Row],
+          least: Mapping[str, int] = MappingProxyType({})) -> None:
+    """Print a table as the options want it; a row has a value for each column, None where it is unknown. `least`: how
+    wide columns are at least, by their names."""
     chosen = choice(arguments, columns)
     kept = [columns[place] for place in chosen]
     picked = ([row[place] for place in chosen] for row in rows)
@@ -68,7 +71,7 @@ def write(arguments: argparse.Namespace, columns: Sequence[Column], rows: Iterab
     elif arguments.csv:
         _write_csv(kept, picked, not arguments.noheadings)
     else:
-        sys.stdout.writelines(line + "\n" for line in text_lines(kept, picked, arguments))
+        sys.stdout.writelines(line + "\n" for line in text_lines(kept, picked, arguments, least))
 
 
 def choice(arguments: argparse.Namespace, columns: Sequence[Column]) -> list[int]:
@@ -105,11 +108,13 @@ def _field(column: Column, value: Any) -> Any:
     return "" if value is None else printable(value) if isinstance(value, str) else value
 
 
-def text_lines(columns: Sequence[Column], rows: Iterable[Row], arguments: argparse.Namespace) -> Iterator[str]:
+def text_lines(columns: Sequence[Column], rows: Iterable[Row], arguments: argparse.Namespace,
+               least: Mapping[str, int] = MappingProxyType({})) -> Iterator[str]:
     """Lines of a terminal, columns as wide as they need be."""
     source = iter(rows)
     heads = [] if arguments.noheadings else [[column.name for column in columns]]
-    widths = [len(column.name) for column in columns]       # also without them: tables one after the other fit
+    # also without headings: tables one after the other fit
+    widths = [max(len(column.name), least.get(column.name, 0)) for column in columns]
     while True:
         batch = [[_cell(column, value, arguments.bytes) for column, value in zip(columns, row)]
                  for row in islice(source, BATCH)]

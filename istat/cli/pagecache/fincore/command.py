@@ -34,6 +34,10 @@ BY_PAGE = (Column("PAGE", "pages", "ranges"), Column("FILES", "files"), Column("
 MODES = ("hist", "by_page", "heatmap", "watch", "save", "diff", "restore")
 LISTING = ("by_page", "heatmap", "watch", "save", "diff")      # what needs lists of pages
 WHOLE = ("by_page", "heatmap", "save", "diff", "restore")       # what is about whole files
+FILES = "files"         # the mode without any of MODES: a row for each file
+# Options that only some modes heed. JSON of --hist and --by-page has the files, too.
+HEEDED = {"rows": ("heatmap",), "cols": ("heatmap",), "count": ("watch",), "top": (FILES, "heatmap"),
+          "sort": (FILES, "heatmap"), "total": (FILES, "watch", "diff")}
 
 
 def _arguments(command: argparse.ArgumentParser) -> None:
@@ -48,12 +52,13 @@ def _arguments(command: argparse.ArgumentParser) -> None:
     add("--sort", metavar="COL", help="by this column, the largest first")
     add("--top", type=int, metavar="N", help="only so many files, those with the most pages in memory unless --sort "
         "says otherwise")
-    add("--total", action="store_true", help="print the totals only")
+    add("--total", action="store_true", help="print the totals only, also of --diff and --watch")
     add("--hist", action="store_true", help="print how many files have how many pages in memory")
     add("--by-page", action="store_true", help="print of each page number how many files have it in memory")
     add("--layout", metavar="KIND", help="name the parts of a file that pages belong to: rrd or statfile (by each "
         "file's header), or a layout such as mrtg")
-    add("--heatmap", metavar="OUT", help="draw pages as cells: to a file .png or .svg, or - for the terminal")
+    add("--heatmap", metavar="OUT", help="draw pages as cells: to a file .svg, .png (cells only, without "
+        "names, numbers and legend), or - for the terminal")
     add("--rows", type=int, metavar="N", help=f"of the picture, at most (default {heatmap.MOST}); more files than that "
         "share rows")
     add("--cols", type=int, metavar="N", help="of the picture, at most (default as many, or as the terminal has)")
@@ -61,7 +66,8 @@ def _arguments(command: argparse.ArgumentParser) -> None:
     add("--watch", type=float, metavar="SEC", help="look again every so many seconds, print what came and went")
     add("--count", type=int, metavar="N", help="so many times (default until Ctrl-C)")
     add("--save", metavar="SNAP", help="keep in this file which pages are in memory (packed when it ends with .gz)")
-    add("--diff", metavar="SNAP", help="print what came and went since it was saved")
+    add("--diff", metavar="SNAP", help="print what came and went since it was saved; CHURN: per cent of "
+        "the pages in memory then or now that did either")
     add("--restore", metavar="SNAP", help="let the kernel read what was in memory when it was saved")
 
 
@@ -82,7 +88,7 @@ def _fincore(arguments: argparse.Namespace, clock: Clock) -> None:
         _document(arguments, ending, clock)
     else:
         _tables(arguments, ending)
-    ending.end()
+    ending.end(found=arguments.diff is None and arguments.restore is None)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -90,7 +96,7 @@ def _check(arguments: argparse.Namespace) -> None:
     tables.check(arguments)
     if arguments.output is not None and "RANGES" in arguments.output.upper().split(","):
         arguments.pages = True
-    given = [_option(mode) for mode in MODES if getattr(arguments, mode) not in (None, False)]
+    given = [_option(mode) for mode in MODES if _said(arguments, mode)]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} are different things: choose one")
     if arguments.range is not None and given and given[0] in map(_option, WHOLE):
@@ -105,6 +111,22 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--layout names parts of pages: with --pages or --by-page")
     if arguments.sort is not None:
         rows.sorting(arguments)
+    _check_heeded(arguments)
+
+
+def _check_heeded(arguments: argparse.Namespace) -> None:
+    """UsageError for an option that would change nothing."""
+    mode = next((mode for mode in MODES if _said(arguments, mode)), FILES)
+    if arguments.json and mode in ("hist", "by_page"):
+        mode = FILES
+    for name, heeded in HEEDED.items():
+        if _said(arguments, name) and mode not in heeded:
+            places = [_option(one) for one in heeded if one != FILES] + ["a row for each file"] * (FILES in heeded)
+            raise UsageError(f"{_option(name)} is of no use here: it is for {' and '.join(places)}")
+
+
+def _said(arguments: argparse.Namespace, name: str) -> bool:
+    return getattr(arguments, name) not in (None, False)
 
 
 def _option(name: str) -> str:
@@ -113,7 +135,7 @@ def _option(name: str) -> str:
 
 def _lists(arguments: argparse.Namespace) -> bool:
     """Whether pages have to be listed."""
-    return bool(arguments.pages or any(getattr(arguments, mode) not in (None, False) for mode in LISTING))
+    return bool(arguments.pages or any(_said(arguments, mode) for mode in LISTING))
 
 
 class Gathering:
@@ -222,14 +244,15 @@ COMMAND = SubCommand(
     "A file that is another user's, and that one may not write, is unknown and has no number: the kernel tells nobody "
     "else. SIZE is in bytes, TOTAL, RES, DIRTY and WB (being written) in pages; EVICTED are pages that were dropped "
     "when memory was short and are still remembered, RECENT those of them that would have been needed. DIRTY is an "
-    "upper bound.",
+    "upper bound. Ends with 1 when a file could not be looked at, with 3 when of one it is unknown what is in memory.",
     (("istat fincore /var/lib/istat/*", "What of these files is in memory?"),
      ("istat fincore -r --total /srv/mrtg", "And of a whole tree"),
      ("istat fincore -r --hist /srv/mrtg", "How many files have how many pages in memory"),
      ("istat fincore -r --by-page --layout rrd /srv/mrtg", "Which blocks of RRD files are hot"),
      ("istat fincore -r --top 10 --sort DIRTY /srv", "Which ten files have the most to be written"),
      ("istat fincore -r --heatmap cache.png /srv/mrtg", "All of it as a picture"),
-     ("istat fincore -r --save before.gz /srv/mrtg; backup; istat fincore --restore before.gz",
+     ("istat fincore -r --save before.gz /srv/mrtg; backup; "
+      "istat fadvise -r --keep-resident before.gz /srv/mrtg; istat fincore --restore before.gz",
       "A backup that leaves the cache as it was"),
      ("istat fincore -r --total --json /srv/mrtg", "For a script")),
 )

@@ -8,8 +8,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from istat.cli.pagecache import choosing, tables
@@ -25,6 +26,7 @@ from istat.pagecache.ranges import Ranges
 from istat.pagecache.scanning import Found
 
 SHORTEST = 0.05         # [s] between two looks: less would only measure the looking
+WIDEST = 60             # columns that are kept free for a file's name, at most
 GONE = "gone"           # the state of a file that is there no more
 CHANGES = (Column("FILE", "path", "name"), Column("RES", "resident"), Column("+PAGES", "came"),
            Column("-PAGES", "went"), Column("CHURN", "churn", "share"), Column("CAME", "came_ranges", "ranges"),
@@ -64,10 +66,10 @@ def diff(arguments: argparse.Namespace, ending: Ending) -> None:
     changes = Changes(arguments)
     changed = list(changes.all(meant, rows.scan(arguments, ending, pages=True, names=iter(looked_at))))
     if arguments.json:
-        _print_json({"since": snapshot.time, **changes.sums(), "files": _objects(arguments, changed)})
+        _print_json({"since": snapshot.time, **changes.sums(), **_objects(arguments, changed)})
     else:
-        last = changes.total() if not (arguments.noheadings or arguments.csv or arguments.jsonl) else ()
-        _print_rows(arguments, _columns(arguments), [*changed, *last])
+        bare = arguments.noheadings or arguments.csv or arguments.jsonl
+        _print_rows(arguments, _columns(arguments), _shown(arguments, changed, () if bare else changes.total()))
 
 
 def watch(arguments: argparse.Namespace, ending: Ending, clock: Clock) -> None:
@@ -91,7 +93,7 @@ class Changes:
     """What came and went of files, one after the other, and in all."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self._all = arguments.verbose
+        self._all, self._totals_only = arguments.verbose, arguments.total
         self.now: dict[str, Ranges] = {}
         self._came = self._went = self._stayed = 0
 
@@ -121,6 +123,11 @@ class Changes:
         return {"resident": self._came + self._stayed, "came": self._came, "went": self._went,
                 "churn": moved / (moved + self._stayed) if moved else 0.0}
 
+    def widths(self) -> dict[str, int]:
+        """Of columns, so that rounds of a watch stand below each other though each has other files."""
+        longest = 0 if self._totals_only else max(map(len, self.now), default=0)
+        return {"FILE": min(longest, WIDEST), "RES": len(str(self._came + self._stayed))}
+
     def total(self) -> list[list[Any]]:
         """The last row."""
         return [["total", *self.sums().values(), None, None, None]]
@@ -141,26 +148,36 @@ def _columns(arguments: argparse.Namespace) -> list[Column]:
     return [column for column in CHANGES if arguments.pages or column.kind != "ranges"]
 
 
-def _objects(arguments: argparse.Namespace, changed: Iterable[list[Any]]) -> list[dict[str, Any]]:
+def _shown(arguments: argparse.Namespace, changed: list[list[Any]], last: Iterable[list[Any]]) -> list[list[Any]]:
+    """Rows of files and of the total, or the latter only."""
+    return [*last] if arguments.total else [*changed, *last]
+
+
+def _objects(arguments: argparse.Namespace, changed: Iterable[list[Any]]) -> dict[str, list[dict[str, Any]]]:
+    """`"files": [...]`; nothing with --total."""
+    if arguments.total:
+        return {}
     columns = _columns(arguments)
     places = [CHANGES.index(column) for column in columns]
-    return [tables.as_json(columns, [row[place] for place in places]) for row in changed]
+    return {"files": [tables.as_json(columns, [row[place] for place in places]) for row in changed]}
 
 
 def _print_round(arguments: argparse.Namespace, changes: Changes, changed: list[list[Any]], now: float,
                  first: bool) -> None:
     if arguments.json or arguments.jsonl:
-        _print_json({"time": now, **changes.sums(), "files": _objects(arguments, changed)})
+        _print_json({"time": now, **changes.sums(), **_objects(arguments, changed)})
         return
     again = argparse.Namespace(**{**vars(arguments), "noheadings": arguments.noheadings or not first})
-    _print_rows(again, [TIME, *_columns(arguments)], [[*row, now] for row in (*changed, *changes.total())])
+    shown = _shown(arguments, changed, changes.total())
+    _print_rows(again, [TIME, *_columns(arguments)], [[*row, now] for row in shown], changes.widths())
     sys.stdout.flush()
 
 
-def _print_rows(arguments: argparse.Namespace, columns: list[Column], full: Iterable[list[Any]]) -> None:
-    """Those columns of rows that have all of CHANGES, and behind these the time."""
+def _print_rows(arguments: argparse.Namespace, columns: list[Column], full: Iterable[list[Any]],
+                least: Mapping[str, int] = MappingProxyType({})) -> None:
+    """Those columns of rows that have all of CHANGES, and behind these the time. `least`: as of tables.write."""
     places = [(*CHANGES, TIME).index(column) for column in columns]
-    tables.write(arguments, columns, ([row[place] for place in places] for row in full))
+    tables.write(arguments, columns, ([row[place] for place in places] for row in full), least)
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -243,6 +243,11 @@ def test_what_came_and_went_since_a_snapshot(fleet, capsys, tmp_path_factory):
              "went_ranges": [[3, 3]], "state": "ok"},
             {"path": str(gone), "resident": 0, "came": 0, "went": 2, "churn": 1.0, "came_ranges": [],
              "went_ranges": [[1, 2]], "state": "gone"}]
+    assert run("--diff", snap, "--total") == 0
+    heading, total = capsys.readouterr().out.splitlines()
+    assert total.split() == ["total", "4", "2", "3", "71.4", "-"]
+    assert run("--diff", snap, "--total", "--json") == 0
+    assert "files" not in json.loads(capsys.readouterr().out)
     assert run("--diff", snap, "-n", same) == 0
     assert capsys.readouterr().out == ""
     assert run("--diff", snap, "-n", snap) == 1
@@ -265,6 +270,44 @@ def test_watching_prints_what_changes(fleet, capsys, monkeypatch):
     assert (second["came"], second["went"], second["churn"]) == (0, 1, 0.5)
 
 
+def test_rounds_of_a_watch_stand_below_each_other(fleet, capsys, monkeypatch):
+    states = iter(["0", "0", "0-20", "0-20"])
+    path = fleet("a" * 20, cached("0"))
+    before = comparing.rows.scan
+
+    def scan(*words, **options):
+        fleet("a" * 20, cached(next(states)))
+        return before(*words, **options)
+
+    monkeypatch.setattr(comparing.rows, "scan", scan)
+    monkeypatch.setattr(comparing, "WIDEST", len(str(path)))
+    assert run("--watch", "0.05", "--count", "3", path) == 0
+    heading, first, changed, total, last = capsys.readouterr().out.splitlines()
+    assert changed.split()[1] == str(path)
+    ends = {line.index(word) + len(word) for line, word in (
+        (heading, " RES"), (first, " 1 "[:-1]), (changed, " 21"), (total, " 21"), (last, " 21"))}
+    assert len(ends) == 1, "the column RES"
+
+
+def test_a_folder_of_folders_is_no_silence(fleet, capsys):
+    (fleet.folder / "below").mkdir()
+    for words, told in (((), "with -r also those further below"), (("-r",), "no file was found")):
+        assert run("--total", *words, fleet.folder) == 0
+        assert told in capsys.readouterr().err
+    assert run("-q", fleet.folder) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_histogram_as_json_has_the_chosen_files(fleet, capsys):
+    fleet("a", cached("0"))
+    fleet("b", cached("0-3"))
+    for words, names in ((["--top", "1"], ["b"]), (["--sort", "FILE"], ["a", "b"]), (["--total"], None)):
+        assert run("--hist", "--json", *words, fleet.folder) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["histogram"] == [[1, 1], [4, 1]]
+        assert (found.get("files") and [os.path.basename(one["path"]) for one in found["files"]]) == names
+
+
 def test_restoring_tells_whom_it_could_not(fleet, capsys, tmp_path_factory):
     snap = tmp_path_factory.mktemp("snaps") / "before"
     path = fleet("a", cached("0"))
@@ -282,7 +325,13 @@ def test_restoring_tells_whom_it_could_not(fleet, capsys, tmp_path_factory):
     (["-o", "NOPE", "x"], "-o NOPE"), (["--top", "0", "x"], "--top is a number from 1 on"),
     (["--heatmap", "x.gif", "x"], ".png or .svg"), (["--backend", "cachestat", "-p", "x"], "does not list them"),
     (["--range", "0:4K", "--by-page", "x"], "leave --range out"), (["--watch", "nan", "x"], "from 0.05 s on"),
-    (["--layout", "rrd", "x"], "with --pages or --by-page")])
+    (["--layout", "rrd", "x"], "with --pages or --by-page"),
+    (["--rows", "3", "x"], "--rows is of no use here: it is for --heatmap"),
+    (["--cols", "3", "--hist", "x"], "it is for --heatmap"), (["--count", "3", "x"], "it is for --watch"),
+    (["--top", "3", "--hist", "x"], "it is for --heatmap and a row for each file"),
+    (["--sort", "RES", "--watch", "1", "x"], "--sort is of no use here"),
+    (["--total", "--hist", "x"], "it is for --watch and --diff and a row for each file"),
+    (["--total", "--save", "y", "x"], "--total is of no use here")])
 def test_what_makes_no_sense_is_refused_with_2(words, told, capsys):
     assert run(*words) == 2
     assert told in capsys.readouterr().err
