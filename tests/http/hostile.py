@@ -88,6 +88,16 @@ def posted(path: str, body: bytes, length: int | None = None) -> bytes:
     return head.encode() + body
 
 
+def stalled(tried: Tried, seconds: float = 30.0) -> None:
+    """Wait until no answer ends any more, as nobody takes them: a busy machine takes long to fill all buffers."""
+    with gevent.Timeout(seconds, AssertionError("answers do not cease to be taken")):
+        ended, still = -1, 0
+        while still < 10:
+            gevent.sleep(0.05)
+            still = still + 1 if len(tried.ended) == ended else 0
+            ended = len(tried.ended)
+
+
 def settle() -> None:
     """Let the server see what has happened."""
     gevent.sleep(0.05)

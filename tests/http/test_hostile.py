@@ -15,7 +15,7 @@ import pytest
 
 from istat_server.http.transport import body, desk, flight, handler
 from istat_server.http.transport.connections import Connections
-from tests.http.hostile import HEALTH, MEMORY, OK, Tried, answered, closed, connect, posted, settle
+from tests.http.hostile import HEALTH, MEMORY, OK, Tried, answered, closed, connect, posted, settle, stalled
 
 # -- turns
 
@@ -251,7 +251,7 @@ def test_small_answers_that_nobody_takes_make_room_for_another_connection(
     clients = [connect(tried.server, f"127.0.0.{2 + number // 2}") for number in range(8)]
     for one in clients:
         one.sendall(asked)
-    gevent.sleep(1)
+    stalled(tried)
     assert tried.held() == 0 and len(tried.ended) < 8 * 500, "they hold no memory, and wait"
     other = connect(tried.server, "127.0.0.99")
     other.settimeout(5)
@@ -280,7 +280,7 @@ def test_who_takes_no_answer_makes_no_room_beside_the_places(tried: Tried) -> No
     clients = [connect(tried.server, f"127.0.0.{2 + number // 2}") for number in range(8)]
     for one in clients:
         one.sendall(posted("/big", b"x") * 500)
-    gevent.sleep(1)
+    stalled(tried)
     assert len(tried.ended) < 8 * 500
     others = [connect(tried.server, f"127.0.0.{20 + number}") for number in range(8)]
     settle()
@@ -298,7 +298,7 @@ def test_answers_that_nobody_takes_do_not_hold_up_the_end(tried: Tried, monkeypa
     tried.wanted = lambda: small
     client = connect(tried.server)
     client.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
-    gevent.sleep(0.5)
+    stalled(tried)
     assert len(tried.ended) < 500
     began = time.monotonic()
     tried.server.stop()
