@@ -363,7 +363,7 @@ def test_who_comes_behind_many_of_another_client_has_a_place_before_them(monkeyp
         client.sendall(f"GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     last = socket.create_connection(("127.0.0.1", tried.server.port), source_address=("127.0.0.4", 0))
     last.sendall(HEALTH)
-    gevent.sleep(0.5)
+    stalled(tried)
     assert OK in last.recv(1000)
     assert len(tried.ended) == 31 and tried.ended.index("/health") < 4
     last.close()
