@@ -130,8 +130,8 @@ class Ending:
     def end(self, found: bool = True) -> None:
         """IstatError or UnknownResidency, when there is a reason. `found`: say so where there was no file at all."""
         if found and not self.seen and not self._arguments.quiet:
-            why = "" if self._arguments.recurse else ": a folder means the files in it; with -r also those further below"
-            saying.warn(self._arguments, "no file was found" + why)
+            more = ": a folder means the files in it, with -r also those further below"
+            saying.warn(self._arguments, "no file was found" + more * (not self._arguments.recurse))
         if self.failed:
             raise IstatError(f"{_files(self.failed)} could not be looked at"
                              + (f", of {self.unknown:,} more it is unknown what is in memory" if self.unknown else ""))

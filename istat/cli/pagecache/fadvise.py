@@ -146,7 +146,8 @@ COMMAND = SubCommand(
     "called run is named ./run.",
     (("istat fadvise -r /var/lib/rrd", "Evict all files of a tree, what is dirty written before"),
      ("istat fadvise --dry-run /var/log", "How much of it is in memory?"),
-     ("istat fadvise --keep-resident before.snap -r /srv", "After a backup: evict what it brought in, and no more"),
+     ("istat fadvise -r --keep-resident before.gz /srv/mrtg", "After a backup: evict what it brought in, and no more; "
+      "before it: istat fincore -r --save before.gz /srv/mrtg"),
      ("istat fadvise -a willneed if.rrd", "Read it in")),
     {"run": RUN},
 )

@@ -251,8 +251,8 @@ COMMAND = SubCommand(
      ("istat fincore -r --by-page --layout rrd /srv/mrtg", "Which blocks of RRD files are hot"),
      ("istat fincore -r --top 10 --sort DIRTY /srv", "Which ten files have the most to be written"),
      ("istat fincore -r --heatmap cache.png /srv/mrtg", "All of it as a picture"),
-     ("istat fincore -r --save before.gz /srv/mrtg; backup; "
-      "istat fadvise -r --keep-resident before.gz /srv/mrtg; istat fincore --restore before.gz",
-      "A backup that leaves the cache as it was"),
+     ("istat fincore -r --save before.gz /srv/mrtg", "A backup that leaves the cache as it was: before it"),
+     ("istat fincore --restore before.gz", "After it, and after istat fadvise -r --keep-resident before.gz /srv/mrtg: "
+      "what it put out"),
      ("istat fincore -r --total --json /srv/mrtg", "For a script")),
 )

@@ -291,7 +291,7 @@ def test_rounds_of_a_watch_stand_below_each_other(fleet, capsys, monkeypatch):
 
 def test_a_folder_of_folders_is_no_silence(fleet, capsys):
     (fleet.folder / "below").mkdir()
-    for words, told in (((), "with -r also those further below"), (("-r",), "no file was found")):
+    for words, told in (((), "with -r also those"), (("-r",), "no file was found")):
         assert run("--total", *words, fleet.folder) == 0
         assert told in capsys.readouterr().err
     assert run("-q", fleet.folder) == 0
