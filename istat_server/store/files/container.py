@@ -16,7 +16,6 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -188,32 +187,37 @@ class Container:
     def _damage(self, part: str) -> StoreCorrupt:
         return StoreCorrupt(f"{self.path}: {part} is damaged")
 
-    @contextmanager
-    def _in_use(self) -> Iterator[int]:
-        """The descriptor, which is not closed meanwhile."""
+    def _begin_use(self) -> int:
+        """The descriptor, which is not closed before `_end_use`. No context manager: those take a third as long as the
+        read itself."""
         with self._lock:
             if self._closed:
                 raise StoreError(f"{self.path}: is closed")
             self._readers += 1
-        try:
-            yield self._fd
-        finally:
-            with self._lock:
-                self._readers -= 1
-                self._close_if_unused()
+            return self._fd
+
+    def _end_use(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            self._close_if_unused()
 
     def read_ahead(self, entries: Iterable[BlockEntry]) -> None:
         """These blocks are about to be read: where they are much, the disk may begin."""
-        with self._in_use() as fd:
+        fd = self._begin_use()
+        try:
             ownfiles.read_ahead(fd, [(entry.offset, entry.length) for entry in entries])
+        finally:
+            self._end_use()
 
     def _pread(self, offset: int, length: int, part: str, once: bool = False) -> bytes:
         """Read exactly that, and, if once, without leaving it in the page cache."""
+        fd = self._begin_use()
         try:
-            with self._in_use() as fd:
-                data = ownfiles.read_once(fd, offset, length) if once else os.pread(fd, length, offset)
+            data = ownfiles.read_once(fd, offset, length) if once else os.pread(fd, length, offset)
         except OSError as error:
             raise StoreCorrupt(f"{self.path}: {part} cannot be read: {error.strerror}") from error
+        finally:
+            self._end_use()
         if len(data) != length:
             raise self._damage(part)
         return data

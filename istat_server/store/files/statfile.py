@@ -82,10 +82,12 @@ class StatFile(Container):
         damage: StoreCorrupt | None = None
         wanted: list[BlockEntry] = []
         try:
-            wanted += (entry for entry in self.entries(id, id) if entry.first_time < end and entry.last_time >= start)
+            for entry in self.entries(id, id):
+                if entry.first_time < end and entry.last_time >= start:
+                    wanted.append(entry)     # those before a damaged index page are wanted, too
         except StoreCorrupt as error:
             damage = error
-        if len(wanted) > 1:
+        if len(wanted) > 1 and sum(entry.length for entry in wanted) > ownfiles.LONG:
             self.read_ahead(entry for entry in wanted if (self.path, entry.offset) not in (self._cache or ()))
         for entry in wanted:
             try:
