@@ -27,8 +27,7 @@ def _arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, clock: Clock) -> None:
-    # A negative number has a blank before it here: istat.cli.sending.values.
-    words = [word[1:] if word.startswith(" -") else word for word in arguments.words]
+    words = list(arguments.words)
     if words[:1] == ["--"]:
         del words[0]
     if not words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import struct
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ SEPARATORS = (" ", ":", "\n")       # in LD_PRELOAD: a path cannot have them in 
 # Of elf(5): in e_ident, and PT_INTERP, the program header that names the dynamic loader.
 ELF, CLASS_64, LITTLE, INTERPRETER = b"\x7fELF", 2, 1, 3
 HEADERS = 4096                      # read of a program [bytes]: the ELF header and its program headers, or the line #!
+CAPABILITIES = "security.capability"        # the attribute of a file that has some: capabilities(7)
+# What Python ignores for itself (pylifecycle.c), and a program must get as it was.
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 INTERPRETERS = 4                    # scripts run by scripts: as many as Linux goes through (BINPRM_MAX_RECURSION)
 
 
@@ -74,15 +78,25 @@ def unreached(program: Path) -> str:
         program = Path(os.fsdecode(words[0]))
         if program.name == "env" and len(words) > 1:
             program = Path(shutil.which(os.fsdecode(words[-1])) or program)
-    about = os.stat(program)
-    if about.st_mode & (stat.S_ISUID | stat.S_ISGID):
-        return f"{program} runs with another user's or group's rights: the dynamic loader takes no library for it"
+    if _gains_rights(program):
+        return f"{program} runs with rights that the caller has not: the dynamic loader takes no library for it"
     found, ours = _elf(head), _elf(_head(library()))
     if found is None or ours is None:
         return ""
     if not found.dynamic:
         return f"{program} is linked statically: no library can stand before its functions"
     return f"{program} is for another kind of processor than our library" if found.kind != ours.kind else ""
+
+
+def _gains_rights(program: Path) -> bool:
+    """Whether the kernel tells the loader to be careful (AT_SECURE): of another user, another group, or with
+    capabilities of its own that the caller has not. OSError."""
+    about = os.stat(program)
+    if about.st_mode & stat.S_ISUID and about.st_uid != os.getuid():
+        return True
+    if about.st_mode & stat.S_ISGID and about.st_mode & stat.S_IXGRP and about.st_gid != os.getgid():
+        return True
+    return os.getuid() != 0 and CAPABILITIES in os.listxattr(program)
 
 
 def _head(path: Path) -> bytes:
@@ -111,6 +125,8 @@ def start(mode: Mode, words: list[str], before: Mapping[str, str]) -> None:
     made = environment(mode, before)
     if mode is Mode.RANDOM:
         _advise_input()
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(words[0], words, made)
     except OSError as error:

@@ -111,10 +111,6 @@ def test_who_is_not_reached_is_told_before(built, tmp_path):
     assert running.unreached(script) == ""
     script.write_text("#!\n")
     assert running.unreached(script) == ""
-    rights = tmp_path / "rights"
-    shutil.copy("/bin/true", rights)
-    rights.chmod(0o4755)
-    assert "another user's or group's rights" in running.unreached(rights)
     head = bytearray(python.read_bytes()[:4096])
     other = tmp_path / "other"
     other.write_bytes(bytes(head[:18]) + struct.pack("<H", 0x1234) + bytes(head[20:]))
@@ -128,6 +124,32 @@ def test_who_is_not_reached_is_told_before(built, tmp_path):
     assert running.unreached(other) == ""
     with pytest.raises(FileNotFoundError):
         running.unreached(tmp_path / "none")
+
+
+def test_programs_with_rights_that_the_caller_has_not_are_not_reached(built, tmp_path, monkeypatch):
+    """Those of the caller's own change nothing: the loader takes the library."""
+    rights = tmp_path / "rights"
+    shutil.copy("/bin/true", rights)
+    rights.chmod(0o6755)
+    assert running.unreached(rights) == ""
+    for which in ("getuid", "getgid"):
+        with monkeypatch.context() as other:
+            other.setattr(os, which, lambda: 4242)
+            assert "rights that the caller has not" in running.unreached(rights)
+    rights.chmod(0o755)
+    monkeypatch.setattr(os, "listxattr", lambda path: ["security.capability"])
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    assert "rights that the caller has not" in running.unreached(rights)
+
+
+def test_a_program_gets_signals_and_arguments_as_they_were(built):
+    """Python ignores two signals for itself; a blank before a number is the caller's."""
+    started = ("import sys; from istat.cli import command; from istat.cli.pagecache.fadvise import COMMAND\n"
+               "sys.exit(command.main(sys.argv[1:], None, {'fadvise': lambda: COMMAND}))")
+    done = subprocess.run([sys.executable, "-c", started, "fadvise", "run", "--random", "--", "sh", "-c",
+                           'grep SigIgn /proc/self/status; printf "<%s>" "$@"', "sh", " -5", " -x", "-5"],
+                          capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "SigIgn:\t0000000000000000\n< -5>< -x><-5>"
 
 
 def run(*words: str) -> int:
