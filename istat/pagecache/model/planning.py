@@ -116,8 +116,8 @@ class Answer:
 
 def plan(demand: Demand) -> Answer:
     """The answer. UsageError for numbers that cannot be."""
-    works = [workload.of_layout(kind.layout, demand.page_size) for kind in demand.kinds]
     _check(demand)
+    works = [workload.of_layout(kind.layout, demand.page_size) for kind in demand.kinds]
     most = fitting.knee(demand.cache, works[0], demand.budget) - 1 if len(works) == 1 else None
     fleets = [Fleet(work, PROBE if kind.count is None else kind.count) for work, kind in zip(works, demand.kinds)]
     open_count = any(kind.count is None for kind in demand.kinds)

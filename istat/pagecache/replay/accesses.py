@@ -7,13 +7,12 @@ import csv
 from collections.abc import Iterable, Iterator
 
 from istat.errors import PageLogError
-from istat.pagecache.layouts import PAGE
-from istat.pagecache.replay.pagelog import MODES, MOST_PAGE, MOST_PAGES, Record
+from istat.pagecache.replay.pagelog import MODES, MOST_PAGE, MOST_PAGES, MOST_TIME, Record
 
 Touched = dict[str, tuple[set[int], set[int]]]      # file -> pages, and those written
 
 
-def records(lines: Iterable[str], page_size: int = PAGE) -> Iterator[Record]:
+def records(lines: Iterable[str], page_size: int) -> Iterator[Record]:
     """The records, by time; lines must be by time too. PageLogError says which one is wrong."""
     now, touched = 0, Touched()
     try:
@@ -42,7 +41,7 @@ def _access(row: list[str], number: int, page_size: int) -> tuple[int, str, rang
     try:
         time, file, offset, length = int(float(row[0])), row[1], int(row[2]), int(row[3])
         mode = row[4].strip() if len(row) > 4 else "r"
-        if time < 0 or offset < 0 or length < 1 or not file or mode not in MODES:
+        if not 0 <= time < MOST_TIME or offset < 0 or length < 1 or not file or mode not in MODES:
             raise ValueError
     except (ValueError, IndexError, OverflowError):
         raise PageLogError(f"line {number}: it is no time,file,offset,length[,r|w|rw]") from None

@@ -26,6 +26,7 @@ MOST_LINE, MOST_PAGES, MOST_PAGE = 1 << 20, 1 << 20, (1 << 31) - 1
 # Lines that differ in their time only come again and again: so many are remembered, of at most so many bytes.
 MEMORY, MOST_KNOWN = 1 << 16, 500
 MOST_UPDATES = 1 << 20          # of a record
+MOST_TIME = 1 << 53             # Unix seconds; integers of JSON are exact below
 MODES = ("r", "w", "rw")
 _TIMED = re.compile(rb'\{"t": (0|[1-9][0-9]{0,14}), (.*)\n')
 _PART = re.compile(r"(-[12]|[0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
@@ -221,7 +222,7 @@ def _record(line: dict[str, Any], number: int) -> Record:
     written: tuple[int, ...] = ()
     if "w" in mode:
         written = _pages(line, "w", number) if "w" in line else _data(pages)
-    return Record(_number(line, "t", number, 0, 1 << 53), file, pages, written,
+    return Record(_number(line, "t", number, 0, MOST_TIME), file, pages, written,
                   _number(line, "n", number, 1, MOST_UPDATES) if "n" in line else 1)
 
 

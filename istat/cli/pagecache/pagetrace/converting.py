@@ -21,11 +21,10 @@ def _arguments(command: argparse.ArgumentParser) -> None:
 
 def _convert(arguments: argparse.Namespace, clock: Clock) -> None:
     header = Header(PAGE, None, (), {"from": "accesses"})
-    if arguments.accesses == STANDARD:
-        save(arguments, header, records(sys.stdin))
-        return
-    with open(arguments.accesses, encoding="utf-8", errors="backslashreplace", newline="") as file:
-        save(arguments, header, records(file))
+    place = sys.stdin.fileno() if arguments.accesses == STANDARD else arguments.accesses
+    with open(place, encoding="utf-8", errors="backslashreplace", newline="",
+              closefd=place is arguments.accesses) as file:
+        save(arguments, header, records(file, PAGE))
 
 
 COMMAND = SubCommand(

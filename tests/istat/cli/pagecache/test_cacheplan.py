@@ -131,8 +131,8 @@ def test_a_step_too_long_for_lru_is_done_by_opt(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize("words", [
     ("--layout", "mrtg=0"), ("--layout", "mrtg=many"), ("--layout", "mrtg=1099511627777"), ("--budget", "0"),
     ("--budget", "nan"), ("--meta", "3"), ("--coalesce", "0"), ("--pages", "0"), ("--interval", "0.5"),
-    ("--page-size", "5000"), ("--layout", "mrtg=5", "--layout", "mrtg"), ("--read-ahead", "-1"), ("-o", "COLOUR"),
-    ("--json", "--csv"), ("--plot", "-", "--layout", "store")])
+    ("--page-size", "5000"), ("--page-size", "0"), ("--layout", "mrtg=5", "--layout", "mrtg"), ("--read-ahead", "-1"),
+    ("-o", "COLOUR"), ("--json", "--csv"), ("--plot", "-", "--layout", "store")])
 def test_what_makes_no_sense_is_refused_in_a_sentence(capsys: pytest.CaptureFixture[str],
                                                       words: tuple[str, ...]) -> None:
     assert run("--memory", "1G", *words) == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from istat.cli import command
+from istat.cli.pagecache.pagetrace import converting
 from istat.pagecache.replay import pagelog
 
 
@@ -53,10 +54,25 @@ def test_accesses_become_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pagelog.opened(log) as read:
         assert [(record.file, record.pages, record.written) for record in read.records] == [
             ("a\\xff", (0,), ()), ("b", (1, 2), (1, 2))]
-    monkeypatch.setattr(sys, "stdin", io.StringIO("5,a,0\n"))
+    with source.open(encoding="utf-8") as strict:       # as in a terminal of UTF-8
+        monkeypatch.setattr(sys, "stdin", strict)
+        assert istat("convert", "-", tmp_path / "b.log") == 0
+    assert (tmp_path / "b.log").read_bytes() == log.read_bytes()
+    source.write_bytes(b"5,a,0\n")
     capsys.readouterr()
-    assert istat("convert", "-", log) == 111
+    with source.open() as wrong:
+        monkeypatch.setattr(sys, "stdin", wrong)
+        assert istat("convert", "-", log) == 111
     assert capsys.readouterr().err.startswith("istat: line 1: it is no time,file,offset,length")
+
+
+def test_accesses_are_on_pages_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, log = tmp_path / "a.csv", tmp_path / "a.log"
+    source.write_bytes(b"5,a,65535,2\n")
+    monkeypatch.setattr(converting, "PAGE", 65536)
+    assert istat("convert", source, log) == 0
+    with pagelog.opened(log) as read:
+        assert (read.header.page_size, next(read.records).pages) == (65536, (0, 1))
 
 
 @pytest.mark.parametrize("end", ["png", "svg"])

@@ -89,15 +89,16 @@ def test_meta_pages_come_first() -> None:
 def test_any_list_of_accesses_is_a_log() -> None:
     lines = ["time,file,offset,length,mode\n", "5,b,0,1\n", '5,"a,b",4095,2,w\n', "\n", "5,b,8192,4096,rw\n",
              "6,b,0,1\n"]
-    assert list(accesses.records(lines)) == [
+    assert list(accesses.records(lines, 4096)) == [
         Record(5, "a,b", (0, 1), (0, 1)), Record(5, "b", (0, 2), (2,)), Record(6, "b", (0,))]
+    assert list(accesses.records(["5,b,65535,2"], 65536)) == [Record(5, "b", (0, 1))]
 
 
 @pytest.mark.parametrize("line", ["1,a,0", "1,a,0,0", "1,,0,1", "1,a,-1,1", "1,a,0,1,x", "x,a,0,1", "1e999,a,0,1",
-                                  f"1,a,{1 << 60},1", f"1,a,0,{1 << 40}", "0,a,0,1"])
+                                  f"1,a,{1 << 60},1", f"1,a,0,{1 << 40}", "0,a,0,1", "1e16,a,0,1"])
 def test_what_is_no_access_is_refused_by_its_line(line: str) -> None:
     with pytest.raises(PageLogError, match="line 2"):
-        list(accesses.records(["1,a,0,1", line]))
+        list(accesses.records(["1,a,0,1", line], 4096))
 
 
 def test_the_command_of_an_update_has_the_file_and_the_values() -> None:
