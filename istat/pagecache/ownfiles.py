@@ -25,7 +25,8 @@ Name = str | os.PathLike[str]
 Opener = Callable[[str, int], int]
 
 RWF_DONTCACHE = 0x80        # preadv2: leave nothing in the page cache (Linux 6.14; the os module has no name for it)
-REFUSED = (errno.EOPNOTSUPP, errno.EINVAL)      # by kernels before, and by file systems that cannot
+# By kernels before, and by file systems that cannot; the last two by filters of system calls that know no preadv2.
+REFUSED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM)
 PIECE = 1 << 20             # read at once of a whole file [bytes]
 LONG = 1 << 20              # what is read of a file at random and is more than this is told of beforehand [bytes]
 AHEAD = 128 << 10           # the kernel's default read-ahead, and so the least that one WILLNEED brings in [bytes]
@@ -108,6 +109,8 @@ def read_once(handle: int, offset: int, length: int) -> bytes:
 def _into(handle: int, offset: int, buffer: memoryview) -> int:
     try:
         return os.preadv(handle, [buffer], offset, RWF_DONTCACHE)
+    except NotImplementedError:     # a Python that was made for a C library without preadv2 (glibc before 2.26)
+        pass
     except OSError as error:
         if error.errno not in REFUSED:
             raise

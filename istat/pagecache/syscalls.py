@@ -19,8 +19,9 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 CACHESTAT_NUMBER = 451
 # sync_file_range(2): wait for what is being written, write what is dirty, wait for that.
 SYNC_WAIT = 1 | 2 | 4
-# Room for struct statfs, whose first field is the type: 120 bytes on 64-bit machines.
+# Room for struct statfs, whose first field is the type: 120 bytes on 64-bit machines. The field is a long, but on s390.
 STATFS_BYTES = 256
+_Type = ctypes.c_uint if os.uname().machine.startswith("s390") else ctypes.c_long
 MAP_FAILED = ctypes.c_void_p(-1).value
 MINCORE_RESIDENT = 1        # the bit of a page in mincore's answer; the others are reserved
 # Pages that one call of mincore is asked about, so that its answer is never large: 1 GiB of a file.
@@ -32,14 +33,15 @@ _Two, _Five = ctypes.c_uint64 * 2, ctypes.c_uint64 * 5
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 _syscall.argtypes = (ctypes.c_long, ctypes.c_uint, _Two, _Five, ctypes.c_uint)
-_mmap = _libc.mmap
+# Where a machine of 32 bits has offsets of 32 bits too, those of 64 are another function's.
+_mmap = getattr(_libc, "mmap64", _libc.mmap)
 _mmap.restype = ctypes.c_void_p
-_mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+_mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64)
 _munmap = _libc.munmap
 _munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 _mincore = _libc.mincore
 _mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
-_fstatfs = _libc.fstatfs
+_fstatfs = getattr(_libc, "fstatfs64", _libc.fstatfs)
 _fstatfs.argtypes = (ctypes.c_int, ctypes.c_char_p)
 _sync_file_range = _libc.sync_file_range
 _sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
@@ -102,7 +104,7 @@ def filesystem_type(fd: int) -> int:
     about = ctypes.create_string_buffer(STATFS_BYTES)
     if _fstatfs(fd, about):
         raise _error()
-    return ctypes.c_long.from_buffer(about).value
+    return _Type.from_buffer(about).value
 
 
 def fadvise(fd: int, offset: int, length: int, advice: int) -> None:

@@ -69,6 +69,23 @@ def test_a_whole_file_is_its_bytes(tmp_path: Path, refusing: bool, size: int) ->
         assert file.read() == b""
 
 
+@pytest.mark.parametrize("refusal", [NotImplementedError("preadv2: flags unavailable on this platform"),
+                                     *(OSError(one, os.strerror(one)) for one in (errno.ENOSYS, errno.EPERM))])
+def test_where_there_is_no_preadv2_it_is_read_all_the_same(tmp_path: Path, refusal: Exception,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a Python for older C libraries, an older kernel, a filter of system calls."""
+    real = os.preadv
+
+    def preadv(fd: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        if flags:
+            raise refusal
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    path, data = made(tmp_path, PIECE + 1)
+    assert ownfiles.content(path) == data
+
+
 def test_where_uncached_reads_are_refused_what_was_absent_is_dropped(tmp_path: Path, advice: Advice,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     def preadv(fd: int, buffers: list[bytearray], offset: int, flags: int = 0) -> int:

@@ -45,6 +45,13 @@ def test_long_ranges_are_asked_about_in_parts(handle, monkeypatch):
     assert syscalls.resident(handle, 0, 3 * PAGE + 1) == whole
 
 
+def test_pages_beyond_four_gigabytes_are_asked_about(handle):
+    """As offsets of 32 bits would be those of the beginning."""
+    os.ftruncate(handle, (1 << 33) + PAGE)
+    assert syscalls.resident(handle, 0, PAGE) == b"\1"
+    assert syscalls.resident(handle, 1 << 33, PAGE) == b"\0"
+
+
 def test_a_range_is_counted_by_its_pages(handle):
     assert syscalls.cachestat(handle, PAGE, 1).cache <= 1
     assert syscalls.cachestat(handle).cache <= 4
