@@ -187,7 +187,8 @@ def test_advice_that_would_end_with_the_tool_is_refused_but_for_a_descriptor(fol
     assert residency(path).resident <= 2        # 1024 bytes are asked for: one page, or two
     with pytest.raises(SystemExit):
         command.main(["fadvise", "-a", "random", "--fd", "99"])
-    assert command.main(["fadvise", "--fd", "0", str(path)]) == 2
+    with path.open("rb") as file:
+        assert command.main(["fadvise", "--fd", str(file.fileno()), str(path)]) == 2
 
 
 def test_a_file_that_is_read_all_the_time_does_not_hang_it(folder):

@@ -9,6 +9,7 @@ import errno
 import mmap
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,12 +65,12 @@ class Mappings:
 
     def _of(self, inode: int) -> list[Mapping]:
         if time.monotonic() - self._read_at > MAPS_SECONDS:
-            self._known = {}
+            known: dict[int, list[Mapping]] = {}        # threads share it: nobody may see one that is half made
             for process in os.listdir(self._proc):
                 if process.isdecimal():
                     for number, one in _mapped_by(self._proc, process):
-                        self._known.setdefault(number, []).append(one)
-            self._read_at = time.monotonic()
+                        known.setdefault(number, []).append(one)
+            self._known, self._read_at = known, time.monotonic()
         return self._known.get(inode, [])
 
     def _same_file(self, one: Mapping, about: os.stat_result) -> bool:
@@ -195,7 +196,7 @@ class _Frames:
     def _frame(self, page: int) -> int:
         """0 where one may not know."""
         self._mapping[page * PAGE]
-        return int.from_bytes(os.pread(self._frames, ENTRY, (self._first + page) * ENTRY), "little") & FRAME
+        return int.from_bytes(os.pread(self._frames, ENTRY, (self._first + page) * ENTRY), sys.byteorder) & FRAME
 
     def _is(self, frame: int, flag: int) -> bool:
-        return bool(int.from_bytes(os.pread(self._flags, ENTRY, frame * ENTRY), "little") >> flag & 1)
+        return bool(int.from_bytes(os.pread(self._flags, ENTRY, frame * ENTRY), sys.byteorder) >> flag & 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -29,6 +30,12 @@ class Swept(NamedTuple):
     evicted: Evicted
 
 
+class _Acted(Residency):
+    """What visit() wants, and what became of the file."""
+
+    outcome: Evicted
+
+
 @dataclass
 class Sweeper:
     """One advice for many files. `keep`: pages that an eviction leaves in memory; `not_owner`: files of other users are
@@ -40,7 +47,6 @@ class Sweeper:
     not_owner: bool = False
     dry_run: bool = False
     _evictor: Evictor = field(init=False)
-    _done: dict[int, Evicted] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._evictor = Evictor(self.how)
@@ -49,18 +55,18 @@ class Sweeper:
               ) -> Iterator[Swept]:
         """All files that names mean, in `jobs` threads."""
         for found in visit(names, self._act, jobs, selection):
-            yield Swept(found.path, found.residency, self._done.pop(id(found.residency), NOTHING))
+            yield _swept(found.path, found.residency)
 
     def descriptor(self, fd: int) -> Iterator[Swept]:
         """The file behind a descriptor. OSError."""
-        found = self._act(fd, os.fstat(fd))
-        yield Swept(f"/dev/fd/{fd}", found, self._done.pop(id(found), NOTHING))
+        yield _swept(f"/dev/fd/{fd}", self._act(fd, os.fstat(fd)))
 
     def _act(self, fd: int, about: os.stat_result) -> Residency:
-        """What visit() wants; what became of the file is kept beside it, by this very answer, until it is taken."""
+        if not stat.S_ISREG(about.st_mode):
+            return special()
         evicted = self._evict(fd, about) if self.advice == DONTNEED else self._advise(fd, about)
-        found = special()._replace(size=about.st_size, resident=evicted.before, state=evicted.state)
-        self._done[id(found)] = evicted
+        found = _Acted(*special()._replace(size=about.st_size, resident=evicted.before, state=evicted.state))
+        found.outcome = evicted
         return found
 
     def _evict(self, fd: int, about: os.stat_result) -> Evicted:
@@ -102,3 +108,7 @@ class Sweeper:
             if real != path:
                 names[real] = path
         return names
+
+
+def _swept(path: str, found: Residency) -> Swept:
+    return Swept(path, found, found.outcome if isinstance(found, _Acted) else NOTHING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -131,10 +132,12 @@ def _retries(text: str) -> int:
 
 def _descriptor(text: str) -> int:
     try:
-        os.fstat(number := int(text))
+        plain = stat.S_ISREG(os.fstat(number := int(text)).st_mode)
     except (ValueError, OverflowError, OSError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no open descriptor, such as 3 in: istat fadvise --fd 3 "
-                                         "3<FILE") from None
+        plain = False
+    if not plain:
+        raise argparse.ArgumentTypeError(f"{text!r} is no open descriptor of a plain file, such as 3 in: istat fadvise "
+                                         "--fd 3 3<FILE")
     return number
 
 

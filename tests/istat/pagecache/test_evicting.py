@@ -1,6 +1,7 @@
 """What is asked to go, and why pages stay, where no kernel is needed to know it."""
 from __future__ import annotations
 
+import json
 import os
 import struct
 
@@ -58,7 +59,7 @@ def proc(tmp_path):
         f"{start * 2:08x}-{start * 2 + PAGE:08x} rw-p 00000000 00:00 0 [heap]\nVmFlags: rd wr lo\n")
     with (tmp_path / "1/pagemap").open("wb") as file:
         file.seek((16 + 1) * ENTRY)
-        file.write(struct.pack("<Q", 1 << PRESENT))
+        file.write(struct.pack("=Q", 1 << PRESENT))
         file.write(bytes(20 * ENTRY))
     return tmp_path
 
@@ -90,20 +91,57 @@ def test_a_program_that_ends_meanwhile_is_no_reason(proc):
     assert mappings.reason(about(77), ((3, 3),)) == ""
 
 
+def test_nobody_sees_half_of_what_is_mapped(proc, monkeypatch):
+    """Threads share it: one that asks while another reads it anew gets what was known before."""
+    mappings, real, seen = Mappings(proc), staying._mapped_by, []
+    assert mappings.reason(about(77), ((3, 3),)) == "mapped"
+
+    def read(*words):
+        seen.append({*mappings._known})
+        return real(*words)
+
+    monkeypatch.setattr(staying, "_mapped_by", read)
+    mappings._read_at = float("-inf")
+    assert mappings.reason(about(77), ((3, 3),)) == "mapped"
+    assert seen == [{77}, {77}]
+
+
+def test_what_became_of_a_file_is_told_of_that_file_alone(tmp_path, capsys):
+    """Of a file that is reached twice one row is shown, and no answer of it stays for what comes later."""
+    (tmp_path / "a").write_bytes(bytes(2 * PAGE))
+    for number in range(50):
+        os.link(tmp_path / "a", tmp_path / f"b{number}")
+    assert fadvise("--json", "--sync", "none", "--dry-run", str(tmp_path), *["/dev/null"] * 50) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [one["before"] for one in files] == [2, *[None] * 50]
+
+
 def fadvise(*words: str) -> int:
     return command.main(["fadvise", *words], None, {"fadvise": lambda: COMMAND})
 
 
-def test_options_that_make_no_sense_together_are_refused(capsys, tmp_path):
+@pytest.fixture
+def plain(tmp_path):
+    with (tmp_path / "plain").open("w+b") as file:
+        yield file
+
+
+def test_options_that_make_no_sense_together_are_refused(capsys, tmp_path, plain):
     for words, told in ((("-a", "random", "x"), "random belongs to the open file description"),
                         ((), "which files?"), (("--json", "--csv", "x"), "choose one"),
                         (("-a", "willneed", "--keep-resident", "s", "x"), "--keep-resident is for evicting"),
-                        (("--fd", "0", "x"), "--fd is a file already")):
+                        (("--fd", str(plain.fileno()), "x"), "--fd is a file already")):
         assert fadvise(*words) == 2
         assert told in capsys.readouterr().err
-    for words in (("--retry", "-1", "x"), ("--retry", "101", "x"), ("--fd", "x"), ("-a", "please", "x")):
-        with pytest.raises(SystemExit):
+    pipe, folder = os.pipe(), os.open(tmp_path, os.O_RDONLY)
+    for words in (("--retry", "-1", "x"), ("--retry", "101", "x"), ("--fd", "x"), ("-a", "please", "x"),
+                  *(("--fd", str(fd)) for fd in (*pipe, folder, 1 << 20, 1 << 40))):
+        with pytest.raises(SystemExit) as ended:
             fadvise(*words)
+        assert ended.value.code == 2
+    assert "is no open descriptor of a plain file" in capsys.readouterr().err
+    for fd in (*pipe, folder):
+        os.close(fd)
     assert fadvise(str(tmp_path / "none")) == 1
     told = capsys.readouterr()
     assert "none: No such file or directory" in told.err and "0 files" in told.out
