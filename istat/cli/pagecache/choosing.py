@@ -103,10 +103,10 @@ def jobs(text: str) -> int:
 
 class Ending:
     """Who could not be looked at, told as it comes, and how the command ends by it: 1 when some file failed, 3 when of
-    some it is unknown what is in memory."""
+    some it is unknown what is in memory. `failing`: what a file does that fails, for people."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._arguments = arguments
+    def __init__(self, arguments: argparse.Namespace, failing: str = "could not be looked at") -> None:
+        self._arguments, self._failing = arguments, failing
         self.seen = self.failed = self.unknown = 0
 
     def see(self, path: str, found: Residency) -> None:
@@ -133,12 +133,13 @@ class Ending:
             more = ": a folder means the files in it, with -r also those further below"
             saying.warn(self._arguments, "no file was found" + more * (not self._arguments.recurse))
         if self.failed:
-            raise IstatError(f"{_files(self.failed)} could not be looked at"
+            raise IstatError(f"{counted(self.failed)} {self._failing}"
                              + (f", of {self.unknown:,} more it is unknown what is in memory" if self.unknown else ""))
         if self.unknown:
-            raise UnknownResidency(f"of {_files(self.unknown)} it is unknown what is in memory: only the owner and who "
-                                   "may write a file are told; run it as that user, or as root")
+            raise UnknownResidency(f"of {counted(self.unknown)} it is unknown what is in memory: only the owner and "
+                                   "who may write a file are told; run it as that user, or as root")
 
 
-def _files(count: int) -> str:
-    return f"{count:,} file" + "s" * (count != 1)
+def counted(count: int, what: str = "file") -> str:
+    """`1 file`, `2 files`."""
+    return f"{count:,} {what}" + "s" * (count != 1)

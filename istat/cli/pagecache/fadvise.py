@@ -16,7 +16,7 @@ from istat.cli.pagecache.running import RUN
 from istat.cli.pagecache.tables import Column
 from istat.clock import Clock
 from istat.errors import UsageError
-from istat.pagecache.advising import ADVICE, DONTNEED, OF_DESCRIPTOR
+from istat.pagecache.advising import ADVICE, DONTNEED, OF_DESCRIPTOR, WILLNEED
 from istat.pagecache.evicting import SYNCS, Eviction
 from istat.pagecache.fleets.snapshots import load
 from istat.pagecache.sweeping import Sweeper, Swept
@@ -78,7 +78,7 @@ class _Rows:
     """What became of each file, as it comes, and sums."""
 
     def __init__(self, arguments: argparse.Namespace, how: str) -> None:
-        self.ending = Ending(arguments)
+        self.ending = Ending(arguments, "failed")
         self._arguments, self._how = arguments, how
         self._files = 0
         self._sums: dict[str, int] = dict.fromkeys(("before", "after", "evicted", "left"), 0)
@@ -104,15 +104,24 @@ class _Rows:
 
     def sentence(self) -> str:
         """The same for people."""
-        sums = self._sums
-        files = f"{self._files:,} file" + "s" * (self._files != 1)
+        unknown = self.ending.unknown
+        known = self._files - unknown
+        done = "nothing was changed" if self._arguments.dry_run else f"{self._how} was told"
+        if unknown and not known:
+            return f"{choosing.counted(unknown)}: unknown what is in memory; {done}"
+        without = f"; without {choosing.counted(unknown)} of unknown residency" if unknown else ""
+        return f"{choosing.counted(known)}: {self._pages(done)}{without}"
+
+    def _pages(self, done: str) -> str:
+        """What became of those that are known."""
+        before, after, evicted, left = (choosing.counted(self._sums[key], "page") for key in self._sums)
         if self._arguments.dry_run:
-            return f"{files}: {sums['before']:,} pages are in memory; nothing was changed"
+            return f"{before} in memory; {done}"
+        if self._how == WILLNEED and self._arguments.verify:
+            return f"{before} in memory before, {after} after; {done}"
         if self._how != DONTNEED:
-            return f"{files}: {self._how} was told"
-        if not self._arguments.verify:
-            return f"{files}: {sums['before']:,} pages were asked to go"
-        return f"{files}: {sums['evicted']:,} pages evicted, {sums['left']:,} left"
+            return done
+        return f"{evicted} evicted, {left.split()[0]} left" if self._arguments.verify else f"{before} asked to go"
 
 
 def _row(one: Swept) -> tuple[Any, ...]:
@@ -143,10 +152,10 @@ def _descriptor(text: str) -> int:
 
 COMMAND = SubCommand(
     "Take files' pages out of memory, and tell what stayed and why; or read them in.", _arguments, _fadvise,
-    "Numbers are pages, of those that were meant. A page stays that is dirty or in writeback (the file was just "
-    "written), mapped or locked (a program has it in its own memory), or part of a larger folio that goes as a whole "
-    "or not at all. Ends with 1 when a file failed, with 3 when of one it is unknown what is in memory. A file that is "
-    "called run is named ./run.",
+    "Numbers are pages, of those that were meant; LEFT for the reason folio counts all pages of that folio. A page "
+    "stays that is dirty or in writeback (the file was just written), mapped or locked (a program has it in its own "
+    "memory), or part of a larger folio that goes as a whole or not at all. Ends with 1 when a file failed, with 3 "
+    "when of one it is unknown what is in memory. A file that is called run is named ./run.",
     (("istat fadvise -r /var/lib/rrd", "Evict all files of a tree, what is dirty written before"),
      ("istat fadvise --dry-run /var/log", "How much of it is in memory?"),
      ("istat fadvise -r --keep-resident before.gz /srv/mrtg", "After a backup: evict what it brought in, and no more; "
