@@ -26,6 +26,7 @@ MOST_LINE, MOST_PAGES, MOST_PAGE = 1 << 20, 1 << 20, (1 << 31) - 1
 # Lines that differ in their time only come again and again: so many are remembered, of at most so many bytes.
 MEMORY, MOST_KNOWN = 1 << 16, 500
 MOST_UPDATES = 1 << 20          # of a record
+MOST_LEVELS, MOST_STEP = 64, 1 << 31    # a level's updates, and seconds from one to the next
 MOST_TIME = 1 << 53             # Unix seconds; integers of JSON are exact below
 MODES = ("r", "w", "rw")
 _TIMED = re.compile(rb'\{"t": (0|[1-9][0-9]{0,14}), (.*)\n')
@@ -114,7 +115,9 @@ def save(path: str | os.PathLike[str], header: Header, records: Iterable[Record]
 
 
 def write(file: File, header: Header, records: Iterable[Record]) -> int:
-    """All lines of a log to an open file; returns how many records these are."""
+    """All lines of a log to an open file; returns how many records these are. PageLogError for what no log can have."""
+    if not _are_levels(list(header.levels)) or not 1 <= (header.interval or 1) < MOST_STEP:
+        raise PageLogError(f"a log has at most {MOST_LEVELS} levels, and levels and an interval below {MOST_STEP}")
     first: dict[str, Any] = {"format": FORMAT, "version": VERSION, "page_size": header.page_size}
     if header.interval is not None:
         first["interval"] = header.interval
@@ -123,6 +126,8 @@ def write(file: File, header: Header, records: Iterable[Record]) -> int:
     file.write(json.dumps({**first, **header.about}).encode() + b"\n")
     count = 0
     for record in records:
+        if not 0 <= record.time < MOST_TIME:
+            raise PageLogError(f"an update at {record.time} s: times of a log are Unix seconds from 0 to {MOST_TIME}")
         file.write(_line_of(record))
         count += 1
     file.write(json.dumps({"end": True, "records": count}).encode() + b"\n")
@@ -171,14 +176,18 @@ def read(file: File) -> PageLog:
     if line.get("version") != VERSION:
         raise PageLogError(f"it has version {line.get('version')!r}; this program reads {VERSION}")
     page_size = _number(line, "page_size", 1, 1, 1 << 30)
-    interval = _number(line, "interval", 1, 1, 1 << 31) if "interval" in line else None
+    interval = _number(line, "interval", 1, 1, MOST_STEP) if "interval" in line else None
     levels = line.get("levels", [])
-    if not isinstance(levels, list) or len(levels) > 64 or not all(
-            isinstance(step, int) and 1 <= step < 1 << 31 for step in levels) or sorted(set(levels)) != levels:
+    if not _are_levels(levels):
         raise PageLogError("its levels are no numbers of updates that ascend")
     about = {key: value for key, value in line.items()
              if key not in ("format", "version", "page_size", "interval", "levels")}
     return PageLog(Header(page_size, interval, tuple(levels), about), _records(file))
+
+
+def _are_levels(levels: object) -> bool:
+    return isinstance(levels, list) and len(levels) <= MOST_LEVELS and all(
+        isinstance(step, int) and 1 <= step < MOST_STEP for step in levels) and sorted(set(levels)) == levels
 
 
 def _records(file: File) -> Iterator[Record]:

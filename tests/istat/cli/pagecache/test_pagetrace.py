@@ -11,7 +11,9 @@ import pytest
 
 from istat.cli import command
 from istat.cli.pagecache.pagetrace import converting
-from istat.pagecache.replay import pagelog
+from istat.pagecache.replay import pagelog, recording
+
+Said = pytest.CaptureFixture[str]
 
 
 def istat(*words: object) -> int:
@@ -73,6 +75,22 @@ def test_accesses_are_on_pages_of_this_machine(tmp_path: Path, monkeypatch: pyte
     assert istat("convert", source, log) == 0
     with pagelog.opened(log) as read:
         assert (read.header.page_size, next(read.records).pages) == (65536, (0, 1))
+
+
+@pytest.mark.parametrize("words", [
+    ("generate", "--days", 1, "--layout", "rrd:1:" + ",".join(f"AVERAGE/{step}/9" for step in range(1, 66))),
+    ("generate", "--days", 1, "--layout", f"rrd:1:AVERAGE/{1 << 31}/9"),
+    ("record", "a.rrd", "--cmd", "true {f}", "--levels", f"1,{1 << 31}"),
+    ("record", "a.rrd", "--cmd", "true {f}", "--begin", -400),
+    ("record", "a.rrd", "--cmd", "true {f}", "--begin", 1 << 53)])
+def test_no_log_is_written_that_could_not_be_read(tmp_path: Path, words: tuple[str, ...], capsys: Said,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recording, "evict", lambda file: None)
+    (tmp_path / "a.rrd").touch()
+    log = tmp_path / "a.log"
+    assert istat(words[0], log, *words[1:]) == 111
+    assert not log.exists() and capsys.readouterr().err.startswith("istat: ")
 
 
 @pytest.mark.parametrize("end", ["png", "svg"])
