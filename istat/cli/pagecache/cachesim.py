@@ -29,8 +29,8 @@ COLUMNS = (
     Column("LOG", "log", "name"), Column("POLICY", "policy", "text"), Column("FILES", "files"),
     Column("FRAMES", "frames"), Column("SLOT", "slot", "text"), Column("UPDATES", "updates"),
     Column("REFS", "references"), Column("MISSES", "misses"), Column("COLD", "cold"),
-    Column("PER_UPDATE", "per_update"), Column("PAGES_S", "pages_per_second"), Column("MB_S", "megabytes_per_second"),
-    Column("OUT_PER_UPDATE", "written_per_update"),
+    Column("PER_UPDATE", "per_update", "decimal"), Column("PAGES_S", "pages_per_second", "decimal"),
+    Column("MB_S", "megabytes_per_second", "decimal"), Column("OUT_PER_UPDATE", "written_per_update", "decimal"),
 )
 ALL = "all"                 # the slot that stands for all times of day
 
@@ -189,7 +189,7 @@ def _compared(answers: Sequence[Answer]) -> tuple[list[Column], list[list[Any]]]
         each = sum(answer.outcome.misses) / sum(answer.simulation.updates)
         cells.setdefault((answer.log, answer.case), {})[answer.outcome.policy] = round(each, 4)
     columns = [Column("LOG", "log", "name"), Column("FILES", "files"), Column("FRAMES", "frames"),
-               *(Column(policy.upper(), policy) for policy in policies)]
+               *(Column(policy.upper(), policy, "decimal") for policy in policies)]
     rows = [[log, case.files, case.frames, *(found.get(policy) for policy in policies)]
             for (log, case), found in cells.items()]
     return columns, rows
@@ -208,7 +208,8 @@ def _as_json(answers: Sequence[Answer], by_slot: bool) -> dict[str, Any]:
 COMMAND = SubCommand(
     "Tell what caches of some sizes and policies would miss of a page log.", _arguments, _simulate,
     "Each page of the log that is not in the cache is brought in; what is read ahead is in the log. Misses include "
-    "cold ones: pages that were never there. linux2 and mglru imitate the kernel: what they say is a hint.",
+    "cold ones: pages that were never there. PER_UPDATE are misses, OUT_PER_UPDATE written pages of an update; PAGES_S "
+    "and MB_S are what all --files bring in. linux2 and mglru imitate the kernel: what they say is a hint.",
     (("istat cachesim mrtg.log.gz", "Misses by the pages that the cache has for each file"),
      ("istat cachesim mrtg.log.gz --memory 10G --files 160000,320000,480000",
       "What fits into 10 GiB, and what happens beyond"),

@@ -31,7 +31,8 @@ Row = Sequence[Any]
 @dataclass(frozen=True)
 class Column:
     """`name`: its heading; `key`: in JSON and CSV; `kind`: what its values are, by which they are written: name, text,
-    number, bytes, share (0..1, shown as per cent), ranges (of pages), time (Unix seconds)."""
+    number, decimal (a number of which people read four decimals), bytes, share (0..1, shown as per cent), ranges (of
+    pages), time (Unix seconds)."""
 
     name: str
     key: str
@@ -134,6 +135,8 @@ def _cell(column: Column, value: Any, plain: bool) -> str:
         return bytes_text(value).replace(" ", "")
     if column.kind == "share":
         return f"{100 * value:.1f}"
+    if column.kind == "decimal":
+        return f"{value:.4f}"
     if column.kind == "ranges":
         return page_ranges.text(value) or "-"
     if column.kind == "time":

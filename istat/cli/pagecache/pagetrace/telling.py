@@ -103,7 +103,7 @@ def _as_json(name: str, log: PageLog, told: Told) -> dict[str, object]:
 
 def _lines(one: dict[str, object]) -> list[str]:
     about = one["about"]
-    told = ", ".join(f"{key} {value}" for key, value in about.items()) if isinstance(about, dict) else ""
+    told = ", ".join(f"{key} {_said(value)}" for key, value in about.items()) if isinstance(about, dict) else ""
     lines = [f"{one['log']}: {told}" if told else str(one["log"]),
              f"  files       {one['files']:,}", f"  updates     {one['updates']:,} in {one['records']:,} records",
              f"  references  {one['references']:,}, {one['mean']:.3f} an update",
@@ -112,6 +112,15 @@ def _lines(one: dict[str, object]) -> list[str]:
     if isinstance(histogram, list):
         lines += [f"  {pages:5}  {records:,}" for pages, records in histogram]
     return lines
+
+
+def _said(value: object) -> str:
+    """Of a log's first line, as people say it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 COMMAND = SubCommand(

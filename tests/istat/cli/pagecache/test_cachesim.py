@@ -36,8 +36,8 @@ def test_the_table_has_the_specifications_numbers(log: Path, capsys: pytest.Capt
     assert istat(log, "--frames-per-file", "4-5") == 0
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
         "POLICY FILES FRAMES UPDATES REFS MISSES COLD PER_UPDATE PAGES_S MB_S OUT_PER_UPDATE",
-        "lru 1 4 8640 46017 43448 21 5.0287 0.0167623 6.86586e-05 3.32604",
-        "lru 1 5 8640 46017 11974 21 1.38588 0.0046196 1.89219e-05 3.32604"]
+        "lru 1 4 8640 46017 43448 21 5.0287 0.0168 0.0001 3.3260",
+        "lru 1 5 8640 46017 11974 21 1.3859 0.0046 0.0000 3.3260"]
 
 
 def test_memory_is_shared_among_so_many_files(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

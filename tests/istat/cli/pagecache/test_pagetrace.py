@@ -30,7 +30,7 @@ def test_generate_and_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert istat("info", log) == 0
     shown = capsys.readouterr().out
     assert "updates     288 in 288 records" in shown
-    assert "layout ['rrd']" in shown
+    assert shown.startswith(f"{log}: layout rrd, targets 1, days 1, seed 1, readahead random, meta yes\n")
     assert istat("info", log, "--json") == 0
     about = json.loads(capsys.readouterr().out)["logs"][0]
     assert (about["updates"], about["files"], about["levels"]) == (288, 1, [1, 6, 24, 288])
