@@ -12,7 +12,7 @@ from istat.clock import FakeClock
 from istat_server.store.statstore import StatStore
 from tests.store.harness import NOW, open_store, put
 
-COUNTERS = 10_000           # of the store
+COUNTERS = 100_000          # of the store
 MIRRORED = 100              # of them are in ring files too
 STEP = COUNTERS // MIRRORED
 TICK = 10                   # [s]
@@ -21,26 +21,28 @@ LATE = 1500                 # [s] at most: the finest level still takes it
 Sample = tuple[str, int, float]
 
 
-def samples(tick: int) -> Iterator[Sample]:
-    """(name, Unix seconds, value) of one tick. Values are floats of 32 bits, as ring files keep minima."""
+def mirrored(tick: int) -> Iterator[Sample]:
+    """(name, Unix seconds, value) of one tick, of those counters that are in ring files too. Values are floats of 32
+    bits, as ring files keep minima."""
     chance, now = random.Random(tick), NOW + tick * TICK
-    for one in range(COUNTERS):
+    for one in range(0, COUNTERS, STEP):
         yield f"c.{one:06d}", now, _float(chance.gauss(100, 30))
     if tick % LATE_EACH == 0:
         for one in range(0, COUNTERS, 3 * STEP):
             yield f"c.{one:06d}", now - chance.randrange(min(LATE, max(tick * TICK, 1))), _float(chance.random())
 
 
-def mirrored(tick: int) -> Iterator[Sample]:
-    """Those of the counters that are in ring files too."""
-    return (sample for sample in samples(tick) if int(sample[0][2:]) % STEP == 0)
+def others(tick: int) -> Iterator[str]:
+    """Lines of all other counters, which nobody asks about."""
+    now = NOW + tick * TICK
+    return (f"c.{one:06d} {now} {one * tick % 1009}" for one in range(COUNTERS) if one % STEP)
 
 
 def feed(store: StatStore, clock: FakeClock, tick: int) -> None:
     """Have the store hear one tick. The clock stands at its time afterwards."""
     clock.advance(NOW + tick * TICK - clock.now())
     store.tick()
-    put(store, *(f"{name} {when} {value!r}" for name, when, value in samples(tick)))
+    put(store, *(f"{name} {when} {value!r}" for name, when, value in mirrored(tick)), *others(tick))
 
 
 def _float(value: float) -> float:

@@ -18,7 +18,7 @@ from istat_server.store.statstore import StatStore
 from tests.store.harness import LADDER, NOW, open_store
 
 READS = 1000
-TICKS = 60
+TICKS = 30
 ROOT = Path(__file__).parents[2]
 # Sums differ by the order in which they were added: some ulp for each sample.
 ROUNDING = 1e-13
