@@ -15,6 +15,7 @@ from istat.pagecache.scanning import Selection
 
 # Suffix of a number of bytes -> its power of two.
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+MOST_BYTES = (1 << 63) - 1  # of a file, on any system
 MOST_JOBS = 64
 MOST_NAME = 1 << 16         # [bytes] of a name in a list: more than any system has (PATH_MAX is 4096)
 _SIZE = re.compile(r"([0-9]{1,18})([KMGT]?)(?:iB|B)?", re.ASCII | re.IGNORECASE)
@@ -83,15 +84,19 @@ def _listed(place: str | int, null: bool) -> Iterator[str]:
 def byte_range(text: str) -> tuple[int, int]:
     """`OFF:LEN` in bytes; a length of 0 is up to the end. An ArgumentTypeError for anything else."""
     offset, _, length = text.partition(":")
-    return size(offset or "0"), size(length or "0")
+    found = size(offset or "0"), size(length or "0")
+    if sum(found) > MOST_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} ends behind the last byte that a file can have, {MOST_BYTES}")
+    return found
 
 
 def size(text: str) -> int:
     """A number of bytes, such as 4096 or 64K. An ArgumentTypeError for anything else."""
     found = _SIZE.fullmatch(text)
-    if found is None:
+    number = int(found[1]) << UNITS[found[2].upper()] if found is not None else MOST_BYTES + 1
+    if number > MOST_BYTES:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes, such as 4096, 64K, 1M or 2G")
-    return int(found[1]) << UNITS[found[2].upper()]
+    return number
 
 
 def jobs(text: str) -> int:

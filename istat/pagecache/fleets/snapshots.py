@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import gzip
 import json
 import os
 import secrets
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ from istat.pagecache.syscalls import PAGE
 
 FORMAT, VERSION = "residency-snapshot", 1
 GZIP_MAGIC = b"\x1f\x8b"
-MOST_BYTES = 1 << 24        # of a line: a hostile file shall not fill the memory
+# Of a line, and of all names and pages: a hostile file shall not fill the memory. 300,000 files have some 60 MB.
+MOST_BYTES, MOST_TEXT = 1 << 24, 1 << 30
+ENTRY_BYTES = 300           # of memory that a file takes beside its name and its pages
 
 
 class Entry(NamedTuple):
@@ -121,6 +125,8 @@ def load(path: str | os.PathLike[str]) -> Snapshot:
 def restore(entry: Entry) -> int:
     """Ask the kernel to read the pages of a file that were in memory; those that are, stay. Returns how many pages were
     asked for: fewer where the file has become shorter. They come while the caller goes on. OSError."""
+    if not stat.S_ISREG(os.stat(entry.path).st_mode):       # opening a device may already do something
+        raise OSError(errno.EINVAL, "it is no plain file any more")
     handle = opened(entry.path)
     try:
         last = -(-os.fstat(handle).st_size // PAGE) - 1
@@ -170,7 +176,7 @@ def _read(file: IO[bytes] | gzip.GzipFile) -> Snapshot:
                             f"{PAGE}")
     time = _number(head, "time")
     texts: dict[str, tuple[int, str]] = {}
-    files = pages = 0
+    files = pages = length = 0
     while (line := _line(file)) is not None:
         if "end" in line:
             if (line.get("files"), line.get("pages")) != (files, pages):
@@ -181,6 +187,9 @@ def _read(file: IO[bytes] | gzip.GzipFile) -> Snapshot:
             return Snapshot(time, texts)
         path, text, many = _file(line)
         files, pages = files + 1, pages + many
+        length += len(path) + len(text) + ENTRY_BYTES
+        if length > MOST_TEXT:
+            raise SnapshotError(f"its names and pages are more than {MOST_TEXT} bytes: save fewer files in each")
         texts[path] = (int(_number(line, "size")), text)
     raise SnapshotError("it is cut off: its last line is missing")
 

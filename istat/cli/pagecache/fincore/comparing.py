@@ -26,6 +26,7 @@ from istat.pagecache.ranges import Ranges
 from istat.pagecache.scanning import Found
 
 SHORTEST = 0.05         # [s] between two looks: less would only measure the looking
+LONGEST = 366 * 86400   # [s] the same: no clock of a system counts for ever
 WIDEST = 60             # columns that are kept free for a file's name, at most
 GONE = "gone"           # the state of a file that is there no more
 CHANGES = (Column("FILE", "path", "name"), Column("RES", "resident"), Column("+PAGES", "came"),
@@ -74,8 +75,8 @@ def diff(arguments: argparse.Namespace, ending: Ending) -> None:
 
 def watch(arguments: argparse.Namespace, ending: Ending, clock: Clock) -> None:
     """Look again and again, and print what came and went. Ctrl-C ends it, which is no failure."""
-    if not arguments.watch >= SHORTEST:         # also a NaN
-        raise UsageError(f"--watch is a time from {SHORTEST} s on")
+    if not SHORTEST <= arguments.watch <= LONGEST:
+        raise UsageError(f"--watch is a time from {SHORTEST} s to a year")
     names = list(choosing.names(arguments))     # a list that is read once
     before = _ranges(arguments, ending, names)
     try:

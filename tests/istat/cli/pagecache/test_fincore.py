@@ -324,7 +324,8 @@ def test_restoring_tells_whom_it_could_not(fleet, capsys, tmp_path_factory):
     (["--json", "--csv", "x"], "choose one"), (["--sort", "RANGES", "x"], "no such column to sort by"),
     (["-o", "NOPE", "x"], "-o NOPE"), (["--top", "0", "x"], "--top is a number from 1 on"),
     (["--heatmap", "x.gif", "x"], ".png or .svg"), (["--backend", "cachestat", "-p", "x"], "does not list them"),
-    (["--range", "0:4K", "--by-page", "x"], "leave --range out"), (["--watch", "nan", "x"], "from 0.05 s on"),
+    (["--range", "0:4K", "--by-page", "x"], "leave --range out"), (["--watch", "nan", "x"], "from 0.05 s to a"),
+    *((["--watch", longer, "x"], "to a year") for longer in ("inf", "1e300", "1e10")),
     (["--layout", "rrd", "x"], "with --pages or --by-page"),
     (["--rows", "3", "x"], "--rows is of no use here: it is for --heatmap"),
     (["--cols", "3", "--hist", "x"], "it is for --heatmap"), (["--count", "3", "x"], "it is for --watch"),
@@ -338,9 +339,18 @@ def test_what_makes_no_sense_is_refused_with_2(words, told, capsys):
 
 
 @pytest.mark.parametrize("words", [["--range", "x", "y"], ["--jobs", "0", "y"], ["--range", "1.5:2", "y"],
-                                   ["--range", "1" * 30, "y"]])
+                                   ["--range", "1" * 30, "y"], ["--range", "8388608T:1", "y"]])
 def test_what_is_no_number_is_refused_with_2(words, capsys):
     with pytest.raises(SystemExit) as ended:
         run(*words)
     assert ended.value.code == 2
     assert "is no number" in capsys.readouterr().err
+
+
+def test_a_range_ends_where_files_can_have_bytes(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("--range", "8388607T:1T", "y")
+    assert ended.value.code == 2
+    assert "ends behind the last byte that a file can have" in capsys.readouterr().err
+    (tmp_path / "a").touch()
+    assert run("--range", "8388607T:1023G", tmp_path / "a") == 0

@@ -101,6 +101,23 @@ def test_a_line_without_end_fills_no_memory(tmp_path, monkeypatch):
         snapshots.load(tmp_path / "a")
 
 
+def test_many_lines_fill_no_memory_either(tmp_path, monkeypatch):
+    snapshots.save(tmp_path / "a.gz", [Entry(f"/{one}", 1, ()) for one in range(10)], 0)
+    assert len(snapshots.load(tmp_path / "a.gz")) == 10
+    monkeypatch.setattr(snapshots, "MOST_TEXT", 10 * snapshots.ENTRY_BYTES)
+    with pytest.raises(SnapshotError, match="save fewer files"):
+        snapshots.load(tmp_path / "a.gz")
+
+
+def test_what_has_become_something_else_is_not_opened(tmp_path):
+    path = tmp_path / "a"
+    for become in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/null")):
+        become(path)
+        with pytest.raises(OSError, match="no plain file any more"):
+            snapshots.restore(Entry(str(path), PAGE, ((0, 0),)))
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
 def test_what_was_there_stays_when_writing_fails(tmp_path):
     (tmp_path / "a").write_text("before")
 
