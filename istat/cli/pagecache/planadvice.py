@@ -6,22 +6,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from textwrap import wrap
 
 from istat.cli.figures import bytes_text, seconds_text
-from istat.cli.pagecache.planoptions import READ_AHEAD_KB, asked, takes_demand
+from istat.cli.pagecache.choosing import Ending, counted
+from istat.cli.pagecache.planoptions import READ_AHEAD_KB, asked, takes_demand, timed
 from istat.cli.pagecache.plantext import number
 from istat.cli.report import printable
 from istat.clock import Clock
-from istat.errors import IstatError, LayoutError, UsageError
+from istat.errors import LayoutError, UsageError
 from istat.pagecache import layouts, readahead
 from istat.pagecache.layouts import Layout, rrd
 from istat.pagecache.model import planning
-from istat.pagecache.model.planning import Demand, Plan
-from istat.pagecache.scanning import Selection, scan
+from istat.pagecache.model.planning import Demand, Kind, Plan
+from istat.pagecache.scanning import Selection, scan, walk
 from istat.pagecache.syscalls import PAGE
 from istat.subcommands import SubCommand
 
@@ -30,6 +33,8 @@ MARKS = {True: "do  ", False: "ok  ", None: "--  "}
 TARGETS = 10_000        # of a poller: the paper's daemons had about so many
 MOST_FILES = 1000       # that are looked at: enough to tell, and soon done
 UNASKED = 0.25          # of the pages in memory that no update touched: above it something reads ahead, or reads whole
+MOST_LAYOUTS = 4        # that are planned for: the most frequent ones
+TREE = Selection(recurse=True)
 HISTORY = 24 * 3600     # seconds of updates whose pages may well be in memory
 MOST_ROWS = HISTORY     # of a ring that are looked at: one a second
 
@@ -45,23 +50,38 @@ class Advice:
 
 @dataclass(frozen=True)
 class Looked:
-    """Of files: how many were looked at and known, pages of them in memory, and those that no update of a day
-    touched; `read_ahead_kb` of their devices."""
+    """Of files: how many there are; RRD files with pages in memory among those that were looked at, these pages, and
+    those that no update of a day touched; `read_ahead_kb` of their devices; how many are of which layout."""
 
+    there: int
     files: int
     resident: int
     unasked: int
     read_ahead_kb: tuple[int, ...]
+    layouts: tuple[tuple[Layout, int], ...] = ()
 
     @property
     def share(self) -> float:
         """Of pages in memory, those that nobody asked for."""
         return self.unasked / self.resident if self.resident else 0.0
 
+    def kinds(self, interval: float | None) -> tuple[Kind, ...]:
+        """What is to be planned for such files, as many as there are: the share of those that were looked at."""
+        usual = layouts.parse("mrtg")[0]
+        return tuple(Kind("mrtg" if layout == usual else f"RRD files of {bytes_text(layout.size)}",
+                          timed(layout, interval), max(1, round(self.there * count / self.files)))
+                     for layout, count in self.layouts[:MOST_LAYOUTS])
+
+    def as_json(self) -> dict[str, object]:
+        """Without layouts: the plan is made of them."""
+        return {"there": self.there, "files": self.files, "resident": self.resident, "unasked": self.unasked,
+                "read_ahead_kb": self.read_ahead_kb}
+
 
 def _arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("names", nargs="*", metavar="FILE", help=f"RRD files that there are, or a folder with "
-                         f"such, to be looked at (the first {MOST_FILES:,} files)")
+                         f"such, to be looked at (the first {MOST_FILES:,} files); without --layout the plan is for "
+                         "as many of them as there are")
     takes_demand(command)
 
 
@@ -69,13 +89,23 @@ def _advise(arguments: argparse.Namespace, clock: Clock) -> None:
     found = asked(arguments, clock)
     if not found.demand.kinds:
         raise UsageError("advice is about RRD and ring files: istatd's own store has its advice built in")
-    looked = look(arguments.names) if arguments.names else None
-    answer = planning.plan(found.demand)
-    advice = [one for plan in answer.plans for one in of_plan(found.demand, plan)] + list(of_files(looked))
+    ending = Ending(argparse.Namespace(**vars(arguments), quiet=False, verbose=False, recurse=True))
+    looked = look(arguments.names, ending) if arguments.names else None
+    demand = found.demand
+    if looked is not None and not arguments.layout:
+        demand = replace(demand, kinds=looked.kinds(arguments.interval))
+    plans = planning.plan(demand).plans if demand.kinds else ()
+    advice = [one for plan in plans for one in of_plan(demand, plan)] + list(of_files(looked))
     if arguments.json:
         print(json.dumps({"version": 1, "advice": [asdict(one) for one in advice],
-                          "files": None if looked is None else asdict(looked)}))
-        return
+                          "files": None if looked is None else looked.as_json()}))
+    else:
+        _print(advice)
+    sys.stdout.flush()
+    ending.end(found=looked is not None)
+
+
+def _print(advice: Iterable[Advice]) -> None:
     for one in advice:
         print("\n".join(wrap(printable(one.text), WIDTH, initial_indent=MARKS[one.now], subsequent_indent="    ",
                              break_on_hyphens=False)))
@@ -91,8 +121,8 @@ def of_plan(demand: Demand, plan: Plan) -> Iterator[Advice]:
         f"{number(count * plan.work.boundary / cycle)} a second all the time. rrdtool begins each archive at a row of "
         "its own; who writes files otherwise has to."))
     yield Advice("split", count > TARGETS, (
-        f"{name}: {-(-count // TARGETS):,} pollers for {count:,} files, about {TARGETS:,} a process: one that waits "
-        "for the disk does not stop the others."))
+        f"{name}: {counted(-(-count // TARGETS), 'poller')} for {counted(count)}, about {TARGETS:,} a process: one "
+        "that waits for the disk does not stop the others."))
     yield Advice("coalesce", plan.rate > demand.budget, f"{name}: {_coalescing(demand, plan)}")
     plain, worst = plan.cycles[0], max(plan.cycles, key=lambda one: one.dirty_bytes)
     if worst.dirty_bytes > plain.dirty_bytes:
@@ -117,10 +147,13 @@ def _coalescing(demand: Demand, plan: Plan) -> str:
 def of_files(looked: Looked | None) -> Iterator[Advice]:
     """What files that there are show; without any, how to find out."""
     if looked is None or not looked.files:
+        named = "" if looked is None else (f"None of {counted(looked.there)} is an RRD file known to be in memory "
+                                           "(--layout mrtg=20000 plans for so many). ")
         yield Advice("random", None, (
-            "Are the files opened with the advice RANDOM? Name RRD files that are in memory, or see istat fincore "
-            "--by-page: pages that no update touches should not be there."))
-        yield Advice("read-ahead", None, "How far does the kernel read ahead on their device? Name some files.")
+            f"{named}Are the files opened with the advice RANDOM? Name RRD files that are in memory, or see istat "
+            "fincore --by-page: pages that no update touches should not be there."))
+        if looked is None:
+            yield Advice("read-ahead", None, "How far does the kernel read ahead on their device? Name some files.")
     else:
         yield from _seen(looked)
     yield Advice("backups", None, (
@@ -144,40 +177,46 @@ def _seen(looked: Looked) -> Iterator[Advice]:
         yield Advice("read-ahead", None, "Their device does not tell how far the kernel reads ahead.")
 
 
-def look(names: Sequence[str]) -> Looked:
+def look(names: Sequence[str], ending: Ending) -> Looked:
     """Look at RRD files, of folders at those in and below them. What is none, is not in memory, or may not be known, is
-    left out. IstatError for one that cannot be looked at."""
-    files = resident = unasked = 0
+    left out; `ending` hears of the latter, and of those that cannot be looked at."""
+    resident = unasked = 0
     ahead: set[int] = set()
-    for name, found, _ in islice(scan(names, selection=Selection(recurse=True), pages=True), MOST_FILES):
-        if found.failed:
-            raise IstatError(f"{name}: {found.state}")
-        touched = _touched(name) if found.known and found.resident and found.ranges else None
-        if touched is None or not found.ranges:
+    kinds: Counter[Layout] = Counter()
+    for name, found, _ in islice(scan(names, selection=TREE, pages=True), MOST_FILES):
+        ending.see(name, found)
+        head = _head(name) if found.known and found.resident else None
+        if head is None or not found.ranges:
             continue
         there = {page for first, last in found.ranges for page in range(first, last + 1)}
-        files, resident, unasked = files + 1, resident + len(there), unasked + len(there - touched)
+        resident, unasked = resident + len(there), unasked + len(there - _touched(head))
+        kinds[head.layout] += 1
         kib = readahead.readahead_kb(name)
         if kib is not None:
             ahead.add(kib)
-    return Looked(files, resident, unasked, tuple(sorted(ahead)))
+    files = sum(one.residency is None for one in walk(names, TREE))
+    return Looked(files, kinds.total(), resident, unasked, tuple(sorted(ahead)), tuple(kinds.most_common()))
 
 
-def _touched(name: str) -> set[int] | None:
-    """The pages that a day of updates touches, by the file's own header, which is read without reading ahead and was in
-    memory anyway, if updates were; None for what is no RRD file."""
+def _head(name: str) -> rrd.Found | None:
+    """An RRD file's header, which is read without reading ahead and was in memory anyway, if updates were; None for
+    what is no RRD file."""
     handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
         head = os.pread(handle, rrd.STAT_HEAD, 0)
         if not head.startswith(rrd.MAGIC):
             return None
-        found = rrd.read(os.pread(handle, min(rrd.header_bytes(head), layouts.HEAD), 0))
+        return rrd.read(os.pread(handle, min(rrd.header_bytes(head), layouts.HEAD), 0))
     except LayoutError:
         return None
     finally:
         os.close(handle)
-    return _pages(found.layout, found.updates, found.starts)
+
+
+def _touched(head: rrd.Found) -> set[int]:
+    """The pages that a day of updates touches."""
+    return _pages(head.layout, head.updates, head.starts)
 
 
 def _pages(layout: Layout, last: int, starts: Sequence[int]) -> set[int]:

@@ -90,7 +90,7 @@ def asked(arguments: argparse.Namespace, clock: Clock) -> Asked:
 def _kinds(name: str, count: int | None, interval: float | None) -> list[Kind]:
     """The files of one layout; of a counter's, each level has its own."""
     found = layouts.parse(name)
-    return [Kind(name if len(found) == 1 else layout.name, _timed(layout, interval), count) for layout in found]
+    return [Kind(name if len(found) == 1 else layout.name, timed(layout, interval), count) for layout in found]
 
 
 def _counted(text: str) -> tuple[str, int | None]:
@@ -103,7 +103,8 @@ def _counted(text: str) -> tuple[str, int | None]:
     return name, int(count)
 
 
-def _timed(layout: Layout, interval: float | None) -> Layout:
+def timed(layout: Layout, interval: float | None) -> Layout:
+    """The layout, with another time between updates. UsageError."""
     if interval is None:
         return layout
     if not 1 <= interval <= 1e9 or interval != int(interval):

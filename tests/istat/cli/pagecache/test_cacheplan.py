@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from istat.cli import command
+from istat.cli.figures import bytes_text
 from istat.cli.pagecache import planadvice
 from istat.cli.pagecache.cacheplan import COMMAND
+from istat.pagecache import layouts
 from istat.pagecache.model import machine
 
 BROUGHT = {"cacheplan": lambda: COMMAND}
@@ -179,18 +181,36 @@ def rrd_file(path: Path) -> Path:
 
 def test_pages_that_a_day_of_updates_touches(tmp_path: Path) -> None:
     """Pages of 288, 48, 12 and 1 rows back from row 0, that is, from the rings' ends."""
-    found = planadvice._touched(str(rrd_file(tmp_path / "a")))
-    assert found is not None and 0 in found and {3, 16} <= found
+    head = planadvice._head(str(rrd_file(tmp_path / "a")))
+    assert head is not None
+    found = planadvice._touched(head)
+    assert 0 in found and {3, 16} <= found
     assert 9 < len(found) < 20
     (tmp_path / "b").write_bytes(b"RRD\0damaged" + bytes(200))
     (tmp_path / "c").write_bytes(b"")
-    assert planadvice._touched(str(tmp_path / "b")) is planadvice._touched(str(tmp_path / "c")) is None
+    assert planadvice._head(str(tmp_path / "b")) is planadvice._head(str(tmp_path / "c")) is None
 
 
 def test_files_that_cannot_be_looked_at(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run("advise", *NONE, str(tmp_path / "none\x1b[1m.rrd")) == 1
-    assert "\x1b" not in capsys.readouterr().err
+    assert "\x1b" not in (err := capsys.readouterr().err) and "m.rrd: No such file or directory\n" in err
     (tmp_path / "text").write_text("no RRD file")
-    assert told(capsys, "advise", *NONE, str(tmp_path / "text"))["files"]["files"] == 0
+    found = told(capsys, "advise", *NONE, str(tmp_path / "text"))
+    assert (found["files"]["there"], found["files"]["files"]) == (1, 0)
+    assert [one["what"] for one in found["advice"]] == ["random", "backups"], "nothing of files that nobody has"
+    assert "None of 1 file is an RRD file" in found["advice"][0]["text"]
+
+
+def test_the_plan_is_for_the_files_that_there_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for place in range(3):
+        rrd_file(tmp_path / str(place))     # just written: in memory
+    found = {one["what"]: one["text"] for one in told(capsys, "advise", *NONE, str(tmp_path))["advice"]}
+    assert found["split"].startswith("mrtg: 1 poller for 3 files")
+    asked = advice(capsys, *NONE, "--layout", "mrtg=20000", str(tmp_path))
+    assert asked["split"]["text"].startswith("mrtg: 2 pollers for 20,000 files")
+    other = layouts.parse("rrd:1:AVERAGE/1/10")[0]
+    looked = planadvice.Looked(20_000, 1000, 5, 0, (), ((layouts.parse("mrtg")[0], 750), (other, 250)))
+    assert [(kind.name, kind.count) for kind in looked.kinds(None)] == [
+        ("mrtg", 15_000), (f"RRD files of {bytes_text(other.size)}", 5000)]
 
 
