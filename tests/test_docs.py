@@ -103,6 +103,16 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not [p for p in paths if not p.exists() and p.relative_to(ROOT).as_posix() not in MADE_LATER]
 
 
+def test_the_page_caches_example_in_python_runs(tmp_path: Path) -> None:
+    (tmp_path / "if01.rrd").write_bytes(bytes(105_312))
+    [code] = re.findall(r"^```python\n(.*?)^```", (DOCS / "page-cache.md").read_text(), re.MULTILINE | re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code.replace("/srv/rrd", str(tmp_path))], cwd=ROOT, timeout=60,
+                          capture_output=True, text=True, check=True)
+    first, second, third = done.stdout.splitlines()
+    assert first == "26 of 26 pages: ((0, 25),)" and second == f"{tmp_path}/if01.rrd 26 ok"
+    assert re.fullmatch(r"\d+ pages went, \d+ stayed: \(.*\)", third), "on tmpfs all stay"
+
+
 def test_each_mistake_on_the_page_is_made_by_a_functional_test() -> None:
     page = (ROOT / "docs/troubleshooting.md").read_text()
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(MISTAKES)
