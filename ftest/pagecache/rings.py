@@ -80,7 +80,7 @@ class Rings:
 def _make(handle: int, size: int, full: bool) -> None:
     if full:
         os.pwrite(handle, bytes(size), 0)
-        ownfiles.settle(handle)
+        ownfiles.put_away(handle)
     else:
         os.ftruncate(handle, size)
 

@@ -46,7 +46,7 @@ def pages_of(found: tuple[tuple[int, int], ...]) -> int:
 
 def drop(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
-    ownfiles.settle(handle)
+    ownfiles.put_away(handle)
     os.close(handle)
     assert residency(path).resident == 0
 

@@ -25,8 +25,8 @@ Name = str | os.PathLike[str]
 Opener = Callable[[str, int], int]
 
 RWF_DONTCACHE = 0x80        # preadv2: leave nothing in the page cache (Linux 6.14; the os module has no name for it)
-# By kernels before, and by file systems that cannot; the last two by filters of system calls that know no preadv2.
-REFUSED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM)
+NO_CALL = (errno.ENOSYS, errno.EPERM)   # a kernel that was built without the system call, a filter that forbids it
+REFUSED = (errno.EOPNOTSUPP, errno.EINVAL, *NO_CALL)    # also by kernels before, and by file systems that cannot
 PIECE = 1 << 20             # read at once of a whole file [bytes]
 LONG = 1 << 20              # what is read of a file at random and is more than this is told of beforehand [bytes]
 AHEAD = 128 << 10           # the kernel's default read-ahead, and so the least that one WILLNEED brings in [bytes]
@@ -37,7 +37,7 @@ class Use(Enum):
 
     PARTS = "read here and there"       # RANDOM: no read-ahead, as a question reads an index page and a block
     WHOLE = "read once, to its end"     # reads that leave nothing in the cache but what was there before
-    WRITTEN = "written once"            # none while it grows; `settle` drops the pages once they are on the disk
+    WRITTEN = "written once"            # none while it grows; `put_away` drops the pages once they are on the disk
     SMALL = "a page or two"             # none: it is read whole, and may stay
 
 
@@ -46,7 +46,7 @@ def descriptor(path: Name, flags: int, use: Use, opener: Opener | None = None, m
     handle = os.open(path, flags | os.O_CLOEXEC, mode) if opener is None else opener(os.fspath(path), flags)
     if use is Use.PARTS:
         with _closed_on_failure(handle):
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
+            _advise(handle, 0, 0, os.POSIX_FADV_RANDOM)
     return handle
 
 
@@ -66,11 +66,11 @@ def content(path: Name, use: Use = Use.WHOLE, opener: Opener | None = None) -> b
 
 
 def writing(path: Name, opener: Opener | None = None, use: Use = Use.WRITTEN) -> io.BufferedWriter:
-    """A file for writing: a new one, where the opener makes it. To be settled when it is written."""
+    """A file for writing: a new one, where the opener makes it. To be put away when it is written."""
     return os.fdopen(descriptor(path, os.O_WRONLY, use, opener), "wb")
 
 
-def settle(handle: int) -> None:
+def put_away(handle: int) -> None:
     """Bring what was written of a file to the disk, and let its pages go."""
     os.fdatasync(handle)
     let_go(handle)
@@ -78,7 +78,16 @@ def settle(handle: int) -> None:
 
 def let_go(handle: int) -> None:
     """Let the pages of a file go that is on the disk, and is not read soon."""
-    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    _advise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _advise(handle: int, offset: int, length: int, advice: int) -> None:
+    """posix_fadvise, where there is one: nothing is wrong with data that is read without advice. OSError."""
+    try:
+        os.posix_fadvise(handle, offset, length, advice)
+    except OSError as error:
+        if error.errno not in NO_CALL:
+            raise
 
 
 def read_ahead(handle: int, ranges: list[tuple[int, int]]) -> None:
@@ -88,7 +97,7 @@ def read_ahead(handle: int, ranges: list[tuple[int, int]]) -> None:
         return
     for offset, length in ranges:
         for at in range(offset, offset + length, AHEAD):
-            os.posix_fadvise(handle, at, min(AHEAD, offset + length - at), os.POSIX_FADV_WILLNEED)
+            _advise(handle, at, min(AHEAD, offset + length - at), os.POSIX_FADV_WILLNEED)
 
 
 @contextmanager
@@ -114,11 +123,11 @@ def _into(handle: int, offset: int, buffer: memoryview) -> int:
     except OSError as error:
         if error.errno not in REFUSED:
             raise
-    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)    # or the next piece is there before it is looked for
+    _advise(handle, 0, 0, os.POSIX_FADV_RANDOM)         # or the next piece is there before it is looked for
     absent = [*_absent(handle, offset, len(buffer))]
     got = os.preadv(handle, [buffer], offset)
     for start, length in absent:
-        os.posix_fadvise(handle, start, length, os.POSIX_FADV_DONTNEED)
+        _advise(handle, start, length, os.POSIX_FADV_DONTNEED)
     return got
 
 

@@ -30,6 +30,8 @@ MAPS_SECONDS = 1.0
 ENTRY, PRESENT, FRAME = 8, 63, (1 << 55) - 1
 # Of /proc/kpageflags: eight bytes a frame; first and further frames of a folio of more than one.
 HEAD, TAIL = 15, 16
+# madvise(2): map pages as reading would; of those behind the file's end it says EFAULT, where reading ends a program.
+POPULATE_READ = 22
 # Larger folios than this are not looked for [pages]: 8 MiB, the most that the page cache makes.
 MOST_FOLIO = 1 << 11
 _LINE = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) [^ ]+ ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ ([0-9]+)")
@@ -156,7 +158,8 @@ def edges(left: Ranges, asked: Ranges, size: int) -> list[int]:
 def folio_of(fd: int, page: int, size: int) -> Range | None:
     """First and last page of the folio that a resident page of a file is in. None where only root may know.
 
-    Pages beside it are mapped and read one by one as long as they belong to it, so nothing is brought into memory.
+    Pages beside it are mapped one by one as long as they belong to it, so nothing is brought into memory. None, too, of
+    a file that becomes shorter meanwhile, and before Linux 5.14.
     """
     base = page - page % MOST_FOLIO         # a folio of 2^n pages begins at a multiple of 2^n
     length = min(MOST_FOLIO * PAGE, size - base * PAGE)
@@ -165,7 +168,7 @@ def folio_of(fd: int, page: int, size: int) -> Range | None:
                 mmap.mmap(fd, length, access=mmap.ACCESS_COPY, offset=base * PAGE) as mapping:
             mapping.madvise(mmap.MADV_RANDOM)
             found = _Frames(mapping, frames.fileno(), flags.fileno()).folio(page - base, -(-length // PAGE))
-    except (PermissionError, FileNotFoundError):
+    except (OSError, ValueError):       # ValueError: there is not so much of the file any more
         return None
     return None if found is None else (base + found[0], base + found[1])
 
@@ -195,7 +198,7 @@ class _Frames:
 
     def _frame(self, page: int) -> int:
         """0 where one may not know."""
-        self._mapping[page * PAGE]
+        self._mapping.madvise(POPULATE_READ, page * PAGE, PAGE)
         return int.from_bytes(os.pread(self._frames, ENTRY, (self._first + page) * ENTRY), sys.byteorder) & FRAME
 
     def _is(self, frame: int, flag: int) -> bool:

@@ -231,7 +231,7 @@ def _put(path: Path, header: Header, first: int, squares: float, body: bytes) ->
         with ownfiles.writing(aside, guarded.fresh) as file:
             file.write(head.ljust(header.page_size, b"\0") + body)
             file.flush()
-            ownfiles.settle(file.fileno())
+            ownfiles.put_away(file.fileno())
         os.rename(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -130,7 +130,7 @@ class ContainerWriter:
         footer = FOOTER.pack(*made)
         self._write(top + footer + END.pack(zlib.crc32(footer), END_MAGIC))
         try:
-            ownfiles.settle(self._fd)
+            ownfiles.put_away(self._fd)
             self._close()
             os.rename(self._aside, self.path)
             sync_folder(self._folder)

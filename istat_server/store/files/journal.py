@@ -135,7 +135,7 @@ def write_whole(path: Path, kind: int, number: int, uuid: bytes, payloads: Itera
         for part in payloads:
             file.write(frame_header(salt, 0, part) + part)
         file.flush()
-        ownfiles.settle(file.fileno())
+        ownfiles.put_away(file.fileno())
     os.rename(aside, path)
     ondisk.sync_folder(path.parent)
 

@@ -300,7 +300,7 @@ class _Work:
         with ownfiles.writing(aside, ondisk.private) as new:
             _pour(old, new, size)
             new.flush()
-            ownfiles.settle(new.fileno())
+            ownfiles.put_away(new.fileno())
         os.rename(aside, target)
 
     def journal(self, first: int) -> list[int]:

@@ -184,7 +184,7 @@ class _Work:
             for clock, payload in whole:
                 file.write(journal.frame_header(salt, clock, payload) + payload)
             file.flush()
-            ownfiles.settle(file.fileno())
+            ownfiles.put_away(file.fileno())
         kept = path.with_suffix(".damaged")
         os.link(path, kept)
         os.rename(aside, path)

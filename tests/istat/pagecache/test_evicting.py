@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import struct
 
@@ -104,6 +105,17 @@ def test_nobody_sees_half_of_what_is_mapped(proc, monkeypatch):
     mappings._read_at = float("-inf")
     assert mappings.reason(about(77), ((3, 3),)) == "mapped"
     assert seen == [{77}, {77}]
+
+
+def test_a_file_that_becomes_shorter_meanwhile_ends_nobody(tmp_path):
+    """To touch a page behind the end would (SIGBUS)."""
+    with (tmp_path / "a").open("w+b") as file:
+        file.truncate(10 * PAGE)
+        with mmap.mmap(file.fileno(), 10 * PAGE, access=mmap.ACCESS_COPY) as mapping:
+            file.truncate(PAGE)
+            with pytest.raises(OSError):
+                staying._Frames(mapping, -1, -1).folio(3, 10)
+        assert staying.folio_of(file.fileno(), 3, 10 * PAGE) is None
 
 
 def test_what_became_of_a_file_is_told_of_that_file_alone(tmp_path, capsys):

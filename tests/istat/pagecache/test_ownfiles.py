@@ -171,16 +171,37 @@ def test_folders_and_pipes(tmp_path: Path) -> None:
     os.close(reader)
 
 
-def test_what_is_settled_is_on_the_disk_and_let_go(tmp_path: Path, advice: Advice,
+def test_what_is_put_away_is_on_the_disk_and_let_go(tmp_path: Path, advice: Advice,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fdatasync", lambda fd: advice.append((0, 0, -1)))
     with ownfiles.writing(tmp_path / "new", lambda path, flags: os.open(path, flags | os.O_CREAT)) as file:
         assert isinstance(file, io.BufferedWriter)
         file.write(b"text")
         file.flush()
-        ownfiles.settle(file.fileno())
+        ownfiles.put_away(file.fileno())
     assert advice == [(0, 0, -1), (0, 0, os.POSIX_FADV_DONTNEED)]
     assert (tmp_path / "new").read_bytes() == b"text"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EBADF])
+def test_where_no_advice_can_be_given_files_are_read_and_written_all_the_same(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: bool, number: int) -> None:
+    def refused(fd: int, offset: int, length: int, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path, data = made(tmp_path, PIECE + 1)
+    monkeypatch.setattr(os, "posix_fadvise", refused)
+    if number == errno.EBADF:       # a mistake of ours is none of the system's
+        with pytest.raises(OSError, match="Bad file"):
+            ownfiles.descriptor(path, os.O_RDONLY, Use.PARTS)
+        return
+    os.close(ownfiles.descriptor(path, os.O_RDONLY, Use.PARTS))
+    assert ownfiles.content(path) == data
+    with ownfiles.writing(path) as file:
+        file.write(b"x")
+        file.flush()
+        ownfiles.put_away(file.fileno())
+    ownfiles.read_ahead(99, [(0, ownfiles.LONG + 1)])
 
 
 def test_only_much_is_told_of_beforehand_and_in_pieces(tmp_path: Path, advice: Advice) -> None:
