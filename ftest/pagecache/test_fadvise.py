@@ -46,14 +46,22 @@ def map_and_touch(path: Path, page: int) -> mmap.mmap:
 
 def test_a_dirty_page_stays_without_sync_and_goes_with_it(folder, capsys):
     path = pages.make(folder / "a")
-    with path.open("r+b") as file:
-        file.seek(5 * PAGE)
-        file.write(b"x" * 16)
+
+    def update():
+        with path.open("r+b") as file:
+            file.seek(5 * PAGE)
+            file.write(b"x" * 16)
+
+    update()
     row = fadvise(capsys, "--sync", "none", path)
     assert row["left"] == row["before"] == 1 and row["synced"] is None
     assert set(row["why"]) <= {"dirty", "writeback"} and row["why"]
+    update()
     row = fadvise(capsys, path)
     assert (row["synced"], row["after"], *pair(row)) == ("fdatasync", 0, 0, [])
+    pages.read_pages(path, [5])
+    row = fadvise(capsys, path)
+    assert (row["synced"], row["evicted"]) == (None, 1), "a clean file is not written"
 
 
 @pytest.mark.parametrize("sync", ["fdatasync", "fsync", "range"])

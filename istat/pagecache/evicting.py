@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from istat.pagecache import advising, staying, syscalls
@@ -39,8 +39,9 @@ SYNCS: Mapping[str, Callable[[int, int, int], None] | None] = {
 class Eviction:
     """What is to be done. `range`: (offset, length) in bytes, length 0: up to the end; pages that are not wholly inside
     stay, but with `whole_folios` it is rounded outward to pages, and to folios where one reaches over an edge. `sync`:
-    one of SYNCS. `retry`: how often what stayed is asked for again; None: RETRY times, but not without sync. `verify`:
-    count, and tell why pages stayed. `keep`: pages that are to stay."""
+    one of SYNCS; a file of which no page is dirty is not written. `retry`: how often what stayed is asked for again;
+    None: RETRY times, but not without sync. `verify`: count, and tell why pages stayed. `keep`: pages that are to stay.
+    """
 
     sync: str = "fdatasync"
     verify: bool = True
@@ -98,21 +99,33 @@ class Evictor:
         if not asked:
             return _of(measured(fd, about, range=(about.st_size, 0)))
         before = self._count(fd, about, asked)
-        synced = "" if SYNCS[self.how.sync] is None else self.how.sync
-        self._drop(fd, asked)
+        # Writing a clean file waits for the disk all the same: milliseconds, of a fleet a minute.
+        clean = before.dirty == 0 and before.writeback == 0
+        synced = self.how.sync if self._syncs and not clean else ""
+        self._drop(fd, asked, write=not clean)
         if not self.how.verify:
             return Evicted(before.resident, synced, None, None, (), before.state)
-        left = self._again(fd, about, asked, bool(synced))
+        left = self._left(fd, about, asked)
+        if left and self._syncs and self._times:
+            synced = self.how.sync      # what is asked for again is written: it may have become dirty since
+        left = self._again(fd, about, asked, left)
         return self._told(fd, about, asked, before, synced, left)
 
-    def _again(self, fd: int, about: os.stat_result, asked: Ranges, synced: bool) -> Ranges | None:
+    @property
+    def _syncs(self) -> bool:
+        return SYNCS[self.how.sync] is not None
+
+    @property
+    def _times(self) -> int:
+        """How often what stayed is asked for again."""
+        return self.how.retry if self.how.retry is not None else RETRY if self._syncs else 0
+
+    def _again(self, fd: int, about: os.stat_result, asked: Ranges, left: Ranges | None) -> Ranges | None:
         """Ask once more for what stayed, and give what is left. None: unknown."""
-        left = self._left(fd, about, asked)
-        times = self.how.retry if self.how.retry is not None else RETRY if synced else 0
-        for _ in range(times):
+        for _ in range(self._times):
             if left == ():
                 break
-            if not synced:
+            if not self._syncs:
                 time.sleep(WRITING_SECONDS)
             self._drop(fd, asked)
             left = self._left(fd, about, asked)
@@ -138,13 +151,14 @@ class Evictor:
         if len(found) == 1 or not found or not all(one.known for one in found):
             return found[0] if found else measured(fd, about, range=(about.st_size, 0))
         return found[0]._replace(pages=page_ranges.count(asked), resident=sum(one.resident or 0 for one in found),
-                                 dirty=sum(one.dirty or 0 for one in found))
+                                 dirty=_sum(one.dirty for one in found),
+                                 writeback=_sum(one.writeback for one in found))
 
-    def _drop(self, fd: int, asked: Ranges) -> None:
-        write = SYNCS[self.how.sync]
-        if write is not None:
+    def _drop(self, fd: int, asked: Ranges, write: bool = True) -> None:
+        sync = SYNCS[self.how.sync]
+        if write and sync is not None:
             first, last = asked[0][0], asked[-1][1]
-            write(fd, *_bytes(first, last))
+            sync(fd, *_bytes(first, last))
         for first, last in asked:
             advising.advise(fd, advising.DONTNEED, *_bytes(first, last))
 
@@ -186,6 +200,12 @@ class Evictor:
             folios = [staying.folio_of(fd, page, about.st_size) for page in staying.edges(left, asked, about.st_size)]
             left = page_ranges.merged([*left, *(one for one in folios if one is not None)])
         return Evicted(before.resident, synced, after, page_ranges.count(left), why, before.state)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """None where one is unknown."""
+    known = list(counts)
+    return None if None in known else sum(one or 0 for one in known)
 
 
 def _bytes(first: int, last: int) -> tuple[int, int]:

@@ -37,7 +37,8 @@ def _arguments(command: argparse.ArgumentParser) -> None:
     add("--whole-folios", action="store_true", help="round --range outward: to pages, and to the larger folios that "
         "reach over its ends")
     add("--sync", choices=tuple(SYNCS), default="fdatasync", help="how dirty pages are written before they go: range "
-        "writes those of the range alone and is quick, but no promise against a power cut (default fdatasync)")
+        "writes those of the range alone and is quick, but no promise against a power cut (default fdatasync); a file "
+        "without any is not written")
     add("--retry", type=_retries, metavar="N", help="how often what stayed is asked for again (default once; not at "
         "all with --sync none)")
     add("--no-verify", dest="verify", action="store_false", help="do not count afterwards, nor tell why pages stayed")

@@ -10,8 +10,9 @@ import pytest
 
 from istat.cli import command
 from istat.cli.pagecache.fadvise import COMMAND
-from istat.pagecache import staying
+from istat.pagecache import evicting, staying
 from istat.pagecache.evicting import Evicted, Eviction, Evictor
+from istat.pagecache.residency import Residency
 from istat.pagecache.staying import ENTRY, PRESENT, Mappings
 from istat.pagecache.syscalls import PAGE
 
@@ -43,6 +44,23 @@ def test_numbers_are_unknown_where_one_of_them_is():
     assert Evicted(3, "", 1, 1).evicted == 2
     assert Evicted(1, "", 3, 3).evicted == 0        # somebody reads it
     assert Evicted(None, "", 1, 1).evicted is Evicted(1, "", None, None).evicted is None
+
+
+@pytest.mark.parametrize("dirty, writeback, after, retry, writes, synced", [
+    (0, 0, 0, None, 0, ""), (1, 0, 0, None, 1, "fdatasync"), (0, 1, 0, None, 1, "fdatasync"),
+    (None, None, 0, None, 1, "fdatasync"), (0, 0, 1, None, 1, "fdatasync"), (0, 0, 1, 0, 0, "")])
+def test_only_what_may_be_dirty_is_written(dirty, writeback, after, retry, writes, synced, tmp_path, monkeypatch):
+    """To write a clean file waits for the disk, too. What stays may have become dirty."""
+    path = tmp_path / "a"
+    path.write_bytes(bytes(2 * PAGE))
+    answers = iter([Residency(2 * PAGE, 2, 2, dirty, writeback, 0, 0, None, "ok", "cachestat")])
+    later = Residency(2 * PAGE, 2, after, 0, 0, 0, 0, ((0, 0),) * after, "ok", "cachestat")
+    monkeypatch.setattr(evicting, "measured", lambda *_, **__: next(answers, later))
+    monkeypatch.setattr(evicting.advising, "advise", lambda *_: None)
+    done = []
+    monkeypatch.setattr(os, "fdatasync", done.append)
+    found = evicting.evict(path, retry=retry)
+    assert (len(done), found.synced, found.left) == (writes, synced, after)
 
 
 @pytest.fixture
