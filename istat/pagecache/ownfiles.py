@@ -118,17 +118,16 @@ def read_once(handle: int, offset: int, length: int) -> bytes:
 def _into(handle: int, offset: int, buffer: memoryview) -> int:
     try:
         return os.preadv(handle, [buffer], offset, RWF_DONTCACHE)
-    except NotImplementedError:     # a Python that was made for a C library without preadv2 (glibc before 2.26)
-        pass
-    except OSError as error:
-        if error.errno not in REFUSED:
+    except (OSError, NotImplementedError) as error:     # the latter: a Python for C libraries without preadv2 (glibc 2.25)
+        if isinstance(error, OSError) and error.errno not in REFUSED:
             raise
     _advise(handle, 0, 0, os.POSIX_FADV_RANDOM)         # or the next piece is there before it is looked for
     absent = [*_absent(handle, offset, len(buffer))]
-    got = os.preadv(handle, [buffer], offset)
+    data = os.pread(handle, len(buffer), offset)        # os.preadv is preadv2, too, which may be what is forbidden
+    buffer[:len(data)] = data
     for start, length in absent:
         _advise(handle, start, length, os.POSIX_FADV_DONTNEED)
-    return got
+    return len(data)
 
 
 def _absent(handle: int, offset: int, length: int) -> Iterator[tuple[int, int]]:

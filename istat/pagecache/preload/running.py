@@ -50,8 +50,8 @@ def library() -> Path:
     for suffix in EXTENSION_SUFFIXES:
         if (path := folder / f"advice{suffix}").exists():
             return path
-    raise IstatError(f"the library to be loaded before the program is not there: it was not built, as there was no C "
-                     f"compiler. Install one and istatd again, or build {folder / 'advice.c'}")
+    raise IstatError("the library to be loaded before the program is not there: it was not built, as there was no C "
+                     "compiler. Install one, and istatd again from its source")
 
 
 def environment(mode: Mode, before: Mapping[str, str]) -> dict[str, str]:
