@@ -15,6 +15,7 @@ import pytest
 from ftest.pagecache import pages
 from ftest.pagecache.users import as_user
 from istat.cli import command
+from istat.cli.pagecache.fadvise import COMMAND
 from istat.pagecache import advising, staying
 from istat.pagecache.evicting import evict
 from istat.pagecache.fleets.snapshots import Entry, save
@@ -159,7 +160,8 @@ def test_a_stranger_may_evict_and_gets_no_number(folder, capsys):
     pages.read_pages(path, [0, 3])
     folder.chmod(0o755)
     path.chmod(0o644)
-    status = as_user(lambda: command.main(["fadvise", "--json", "--not-owner", str(path)]))
+    brought = {"fadvise": lambda: COMMAND}      # loaded: that user may not be able to read it
+    status = as_user(lambda: command.main(["fadvise", "--json", "--not-owner", str(path)], None, brought))
     assert status == 3
     assert residency(path).resident == 0
     told = as_user(lambda: evict(path))
