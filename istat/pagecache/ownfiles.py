@@ -118,7 +118,7 @@ def read_once(handle: int, offset: int, length: int) -> bytes:
 def _into(handle: int, offset: int, buffer: memoryview) -> int:
     try:
         return os.preadv(handle, [buffer], offset, RWF_DONTCACHE)
-    except (OSError, NotImplementedError) as error:     # the latter: a Python for C libraries without preadv2 (glibc 2.25)
+    except (OSError, NotImplementedError) as error:     # the latter: Python for a glibc before 2.26
         if isinstance(error, OSError) and error.errno not in REFUSED:
             raise
     _advise(handle, 0, 0, os.POSIX_FADV_RANDOM)         # or the next piece is there before it is looked for
