@@ -94,8 +94,10 @@ def _fincore(arguments: argparse.Namespace, clock: Clock) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """UsageError where options contradict each other, or are for nothing."""
     tables.check(arguments)
-    if arguments.output is not None and "RANGES" in arguments.output.upper().split(","):
-        arguments.pages = True
+    wanted = [] if arguments.output is None else [name.strip().upper() for name in arguments.output.split(",")]
+    if "PARTS" in wanted and arguments.layout is None:
+        raise UsageError("-o PARTS: which parts there are, --layout tells")
+    arguments.pages = arguments.pages or not {"RANGES", "PARTS"}.isdisjoint(wanted) and not arguments.by_page
     given = [_option(mode) for mode in MODES if _said(arguments, mode)]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} are different things: choose one")
@@ -245,7 +247,7 @@ COMMAND = SubCommand(
     "else. SIZE is in bytes, TOTAL, RES, DIRTY and WB (being written) in pages; EVICTED are pages that were dropped "
     "when memory was short and are still remembered, RECENT those of them that would have been needed. DIRTY is an "
     "upper bound. Ends with 1 when a file could not be looked at, with 3 when of one it is unknown what is in memory.",
-    (("istat fincore /var/lib/istat/*", "What of these files is in memory?"),
+    (("istat fincore /srv/mrtg/*.rrd", "What of these files is in memory?"),
      ("istat fincore -r --total /srv/mrtg", "And of a whole tree"),
      ("istat fincore -r --hist /srv/mrtg", "How many files have how many pages in memory"),
      ("istat fincore -r --by-page --layout rrd /srv/mrtg", "Which blocks of RRD files are hot"),

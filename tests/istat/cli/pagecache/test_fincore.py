@@ -182,6 +182,13 @@ def head(sources, archives):
                         + rrd.RRA_PTR * len(archives))
 
 
+def test_a_column_brings_what_it_needs(fleet, capsys):
+    path = fleet("a", cached("0,3"))
+    assert run("-n", "-o", "ranges, parts", "--layout", "mrtg", path) == 0
+    assert capsys.readouterr().out.split(maxsplit=1) == [
+        "0,3", "header, state, row pointers, rra[0] AVERAGE/1, rra[1] AVERAGE/6\n"]
+
+
 def test_the_picture_has_a_cell_for_each_page(fleet, capsys):
     for name, found in (("a", cached("0,3,14")), ("b", cached("0-25", dirty="7")), ("c", UNKNOWN)):
         fleet(name, found)
@@ -327,6 +334,7 @@ def test_restoring_tells_whom_it_could_not(fleet, capsys, tmp_path_factory):
     (["--range", "0:4K", "--by-page", "x"], "leave --range out"), (["--watch", "nan", "x"], "from 0.05 s to a"),
     *((["--watch", longer, "x"], "to a year") for longer in ("inf", "1e300", "1e10")),
     (["--layout", "rrd", "x"], "with --pages or --by-page"),
+    (["-o", "FILE,PARTS", "x"], "-o PARTS: which parts there are, --layout tells"),
     (["--rows", "3", "x"], "--rows is of no use here: it is for --heatmap"),
     (["--cols", "3", "--hist", "x"], "it is for --heatmap"), (["--count", "3", "x"], "it is for --watch"),
     (["--top", "3", "--hist", "x"], "it is for --heatmap and a row for each file"),
