@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,9 +20,11 @@ from istat.cli.report import printable
 from istat.clock import Clock
 from istat.errors import LayoutError, UsageError
 from istat.pagecache import layouts, readahead
+from istat.pagecache.fleets import peeking
 from istat.pagecache.layouts import Layout, rrd
 from istat.pagecache.model import planning
 from istat.pagecache.model.planning import Demand, Kind, Plan
+from istat.pagecache.ranges import Ranges
 from istat.pagecache.scanning import Selection, scan, walk
 from istat.pagecache.syscalls import PAGE
 from istat.subcommands import SubCommand
@@ -36,7 +37,6 @@ UNASKED = 0.25          # of the pages in memory that no update touched: above i
 MOST_LAYOUTS = 4        # that are planned for: the most frequent ones
 TREE = Selection(recurse=True)
 HISTORY = 24 * 3600     # seconds of updates whose pages may well be in memory
-MOST_ROWS = HISTORY     # of a ring that are looked at: one a second
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class Advice:
 
 @dataclass(frozen=True)
 class Looked:
-    """Of files: how many there are; RRD files with pages in memory among those that were looked at, these pages, and
-    those that no update of a day touched; `read_ahead_kb` of their devices; how many are of which layout."""
+    """Of files: how many there are, of RRD files if any was seen; RRD files with pages in memory among those that were
+    looked at, these pages, and those that no update of a day touched; `read_ahead_kb` of their
+    devices; how many are of which layout."""
 
     there: int
     files: int
@@ -180,38 +181,37 @@ def _seen(looked: Looked) -> Iterator[Advice]:
 def look(names: Sequence[str], ending: Ending) -> Looked:
     """Look at RRD files, of folders at those in and below them. What is none, is not in memory, or may not be known, is
     left out; `ending` hears of the latter, and of those that cannot be looked at."""
-    resident = unasked = 0
+    resident = unasked = others = 0
     ahead: set[int] = set()
     kinds: Counter[Layout] = Counter()
     for name, found, _ in islice(scan(names, selection=TREE, pages=True), MOST_FILES):
         ending.see(name, found)
-        head = _head(name) if found.known and found.resident else None
-        if head is None or not found.ranges:
+        if not found.ranges:
+            continue
+        try:
+            head, kib = _head(name, found.ranges), readahead.readahead_kb(name)
+        except OSError:     # it went while we were elsewhere
+            continue
+        if head is None:
+            others += 1
             continue
         there = {page for first, last in found.ranges for page in range(first, last + 1)}
         resident, unasked = resident + len(there), unasked + len(there - _touched(head))
         kinds[head.layout] += 1
-        kib = readahead.readahead_kb(name)
         if kib is not None:
             ahead.add(kib)
     files = sum(one.residency is None for one in walk(names, TREE))
+    if kinds:       # of those in memory some may be something else, and so of all
+        files = round(files * kinds.total() / (kinds.total() + others))
     return Looked(files, kinds.total(), resident, unasked, tuple(sorted(ahead)), tuple(kinds.most_common()))
 
 
-def _head(name: str) -> rrd.Found | None:
-    """An RRD file's header, which is read without reading ahead and was in memory anyway, if updates were; None for
-    what is no RRD file."""
-    handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+def _head(name: str, resident: Ranges) -> rrd.Found | None:
+    """What an RRD file's header says, of whose pages these are in memory; None for what is no RRD file. OSError."""
     try:
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
-        head = os.pread(handle, rrd.STAT_HEAD, 0)
-        if not head.startswith(rrd.MAGIC):
-            return None
-        return rrd.read(os.pread(handle, min(rrd.header_bytes(head), layouts.HEAD), 0))
+        return rrd.read(peeking.head_of(name, resident))
     except LayoutError:
         return None
-    finally:
-        os.close(handle)
 
 
 def _touched(head: rrd.Found) -> set[int]:
@@ -225,8 +225,11 @@ def _pages(layout: Layout, last: int, starts: Sequence[int]) -> set[int]:
     for ring, start in zip(layout.rings, starts):
         rows = min(ring.rows, HISTORY // (layout.interval * ring.every) + 1)
         newest = ring.row(last, start)
-        for back in range(min(rows, MOST_ROWS)):
-            found.update(ring.pages((newest - back) % ring.rows, PAGE))
+        oldest = newest - rows + 1
+        # The latter are those before row 0, if there are such.
+        for first, end in ((max(0, oldest), newest), (ring.rows + oldest, ring.rows - 1)):
+            if first <= end:
+                found.update(range(ring.pages(first, PAGE).start, ring.pages(end, PAGE).stop))
     return found
 
 

@@ -15,6 +15,11 @@ from istat.pagecache.syscalls import PAGE
 
 def layout_of(path: str, resident: Ranges) -> Layout:
     """The layout of a file of a known kind, of whose pages these are in memory. LayoutError, OSError."""
+    return layouts.of_head(head_of(path, resident))
+
+
+def head_of(path: str, resident: Ranges) -> bytes:
+    """How a file begins, of whose pages these are in memory: of an RRD file the header. LayoutError, OSError."""
     handle = opened(path)
     try:
         # Without this advice the kernel would read on beyond the header.
@@ -23,9 +28,9 @@ def layout_of(path: str, resident: Ranges) -> Layout:
         if head.startswith(rrd.MAGIC):
             head = os.pread(handle, min(rrd.header_bytes(head), layouts.HEAD), 0)
         _forget(handle, len(head), resident)
+        return head
     finally:
         os.close(handle)
-    return layouts.of_head(head)
 
 
 def _forget(handle: int, length: int, resident: Ranges) -> None:

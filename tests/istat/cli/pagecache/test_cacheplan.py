@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from istat.cli import command
 from istat.cli.figures import bytes_text
 from istat.cli.pagecache import planadvice
 from istat.cli.pagecache.cacheplan import COMMAND
 from istat.pagecache import layouts
+from istat.pagecache.fleets import peeking
 from istat.pagecache.model import machine
+from istat.pagecache.ranges import Ranges
+from istat.pagecache.syscalls import PAGE
 
 BROUGHT = {"cacheplan": lambda: COMMAND}
 NONE = ("--memory", "10G", "--overhead", "none")
@@ -181,14 +188,40 @@ def rrd_file(path: Path) -> Path:
 
 def test_pages_that_a_day_of_updates_touches(tmp_path: Path) -> None:
     """Pages of 288, 48, 12 and 1 rows back from row 0, that is, from the rings' ends."""
-    head = planadvice._head(str(rrd_file(tmp_path / "a")))
+    head = planadvice._head(str(rrd_file(tmp_path / "a")), ((0, 25),))
     assert head is not None
     found = planadvice._touched(head)
     assert 0 in found and {3, 16} <= found
     assert 9 < len(found) < 20
     (tmp_path / "b").write_bytes(b"RRD\0damaged" + bytes(200))
     (tmp_path / "c").write_bytes(b"")
-    assert planadvice._head(str(tmp_path / "b")) is planadvice._head(str(tmp_path / "c")) is None
+    assert planadvice._head(str(tmp_path / "b"), ()) is planadvice._head(str(tmp_path / "c"), ()) is None
+
+
+@given(st.integers(1, 3000), st.integers(0, 3000), st.integers(1, 300), st.integers(0, 10_000), st.integers(1, 600))
+def test_pages_of_a_ring_are_those_of_its_rows(rows: int, start: int, steps: int, last: int, interval: int) -> None:
+    layout = replace(layouts.parse(f"rrd:3:AVERAGE/{steps}/{rows}")[0], interval=interval)
+    (ring,) = layout.rings
+    newest, back = ring.row(last, start % rows), min(rows, 86_400 // (interval * steps) + 1)
+    wanted = {page for row in range(newest - back + 1, newest + 1) for page in ring.pages(row % rows, PAGE)}
+    assert planadvice._pages(layout, last, [start % rows]) == {0} | wanted
+
+
+def test_a_file_that_goes_meanwhile_is_passed_over_and_others_are_none_of_ours(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in range(4):
+        rrd_file(tmp_path / f"{place}.rrd")
+        (tmp_path / f"{place}.txt").write_text("x")
+    real = peeking.head_of
+
+    def head_of(path: str, resident: Ranges) -> bytes:
+        if path.endswith("3.rrd"):
+            os.unlink(path)
+        return real(path, resident)
+
+    monkeypatch.setattr(peeking, "head_of", head_of)
+    found = told(capsys, "advise", *NONE, str(tmp_path))
+    assert found["files"]["files"] == found["files"]["there"] == 3
 
 
 def test_files_that_cannot_be_looked_at(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
