@@ -56,6 +56,8 @@ def kind(demand: Demand, plan: Plan) -> list[str]:
              *_paper(demand, plan)]
     if plan.wanted is None:
         lines.append("No memory keeps it within the budget.")
+    elif not plan.wanted:
+        lines.append("They stay below the budget even if none of their pages stays in memory.")
     else:
         need = demand.cache.overhead.of_file(plan.wanted, page) * plan.count
         lines.append(f"To stay below the budget each wants {counted(plan.wanted, 'page')}: {bytes_text(need)} for all.")

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import re
+
 from istat.errors import BadRetention, LayoutError
 from istat.pagecache.layouts import ringfile, rrd
 from istat.pagecache.layouts.layout import PAGE, Layout, Part, Ring
@@ -20,6 +22,9 @@ KINDS = {"mrtg": "what MRTG makes with rrdtool: 2 data sources, 8 archives of 80
          "statfile:RETENTION": "istatd's ring files, one for each level, such as statfile:10s:10d,5m:1y9d"}
 #: So many bytes at the beginning of a file are enough for most headers; `rrd.header_bytes` tells of all.
 HEAD = 65536
+# CF/STEPS/ROWS; the number of data sources, and archives.
+_ARCHIVE = re.compile("([A-Za-z]{1,20})/([0-9]{1,12})/([0-9]{1,12})", re.ASCII)
+_RRD = re.compile(f"([0-9]{{1,12}}):({_ARCHIVE.pattern}(?:,{_ARCHIVE.pattern})*)", re.ASCII)
 
 
 def parse(text: str) -> tuple[Layout, ...]:
@@ -49,11 +54,12 @@ def of_head(head: bytes) -> Layout:
 
 def _rrd(text: str) -> Layout:
     """Of `2:AVERAGE/1/800,MAX/6/800`. ValueError when it is not of this form."""
-    sources, _, listed = text.partition(":")
-    archives = []
-    for one in listed.split(","):
-        function, steps, rows = one.split("/")
-        archives.append((function, int(steps), int(rows)))
+    whole = _RRD.fullmatch(text)
+    if whole is None:
+        raise ValueError("write the number of data sources, and CF/STEPS/ROWS of each archive, such as "
+                         "rrd:2:AVERAGE/1/800,MAX/6/800")
+    sources = whole[1]
+    archives = [(function, int(steps), int(rows)) for function, steps, rows in _ARCHIVE.findall(whole[2])]
     if not 1 <= int(sources) <= rrd.MOST_SOURCES or len(archives) > rrd.MOST_ARCHIVES:
         raise ValueError("it has too many data sources or archives, or none")
     for _function, steps_, rows_ in archives:

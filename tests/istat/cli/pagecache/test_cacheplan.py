@@ -149,6 +149,12 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(capsys: pytest.CaptureFixt
     assert error.startswith(("istat: ", '{"error"')) and "Traceback" not in error
 
 
+def test_few_files_want_no_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*NONE, "--layout", "mrtg=1000") == 0
+    shown = capsys.readouterr().out
+    assert "even if none of their pages stays in memory" in shown and "0 pages:" not in shown
+
+
 def test_a_layout_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--layout", "whisper") == 110
     assert run("--layout", "store:nonsense") == 82

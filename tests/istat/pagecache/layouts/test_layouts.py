@@ -113,10 +113,13 @@ def test_a_ring_file_s_header_gives_its_layout() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "mrtg:1", "rra", "statfile:10", "rrd:", "rrd:2:AVERAGE/0/800", "rrd:x:A/1/1",
-                                  "rrd:0:AVERAGE/1/800", "rrd:1:AVERAGE/1"])
+                                  "rrd:0:AVERAGE/1/800", "rrd:1:AVERAGE/1", "rrd", "rrd:1:AVERAGE/1/8,",
+                                  "rrd:1_0:A/1/1", "rrd:1:A/+1/1", "rrd:1:A/1/\u0661", "rrd:1:A/1/" + "9" * 5000,
+                                  "rrd:1:\x1b/1/1"])
 def test_what_is_no_layout_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(LayoutError, match="no layout"):
+    with pytest.raises(LayoutError, match="no layout") as caught:
         layouts.parse(text)
+    assert "unpack" not in str(caught.value) and "int()" not in str(caught.value), "words of Python's"
 
 
 def test_archives_may_be_given_one_by_one() -> None:
