@@ -346,7 +346,7 @@ def test_who_has_sent_a_request_already_makes_no_room_unread() -> None:
         client = socket.create_connection(("127.0.0.1", tried.server.port))     # no turn of the hub
         client.sendall(HEALTH.replace(b"Host", b"Connection: close\r\nHost"))
         clients.append(client)
-    gevent.sleep(0.5)
+    stalled(tried)
     answers = [client.recv(1000) for client in clients]
     assert all(OK in answer for answer in answers)
     assert tried.counted("http_made_room") == tried.counted("http_too_many") == 0
