@@ -7,6 +7,7 @@ import fnmatch
 import os
 import re
 import stat
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +27,8 @@ class Selection:
 
     A folder means the files in it; with `recurse` also those below. `one_filesystem`: folders of other file systems are
     left out. `include`, `exclude`: globs of which a file's name (with a / in the glob: its path) fits at least one, and
-    none; a folder that is excluded is not entered. `hardlinks`: a file counts once for each of its names.
+    none; a folder that is excluded is not entered. `hardlinks`: a file counts once for each of its names. `one_in`: of
+    so many files one is meant, always the same ones, by a checksum of the path.
     """
 
     recurse: bool = False
@@ -34,6 +36,7 @@ class Selection:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     hardlinks: bool = False
+    one_in: int = 1
 
 
 class Candidate(NamedTuple):
@@ -137,12 +140,12 @@ def _below(top: str, device: int, selection: Selection, left_out: Callable[[str,
 
 
 def _left_out(selection: Selection) -> Callable[[str, bool], bool]:
-    """(path, whether it is a folder) -> whether the globs leave it out."""
-    include, exclude = _fitting(selection.include), _fitting(selection.exclude)
-    if include is None and exclude is None:
+    """(path, whether it is a folder) -> whether it is left out by its name."""
+    include, exclude, one_in = _fitting(selection.include), _fitting(selection.exclude), selection.one_in
+    if include is None and exclude is None and one_in == 1:
         return lambda path, folder: False
-    return lambda path, folder: bool((exclude is not None and exclude(path))
-                                     or (include is not None and not folder and not include(path)))
+    return lambda path, folder: bool((exclude is not None and exclude(path)) or (not folder and (
+        (include is not None and not include(path)) or zlib.crc32(os.fsencode(path)) % one_in)))
 
 
 def _fitting(globs: Sequence[str]) -> Callable[[str], bool] | None:

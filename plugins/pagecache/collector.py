@@ -10,12 +10,12 @@ import functools
 import os
 import re
 import time
-import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from istat.pagecache.fleets.distribution import Totals
-from istat.pagecache.scanning import Selection, scan, walk
+from istat.pagecache.scanning import Selection, scan
 from istat.pagecache.syscalls import PAGE
 from istat.plugin import Config, Emit, Integer, Job, Labels, Metric, Setting, collector
 
@@ -79,7 +79,7 @@ class PageCache:
             emit.problem(f"{tree} of the setting trees is no folder that can be looked at")
             return
         totals = Totals()
-        for found in self._paced(scan(self._names(tree), selection=TREE)):
+        for found in self._paced(scan([tree], selection=replace(TREE, one_in=self._one_in))):
             totals.add(found.residency)
         if totals.unknown and not totals.known:
             emit.problem(
@@ -87,15 +87,6 @@ class PageCache:
                 "CAP_FOWNER (docs/collectors.md)"
             )
         _report(emit, f"pagecache.{name}", totals, self._one_in)
-
-    def _names(self, tree: str) -> Iterator[str]:
-        """The tree, or the files of it that are counted; and what of it cannot be looked at, which is told of."""
-        if self._one_in == 1:
-            yield tree
-            return
-        for found in walk([tree], TREE):
-            if found.residency is not None or zlib.crc32(os.fsencode(found.path)) % self._one_in == 0:
-                yield found.path
 
     def _paced(self, found: Iterator[T]) -> Iterator[T]:
         """The same, at no more than a share of one core for half of the interval; then it is time to get done."""

@@ -71,6 +71,23 @@ def test_one_in_so_many_is_multiplied(tmp_path: Path) -> None:
     assert some[f"{named(tmp_path)}.pages_per_file"] == 1
 
 
+@pytest.mark.parametrize("one_in", [1, 2])
+def test_files_that_come_and_go_are_no_failures(tmp_path: Path, one_in: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trees of temporary files have such at any time; a folder that cannot be listed is one."""
+    for number in range(100):
+        (tmp_path / f"file{number}").touch()
+    real = scanning.opened
+
+    def opened(path: str, flags: int = 0) -> int:
+        os.unlink(path)
+        return real(path, flags)
+
+    monkeypatch.setattr(scanning, "opened", opened)
+    emit = read([tmp_path], one_in)
+    counts = ("files", "unknown_files", "failed_files", "size_bytes", "resident_bytes")
+    assert emit.gauges() == {f"{named(tmp_path)}.{what}": 0 for what in counts}
+
+
 def test_what_may_not_be_known_is_absent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = Residency(4 * PAGE, 4, None, None, None, None, None, None, "unknown(permission)", None)
     monkeypatch.setattr(scanning, "measured", lambda *_: unknown)
