@@ -4,11 +4,11 @@ picture."""
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Protocol
 
+from istat.access.replacing import replacing
 from istat.errors import UsageError
 
 TEXT = "-"          # the name that stands for standard output
@@ -44,20 +44,8 @@ def save(picture: Picture, name: str) -> None:
     if os.path.exists(name) and not os.path.isfile(name):      # such as a pipe: it cannot be replaced
         Path(name).write_bytes(made)
         return
-    _replace(Path(name), made)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Aside and renamed: nobody sees half a picture, and an older one stays when the disk is full."""
-    aside = path.with_name(f".{secrets.token_hex(8)}.picture")
-    with aside.open("xb") as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.replace(aside, path)
-        except BaseException:
-            aside.unlink()
-            raise
+    with replacing(name, "picture") as file:
+        file.write(made)
 
 
 def _has_blocks() -> bool:

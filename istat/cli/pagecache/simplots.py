@@ -78,7 +78,7 @@ def by_slot(answers: Sequence[Answer]) -> Chart:
         lines.append(Line(words, _means(answer, slots, answer.simulation.written), BARS))
     frames = answers[0].case.frames
     across = Axis(names=[SHORT.get(slot, slot) for slot in slots])
-    return Chart(f"Pages an update by time of day, {frames} frames", across, Axis("pages an update"), lines)
+    return Chart(f"Updates by time of day, {frames} frames", across, Axis("pages an update"), lines)
 
 
 def _means(answer: Answer, slots: Sequence[str], values: Sequence[int]) -> list[tuple[float, float]]:

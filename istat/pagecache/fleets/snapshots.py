@@ -9,7 +9,6 @@ import errno
 import gzip
 import json
 import os
-import secrets
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from istat.access.replacing import replacing
 from istat.errors import SnapshotError
 from istat.pagecache import ranges as page_ranges
 from istat.pagecache import syscalls
@@ -88,20 +88,12 @@ def save(path: str | os.PathLike[str], entries: Iterable[Entry], now: float) -> 
     place = Path(os.path.realpath(path))
     if place.exists() and not place.is_file():
         raise SnapshotError(f"{path} is no plain file, and would be replaced: name another place")
-    aside = place.with_name(f".{secrets.token_hex(8)}.snapshot")
-    try:
-        with aside.open("xb") as file:
-            if place.suffix == ".gz":
-                with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
-                    counts = _written(packed, entries, now)
-            else:
-                counts = _written(file, entries, now)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, place)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with replacing(path, "snapshot") as file:
+        if place.suffix == ".gz":
+            with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+                counts = _written(packed, entries, now)
+        else:
+            counts = _written(file, entries, now)
     _sync_folder(place.parent)
     return counts
 

@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import re
-import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from istat.access.replacing import replacing
 from istat.errors import PageLogError
 
 FORMAT, VERSION = "pagelog", 1
@@ -97,21 +97,11 @@ def save(path: str | os.PathLike[str], header: Header, records: Iterable[Record]
     place = Path(os.path.realpath(path))
     if place.exists() and not place.is_file():
         raise PageLogError(f"{path} is no plain file, and would be replaced: name another place")
-    aside = place.with_name(f".{secrets.token_hex(8)}.pagelog")
-    try:
-        with aside.open("xb") as file:
-            if place.suffix == ".gz":
-                with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
-                    count = write(packed, header, records)
-            else:
-                count = write(file, header, records)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, place)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    return count
+    with replacing(path, "pagelog") as file:
+        if place.suffix != ".gz":
+            return write(file, header, records)
+        with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
+            return write(packed, header, records)
 
 
 def write(file: File, header: Header, records: Iterable[Record]) -> int:
