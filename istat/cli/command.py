@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
                  clock or SystemClock())
         except IstatError as error:
             return fail(str(error), error.exit_code)
+        except MemoryError:
+            return fail("there is not enough memory for that, or a limit on it: ask for less at once")
         except KeyboardInterrupt:
             return INTERRUPTED
         return 0
@@ -72,7 +74,9 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None,
 
 def _words(error: OSError) -> str:
     """What the system refused, and what helps."""
-    told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error.strerror or str(error)
+    told = error.strerror or str(error)
+    if error.filename and error.strerror:
+        told = f"{report.printable(str(error.filename))}: {told}"
     if isinstance(error, PermissionError) and error.filename:
         told += f"{owners.refused(error.filename)}; run it as that user, or as root"
     return told

@@ -14,15 +14,12 @@ from istat.cli.report import printable
 
 
 def warn(arguments: argparse.Namespace, text: str) -> None:
-    """What one should know, though the command goes on."""
-    print(json.dumps({"warning": text}) if arguments.json else _shown(text), file=sys.stderr)
+    """What one should know, though the command goes on: one line, also where a file's name has several."""
+    print(json.dumps({"warning": text}) if arguments.json else f"istat: {printable(text)}", file=sys.stderr)
 
 
 def fail(text: str, status: int, as_json: bool) -> int:
     """Why the command ends with this status, which is given back."""
-    print(json.dumps({"error": text, "status": status}) if as_json else _shown(text), file=sys.stderr)
+    shown = "istat: " + "\n".join(map(printable, text.split("\n")))
+    print(json.dumps({"error": text, "status": status}) if as_json else shown, file=sys.stderr)
     return status
-
-
-def _shown(text: str) -> str:
-    return "istat: " + "\n".join(map(printable, text.split("\n")))

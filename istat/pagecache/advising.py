@@ -7,6 +7,7 @@ descriptor of it, and does not hold for mappings. WILLNEED and DONTNEED are done
 
 from __future__ import annotations
 
+import errno
 import os
 
 from istat.pagecache import readahead, syscalls
@@ -40,9 +41,17 @@ def advise(fd: int, how: str, offset: int = 0, length: int = 0) -> None:
     end = os.fstat(fd).st_size
     if length:
         end = min(end, offset + length)
+    check_memory(max(0, end - offset) // PAGE)
     piece = piece_of(fd)
     for start in range(offset - offset % PAGE, end, piece):
         syscalls.fadvise(fd, start, min(piece, end - start), ADVICE[WILLNEED])
+
+
+def check_memory(pages: int) -> None:
+    """OSError when so many pages of one file are more than this machine's memory: the last would drive out the first,
+    and those of a sparse file never end."""
+    if pages > os.sysconf("SC_PHYS_PAGES"):
+        raise OSError(errno.EFBIG, "that is more than this machine's memory; give a part of it with --range")
 
 
 def piece_of(fd: int) -> int:

@@ -30,6 +30,8 @@ UNKNOWN, ERROR = "unknown(permission)", "error"
 OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 # Pages that are listed by one answer of mincore; larger parts are first asked whether there is anything: 256 MiB.
 LISTED_AT_ONCE = 1 << 16
+# Pages of which mincore alone is asked, some minute of work: a sparse file may have so many that it never ends: 16 TiB.
+MOST_LISTED = 1 << 32
 OVERLAYFS = 0x794C7630              # statfs(2): its magic number; containers have their files on it
 CAP_FOWNER = 3                      # capabilities(7): its bit
 PROC = Path("/proc")
@@ -201,6 +203,8 @@ def _listed(fd: int, offset: int, length: int, counts: bool) -> Iterator[Range]:
     """The resident pages of a part of a file. Where cachestat `counts`, large parts without any are not walked through:
     a sparse file may have more pages than one can list."""
     parts = [(offset // PAGE, (offset + length - 1) // PAGE)]
+    if not counts and length // PAGE > MOST_LISTED:
+        raise OSError(errno.EFBIG, "it is too large for mincore, which is asked page by page; give a part with --range")
     while parts:
         first, last = parts.pop()
         many = last - first + 1

@@ -26,6 +26,7 @@ MAP_FAILED = ctypes.c_void_p(-1).value
 MINCORE_RESIDENT = 1        # the bit of a page in mincore's answer; the others are reserved
 # Pages that one call of mincore is asked about, so that its answer is never large: 1 GiB of a file.
 MINCORE_PAGES = 1 << 18
+MOST_BYTES = (1 << 63) - 1  # of a file: the last of its pages may not be a whole one (off_t)
 
 _LOW_BIT = bytes(value & MINCORE_RESIDENT for value in range(256))
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -109,7 +110,7 @@ def filesystem_type(fd: int) -> int:
 
 def fadvise(fd: int, offset: int, length: int, advice: int) -> None:
     """posix_fadvise(2) on a range in bytes (0 bytes: up to the end); `advice` is one of os.POSIX_FADV_*. OSError."""
-    os.posix_fadvise(fd, offset, length, advice)
+    os.posix_fadvise(fd, offset, min(length, MOST_BYTES - offset), advice)
 
 
 def madvise(mapping: mmap.mmap, advice: int, offset: int = 0, length: int | None = None) -> None:
@@ -122,7 +123,7 @@ def sync_range(fd: int, offset: int, length: int) -> None:
     """Write the dirty pages of a range in bytes (0 bytes: up to the end) and wait until they are written, by
     sync_file_range(2). Neither the file system's journal nor the disk's own cache is flushed: it is no promise against
     a power cut, but pages can be evicted after it. OSError."""
-    if _sync_file_range(fd, offset, length, SYNC_WAIT):
+    if _sync_file_range(fd, offset, min(length, MOST_BYTES - offset), SYNC_WAIT):
         raise _error()
 
 

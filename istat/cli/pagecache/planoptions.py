@@ -19,6 +19,7 @@ from istat.pagecache.model.rates import MODELS
 from istat.pagecache.syscalls import PAGE
 
 BUDGET = 250            # page-ins a second: what a few mechanical disks read at random
+MOST_READS = 1e15       # page-ins a second that anybody could mean
 SHARE = 0.5             # of a device's reads: the rest is for what is written, and for whoever asks
 READ_AHEAD_KB = 128     # the kernel's default; distributions and disks have more
 BATCH = 12              # updates: an hour of 5 minutes
@@ -78,8 +79,9 @@ def asked(arguments: argparse.Namespace, clock: Clock) -> Asked:
     if arguments.test_device is not None:
         iops = machine.reads_a_second(arguments.test_device, clock)
     budget = arguments.budget if arguments.budget is not None else BUDGET if iops is None else iops * SHARE
-    if budget <= 0 or budget != budget or arguments.read_ahead < 0 or arguments.read_ahead > 1 << 30:
-        raise UsageError("--budget and --device-iops are above 0, --read-ahead 0 or more")
+    if not all(0 < number < MOST_READS for number in (budget, iops or budget)) or iops == 0 \
+            or not 0 <= arguments.read_ahead <= 1 << 30:
+        raise UsageError("--budget and --device-iops are above 0 and numbers, --read-ahead 0 or more")
     memory = machine.cache_bytes() if arguments.memory is None else arguments.memory
     cache = Cache(memory, OVERHEADS[arguments.overhead], arguments.model, arguments.meta)
     demand = Demand(cache, tuple(kinds), budget, arguments.coalesce, arguments.read_ahead,

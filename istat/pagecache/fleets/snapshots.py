@@ -20,7 +20,7 @@ from istat.access.replacing import replacing
 from istat.errors import SnapshotError
 from istat.pagecache import ranges as page_ranges
 from istat.pagecache import syscalls
-from istat.pagecache.advising import piece_of
+from istat.pagecache.advising import check_memory, piece_of
 from istat.pagecache.ranges import Ranges
 from istat.pagecache.residency import opened
 from istat.pagecache.syscalls import PAGE
@@ -123,6 +123,7 @@ def restore(entry: Entry) -> int:
     try:
         last = -(-os.fstat(handle).st_size // PAGE) - 1
         wanted = page_ranges.clipped(entry.ranges, 0, last)
+        check_memory(page_ranges.count(wanted))
         # In pieces: of more than the device reads ahead the kernel reads only the beginning.
         step = piece_of(handle) // PAGE
         for first, end in wanted:

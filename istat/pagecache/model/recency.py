@@ -17,6 +17,7 @@ from istat.pagecache.model.workload import Workload
 # Two rounds of the coarsest level: 576 updates for MRTG's files. A step that is a mistake must not take minutes.
 MOST_UPDATES = 200_000
 MOST_RINGS = 256
+MOST_WORK = 4_000_000       # updates times rings: some seconds
 
 
 class Profile(NamedTuple):
@@ -29,7 +30,8 @@ class Profile(NamedTuple):
 
 def possible(work: Workload) -> bool:
     """Whether the model does a file with such rings."""
-    return 2 * work.levels[-1] <= MOST_UPDATES and len(work.every) <= MOST_RINGS
+    updates = 2 * work.levels[-1]
+    return updates <= MOST_UPDATES and len(work.every) <= MOST_RINGS and updates * len(work.every) <= MOST_WORK
 
 
 def faults(work: Workload, pages: int, meta: int = 0) -> float:
@@ -59,7 +61,8 @@ def _profile(work: Workload, meta: int) -> Profile:
     longest = work.levels[-1]
     if not possible(work):
         raise LayoutError(f"the model lru replays two rounds of {longest:,} updates of {len(work.every):,} rings, more "
-                          f"than the {MOST_UPDATES:,} updates and {MOST_RINGS} rings that it does; use the model opt")
+                          f"than the {MOST_UPDATES:,} updates, {MOST_RINGS} rings and {MOST_WORK:,} of their product "
+                          "that it does; use the model opt")
     always = [-1 - page for page in range(meta + work.header)]
     stack: list[int] = []           # the page touched last is at the end
     profile = Profile(Counter(), {})

@@ -7,16 +7,20 @@ import csv
 from collections.abc import Iterable, Iterator
 
 from istat.errors import PageLogError
-from istat.pagecache.replay.pagelog import MODES, MOST_PAGE, MOST_PAGES, MOST_TIME, Record
+from istat.pagecache.replay.pagelog import MODES, MOST_LINE, MOST_PAGE, MOST_PAGES, MOST_TIME, Record
+
+# Pages of all files at one time, which are kept until it is over: some 60 bytes each. A file takes as much as FILE
+# pages.
+MOST_HELD, FILE = 1 << 23, 8
 
 Touched = dict[str, tuple[set[int], set[int]]]      # file -> pages, and those written
 
 
 def records(lines: Iterable[str], page_size: int) -> Iterator[Record]:
     """The records, by time; lines must be by time too. PageLogError says which one is wrong."""
-    now, touched = 0, Touched()
+    now, touched, held = 0, Touched(), 0
     try:
-        for number, row in enumerate(csv.reader(lines), 1):
+        for number, row in enumerate(csv.reader(_bounded(lines)), 1):
             if not row or row[0].startswith("#") or (number == 1 and row[0].strip() == "time"):
                 continue
             time, file, pages, written = _access(row, number, page_size)
@@ -24,16 +28,28 @@ def records(lines: Iterable[str], page_size: int) -> Iterator[Record]:
                 raise PageLogError(f"line {number}: it is of an earlier time than the line before")
             if time > now:
                 yield from _of_one_time(now, touched)
-                now, touched = time, Touched()
+                now, touched, held = time, Touched(), 0
+            held += 0 if file in touched else FILE
             known = touched.setdefault(file, (set(), set()))
+            held -= len(known[0])
             known[0].update(pages)
+            held += len(known[0])
             if written:
                 known[1].update(pages)
-            if len(known[0]) > MOST_PAGES:
-                raise PageLogError(f"line {number}: more than {MOST_PAGES} pages of one file at one time")
+            if len(known[0]) > MOST_PAGES or held > MOST_HELD:
+                raise PageLogError(f"line {number}: at one time more than {MOST_PAGES} pages of one file, or "
+                                   f"{MOST_HELD} of all")
     except csv.Error as error:
         raise PageLogError(f"it is no CSV: {error}") from error
     yield from _of_one_time(now, touched)
+
+
+def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    """The same, none of them longer than a line of a log."""
+    for number, line in enumerate(lines, 1):
+        if len(line) > MOST_LINE:
+            raise PageLogError(f"line {number}: it is longer than {MOST_LINE} characters")
+        yield line
 
 
 def _access(row: list[str], number: int, page_size: int) -> tuple[int, str, range, bool]:

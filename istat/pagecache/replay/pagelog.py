@@ -23,7 +23,8 @@ FIRST_INDIRECT = 12             # pages from here on are found through the indir
 GZIP_MAGIC = b"\x1f\x8b"
 # What a hostile log may make of our memory: bytes of a line, pages of a record, a page's number.
 MOST_LINE, MOST_PAGES, MOST_PAGE = 1 << 20, 1 << 20, (1 << 31) - 1
-# Lines that differ in their time only come again and again: so many are remembered, of at most so many bytes.
+# Lines that differ in their time only come again and again: so many are remembered, of at most so many bytes and as
+# many pages.
 MEMORY, MOST_KNOWN = 1 << 16, 500
 MOST_UPDATES = 1 << 20          # of a record
 MOST_LEVELS, MOST_STEP = 64, 1 << 31    # a level's updates, and seconds from one to the next
@@ -195,7 +196,8 @@ def _records(file: File) -> Iterator[Record]:
                 return
             record = _record(line, number + 2)
             # A key "t" in the rest, in whatever spelling, would be the one that counts.
-            if timed and len(timed[2]) <= MOST_KNOWN and b'"t"' not in timed[2] and b"\\" not in timed[2]:
+            if (timed and len(timed[2]) <= MOST_KNOWN and len(record.pages) + len(record.written) <= MOST_KNOWN
+                    and b'"t"' not in timed[2] and b"\\" not in timed[2]):
                 if len(known) >= MEMORY:
                     known.clear()
                 known[timed[2]] = record.file, record.pages, record.written, record.updates

@@ -19,6 +19,7 @@ from istat.pagecache.residency import Residency, opened, residency
 
 TRIES, PAUSE = 20, 0.05         # evictions of a file, and how long between two [s]: writing back takes some time
 MOST_WORDS = 500                # signs of what a program said, in an error
+READ_AT_ONCE = 1 << 16          # bytes of it
 _PLACE = re.compile(r"\{([fvtn])\}")
 
 
@@ -85,13 +86,16 @@ def evict(file: str) -> None:
 
 def _run(words: list[str]) -> None:
     try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              check=False)
+        done = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     except OSError as error:
         raise PageLogError(f"{words[0]} cannot be run: {error.strerror}") from error
+    last = b""
+    with done:
+        while done.stderr and (said := done.stderr.read(READ_AT_ONCE)):
+            last = (last + said)[-READ_AT_ONCE:]        # it may never have enough of talking
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()[-MOST_WORDS:]
-        raise PageLogError(f"{shlex.join(words)} ended with status {done.returncode}: {said}")
+        words_said = last.decode("utf-8", "replace").strip()[-MOST_WORDS:]
+        raise PageLogError(f"{shlex.join(words)} ended with status {done.returncode}: {words_said}")
 
 
 def _seen(file: str) -> Residency:

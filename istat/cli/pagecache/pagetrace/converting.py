@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from istat.cli.pagecache.pagetrace.saving import STANDARD, save, takes_place
 from istat.clock import Clock
 from istat.pagecache.replay.accesses import records
-from istat.pagecache.replay.pagelog import Header
+from istat.pagecache.replay.pagelog import MOST_LINE, Header
 from istat.pagecache.syscalls import PAGE
 from istat.subcommands import SubCommand
 
@@ -24,7 +25,8 @@ def _convert(arguments: argparse.Namespace, clock: Clock) -> None:
     place = sys.stdin.fileno() if arguments.accesses == STANDARD else arguments.accesses
     with open(place, encoding="utf-8", errors="backslashreplace", newline="",
               closefd=place is arguments.accesses) as file:
-        save(arguments, header, records(file, PAGE))
+        # One sign more than a line may have: where there is no end of a line, not all is read before that is found out.
+        save(arguments, header, records(iter(partial(file.readline, MOST_LINE + 1), ""), PAGE))
 
 
 COMMAND = SubCommand(
