@@ -41,6 +41,7 @@ def _arguments(command: argparse.ArgumentParser) -> None:
         "without any is not written")
     add("--retry", type=_retries, metavar="N", help="how often what stayed is asked for again (default once; not at "
         "all with --sync none)")
+    add("--verify", action="store_true", default=True, help="count afterwards, and tell why pages stayed (the default)")
     add("--no-verify", dest="verify", action="store_false", help="do not count afterwards, nor tell why pages stayed")
     add("--dry-run", action="store_true", help="count, and change nothing")
     add("--not-owner", action="store_true", help="evict files of other users, too: it is their cache that goes")

@@ -27,6 +27,7 @@ UNKNOWN = swept("u", None, None)
     ((), [UNKNOWN, swept("a", 2, 0)], "1 file: 2 pages evicted, 0 left; without 1 file of unknown residency", 3),
     ((), [REFUSED, swept("a", 2, 0)], "1 file: 2 pages evicted, 0 left", 1),
     (("--no-verify",), [swept("a", 2, None)], "1 file: 2 pages asked to go", 0),
+    (("--no-verify", "--verify"), [swept("a", 2, 0)], "1 file: 2 pages evicted, 0 left", 0),
     (("--dry-run",), [swept("a", 1, None)], "1 file: 1 page in memory; nothing was changed", 0),
     (("--dry-run",), [UNKNOWN, UNKNOWN], "2 files: unknown what is in memory; nothing was changed", 3),
     (("-a", "willneed"), [swept("a", 1, 26, None)],
