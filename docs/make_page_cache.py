@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from istat.pagecache.ownfiles import settle  # noqa: E402
+from istat.pagecache.ownfiles import put_away  # noqa: E402
 
 ISTAT = Path(sys.executable).with_name("istat")
 PICTURES = ROOT / "docs/page-cache"
@@ -62,7 +62,7 @@ def made(path: Path) -> Iterator[int]:
     path.write_bytes(os.urandom(MRTG))
     handle = os.open(path, os.O_RDWR)
     try:
-        settle(handle)
+        put_away(handle)
         yield handle
     finally:
         os.close(handle)

@@ -38,6 +38,12 @@ def test_made_pages_say_what_the_programs_say(name: str) -> None:
     assert result.returncode == 0, f"stale; run: python docs/{name}.py"
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in DOCS.glob("*.py")))
+def test_each_script_finds_what_it_imports(name: str) -> None:
+    """Also those that only people start."""
+    assert script(name).__doc__
+
+
 def test_a_stale_page_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = script("make_commands")
     monkeypatch.setattr(commands, "TARGET", tmp_path / "command-line.md")
