@@ -170,11 +170,12 @@ class _Once(io.RawIOBase):
         return got
 
     def readall(self) -> bytes:
-        parts = []
-        while part := read_once(self._handle, self._at, PIECE):
-            parts.append(part)
-            self._at += len(part)
-        return b"".join(parts)
+        whole = io.BytesIO()        # its memory becomes the answer; parts that are joined would be there twice
+        piece = memoryview(bytearray(PIECE))
+        while got := _into(self._handle, self._at, piece):
+            whole.write(piece[:got])
+            self._at += got
+        return whole.getvalue()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: os.fstat(self._handle).st_size}[whence]

@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,17 @@ def test_a_whole_file_is_its_bytes(tmp_path: Path, refusing: bool, size: int) ->
         assert file.read(3) == data[:3]
         assert file.read() == data[3:]
         assert file.read() == b""
+
+
+def test_a_whole_file_is_in_memory_but_once(tmp_path: Path, refusing: bool) -> None:
+    size = 32 * PIECE + 1
+    (tmp_path / "a").write_bytes(bytes(size))
+    tracemalloc.start()
+    try:
+        assert len(ownfiles.content(tmp_path / "a")) == size
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * size
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("refusal", [NotImplementedError("preadv2: flags unavailable on this platform"),
