@@ -28,7 +28,8 @@ class Selection:
     A folder means the files in it; with `recurse` also those below. `one_filesystem`: folders of other file systems are
     left out. `include`, `exclude`: globs of which a file's name (with a / in the glob: its path) fits at least one, and
     none; a folder that is excluded is not entered. `hardlinks`: a file counts once for each of its names. `one_in`: of
-    so many files one is meant, always the same ones, by a checksum of the path.
+    so many files one is meant, always the same ones, by a checksum of the path. `listed` is called after each folder:
+    of what is in it perhaps nothing is meant, so that nobody else hears of the work.
     """
 
     recurse: bool = False
@@ -37,6 +38,7 @@ class Selection:
     exclude: Sequence[str] = ()
     hardlinks: bool = False
     one_in: int = 1
+    listed: Callable[[], None] | None = None
 
 
 class Candidate(NamedTuple):
@@ -129,6 +131,8 @@ def _below(top: str, device: int, selection: Selection, left_out: Callable[[str,
         except OSError as error:
             yield Candidate(folder, refused(error), True)
             continue
+        if selection.listed is not None:
+            selection.listed()
         files.sort()
         prefix = os.path.join(folder, "")
         for name in files:

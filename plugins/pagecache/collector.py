@@ -10,9 +10,8 @@ import functools
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
 from istat.pagecache.fleets.distribution import Totals
 from istat.pagecache.scanning import Selection, scan
@@ -21,11 +20,9 @@ from istat.plugin import Config, Emit, Integer, Job, Labels, Metric, Setting, co
 
 EVERY = 300  # seconds: 300,000 files are some 8 s of work
 SHARE = 0.2  # of one core that a reading takes at most: collectors share an interpreter, and other programs the machine
-BATCH = 256  # files between two looks at the time
+BATCH = 256  # files and folders between two looks at the time
 MOST_APART = 1_000_000
 TREE = Selection(recurse=True, one_filesystem=True)
-
-T = TypeVar("T")
 
 
 def label(path: str) -> str:
@@ -79,8 +76,10 @@ class PageCache:
             emit.problem(f"{tree} of the setting trees is no folder that can be looked at")
             return
         totals = Totals()
-        for found in self._paced(scan([tree], selection=replace(TREE, one_in=self._one_in))):
+        pace = _Pace(self._sleep, self._patience)
+        for found in scan([tree], selection=replace(TREE, one_in=self._one_in, listed=pace.step)):
             totals.add(found.residency)
+            pace.step()
         if totals.unknown and not totals.known:
             emit.problem(
                 f"nothing may be known of the files of {tree}: the agent must own them, be able to write them, or have "
@@ -88,14 +87,20 @@ class PageCache:
             )
         _report(emit, f"pagecache.{name}", totals, self._one_in)
 
-    def _paced(self, found: Iterator[T]) -> Iterator[T]:
-        """The same, at no more than a share of one core for half of the interval; then it is time to get done."""
-        until, worked = time.monotonic() + self._patience, time.thread_time()
-        for number, one in enumerate(found, 1):
-            yield one
-            if number % BATCH == 0 and time.monotonic() < until:
-                self._sleep((time.thread_time() - worked) * (1 / SHARE - 1))
-                worked = time.thread_time()
+
+class _Pace:
+    """Keeps work to a share of one core for so many seconds; then it is time to get done."""
+
+    def __init__(self, sleep: Callable[[float], None], patience: float) -> None:
+        self._sleep, self._until = sleep, time.monotonic() + patience
+        self._steps, self._worked = 0, time.thread_time()
+
+    def step(self) -> None:
+        """A file was counted, or a folder listed."""
+        self._steps += 1
+        if self._steps % BATCH == 0 and time.monotonic() < self._until:
+            self._sleep((time.thread_time() - self._worked) * (1 / SHARE - 1))
+            self._worked = time.thread_time()
 
 
 def _report(emit: Emit, name: str, totals: Totals, times: int) -> None:

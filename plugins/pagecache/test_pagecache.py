@@ -122,3 +122,11 @@ def test_it_takes_a_share_of_a_core_only(tmp_path: Path) -> None:
     slept: list[float] = []
     read([tmp_path], sleep=slept.append)
     assert len(slept) == 2 and all(seconds > 0 for seconds in slept)
+
+
+def test_folders_of_which_nothing_is_counted_take_no_more(tmp_path: Path) -> None:
+    for number in range(2 * BATCH):
+        (tmp_path / f"folder{number}").mkdir()
+    slept: list[float] = []
+    read([tmp_path], 1_000_000, slept.append)
+    assert len(slept) == 2 and all(seconds > 0 for seconds in slept)

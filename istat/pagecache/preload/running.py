@@ -131,6 +131,8 @@ def start(mode: Mode, words: list[str], before: Mapping[str, str]) -> None:
         os.execvpe(words[0], words, made)
     except OSError as error:
         raise NotStarted(f"{words[0]} cannot be started: {error.strerror}") from error
+    except ValueError as error:         # an empty name, or a zero byte in a word
+        raise NotStarted(f"{words[0]!r} cannot be started: {error}") from error
 
 
 def _advise_input() -> None:

@@ -175,6 +175,8 @@ def test_mistakes_are_told(built, capsys):
     assert run("--random", "--", "no-such-program") == NotStarted.exit_code == 125
     told = capsys.readouterr().err
     assert told.endswith("istat: no-such-program cannot be started: No such file or directory\n")
+    assert run("--random", "--", "") == 125
+    assert capsys.readouterr().err.startswith("istat: '' cannot be started: ")
 
 
 def test_the_library_and_the_page_that_tells_of_it_agree_on_the_words():
