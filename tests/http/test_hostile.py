@@ -365,7 +365,7 @@ def test_who_comes_behind_many_of_another_client_has_a_place_before_them(monkeyp
     last.sendall(HEALTH)
     stalled(tried)
     assert OK in last.recv(1000)
-    # Two by two from when it has been accepted, which takes a busy machine some turns; behind all others it would be 30th.
+    # Two by two from when it is accepted, which takes a busy machine some turns; behind all others it would be 30th.
     assert len(tried.ended) == 31 and tried.ended.index("/health") < 15
     last.close()
     tried.server.stop()
