@@ -75,7 +75,8 @@ class Answer:
 
 def _arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("logs", nargs="+", metavar="LOG", help="page logs, as istat pagetrace makes them")
+    add("logs", nargs="+", metavar="LOG", help="page logs, as istat pagetrace makes them; - is the standard "
+        "input")
     add("--policy", default="lru", metavar="NAME,...", help="which page goes, several with commas between, or all "
         f"(default lru): {', '.join(POLICIES)}")
     how = command.add_mutually_exclusive_group()

@@ -30,6 +30,7 @@ MOST_UPDATES = 1 << 20          # of a record
 MOST_LEVELS, MOST_STEP = 64, 1 << 31    # a level's updates, and seconds from one to the next
 MOST_TIME = 1 << 53             # Unix seconds; integers of JSON are exact below
 MODES = ("r", "w", "rw")
+STDIN = 0                       # descriptor of what `-` stands for
 _TIMED = re.compile(rb'\{"t": (0|[1-9][0-9]{0,14}), (.*)\n')
 _PART = re.compile(r"(-[12]|[0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
 
@@ -144,11 +145,11 @@ def _data(pages: tuple[int, ...]) -> tuple[int, ...]:
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[PageLog]:
-    """A log to be read, packed or not. PageLogError when it is none, also while its records are read: they are damaged,
-    out of order, cut off, or of a later version. OSError."""
-    with open(path, "rb") as file:
-        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        file.seek(0)
+    """A log to be read, packed or not, also from a pipe; `-` is the standard input. PageLogError when it is none, also
+    while its records are read: they are damaged, out of order, cut off, or of a later version. OSError."""
+    standard = path == "-"
+    with open(STDIN if standard else path, "rb", closefd=not standard) as file:
+        packed = file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)      # a pipe cannot be wound back
         source: File = gzip.GzipFile(fileobj=file) if packed else file
         try:
             yield read(source)

@@ -72,7 +72,7 @@ def chart(named: dict[str, Told]) -> Chart:
 
 
 def _arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("logs", nargs="+", metavar="LOG", help="page logs")
+    command.add_argument("logs", nargs="+", metavar="LOG", help="page logs; - is the standard input")
     command.add_argument("--plot", metavar="OUT", help="draw which share of updates needs so many pages: a name that "
                          "ends with .png or .svg, or - for the terminal")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ record_lists = st.lists(st.builds(
 
 def read(text: str | bytes) -> list[Record]:
     return list(pagelog.read(io.BytesIO(text.encode() if isinstance(text, str) else text)).records)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["-", "fd"])
+def test_a_log_comes_from_a_pipe(name: str, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = (HEAD + '{"t": 1, "f": "a", "p": "0,3"}\n{"end": true, "records": 1}\n').encode()
+    source, sink = os.pipe()
+    try:
+        monkeypatch.setattr(pagelog, "STDIN", source)
+        os.write(sink, gzip.compress(log) if packed else log)
+        os.close(sink)
+        with pagelog.opened("-" if name == "-" else f"/dev/fd/{source}") as found:
+            assert list(found.records) == [Record(1, "a", (0, 3))]
+    finally:
+        os.close(source)
 
 
 @pytest.mark.parametrize(("pages", "words"), [
