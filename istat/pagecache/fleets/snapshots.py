@@ -102,9 +102,7 @@ def load(path: str | os.PathLike[str]) -> Snapshot:
     """Read a snapshot. SnapshotError when it is none, is cut off, or is of a machine with other pages; OSError."""
     try:
         with open(path, "rb") as file:
-            packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-            file.seek(0)
-            if not packed:
+            if not file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):       # a pipe cannot be wound back
                 return _read(file)
             with gzip.GzipFile(fileobj=file) as unpacked:
                 return _read(unpacked)

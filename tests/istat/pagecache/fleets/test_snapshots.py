@@ -25,6 +25,18 @@ SETS = st.sets(st.integers(0, 50))
 
 
 @pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_a_snapshot_comes_from_a_pipe(tmp_path, name):
+    snapshots.save(tmp_path / name, ENTRIES, 1699920300.25)
+    source, sink = os.pipe()
+    try:
+        os.write(sink, (tmp_path / name).read_bytes())
+        os.close(sink)
+        assert tuple(snapshots.load(f"/dev/fd/{source}").entries()) == ENTRIES
+    finally:
+        os.close(source)
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
 def test_what_is_saved_is_read_again(tmp_path, name):
     assert snapshots.save(tmp_path / name, ENTRIES, 1699920300.25) == (2, 5)
     found = snapshots.load(tmp_path / name)
