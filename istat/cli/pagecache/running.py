@@ -17,6 +17,8 @@ from istat.subcommands import SubCommand
 
 
 def _arguments(command: argparse.ArgumentParser) -> None:
+    # argparse's own has nothing but "..." for the program.
+    command.usage = "%(prog)s [-h] [--json] (--random | --no-advice) -- CMD ..."
     how = command.add_mutually_exclusive_group(required=True)
     how.add_argument("--random", dest="mode", action="store_const", const=Mode.RANDOM, help="every file that it opens "
                      "or maps is read without reading ahead, whatever it advises itself")

@@ -166,6 +166,12 @@ def test_the_command_line_is_the_programs_own_after_the_mode(built, monkeypatch)
     assert started == [(Mode.RANDOM, ["seq", "-5", "--json", "--", "3"]), (Mode.NO_ADVICE, ["true", "--random"])]
 
 
+def test_the_usage_names_the_program_that_is_run(capsys):
+    with pytest.raises(SystemExit):
+        run("--help")
+    assert "fadvise run [-h] [--json] (--random | --no-advice) -- CMD ..." in capsys.readouterr().out
+
+
 def test_mistakes_are_told(built, capsys):
     assert run("--random") == run("--random", "--") == 2
     assert "which program?" in capsys.readouterr().err
