@@ -29,6 +29,7 @@ FORMAT, VERSION = "residency-snapshot", 1
 GZIP_MAGIC = b"\x1f\x8b"
 # Of a line, and of all names and pages: a hostile file shall not fill the memory. 300,000 files have some 60 MB.
 MOST_BYTES, MOST_TEXT = 1 << 24, 1 << 30
+MOST_NAME = 8192            # bytes of a file's name: Linux opens 4096 (PATH_MAX) from a folder whose name has as many
 ENTRY_BYTES = 300           # of memory that a file takes beside its name and its pages
 
 
@@ -221,7 +222,7 @@ def _path(line: dict[str, Any]) -> str:
     try:
         coded = line.get("path_base64")
         data = os.fsencode(line.get("path", "")) if coded is None else base64.b64decode(coded, validate=True)
-        if not data or b"\0" in data:
+        if not data.startswith(b"/") or b"\0" in data or len(data) > MOST_NAME:
             raise ValueError
         return os.fsdecode(data)
     except (ValueError, TypeError, binascii.Error):

@@ -16,7 +16,7 @@ from istat.cli import command
 from istat.cli.pagecache.cacheplan import COMMAND as CACHEPLAN
 from istat.cli.pagecache.fadvise import COMMAND as FADVISE
 from istat.cli.pagecache.fincore import COMMAND as FINCORE
-from istat.errors import LayoutError, PageLogError
+from istat.errors import LayoutError, PageLogError, SnapshotError
 from istat.pagecache import advising, layouts, syscalls
 from istat.pagecache import residency as residency_of_one
 from istat.pagecache.fleets import snapshots
@@ -154,3 +154,22 @@ def test_too_little_memory_is_told_in_a_sentence(tmp_path: Path, capsys: Said, m
     monkeypatch.setattr(snapshots, "load", full)
     assert run("fincore", "--diff", tmp_path) == 1
     assert capsys.readouterr().err.startswith("istat: there is not enough memory")
+
+
+def test_names_longer_than_any_file_s_are_in_no_snapshot(tmp_path: Path) -> None:
+    saved = tmp_path / "a.snap"
+    longest = "/" + "a/" * ((snapshots.MOST_NAME - 2) // 2) + "b"
+    assert len(longest) == snapshots.MOST_NAME
+    snapshots.save(saved, [Entry(longest, 1, ((0, 0),))], 0)
+    assert [one.path for one in snapshots.load(saved).entries()] == [longest]
+    snapshots.save(saved, [Entry(longest + "b", 1, ((0, 0),))], 0)
+    with pytest.raises(SnapshotError, match="without a name that a file could have"):
+        snapshots.load(saved)
+
+
+def test_names_in_a_snapshot_begin_at_the_root(tmp_path: Path) -> None:
+    saved = tmp_path / "a.snap"
+    snapshots.save(saved, [Entry("/etc/fstab", 1, ((0, 0),))], 0)
+    saved.write_bytes(saved.read_bytes().replace(b"/etc/fstab", b"../fstab"))
+    with pytest.raises(SnapshotError, match="without a name that a file could have"):
+        snapshots.load(saved)
