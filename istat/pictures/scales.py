@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, log10
+from math import ceil, floor, log10, ulp
 
 STEPS = (1, 2, 5, 10)           # a round step is one of these times a power of ten
 # Suffixes of large numbers, largest first.
@@ -21,7 +21,8 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     """Round numbers from low to high, about `most` at most."""
     if not high > low:
         return [low]
-    size = step(high - low, most)
+    finest = ulp(max(abs(low), abs(high)))      # closer together numbers of that size are the same ones
+    size = step(max(high - low, most * finest), most)
     first, last = ceil(low / size - 1e-9), floor(high / size + 1e-9)
     return [place * size for place in range(first, last + 1)]
 
