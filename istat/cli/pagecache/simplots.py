@@ -65,14 +65,14 @@ def by_frames(answers: Sequence[Answer]) -> Chart:
 
 
 def by_slot(answers: Sequence[Answer]) -> Chart:
-    """Misses and writes an update by time of day, of the first size of each log and policy."""
+    """Pages read (misses) and written an update by time of day, of the first size of each log and policy."""
     chosen: dict[str, Answer] = {}
     for answer in answers:
         chosen.setdefault(_name(answers, answer), answer)
     slots = max((answer.simulation.slots for answer in chosen.values()), key=len)
     lines = []
     for name, answer in chosen.items():
-        lines.append(Line(f"in {name}".rstrip(), _means(answer, slots, answer.outcome.misses), BARS))
+        lines.append(Line(f"read {name}".rstrip(), _means(answer, slots, answer.outcome.misses), BARS))
     for name, answer in {answer.log: answer for answer in chosen.values()}.items():
         words = f"written {log_name(name)}" if len({one.log for one in answers}) > 1 else "written"
         lines.append(Line(words, _means(answer, slots, answer.simulation.written), BARS))
