@@ -125,14 +125,16 @@ def start(mode: Mode, words: list[str], before: Mapping[str, str]) -> None:
     made = environment(mode, before)
     if mode is Mode.RANDOM:
         _advise_input()
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_DFL)
+    mine = {number: signal.signal(number, signal.SIG_DFL) for number in IGNORED}
     try:
         os.execvpe(words[0], words, made)
     except OSError as error:
         raise NotStarted(f"{words[0]} cannot be started: {error.strerror}") from error
     except ValueError as error:         # an empty name, or a zero byte in a word
         raise NotStarted(f"{words[0]!r} cannot be started: {error}") from error
+    finally:                            # only who did not become the program comes here, and goes on as it was
+        for number, handler in mine.items():
+            signal.signal(number, handler)
 
 
 def _advise_input() -> None:

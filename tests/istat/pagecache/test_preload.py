@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import shutil
 import struct
 import subprocess
@@ -183,6 +184,7 @@ def test_mistakes_are_told(built, capsys):
     assert told.endswith("istat: no-such-program cannot be started: No such file or directory\n")
     assert run("--random", "--", "") == 125
     assert capsys.readouterr().err.startswith("istat: '' cannot be started: ")
+    assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN, "who could not become the program goes on as it was"
 
 
 def test_the_library_and_the_page_that_tells_of_it_agree_on_the_words():
