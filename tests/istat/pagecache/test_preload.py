@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import shutil
+import signal
 import struct
 import subprocess
 import sys
