@@ -1,16 +1,11 @@
 """The disk that the tests of the page cache use: an ext4 of its own, on a loop device.
 
 What a file system does with the page cache is its own affair: tmpfs is the page cache, and an overlay tells of other
-files. So these tests make the one that they are about. Where the kernel drops idle memory before anybody needs it
-(DAMON's scheme `pageout`, as some hosts of virtual machines ask for it), pages that a test has just read in may be gone
-when it counts them: there a test may fail twice, and has to hold the third time.
-
-Whoever cannot mount a disk fails in continuous integration: this skip is none that tests/skips.py lists, since nothing
-else shows that the tools tell the truth.
+files. So these tests make the one that they are about. Whoever cannot mount one fails in continuous integration: this
+skip is none that tests/skips.py lists, since nothing else shows that the tools tell the truth.
 """
 from __future__ import annotations
 
-import glob
 import os
 import subprocess
 import tempfile
@@ -19,20 +14,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-SCHEMES = "/sys/kernel/mm/damon/admin/kdamonds/*/contexts/*/schemes/*/action"
-RERUNS = 2              # of a test, where memory goes by itself
-
 SIZE = 4 << 30          # [bytes] of the image, nearly all of it a hole
 INODES = 400_000        # fleets of 100,000 files, and of 300,000
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try tests of this folder again where idle memory is taken away."""
-    if any(Path(scheme).read_text().strip() == "pageout" for scheme in glob.glob(SCHEMES)):
-        for item in items:
-            if HERE in item.path.parents:
-                item.add_marker(pytest.mark.flaky(reruns=RERUNS))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from istat.pagecache import syscalls
+from istat.pagecache import ranges, syscalls
+from istat.pagecache.ranges import Ranges
+from istat.pagecache.residency import residency
 from istat.pagecache.syscalls import PAGE
 
 MRTG = 105_312          # bytes of MRTG's RRD file with two sources and eight archives: 26 pages of 4 KiB
@@ -73,3 +75,17 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end, "it has not come"
         time.sleep(0.01)
+
+
+def come_in(path: Path, number: int) -> Ranges:
+    """Which pages of a file come in while one waits for so many. Some hosts of virtual machines have idle memory taken
+    away before anybody needs it (DAMON's scheme `pageout`): a page that has been there at one look has come."""
+    seen: set[int] = set()
+
+    def all_seen() -> bool:
+        for first, last in residency(path, pages=True).ranges or ():
+            seen.update(range(first, last + 1))
+        return len(seen) >= number
+
+    until(all_seen)
+    return ranges.of_pages(seen)

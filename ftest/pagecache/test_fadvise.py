@@ -178,10 +178,10 @@ def test_willneed_reads_all_of_a_range_that_is_longer_than_readahead(folder, cap
     with path.open("rb") as file:
         assert advising.piece_of(file.fileno()) < size
     fadvise(capsys, "-a", "willneed", path)
-    pages.until(lambda: residency(path).resident == size // PAGE)
+    assert pages.come_in(path, size // PAGE) == ((0, size // PAGE - 1),)
     pages.evict(path)
     fadvise(capsys, "-a", "willneed", "--range", "1M:2M", path)
-    pages.until(lambda: residency(path, pages=True).ranges == (((1 << 20) // PAGE, (3 << 20) // PAGE - 1),))
+    assert pages.come_in(path, (2 << 20) // PAGE) == (((1 << 20) // PAGE, (3 << 20) // PAGE - 1),)
 
 
 def test_advice_that_would_end_with_the_tool_is_refused_but_for_a_descriptor(folder, capsys):
