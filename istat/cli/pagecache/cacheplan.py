@@ -36,15 +36,13 @@ def _arguments(command: argparse.ArgumentParser) -> None:
     takes_demand(command)
     command.add_argument("--pages", type=int, metavar="N", help="in the table only what fits with so many pages of "
                          "each file")
-    command.add_argument("--plot", metavar="OUT", help="draw page-ins a second over the number of files: OUT.png, "
-                         "OUT.svg, or - for the terminal")
+    command.add_argument("--plot", type=files.check, metavar="OUT", help="draw page-ins a second over the "
+                         "number of files: OUT.png, OUT.svg, or - for the terminal")
     tables.takes_output(command)
 
 
 def _plan(arguments: argparse.Namespace, clock: Clock) -> None:
     tables.check(arguments)
-    if arguments.plot:
-        files.check(arguments.plot)
     found = asked(arguments, clock)
     answer = planning.plan(found.demand) if found.demand.kinds else None
     if arguments.plot:

@@ -77,8 +77,8 @@ def _arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("logs", nargs="+", metavar="LOG", help="page logs, as istat pagetrace makes them; - is the standard "
         "input")
-    add("--policy", default="lru", metavar="NAME,...", help="which page goes, several with commas between, or all "
-        f"(default lru): {', '.join(POLICIES)}")
+    add("--policy", metavar="NAME,...", help="which page goes, several with commas between, or all (default lru; with "
+        f"--compare all): {', '.join(POLICIES)}")
     how = command.add_mutually_exclusive_group()
     how.add_argument("--frames", metavar="N,...", help="pages that all files share, such as 180,300-310")
     how.add_argument("--frames-per-file", metavar="N,...", help="pages of a cache that each file has for itself, such "
@@ -93,16 +93,14 @@ def _arguments(command: argparse.ArgumentParser) -> None:
     add("--by-slot", action="store_true", help="tell times of day apart: plain updates, those just after an "
         "aggregation, half hour, two hours, midnight")
     add("--compare", action="store_true", help="a table of misses an update: a row for each size, a column for each "
-        "policy (all, unless --policy names some)")
-    add("--plot", metavar="OUT", help="draw misses an update by frames; with --by-slot bars by time of day, of the "
-        "first size: a name that ends with .png or .svg, or - for the terminal")
+        "policy")
+    add("--plot", type=pictures.check, metavar="OUT", help="draw misses an update by frames; with "
+        "--by-slot bars by time of day, of the first size: a name that ends with .png or .svg, or - for the terminal")
     tables.takes_output(command)
 
 
 def _simulate(arguments: argparse.Namespace, clock: Clock) -> None:
     tables.check(arguments)
-    if arguments.plot:
-        pictures.check(arguments.plot)
     if arguments.warm_up < 0:
         raise UsageError("--warm-up is a number of updates, 0 or more")
     answers = [answer for log in arguments.logs for answer in _of_log(log, arguments)]
@@ -136,9 +134,10 @@ def _of_log(name: str, arguments: argparse.Namespace) -> Iterator[Answer]:
 
 
 def _policies(arguments: argparse.Namespace) -> Sequence[str]:
-    if arguments.policy == "all" or (arguments.compare and arguments.policy == "lru"):
+    wanted: str = arguments.policy if arguments.policy is not None else "all" if arguments.compare else "lru"
+    if wanted == "all":
         return COMPARED
-    chosen: list[str] = [name.strip().lower() for name in arguments.policy.split(",")]
+    chosen = [name.strip().lower() for name in wanted.split(",")]
     for name in chosen:
         if name not in POLICIES:
             raise UsageError(f"--policy {name}: there is no such policy; there are: {', '.join(POLICIES)}")

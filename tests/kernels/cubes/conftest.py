@@ -1,9 +1,14 @@
-"""A core of each build."""
+"""The kernels of cubes, and a core, of each build."""
 from __future__ import annotations
 
 import pytest
 
 from tests.kernels.cubes.cores import ROOMS
+
+
+@pytest.fixture
+def cubes(kernels):
+    return kernels.cubes
 
 
 @pytest.fixture(params=ROOMS, ids=lambda room: room.build)

@@ -13,11 +13,6 @@ from istat.kernels.python.cubes.hashing import coupon, murmur3
 XXH64, DATASKETCHES = 1, 2
 
 
-@pytest.fixture
-def cubes(kernels):
-    return kernels.cubes
-
-
 def test_published_values(cubes):
     assert [f"{cubes.xxh64(data):016x}" for data in (b"", b"a", b"abc")] == [
         "ef46db3751d8e999", "d24ec4f1a98c6e5b", "44bc2cf5ad770999"]  # fmt: skip

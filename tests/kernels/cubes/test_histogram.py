@@ -13,23 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from istat.errors import SchemaMismatch
-from istat.kernels import implementation
+from tests.kernels.cubes.histograms import BUILDS, COUNT, WHOLE, filled
 
-BUILDS = [implementation(name) for name in ("python", "native")]
 QUANTILES = (0, 0.1, 1, 5, 10, 25, 50, 75, 90, 99, 99.9, 100)
-WHOLE = st.integers(0, 2**20) | st.integers(-2**63, 2**63 - 1) | st.integers(-3, 70)
-COUNT = st.integers(0, 5) | st.sampled_from([2**32 - 1, 2**32, 2**40])
-
-
-@pytest.fixture
-def cubes(kernels):
-    return kernels.cubes
-
-
-def filled(cubes, values, **shape):
-    histogram = cubes.Histogram(cubes.Shape(**shape))
-    histogram.record_many(values)
-    return histogram
 
 
 def drawn(name, n=20_000):

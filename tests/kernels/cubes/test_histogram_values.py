@@ -11,23 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.errors import ConcurrentUse
-from istat.kernels import implementation
-
-BUILDS = [implementation(name) for name in ("python", "native")]
-WHOLE = st.integers(0, 2**20) | st.integers(-2**63, 2**63 - 1) | st.integers(-3, 70)
-COUNT = st.integers(0, 5) | st.sampled_from([2**32 - 1, 2**32, 2**40])
-
-
-@pytest.fixture
-def cubes(kernels):
-    return kernels.cubes
-
-
-def filled(cubes, values, **shape):
-    histogram = cubes.Histogram(cubes.Shape(**shape))
-    histogram.record_many(values)
-    return histogram
-
+from tests.kernels.cubes.histograms import BUILDS, COUNT, WHOLE, filled
 
 # --- values ------------------------------------------------------------------------------------------
 

@@ -21,11 +21,6 @@ BUILDS = [implementation(name) for name in ("python", "native")]
 ITEM = st.integers(-2**63, 2**64 - 1) | st.binary(max_size=12) | st.text(max_size=6)
 
 
-@pytest.fixture
-def cubes(kernels):
-    return kernels.cubes
-
-
 def filled(cubes, items, precision=12, hash="xxh64"):
     sketch = cubes.HyperLogLog(precision, hash)
     sketch.add_many(items)

@@ -73,13 +73,11 @@ def chart(named: dict[str, Told]) -> Chart:
 
 def _arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("logs", nargs="+", metavar="LOG", help="page logs; - is the standard input")
-    command.add_argument("--plot", metavar="OUT", help="draw which share of updates needs so many pages: a name that "
-                         "ends with .png or .svg, or - for the terminal")
+    command.add_argument("--plot", type=pictures.check, metavar="OUT", help="draw which share of updates "
+                         "needs so many pages: a name that ends with .png or .svg, or - for the terminal")
 
 
 def _tell(arguments: argparse.Namespace, clock: Clock) -> None:
-    if arguments.plot:
-        pictures.check(arguments.plot)
     named, about = {}, []
     for name in arguments.logs:
         with pagelog.opened(name) as log:

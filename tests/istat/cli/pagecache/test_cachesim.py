@@ -101,11 +101,19 @@ def test_a_picture_of_two_logs_names_them(log: Path, tmp_path: Path) -> None:
     assert ">written readahead<" in (tmp_path / "b.svg").read_text()
 
 
+def test_policies_that_are_named_are_compared_the_default_one_too(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert istat(log, "--frames", "8", "--compare", "--policy", "lru") == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["LOG", "FILES", "FRAMES", "LRU"]
+    assert istat(log, "--frames", "8", "--compare") == 0
+    assert len(capsys.readouterr().out.splitlines()[0].split()) > 8
+
+
 @pytest.mark.parametrize(("words", "status", "said"), [
     (("--policy", "sieve"), 2, "no such policy"), (("--frames", "0"), 2, "from 1 on"),
     (("--frames", "x"), 2, "from 1 on"), (("--frames", "1-99999999"), 2, "at most"),
     (("--frames", "5-4"), 2, "from 1 on"), (("--warm-up", "-1"), 2, "0 or more"),
     (("--warm-up", "9000"), 111, "none are left"), (("--plot", "x.gif"), 2, ".png or .svg"),
+    (("--plot", ""), 2, ".png or .svg"), (("--policy", ""), 2, "no such policy"),
     (("--memory", "x"), 2, "no number of bytes"), (("--frames", "1", "--memory", "1G"), 2, "not allowed"),
     (("--json", "--csv"), 2, "choose one"),
     (("/no/such/log",), 1, "No such file"), (("-o", "X"), 2, "no such column"),
