@@ -101,7 +101,7 @@ def test_a_picture_of_two_logs_names_them(log: Path, tmp_path: Path) -> None:
     assert ">written readahead<" in (tmp_path / "b.svg").read_text()
 
 
-def test_policies_that_are_named_are_compared_the_default_one_too(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_policies_that_are_named_are_compared_the_default_too(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert istat(log, "--frames", "8", "--compare", "--policy", "lru") == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["LOG", "FILES", "FRAMES", "LRU"]
     assert istat(log, "--frames", "8", "--compare") == 0
