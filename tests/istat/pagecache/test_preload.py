@@ -144,13 +144,15 @@ def test_programs_with_rights_that_the_caller_has_not_are_not_reached(built, tmp
 
 
 def test_a_program_gets_signals_and_arguments_as_they_were(built):
-    """Python ignores two signals for itself; a blank before a number is the caller's."""
+    """Python ignores two signals for itself; a blank before a number is the caller's. What our caller ignores already,
+    as a shell does for what it runs in the background, stays ignored."""
+    plain = subprocess.run(["grep", "SigIgn", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
     started = ("import sys; from istat.cli import command; from istat.cli.pagecache.fadvise import COMMAND\n"
                "sys.exit(command.main(sys.argv[1:], None, {'fadvise': lambda: COMMAND}))")
     done = subprocess.run([sys.executable, "-c", started, "fadvise", "run", "--random", "--", "sh", "-c",
                            'grep SigIgn /proc/self/status; printf "<%s>" "$@"', "sh", " -5", " -x", "-5"],
                           capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "SigIgn:\t0000000000000000\n< -5>< -x><-5>"
+    assert done.stdout == plain + "< -5>< -x><-5>"
 
 
 def run(*words: str) -> int:
