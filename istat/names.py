@@ -52,3 +52,18 @@ def expand(wire: bytes) -> Expansion:
     if text.endswith(b"^") and base:
         names.append(base)
     return Expansion(event, tuple(dict.fromkeys(names)))
+
+
+def ancestors(stored_name: bytes, most: int | None = None) -> list[bytes]:
+    """The names above a stored name, nearest first, at most so many. Dots beside one another cut once.
+
+    >>> ancestors(b"cpu.idle.host.a", 2)
+    [b'cpu.idle.host', b'cpu.idle']
+    """
+    found: list[bytes] = []
+    while most is None or len(found) < most:
+        stored_name = stored_name.rpartition(b".")[0].rstrip(b".")
+        if not stored_name:
+            break
+        found.append(stored_name)
+    return found

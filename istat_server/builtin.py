@@ -16,6 +16,7 @@ from istat_server.http.routes import Route
 from istat_server.ingest.connections import Connection, ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.ingest.places import Places
+from istat_server.store.files.manifest import Lineage
 from istat_server.store.interface import Store
 from istat_server.store.pool import Delivering
 from istat_server.store.statstore import Options, StatStore
@@ -25,7 +26,8 @@ from istat_server.store.statstore import Options, StatStore
 def istat_open_store(settings: Values, clock: Clock) -> Store:
     """The StatFile store in the folder that `store` names."""
     options = Options(cut_seconds=settings["flush"], journal_sync=settings["journal-sync"],
-                      max_counters=settings["max-counters"], refuse_nan=settings["refuse-nan"])
+                      max_counters=settings["max-counters"], refuse_nan=settings["refuse-nan"],
+                      lineage=Lineage(settings["rollup"], settings["make-parents"]))
     rules = Rules(settings["retention"], settings["retention-rules"])
     # Four pools, so that neither a question, a head to be written nor new names ever wait behind a merge.
     return StatStore.open(settings["store"], rules, clock, options=options,

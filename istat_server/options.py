@@ -106,6 +106,11 @@ SETTINGS = (
             "server alone loses at most 100 ms, whatever this says."),
     Setting("max-counters", Integer(1), MAX_COUNTERS,
             "How many counters there may be. Samples of further new names are refused and counted."),
+    Setting("rollup", Integer(0, 16), 0,
+            "How many ancestors of each counter a sample feeds as well, each once: with 1 a sample of `web.hits.host1` "
+            "is one of `web.hits` too. What came before the setting was changed stays as it is."),
+    Setting("make-parents", Flag(), False,
+            "Make the ancestors of new counters too, without samples, so that they are listed and can be read."),
     Setting("max-line", Integer(256, 1 << 20), 65536,
             "Longest line taken from a TCP connection; a longer one is counted and skipped.", "bytes"),
     Setting("refuse-nan", Flag(), False,

@@ -139,7 +139,7 @@ class Server:
             raise PluginError(f"the plugin {owner}: istat_open_store gives {opened!r:.80}, which is no store: it lacks "
                               f"{', '.join(lacking)}; istat_server/store/interface.py says what one has")
         self._opened = opened
-        check_retention(self.settings, self.store)
+        check_wishes(self.settings, self.store)
         self.intake = Intake(self.store, self.mistakes)
         self._ids_at_start = figure(self.store.status(), "ids")
         self.metrics.source("server", self._measure)
@@ -302,13 +302,15 @@ class Server:
         return {**found, "counter.created": figure(status, "ids") - self._ids_at_start}
 
 
-def check_retention(settings: Values, store: Store) -> None:
-    """StoreError when the settings want levels that a store cannot have."""
+def check_wishes(settings: Values, store: Store) -> None:
+    """StoreError when the settings want what a store cannot do."""
     ladders = [settings["retention"], *(rule.ladder for rule in settings["retention-rules"])]
     if len(ladders) > 1 and Capability.RULES not in store.capabilities:
         raise StoreError("this store has the same levels for all counters: take retention-rules out")
     if any(ladder.seasons for ladder in ladders) and Capability.SEASONS not in store.capabilities:
         raise StoreError("this store has no seasonal levels: take them out of retention and retention-rules")
+    if (settings["rollup"] or settings["make-parents"]) and Capability.ANCESTORS not in store.capabilities:
+        raise StoreError("this store knows no ancestors of counters: take rollup and make-parents out")
 
 
 def figure(status: Mapping[str, object], key: str) -> float:

@@ -12,6 +12,7 @@ WHAT = {
     Capability.RULES: "has the same levels for all counters",
     Capability.CLOCK_GUARD: "does not doubt the clock, so there is nothing to confirm",
     Capability.BATCH_MARKS: "cannot tell a batch that is sent again from a new one",
+    Capability.ANCESTORS: "feeds no ancestors of counters",
 }
 
 

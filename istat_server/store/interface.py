@@ -45,6 +45,7 @@ class Capability(enum.Enum):
     RULES = "rules"                 # counters can have other levels than the default
     CLOCK_GUARD = "clock guard"     # nothing expires by a clock that is doubted until somebody confirms it
     BATCH_MARKS = "batch marks"     # a batch that is sent again is not counted again
+    ANCESTORS = "ancestors"         # samples can feed the ancestors of their counters too
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,12 @@ from istat_server.store.batching import Batching
 from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
-from istat_server.store.files.manifest import Manifest, Position
+from istat_server.store.files.manifest import Lineage, Manifest, Position
 from istat_server.store.interface import Accepted, Batch, Capability, Deleted
 from istat_server.store.levels import policies
 from istat_server.store.levels.limits import Limits
 from istat_server.store.levels.policies import Chooser
+from istat_server.store.names import ancestors
 from istat_server.store.names.catalogue import Catalogue
 from istat_server.store.names.deletes import UNDO_SECONDS, Deletes
 from istat_server.store.names.idling import Idling
@@ -60,6 +61,7 @@ class Options:
     journal_sync: float = 1.0
     max_counters: int = 10_000_000
     refuse_nan: bool = False            # samples whose value is `nan`; else it is 0
+    lineage: Lineage | None = None      # the ancestors that counters have; None: as it was
     cache_bytes: int = 16 << 20         # unpacked blocks kept for the next question
     undo_seconds: int = UNDO_SECONDS    # rows of deleted counters are kept at least so long
     key: int | None = None              # of the name tables' hash; None: random
@@ -82,11 +84,13 @@ class StatStore:
         self.engine.refuse_nan = options.refuse_nan
         self.head = HeadRoom(self.engine, options.cut_bytes)
         self._choose = Chooser(state.policies, rules)
-        self.catalogue = Catalogue(self.engine, options.max_counters, clock, pool, indexing, self._choose)
+        self.lineage = options.lineage or state.lineage
+        self.catalogue = Catalogue(self.engine, options.max_counters, clock, pool, indexing, self._choose, self.lineage)
         self.watch = ClockWatch(clock, state.saved)
         self.files = LiveFiles(folder, self.watch.believed, options.cache_bytes, state)
         self.deletes = Deletes(self.engine, self.catalogue, clock, self.files, pool, options.undo_seconds)
         self.renames = Renames(self.engine)
+        self._elders = ancestors.Elders(self.engine, self.files, self.catalogue, background, self.lineage)
         self.flushing = Flushing(self.files, clock, background, self.engine.policy)
         self.idling = Idling(self.engine, self.files, clock, background, self.watch)
         self._accepting = Accepting(self.engine, self.catalogue)
@@ -96,9 +100,9 @@ class StatStore:
         self.pinning = Pinning(self.files, clock, self.watch, pool, background)
         self.pin, self.unpin = self.pinning.pin, self.pinning.unpin
         # What the contract asks is answered where it is kept.
-        self.learn, self.find, self.counter = self.catalogue.learn, self.catalogue.find, self.catalogue.counter
-        self.count, self.match = self.catalogue.count, self.catalogue.match
-        self.search, self.children = self.catalogue.search, self.catalogue.children
+        names = self.catalogue
+        self.learn, self.find, self.counter, self.count = names.learn, names.find, names.counter, names.count
+        self.match, self.search, self.children = names.match, names.search, names.children
         self.deleted, self.deleted_called = self.deletes.deleted, self.deletes.deleted_called
         self.rename_problems = self.renames.problems
         self.totals, self.ladder_of = self._accepting.totals, self._answering.ladder_of
@@ -107,8 +111,7 @@ class StatStore:
         self._cut_at = clock.monotonic()
         self.limits = Limits(self.engine, self.ladders, self.files, clock.now())
         self._closed = False
-        self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0,
-                        "journal_lost_bytes": 0}
+        self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0, "journal_lost_bytes": 0}
         self._problem = ""
 
     # -- opening and closing
@@ -141,10 +144,11 @@ class StatStore:
                         given(chores, background), given(indexing, background),
                         options or Options(), lock, state)
             store._start(bool(problem))
-            if state.reassign:
-                with store._let_go_on_failure():
+            with store._let_go_on_failure():
+                if state.reassign:
                     reassigning.reassign(store.engine, store.files, store.flush, policies.rules_of(before.policies),
                                          rules)
+                ancestors.settle(store.engine, store.files, store.flush, store.lineage)
         except BaseException:
             lock.close()
             raise
@@ -221,7 +225,7 @@ class StatStore:
         self.catalogue.keep_up()
         self.housekeeping.tick()
         self.pinning.tick()
-        self.deletes.retire(self.idling.tick())
+        self.deletes.retire(self._elders.tick(self.idling.tick()))
         self.deletes.tick(self.flushing.cleaned)
 
     def _rescue(self) -> bool:
@@ -362,8 +366,7 @@ class StatStore:
         self._written()
 
     def position(self) -> Position:
-        """Where the journal ends: what is written of it. A state of the whole store is the live files with the journal
-        from `replay_position` on."""
+        """Where the journal ends: what is written of it. The live files and it from `replay_position` on are all."""
         return Position(self.files.manifest.uuid, self.files.manifest.epoch, *self._journal.end)
 
     def replay_position(self) -> Position:
@@ -382,7 +385,7 @@ class StatStore:
         written = self._journal.written + self.files.totals["bytes_written"]
         return {
             "folder": str(self.folder), "retention": self.ladder.text, "counters": self.count(),
-            "ids": len(self.engine.counters), "names_folded": self.catalogue.folded, "routes": len(self.engine.routes),
+            "ids": len(self.engine.counters), "routes": len(self.engine.routes), **self.catalogue.status(),
             "head_bytes": self.head.used(), "rows_in_memory": sum(len(head) for head in self.engine.heads),
             "memory_bytes": self.engine.memory() + self.catalogue.memory(),
             "written_per_sample": written / samples if samples else 0.0,

@@ -110,6 +110,18 @@ def folder_of(policy: int, level: Level) -> str:
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """What the store's routes were made with: so many ancestors of each counter are fed too (-1: not all are so), and
+    whether all others are made, without samples."""
+
+    rollup: int = 0
+    parents: bool = False
+
+
+PLAIN, UNSETTLED = Lineage(), Lineage(-1)
+
+
+@dataclass(frozen=True)
 class FileGroup:
     """The files of one policy at one moment."""
 
@@ -177,6 +189,7 @@ class Manifest:
     reassign: bool = False      # rules came or went: counters must be looked through for those with another one now
     epoch: int = 0              # raised by each start
     pins: tuple[Pin, ...] = ()          # one of a name
+    lineage: Lineage = PLAIN
 
     @property
     def pinned(self) -> frozenset[str]:
@@ -245,6 +258,8 @@ def encode(manifest: Manifest) -> bytes:
     fields = asdict(manifest)
     for policy in fields["policies"]:
         policy["derived"] = sorted(policy["derived"])
+    if manifest.lineage == PLAIN:       # so that an istatd that knows no ancestors can go on with the store
+        del fields["lineage"]
     body = json.dumps(fields, indent=1).encode() + b"\n"
     return b"istat-manifest %d %08x %d\n" % (VERSION, zlib.crc32(body), len(body)) + body
 
@@ -281,15 +296,18 @@ def _decoded(fields: dict[str, Any], where: str) -> Manifest:
     fields["imports"] = tuple(Import(**entry) for entry in fields.get("imports", ()))
     fields["pins"] = tuple(Pin(**{**one, "position": Position(**one["position"]), "files": tuple(one["files"])})
                            for one in fields.get("pins", ()))
+    fields["lineage"] = Lineage(**fields.get("lineage", {}))
     return Manifest(**fields)
 
 
 def _unknown(fields: dict[str, Any]) -> list[str]:
     """Keys that we do not know, whatever they are in."""
     pins = fields.get("pins", ())
-    parts: list[tuple[type[Manifest | FileEntry | Policy | Import | Pin | Position], Iterable[dict[str, Any]]]] = [
+    parts: list[tuple[type[Manifest | FileEntry | Policy | Import | Pin | Position | Lineage],
+                      Iterable[dict[str, Any]]]] = [
         (Manifest, [fields]), (FileEntry, fields["files"]), (Policy, fields["policies"]),
-        (Import, fields.get("imports", ())), (Pin, pins), (Position, [pin["position"] for pin in pins])]
+        (Import, fields.get("imports", ())), (Pin, pins), (Position, [pin["position"] for pin in pins]),
+        (Lineage, [fields.get("lineage", {})])]
     return sorted({key for kind, ones in parts for known in [{one.name for one in fields_of(kind)}]
                    for one in ones for key in one.keys() - known})
 

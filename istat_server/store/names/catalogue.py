@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from istat import names
 from istat.clock import Clock
 from istat.errors import BadQuery
+from istat_server.store.files.manifest import PLAIN, Lineage
 from istat_server.store.interface import TOKEN_ROOM, Child, Counter, Kind, NamePattern, Page
+from istat_server.store.names.lineage import fed, listed
 from istat_server.store.names.nameindex import NameIndex
 from istat_server.store.pool import Pool
 
@@ -68,11 +70,13 @@ class Catalogue:
     """Names of one store's counters. Ids are the engine's."""
 
     def __init__(self, engine: Engine, max_counters: int, clock: Clock, pool: Pool, indexing: Pool,
-                 policy_for: Callable[[bytes], int | None] = lambda _name: None) -> None:
+                 policy_for: Callable[[bytes], int | None] = lambda _name: None,
+                 lineage: Lineage = PLAIN) -> None:
         """pool: for long searches; indexing: for what makes them short; policy_for: of a new counter (None: the
-        default)."""
-        self._policy_for = policy_for
+        default); lineage: which ancestors counters have."""
+        self._policy_for, self._lineage = policy_for, lineage
         self.folded = 0         # wire names that were new and meant counters known already
+        self.lone = 0           # wire names whose ancestors had no room
         self._engine = engine
         self._index = NameIndex(engine.counters, clock, pool, indexing)
         self._max = max_counters
@@ -105,17 +109,35 @@ class Catalogue:
                 for id, name in zip(meaning.ids, meaning.names, strict=True)]
 
     def add(self, wire: bytes, meaning: Meaning) -> Learned:
-        """Give a wire name its route, and make those of its counters that do not exist."""
+        """Give a wire name its route, and make those of its counters and their ancestors that do not exist.
+
+        Where there is no room for new ancestors of counters that exist, these are fed without them."""
         engine, (event, found, ids) = self._engine, meaning
-        if engine.counters.count() + ids.count(-1) > self._max or engine.routes.count() >= 2 * self._max:
-            return Learned.FULL
+        above = fed(self._lineage, found)
+        family = dict.fromkeys([*above, *listed(self._lineage, found)])
+        new = [name for name in family if name not in found and engine.counters.find(name) < 0]
+        if not self._has_room(ids.count(-1) + len(new)):
+            if -1 in ids or not self._has_room(0):
+                return Learned.FULL
+            self.lone += 1
+            above, new = [name for name in above if name not in new], []
         if -1 not in ids:
             self.folded += 1
         for at, name in enumerate(found):
             if ids[at] < 0:
                 ids[at] = engine.add_counter(name, event, self._policy_for(name))
-        engine.add_route(wire, ids)
+        for name in new:
+            engine.add_counter(name, event, self._policy_for(name))
+        engine.add_route(wire, [*ids, *map(engine.counters.find, above)])
         return Learned.KNOWN
+
+    def _has_room(self, counters: int) -> bool:
+        """Whether there may be so many more, and one more route."""
+        return self.count() + counters <= self._max and self._engine.routes.count() < 2 * self._max
+
+    def has_below(self, name: bytes) -> bool:
+        """Whether there are counters below a stored name."""
+        return bool(self._index.children(name, 1))
 
     def create(self, name: bytes, event: bool) -> int | Learned:
         """The id of a stored name, made when it is new; it gets no route. KNOWN when it is of the other kind."""
@@ -170,6 +192,10 @@ class Catalogue:
     def keep_up(self) -> None:
         """Have the search keep up with new names. To be called now and then; costs little."""
         self._index.keep_up()
+
+    def status(self) -> dict[str, int]:
+        """What became of wire names that were new."""
+        return {"names_folded": self.folded, "routes_without_ancestors": self.lone}
 
     def memory(self) -> int:
         """Bytes held by the search; the names are the engine's."""
