@@ -15,7 +15,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-STARTING = b'{"error":"the server is starting: the store is being opened; try again in a moment"}'
+STARTING = b'{"error":"the server is starting: the store is being opened; try again in a moment"}\n'
 
 
 class Front:

@@ -127,6 +127,8 @@ SETTINGS = (
     Setting("http-memory", Integer(4, 1 << 20), 64,
             "What bodies of requests and answers on their way may hold at once. Beyond it requests are answered 503, "
             "to be asked again; one that is alone is always answered.", "MiB"),
+    Setting("disallow-compressed-responses", Flag(), False,
+            "Send answers of HTTP as they are, whatever compression clients accept."),
     Setting("udp-buffer-size", Integer(8, 1 << 20), 8192,
             "Receive buffer of each UDP socket. 8 MiB hold 200 ms of 16,000 datagrams a second.", "KiB"),
     Setting("num-files", Integer(64, 1 << 30), 65536,
@@ -134,7 +136,8 @@ SETTINGS = (
     Setting("user", Text(), "",
             "User to become once the ports are open, when started as root. Empty stays what it is."),
     Setting("pid-file", Path(), "", "File to hold the process id while the server runs."),
-    Setting("files-dir", Path(), "", "Folder of the page's files, instead of those installed."),
+    Setting("files-dir", Path(), "",
+            "Folder of the page's files, instead of those installed; those that lie in it are at /files/NAME as well."),
     Setting("log-file", Path(), "", "File to log to; SIGHUP opens it anew. Empty logs to standard error.",
             reloadable=True),
     Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "The least that is logged.",

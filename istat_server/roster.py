@@ -210,10 +210,12 @@ class Roster:
                 "refused": dict(sender.refused), "failing": sender.failing()}
 
     def istatd_row(self, sender: Sender) -> dict[str, object]:
-        """A row of istatd's `/?a=*`: metadata, and keys that begin with `_`."""
+        """A row of istatd's `/?a=*`: metadata, and four keys that are ours whatever a sender tells."""
         now = self._clock.now()
-        return {**sender.metadata, "_peer": sender.address, "_online": sender.online(now),
-                "_connected": _iso(sender.first_seen), "_idle": max(0, int(now - sender.last_seen))}
+        own = {"_online": sender.online(now), "_connected": _iso(sender.first_seen),
+               "_idle": max(0, int(now - sender.last_seen))}
+        told = {key: value for key, value in sender.metadata.items() if key not in own and key != "_peer"}
+        return {"_peer": sender.address, **told, **own}
 
     def _new_udp(self, key: bytes, now: float) -> Sender:
         if not self._make_place(now):

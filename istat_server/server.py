@@ -153,7 +153,8 @@ class Server:
                                           f"wants {', '.join(SERVICE)}")
                     self._services.append(service)
         table = described(of_each(self._plugins, "istat_routes", server=context))
-        self._front.serve(make_app(table, self.rights, self.origins), body_limit(table))
+        packs = not self.settings["disallow-compressed-responses"]
+        self._front.serve(make_app(table, self.rights, self.origins, packs), body_limit(table))
 
     def start(self) -> None:
         """Take samples and answer queries from now on. PluginError names the service that cannot start."""

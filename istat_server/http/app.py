@@ -14,6 +14,7 @@ import falcon
 
 from istat.errors import BadQuery, PluginError
 from istat_server.http.errors import add_handlers, refuse
+from istat_server.http.exchange.coding import Uncompressed
 from istat_server.http.exchange.strict import Request, make_strict
 from istat_server.http.origins import Origins
 from istat_server.http.rights import Rights
@@ -22,12 +23,14 @@ from istat_server.http.routes import ANY, METHODS, Handler, Route
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE", ANY)
 
 
-def make_app(table: Sequence[Route], rights: Rights, origins: Origins) -> falcon.App[Any, Any]:
-    """The application that answers these routes (`routes.table_of`) to those who may ask.
+def make_app(table: Sequence[Route], rights: Rights, origins: Origins, packs: bool = True) -> falcon.App[Any, Any]:
+    """The application that answers these routes (`routes.table_of`) to those who may ask; `packs`: compressed, where
+    they prefer that.
 
     PluginError for paths that falcon cannot tell from each other.
     """
-    app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=[origins])
+    before: list[Origins | Uncompressed] = [origins] if packs else [origins, Uncompressed()]
+    app: falcon.App[Any, Any] = falcon.App(request_type=Request, middleware=before)
     make_strict(app)
     # Lists in a query are repeated parameters; commas belong to values.
     app.req_options.auto_parse_qs_csv = False

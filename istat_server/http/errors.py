@@ -43,7 +43,12 @@ def refuse(resp: falcon.Response, status: int, text: str) -> None:
     """Answer with a status and a sentence."""
     resp.status = falcon.code_to_http_status(status)
     resp.content_type = JSON
-    resp.data = json.dumps({"error": text}).encode() + b"\n"
+    resp.data = error_body(text)
+
+
+def error_body(text: str) -> bytes:
+    """What every refusal has as its body."""
+    return json.dumps({"error": text}, separators=(",", ":")).encode() + b"\n"
 
 
 def _refusal(req: falcon.Request, resp: falcon.Response, error: BadQuery, params: dict[str, Any]) -> None:

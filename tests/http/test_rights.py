@@ -23,7 +23,8 @@ TOKENS = {"read": "reads", "write": "writes", "admin": "rules"}
 BODIES = {"/api/v1/series": {"names": ["foo.bar"]}, "/api/v1/ends": {"names": ["foo.bar"]}, "/*": {"keys": ["foo.bar"]},
           "/api/v1/delete": {"names": ["foo.bar"]}, "/api/v1/undelete": {"names": []},
           "/api/v1/rename": {"from": "foo.bar", "to": "bar"}}
-PATHS = {"/<counter>": "/foo.bar", "/ui/": "/ui/app.js", "/?q=PATTERN": "/", "/?a=*": "/"}
+PATHS = {"/<counter>": "/foo.bar", "/ui/": "/ui/app.js", "/?q=PATTERN": "/", "/?a=*": "/",
+         "/?f=NAME": "/", "/files/NAME": "/files/favicon.svg"}
 
 
 def accepted(req: Any, resp: Any) -> None:
@@ -52,6 +53,7 @@ def store(clock: FakeClock) -> DoubtfulStore:
     clock.set(T)
     store = DoubtfulStore(clock=clock)
     store.add("foo.bar", T, 5)
+    store.add("files", T, 5)
     return store
 
 
@@ -115,7 +117,8 @@ def test_what_is_closed_looks_at_nothing_else(store: DoubtfulStore, clock: FakeC
     for path, length in (("/api/v1/delete", "99999999999"), ("/*", "99999999999")):
         answer = client.simulate_post(path, headers={"Content-Length": length})
         assert answer.status_code == 401, path
-    assert client.simulate_get("/no.such").status_code == 401, "nobody learns which counters there are"
+    for path in ("/no.such", "/files"):
+        assert client.simulate_get(path).status_code == 401, "nobody learns which counters there are"
     assert client.simulate_get("/", params={"q": "*"}).status_code == 401
     assert client.simulate_get("/").status_code == 200, "the page itself is anybody's"
     assert client.simulate_options("/foo.bar").status_code == 204

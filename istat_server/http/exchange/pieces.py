@@ -5,13 +5,12 @@ What it holds counts among all that is held for clients (`turns.making`). Knows 
 
 from __future__ import annotations
 
-import zlib
-
 import falcon
 import gevent
 
+from istat_server.http.exchange import coding
 from istat_server.http.exchange.turns import making
-from istat_server.http.reply import GZIP_IN_THREAD, GZIP_LEAST, GZIP_WBITS, JSON, takes_gzip
+from istat_server.http.reply import JSON
 
 # What is compressed at once: about half a millisecond's work. [bytes]
 PORTION = 64 * 1024
@@ -26,8 +25,8 @@ class Pieces:
         self._waiting: list[bytes] = []         # not compressed yet
         self._held = 0                          # bytes in there
         self._done: list[bytes] = []
-        packs = takes_gzip(req.env.get("HTTP_ACCEPT_ENCODING", ""))
-        self._packer = zlib.compressobj(1, zlib.DEFLATED, GZIP_WBITS) if packs else None
+        self._coding = coding.wanted(req)
+        self._packer = coding.packer(self._coding) if self._coding else None
 
     def room(self) -> int:
         """How many bytes it may still have."""
@@ -45,7 +44,7 @@ class Pieces:
         """Bring what waits to rest."""
         text = b"".join(self._waiting)
         self._waiting, self._held = [], 0
-        if self._packer is not None and len(text) >= GZIP_IN_THREAD:
+        if self._packer is not None and len(text) >= coding.IN_THREAD:
             text = gevent.get_hub().threadpool.apply(self._packer.compress, (text,))
         elif self._packer is not None:
             text = self._packer.compress(text)
@@ -55,12 +54,12 @@ class Pieces:
     def send(self, resp: falcon.Response, content_type: str = JSON) -> None:
         """Answer with all of it."""
         resp.content_type = content_type
-        if self._size <= GZIP_LEAST:
+        if self._size <= coding.LEAST:
             resp.data = b"".join(self._waiting)
             return
         self._rest()
         resp.append_header("Vary", "Accept-Encoding")
         if self._packer is not None:
-            resp.set_header("Content-Encoding", "gzip")
+            resp.set_header("Content-Encoding", self._coding)
             self._done.append(self._packer.flush())
         resp.data = b"".join(self._done)

@@ -1,4 +1,4 @@
-"""istatd's own HTTP interface: counter data (GET and multi-get), listing, agents.
+"""istatd's own HTTP interface: counter data (GET and multi-get), listing, agents. Its files are in `files`.
 
 Source: part 7 of istatd's behaviour specification; docs/formats/http-api.md says where we differ. Error
 texts are istatd's, since its clients show them.
@@ -28,6 +28,7 @@ from istat_server.store.interface import Counter, Store
 
 DEFAULT_SAMPLES = 1000  # of GET
 DEFAULT_MAX_SAMPLES = 100  # of POST
+EMPTY_RANGE = "HTTP exception: end must be greater than start!"
 CSV = "text/csv"
 CSV_HEAD = (
     b"ISO Time,Unix Timestamp,Sample Count,Minimum,Maximum,Sum,Sum Squared,Average,Standard Deviation\r\n"
@@ -73,6 +74,8 @@ class Istatd:
         name = raw_path(req)[1:]
         start, end = self._get_range(_integer(req, "start", 0), _integer(req, "end", 0))
         samples = _integer(req, "samples", DEFAULT_SAMPLES)
+        if end == start and samples == 1:
+            raise BadQuery(EMPTY_RANGE)     # a cell would have no length
         form = parameter(req, "format", "json")
         if form not in ("json", "csv"):
             raise BadQuery("HTTP exception: unrecognized format. must be 'json' or 'csv'.")
@@ -99,8 +102,8 @@ class Istatd:
         if not start:
             return self._last(end)
         end = end or start + DEFAULT_SPAN
-        if end <= start:
-            raise BadQuery("HTTP exception: end must be greater than start!")
+        if end < start:
+            raise BadQuery(EMPTY_RANGE)
         return start, end
 
     def post_counters(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -169,18 +172,22 @@ class Istatd:
         _send_cut(resp, pieces, found.cut)
 
     def get_agents(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """GET /?a=*: who sent what, in istatd's words."""
-        pieces = Pieces(req, self._limits.listing_bytes)
-        pieces.add(b'{"agents":[')
-        count, cut = 0, False
+        """GET /?a=*: who sent what, in istatd's words. How many they are is said first."""
+        rows: list[bytes] = []
+        room, cut = self._limits.listing_bytes, False
         senders = self._agents.senders(None, turn)
         for text, _ in rendered((self._agents.istatd_row(sender), "") for sender in senders):
-            cut = pieces.room() <= len(text)
+            room -= len(text) + 1
+            cut = room < 0
             if cut:
                 break
-            pieces.add(b"," + text if count else text)
-            count += 1
-        pieces.add(b'],"count":%d}' % count)
+            making(len(text))
+            rows.append(text)
+        pieces = Pieces(req)
+        pieces.add(b'{"count":%d,"agents":[' % len(rows))
+        for number, text in enumerate(rows):
+            pieces.add(b"," + text if number else text)
+        pieces.add(b"]}")
         _send_cut(resp, pieces, cut)
 
 

@@ -15,9 +15,10 @@ from istat.errors import NO_PATH
 from istat_server.http.errors import refuse
 from istat_server.http.families.api import Agents, Api, Status
 from istat_server.http.families.changes import Changes
+from istat_server.http.families.files import Files
 from istat_server.http.families.istatd import Istatd
 from istat_server.http.families.prometheus import Prometheus
-from istat_server.http.families.ui import Page
+from istat_server.http.families.ui import INDEX, Page, page_folder
 from istat_server.http.families.whole import Whole
 from istat_server.http.limits import LIMITS, HttpLimits
 from istat_server.http.routes import ANY, Access, Parameter, Route
@@ -49,6 +50,7 @@ def our_routes(
         *_questions(api, limits),
         *_whole(Whole(store, clock, limits), limits),
         *_changes(Changes(store, clock, limits), limits),
+        *_files(Files(page_folder(files), clock, "" if files else INDEX)),
         *_istatd(istatd, limits),
         Route("/api/", {ANY: _nothing}, Access.OPEN, "anything else below is 404", below=True),
         Route("/graphite/", {ANY: _nothing}, Access.OPEN, "kept free: 404", below=True),
@@ -128,16 +130,25 @@ def _changes(changes: Changes, limits: HttpLimits) -> Sequence[Route]:
     )
 
 
+def _files(files: Files) -> Sequence[Route]:
+    return (
+        Route("/", {"GET": files.get_named}, Access.OPEN, "a file of the page's folder",
+              parameters=(P("f", "its name", needed=True),), example="f=index.html", given="f", shown="/?f=NAME"),
+        Route("/files/", {"GET": files.get_below}, Access.OPEN, "a file of the page's folder", below=True,
+              shown="/files/NAME"),
+    )
+
+
 def _istatd(istatd: Istatd, limits: HttpLimits) -> Sequence[Route]:
     whole = {name: P(name, text, type="integer") for name, text in {
         "start": "Unix seconds", "end": "Unix seconds", "samples": "most buckets, 0 for all",
         "trailing": "not 0: of a seasonal level"}.items()}
     return (
+        Route("/", {"GET": istatd.get_agents}, Access.READ, "who sent what, in istatd's words",
+              parameters=(P("a", "*", needed=True),), example="a=*", given="a", shown="/?a=*"),
         Route("/", {"GET": istatd.get_listing}, Access.READ, "counters that fit a pattern, and their prefixes",
               parameters=(P("q", "a pattern with * and ?", needed=True),), example="q=*", given="q",
               shown="/?q=PATTERN"),
-        Route("/", {"GET": istatd.get_agents}, Access.READ, "who sent what, in istatd's words",
-              parameters=(P("a", "*", needed=True),), example="a=*", given="a", shown="/?a=*"),
         Route("/*", {"POST": istatd.post_counters}, Access.READ, "several counters' buckets, as istatd answers",
               limits.body, (P("keys", "counters", "body", many=True, needed=True),
                             P("start", "Unix seconds", "body", type="integer"),
@@ -145,6 +156,7 @@ def _istatd(istatd: Istatd, limits: HttpLimits) -> Sequence[Route]:
                             P("maxSamples", "most buckets of each", "body", type="integer"),
                             P("compact", "buckets as arrays", "body", type="boolean"),
                             P("trailing", "not 0: of a seasonal level", "body", type="integer"))),
+        Route("/files", {"GET": istatd.get_counter, ANY: istatd.no_counter}, Access.READ, "the counter of this name"),
         Route("/", {"GET": istatd.get_counter, ANY: istatd.no_counter}, Access.READ,
               "one counter's buckets, as istatd answers", parameters=(*whole.values(), P("format", "json or csv")),
               below=True, shown="/<counter>"),

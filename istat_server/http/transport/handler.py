@@ -340,7 +340,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
 
 
 def _refusal(status: int, text: str, headers: str = "") -> bytes:
-    body = json.dumps({"error": text}).encode()
+    body = json.dumps({"error": text}, separators=(",", ":")).encode() + b"\n"
     head = (f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: application/json\r\n{headers}"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n")
     return head.encode() + body
