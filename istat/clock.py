@@ -31,8 +31,23 @@ class SystemClock:
         return time.monotonic()
 
 
+class StoppedClock(SystemClock):
+    """`fake-time`: the wall clock stands until it is set, durations stay real."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+
+    def now(self) -> float:
+        """See Clock.now."""
+        return self._now
+
+    def set(self, now: float) -> None:
+        """Stand at another time from now on."""
+        self._now = now
+
+
 class FakeClock:
-    """A clock that stands still until it is told otherwise, for tests and `fake-time`."""
+    """A clock that stands still until it is told otherwise, for tests."""
 
     def __init__(self, now: float = 0.0) -> None:
         self._now = float(now)

@@ -9,13 +9,18 @@ from gevent.threadpool import ThreadPool
 from istat.clock import Clock
 from istat.retention import Rules
 from istat.settings.declaration import Values
+from istat.settings.types import OFF
 from istat.wire.lines import LINES
+from istat_server.admin.guard import Guard
+from istat_server.admin.operations import Operations
+from istat_server.admin.port import AdminPort
 from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
 from istat_server.http.families.table import our_routes
 from istat_server.http.routes import Route
 from istat_server.ingest.connections import Connection, ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.ingest.places import Places
+from istat_server.sockets import ADMIN
 from istat_server.store.files.manifest import Lineage
 from istat_server.store.interface import Store
 from istat_server.store.pool import Delivering
@@ -38,6 +43,8 @@ def istat_open_store(settings: Values, clock: Clock) -> Store:
 @hookimpl
 def istat_endpoints(settings: Values) -> Sequence[Endpoint]:
     """The stat port: our own lines, by UDP and TCP."""
+    if settings["stat-port"] == OFF:
+        return []
     return [Endpoint("stat", transport, LINES, settings["listen-address"], settings["stat-port"])
             for transport in (Transport.TCP, Transport.UDP)]
 
@@ -57,6 +64,20 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
 
     server.metrics.source("inputs", totals)
     return [datagrams, connections]
+
+
+@hookimpl
+def istat_outputs(server: ServerContext) -> Sequence[Service]:
+    """The admin port, where it is wanted."""
+    found: list[Service] = []
+    if ADMIN in server.sockets.services:
+        operations = Operations(server.store, server.roster, server.clock, None, server.metrics.values,
+                                server.sockets.http_port, server.pump.settle, server.feed_metrics)
+        admin = AdminPort(server.sockets.services[ADMIN], operations, Guard(server.settings), server.mistakes,
+                          server.pump.failed, server.sockets.http_port)
+        server.metrics.source("admin", admin.totals)
+        found.append(admin)
+    return found
 
 
 @hookimpl

@@ -76,6 +76,7 @@ class ServerContext:
     sockets: Sockets
     status: Callable[[], dict[str, object]]
     certificate: Certificate | None = None
+    feed_metrics: Callable[[], None] = lambda: None     # makes samples of the self-metrics now
 
 
 @hookspec

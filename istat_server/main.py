@@ -21,13 +21,14 @@ from gevent.event import Event
 
 from istat import owners
 from istat.cli import output
-from istat.clock import Clock, SystemClock
+from istat.clock import Clock, StoppedClock, SystemClock
 from istat.daemon import descriptors, logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
 from istat.daemon.tls import certificate_of
 from istat.errors import IstatError, SettingsError
 from istat.settings.declaration import Declaration, HostPort, Values
+from istat.settings.types import OFF
 from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.front import Front
@@ -38,7 +39,16 @@ from istat_server.ingest.endpoints import Offer
 from istat_server.options import DECLARATION
 from istat_server.plugins import Found, find_plugins
 from istat_server.server import Server, prepare_folder
-from istat_server.sockets import Sockets, http_claim, open_endpoints, open_http_socket, placed
+from istat_server.sockets import (
+    ADMIN,
+    HTTP,
+    PROMETHEUS,
+    Sockets,
+    open_endpoints,
+    open_service,
+    placed,
+    service_claims,
+)
 
 log = logging.getLogger("istat_server")
 
@@ -53,22 +63,6 @@ class LogFileError(IstatError):
     """The log file cannot be written."""
 
     exit_code = 89
-
-
-class StoppedClock:
-    """`fake-time`: the wall clock stands still, durations stay real."""
-
-    def __init__(self, now: float) -> None:
-        self._now = now
-        self._real = SystemClock()
-
-    def now(self) -> float:
-        """See Clock.now."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """See Clock.monotonic."""
-        return self._real.monotonic()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,18 +109,24 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         handover = Handover(service.listen_fds())
         sockets = open_endpoints(offered(plugins.manager, settings), settings["udp-buffer-size"], handover)
         sockets.affordable = affordable
-        # It says "starting" until the store is open.
-        http = HttpServer(front, open_http_socket(settings["http-listen-address"], settings["http-port"], handover),
-                          http_connections, certificate, front.mistakes, settings["http-memory"] << 20)
-        sockets.http_port = http.port
+        http = None
+        if settings["http-port"] != OFF:
+            http = HttpServer(front, open_service(settings, HTTP, handover)[0], http_connections, certificate,
+                              front.mistakes, settings["http-memory"] << 20)
+            sockets.http_port = http.port
+        for name in (ADMIN, PROMETHEUS):
+            if settings[f"{name}-port"] != OFF:
+                sockets.services[name] = open_service(settings, name, handover)
         handover.close()
-        http.start()
-        held.callback(http.stop)
+        if http is not None:
+            http.start()        # it says "starting" until the store is open
+            held.callback(http.stop)
         held.enter_context(pidfile.hold(settings["pid-file"]))
         become_user(settings)
         server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
                         certificate)
-        server.metrics.source("http", http.totals)
+        if http is not None:
+            server.metrics.source("http", http.totals)
         with more_time():
             open_and_start(server)
         gevent.signal_handler(signal.SIGHUP, reload, server, declaration, arguments)
@@ -140,12 +140,13 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         end(server, http)
 
 
-def end(server: Server, http: HttpServer) -> None:
+def end(server: Server, http: HttpServer | None) -> None:
     """Take what has arrived, answer what was asked, write what is held."""
     log.info("ending: taking what has arrived, writing what is held")
     with more_time():
         server.end_input()
-        http.stop()
+        if http is not None:
+            http.stop()
         server.close()
     log.info("ended")
 
@@ -199,25 +200,29 @@ def offered(plugins: pluggy.PluginManager, settings: Values) -> list[Offer]:
     endpoints.check_names(offers)
     offers = placed(offers, udp_at_home=settings["samples-tls"] == "required")
     endpoints.check_addresses([*(offer.claim() for offer in offers),
-                               http_claim(settings["http-listen-address"], settings["http-port"])])
+                               *service_claims(settings)])
     return offers
 
 
-def tell_ready(settings: Values, sockets: Sockets, http: HttpServer) -> None:
+def tell_ready(settings: Values, sockets: Sockets, http: HttpServer | None) -> None:
     """Say on standard output, in the log and to the service manager that all is up."""
     # What was made so far stays: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
-    stat, *others = sockets.told()
+    told, services = sockets.told(), sockets.told_services()
+    stat = [word for word in told if word.startswith("stat-port=")]
+    others = [word for word in told if word not in stat]
+    page = [f"http-port={http.port}"] if http is not None else []
     try:
-        print(" ".join(("istat-server ready", stat, f"http-port={http.port}", *others)), flush=True)
+        print(" ".join(("istat-server ready", *stat, *page, *others, *services)), flush=True)
     except OSError as error:        # that nobody can be told is no reason not to serve
         output.let_go()
         log.warning("standard output cannot be written (%s), so it does not say that we are ready", error.strerror)
-    words = ", ".join((stat.replace("stat-port=", "port "), *others))
-    log.info("ready: samples on %s of %s, HTTP on %s", words, settings["listen-address"] or "this machine",
-             http_url(settings["http-listen-address"], http.port, bool(settings["tls-cert"])))
-    service.ready(f"samples on {words}, HTTP on port {http.port}")
+    words = ", ".join((*(word.replace("stat-port=", "port ") for word in stat), *others)) or "no port"
+    more = "".join(f", {word}" for word in services)
+    url = http_url(settings["http-listen-address"], http.port, bool(settings["tls-cert"])) if http else "no port"
+    log.info("ready: samples on %s of %s, HTTP on %s%s", words, settings["listen-address"] or "this machine", url, more)
+    service.ready(f"samples on {words}, HTTP on {f'port {http.port}' if http else 'no port'}{more}")
 
 
 def http_url(listen: str, port: int, tls: bool) -> str:

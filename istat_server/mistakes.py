@@ -93,6 +93,9 @@ KINDS = {
                         "let clients read what they asked for, or ask less at once"),
     "http_busy": Kind("HTTP requests answered 503 because bodies and answers held http-memory already",
                       "ask less at once, or raise http-memory"),
+    "admin_token": Kind("wrong tokens at admin-port", "see who sends them: `auth TOKEN` wants the admin-token"),
+    "admin_too_many": Kind("connections of admin-port closed because others needed the places",
+                           "let scripts close theirs (`quit`)"),
     "store_refuses": Kind("lines that came while the store took nothing", "see to the reason, told as `refusing`"),
 }
 

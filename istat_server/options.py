@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from istat.daemon.listening.binding import loopback
+from istat.exporter.options import SETTINGS as EXPORTER
 from istat.retention import DEFAULT_RETENTION
 from istat.settings.declaration import (
     Choice,
@@ -16,6 +18,7 @@ from istat.settings.declaration import (
     Integer,
     Many,
     Path,
+    Port,
     Retention,
     RetentionRules,
     Setting,
@@ -26,7 +29,6 @@ from istat.settings.declaration import (
 # istatd's ports.
 STAT_PORT = 8111
 HTTP_PORT = 8000
-HIGHEST_PORT = 65535
 # Names of counters and routes cost some 200 bytes of memory each: ten million are 2 GB at worst.
 MAX_COUNTERS = 10_000_000
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
@@ -62,15 +64,26 @@ class HostName(Text):
 
 
 SETTINGS = (
-    Setting("stat-port", Integer(0, HIGHEST_PORT), STAT_PORT,
-            "Port for samples, UDP and TCP. 0 takes a free one and tells it on standard output."),
-    Setting("http-port", Integer(0, HIGHEST_PORT), HTTP_PORT,
-            "Port for the page and all queries. 0 takes a free one and tells it on standard output."),
+    Setting("stat-port", Port(), STAT_PORT,
+            "Port for samples, UDP and TCP. 0 takes a free one and tells it on standard output; off takes no samples "
+            "there."),
+    Setting("http-port", Port(), HTTP_PORT,
+            "Port for the page and all queries. 0 takes a free one and tells it on standard output; off answers none."),
+    Setting("admin-port", Port(), "off",
+            "Port for istatd's admin commands (flush, stats, delete.ctr ...), such as 8112. 0 takes a free one and "
+            "tells it on standard output."),
     Setting("listen-address", Text(), "",
             'Address to take samples on. Empty is this machine only (127.0.0.1 and ::1); "*" is everyone.'),
     Setting("http-listen-address", Text(), "127.0.0.1",
             'Address to serve HTTP on; "*" is every IPv4 address. Whoever reaches it can read every counter, unless '
             "there is a read-token."),
+    Setting("admin-listen-address", Text(), "",
+            'Address of admin-port. Empty is this machine only (127.0.0.1 and ::1); "*" is everyone. Whoever reaches '
+            "it can flush and purge; all else wants the admin-token, which is readable on the way."),
+    Setting("admin-open", Flag(), False,
+            "Commands of admin-port that change or delete want no token, as in istatd. Only for an admin-port of this "
+            "machine, whose every user may then delete counters.", reloadable=True),
+    *EXPORTER,
     Setting("http-names", Many(HostName()), (),
             "Names by which HTTP may be asked, besides localhost and addresses; where http-listen-address is more than "
             "loopback, this machine's own names may be used anyway. Requests with another name in `Host` are refused "
@@ -172,6 +185,9 @@ def together(values: Values) -> Iterable[str]:
                 yield f"{name} and {same} are the same, so who has the one has the rights of the other: make another"
     if values["samples-tls"] == "required" and values["tls-cert"] is None:
         yield "samples-tls is required, and there is no tls-cert: name the certificate, or nobody could send"
+    if values["admin-open"] and not loopback(values["admin-listen-address"]):
+        yield ("admin-open lets everybody delete who reaches admin-port, and admin-listen-address is not this machine: "
+               "leave one of them out, and set an admin-token")
     for name in ("tls-key", "tls-client-ca"):
         if values[name] is not None and values["tls-cert"] is None:
             yield f"{name} is set without tls-cert: name the certificate, or leave both out"

@@ -82,6 +82,8 @@ METRICS: tuple[Metric, ...] = (
         ("http.refused.<kind>", "requests", "HTTP requests that no route was asked about, by why: `host`, asked by a "
          "name that is not among the server's (http-names)"),
         ("http.gone", "requests", "given up in work because whoever asked had closed the connection"),
+        ("admin.connections", "connections", "connections to admin-port accepted"),
+        ("admin.commands", "commands", "lines that came by admin-port"),
         ("exceptions", "exceptions", "faults of our own: exceptions that nothing expected"),
         ("metrics.failed.<kind>", "values", "that could not be told, by who should have given them: a plugin raised, "
          "took too long, or gave what is no number or not declared"),

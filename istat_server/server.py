@@ -144,7 +144,8 @@ class Server:
         self._ids_at_start = figure(self.store.status(), "ids")
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
-                                self.mistakes, self.metrics, self.pump, self._sockets, self.status, self.certificate)
+                                self.mistakes, self.metrics, self.pump, self._sockets, self.status, self.certificate,
+                                self.feed_metrics)
         for hook in ("istat_inputs", "istat_outputs"):
             for owner, found in of_each(self._plugins, hook, server=context):
                 for service in found:

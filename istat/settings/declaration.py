@@ -40,6 +40,7 @@ from istat.settings.types import (
     Many,
     Number,
     Path,
+    Port,
     Size,
     Text,
     Type,
@@ -47,7 +48,7 @@ from istat.settings.types import (
 
 __all__ = [
     "Address", "Choice", "Declaration", "Duration", "Flag", "HostPort", "Integer", "Many", "Number", "Path",
-    "PluginSettings", "Retention", "RetentionRules", "Setting", "Size", "Text", "Type", "Values",
+    "PluginSettings", "Port", "Retention", "RetentionRules", "Setting", "Size", "Text", "Type", "Values",
 ]  # fmt: skip
 
 

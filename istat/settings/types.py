@@ -87,6 +87,31 @@ class Integer(Type):
         return "a whole number" + _bounds(self.lo, self.hi)
 
 
+OFF = -1        # what a Port of "off" is
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Port(Integer):
+    """A port to listen on: 0 takes a free one, "off" (OFF) listens nowhere."""
+
+    lo: int | None = 0
+    hi: int | None = HIGHEST_PORT
+    word = "PORT"
+
+    def parse(self, text: str) -> int:
+        """See Type.parse."""
+        return OFF if text.strip().lower() == "off" else super().parse(text)
+
+    def to_toml(self, value: Any) -> str:
+        """See Type.to_toml."""
+        return '"off"' if value == OFF else str(value)
+
+    def expects(self) -> str:
+        """See Type.expects."""
+        return f"a port from 1 to {HIGHEST_PORT}, 0 for a free one, or off"
+
+
 @dataclass(frozen=True)
 class Number(Type):
     """A finite number from `lo` to `hi`."""
@@ -295,7 +320,7 @@ class Address(Type):
         if not match:
             raise self.wrong(text)
         port = int(match[3]) if match[3] else self.port
-        if port is None or port > 65535:
+        if port is None or port > HIGHEST_PORT:
             raise self.wrong(text)
         if match[2] and not _nameable(match[2]):
             raise self.wrong(text)

@@ -11,15 +11,15 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_address
 from typing import Any
 
 import falcon
 
+from istat.daemon.listening.binding import HERE, is_address, loopback
+
 log = logging.getLogger(__name__)
 
 HOST, ORIGIN, VARY = "HTTP_HOST", "HTTP_ORIGIN", ("Vary", "Origin")
-HERE = "localhost"
 # A host as a header has it: a name or an IPv4 address, or an IPv6 address in brackets, and perhaps a port.
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/?#@\s]*))(?::[0-9]*)?")
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
@@ -78,7 +78,7 @@ class Origins:
         if match is None:
             return False
         name = _plain(match[1] or match[2])
-        return name in self._own or name in self._given or _is_address(name)
+        return name in self._own or name in self._given or is_address(name)
 
     def _refusal(self, host: str) -> falcon.HTTPError:
         self.refused += 1
@@ -89,28 +89,12 @@ class Origins:
         return falcon.HTTPError("421 Misdirected Request", title=words)
 
 
-def loopback(address: str) -> bool:
-    """Whether who listens on this address (a setting) is heard by this machine only."""
-    name = address.strip("[]").lower()
-    if name in ("", HERE):
-        return True
-    return _is_address(name) and ip_address(name).is_loopback
-
-
 def machine_names(ask: Callable[[], str] = socket.getfqdn) -> list[str]:
     """The names of this machine that the name service knows. May take as long as that does: not for the hub."""
     try:
         return [ask()]
     except (OSError, UnicodeError):
         return []
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _plain(name: str) -> str:

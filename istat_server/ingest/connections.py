@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import socket
 import struct
 import time
@@ -21,6 +20,7 @@ from istat.daemon.ratelimit import LimitedLog, Words
 from istat.daemon.tls import HANDSHAKE_BYTE, HANDSHAKE_SECONDS, Certificate
 from istat.wire.framing import Framing
 from istat.wire.protocol import Feeder
+from istat.wire.strangers import BLANK, HTTP_REQUEST, LONG_REQUEST, not_here
 from istat_server.ingest.encrypted import BadTls, Encrypted, NotTls
 from istat_server.ingest.endpoints import Endpoint, Transport
 from istat_server.ingest.places import Places, address_of
@@ -48,15 +48,6 @@ KEEPALIVE_IDLE = 600
 LAST_READS = 64
 # Those whose bytes wait to be read are not silent: so many of them are passed over, at most, when one must make room.
 PASSED_OVER = 16
-# How a request of HTTP begins, and HTTP/2 too: a web page can have one sent to any port, with lines of ours behind it.
-# Of a line that is too long for us the end is not known.
-BLANK = re.compile(rb"[\r\n]*")
-METHOD = rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ "
-HTTP_REQUEST = re.compile(METHOD + rb"[^ \r\n]+ HTTP/[0-9]")
-LONG_REQUEST = re.compile(METHOD + rb"(?:[/*]|[A-Za-z][A-Za-z0-9+.-]*:)")
-# What it is answered. Its last line is for people, as all refusals of our HTTP are.
-NOT_HERE = (b"HTTP/1.1 421 Misdirected Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-            b"Connection: close\r\n\r\n%s")
 # struct ucred of unix(7): process, user, group.
 CREDENTIALS = struct.Struct("3i")
 
@@ -73,9 +64,7 @@ class ConnectionInput:
         certificate: what TLS connections are shown, None refuses them; tls_only: TCP without TLS is refused.
         http_port: where whoever asks by HTTP is sent; 0: it is not known."""
         self.around = around
-        where = f"ask port {http_port}" if http_port else "ask the server's http-port"
-        told = f'{{"error":"this port takes samples and answers no HTTP: {where}"}}\n'.encode()
-        self.not_here = NOT_HERE % (len(told), told)
+        self.not_here = not_here("samples", http_port)
         self.certificate = certificate
         self.tls_only = tls_only
         self.shaken = 0

@@ -15,10 +15,10 @@ import pluggy
 
 from istat.daemon import missing
 from istat.errors import PluginError, SettingsError
+from istat.settings.types import HIGHEST_PORT
 from istat.wire.protocol import WireProtocol
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
-HIGHEST_PORT = 65535
 # Of sun_path, with its closing zero (unix(7)).
 LONGEST_PATH = 107
 # The plugin that offers the endpoints of the settings stat-port and listen-address.

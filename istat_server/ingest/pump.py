@@ -108,6 +108,19 @@ class Pump:
             self._wake.set()
             greenlet.join()
 
+    def settle(self, seconds: float) -> None:
+        """Wait until what had come when this was called is read; on a server that is never done, so long."""
+        gevent.sleep(2 * REST_SECONDS)      # those that rest are looked at again
+        _turn_of_the_hub()
+        last = _Last(self, self._monotonic() + seconds)
+        self.ready(last)
+        last.done.wait(seconds)
+
+    @property
+    def waiting(self) -> int:
+        """How many readables wait for their turn."""
+        return len(self._ready)
+
     def feed(self, feeder: Feeder, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """Give the whole messages of view[start:end] to a feeder, with turns of the hub in between; how many
         bytes those were. Whoever calls must bear that other greenlets run meanwhile."""
@@ -173,6 +186,28 @@ class Pump:
                 self._step(self._ready.popleft())
                 self.breathe()
             self._wake.clear()
+
+
+class _Last:
+    """A readable that takes its turns behind all others until nobody else waits, or it is too late."""
+
+    def __init__(self, pump: Pump, until: float) -> None:
+        self.done = Event()
+        self._pump, self._until = pump, until
+
+    def work(self) -> Outcome:
+        """See Readable.work."""
+        if self._pump.waiting and time.monotonic() < self._until:
+            return Outcome.MORE
+        self.done.set()
+        return Outcome.CLOSED
+
+    def watch(self) -> None:
+        """See Readable.watch."""
+
+    def close(self) -> None:
+        """See Readable.close."""
+        self.done.set()
 
 
 def _turn_of_the_hub() -> None:

@@ -135,7 +135,7 @@ def test_the_command_tells_of_plugins_and_settings_at_once(entry_points: Path, c
     assert main.main(["--check-config", "--config", str(file), "--stat-port", "x"]) == 78
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 4 and all(line.startswith("istat-server: ") for line in said)
-    assert said[3] == "istat-server: --stat-port wants a whole number from 0 to 65535, not 'x'"
+    assert said[3] == "istat-server: --stat-port wants a port from 1 to 65535, 0 for a free one, or off, not 'x'"
     with pytest.raises(SystemExit) as caught:
         main.main(["--version"])
     assert caught.value.code == 0, "what asks no plugin is answered"

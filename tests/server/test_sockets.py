@@ -7,13 +7,20 @@ import threading
 import pytest
 
 from istat.daemon.handover import Handover
+from istat.errors import SettingsError
+from istat.settings.types import OFF
+from istat_server.ingest.endpoints import check_addresses
 from istat_server.sockets import (
+    ADMIN,
+    PROMETHEUS,
     CannotListen,
     PortInUse,
     Sockets,
     addresses,
     grow_receive_buffer,
     open_http_socket,
+    open_service,
+    service_claims,
 )
 from tests.ingest.fakes import port_of, stat_port, tcp_of, udp_of
 from tests.ports import own_port
@@ -144,3 +151,50 @@ def test_a_receive_buffer_never_shrinks() -> None:
         assert large == 128 << 10
         assert grow_receive_buffer(sock, 16 << 10) == large
         assert grow_receive_buffer(sock, 1 << 40 >> 10) >= large
+
+
+def services(**wanted: object) -> dict[str, object]:
+    """Settings of the ports of our own services."""
+    given = {f"{name}-{what}": value for name in ("http", "admin", "prometheus")
+             for what, value in (("port", OFF), ("listen-address", "127.0.0.1"))}
+    return {**given, **{name.replace("_", "-"): value for name, value in wanted.items()}}
+
+
+def test_services_listen_and_are_told() -> None:
+    sockets = Sockets()
+    settings = services(admin_port=0, admin_listen_address="", prometheus_port=0)
+    for name in (ADMIN, PROMETHEUS):
+        sockets.services[name] = open_service(settings, name, Handover())
+    admin, prometheus = sockets.services[ADMIN], sockets.services[PROMETHEUS]
+    port = admin[0].getsockname()[1]
+    assert {sock.getsockname()[:2] for sock in admin} == {(host, port) for _, host in addresses("")}
+    assert sockets.told_services() == [f"admin-port={port}", f"prometheus-port={prometheus[0].getsockname()[1]}"]
+    assert sockets.listening()["admin-port"] == port
+    with socket.create_connection(("127.0.0.1", port), 5):
+        pass
+    with pytest.raises(PortInUse, match=f"port {port} of 127.0.0.1 is in use"):
+        open_service(services(prometheus_port=port), PROMETHEUS, Handover())
+    sockets.close()
+
+
+def test_a_service_takes_what_was_handed_over() -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    settings = services(admin_port=port)
+    first = open_service(settings, ADMIN, Handover())
+    handover = Handover([("kept", sock.detach()) for sock in first])
+    second = open_service(settings, ADMIN, handover)
+    handover.close()
+    with socket.create_connection(("127.0.0.1", port), 5):
+        second[0].setblocking(True)
+        second[0].accept()[0].close()
+    for sock in second:
+        sock.close()
+
+
+def test_ports_of_services_are_claimed() -> None:
+    claims = service_claims(services(http_port=8000, admin_port=8000))
+    with pytest.raises(SettingsError, match="the setting http-port and the setting admin-port would both listen"):
+        check_addresses(claims)
+    assert service_claims(services()) == []

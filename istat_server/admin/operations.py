@@ -1,0 +1,145 @@
+"""What commands of the admin port do to the server: its store, its senders, its namespaces, its clock.
+
+Knows no words and no answers. What blocks, blocks the greenlet, never the hub.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+from gevent.lock import RLock
+
+from istat.clock import Clock, StoppedClock
+from istat.errors import IstatError
+from istat_server.roster import Roster
+from istat_server.store.interface import NamePattern, Store, Syntax
+
+# How long `flush` waits for samples that have come and are not read yet, on a server that is never done [s].
+SETTLE_SECONDS = 1.0
+# Counters that are found and deleted at once: some milliseconds.
+DELETED_AT_ONCE = 1000
+# How old the figures of `stats` may be [s]: they are gathered from all parts of the server.
+FIGURES_SECONDS = 0.1
+
+
+class Namespaces(Protocol):
+    """What is wanted of the server's namespaces (keyvalue)."""
+
+    def flush(self) -> None:
+        """Everything that was written is on the disk."""
+
+    def reread(self, name: str) -> None:
+        """Forget what is in memory of this one, and read its file again. IstatError where that cannot be."""
+
+
+class Once:
+    """An action that takes long, for several who want it at once: whoever comes while it runs waits for the next run,
+    and all those share it."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+        self._lock = RLock()
+        self._begun = 0
+        self._error: IstatError | None = None
+
+    def run(self) -> None:
+        """Return when a run that began after this call is over; raises what it raised."""
+        wanted = self._begun + 1
+        with self._lock:
+            if self._begun < wanted:
+                self._begun = wanted
+                self._error = None
+                try:
+                    self._act()
+                except IstatError as error:
+                    self._error = error
+            if self._error is not None:
+                raise self._error
+
+
+class Operations:
+    """The parts of a server that commands have to do with."""
+
+    def __init__(self, store: Store, roster: Roster, clock: Clock, namespaces: Namespaces | None,
+                 values: Callable[[], Mapping[str, float]], http_port: int, settle: Callable[[float], None],
+                 feed_metrics: Callable[[], None]) -> None:
+        """values: the self-metrics; settle: reads what has come; feed_metrics: makes samples of the self-metrics."""
+        self._store, self._roster, self._clock, self._namespaces = store, roster, clock, namespaces
+        self._values, self._http_port = values, http_port
+        self._settle, self._feed_metrics = settle, feed_metrics
+        self._flushing = Once(self._write_all)
+        self._figures: Mapping[str, float] = {}
+        self._figures_until = 0.0
+
+    def stats(self) -> Iterator[str]:
+        """Lines `name=value` of what is switched on."""
+        if self._http_port:
+            yield f"http.port={self._http_port}"
+            yield f"http.current={self._figure('http.current'):.0f}"
+        if self.fake_time is not None:
+            yield f"fakeTime.value={self.fake_time}"
+
+    def _figure(self, name: str) -> float:
+        if time.monotonic() >= self._figures_until:
+            self._figures = self._values()
+            self._figures_until = time.monotonic() + FIGURES_SECONDS
+        return self._figures.get(name, 0)
+
+    def flush(self) -> None:
+        """Write everything that has come so far to the disk, where questions see it, namespaces too. StoreError."""
+        self._flushing.run()
+
+    def _write_all(self) -> None:
+        self._settle(SETTLE_SECONDS)
+        self._feed_metrics()
+        self._store.flush()
+        if self._namespaces is not None:
+            self._namespaces.flush()
+
+    def purge(self, keep: int, older: int) -> int:
+        """Forget offline senders: see Roster.purge."""
+        return self._roster.purge(keep, older)
+
+    @property
+    def fake_time(self) -> int | None:
+        """Where the clock stands, Unix seconds; None when it goes."""
+        return int(self._clock.now()) if isinstance(self._clock, StoppedClock) else None
+
+    def set_fake_time(self, now: int) -> None:
+        """Let the stopped clock stand at another time, which the store knows at once."""
+        if isinstance(self._clock, StoppedClock):
+            self._clock.set(float(now))
+            self._store.tick()
+
+    def delete(self, names: list[str]) -> int:
+        """Delete the counters of these names; how many there were."""
+        found = [self._store.find(name.encode("utf-8", "replace")) for name in names]
+        return self._store.delete(list(dict.fromkeys(counter.id for counter in found if counter is not None)))
+
+    def delete_matching(self, pattern: str) -> Iterator[str]:
+        """Delete the counters that fit a pattern, some at a time; gives their names when they are. BadQuery."""
+        token = ""
+        while True:
+            page = self._store.match(NamePattern(Syntax.ISTATD, pattern.encode("utf-8", "replace")), DELETED_AT_ONCE,
+                                     token)
+            self._store.delete([counter.id for counter in page.items])
+            yield from (counter.name for counter in page.items)
+            token = page.token
+            if not token:
+                return
+
+    def flush_namespace(self, name: str) -> None:
+        """Write a namespace to the disk, and read its file again. IstatError."""
+        self._kept().flush()
+        self._kept().reread(name)
+
+    def load_namespace(self, name: str) -> None:
+        """Read a namespace's file again. IstatError."""
+        self._kept().reread(name)
+
+    def _kept(self) -> Namespaces:
+        if self._namespaces is None:
+            raise IstatError("this server keeps no settings")
+        return self._namespaces
