@@ -134,6 +134,7 @@ class Rates:
     """Turns totals that only grow (bytes since boot) into rates per second between two readings."""
 
     def __init__(self) -> None:
+        self.seconds = 0.0      # between the last two readings
         self._before: Mapping[Any, float] = {}
         self._at = 0.0
 
@@ -145,7 +146,7 @@ class Rates:
         (`Labels`), (device, field) does instead of one.
         """
         before, seconds = self._before, now - self._at
-        self._before, self._at = dict(totals), now
+        self._before, self._at, self.seconds = dict(totals), now, seconds
         if seconds <= 0:
             return {}
         return {

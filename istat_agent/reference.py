@@ -30,6 +30,12 @@ at the first reading of a device.
 Every collector can have `interval` (whole seconds; default the agent's `interval`) and `timeout` (seconds;
 default its interval) in its table `[plugins.NAME]` of `agent.toml`, besides the settings below. `enable` and
 `disable` in `agent.toml` choose collectors by name. `istat-agent --once` prints what would be sent.
+
+With `naming = "istatd"`, which `cpu`, `disk`, `load`, `memory`, `network` and `processes` have, what istatd's daemon
+told by its `local-stats` too is told by its names: `localstat.cpu.user^host.web1` instead of `cpu.user^host.web1`;
+bytes, packets and errors as what came since the last reading, instead of per second. istatd read every 5 s: give
+these collectors `interval = 5` where somebody compares such numbers. All other values keep the names below.
+
 How to write one: [Writing a plugin](adding-a-collector.md).
 """
 NOTES = "Names"  # how the last paragraph of a README begins, which leads to this page and to the tests

@@ -17,9 +17,13 @@ import psutil
 
 from istat.plugin import Config, Emit, Metric, Setting, collector
 
+from ..naming import NAMING, Naming, renamed
+
 STATES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 NOT_BUSY = ("idle", "iowait")
 PERCENT = 100.0
+THEIRS = {f"cpu.{ours}": f"localstat.cpu.{theirs}" for ours, theirs in (
+    ("user", "user"), ("nice", "nice"), ("system", "kernel"), ("idle", "idle"), ("iowait", "iowait"))}
 
 
 def percents(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -52,7 +56,7 @@ def cores(proc: str) -> dict[str, dict[str, float]]:
 
 @collector(
     help="Share of CPU time per state, over all CPUs and, if asked for, per CPU.",
-    settings=[Setting("per-core", bool, False, "report each CPU as well, as cpu.core0.user and so on")],
+    settings=[Setting("per-core", bool, False, "report each CPU as well, as cpu.core0.user and so on"), NAMING],
     metrics=[
         Metric(
             "cpu.<state>", "%", "share of all CPUs' time since the last reading; states: " + ", ".join(STATES)
@@ -61,6 +65,7 @@ def cores(proc: str) -> dict[str, dict[str, float]]:
         Metric("cpu.count", "CPUs", "logical CPUs in use by the system"),
         Metric("cpu.core<n>.<state>", "%", "the same of the CPU that the kernel calls cpu<n> (setting `per-core`)"),
         Metric("cpu.core<n>.busy", "%", "the same of one CPU (setting `per-core`)"),
+        *renamed(THEIRS.items(), "%"),
     ],
 )
 class Cpu:
@@ -68,11 +73,13 @@ class Cpu:
 
     def __init__(self, source: Any = psutil) -> None:
         self._source = source
+        self._name = Naming(THEIRS)
         self._per_core = False
         self._before: dict[str, dict[str, float]] = {}
 
     def setup(self, config: Config) -> None:
         """Take the settings."""
+        self._name.setup(config)
         self._per_core = config["per-core"]
 
     def collect(self, emit: Emit) -> None:
@@ -84,7 +91,7 @@ class Cpu:
         for prefix, after in times.items():
             shares = percents(self._before.get(prefix, {}), after)
             for state, share in shares.items():
-                emit.gauge(f"{prefix}.{state}", share)
+                emit.gauge(self._name(f"{prefix}.{state}"), share)
             if shares:
                 emit.gauge(f"{prefix}.busy", sum(v for state, v in shares.items() if state not in NOT_BUSY))
         self._before = times

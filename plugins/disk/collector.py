@@ -17,6 +17,7 @@ import psutil
 
 from istat.plugin import Config, Emit, Labels, Metric, Rates, Setting, collector
 
+from ..naming import NAMING, Naming, renamed
 from .asking import PATIENCE, Asking
 from .mounts import by_device, is_mounted
 
@@ -30,6 +31,7 @@ IO = {
     "write_time": ("write_ms", "ms/s", "time spent writing, summed over requests"),
     "busy_time": ("busy_ms", "ms/s", "time with at least one request under way: 1000 is fully busy"),
 }
+THEIRS = {"read_bytes": "read", "write_bytes": "write"}
 SKIPPED_DEVICES = r"^(loop|ram|zram|fd|sr|nbd)\d+$"
 # Full from the start, and for ever: what they hold was written by whoever made the image.
 IMAGES = ["cramfs", "erofs", "iso9660", "romfs", "squashfs"]
@@ -49,8 +51,12 @@ def label(path: str) -> str:
 @collector(
     name="disk",
     help="Traffic of whole block devices; partitions are part of their disk and left out.",
-    settings=[Setting("skip", str, SKIPPED_DEVICES, "regular expression: devices not to report")],
-    metrics=[Metric(f"disk.<device>.{name}", unit, text) for name, unit, text in IO.values()],
+    settings=[Setting("skip", str, SKIPPED_DEVICES, "regular expression: devices not to report"), NAMING],
+    metrics=[
+        *(Metric(f"disk.<device>.{name}", unit, text) for name, unit, text in IO.values()),
+        *renamed(((f"disk.<device>.{ours}", f"localstat.disk.<device>.{theirs}") for ours, theirs in THEIRS.items()),
+                 "bytes", ", since the last reading"),
+    ],
 )
 class Disk:
     """Keeps the last totals; a device has no rates at its first reading."""
@@ -59,12 +65,14 @@ class Disk:
         self._source = source
         self._sys_block = sys_block
         self._skip = re.compile(SKIPPED_DEVICES)
+        self._name = Naming(THEIRS)
         self._rates = Rates()
         self._labels = Labels(device_label, "/")
 
     def setup(self, config: Config) -> None:
         """Take the settings; re.error when the expression is none."""
         self._skip = re.compile(config["skip"])
+        self._name.setup(config)
 
     def collect(self, emit: Emit) -> None:
         """One reading."""
@@ -79,7 +87,11 @@ class Disk:
                     totals[device, name] = getattr(counters, field)
         labels = self._labels.of({device for device, _ in totals})
         for (device, name), rate in self._rates.update(totals, emit.monotonic).items():
-            emit.gauge(f"disk.{labels[device]}.{name}", rate)
+            theirs = self._name.theirs(name)
+            if theirs is None:
+                emit.gauge(f"disk.{labels[device]}.{name}", rate)
+            else:
+                emit.gauge(f"localstat.disk.{labels[device]}.{theirs}", round(rate * self._rates.seconds))
 
     def _is_whole(self, device: str) -> bool:
         """/sys/block lists whole devices only ('/' in a name is '!' there); without /sys all are taken."""

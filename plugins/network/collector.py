@@ -6,13 +6,17 @@ Source: `psutil.net_io_counters`, on Linux /proc/net/dev
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import psutil
 
 from istat import names
 from istat.plugin import Config, Emit, Labels, Metric, Rates, Setting, collector
+
+from ..naming import NAMING, Naming, renamed
 
 # psutil's field -> our name.
 FIELDS = {
@@ -25,21 +29,36 @@ FIELDS = {
     "dropin": ("rx_drops", "1/s", "packets received and thrown away"),
     "dropout": ("tx_drops", "1/s", "packets thrown away before they were sent"),
 }
+THEIRS = {"rx_bytes": "rx", "tx_bytes": "tx", "rx_packets": "ipackets", "tx_packets": "opackets",
+          "rx_errors": "ierrors", "tx_errors": "oerrors", "collisions": "collisions"}
 SKIPPED = r"^veth"  # the host's ends of containers' cables: as many as containers, with random names
+
+
+def _pairs(*ends: str) -> list[tuple[str, str]]:
+    return [(f"network.<interface>.{ours}", f"localstat.net.<interface>.{theirs}") for ours, theirs in THEIRS.items()
+            if ours.endswith(ends)]
 
 
 @collector(
     help="Traffic, errors and drops of each network interface, the loopback included.",
     settings=[
-        Setting("skip", str, SKIPPED, "regular expression: interfaces not to report; '^(veth|lo$)' drops lo too")
+        Setting("skip", str, SKIPPED, "regular expression: interfaces not to report; '^(veth|lo$)' drops lo too"),
+        NAMING,
     ],
-    metrics=[Metric(f"network.<interface>.{name}", unit, text) for name, unit, text in FIELDS.values()],
+    metrics=[
+        *(Metric(f"network.<interface>.{name}", unit, text) for name, unit, text in FIELDS.values()),
+        *renamed(_pairs("bytes"), "bytes", ", since the last reading"),
+        *renamed(_pairs("packets", "errors"), "packets", ", since the last reading"),
+        Metric("localstat.net.<interface>.collisions", "", 'since the last reading; with `naming = "istatd"`'),
+    ],
 )
 class Network:
     """Keeps the last totals; an interface has no rates at its first reading."""
 
-    def __init__(self, source: Any = psutil) -> None:
+    def __init__(self, source: Any = psutil, sys_net: str = "/sys/class/net") -> None:
         self._source = source
+        self._sys_net = sys_net
+        self._name = Naming(THEIRS)
         self._skip = re.compile(SKIPPED)
         self._rates = Rates()
         self._labels = Labels(label, ".")
@@ -47,6 +66,7 @@ class Network:
     def setup(self, config: Config) -> None:
         """Take the settings; re.error when the expression is none."""
         self._skip = re.compile(config["skip"])
+        self._name.setup(config)
 
     def collect(self, emit: Emit) -> None:
         """One reading."""
@@ -58,9 +78,26 @@ class Network:
             if not self._skip.search(interface)
             for field, (name, _, _) in FIELDS.items()
         }
+        if self._name.istatd:
+            totals.update(self._collisions({interface for interface, _ in totals}))
         labels = self._labels.of({interface for interface, _ in totals})
         for (interface, name), rate in self._rates.update(totals, emit.monotonic).items():
-            emit.gauge(f"network.{labels[interface]}.{name}", rate)
+            theirs = self._name.theirs(name)
+            if theirs is None:
+                emit.gauge(f"network.{labels[interface]}.{name}", rate)
+            else:
+                emit.gauge(f"localstat.net.{labels[interface]}.{theirs}", round(rate * self._rates.seconds))
+
+    def _collisions(self, interfaces: Iterable[str]) -> dict[tuple[str, str], int]:
+        """The totals that psutil leaves out, where the system tells them."""
+        found = {}
+        for interface in interfaces:
+            try:
+                with open(os.path.join(self._sys_net, interface, "statistics", "collisions"), encoding="ascii") as file:
+                    found[interface, "collisions"] = int(file.read())
+            except (OSError, ValueError):       # gone meanwhile, or another system's
+                continue
+        return found
 
 
 def label(interface: str) -> str:

@@ -11,6 +11,8 @@ from collections import Counter
 
 from istat.plugin import Config, Emit, Metric, Rates, Setting, collector
 
+from ..naming import NAMING, Naming, renamed
+
 MAX_SCAN = 1000  # processes; 10 ms of CPU, which is 0.1 % at an interval of 10 s
 STATES = {  # letters of proc(5) -> our names
     "R": "running",
@@ -21,11 +23,13 @@ STATES = {  # letters of proc(5) -> our names
     "Z": "zombie",
     "I": "idle",
 }
+THEIRS = {f"processes.{name}": f"localstat.process.{name}" for name in
+          ("total", "running", "sleeping", "stopped", "zombie")}
 
 
 @collector(
     help="Processes by state, threads, and new processes per second.",
-    settings=[Setting("max-scan", int, MAX_SCAN, "above so many processes the states are not counted")],
+    settings=[Setting("max-scan", int, MAX_SCAN, "above so many processes the states are not counted"), NAMING],
     metrics=[
         Metric("processes.total", "processes", "all that the agent can see"),
         Metric("processes.threads", "threads", "of the whole system"),
@@ -36,6 +40,7 @@ STATES = {  # letters of proc(5) -> our names
         Metric("processes.zombie", "processes", "ended, and not yet waited for by their parent"),
         Metric("processes.idle", "processes", "idle kernel threads"),
         Metric("processes.forks", "1/s", "new processes and threads"),
+        *renamed(THEIRS.items(), "processes"),
     ],
 )
 class Processes:
@@ -43,17 +48,19 @@ class Processes:
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
+        self._name = Naming(THEIRS)
         self._max_scan = MAX_SCAN
         self._rates = Rates()
 
     def setup(self, config: Config) -> None:
         """Take the settings."""
+        self._name.setup(config)
         self._max_scan = config["max-scan"]
 
     def collect(self, emit: Emit) -> None:
         """One reading."""
         pids = [entry for entry in os.listdir(self._proc) if entry.isdigit()]
-        emit.gauge("processes.total", len(pids))
+        emit.gauge(self._name("processes.total"), len(pids))
         with open(os.path.join(self._proc, "loadavg"), encoding="ascii") as file:
             emit.gauge("processes.threads", int(file.read().split()[3].partition("/")[2]))
         for name, rate in self._rates.update(self._forks(), emit.monotonic).items():
@@ -61,7 +68,7 @@ class Processes:
         if len(pids) <= self._max_scan:
             counts = Counter(self._state(pid) for pid in pids)
             for state in dict.fromkeys(STATES.values()):
-                emit.gauge(f"processes.{state}", counts[state])
+                emit.gauge(self._name(f"processes.{state}"), counts[state])
 
     def _forks(self) -> dict[str, float]:
         with open(os.path.join(self._proc, "stat"), encoding="ascii") as file:
