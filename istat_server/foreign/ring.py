@@ -191,24 +191,38 @@ def read(path: Path) -> Ring:
         return Ring(header, file.read(header.page_size * header.page_count))
 
 
-def write(path: Path, rows: Columns, interval: int, keep: int, flags: int, parts: int) -> int:
-    """Write rows as a ring file that holds `keep` seconds; the number of rows that are too old for it.
+def encode(header: Header) -> bytes:
+    """A header as its page has it; one that an older version made keeps that one's size."""
+    head = COMMON.pack(MAGIC, header.size, header.interval, header.flags, header.version, header.reader,
+                       header.page_size, header.page_count, header.first_bucket, header.last_bucket, header.last_time,
+                       header.cumulative_sum, header.cumulative_sum_sq, header.cumulative_count, header.cleared,
+                       header.created, header.unit, header.name)
+    head += SINCE_6.pack(header.factor, header.season) + SINCE_8.pack(header.fixed_count)
+    return head[: header.size].ljust(header.page_size, b"\0")
+
+
+def empty(path: Path, interval: int, keep: int, flags: int, parts: int, created: int) -> Header:
+    """The header of a new file that holds `keep` seconds and begins at a time."""
+    pages = max(2, -(-(keep // interval) // (PAGE // SLOT.size)))
+    created -= created % interval
+    return Header(interval, flags, VERSION, OLDEST_READER, PAGE, pages, 0, 0, created, 0.0, 0.0, 0, created, created,
+                  name=os.fsencode(path)[:255], fixed_count=parts if flags & COARSE else 0)
+
+
+def made(path: Path, rows: Columns, interval: int, keep: int, flags: int, parts: int) -> tuple[Ring, int]:
+    """Rows as a ring file that holds `keep` seconds, and the number of rows that are too old for it.
 
     Rows as `Ring.rows` gives them. flags: EVENT at the finest level of event counters, COARSE above it. parts: the
-    fixed count of COARSE. The file appears whole, under a name that is its own until then.
+    fixed count of COARSE. path: where it is to be.
     """
     found = rows.rows()
-    pages = max(2, -(-(keep // interval) // (PAGE // SLOT.size)))
-    created = found[0][0] if found else 0
-    last = (found[-1][0] - created) // interval if found else 0
-    header = Header(interval, flags, VERSION, OLDEST_READER, PAGE, pages, 0, last, found[-1][0] if found else 0,
-                    sum(row[2] for row in found), 0.0, sum(row[1] for row in found), created, created,
-                    name=os.fsencode(path)[:255], fixed_count=parts if flags & COARSE else 0)
+    header = empty(path, interval, keep, flags, parts, found[0][0] if found else 0)
+    last = (found[-1][0] - header.created) // interval if found else 0
     first = max(0, last - header.capacity + 1)
-    body = bytearray(PAGE * pages)
+    body = bytearray(PAGE * header.page_count)
     dropped, squares = 0, 0.0
     for time, count, total, m2, low, high in found:
-        index = (time - created) // interval
+        index = (time - header.created) // interval
         if index < first:
             dropped += 1
             continue
@@ -216,20 +230,33 @@ def write(path: Path, rows: Columns, interval: int, keep: int, flags: int, parts
         squares += sumsq
         SLOT.pack_into(body, SLOT.size * header.slot(index), time, total, to_float(low), to_float(high),
                        min(count, (1 << 31) - 1), to_float(sumsq))
-    _put(path, header, first, squares, bytes(body))
+    header = replace(header, first_bucket=first, last_bucket=last, last_time=found[-1][0] if found else 0,
+                     cumulative_sum=sum(row[2] for row in found), cumulative_sum_sq=squares,
+                     cumulative_count=sum(row[1] for row in found))
+    return Ring(header, bytes(body)), dropped
+
+
+def write(path: Path, rows: Columns, interval: int, keep: int, flags: int, parts: int) -> int:
+    """Write rows as a ring file, as `made` makes it; the number of rows that are too old for it."""
+    ring, dropped = made(path, rows, interval, keep, flags, parts)
+    put(path, ring)
     return dropped
 
 
-def _put(path: Path, header: Header, first: int, squares: float, body: bytes) -> None:
-    head = COMMON.pack(MAGIC, header.size, header.interval, header.flags, header.version, header.reader,
-                       header.page_size, header.page_count, first, header.last_bucket, header.last_time,
-                       header.cumulative_sum, squares, header.cumulative_count, header.cleared, header.created,
-                       header.unit, header.name)
-    head += SINCE_6.pack(header.factor, header.season) + SINCE_8.pack(header.fixed_count)
+def put(path: Path, ring: Ring) -> None:
+    """Write a ring as a file, which appears whole, under a name that is its own until then. Pages that are all zeros
+    take no room on the disk."""
+    size = ring.header.page_size
     aside = path.with_name(f".{path.name}.tmp")         # istatd passes over names that begin with a dot
     try:
         with ownfiles.writing(aside, guarded.fresh) as file:
-            file.write(head.ljust(header.page_size, b"\0") + body)
+            file.write(encode(ring.header))
+            for at in range(0, len(ring.slots), size):
+                page = ring.slots[at : at + size]
+                if any(page):
+                    file.seek(size + at)
+                    file.write(page)
+            file.truncate(ring.header.file_size)
             file.flush()
             ownfiles.put_away(file.fileno())
         os.rename(aside, path)
