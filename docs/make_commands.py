@@ -22,6 +22,13 @@ All commands have `--help` and `--version`, and manual pages with the Debian pac
 stand in the variable `ISTAT_URL`. Those that need the admin token take it from the variable `ISTAT_ADMIN_TOKEN`, or
 from `--token-file`. Other packages can bring sub-commands: [Development](development.md#sub-commands-of-istat).
 """
+ISTATD = """
+## Programs of istatd
+
+Scripts that call istatd's programs find them under their names, with their options. All have `--help`; their exit
+status is 0 when it is done and 1 when not, unless it is told otherwise. More:
+[Ring files](import-export.md#ring-files).
+"""
 TAIL = """
 ## Exit codes
 
@@ -95,10 +102,23 @@ def exit_codes() -> str:
     return "".join(lines)
 
 
+def alias(program: Program, statuses: dict[int, str]) -> str:
+    """One of istatd's programs on the page."""
+    words = [one.value for one in program.options if not one.flags]
+    options = [one for one in program.options if one.flags and "--help" not in one.flags]
+    usage = " ".join([program.name, *(f"[{name_of(one)}]" for one in options), *words])
+    more = f"\n{program.more}\n" if program.more else ""
+    ends = "; ".join(f"{status}: {text[:1].lower()}{text[1:]}" for status, text in statuses.items() if status > 1)
+    told = f"\nExit status {ends}.\n" if ends else ""
+    return f"\n### {program.name}\n\n{program.help}.\n{more}\n    {usage}\n{table(options)}{told}{examples(program)}"
+
+
 def page() -> str:
     """docs/command-line.md."""
     daemons = [daemon(programs.daemon(one), set(one.settings)) for one in programs.DAEMONS.values()]
-    return HEAD + "".join([*daemons, *map(sub_command, programs.tool()[1])]) + TAIL + exit_codes()
+    ours = "".join([*daemons, *map(sub_command, programs.tool()[1])])
+    others = [alias(programs.of_alias(one), programs.alias_statuses(one)) for one in programs.aliases().values()]
+    return HEAD + ours + ISTATD + "".join(others) + TAIL + exit_codes()
 
 
 def main(argv: list[str]) -> int:

@@ -41,21 +41,35 @@ BEGIN = """\
 def files() -> dict[str, str]:
     """Command -> its completion."""
     made = {name: _daemon(programs.daemon(declaration)) for name, declaration in programs.DAEMONS.items()}
+    made |= {name: _alias(programs.of_alias(alias)) for name, alias in programs.aliases().items()}
     made["istat"] = _tool(*programs.tool())
     return dict(sorted(made.items()))
 
 
 def _begin(name: str) -> list[str]:
-    function = "_" + name.replace("-", "_")
+    function = _function(name)
     return [part.format(name=name, function=function) for part in (HEAD, WORDS, BEGIN)]
 
 
 def _end(name: str) -> str:
-    return f"}}\n\ncomplete -F _{name.replace('-', '_')} {name}\n"
+    return f"}}\n\ncomplete -F {_function(name)} {name}\n"
+
+
+def _function(name: str) -> str:
+    return "_" + name.replace("-", "_").replace(".", "_")
+
+
+def _alias(program: Program) -> str:
+    function = _function(program.name)
+    body = _values(function, program.options, "    ")
+    if any(option.files and not option.flags for option in program.options):
+        body += ["    if [[ $cur != -* ]]; then\n", f"        {function}_files\n", "        return\n", "    fi\n"]
+    body.append(f"    {function}_words {_quoted(_flags(program.options))}\n")
+    return "\n".join(_begin(program.name)) + "".join(body) + _end(program.name)
 
 
 def _daemon(program: Program) -> str:
-    function = "_" + program.name.replace("-", "_")
+    function = _function(program.name)
     body = [*_values(function, program.options, "    "), f"    {function}_words {_quoted(_flags(program.options))}\n"]
     return "\n".join(_begin(program.name)) + "".join(body) + _end(program.name)
 

@@ -32,6 +32,8 @@ def pages(date: str) -> dict[str, str]:
     tool, sub_commands = programs.tool()
     daemons = [programs.daemon(declaration) for declaration in programs.DAEMONS.values()]
     made = {f"{p.page}.{p.section}": _sub_command(p, date) for p in sub_commands}
+    made |= {f"{name}.1": _alias(programs.of_alias(alias), programs.alias_statuses(alias), date)
+             for name, alias in programs.aliases().items()}
     made["istat.1"] = _tool(tool, sub_commands, date)
     for one, declaration in zip(daemons, programs.DAEMONS.values()):
         made[f"{one.page}.8"] = _daemon(one, declaration, date)
@@ -88,6 +90,30 @@ def _sub_command(program: Program, date: str) -> str:
     page.section("EXAMPLES")
     _examples(page, program.examples)
     _see_also(page, "istat(1)", "istat-server(8)")
+    return str(page)
+
+
+def _alias(program: Program, statuses: dict[int, str], date: str) -> str:
+    page = _page(program, date)
+    page.section("SYNOPSIS")
+    words = [italic(option.value) for option in program.options if not option.flags]
+    flags = [_in_synopsis(option) for option in program.options if option.flags]
+    page.roff(" ".join([bold(program.name), *flags, *words]))
+    page.section("DESCRIPTION")
+    page.paragraph(f"{program.help}, as istatd's program of this name did.")
+    if program.more:
+        page.paragraph(program.more)
+    page.section("OPTIONS")
+    for option in program.options:
+        if option.flags:
+            value = italic(option.value) if option.value else ""
+            page.term(" ".join(filter(None, (", ".join(map(bold, option.flags)), value))), _sentence(option.help))
+    page.section("EXIT STATUS")
+    for status, text in statuses.items():
+        page.term(bold(str(status)), _sentence(text))
+    page.section("EXAMPLES")
+    _examples(page, program.examples)
+    _see_also(page, "istat(1)", "istat-ring(1)", "istat-server(8)")
     return str(page)
 
 

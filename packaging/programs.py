@@ -10,17 +10,19 @@ import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from istat import cli
 from istat.cli import command
+from istat.cli.istatd.alias import Alias, Flag
 from istat.errors import IstatError, PluginError, SettingsError
 from istat.settings.declaration import Choice, Declaration, FlagHelp, Many, Path
 from istat.settings.declaration import Flag as YesOrNo
 from istat.subcommands import SubCommand
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER
-from istat_server.tools import COMMANDS, brought
+from istat_server.tools import ALIASES, COMMANDS, brought
 
 DAEMONS = {"istat-server": SERVER, "istat-agent": AGENT}
 # Modules, besides istat.errors, whose errors end a program.
@@ -122,6 +124,29 @@ def _of_action(action: argparse.Action) -> Option:
     many = action.nargs in ("*", "+", argparse.REMAINDER)
     needed = action.required and action.nargs not in ("*", "?")
     return Option(tuple(action.option_strings), value, text, words, action.type is pathlib.Path, needed, many)
+
+
+def aliases() -> dict[str, Alias]:
+    """Name -> program under a name of istatd's."""
+    return {name: resolve_name(place) for name, place in ALIASES.items()}
+
+
+def of_alias(alias: Alias) -> Program:
+    """The same in our form."""
+    words = Option((), alias.words, "", files=alias.files, required=alias.fewest > 0)
+    options = [*(_of_flag(flag) for flag in alias.flags), Option(("--help",), "", "tell how it is called, and end")]
+    return Program(alias.name, 1, alias.help, alias.more, tuple([words] * bool(alias.words) + options), alias.examples)
+
+
+def _of_flag(flag: Flag) -> Option:
+    default = f" (default {flag.default})" if flag.value and flag.default not in (None, "") else ""
+    return Option((flag.name,), flag.value, flag.help + default, files=flag.files)
+
+
+def alias_statuses(alias: Alias) -> dict[int, str]:
+    """Exit status -> what it means, of those that its text does not tell."""
+    told = {0: "done", 1: "a command line that cannot be understood, or it cannot be done"}
+    return told | {status: meaning(error) for error, status in alias.statuses.items()}
 
 
 def exit_statuses(program: str) -> dict[int, str]:

@@ -10,6 +10,7 @@ from istat_server.foreign import ring
 from istat_server.foreign.ring import Bucket, Header, Ring
 
 CSV_HEAD = "DATE,SUM,SUMSQ,MIN,MAX,COUNT,AVG,SDEV"
+FIELDS_OF_ISTATD = 18      # of the header: those that istatd's own program prints
 FULL_HEAD = f"# {'valid':>5} {'bucket':>10} {'time':>12} {'sum':>15} {'sumsq':>15} {'min':>15} {'max':>15} {'count':>8}"
 
 
@@ -18,13 +19,13 @@ def as_csv(read: Ring) -> Iterator[str]:
     yield CSV_HEAD
     for _, bucket in _known(read):
         values = (bucket.sum, bucket.sumsq, bucket.min, bucket.max, bucket.samples, *_derived(bucket))
-        yield ",".join([f'"{_date(bucket.time)}"', *(f"{value:.6g}" for value in values)])
+        yield ",".join([f'"{date(bucket.time)}"', *(f"{value:.6g}" for value in values)])
 
 
-def as_full(read: Ring) -> Iterator[str]:
-    """The header's fields, then every slot."""
-    for name, value in header_fields(read.header):
-        yield f"{name}={_quoted(value) if isinstance(value, bytes) else value}"
+def as_full(read: Ring, fields: int | None = None) -> Iterator[str]:
+    """The header's fields (the first ones, or all), then every slot."""
+    for name, value in header_fields(read.header)[:fields]:
+        yield f"{name}={text(value)}"
     yield FULL_HEAD
     header = read.header
     for number in range(header.capacity):
@@ -81,7 +82,13 @@ def _derived(bucket: Bucket) -> tuple[float, float]:
     return bucket.sum / count, math.sqrt(spread / (count * (count - 1)))
 
 
-def _date(time: int) -> str:
+def text(value: int | float | bytes) -> str:
+    """A field's value: strings quoted, numbers with all their digits."""
+    return _quoted(value) if isinstance(value, bytes) else str(value).removesuffix(".0")
+
+
+def date(time: int) -> str:
+    """A time in UTC, as 2012-01-01T05:00:00Z; one that no calendar has, in seconds."""
     try:
         return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):

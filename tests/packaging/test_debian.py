@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from istat import __version__
 from istat.settings.declaration import Declaration
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER
+from istat_server.tools import ALIASES
 
 ROOT = Path(__file__).parents[2]
 DEBIAN = ROOT / "packaging/debian"
@@ -67,6 +69,21 @@ def test_the_socket_unit_has_the_default_ports() -> None:
     socket = unit("istat-server.socket")["Socket"]
     where = f"127.0.0.1:{SERVER.settings['stat-port'].default}"
     assert socket["ListenStream"] == socket["ListenDatagram"] == where
+
+
+def test_the_servers_package_brings_every_program_of_istatds_names() -> None:
+    """In the package that had them, so that an upgrade takes no file from another package."""
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts.keys() == {"istat", "istat-server", "istat-agent", *ALIASES}
+    completion = (DEBIAN / "istatd-server.bash-completion").read_text().splitlines()
+    for name in ALIASES:
+        for kind, prefix in (("install", "usr/bin/"), ("manpages", "build/pages/man/")):
+            patterns = (DEBIAN / f"istatd-server.{kind}").read_text().split()
+            path = f"{prefix}{name}" + ".1" * (kind == "manpages")
+            assert any(fnmatch(path, pattern) for pattern in patterns), path
+            others = (DEBIAN / f"python3-istat.{kind}").read_text().split()
+            assert not any(fnmatch(path, pattern) for pattern in others), path
+        assert f"build/pages/completion/{name} {name}" in completion
 
 
 def test_debian_has_what_the_package_depends_on() -> None:

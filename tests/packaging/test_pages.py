@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -19,7 +20,7 @@ from istat.cli import command
 from istat.settings.declaration import Declaration
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER
-from istat_server.tools import COMMANDS, brought
+from istat_server.tools import ALIASES, COMMANDS, brought
 
 ROOT = Path(__file__).parents[2]
 PARSER = command.parser([], brought())
@@ -74,7 +75,7 @@ def page_of(name: str) -> str:
 
 def complete(script: str, name: str, *words: str) -> list[str]:
     """What bash offers for the last of these words, after sourcing the command's completion."""
-    function = "_" + name.replace("-", "_")
+    function = "_" + name.replace("-", "_").replace(".", "_")
     assert f"complete -F {function} {name}\n" in script
     line = (f"{script}\nCOMP_WORDS=({shlex.join([name, *words])}); COMP_CWORD={len(words)}; {function}; "
             'printf "%s\\n" "${COMPREPLY[@]}"')
@@ -93,10 +94,11 @@ def test_two_runs_write_the_same_whoever_makes_them(made: dict[str, str], tmp_pa
 def test_there_is_a_page_for_each_command_and_file(made: dict[str, str]) -> None:
     pages = {name.removeprefix("man/") for name in made if name.startswith("man/")}
     assert pages == {"istat.1", "istat-server.8", "istat-agent.8", "istatd-server.toml.5", "istatd-agent.toml.5",
-                     *(f"{page_of(name)}.1" for name in SUB_COMMANDS)}
+                     *(f"{page_of(name)}.1" for name in SUB_COMMANDS), *(f"{name}.1" for name in ALIASES)}
     assert COMMANDS.keys() < SUB_COMMANDS.keys()
     assert {name for name in made if not name.startswith("man/")} == {
-        "completion/istat", "completion/istat-server", "completion/istat-agent", "etc/server.toml", "etc/agent.toml"}
+        "completion/istat", "completion/istat-server", "completion/istat-agent", "etc/server.toml", "etc/agent.toml",
+        *(f"completion/{name}" for name in ALIASES)}
 
 
 def test_istats_page_leads_to_each_sub_command(made: dict[str, str]) -> None:
@@ -122,6 +124,25 @@ def test_the_examples_can_be_typed(name: str) -> None:
         words = shlex.split(line.partition(" >")[0])
         assert words[:1 + len(name.split())] == ["istat", *name.split()]
         PARSER.parse_args([*words_of(name), *words[1 + len(name.split()):]])
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_an_alias_page_and_completion_have_its_flags_and_its_example_can_be_typed(
+    name: str, made: dict[str, str], tmp_path: Path
+) -> None:
+    alias = resolve_name(ALIASES[name])
+    page, script = shown(made[f"man/{name}.1"]), made[f"completion/{name}"]
+    flags = [flag.name for flag in alias.flags]
+    assert [flag for flag in flags if not re.search(rf"^{flag}\b", page, re.MULTILINE)] == []
+    assert complete(script, name, "-") == sorted([*flags, "--help"])
+    assert alias.examples
+    for line, _purpose in alias.examples:
+        assert line in page
+        words = shlex.split(line.rpartition("| ")[2] if f"| {name}" in line else line.split(" |")[0].split(" <")[0])
+        assert words[0] == name
+        alias.read(words[1:])
+    (tmp_path / "a file").touch()
+    assert complete(script, name, f"{tmp_path}/") == [f"{tmp_path}/a file"] * alias.files
 
 
 @pytest.mark.parametrize("declaration", [SERVER, AGENT], ids=lambda d: d.program)
