@@ -45,6 +45,7 @@ METRICS: tuple[Metric, ...] = (
     *_events(
         ("counter.dequeue", "samples", "samples taken: in the head and in the journal buffer"),
         ("counter.created", "counters", "counters that were seen for the first time"),
+        ("counter.closed", "counters", "counters that nobody finds any more: deleted, or retired"),
         ("counter.from_future", "samples", "refused: the time lies too far ahead"),
         ("counter.from_past", "samples", "refused: the time lies before all retention"),
         ("counter.rejected", "samples", "refused: fields of a pre-aggregated sample contradict each other"),
@@ -79,6 +80,7 @@ METRICS: tuple[Metric, ...] = (
         ("counters.retired", "counters", "gone by themselves: silent for longer than their data are kept"),
         ("http.requests", "requests", "HTTP requests accepted"),
         ("http.errors.http", "requests", "HTTP requests answered with a status of 400 or above"),
+        ("http.errors.server", "requests", "HTTP requests that could not be read, and answers whose connection broke"),
         ("http.refused.<kind>", "requests", "HTTP requests that no route was asked about, by why: `host`, asked by a "
          "name that is not among the server's (http-names)"),
         ("http.gone", "requests", "given up in work because whoever asked had closed the connection"),

@@ -301,7 +301,8 @@ class Server:
     def _measure_store(self) -> Mapping[str, float]:
         status = self.store.status()
         found = {name: figure(status, key) for name, key in STORE_METRICS.items() if key in status}
-        return {**found, "counter.created": figure(status, "ids") - self._ids_at_start}
+        return {**found, "counter.created": figure(status, "ids") - self._ids_at_start,
+                "counter.closed": figure(status, "counters_deleted") + figure(status, "counters_retired")}
 
 
 def check_wishes(settings: Values, store: Store) -> None:

@@ -59,6 +59,7 @@ class _Server(WSGIServer):  # type: ignore[misc]  # gevent has no types
         self.connections = connections
         self.flight = flight
         self.desk = Desk()
+        self.broken = 0             # requests that could not be read, and answers that could not be sent
         self.gone = 0               # questions given up because nobody waited for them any more
         self.certificate = certificate
         self._mistakes = mistakes
@@ -260,7 +261,7 @@ class HttpServer:
     def totals(self) -> Mapping[str, float]:
         """For the self-metrics."""
         return {"http.connected": self._server.connections.count, "http.held": self._server.flight.size,
-                "http.gone": self._server.gone}
+                "http.gone": self._server.gone, "http.errors.server": self._server.broken}
 
     def start(self) -> None:
         """Serve from now on in greenlets."""

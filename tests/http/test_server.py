@@ -125,6 +125,14 @@ def test_broken_and_greedy_requests(server: HttpServer, sent: bytes, status: int
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
 
 
+def test_what_could_not_be_read_is_counted_and_a_bad_question_is_not_among_it(server: HttpServer) -> None:
+    for sent, errors in ((b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0),
+                         (b"GET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0),
+                         (b"GET /health HTTP/1.1\r\nno colon\r\n\r\n", 1), (b"\x16\x03\x01 binary\r\n\r\n", 2)):
+        talk(server, sent)
+        assert server.totals()["http.errors.server"] == errors
+
+
 def test_slow_requests_are_ended(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler, "REQUEST_SECONDS", 0.05)
     assert b" 408 " in talk(server, b"GET /health HTTP/1.1\r\nHost: ")

@@ -283,6 +283,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
             else:
                 self._send_in_pieces(memoryview(data))
         except OSError as error:
+            self.server.broken += 1
             self.code: int = -abs(self.code)    # as gevent marks it
             if isinstance(error, TimeoutError):
                 self._unread()
@@ -333,6 +334,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         self._sendall(_refusal(busy.status, str(busy), f"Retry-After: {RETRY_SECONDS}\r\n"))
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
+        self.server.broken += 1
         status = ex.status if isinstance(ex, Refused) else 400
         text = str(ex) if isinstance(ex, Refused) else "the request cannot be understood"
         log.debug("refused a request from %s: %s", self.client_address, text)
