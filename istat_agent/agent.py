@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import gevent
@@ -137,9 +137,12 @@ class Agent:
     """A running plan: greenlets for its tasks, and one that ships."""
 
     def __init__(
-        self, values: Values, plan: Plan, counters: Counters, clock: Clock, threads: schedule.Threads
+        self, values: Values, plan: Plan, counters: Counters, clock: Clock, threads: schedule.Threads,
+        watch: Callable[[Sequence[bytes]], None] | None = None,
     ) -> None:
-        """`counters` and `threads` outlive a reload, and so are handed in."""
+        """`counters`, `threads` and `watch` outlive a reload, and so are handed in. `watch` is given all lines that
+        are shipped."""
+        self._watch = watch
         self._plan, self._counters, self._clock, self._threads = plan, counters, clock, threads
         self._suffix = suffix(values)
         self._failing = Failing(clock, plan.problems)
@@ -172,7 +175,10 @@ class Agent:
         self._shipper.close()
 
     def _deliver(self, emit: Emit) -> None:
-        self._shipper.offer(names.lines(emit.readings, self._suffix, emit.time))
+        lines = names.lines(emit.readings, self._suffix, emit.time)
+        self._shipper.offer(lines)
+        if self._watch is not None:
+            self._watch(lines)
 
 
 def once(values: Values, plan: Plan, clock: Clock, pause: float) -> list[str]:

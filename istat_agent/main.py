@@ -11,6 +11,7 @@ import functools
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -25,9 +26,12 @@ from istat.clock import SystemClock
 from istat.daemon import logs, pidfile, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.errors import IstatError, PluginError, SettingsError
+from istat.exporter.mapping import tag_names
+from istat.exporter.series import exporter_of
 from istat.settings.declaration import Values
 from istat_agent.agent import Agent, Plan, host_name, link_of, make_plan, once
 from istat_agent.counters import Counters
+from istat_agent.exporting.port import ExporterPort, open_listener
 from istat_agent.options import DECLARATION
 from istat_agent.schedule import Threads
 
@@ -54,11 +58,12 @@ def start(arguments: Sequence[str]) -> int:
         logs.to_standard_error(values["log-level"])
         for text in values.warnings:
             log.warning("%s", text)
-        # Written before we give up the right to do so.
+        # Written and bound before we give up the right to do so.
         with pidfile.hold(None if actions else values["pid-file"]):
+            listener = None if actions else open_listener(values)
             if values["user"]:
                 service.drop_privileges(values["user"])
-            return act(actions, values) if actions else serve(arguments, values)
+            return act(actions, values) if actions else serve(arguments, values, listener)
     except SettingsError as error:
         for problem in error.problems:
             logs.last_words("istat-agent", problem)
@@ -101,6 +106,7 @@ def act(actions: Sequence[str], values: Values) -> int:
     with only_ours() as say:
         plan = make_plan(values, Counters())
         link_of(values, b"", SystemClock())
+        tag_names(values)
         if "--check-config" in actions:
             if plan.problems:
                 raise SettingsError(plan.problems)
@@ -164,8 +170,8 @@ def listing(plan: Plan) -> str:
     return "".join(f"{line}\n" for line in [*lines, *plan.problems])
 
 
-def serve(arguments: Sequence[str], values: Values) -> int:
-    """Run until SIGTERM or SIGINT."""
+def serve(arguments: Sequence[str], values: Values, listener: socket.socket | None = None) -> int:
+    """Run until SIGTERM or SIGINT. listener: of prometheus-port, where it is wanted."""
     back_off = BackOff(os.environ)
     if not service.wait_to_start(back_off):
         return 0
@@ -176,7 +182,9 @@ def serve(arguments: Sequence[str], values: Values) -> int:
     watchdog = service.watchdog_interval()
     if watchdog is not None:
         gevent.spawn(keep_alive, watchdog)
-    agent = launch(values, counters, clock, threads)
+    exporter = exporting(values, listener, clock)
+    watch = exporter.feed if exporter is not None else None
+    agent = launch(values, counters, clock, threads, watch)
     service.ready(status(values))
     gevent.spawn_later(STEADY, back_off.forget)
     while commands.get() == "reload":
@@ -192,21 +200,38 @@ def serve(arguments: Sequence[str], values: Values) -> int:
                 log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))
             logs.to_standard_error(values["log-level"])
             agent.stop()
-            agent = launch(values, counters, clock, threads)
+            agent = launch(values, counters, clock, threads, watch)
             log.info("settings read again; changed: %s", ", ".join(renewal.changed) or "nothing")
         service.ready(status(values))
     service.stopping()
     back_off.forget()
     agent.stop()
+    if exporter is not None:
+        exporter.stop()
     log.info("ended; %d samples collected, %d datagrams sent", counters.samples, counters.datagrams)
     return 0
 
 
-def launch(values: Values, counters: Counters, clock: SystemClock, threads: Threads) -> Agent:
+def exporting(values: Values, listener: socket.socket | None, clock: SystemClock) -> ExporterPort | None:
+    """What answers at prometheus-port, which is told on standard output. SettingsError for the file of tag names."""
+    if listener is None:
+        return None
+    port = ExporterPort(exporter_of(values, socket.gethostname()), listener, clock, values)
+    port.start()
+    try:
+        print(f"istat-agent ready prometheus-port={port.port}", flush=True)
+    except OSError as error:        # that nobody can be told is no reason not to serve
+        output.let_go()
+        log.warning("standard output cannot be written (%s)", error.strerror)
+    return port
+
+
+def launch(values: Values, counters: Counters, clock: SystemClock, threads: Threads,
+           watch: Callable[[Sequence[bytes]], None] | None) -> Agent:
     """A running agent for these settings; problems of plugins go to the log."""
     plan = make_plan(values, counters)
     tell(plan)
-    agent = Agent(values, plan, counters, clock, threads)
+    agent = Agent(values, plan, counters, clock, threads, watch)
     agent.start()
     names = ", ".join(dict.fromkeys(task.collector for task in plan.tasks))
     log.info("sending to %s as host %s: %s", values["server"], host_name(values), names or "nothing")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from istat.exporter.options import SETTINGS as EXPORTER
 from istat.settings.declaration import (
     Address,
     Choice,
@@ -147,6 +148,7 @@ DECLARATION = Declaration(
             "what goes to the log",
             reloadable=True,
         ),
+        *EXPORTER,
         Setting("user", Text(), "", "user to become when started as root; empty: stay who we are"),
         Setting("pid-file", Path(), "", "file for our process id; empty: none"),
     ],

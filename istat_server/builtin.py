@@ -1,12 +1,14 @@
 """The server's own parts, brought in through the same doors as anyone's plugins."""
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 
 import gevent
 from gevent.threadpool import ThreadPool
 
 from istat.clock import Clock
+from istat.exporter.series import exporter_of
 from istat.retention import Rules
 from istat.settings.declaration import Values
 from istat.settings.types import OFF
@@ -14,13 +16,14 @@ from istat.wire.lines import LINES
 from istat_server.admin.guard import Guard
 from istat_server.admin.operations import Operations
 from istat_server.admin.port import AdminPort
+from istat_server.exporting.port import ExporterPort
 from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
 from istat_server.http.families.table import our_routes
 from istat_server.http.routes import Route
 from istat_server.ingest.connections import Connection, ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.ingest.places import Places
-from istat_server.sockets import ADMIN
+from istat_server.sockets import ADMIN, PROMETHEUS
 from istat_server.store.files.manifest import Lineage
 from istat_server.store.interface import Store
 from istat_server.store.pool import Delivering
@@ -68,7 +71,7 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
 
 @hookimpl
 def istat_outputs(server: ServerContext) -> Sequence[Service]:
-    """The admin port, where it is wanted."""
+    """The admin port and the exporter, where they are wanted."""
     found: list[Service] = []
     if ADMIN in server.sockets.services:
         operations = Operations(server.store, server.roster, server.clock, None, server.metrics.values,
@@ -77,6 +80,12 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
                           server.pump.failed, server.sockets.http_port)
         server.metrics.source("admin", admin.totals)
         found.append(admin)
+    if PROMETHEUS in server.sockets.services:
+        exporter = ExporterPort(exporter_of(server.settings, socket.gethostname()),
+                                server.sockets.services[PROMETHEUS][0], server.intake, server.clock, server.settings,
+                                server.mistakes, server.certificate)
+        server.metrics.source("exporter", exporter.totals)
+        found.append(exporter)
     return found
 
 

@@ -27,6 +27,7 @@ from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
 from istat.daemon.tls import certificate_of
 from istat.errors import IstatError, SettingsError
+from istat.exporter.mapping import tag_names
 from istat.settings.declaration import Declaration, HostPort, Values
 from istat.settings.types import OFF
 from istat_server import builtin
@@ -105,6 +106,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     http_connections, affordable = grant_connections(settings)
     front = Front()
     with contextlib.ExitStack() as held:
+        tag_names(settings)
         certificate = certificate_of(settings)      # while we may still read what is root's
         handover = Handover(service.listen_fds())
         sockets = open_endpoints(offered(plugins.manager, settings), settings["udp-buffer-size"], handover)
@@ -182,9 +184,9 @@ def grant_connections(settings: Values) -> tuple[int, int]:
 
 def look(plugins: Found, settings: Values) -> None:
     """For --check-config, whether what the settings name can be used, as far as that shows without binding a port or
-    opening the store. SettingsError with all problems of certificate and endpoints; PluginError."""
+    opening the store. SettingsError with all problems of certificate, endpoints and tag names; PluginError."""
     problems: list[str] = []
-    for part in (certificate_of, functools.partial(offered, plugins.manager)):
+    for part in (certificate_of, functools.partial(offered, plugins.manager), tag_names):
         try:
             part(settings)
         except SettingsError as error:

@@ -86,6 +86,8 @@ METRICS: tuple[Metric, ...] = (
         ("http.gone", "requests", "given up in work because whoever asked had closed the connection"),
         ("admin.connections", "connections", "connections to admin-port accepted"),
         ("admin.commands", "commands", "lines that came by admin-port"),
+        ("exporter.dropped", "samples", "that prometheus-port did not take: max-metrics-count series were there, or "
+         "a sum would have become smaller"),
         ("exceptions", "exceptions", "faults of our own: exceptions that nothing expected"),
         ("metrics.failed.<kind>", "values", "that could not be told, by who should have given them: a plugin raised, "
          "took too long, or gave what is no number or not declared"),
@@ -111,6 +113,7 @@ METRICS: tuple[Metric, ...] = (
         ("http.current", "requests", "HTTP requests in progress"),
         ("http.connected", "connections", "HTTP connections open now"),
         ("http.held", "bytes", "of bodies that came and answers that go, held now for HTTP"),
+        ("exporter.series", "series", "that prometheus-port has now"),
         ("hub.lag", "seconds", "longest time the event loop kept a due task waiting, in the last 10 to 20 s"),
         ("app.memory.vmsize", "bytes", "virtual memory of the process"),
         ("app.memory.vmrss", "bytes", "resident memory of the process"),

@@ -14,8 +14,7 @@ SETTINGS = (
             "Port at which Prometheus finds the latest value of each series that came in, at /metrics. 0 takes a free "
             "one and tells it on standard output."),
     Setting("prometheus-listen-address", Text(), "127.0.0.1",
-            'Address of prometheus-port; "*" is every IPv4 address. Whoever reaches it can read what came in, unless '
-            "there is a read-token."),
+            'Address of prometheus-port; "*" is every IPv4 address. Whoever reaches it can read what came in.'),
     Setting("tagnames-path", Path(), "",
             "File of names, one a line, that become labels where a caret name has them, besides host, role, class, "
             "pool and cluster. Read at the start."),

@@ -4,6 +4,7 @@ Knows no sockets and no engine. Every listener of the line protocol feeds one In
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from istat_server.mistakes import Mistakes
@@ -28,11 +29,18 @@ class Intake:
     def __init__(self, store: Keeper, mistakes: Mistakes) -> None:
         self._store = store
         self._mistakes = mistakes
+        # Told of all lines that were taken notice of, refused ones too: the exporter, where there is one.
+        self.watcher: Callable[[memoryview, Sender], None] | None = None
 
     def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """Take the whole lines of view[start:end]; how many bytes those were."""
-        if self._store.refusing:
-            return self._refuse(view, start, end, sender)
+        take = self._refuse if self._store.refusing else self._take
+        used = take(view, start, end, sender)
+        if self.watcher is not None:
+            self.watcher(view[start:start + used], sender)
+        return used
+
+    def _take(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         used, left = self._store.accept(view, start, end)
         for kind, line, times in left:
             if kind == METADATA:

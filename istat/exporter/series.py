@@ -1,0 +1,187 @@
+"""The latest value of each series: samples go in as lines, Prometheus' text comes out.
+
+Gauges have their last sample, and go when it is old; events are sums since they were first seen, which only grow. There
+are so many series at most: samples of others are dropped, and counted. Knows no sockets; times are Unix seconds.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Values
+from typing import Any
+
+from istat.exporter.mapping import Key, Mapping, head, tag_names, type_line
+from istat.kernels import lines
+from istat.names import munge
+
+# A sample may be so much ahead of the clock, as in the store [s].
+AHEAD = 60
+# Events of which nothing has come for so long go [s].
+EVENTS_KEPT = 86_400
+# Times of sums are those of the answer, in steps of this [s].
+STEP = 5
+# Series that are looked at, or written, before others have their turn: some milliseconds.
+AT_ONCE = 1000
+# Wire names that are remembered for each series there may be: several spellings lead to one.
+ROUTES_PER_SERIES = 4
+DROPPED = "istatd_agent_dropped_metrics"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Where names are not translated: Prometheus 3 asks for it, and older ones cannot read such names.
+CONTENT_TYPE_UTF8 = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
+
+
+class Series:
+    """One series: `head` is what stands before its value; `time` that of its newest sample."""
+
+    __slots__ = ("head", "value", "time", "gone")
+
+    def __init__(self, head: str) -> None:
+        self.head = head
+        self.value = 0.0
+        self.time = 0
+        self.gone = False       # it has expired: whoever comes makes another
+
+
+Family = dict[Key, Series]
+
+
+class Exporter:
+    """All series."""
+
+    def __init__(self, mapping: Mapping, host: str, fresh: float, most: int, utf8: bool = False) -> None:
+        """host: this machine's name, in the series of what was dropped. fresh: how old a gauge's sample may be [s].
+        most: series. utf8: names are not translated."""
+        self._mapping = mapping
+        self._of_dropped = Key(DROPPED, (("host", munge(host.encode()).decode("ascii")),))
+        self._fresh, self._most = fresh, most
+        self.content_type = CONTENT_TYPE_UTF8 if utf8 else CONTENT_TYPE
+        self._events: dict[str, Family] = {}
+        self._gauges: dict[str, Family] = {}
+        self._routes: dict[bytes, tuple[Series, ...]] = {}
+        self.count = 0              # series there are
+        self.dropped = 0            # samples for which there was no series, or that would have made a sum smaller
+
+    def feed(self, text: bytes, now: int) -> None:
+        """Take the samples of whole lines that came at `now`; what is no sample is passed over."""
+        parse, sample = lines.parse, lines.CODES["SAMPLE"]
+        for line in text.split(b"\n"):
+            found = parse(line)
+            if found[0] == sample:
+                _, name, fields, time, total, _, _, _, count = found  # type: ignore[misc]
+                if name[:1] == b"*":
+                    self._add(name, time or now, total, now)
+                elif count:
+                    self._set(name, time or now, total if fields < 7 else total / count, now)
+
+    def _set(self, name: bytes, time: int, value: float, now: int) -> None:
+        if not now - self._fresh < time <= now + AHEAD:
+            return
+        for series in self._route(name, now):
+            if time >= series.time:
+                series.time, series.value = time, value
+
+    def _add(self, name: bytes, time: int, value: float, now: int) -> None:
+        if not now - EVENTS_KEPT < time <= now + AHEAD:
+            return
+        if value < 0:
+            self._drop(now)
+            return
+        for series in self._route(name, now):
+            series.value += value
+            series.time = max(series.time, time)
+
+    def _route(self, name: bytes, now: int) -> tuple[Series, ...]:
+        """The series that a wire name feeds."""
+        found = self._routes.get(name)
+        if found is None or any(series.gone for series in found):
+            found = self._learn(name, now)
+        return found
+
+    def _learn(self, name: bytes, now: int) -> tuple[Series, ...]:
+        event = name[:1] == b"*"
+        families = self._events if event else self._gauges
+        found = []
+        keys = self._mapping.keys(name)
+        for key in keys:
+            series = families.get(key.name, {}).get(key)
+            if series is None:
+                if self.count >= self._most:
+                    continue
+                series = families.setdefault(key.name, {})[key] = Series(head(key, event))
+                self.count += 1
+            found.append(series)
+        if len(found) < len(keys):
+            self._drop(now)
+            self._routes.pop(name, None)
+            return tuple(found)
+        if len(self._routes) >= ROUTES_PER_SERIES * self._most:
+            self._routes.clear()
+        self._routes[name] = route = tuple(found)
+        return route
+
+    def _drop(self, now: int) -> None:
+        """Count a sample that is lost, in a series beside all others."""
+        self.dropped += 1
+        series = self._events.setdefault(DROPPED, {}).setdefault(self._of_dropped, Series(head(self._of_dropped, True)))
+        series.value, series.time = float(self.dropped), now
+
+    def expire(self, now: int, between: Callable[[], None] = lambda: None) -> None:
+        """Let go of what is too old; `between` is called between portions."""
+        before = self.count
+        for families, kept in ((self._events, EVENTS_KEPT), (self._gauges, self._fresh)):
+            for at, (name, family) in enumerate([*families.items()], 1):
+                self._expire_family(family, now - kept, between)
+                if not family:
+                    del families[name]
+                if at % AT_ONCE == 0:
+                    between()
+        if self.count < before and len(self._routes) > 2 * self.count:
+            self._routes.clear()
+
+    def _expire_family(self, family: Family, before: float, between: Callable[[], None]) -> None:
+        for at, (key, series) in enumerate([*family.items()], 1):
+            if series.time <= before:
+                series.gone = True
+                del family[key]
+                self.count -= key != self._of_dropped
+            if at % AT_ONCE == 0:
+                between()
+
+    def text(self, now: int) -> Iterator[str]:
+        """All of it as Prometheus reads it, in portions between which others may have their turn."""
+        part: list[str] = []
+        for line in self._lines(now):
+            part.append(line)
+            if len(part) >= AT_ONCE:
+                yield "".join(part)
+                part = []
+        yield "".join(part)
+
+    def _lines(self, now: int) -> Iterator[str]:
+        """Each line; "" for what has none now."""
+        for name in [*self._events, *(name for name in self._gauges if name not in self._events)]:
+            kind = "counter" if name not in self._gauges else "untyped" if name in self._events else "gauge"
+            rows = self._rows(name, now)
+            first = next(rows, "")
+            yield type_line(name, kind) + first if first else ""
+            yield from rows
+
+    def _rows(self, name: str, now: int) -> Iterator[str]:
+        """The series of one name."""
+        stamp = now // STEP * STEP * 1000
+        for series in [*self._events.get(name, {}).values()]:
+            yield f"{series.head} {number(series.value)} {stamp}\n"
+        for series in [*self._gauges.get(name, {}).values()]:
+            if series.time > now - self._fresh:
+                yield f"{series.head} {number(series.value)} {series.time * 1000}\n"
+
+
+def number(value: float) -> str:
+    """A value, with all its digits."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def exporter_of(settings: Values[str, Any], host: str) -> Exporter:
+    """The exporter that a daemon's settings ask for. SettingsError for a file of tag names that cannot be used."""
+    translate = settings["translate-metric-names"]
+    mapping = Mapping(tag_names(settings), translate)
+    return Exporter(mapping, host, settings["metrics-cleanup-period"], settings["max-metrics-count"], not translate)

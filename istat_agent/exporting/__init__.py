@@ -1,0 +1,1 @@
+"""prometheus-port of the agent: what collectors report, for Prometheus."""

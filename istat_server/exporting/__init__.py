@@ -1,0 +1,1 @@
+"""The exporter's port: what came in, for Prometheus."""
