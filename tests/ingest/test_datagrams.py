@@ -52,6 +52,15 @@ def test_a_last_line_without_line_feed_is_counted_and_shown(bench: Bench, udp: D
     assert ": 'c \\xff3'" in caplog.text
 
 
+def test_short_datagrams_count_and_odd_ones_hold_up_nobody(bench: Bench, udp: DatagramInput,
+                                                           sender: socket.socket) -> None:
+    """As short as a sample can be; and lines of one byte, empty lines and halves of lines beside good ones."""
+    for data in (b"a 1\n", b"x\nb 2\n", b"\n\nc 3\n", b"no end", b"", b"\n", b"d 4\n"):
+        sender.send(data)
+    until(lambda: bench.intake.lines == [b"a 1", b"x", b"b 2", b"", b"", b"c 3", b"", b"d 4"])
+    assert udp.totals()["udp.datagrams"] == 7
+
+
 def test_many_datagrams_are_few_wakeups(bench: Bench, udp: DatagramInput, sender: socket.socket) -> None:
     for i in range(400):
         sender.send(b"n %d\n" % i)
