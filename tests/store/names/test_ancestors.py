@@ -4,9 +4,12 @@ from __future__ import annotations
 import logging
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from istat.clock import FakeClock
 from istat.errors import StoreError
-from istat.names import ancestors
+from istat.names import ancestors, expand
 from istat.retention import Ladder, Rule, Rules
 from istat_server.store.files import manifest
 from istat_server.store.files.manifest import Lineage
@@ -254,6 +257,40 @@ def test_parents_stay_as_long_as_there_is_something_below_them(tmp_path, clock):
     put(store, "a.stays 1", "b.goes 1")
     pass_days(store, clock, 8, "a.stays 1")
     assert names_of(store) == {"a.stays", "a"}
+    store.close()
+
+
+PARTS = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(".".join)
+WIRES = st.tuples(PARTS, st.lists(PARTS, max_size=3), st.booleans()).map(
+    lambda it: "^".join([it[0], *it[1], *([""] if it[2] else [])]))
+STEPS = st.lists(st.one_of(st.tuples(st.just("put"), WIRES, st.integers(1, 9)),
+                           st.tuples(st.sampled_from(["flush", "crash", "close"]), st.integers(0, 3), st.booleans())),
+                 min_size=5, max_size=25)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(STEPS)
+def test_whatever_happens_each_counter_has_what_it_and_those_below_it_were_sent(tmp_path_factory, steps):
+    """As a plain model has it, over flushes, crashes and restarts with other numbers of ancestors."""
+    folder, clock, lineage = tmp_path_factory.mktemp("s"), FakeClock(NOW), Lineage()
+    store, wanted, made = open_store(folder, clock), {}, set()
+    for what, first, second in steps:
+        if what == "put":
+            put(store, f"{first} {T} {second}")
+            found = [name.decode() for name in expand(first.encode()).names]
+            above = {up.decode() for name in found for up in ancestors(name.encode(), lineage.rollup)}
+            for name in above | set(found):
+                count, total = wanted.get(name, (0, 0))
+                wanted[name] = (count + 1, total + second)
+            made |= {up.decode() for name in found for up in ancestors(name.encode())} if lineage.parents else set()
+        elif what == "flush":
+            store.flush()
+        else:
+            crash(store) if what == "crash" else store.close()
+            lineage = Lineage(first, second)
+            store = open_store(folder, clock, lineage=lineage)
+        assert names_of(store) == wanted.keys() | made
+    assert sums(store, *wanted) == [*wanted.values()]
     store.close()
 
 
