@@ -173,6 +173,9 @@ def server_problems(status: Status, now: float) -> Iterable[str]:
             yield text.format(store[key]) + (f". {_sentence(cure.format(store.get('folder')))}" if cure else "")
     if store.get("damaged_blocks") or store.get("damaged_files"):
         yield f"damaged files were met; `istat check {store.get('folder')}` tells which"
+    if store.get("routes_without_ancestors"):
+        yield (f"{_number(store['routes_without_ancestors'], 'name')} of samples feed no ancestors (rollup, "
+               "make-parents): there is no room for these; raise max-counters and restart")
     yield from _granted(system)
     yield from _failing(status, now)
 

@@ -40,6 +40,12 @@ def joined(lines: str) -> str:
     return " ".join(lines.split())
 
 
+def test_ancestors_without_room_are_told() -> None:
+    found = joined(text(changed(store={"routes_without_ancestors": 3})))
+    assert "3 names of samples feed no ancestors (rollup, make-parents)" in found
+    assert "raise max-counters and restart" in found
+
+
 def test_a_server_that_is_well() -> None:
     assert text(senders=[AGENT, SCRIPT]).splitlines() == [
         "istat-server 0.1.0 runs at http://127.0.0.1:8000 since 2012-01-01 04:14:59 UTC (1 h 1 min), with native "
