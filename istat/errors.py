@@ -83,6 +83,13 @@ class UnknownCounter(BadQuery):
     default_status = 404
 
 
+class UnknownNamespace(BadQuery):
+    """There is no namespace of that name (istatd: settings)."""
+
+    exit_code = 98
+    default_status = 404
+
+
 class ServerUnreachable(IstatError):
     """The server did not answer, or not as an istat-server would."""
 

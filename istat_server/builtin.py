@@ -93,4 +93,5 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
 def istat_routes(server: ServerContext) -> Sequence[Route]:
     """The page, our API and istatd's."""
     return our_routes(server.store, server.status, server.roster, server.metrics.prometheus, server.clock,
-                      server.settings["files-dir"])
+                      server.settings["files-dir"], namespaces=server.namespaces,
+                      settings_open=server.settings["settings-open"])

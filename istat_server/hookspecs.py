@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from istat_server.http.routes import Route
     from istat_server.ingest.intake import Intake
     from istat_server.ingest.pump import Pump
+    from istat_server.keyvalue.namespaces import Namespaces
     from istat_server.mistakes import Mistakes
     from istat_server.roster import Roster
     from istat_server.selfmetrics import SelfMetrics
@@ -61,8 +62,8 @@ class ServerContext:
 
     `settings.plugins["NAME"]` are the settings that a plugin declared,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
-    readables their turns, `status` tells what /api/v1/status does. `certificate.accept(sock)` makes a TLS
-    socket; None: the settings name no certificate.
+    readables their turns, `status` tells what /api/v1/status does, `namespaces` keeps keys and values with their
+    versions. `certificate.accept(sock)` makes a TLS socket; None: the settings name no certificate.
     """
 
     settings: Values
@@ -75,6 +76,7 @@ class ServerContext:
     pump: Pump
     sockets: Sockets
     status: Callable[[], dict[str, object]]
+    namespaces: Namespaces
     certificate: Certificate | None = None
     feed_metrics: Callable[[], None] = lambda: None     # makes samples of the self-metrics now
 

@@ -103,6 +103,13 @@ SETTINGS = (
             "With tls-cert, samples by TCP may come by TLS, on the same port. `required` refuses those that do not, "
             "and takes UDP from this machine only."),
     Setting("store", Path(), "/var/lib/istatd/server", "Folder of the store; made when it is missing."),
+    Setting("settings", Path(), "",
+            "Folder of the namespaces, which istatd calls settings: keys and values for pages and people, such as "
+            "dashboards, in files NAME.set. Empty is the folder `settings` in the store."),
+    Setting("settings-open", Flag(), False,
+            "Take changes of namespaces without a token from whoever may read, as istatd did; pages of other origins "
+            "are refused all the same. For a server that only this machine can ask: else give the write-token to who "
+            "is to change them."),
     Setting("retention", Retention(), DEFAULT_RETENTION,
             "How long which buckets are kept: interval:time, finest first. For counters that no rule of "
             "retention-rules is for."),

@@ -88,6 +88,13 @@ METRICS: tuple[Metric, ...] = (
         ("admin.commands", "commands", "lines that came by admin-port"),
         ("exporter.dropped", "samples", "that prometheus-port did not take: max-metrics-count series were there, or "
          "a sum would have become smaller"),
+        ("settings.get", "questions", "for all values of a namespace"),
+        ("settings.match", "questions", "for the values of a namespace that fit a pattern"),
+        ("settings.set", "keys", "of namespaces that were set to something else, or deleted"),
+        ("settings.save", "files", "of namespaces written"),
+        ("settings.refused", "changes", "of namespaces that were refused: by a bound, a name, a version that is not "
+         "expected any more"),
+        ("settings.skipped", "keys", "of namespaces that cannot be, left out of a change by istatd's rules"),
         ("exceptions", "exceptions", "faults of our own: exceptions that nothing expected"),
         ("metrics.failed.<kind>", "values", "that could not be told, by who should have given them: a plugin raised, "
          "took too long, or gave what is no number or not declared"),

@@ -39,6 +39,8 @@ from istat_server.http.rights import Rights
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
 from istat_server.ingest.rate import Rate
+from istat_server.keyvalue.namespaces import Namespaces
+from istat_server.keyvalue.opening import open_namespaces
 from istat_server.mistakes import KINDS
 from istat_server.plugins import first_of, of_each
 from istat_server.roster import Roster, Sender
@@ -107,6 +109,7 @@ class Server:
         self.pump = Pump(faults.note)
         self._opened: Store | None = None
         self.intake: Intake
+        self.namespaces: Namespaces | None = None
         self._plugins = plugins
         self._sockets = sockets
         self._front = front
@@ -141,11 +144,13 @@ class Server:
         self._opened = opened
         check_wishes(self.settings, self.store)
         self.intake = Intake(self.store, self.mistakes)
+        self.namespaces = open_namespaces(self.settings, self.clock)
+        self.metrics.source("settings", self.namespaces.totals)
         self._ids_at_start = figure(self.store.status(), "ids")
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
-                                self.mistakes, self.metrics, self.pump, self._sockets, self.status, self.certificate,
-                                self.feed_metrics)
+                                self.mistakes, self.metrics, self.pump, self._sockets, self.status,
+                                self.namespaces, self.certificate, self.feed_metrics)
         for hook in ("istat_inputs", "istat_outputs"):
             for owner, found in of_each(self._plugins, hook, server=context):
                 for service in found:
@@ -183,6 +188,8 @@ class Server:
 
     def close(self) -> None:
         """Write what is held and let go of the store; nothing that was read is lost."""
+        if self.namespaces is not None:
+            self._guarded("the end of the namespaces", self.namespaces.close)
         if self._opened is not None:
             self._opened.close()
 

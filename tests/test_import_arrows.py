@@ -54,6 +54,8 @@ ALLOWED = {
                             "istat_server.store.accepting", "istat_server.store.answering",
                             "istat_server.store.batching"),
     f"{STORE}/offline": ("istat", "istat_server.store"),
+    # Namespaces lie beside the store, and know of it only how files are made, and threads.
+    "istat_server/keyvalue": ("istat", "istat_server.keyvalue", "istat_server.store.ondisk", "istat_server.store.pool"),
     "istat_server/query": ("istat", "istat_server.query", "istat_server.store.interface"),
     # The model of a store, and the suite for whoever brings one: no store of ours, and no server.
     "istat_server/testing": ("istat", "istat_server.testing", "istat_server.store.interface"),

@@ -65,7 +65,7 @@ def _operation(path: str, method: str, routes: Sequence[Route]) -> Object:
     access = max(route.access for route in routes)
     free = min(route.access for route in routes) == Access.OPEN
     told: Object = {
-        "operationId": "_".join([method, *re.findall(r"[A-Za-z0-9]+", path)]),
+        "operationId": "_".join([method, *re.findall(r"[A-Za-z0-9]+", path.replace("*", "several"))]),
         "summary": "; ".join(dict.fromkeys(route.summary for route in routes)),
         "x-access": access.name.lower(),
         "parameters": _parameters(path, method.upper(), routes),

@@ -70,7 +70,7 @@ class Route:
 
     @property
     def key(self) -> tuple[str, str, bool]:
-        """What no two routes have in common."""
+        """What no two routes of one method have in common, nor those of two plugins."""
         return self.path, self.given, self.below
 
 
@@ -79,13 +79,15 @@ def table_of(found: Iterable[tuple[str, Iterable[Route]]]) -> list[Route]:
     is wrong with one."""
     table: list[Route] = []
     owners: dict[tuple[str, str, bool], str] = {}
+    methods: dict[tuple[str, str, bool], set[str]] = {}
     for owner, routes in found:
         for route in routes:
             _check(owner, route)
-            if route.key in owners:
+            taken = methods.setdefault(route.key, set())
+            if owners.setdefault(route.key, owner) != owner or taken & route.handlers.keys():
                 raise PluginError(f"the plugins {owners[route.key]} and {owner} both bring the HTTP route "
                                   f"{route.title}: remove one of them, or have its author choose another path")
-            owners[route.key] = owner
+            taken |= route.handlers.keys()
             table.append(route)
     return table
 

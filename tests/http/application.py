@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from istat.clock import Clock
+from istat.clock import Clock, FakeClock
 from istat_server.http.app import make_app
 from istat_server.http.families.table import our_routes
 from istat_server.http.limits import LIMITS, HttpLimits
@@ -14,6 +15,12 @@ from istat_server.http.openapi import described
 from istat_server.http.origins import Origins
 from istat_server.http.rights import Rights
 from istat_server.http.routes import Route
+from istat_server.keyvalue.namespaces import Namespaces
+
+# For tests that are about something else.
+_FOLDER = TemporaryDirectory()
+NAMESPACES = Namespaces(Path(_FOLDER.name), FakeClock())
+NAMESPACES.set("x", {"key": "value"})
 
 
 class Nobody:
@@ -36,8 +43,10 @@ def origins(*names: str, listen: str = "", pages: Iterable[str] = ()) -> Origins
 
 
 def app_of(store: Any, clock: Clock, agents: Any = Nobody(), status: Any = dict, metrics: Any = str,  # noqa: B008
-           files: Path | None = None, limits: HttpLimits = LIMITS, more: Iterable[Route] = (), **given: str) -> Any:
+           files: Path | None = None, limits: HttpLimits = LIMITS, more: Iterable[Route] = (),
+           namespaces: Namespaces = NAMESPACES, settings_open: bool = False, **given: str) -> Any:
     """An application; `given` are tokens: read, write, admin."""
-    ours = our_routes(store, status, agents, metrics, clock, files, limits)
+    ours = our_routes(store, status, agents, metrics, clock, files, limits, namespaces=namespaces,
+                      settings_open=settings_open)
     table = described([("istat_server.builtin", ours), ("mine", more)])
     return make_app(table, Rights(tokens(**given), clock), origins())

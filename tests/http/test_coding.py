@@ -18,7 +18,7 @@ from istat_server.http.families.table import our_routes
 from istat_server.http.openapi import described
 from istat_server.http.rights import Rights
 from istat_server.testing.memory import MemoryStore
-from tests.http.application import Nobody, app_of, origins, tokens
+from tests.http.application import NAMESPACES, Nobody, app_of, origins, tokens
 
 UNPACK: dict[str, Callable[[bytes], bytes]] = {GZIP: gzip.decompress, DEFLATE: zlib.decompress}
 T = 1325394000
@@ -75,7 +75,8 @@ def test_short_answers_are_not_packed() -> None:
 
 def test_nothing_is_packed_where_the_server_may_not() -> None:
     clock = FakeClock(T + 900)
-    table = described([("istat_server.builtin", our_routes(store(), dict, Nobody(), str, clock))])
+    table = described([("istat_server.builtin", our_routes(store(), dict, Nobody(), str, clock,
+                                                                  namespaces=NAMESPACES))])
     client = TestClient(make_app(table, Rights(tokens(), clock), origins(), packs=False))
     for path in (LONG, "/api/v1/openapi.json", "/files/app.js"):
         answer = client.simulate_get(path, headers={"Accept-Encoding": "gzip, deflate"})

@@ -91,7 +91,7 @@ def test_parameters_are_of_their_method_and_place(made: Any) -> None:
     assert series["post"]["requestBody"]["content"]["application/json"]["schema"]["required"] == ["names"]
     root = made["paths"]["/"]["get"]
     assert [(one["name"], one["required"]) for one in root["parameters"]] == [
-        ("f", False), ("a", False), ("q", False)]
+        ("f", False), ("a", False), ("q", False), ("s", False), ("sk", False)]
     assert root["security"] == [{"token": []}, {}]
     mine = made["paths"]["/api/mine/{id}/{part}"]
     assert mine["get"]["parameters"][0]["schema"] == {"type": "integer"}

@@ -16,7 +16,7 @@ from istat_server.http.origins import Origins, loopback, machine_names
 from istat_server.http.rights import Rights
 from istat_server.options import DECLARATION
 from istat_server.testing.memory import MemoryStore
-from tests.http.application import Nobody, tokens
+from tests.http.application import NAMESPACES, Nobody, tokens
 
 PAGE = "https://dashboards.example.net"
 ADDRESSES = ["/health", "/", "/ui/app.js", "/api/v1/status", "/api/v1/nothing", "/foo.bar", "/?q=*", "/metrics"]
@@ -25,7 +25,7 @@ ADDRESSES = ["/health", "/", "/ui/app.js", "/api/v1/status", "/api/v1/nothing", 
 def client_of(store: MemoryStore, clock: FakeClock, **settings: Any) -> tuple[TestClient, Origins]:
     given = {"http-names": (), "http-origins": (), "http-listen-address": "127.0.0.1", **{
         key.replace("_", "-"): value for key, value in settings.items()}}
-    routes = our_routes(store, dict, Nobody(), str, clock)
+    routes = our_routes(store, dict, Nobody(), str, clock, namespaces=NAMESPACES)
     origins = Origins(given)
     return TestClient(make_app(described([("istat_server.builtin", routes)]), Rights(tokens()), origins)), origins
 

@@ -15,7 +15,7 @@ from istat_server.http.openapi import described
 from istat_server.http.rights import Rights
 from istat_server.http.routes import ANY, Access, Route, table_of
 from istat_server.testing.memory import MemoryStore
-from tests.http.application import Nobody, app_of, origins, tokens
+from tests.http.application import NAMESPACES, Nobody, app_of, origins, tokens
 from tests.http.conftest import T
 
 CONFIRM = "/api/v1/clock/confirm"
@@ -24,7 +24,7 @@ BODIES = {"/api/v1/series": {"names": ["foo.bar"]}, "/api/v1/ends": {"names": ["
           "/api/v1/delete": {"names": ["foo.bar"]}, "/api/v1/undelete": {"names": []},
           "/api/v1/rename": {"from": "foo.bar", "to": "bar"}}
 PATHS = {"/<counter>": "/foo.bar", "/ui/": "/ui/app.js", "/?q=PATTERN": "/", "/?a=*": "/",
-         "/?f=NAME": "/", "/files/NAME": "/files/favicon.svg"}
+         "/?f=NAME": "/", "/files/NAME": "/files/favicon.svg", "/?s=NAME": "/?s=x"}
 
 
 def accepted(req: Any, resp: Any) -> None:
@@ -33,7 +33,7 @@ def accepted(req: Any, resp: Any) -> None:
 
 # What a plugin may bring; ours need this right nowhere yet.
 WRITES = Route("/api/mine/samples", {"POST": accepted}, Access.WRITE, "samples")
-OURS = our_routes(MemoryStore(clock=FakeClock(T)), dict, Nobody(), str, FakeClock(T))
+OURS = our_routes(MemoryStore(clock=FakeClock(T)), dict, Nobody(), str, FakeClock(T), namespaces=NAMESPACES)
 TABLE = described([("istat_server.builtin", OURS), ("mine", [WRITES])])
 ASKED = [(route, method) for route in TABLE for method in route.handlers if method != ANY]
 

@@ -19,11 +19,12 @@ from istat_server.http.reply import read_body
 from istat_server.http.rights import Rights
 from istat_server.http.routes import ANY, Access, Route, table_of
 from istat_server.testing.memory import MemoryStore
-from tests.http.application import Nobody, origins, tokens
+from tests.http.application import NAMESPACES, Nobody, origins, tokens
 
 DOCUMENT = Path(__file__).parents[2] / "docs/formats/http-api.md"
 BUILTIN = "istat_server.builtin"
-OURS = described([(BUILTIN, our_routes(MemoryStore(clock=FakeClock(0)), dict, Nobody(), str, FakeClock(0)))])
+OURS = described([(BUILTIN, our_routes(MemoryStore(clock=FakeClock(0)), dict, Nobody(), str, FakeClock(0),
+                                       namespaces=NAMESPACES))])
 
 
 def said(req: falcon.Request, resp: falcon.Response, **fields: object) -> None:

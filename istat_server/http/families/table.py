@@ -17,11 +17,13 @@ from istat_server.http.families.api import Agents, Api, Status
 from istat_server.http.families.changes import Changes
 from istat_server.http.families.files import Files
 from istat_server.http.families.istatd import Istatd
+from istat_server.http.families.namespaces import Settings
 from istat_server.http.families.prometheus import Prometheus
 from istat_server.http.families.ui import INDEX, Page, page_folder
 from istat_server.http.families.whole import Whole
 from istat_server.http.limits import LIMITS, HttpLimits
 from istat_server.http.routes import ANY, Access, Parameter, Route
+from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.store.interface import Store
 
 P = Parameter
@@ -35,10 +37,14 @@ def our_routes(
     clock: Clock,
     files: Path | None = None,
     limits: HttpLimits = LIMITS,
+    *,
+    namespaces: Namespaces,
+    settings_open: bool = False,
 ) -> list[Route]:
     """All our routes, over a store.
 
-    `metrics` gives the server's own in Prometheus' text format; `files` replaces the page's folder.
+    `metrics` gives the server's own in Prometheus' text format; `files` replaces the page's folder. `settings_open`:
+    who may read namespaces may change them.
     """
     api = Api(store, status, agents, clock, limits)
     istatd = Istatd(store, agents, clock, limits)
@@ -52,6 +58,7 @@ def our_routes(
         *_changes(Changes(store, clock, limits), limits),
         *_files(Files(page_folder(files), clock, "" if files else INDEX)),
         *_istatd(istatd, limits),
+        *_settings(Settings(namespaces, settings_open), limits, settings_open),
         Route("/api/", {ANY: _nothing}, Access.OPEN, "anything else below is 404", below=True),
         Route("/graphite/", {ANY: _nothing}, Access.OPEN, "kept free: 404", below=True),
     ]
@@ -136,6 +143,17 @@ def _files(files: Files) -> Sequence[Route]:
               parameters=(P("f", "its name", needed=True),), example="f=index.html", given="f", shown="/?f=NAME"),
         Route("/files/", {"GET": files.get_below}, Access.OPEN, "a file of the page's folder", below=True,
               shown="/files/NAME"),
+    )
+
+
+def _settings(settings: Settings, limits: HttpLimits, is_open: bool) -> Sequence[Route]:
+    name = P("s", "the namespace", needed=True)
+    return (
+        Route("/", {"GET": settings.get_settings}, Access.READ, "values of a namespace, as istatd answers",
+              parameters=(name, P("sk", "a pattern with * and ?: of these keys only")), given="s", shown="/?s=NAME"),
+        Route("/", {"POST": settings.post_settings}, Access.READ if is_open else Access.WRITE,
+              "change a namespace: an object of keys and values, '' deletes", limits.body, (name,),
+              shown="/?s=NAME"),
     )
 
 

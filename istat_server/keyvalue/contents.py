@@ -1,0 +1,123 @@
+"""What is in the two files of a namespace: its present values, and its versions. All calls block.
+
+The `.set` file is what counts, since people edit it; where it differs from the newest versions, somebody else has
+changed it, or the power failed between the two files, and what is in it becomes a version. Knows no threads, and
+bounds only where it is told them.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from istat.errors import StoreCorrupt
+from istat_server.keyvalue import history, syntax
+from istat_server.keyvalue.folder import VERSIONS, Folder, Stamp
+from istat_server.keyvalue.history import History, Version
+
+# What is read of a `.versions` file at most [bytes]: it may have been written under other bounds.
+MOST_HISTORY = 64 << 20
+Change = tuple[str, Version]
+
+
+@dataclass(frozen=True)
+class Present:
+    """The values of a `.set` file. `stamp`: None where there is no file."""
+
+    values: Mapping[str, str]
+    stamp: Stamp | None
+
+
+@dataclass
+class Past:
+    """The versions of a namespace, and the values that its keys had after the last of them."""
+
+    index: History
+    values: dict[str, str]
+
+    def unknown(self, present: Present, time: int | None = None) -> list[Change]:
+        """What became of the file since, as versions that are in no file yet, of a time [Unix seconds] or of when it
+        was changed."""
+        if time is None:
+            time = present.stamp.seconds if present.stamp else 0
+        found, number = [], self.index.last
+        for key in sorted({*self.values, *present.values}):
+            value = present.values.get(key)
+            if value != self.values.get(key):
+                number += 1
+                found.append((key, Version(number, time, value)))
+        return found
+
+    def newest(self, key: str, more: Sequence[Change]) -> int:
+        """The number of a key's present version, by the file and what is in none; 0 where there is no such key."""
+        for other, version in more:
+            if other == key:
+                return version.number if version.value is not None else 0
+        return self.index.newest(key)
+
+
+def read_present(folder: Folder, name: str, most: int) -> Present:
+    """The values of a namespace. StoreCorrupt for a file that cannot be read, or has more than `most` bytes."""
+    found = folder.read(name, most)
+    if found is None:
+        return Present({}, None)
+    data, stamp = found
+    try:
+        return Present(syntax.decode(data), stamp)
+    except StoreCorrupt as error:
+        raise StoreCorrupt(f"{folder.place(name)}: {error}; put it right, or move it away") from None
+
+
+def read_past(folder: Folder, name: str) -> Past:
+    """The versions of a namespace. StoreCorrupt for a file that is none, or a newer istatd's."""
+    found = folder.read(name, MOST_HISTORY, VERSIONS)
+    if found is None:
+        return Past(History(), {})
+    data, _stamp = found
+    try:
+        index = history.read(data)
+    except StoreCorrupt as error:
+        raise StoreCorrupt(f"{folder.place(name, VERSIONS)}: {error}; move it away, and versions begin anew") from None
+    newest = {key: history.version_at(data, records[-1]) for key, records in index.records.items()}
+    return Past(index, {key: version.value for key, version in newest.items() if version and version.value is not None})
+
+
+def read_versions(folder: Folder, name: str, past: Past, key: str, most: int) -> list[Version]:
+    """The newest versions of a key that are in the file, the last one first."""
+    records = past.index.records.get(key, [])[-most:]
+    found = folder.read(name, MOST_HISTORY, VERSIONS) if records else None
+    if found is None:
+        return []
+    versions = [history.version_at(found[0], record) for record in reversed(records)]
+    return [version for version in versions if version is not None]
+
+
+def write_versions(folder: Folder, name: str, past: Past, changes: Sequence[Change], keep: tuple[int, int]) -> None:
+    """Append versions, and know them. `keep`: how many of a key, and how many bytes, where the file gets too large: it
+    is written anew then. StoreError, and nothing is changed."""
+    lines = [history.line_of(key, version) for key, version in changes]
+    if not past.index.whole:
+        folder.write(name, history.HEADER, VERSIONS)
+        past.index.whole = len(history.HEADER)
+    folder.append(name, past.index.whole, b"".join(lines))
+    for (key, version), line in zip(changes, lines):
+        past.index.add(key, version, len(line))
+        if version.value is None:
+            past.values.pop(key, None)
+        else:
+            past.values[key] = version.value
+    _shorten(folder, name, past, keep)
+
+
+def _shorten(folder: Folder, name: str, past: Past, keep: tuple[int, int]) -> None:
+    """Write the versions anew without the oldest, where a key has twice as many as are kept, or the file is too
+    large: to half of that, so that it is not done at every change."""
+    each, most = keep
+    if past.index.whole <= most and all(len(records) <= 2 * each for records in past.index.records.values()):
+        return
+    found = folder.read(name, MOST_HISTORY, VERSIONS)
+    if found is None:
+        return
+    half = most // 2 if past.index.whole > most else most
+    data = history.rewritten(found[0], history.kept(past.index, each, half))
+    folder.write(name, data, VERSIONS)
+    past.index = history.read(data)

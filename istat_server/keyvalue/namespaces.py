@@ -1,0 +1,263 @@
+"""Namespaces: keys and values for people and pages, bounded, durable, with the earlier versions of each key.
+
+A change is answered when it is on the disk: first the `.set` file is replaced, then its versions are appended to the
+`.versions` file. Files that others edit are picked up by themselves. Knows files and threads; no HTTP.
+"""
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gevent.lock import BoundedSemaphore
+
+from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
+from istat.errors import BadQuery, StoreError, UnknownNamespace
+from istat.patterns.globs import glob
+from istat_server.keyvalue import contents, syntax
+from istat_server.keyvalue.bounds import SHOWN, Bounds, check_file, check_folder, check_name, checked
+from istat_server.keyvalue.contents import Change, Past, Present
+from istat_server.keyvalue.folder import VERSIONS, Folder
+from istat_server.keyvalue.history import Version
+from istat_server.store.pool import InlinePool, Pool
+
+log = logging.getLogger(__name__)
+
+BOUNDS = Bounds()
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a change did. `versions`: the new number of each key that changed; `skipped`: keys that cannot be."""
+
+    versions: Mapping[str, int]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass
+class _Lock:
+    """Who changes a namespace, or wants to."""
+
+    semaphore: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(1))
+    users: int = 0
+
+
+class Namespaces:
+    """All namespaces of a folder. Its calls wait without stopping the hub, where `pool` is gevent's."""
+
+    def __init__(self, path: Path, clock: Clock, pool: Pool | None = None, bounds: Bounds = BOUNDS) -> None:
+        """Tells of files that are too large, and serves the others. StoreError for a folder that cannot be trusted."""
+        self.bounds = bounds
+        self._folder, self._clock = Folder(path), clock
+        self._pool = InlinePool() if pool is None else pool
+        self._presents: OrderedDict[str, Present] = OrderedDict()
+        self._pasts: OrderedDict[str, Past] = OrderedDict()
+        self._locks: dict[str, _Lock] = {}
+        self._waiting = 0
+        self._counts = dict.fromkeys(("get", "match", "set", "save", "refused", "skipped"), 0)
+        self._log = LimitedLog(log, clock)
+        self._folder.check()
+        self._folder.clear()
+        for name, size in self._folder.sizes().items():
+            if size > bounds.file:
+                self._log.warning("oversized", "%s: it has %d bytes, and %d is the most: it is not served; others are",
+                                  self._folder.place(name), size, bounds.file)
+
+    def totals(self) -> dict[str, float]:
+        """How many questions, keys set, files written, changes refused and keys skipped there were, by metric."""
+        return {f"settings.{what}": count for what, count in self._counts.items()}
+
+    def names(self) -> list[str]:
+        """All namespaces there are, in order."""
+        return sorted(self._pool.apply(self._folder.sizes))
+
+    def get(self, name: str, pattern: str = "*") -> dict[str, str]:
+        """The values of the keys that fit a pattern (`*` any run of signs, `?` any without dots), in order of keys.
+
+        BadQuery for a name that cannot be, UnknownNamespace, StoreCorrupt when its file cannot be read.
+        """
+        self._counts["get" if pattern == "*" else "match"] += 1
+        values = self._there(name).values
+        if pattern == "*":
+            return dict(sorted(values.items()))
+        wanted = glob(pattern.encode())
+        return {key: values[key] for key in sorted(values) if wanted.fits(key.encode())}
+
+    def numbers(self, name: str) -> dict[str, int]:
+        """The number of the present version of each key. Errors as of `get`."""
+        with self._alone(name):
+            present = self._there(name)
+            past = self._past(name)
+        unknown = past.unknown(present)
+        return {key: past.newest(key, unknown) for key in sorted(present.values)}
+
+    def versions(self, name: str, key: str) -> list[Version]:
+        """What a key was, the newest first; empty where nothing is known of it. BadQuery, StoreError."""
+        with self._alone(name):
+            past = self._past(name)
+            unknown = past.unknown(self._present(name))
+            most = self.bounds.versions
+            found = self._pool.apply(contents.read_versions, (self._folder, name, past, key, most))
+        return [*(version for other, version in unknown if other == key), *found][:most]
+
+    def set(self, name: str, changes: Mapping[str, str], expected: Mapping[str, int] | None = None,
+            skip: bool = False) -> Written:
+        """Change keys, all of them or none, and return when that is on the disk; an empty value deletes a key. The
+        namespace is made where there is none.
+
+        `expected`: the version that keys have (0: there is none), or nothing is done (BadQuery 409). `skip`: leave out
+        keys that cannot be, as istatd does. BadQuery for what cannot be or is too much, StoreError when it cannot be
+        written.
+        """
+        try:
+            with self._alone(name):
+                return self._set(name, changes, expected or {}, skip)
+        except BadQuery:
+            self._counts["refused"] += 1
+            raise
+
+    def restore(self, name: str, key: str, number: int) -> Written:
+        """Make an earlier version of a key its present one. BadQuery 404 when it is not kept."""
+        version = next((one for one in self.versions(name, key) if one.number == number), None)
+        if version is None:
+            raise BadQuery(f"no version {number} of {key[:SHOWN]!r} is kept in the settings {name!r}", 404)
+        return self.set(name, {key: version.value or ""})
+
+    def flush(self, name: str | None = None) -> None:
+        """Write what is in no file yet (only versions, of changes that were made by hand), and forget what is in
+        memory: of one namespace, or of all. BadQuery, StoreError."""
+        for one in [*self._presents, *self._pasts] if name is None else [name]:
+            with self._alone(one):
+                if one in self._presents:
+                    past = self._past(one)
+                    self._save(one, past, past.unknown(self._present(one)))
+                self._presents.pop(one, None)
+                self._pasts.pop(one, None)
+
+    def load(self, name: str) -> None:
+        """Read a namespace's file again now. Errors as of `get`."""
+        with self._alone(name):
+            self._presents.pop(name, None)
+            self._there(name)
+
+    def close(self) -> None:
+        """Write what is in no file yet. What cannot be is told in the log."""
+        for name in [*self._presents]:
+            try:
+                self.flush(name)
+            except (StoreError, BadQuery) as error:
+                log.warning("versions of the settings %r are not kept: %s", name, error)
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """While inside: nobody else changes this namespace. BadQuery for a name that cannot be, or where too many
+        wait."""
+        check_name(name)
+        if self._waiting >= self.bounds.waiting:
+            raise BadQuery("too many changes of settings wait for each other; try again", 503)
+        lock = self._locks.setdefault(name, _Lock())
+        lock.users += 1
+        self._waiting += 1
+        try:
+            lock.semaphore.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            lock.semaphore.release()
+            lock.users -= 1
+            if not lock.users:
+                self._locks.pop(name, None)
+
+    def _present(self, name: str) -> Present:
+        """A namespace as its file is now."""
+        present = self._presents.get(name)
+        stamp = self._folder.stamp(name)
+        if present is None or present.stamp != stamp:
+            present = self._pool.apply(contents.read_present, (self._folder, name, self.bounds.file))
+            self._keep(name, present)
+        self._presents.move_to_end(name)
+        return present
+
+    def _there(self, name: str) -> Present:
+        present = self._present(check_name(name))
+        if present.stamp is None:
+            self._presents.pop(name, None)
+            raise UnknownNamespace("no such settings")
+        return present
+
+    def _past(self, name: str) -> Past:
+        """The versions of a namespace. Only for who is alone with it."""
+        past = self._pasts.get(name)
+        if past is None:
+            past = self._pool.apply(contents.read_past, (self._folder, name))
+            self._pasts[name] = past
+            if past.index.damaged:
+                self._log.warning("damaged", "%s: %d damaged lines are left out", self._folder.place(name, VERSIONS),
+                                  past.index.damaged)
+        return past
+
+    def _keep(self, name: str, present: Present) -> None:
+        """Hold a namespace in memory, and forget those that were not asked for longest where they cost too much."""
+        self._presents[name] = present
+        self._presents.move_to_end(name)
+        size = sum(one.stamp.size if one.stamp else 0 for one in self._presents.values())
+        size += sum(one.index.whole for one in self._pasts.values())
+        while size > self.bounds.memory and len(self._presents) > 1:
+            oldest, gone = self._presents.popitem(last=False)
+            past = self._pasts.pop(oldest, None)
+            size -= (gone.stamp.size if gone.stamp else 0) + (past.index.whole if past else 0)
+
+    def _set(self, name: str, changes: Mapping[str, str], expected: Mapping[str, int], skip: bool) -> Written:
+        present, past = self._present(name), self._past(name)
+        wanted, skipped = checked(changes, present.values, self.bounds, skip)
+        unknown = past.unknown(present)
+        for key, number in expected.items():
+            newest = past.newest(key, unknown)
+            if newest != number:
+                raise BadQuery(f"{key[:SHOWN]!a} has version {newest} by now, not {number}: somebody else has changed "
+                               "it; look again", 409)
+        if skipped:
+            self._counts["skipped"] += len(skipped)
+            self._log.warning("skipped", "settings %r: %d keys cannot be, such as %r, and were left out", name,
+                              len(skipped), skipped[0][:SHOWN])
+        changed = {key: value for key, value in wanted.items() if value != present.values.get(key, "")}
+        self._counts["set"] += len(changed)
+        if not changed and present.stamp is not None:
+            return Written({}, skipped)
+        self._save(name, past, unknown)
+        after = {key: value for key, value in {**present.values, **changed}.items() if value}
+        self._replace(name, present, after, changed)
+        fresh = past.unknown(self._present(name), int(self._clock.now()))
+        try:
+            self._save(name, past, fresh)
+        except StoreError as error:     # nothing is lost: they are found again, as those are that others made
+            self._log.warning("versions", "%s; it is tried again with the next change", error)
+        return Written({key: version.number for key, version in fresh if key in changed}, skipped)
+
+    def _replace(self, name: str, present: Present, values: Mapping[str, str], changed: Mapping[str, str]) -> None:
+        """Write the `.set` file, if it is not too much."""
+        data = syntax.encode(values)
+        size = present.stamp.size if present.stamp else 0
+        check_file(len(values), len(data), (len(present.values), size), self.bounds)
+        names, used = self._pool.apply(self._usage)
+        growth = len(data) - size + sum(len(value) for value in changed.values())
+        check_folder(present.stamp is None, growth, names, used, self.bounds)
+        stamp = self._pool.apply(self._folder.write, (name, data))
+        self._counts["save"] += 1
+        self._keep(name, Present(values, stamp))
+
+    def _usage(self) -> tuple[int, int]:
+        """How many namespaces there are, and the bytes of all files."""
+        sizes = self._folder.sizes()
+        return len(sizes), sum(sizes.values()) + sum(self._folder.sizes(VERSIONS).values())
+
+    def _save(self, name: str, past: Past, changes: Sequence[Change]) -> None:
+        keep = self.bounds.versions, self.bounds.history
+        if changes:
+            self._pool.apply(contents.write_versions, (self._folder, name, past, changes, keep))
