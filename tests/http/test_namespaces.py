@@ -41,7 +41,7 @@ def said(answer: Result) -> tuple[int, bytes]:
 
 
 def refusal(text: str) -> bytes:
-    return b'{"error": %s}\n' % json.dumps(text).encode()
+    return b'{"error":%s}\n' % json.dumps(text).encode()
 
 
 def test_the_worked_example_is_answered_and_written(client: TestClient, namespaces: Namespaces, tmp_path: Path) -> None:
