@@ -1,4 +1,4 @@
-"""What a site of istatd's sends to a real server of ours: batches of its agent, lines of its scripts; with ancestors too."""
+"""A site of istatd's sends to a real server of ours: its agent's batches, its scripts' lines; with ancestors too."""
 from __future__ import annotations
 
 import time
