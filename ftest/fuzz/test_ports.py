@@ -1,0 +1,121 @@
+"""Random bytes at every port of a real server: it stays, keeps its size, and serves others meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ftest.fuzz.serving import ANSWER_SECONDS, fuzzed
+from ftest.harness.serverprocess import ServerProcess
+
+SEED = 15
+SHORT, LONG = 150, 10_000       # connections of each port
+AT_ONCE = 20                    # that are open at a time
+MOST_BYTES = 200_000
+MORE_PORTS = {"admin-port": 0}
+# What each port is meant for, to be broken at random places.
+LINES = (b"fuzz.a 1\n", b"*fuzz.e 1325394000 5\n", b"a^b^^c 1 2 3 4 5 6\r\n", b"#hostname fuzz\n", b"fuzz.b nan\n",
+         b"fuzz.c 1e308 -1e308\n", b"^^ 1\n", b"." * 50 + b" 1\n", b"x" * 3000 + b" 1\n")
+REQUESTS = (b"GET /?q=* HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /fuzz.a?start=1&end=2 HTTP/1.0\r\n\r\n",
+            b"POST /* HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\n\r\n{\"keys\":[\"fuzz.a\"]}",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nIf-None-Match: *\r\n\r\n",
+            b"POST /* HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            b"HEAD /files/app.js HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n")
+COMMANDS = (b"stats\r\n", b"help\r\n", b"flush\r\n", b"purge 1,2\r\n", b"auth right\r\n", b"delete.ctr fuzz.a\r\n",
+            b"faketime x\r\n", b"settings.get a,b\r\n", b"debug 1,2\r\n", b"quit\r\n", b"delete.pattern *\r\n")
+
+# What is put in where something else was.
+BREAKS = (b"\n", b"\0", b" ", b"\xff", b"9" * 30)
+
+
+def noise(chance: random.Random, known: Sequence[bytes]) -> bytes:
+    """Bytes without a meaning, or what has one with some of them broken, left out or repeated."""
+    if chance.random() < 0.3:
+        return chance.randbytes(chance.choice((0, 1, 2, 100, 5000, MOST_BYTES if chance.random() < 0.05 else 10)))
+    text = bytearray(b"".join(chance.choices(known, k=chance.choice((1, 1, 2, 20)))))
+    for _ in range(chance.choice((0, 1, 5, 50))):
+        at = chance.randrange(len(text))
+        end = at + chance.choice((1, 1, 10))
+        text[at:end] = chance.choice((chance.randbytes(1), b"", text[at:end] * 2, *BREAKS))
+        text = text or bytearray(b"\n")
+    return bytes(text)
+
+
+def connect_at_random(port: int, known: Sequence[bytes], times: int) -> None:
+    """Connections of noise: some are read to their end, others are left. AssertionError when one has no end."""
+    chance = random.Random(SEED)
+    opened: list[socket.socket] = []
+    for number in range(times):
+        sock = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
+        opened.append(sock)
+        with contextlib.suppress(ConnectionError):      # it need not take all of it
+            for _ in range(chance.choice((1, 1, 3))):
+                sock.sendall(noise(chance, known))
+            sock.shutdown(socket.SHUT_WR)
+        if len(opened) == AT_ONCE or number == times - 1:
+            for one in opened:
+                with contextlib.closing(one):
+                    if chance.random() < 0.7:
+                        read_to_end(one)
+            opened.clear()
+
+
+def read_to_end(sock: socket.socket) -> None:
+    """All that is answered. TimeoutError when the other side never ends."""
+    with contextlib.suppress(ConnectionError):
+        while sock.recv(1 << 20):
+            pass
+
+
+def datagrams_at_random(port: int, times: int) -> None:
+    """Datagrams of noise, some of them empty."""
+    chance = random.Random(SEED)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.connect(("127.0.0.1", port))
+        for _ in range(times):
+            with contextlib.suppress(ConnectionError):
+                out.send(noise(chance, LINES)[:60_000])
+
+
+def stat_tcp(server: ServerProcess, times: int) -> None:
+    connect_at_random(server.stat_port, LINES, times)
+
+
+def stat_udp(server: ServerProcess, times: int) -> None:
+    datagrams_at_random(server.stat_port, times)
+
+
+def http(server: ServerProcess, times: int) -> None:
+    connect_at_random(server.http_port, REQUESTS, times)
+
+
+def admin(server: ServerProcess, times: int) -> None:
+    connect_at_random(server.get("/api/v1/status")["listening"]["admin-port"], COMMANDS, times)
+
+
+PORTS: tuple[Callable[[ServerProcess, int], None], ...] = (stat_tcp, stat_udp, http, admin)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with fuzzed(tmp_path_factory.mktemp("fuzzed"), **MORE_PORTS) as server:
+        yield server
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_random_bytes(server: ServerProcess, port: Callable[[ServerProcess, int], None]) -> None:
+    port(server, SHORT)
+    assert server.healthy()
+
+
+@pytest.mark.slow
+@pytest.mark.seconds(600)
+@pytest.mark.parametrize("port", PORTS)
+def test_many_random_bytes(tmp_path: Path, port: Callable[[ServerProcess, int], None]) -> None:
+    with fuzzed(tmp_path, **MORE_PORTS) as server:
+        port(server, LONG)
