@@ -28,7 +28,7 @@ DAEMONS = {"istat-server": SERVER, "istat-agent": AGENT}
 # Modules, besides istat.errors, whose errors end a program.
 _SERVER_ERRORS = ("istat_server.main", "istat_server.sockets", "istat_server.store.statstore")
 _TOOL_ERRORS = ("istat_server.foreign.ring", "istat_server.foreign.rrd.tables", "istat_server.foreign.whisper",
-                "istat_server.tools.importing")
+                "istat_server.tools.importing", "istat_server.tools.ring.transplant.messages")
 DONE = {"istat": "done", "istat-server": "ended by SIGTERM or SIGINT, everything written", "istat-agent":
         "ended by SIGTERM or SIGINT, everything sent"}
 INTERRUPTED = "stopped by SIGINT, such as Ctrl-C"

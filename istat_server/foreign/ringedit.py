@@ -8,6 +8,7 @@ import fcntl
 import math
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -51,6 +52,16 @@ class Edit:
         """The bucket that begins at a time; EMPTY when there is none, or its slot has another one."""
         found = self._slot(self._place(start))
         return found if found.time == start and found.samples > 0 else EMPTY
+
+    def buckets(self, start: int, end: int) -> Iterator[Bucket]:
+        """The buckets that begin in `start` <= time < `end`, in order of slots."""
+        header = self.header
+        for number, found in enumerate(map(Bucket._make, SLOT.iter_unpack(self._slots))):
+            if start <= found.time < end and sound(found) and found.time == self.start(found.time):
+                index = (found.time - header.created) // header.interval
+                if header.last_bucket - header.capacity < index <= header.last_bucket \
+                        and self._place(found.time) == number:
+                    yield found
 
     def holds(self, start: int) -> bool:
         """Whether a time is not too old for the ring."""

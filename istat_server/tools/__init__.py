@@ -40,6 +40,7 @@ ALIASES = {
     "istatd_query.py": "istat.cli.istatd.query:QUERY_PY",
     "istatd_sleep": "istat.cli.istatd.small:SLEEP",
     "istatd_stat": "istat.cli.istatd.admin:STAT",
+    "istatd_transplant": "istat_server.tools.ring.transplant.command:ALIAS",
     "random_numbers": "istat.cli.istatd.small:RANDOM",
 }
 
