@@ -19,7 +19,7 @@ from istat_server.foreign.writers import Exported
 from istat_server.store.files.manifest import NAME as MANIFEST
 from istat_server.tools.places import Place, ServerPlace, Wanted, place_of
 
-EVER = 1 << 40          # [s] later than any bucket
+EVER = 10**11           # [s] later than any bucket, and the latest that a server may be asked for
 
 
 def find(path: Path, clock: Clock) -> Ring:

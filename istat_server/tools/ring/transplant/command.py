@@ -157,9 +157,9 @@ def _token(file: str | Path | None) -> str:
 
 
 _MORE = ("One side has --listen, the other one --connect. Of each file that both have, each side takes the buckets "
-         "that it lacks from the other; what a bucket holds is never changed. It listens on this machine only unless a host "
-         f"is named; then a token is wanted on both sides, in {TOKEN_VARIABLE} or a file. Nothing is encrypted: over a "
-         "network that is not yours, go through ssh -L. Daemons of both trees must be ended before.")
+         "that it lacks from the other; what a bucket holds is never changed. It listens on this machine only unless a "
+         f"host is named; then a token is wanted on both sides, in {TOKEN_VARIABLE} or a file. Nothing is encrypted: "
+         "over a network that is not yours, go through ssh -L. Daemons of both trees must be ended before.")
 ALIAS = Alias(
     "istatd_transplant", "Fill gaps of two trees of ring files from each other", _alias,
     (Flag("--listen", "wait there for the other side", "[HOST:]PORT", ""),

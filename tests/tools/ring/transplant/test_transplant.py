@@ -169,9 +169,12 @@ def test_a_bucket_that_cannot_be_or_has_no_empty_place_is_not_taken(bucket: Buck
     assert totals["refused"] + totals["kept"] + totals["too_old"] == 1 and not totals["filled"]
 
 
-@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", struct.pack(">I", 1 << 25),
-                                  struct.pack(">I", 3) + b"\xff\xff\xff", struct.pack(">I", 9) + b"\x01a", b"\0\0", b"GET / HTTP/1.1\r\n\r\n",
-                                  encode(Message(b"a/10s", 0, 1 << 40))[:-1]])
+NO_MESSAGES = (b"\xff\xff\xff\xff", struct.pack(">I", 1 << 25), struct.pack(">I", 3) + b"\xff\xff\xff",
+               struct.pack(">I", 9) + b"\x01a", b"\0\0", b"GET / HTTP/1.1\r\n\r\n",
+               encode(Message(b"a/10s", 0, 1 << 40))[:-1])
+
+
+@pytest.mark.parametrize("data", NO_MESSAGES)
 def test_bytes_that_are_no_message_end_their_connection_only(data: bytes, theirs: Path, listening: list[Listening],
                                                              capsys: pytest.CaptureFixture[str]) -> None:
     listening.append(Listening(theirs))
