@@ -24,7 +24,7 @@ AROUND = LENGTH.size + 2 * MOST_PATH + 4 * MOST_VARINT     # of a message, besid
 class TransplantError(IstatError):
     """The other side of a transplant says what it must not."""
 
-    exit_code = 98
+    exit_code = 99
 
 
 class Message(NamedTuple):
