@@ -74,7 +74,7 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
     """The admin port and the exporter, where they are wanted."""
     found: list[Service] = []
     if ADMIN in server.sockets.services:
-        operations = Operations(server.store, server.roster, server.clock, None, server.metrics.values,
+        operations = Operations(server.store, server.roster, server.clock, server.namespaces, server.metrics.values,
                                 server.sockets.http_port, server.pump.settle, server.feed_metrics)
         admin = AdminPort(server.sockets.services[ADMIN], operations, Guard(server.settings), server.mistakes,
                           server.pump.failed, server.sockets.http_port)

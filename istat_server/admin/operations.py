@@ -27,11 +27,12 @@ FIGURES_SECONDS = 0.1
 class Namespaces(Protocol):
     """What is wanted of the server's namespaces (keyvalue)."""
 
-    def flush(self) -> None:
-        """Everything that was written is on the disk."""
+    def flush(self, name: str | None = None) -> None:
+        """Everything that was written, to one of them or to all, is on the disk; its file is read again when it is
+        asked for."""
 
-    def reread(self, name: str) -> None:
-        """Forget what is in memory of this one, and read its file again. IstatError where that cannot be."""
+    def load(self, name: str) -> None:
+        """Read the file of this one again. IstatError where that cannot be."""
 
 
 class Once:
@@ -62,7 +63,7 @@ class Once:
 class Operations:
     """The parts of a server that commands have to do with."""
 
-    def __init__(self, store: Store, roster: Roster, clock: Clock, namespaces: Namespaces | None,
+    def __init__(self, store: Store, roster: Roster, clock: Clock, namespaces: Namespaces,
                  values: Callable[[], Mapping[str, float]], http_port: int, settle: Callable[[float], None],
                  feed_metrics: Callable[[], None]) -> None:
         """values: the self-metrics; settle: reads what has come; feed_metrics: makes samples of the self-metrics."""
@@ -95,8 +96,7 @@ class Operations:
         self._settle(SETTLE_SECONDS)
         self._feed_metrics()
         self._store.flush()
-        if self._namespaces is not None:
-            self._namespaces.flush()
+        self._namespaces.flush()
 
     def purge(self, keep: int, older: int) -> int:
         """Forget offline senders: see Roster.purge."""
@@ -131,15 +131,9 @@ class Operations:
                 return
 
     def flush_namespace(self, name: str) -> None:
-        """Write a namespace to the disk, and read its file again. IstatError."""
-        self._kept().flush()
-        self._kept().reread(name)
+        """Write a namespace to the disk, and read its file again when it is asked for. IstatError."""
+        self._namespaces.flush(name)
 
     def load_namespace(self, name: str) -> None:
         """Read a namespace's file again. IstatError."""
-        self._kept().reread(name)
-
-    def _kept(self) -> Namespaces:
-        if self._namespaces is None:
-            raise IstatError("this server keeps no settings")
-        return self._namespaces
+        self._namespaces.load(name)

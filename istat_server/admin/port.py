@@ -59,7 +59,7 @@ class AdminPort:
         """Read and answer until one of both sides has enough."""
         sock = connection.socket
         session = Session(self._operations, self.guard, lambda: self._mistake("admin_token", "", connection.peer))
-        while not session.ended:
+        while not session.ended and not self._serving.ending:
             sock.settimeout(IDLE_SECONDS)
             data = sock.recv(READ_BYTES)
             if not data:

@@ -303,3 +303,26 @@ def test_the_hub_has_its_turn_when_a_slice_is_over_not_before() -> None:
     assert fed(line * 4, 0.0)[2] == []
     # The slice is over after every second portion, and begins anew with the turn.
     assert fed(line * 5, SLICE_SECONDS / 2)[2] == [2, 4]
+
+
+def test_what_has_come_is_read_before_it_is_settled(bench: Bench, seen: list[str]) -> None:
+    busy, resting = Source("busy", seen, MORE, MORE, EMPTY), Source("resting", seen, REST)
+    bench.pump.ready(resting)
+    bench.pump.ready(busy)
+    bench.pump.settle(PATIENCE)
+    assert seen.count("busy") == 3 and resting.watched.is_set()
+
+
+def test_a_server_that_is_never_done_settles_in_time(bench: Bench, seen: list[str]) -> None:
+    endless = Source("endless", seen, *[MORE] * MANY)
+    bench.pump.ready(endless)
+    with gevent.Timeout(PATIENCE):
+        bench.pump.settle(0.05)
+    assert endless.steps
+    endless.steps = [EMPTY]
+
+
+def test_a_pump_that_has_stopped_settles_too(bench: Bench) -> None:
+    bench.pump.stop()
+    with gevent.Timeout(PATIENCE):
+        bench.pump.settle(0.05)

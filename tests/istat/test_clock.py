@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from istat.clock import Clock, FakeClock, SystemClock
+from istat.clock import Clock, FakeClock, StoppedClock, SystemClock
 
 
 def test_the_fake_clock_moves_only_when_told() -> None:
@@ -31,3 +31,11 @@ def test_the_system_clock_is_the_machines() -> None:
     clock: Clock = SystemClock()
     assert abs(clock.now() - time.time()) < 60
     assert clock.monotonic() <= clock.monotonic()
+
+
+def test_a_stopped_clock_stands_until_it_is_set() -> None:
+    clock = StoppedClock(5.0)
+    before = clock.monotonic()
+    assert clock.now() == 5.0
+    clock.set(7.0)
+    assert clock.now() == 7.0 and clock.monotonic() >= before

@@ -47,6 +47,7 @@ class Serving:
         self._pause: Any = None
         self._places: OrderedDict[Connection, None] = OrderedDict()     # who has asked for nothing longest comes first
         self.connects = 0
+        self.ending = False     # whoever has answered is to return
 
     def __len__(self) -> int:
         return len(self._places)
@@ -58,6 +59,7 @@ class Serving:
 
     def stop(self) -> None:
         """Accept no more; answers in work have a moment to end."""
+        self.ending = True
         if self._pause is not None:
             self._pause.stop()
         for sock, watcher in self._listening:
