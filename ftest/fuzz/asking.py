@@ -23,6 +23,16 @@ WORDS = (
     "(a|b)*c", "a{1,500}", "((((", "\\d", "[^.]*\\.b", "\0", "\r\n", "a\tb", "%", "%zz", "<b>&amp;'\"", "\xe9",
     "\U0001f600", "x" * 300, "*" * 900, "fuzz.*.?" * 100,
 )
+# Of these, what parameters of these names are for.
+NAMES = ("fuzz.a", "fuzz.e", "fuzz.a.b", "FUZZ.A", "*fuzz.e", "beside.1", "istatd.app.uptime", "app.js", "favicon.svg")
+PATTERNS = ("*", "fuzz.*", "fuzz.?", "beside.*", "istatd.*", "?", "^fuzz", "fuzz")
+USUAL = {"name": NAMES, "names": NAMES, "keys": NAMES, "match": PATTERNS, "q": PATTERNS, "regex": PATTERNS,
+         "prefix": ("", "fuzz", "istatd", "beside"), "from": NAMES, "to": ("fuzz.new", "fuzz.other"), "f": NAMES,
+         "s": ("users", "fuzz"), "sk": PATTERNS, "columns": ("avg", "avg,min,max", "count"), "level": ("10s", "5m"),
+         "format": ("json", "csv"), "tz": ("UTC", "Europe/Berlin"), "a": ("*",)}
+TIMES = {"from": (NOW - 3600, NOW - 86400, 0), "start": (NOW - 3600, NOW - 86400), "to": (NOW, NOW + 10),
+         "end": (NOW, NOW - 60), "stop": (NOW, NOW - 60), "points": (1, 100, 10000), "trailing": (0, 1),
+         "limit": (1, 2, 1000), "samples": (0, 1, 100), "maxSamples": (0, 1, 100, -1)}
 WHOLE = (0, 1, -1, 2, 10, 60, 300, 86400, NOW, NOW - 60, NOW - 3600, NOW - 86400 * 30, NOW + 86400, NOW * 1000, 10**11,
          2**31, 2**63 - 1, 2**63, -(2**63), 10**30)
 NO_NUMBERS = ("1_0", "+1", " 1", "1.5", "1e3", "1e999", "nan", "inf", "\u0663", "0x10", "true", "1" * 5000)
@@ -66,6 +76,7 @@ whole = st.one_of(st.sampled_from(WHOLE), st.integers(-100, 100000))
 anything: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), whole, st.floats(), words),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=4)), max_leaves=8)
+texts = st.dictionaries(words, st.one_of(words, st.booleans(), whole, st.floats(allow_nan=False)), max_size=4)
 bodies = st.one_of(
     anything.map(lambda value: json.dumps(value).encode()), st.binary(max_size=200),
     st.sampled_from((b"", b"{", b"[" * 20000, b'{"a":' * 5000, b'{"keys":["\\ud800"]}', b"\xff\xfe{\0}\0", b"1" * 9000,
@@ -89,11 +100,14 @@ def requests_of(document: Object) -> st.SearchStrategy[Asked]:
 def _operation(path: str, method: str, told: Object) -> Callable[[], st.SearchStrategy[Asked]]:
     """What makes requests of one operation."""
     parameters = told["parameters"]
-    query = st.lists(st.one_of(*(_pair(one) for one in parameters if one["in"] == "query"), st.tuples(words, words)),
-                     max_size=5).map(_query)
-    fields = st.fixed_dictionaries({one["name"]: words for one in parameters if one["in"] == "path"})
+    pairs = [_pair(one) for one in parameters if one["in"] == "query"]
+    usual = st.lists(st.one_of(pairs), max_size=5) if pairs else st.just([])
+    query = mostly(usual, st.lists(st.one_of(*pairs, st.tuples(words, words)), max_size=5), 4).map(_query)
+    fields = st.fixed_dictionaries({one["name"]: _words("name") for one in parameters if one["in"] == "path"})
     content = told.get("requestBody", {}).get("content", {}).get("application/json")
     body: st.SearchStrategy[Any] = st.none()
+    if method in ("POST", "PUT", "PATCH"):      # whatever it takes
+        body = mostly(texts.map(lambda value: json.dumps(value).encode()), bodies)
     if content is not None:
         body = mostly(_object(content["schema"]).map(lambda value: json.dumps(value).encode()), bodies)
     methods = mostly(st.just(method), st.sampled_from(METHODS))
@@ -105,24 +119,35 @@ def _operation(path: str, method: str, told: Object) -> Callable[[], st.SearchSt
 
 def _pair(parameter: Object) -> st.SearchStrategy[tuple[str, str]]:
     kind = parameter["schema"].get("items", parameter["schema"])["type"]
-    usual = {"integer": whole.map(str), "boolean": st.sampled_from(("true", "false"))}.get(kind, words)
+    usual = {"integer": _whole(parameter["name"]).map(str), "boolean": st.sampled_from(("true", "false"))}.get(
+        kind, _words(parameter["name"]))
     return st.tuples(st.just(parameter["name"]), mostly(usual, st.one_of(words, st.sampled_from(NO_NUMBERS))))
 
 
 def _object(schema: Object) -> st.SearchStrategy[Any]:
     """Objects of a body: what is needed is mostly there."""
-    fields = {name: mostly(_value(one), anything) for name, one in schema["properties"].items()}
+    fields = {name: mostly(_value(one, name), anything, 20) for name, one in schema["properties"].items()}
     needed = set(schema.get("required", ()))
     return mostly(st.fixed_dictionaries({name: one for name, one in fields.items() if name in needed},
                                         optional={name: one for name, one in fields.items() if name not in needed}),
                   st.fixed_dictionaries({}, optional=fields))
 
 
-def _value(schema: Object) -> st.SearchStrategy[Any]:
+def _value(schema: Object, name: str) -> st.SearchStrategy[Any]:
     if schema["type"] == "array":
-        return st.lists(_value(schema["items"]), max_size=4)
-    return {"integer": whole, "number": st.floats(), "boolean": st.booleans(), "object": anything}.get(
-        schema["type"], words)
+        return st.lists(_value(schema["items"], name), max_size=4)
+    return {"integer": _whole(name), "number": st.floats(), "boolean": st.booleans(), "object": anything}.get(
+        schema["type"], _words(name))
+
+
+def _whole(name: str) -> st.SearchStrategy[int]:
+    """Numbers for what has this name."""
+    return mostly(st.sampled_from(TIMES[name]), whole, 5) if name in TIMES else whole
+
+
+def _words(name: str) -> st.SearchStrategy[str]:
+    """Texts for what has this name."""
+    return mostly(st.sampled_from(USUAL[name]), words, 3) if name in USUAL else words
 
 
 def _query(pairs: list[tuple[str, str]]) -> str:

@@ -33,7 +33,7 @@ def samples(now: int) -> bytes:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     need(CHROMIUM.exists(), "Chromium")
     folder = tmp_path_factory.mktemp("istatd")
-    with ServerProcess(folder, files_dir=PAGE) as running:
+    with ServerProcess(folder, files_dir=PAGE, environment={"ISTAT_SERVER_SETTINGS_OPEN": "true"}) as running:
         running.send_tcp(samples(int(time.time()) // 10 * 10))
         running.wait_for_samples(1080)
         with running.connect() as agent:
@@ -88,3 +88,16 @@ def test_table_of_agents(opened: Open, path: str) -> None:
         "_peer", "hostname", "version", "istatd_categories", "note", "_online", "_connected", "_idle"]
     assert row[4] == f"note={SCRIPT}"
     assert page.title().endswith(" agents"), "no script of a sender's has run"
+
+
+def test_who_signs_in_keeps_dashboards(opened: Open, server: ServerProcess) -> None:
+    page = opened("/")
+    assert shown(page, "nobody") == "404"
+    assert {shown(page, name) for name in ("signed", "saved", "deleted")} == {'{"success":true}'}
+    assert json.loads(shown(page, "user")) == {"user.cit": '{"password":"%s"}' % ("0" * 64)}
+    assert json.loads(shown(page, "listed")) == ["dashboard.mine", "dashboard.other"]
+    assert shown(page, "loaded") == "true"
+    assert json.loads(shown(page, "left")) == ["dashboard.mine"]
+    assert shown(page, "global") == "404"
+    assert server.get("/?s=cit&sk=dashboard.mine")["dashboard.mine"].startswith('{"size":')
+
