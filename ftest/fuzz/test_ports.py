@@ -17,7 +17,7 @@ SEED = 15
 SHORT, LONG = 150, 10_000       # connections of each port
 AT_ONCE = 20                    # that are open at a time
 MOST_BYTES = 200_000
-MORE_PORTS = {"admin-port": 0}
+MORE_PORTS = {"admin-port": 0, "prometheus-port": 0}
 # What each port is meant for, to be broken at random places.
 LINES = (b"fuzz.a 1\n", b"*fuzz.e 1325394000 5\n", b"a^b^^c 1 2 3 4 5 6\r\n", b"#hostname fuzz\n", b"fuzz.b nan\n",
          b"fuzz.c 1e308 -1e308\n", b"^^ 1\n", b"." * 50 + b" 1\n", b"x" * 3000 + b" 1\n")
@@ -98,7 +98,11 @@ def admin(server: ServerProcess, times: int) -> None:
     connect_at_random(server.get("/api/v1/status")["listening"]["admin-port"], COMMANDS, times)
 
 
-PORTS: tuple[Callable[[ServerProcess, int], None], ...] = (stat_tcp, stat_udp, http, admin)
+def prometheus(server: ServerProcess, times: int) -> None:
+    connect_at_random(server.get("/api/v1/status")["listening"]["prometheus-port"], REQUESTS, times)
+
+
+PORTS: tuple[Callable[[ServerProcess, int], None], ...] = (stat_tcp, stat_udp, http, admin, prometheus)
 
 
 @pytest.fixture(scope="module")
