@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from ftest.fuzz.serving import ANSWER_SECONDS, fuzzed
-from ftest.harness.serverprocess import ServerProcess
+from ftest.harness.serverprocess import ROOT, ServerProcess
 
 SEED = 15
 SHORT, LONG = 150, 10_000       # connections of each port
@@ -123,3 +126,29 @@ def test_random_bytes(server: ServerProcess, port: Callable[[ServerProcess, int]
 def test_many_random_bytes(tmp_path: Path, port: Callable[[ServerProcess, int], None]) -> None:
     with fuzzed(tmp_path, **MORE_PORTS) as server:
         port(server, LONG)
+
+
+@contextlib.contextmanager
+def agent(server: ServerProcess, folder: Path) -> Iterator[int]:
+    """The port of an agent's exporter. In the end it is there yet and has had no fault."""
+    command = [sys.executable, "-m", "istat_agent.main", "--server", f"127.0.0.1:{server.stat_port}",
+               "--prometheus-port", "0", "--plugin-dir", str(folder), "--enable", "load"]
+    said = folder / "agent.log"
+    with said.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log) as process:
+        assert process.stdout is not None
+        try:
+            port = int(process.stdout.readline().rpartition(b"=")[2])
+            yield port
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=ANSWER_SECONDS) as answer:
+                assert answer.status == 200
+            assert process.poll() is None
+        finally:
+            process.terminate()
+        assert process.wait(ANSWER_SECONDS) == 0
+    assert "Traceback" not in said.read_text()
+
+
+@pytest.mark.parametrize("times", [SHORT, pytest.param(LONG, marks=[pytest.mark.slow, pytest.mark.seconds(600)])])
+def test_random_bytes_at_an_agents_exporter(server: ServerProcess, tmp_path: Path, times: int) -> None:
+    with agent(server, tmp_path) as port:
+        connect_at_random(port, REQUESTS, times)
