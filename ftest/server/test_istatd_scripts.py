@@ -110,6 +110,22 @@ def test_the_admin_programs_and_a_load(server: ServerProcess) -> None:
     assert run("istatd_flush")[0] == 1
 
 
+def test_what_istatds_plugins_of_collectd_send_is_taken(server: ServerProcess) -> None:
+    """Part 15.17 of its behaviour: a datagram for each list of values, without times."""
+    with server:
+        server.send_udp(b"cpu.0.idle^class^host.h1 97.000000\n")
+        server.send_udp(b"#hostname h1\n")
+        server.send_udp(b"*interface.eth0.if_octets.rx^class^host.h1 12345\n"
+                        b"*interface.eth0.if_octets.tx^class^host.h1 54321\n")
+        wanted = {f"{name}.{suffix}" for name in ("cpu.0.idle", "interface.eth0.if_octets.rx",
+                                                  "interface.eth0.if_octets.tx") for suffix in ("class", "host.h1")}
+        server.wait_until(lambda: {row["name"] for row in server.get("/api/v1/names", limit=100)["names"]} >= wanted,
+                          "all six counters are there")
+        kinds = {row["name"]: row["kind"] for row in server.get("/api/v1/names", limit=100)["names"]}
+        assert kinds["cpu.0.idle.host.h1"] == "gauge" and kinds["interface.eth0.if_octets.rx.class"] == "event"
+        assert any(row.get("metadata", {}).get("hostname") == "h1" for row in server.get("/api/v1/agents")["agents"])
+
+
 def test_two_trees_become_one_by_two_processes(tmp_path: Path) -> None:
     now = int(time.time())
     for root, odd in (("ours", 0), ("theirs", 1)):

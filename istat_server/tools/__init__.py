@@ -42,6 +42,7 @@ ALIASES = {
     "istatd_stat": "istat.cli.istatd.admin:STAT",
     "istatd_transplant": "istat_server.tools.ring.transplant.command:ALIAS",
     "random_numbers": "istat.cli.istatd.small:RANDOM",
+    "splitd": "istat.cli.istatd.split:ALIAS",
 }
 
 
