@@ -75,7 +75,7 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
     found: list[Service] = []
     if ADMIN in server.sockets.services:
         operations = Operations(server.store, server.roster, server.clock, server.namespaces, server.metrics.values,
-                                server.sockets.http_port, server.pump.settle, server.feed_metrics)
+                                server.sockets.http_port, server.pump.settle, server.sample_metrics)
         admin = AdminPort(server.sockets.services[ADMIN], operations, Guard(server.settings), server.mistakes,
                           server.pump.failed, server.sockets.http_port)
         server.metrics.source("admin", admin.totals)

@@ -78,7 +78,7 @@ class ServerContext:
     status: Callable[[], dict[str, object]]
     namespaces: Namespaces
     certificate: Certificate | None = None
-    feed_metrics: Callable[[], None] = lambda: None     # makes samples of the self-metrics now
+    sample_metrics: Callable[[], None] = lambda: None   # makes samples of the self-metrics now
 
 
 @hookspec

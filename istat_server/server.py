@@ -18,6 +18,7 @@ from pathlib import Path
 import gevent
 import pluggy
 from gevent.event import Event
+from gevent.lock import RLock
 
 from istat import __version__, owners
 from istat.access import guarded
@@ -119,6 +120,7 @@ class Server:
         self._started = clock.monotonic()
         self._ids_at_start = 0.0
         self._rate = Rate(SystemClock())
+        self._feeding = RLock()
         self._lag = self._lag_before = 0.0      # longest in this and in the last interval of self-metrics [s]
         self._self = Sender("self", "istatd", clock.now())
 
@@ -150,7 +152,7 @@ class Server:
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets, self.status,
-                                self.namespaces, self.certificate, self.feed_metrics)
+                                self.namespaces, self.certificate, self.sample_metrics)
         for hook in ("istat_inputs", "istat_outputs"):
             for owner, found in of_each(self._plugins, hook, server=context):
                 for service in found:
@@ -278,12 +280,17 @@ class Server:
             self._guarded("the self-metrics", self.feed_metrics)
 
     def feed_metrics(self) -> None:
-        """Put the self-metrics into the store, as samples of now."""
-        text = memoryview(self.metrics.lines(int(self.clock.now())))
+        """Put the self-metrics into the store at the end of an interval."""
+        self.sample_metrics()
         self._lag_before, self._lag = self._lag, 0.0
-        self._rate.end(self.store.totals().samples)
-        self.intake.feed(text, 0, len(text), self._self)
-        self._rate.begin(self.store.totals().samples)
+
+    def sample_metrics(self) -> None:
+        """Put them there as samples of now. One at a time: plugins may take their time for values."""
+        with self._feeding:
+            text = memoryview(self.metrics.lines(int(self.clock.now())))
+            self._rate.end(self.store.totals().samples)
+            self.intake.feed(text, 0, len(text), self._self)
+            self._rate.begin(self.store.totals().samples)
 
     def _measure(self) -> Mapping[str, float]:
         totals, refused = self.store.totals(), self.refusals()

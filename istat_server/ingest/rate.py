@@ -8,6 +8,8 @@ from istat.clock import Clock
 
 # Spans between two feeds of self-metrics that are looked back over: a minute, as some send no more often than that.
 SPANS = 6
+# A shorter span [s] is one with that behind it: it is looked back over half a minute however often metrics are fed.
+SHORT_SECONDS = 5.0
 
 
 class Rate:
@@ -27,7 +29,11 @@ class Rate:
 
     def end(self, total: int) -> None:
         """So many samples there were when a span ended."""
-        self._spans.append((max(self._clock.monotonic() - self._since, 0.001), total - self._total))
+        seconds, samples = max(self._clock.monotonic() - self._since, 0.001), total - self._total
+        if self._spans and self._spans[-1][0] < SHORT_SECONDS:
+            before = self._spans.pop()
+            seconds, samples = seconds + before[0], samples + before[1]
+        self._spans.append((seconds, samples))
 
     def begin(self, total: int) -> None:
         """So many there are as the next one begins."""

@@ -29,3 +29,15 @@ def test_who_sends_once_a_minute_is_seen_all_the_time() -> None:
         rate.begin(total)
         if span >= SPANS - 1:
             assert rate.value == 2
+
+
+def test_short_spans_are_put_together() -> None:
+    clock = FakeClock(0)
+    rate = Rate(clock)
+    total = 0
+    for _ in range(1000):       # a second each, two samples a second
+        clock.advance(1)
+        total += 2
+        rate.end(total)
+        rate.begin(total)
+    assert rate.value == 2 and sum(seconds for seconds, _ in rate._spans) > 25

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -56,3 +57,22 @@ def test_what_is_told_of_a_long_line_is_its_beginning() -> None:
     assert lines == [b"a", b"b"]
     assert len(lost) == 1 and b"0123456789abcdef0123".startswith(lost[0])
     assert framing.held == 4
+
+
+class Watched(bytearray):
+    """A buffer that counts the bytes among which line feeds are looked for."""
+
+    looked = 0
+
+    def rfind(self, *words: Any) -> int:
+        self.looked += words[2] - words[1]
+        return super().rfind(*words)
+
+
+def test_each_byte_of_a_line_that_comes_in_pieces_is_looked_at_once() -> None:
+    framing, buffer = LineFraming(100_000), Watched(100_100)
+    for _ in range(9000):
+        held = framing.held
+        buffer[held:held + 10] = b"0123456789"
+        assert framing.take(buffer, held + 10) == ((), ())
+    assert buffer.looked == 90_000
