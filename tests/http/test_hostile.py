@@ -7,6 +7,7 @@ import functools
 import gc
 import logging
 import socket
+import struct
 import time
 from typing import Any
 
@@ -454,3 +455,24 @@ def test_nothing_of_a_connection_is_left(tried: Tried) -> None:
     places: Connections = tried.server._server.connections      # type: ignore[attr-defined]
     assert (places.count, places._clients, places._idle) == (0, {}, {})
     assert (places.fresh, places.leaving) == (0, 0)
+
+
+@pytest.mark.parametrize("sent", [
+    b"", b"GET", b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"x" * 100_000,
+    b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf", b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", b"\x16\x03\x01", HEALTH, HEALTH * 3,
+])
+@pytest.mark.parametrize("reset", [False, True])
+def test_whatever_a_connection_ends_by_it_is_counted_no_more(tried: Tried, sent: bytes, reset: bool) -> None:
+    tried.wanted = lambda: bytes(1 << 20)
+    for pause in (0, 0.01):
+        client = connect(tried.server)
+        client.sendall(sent)
+        gevent.sleep(pause)
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    with gevent.Timeout(5):
+        while tried.server.totals()["http.connected"]:
+            gevent.sleep(0.01)
+    assert tried.held() == 0
