@@ -147,6 +147,8 @@ def load(path: Path) -> Edit:
     OSError."""
     if path.is_symlink():
         raise RingError(f"{path} is a link: name the file itself")
+    if path.exists() and not path.is_file():
+        raise RingError(f"{path} is no plain file")
     try:
         found = ring.read(path)
     except RingError as error:

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from istat.cli import saying
 from istat.cli.istatd.alias import Alias, Flag, Given
+from istat.cli.report import printable
 from istat.clock import Clock
 from istat.errors import IstatError
 from istat.subcommands import SubCommand
@@ -21,16 +23,15 @@ MORE = ("Where the path leads below a store of ours, as STORE/foo/bar/10s, that 
         "if the store is being served, from its server (ISTAT_URL). Nothing is written.")
 
 
-def _read(path: Path, clock: Clock, force: bool) -> Ring:
+def _read(path: Path, clock: Clock, force: bool) -> tuple[Ring, list[str]]:
+    """The ring, and what was wrong and guessed."""
     try:
-        return find(path, clock)
+        return find(path, clock), []
     except RingError as error:
         if not force:
             raise
         read, notes = guessed(path)
-        for note in (str(error), *notes):
-            print(f"istatd_filedump: {note}", file=sys.stderr)
-        return read
+        return read, [str(error), *notes]
 
 
 def _lines(read: Ring, full: bool, fields: int | None = None) -> Iterator[str]:
@@ -40,10 +41,12 @@ def _lines(read: Ring, full: bool, fields: int | None = None) -> Iterator[str]:
 def _alias(given: Given, clock: Clock) -> int:
     path = Path(given.words[0])
     try:
-        read = _read(path, clock, given["force"] and given["full"])
+        read, notes = _read(path, clock, given["force"] and given["full"])
     except (IstatError, OSError) as error:
         print(words(error, path), file=sys.stderr)
         return 1
+    for note in notes:
+        print(printable(note), file=sys.stderr)
     for line in _lines(read, given["full"], dumpring.FIELDS_OF_ISTATD):
         print(line)
     return 0
@@ -62,7 +65,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _action(arguments: argparse.Namespace, clock: Clock) -> None:
-    read = _read(arguments.file, clock, arguments.force)
+    read, notes = _read(arguments.file, clock, arguments.force)
+    for note in notes:
+        saying.warn(arguments, note)
     if arguments.json:
         for record in dumpring.as_records(read, arguments.full):
             print(json.dumps(record))
