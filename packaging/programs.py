@@ -16,6 +16,7 @@ from typing import Any
 from istat import cli
 from istat.cli import command
 from istat.cli.istatd.alias import Alias, Flag
+from istat.daemon.listening.binding import CannotListen, PortInUse
 from istat.errors import IstatError, PluginError, SettingsError
 from istat.settings.declaration import Choice, Declaration, FlagHelp, Many, Path
 from istat.settings.declaration import Flag as YesOrNo
@@ -152,7 +153,7 @@ def alias_statuses(alias: Alias) -> dict[int, str]:
 def exit_statuses(program: str) -> dict[int, str]:
     """Exit status -> what it means, from the errors that the program ends by. `program`: a command's name."""
     if program == "istat-agent":
-        errors: set[type[IstatError]] = {IstatError, SettingsError}
+        errors: set[type[IstatError]] = {IstatError, SettingsError, PortInUse, CannotListen}
     elif program == "istat-server":
         errors = {e for e in _all_errors(_SERVER_ERRORS) if e.exit_code in (1, 78) or 86 <= e.exit_code <= 93}
     else:

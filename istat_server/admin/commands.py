@@ -109,8 +109,7 @@ def _delete_counters(operations: Operations, words: str) -> Iterator[str]:
     names = _names(words)
     if not names:
         raise Huh("delete.ctr requires one or more counter names.")
-    operations.delete(names)
-    yield from names
+    yield from operations.delete(names)
 
 
 def _delete_patterns(operations: Operations, words: str) -> Iterator[str]:

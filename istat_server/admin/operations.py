@@ -6,13 +6,14 @@ Knows no words and no answers. What blocks, blocks the greenlet, never the hub.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from gevent.lock import RLock
 
 from istat.clock import Clock, StoppedClock
-from istat.errors import IstatError
+from istat.daemon.listening.serving import turn_of_the_hub
+from istat.errors import IstatError, StoreError
 from istat_server.roster import Roster
 from istat_server.store.interface import NamePattern, Store, Syntax
 
@@ -43,7 +44,7 @@ class Once:
         self._act = act
         self._lock = RLock()
         self._begun = 0
-        self._error: IstatError | None = None
+        self._error: Exception | None = None        # what the last run ended by
 
     def run(self) -> None:
         """Return when a run that began after this call is over; raises what it raised."""
@@ -51,10 +52,11 @@ class Once:
         with self._lock:
             if self._begun < wanted:
                 self._begun = wanted
-                self._error = None
+                self._error = IstatError("it was broken off")
                 try:
                     self._act()
-                except IstatError as error:
+                    self._error = None
+                except Exception as error:  # noqa: BLE001 - raised below, for all who share this run
                     self._error = error
             if self._error is not None:
                 raise self._error
@@ -95,8 +97,11 @@ class Operations:
     def _write_all(self) -> None:
         self._settle(SETTLE_SECONDS)
         self._feed_metrics()
-        self._store.flush()
-        self._namespaces.flush()
+        try:
+            self._store.flush()
+            self._namespaces.flush()
+        except OSError as error:
+            raise StoreError(f"not all of it could be written: {error.strerror or error}") from error
 
     def purge(self, keep: int, older: int) -> int:
         """Forget offline senders: see Roster.purge."""
@@ -113,10 +118,15 @@ class Operations:
             self._clock.set(float(now))
             self._store.tick()
 
-    def delete(self, names: list[str]) -> int:
-        """Delete the counters of these names; how many there were."""
-        found = [self._store.find(name.encode("utf-8", "replace")) for name in names]
-        return self._store.delete(list(dict.fromkeys(counter.id for counter in found if counter is not None)))
+    def delete(self, names: Sequence[str]) -> Iterator[str]:
+        """Delete the counters of these names, some at a time; gives back each name when its counter is gone, whether
+        there was one or not. StoreError."""
+        for at in range(0, len(names), DELETED_AT_ONCE):
+            some = names[at:at + DELETED_AT_ONCE]
+            found = [self._store.find(name.encode("utf-8", "replace")) for name in some]
+            self._store.delete(list(dict.fromkeys(counter.id for counter in found if counter is not None)))
+            turn_of_the_hub()
+            yield from some
 
     def delete_matching(self, pattern: str) -> Iterator[str]:
         """Delete the counters that fit a pattern, some at a time; gives their names when they are. BadQuery."""

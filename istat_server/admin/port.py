@@ -28,6 +28,8 @@ PLACES = 16
 IDLE_SECONDS, ANSWER_SECONDS = 300.0, 30.0
 # What a wrong token costs whoever sent it [s].
 WRONG_SECONDS = 1.0
+# Behind which the connection closes: how far the command came is not known.
+FAULT = b"huh? this failed by a fault of the server's own; its log has more\r\n"
 
 
 class AdminPort:
@@ -66,7 +68,13 @@ class AdminPort:
                 return
             sock.settimeout(ANSWER_SECONDS)
             self._serving.works(connection, True)
-            self._answer(connection, session, data)
+            try:
+                self._answer(connection, session, data)
+            except OSError:     # of the connection
+                raise
+            except Exception:
+                sock.sendall(FAULT)
+                raise
             self._serving.works(connection, False)
         if session.http:
             self._mistake("http_request", "at admin-port", connection.peer)
@@ -79,12 +87,12 @@ class AdminPort:
                 self.commands += session.commands - before
                 before = session.commands
                 log.debug("%s: %d lines so far", connection.peer, before)
-                turn_of_the_hub()
-                continue
-            if session.wrong != wrong:
-                wrong = session.wrong
-                gevent.sleep(WRONG_SECONDS)
-            connection.socket.sendall(part)
+            else:
+                if session.wrong != wrong:
+                    wrong = session.wrong
+                    gevent.sleep(WRONG_SECONDS)
+                connection.socket.sendall(part)
+            turn_of_the_hub()
 
     def _mistake(self, kind: str, text: str, peer: str) -> None:
         self._mistakes.note(kind, text.encode(), Sender("admin", peer, 0))

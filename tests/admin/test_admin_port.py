@@ -163,7 +163,7 @@ def test_a_fault_ends_its_connection_only(served: Served, monkeypatch: pytest.Mo
     other = served.connect()
     with monkeypatch.context() as patched:
         patched.setattr(served.talk.store, "flush", lambda: 1 / 0)
-        assert answer(served.connect(), b"flush\n") == b""
+        assert answer(served.connect(), b"flush\nflush\n") == port.FAULT
     assert [type(error) for error in served.errors] == [ZeroDivisionError]
     served.errors.clear()
     assert answer(other, b"flush\n") == b"ok\r\n" and served.places() == 1
@@ -203,19 +203,31 @@ def test_an_end_lets_commands_in_work_end(monkeypatch: pytest.MonkeyPatch) -> No
 # -- one flush for many
 
 
+class Work:
+    """Something that takes until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.go_on = Event()
+        self.once = Once(self.act)
+
+    def act(self) -> None:
+        self.begun += 1
+        self.go_on.wait()
+
+    def asked(self, times: int = 1) -> list[gevent.Greenlet]:
+        """Those who want it; they have come when this returns."""
+        found = [gevent.spawn(self.once.run) for _ in range(times)]
+        gevent.idle()
+        return found
+
+
 def test_flushes_at_once_are_one_more() -> None:
-    begun: list[int] = []
-
-    def work() -> None:
-        begun.append(1)
-        gevent.sleep(0.05)
-
-    once = Once(work)
-    first = gevent.spawn(once.run)
-    gevent.sleep(0.01)
-    others = [gevent.spawn(once.run) for _ in range(20)]
-    gevent.joinall([first, *others])
-    assert len(begun) == 2      # nothing that came before one of them began after it
+    work = Work()
+    all_of_them = [*work.asked(), *work.asked(20)]
+    work.go_on.set()
+    gevent.joinall(all_of_them, raise_error=True)
+    assert work.begun == 2      # nothing that came before one of them began after it
 
 
 def test_what_goes_wrong_is_told_to_all_who_shared_it() -> None:
@@ -234,3 +246,17 @@ def test_what_goes_wrong_is_told_to_all_who_shared_it() -> None:
 
     gevent.joinall([gevent.spawn(run) for _ in range(3)])
     assert failed == ["the disk is full"] * 3
+
+
+def test_who_shares_a_run_that_is_broken_off_is_told_so() -> None:
+    work = Work()
+    (first,) = work.asked()
+    second, third = work.asked(2)
+    first.kill()
+    gevent.idle()
+    assert work.begun == 2
+    second.kill()               # in the run that both of them waited for
+    gevent.joinall([third])
+    assert str(third.exception) == "it was broken off"
+    work.go_on.set()
+    gevent.joinall(work.asked(), raise_error=True)

@@ -130,6 +130,8 @@ def test_flush_is_done_in_order_before_it_is_answered(talk: Conversation) -> Non
 def test_a_flush_that_fails_says_why(talk: Conversation) -> None:
     talk.namespaces.error = StoreError("the disk is full")
     assert talk.say(b"flush\n") == b"huh? the disk is full\r\n"
+    talk.namespaces.error = OSError(28, "No space left on device")
+    assert talk.say(b"flush\n") == b"huh? not all of it could be written: No space left on device\r\n"
     talk.namespaces.error = None
     assert talk.say(b"flush\n") == b"ok\r\n"
 
