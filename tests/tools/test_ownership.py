@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -60,3 +62,20 @@ def test_backup_and_restore(store: Path, tmp_path: Path) -> None:
     os.chown(restored, OWNER, OWNER)
     run("restore", tmp_path / "backup", restored)
     assert owners(restored) == {OWNER}
+
+
+def test_ring_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "rings"
+    folder.mkdir()
+    os.chown(folder, OWNER, OWNER)
+    for words in (("nums2file", folder / "a/b/10s"), ("nums2file", folder / "a/b/10s"), ("import", folder / "a/b/10s"),
+                  ("gen", folder / "made", "--counters", 1)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"5\n")))
+        run("ring", *words)
+        assert owners(folder) == {OWNER}, words
+
+
+def test_a_counter_of_the_store_as_a_ring(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("ring", "dump", store / "shop/queue/10s")
+    assert ",5,25,5,5,1,5,0" in capsys.readouterr().out
+    assert owners(store) == {OWNER}

@@ -9,10 +9,12 @@ import argparse
 import json
 import os
 import random
+import ssl
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from istat.cli.asking import context_of, secures
 from istat.cli.istatd.adminport import place
 from istat.cli.istatd.alias import Alias, Flag, Given
 from istat.client import DEFAULT_STAT_PORT, StatClient
@@ -47,10 +49,10 @@ def samples(load: Load) -> Iterator[tuple[str, float]]:
         yield names[at], round(values[at], 3)
 
 
-def send(load: Load, host: str, port: int, clock: Clock) -> float:
+def send(load: Load, host: str, port: int, clock: Clock, tls: ssl.SSLContext | None = None) -> float:
     """Send them; the seconds that it took. ServerUnreachable when some could not be sent."""
     began = clock.monotonic()
-    with StatClient(host, port, transport="tcp", clock=clock) as client:
+    with StatClient(host, port, transport="tcp", clock=clock, tls=tls) as client:
         for sent, (name, value) in enumerate(samples(load), 1):
             client.gauge(name, value)
             client.flush()
@@ -90,6 +92,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--counters", type=int, default=10, metavar="N",
                         help="how many counters there are (default 10)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same one makes the same samples")
+    secures(parser)
 
 
 def _action(arguments: argparse.Namespace, clock: Clock) -> None:
@@ -97,7 +100,7 @@ def _action(arguments: argparse.Namespace, clock: Clock) -> None:
         if not 1 <= getattr(arguments, option) <= most:
             raise UsageError(f"--{option} wants a number of 1 to {most}")
     load = Load(arguments.samples, arguments.interval, arguments.counters, arguments.seed or os.getpid())
-    seconds = send(load, *place(arguments.to, "--to"), clock)
+    seconds = send(load, *place(arguments.to, "--to"), clock, context_of(arguments))
     print(json.dumps({"sent": load.number, "seconds": round(seconds, 3)}) if arguments.json
           else f"sent {load.number:,} samples in {seconds:.3g} s")
 

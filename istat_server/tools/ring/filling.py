@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from istat import owners
 from istat.cli.istatd.alias import Alias, Flag, Given, Misread
 from istat.cli.report import printable
 from istat.clock import Clock
@@ -102,7 +103,8 @@ def numbers(path: Path, lines: Iterable[str], how: Numbers, now: float) -> Done:
         if not _add(edit, time, value):
             refused.add(number, f"the time {time} is too old for this file")
     if edit.changed or not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with owners.as_owner(ringedit.nearest(path.parent)):    # root makes it for whose folder it comes into
+            path.parent.mkdir(parents=True, exist_ok=True)
         ringedit.save(path, edit)
     return Done(edit.changed, refused.number)
 

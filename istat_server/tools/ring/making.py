@@ -10,13 +10,14 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from istat import owners
 from istat.cli.istatd.alias import Alias, Flag, Given, Misread
 from istat.clock import Clock
 from istat.errors import UsageError
 from istat.kernels import columns
 from istat.retention import Ladder
 from istat.subcommands import SubCommand
-from istat_server.foreign import ring
+from istat_server.foreign import ring, ringedit
 from istat_server.foreign.ring import COARSE, EVENT
 from istat_server.tools.ring.finding import store_of
 
@@ -58,12 +59,13 @@ def make(what: Made, now: int) -> int:
             if (place / level.name).exists():
                 raise UsageError(f"{place / level.name} is there already: name another folder, or remove it")
     levels = _levels(what, now)
-    for place in places:
-        place.mkdir(parents=True, exist_ok=True)
-        for level, rows in zip(LADDER.levels, levels):
-            flags = EVENT if level is LADDER.finest else COARSE
-            ring.write(place / level.name, rows, level.interval, level.keep, flags,
-                       level.interval // LADDER.finest.interval)
+    with owners.as_owner(ringedit.nearest(what.base)):     # root makes them for whose folder they come into
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+            for level, rows in zip(LADDER.levels, levels):
+                flags = EVENT if level is LADDER.finest else COARSE
+                ring.write(place / level.name, rows, level.interval, level.keep, flags,
+                           level.interval // LADDER.finest.interval)
     return len(places) * len(LADDER.levels)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from pkgutil import resolve_name
@@ -16,9 +17,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from istat.cli import command
 from istat.cli.istatd import loadtest
 from istat.clock import FakeClock
-from istat_server.tools import ALIASES
+from istat_server.tools import ALIASES, COMMANDS
 
 ROOT = Path(__file__).parents[4]
 NOW = 1325394000
@@ -189,3 +191,13 @@ def test_query_prints_errors_and_ends_with_0(server: str, capsys: pytest.Capture
     assert "error: " in capsys.readouterr().out
     assert program("istatd_query", "-H", server, "-s", "x", "-p", "a") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "error: -s wants a whole number, not x"
+
+
+def test_the_sub_command_loadtest(capsys: pytest.CaptureFixture[str]) -> None:
+    taking = Taking()
+    brought = {name: partial(resolve_name, place) for name, place in COMMANDS.items()}
+    words = ["loadtest", "--to", f"127.0.0.1:{taking.port}", "--samples", "5", "--interval", "1", "--json"]
+    assert command.main(words, FakeClock(NOW), brought) == 0
+    assert json.loads(capsys.readouterr().out)["sent"] == 5 and len(taking.ended().splitlines()) == 5
+    for wrong in (["--samples", "0"], ["--ca", "x.pem"], ["--to", "x y"]):
+        assert command.main(["loadtest", *wrong], FakeClock(NOW), brought) == 2, wrong
