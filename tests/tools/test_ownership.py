@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -64,15 +65,18 @@ def test_backup_and_restore(store: Path, tmp_path: Path) -> None:
     assert owners(restored) == {OWNER}
 
 
-def test_ring_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "rings"
-    folder.mkdir()
-    os.chown(folder, OWNER, OWNER)
-    for words in (("nums2file", folder / "a/b/10s"), ("nums2file", folder / "a/b/10s"), ("import", folder / "a/b/10s"),
-                  ("gen", folder / "made", "--counters", 1)):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"5\n")))
-        run("ring", *words)
-        assert owners(folder) == {OWNER}, words
+def test_ring_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a place that their owner can reach."""
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        folder = Path(place, "rings")
+        folder.mkdir()
+        os.chown(folder, OWNER, OWNER)
+        for words in (("nums2file", folder / "a/b/10s"), ("nums2file", folder / "a/b/10s"),
+                      ("import", folder / "a/b/10s"), ("gen", folder / "made", "--counters", 1)):
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"5\n")))
+            run("ring", *words)
+            assert owners(folder) == {OWNER}, words
 
 
 def test_a_counter_of_the_store_as_a_ring(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
