@@ -265,7 +265,7 @@ class QueryClient:
             if value is not None:
                 question[key] = int(value)
         question.update({key: text for key, text in (("level", level), ("tz", tz)) if text})
-        return self._object("POST", "/api/v1/series", json=question)
+        return self.ask("POST", "/api/v1/series", json=question)
 
     def names(self, match: str = "*", limit: int = 1000, offset: int = 0, regex: str = "",
               token: str = "") -> dict[str, Any]:
@@ -276,17 +276,17 @@ class QueryClient:
         """
         question: dict[str, str | int] = {"limit": limit, "offset": offset} if not token else {"limit": limit}
         question.update({"regex": regex} if regex else {"match": match})
-        return self._object("GET", "/api/v1/names", params=_with_token(question, token))
+        return self.ask("GET", "/api/v1/names", params=_with_token(question, token))
 
     def children(self, prefix: str = "", limit: int = 10_000, token: str = "") -> dict[str, Any]:
         """The next components below a dotted prefix, for a tree: {"prefix", "children", "truncated", "token"}.
         `token`, of the answer before, asks for the page that follows."""
         question: dict[str, str | int] = {"prefix": prefix, "limit": limit}
-        return self._object("GET", "/api/v1/children", params=_with_token(question, token))
+        return self.ask("GET", "/api/v1/children", params=_with_token(question, token))
 
     def search(self, words: str, limit: int = 50, token: str = "") -> dict[str, Any]:
         """Counters whose names hold all the words, shorter names first; pages as those of `names`."""
-        return self._object("GET", "/api/v1/search", params=_with_token({"q": words, "limit": limit}, token))
+        return self.ask("GET", "/api/v1/search", params=_with_token({"q": words, "limit": limit}, token))
 
     def rows(self, match: str = "*", start: float = 0, end: float | None = None, token: str = "") -> dict[str, Any]:
         """All buckets of the counters that fit, of every level, in pages: {"counters": [{"name", "kind", "retention",
@@ -298,19 +298,19 @@ class QueryClient:
         question: dict[str, Any] = {"match": match, "from": int(start), "token": token}
         if end is not None:
             question["to"] = math.ceil(end)
-        return self._object("POST", "/api/v1/rows", json=question)
+        return self.ask("POST", "/api/v1/rows", json=question)
 
     def ends(self, names: Sequence[str]) -> dict[str, Any]:
         """When the first and last buckets of counters were, Unix seconds: {"counters": [{"name", "kind", "retention",
         "first", "last"}], "missing"}; None where there are none."""
-        return self._object("POST", "/api/v1/ends", json={"names": list(names)})
+        return self.ask("POST", "/api/v1/ends", json={"names": list(names)})
 
     def agents(self) -> list[dict[str, Any]]:
         """Who sent what: name, address, version, when last seen."""
         agents: list[dict[str, Any]] = []
         token = ""
         while True:
-            page = self._object("GET", "/api/v1/agents", params=_with_token({}, token))
+            page = self.ask("GET", "/api/v1/agents", params=_with_token({}, token))
             agents += page["agents"]
             token = page.get("token", "")
             if not token:
@@ -318,41 +318,41 @@ class QueryClient:
 
     def newest_agents(self, limit: int) -> list[dict[str, Any]]:
         """As `agents`, those that came last."""
-        rows: list[dict[str, Any]] = self._object("GET", "/api/v1/agents", params={"limit": limit})["agents"]
+        rows: list[dict[str, Any]] = self.ask("GET", "/api/v1/agents", params={"limit": limit})["agents"]
         return rows
 
     def status(self) -> dict[str, Any]:
         """The server's version, figures and refusals."""
-        return self._object("GET", "/api/v1/status")
+        return self.ask("GET", "/api/v1/status")
 
     def confirm_clock(self) -> dict[str, Any]:
         """Tell the server that its clock is right: {"time", "doubt"}. Needs the token."""
-        return self._object("POST", "/api/v1/clock/confirm")
+        return self.ask("POST", "/api/v1/clock/confirm")
 
     def delete(self, confirm: bool = False, **what: Any) -> dict[str, Any]:
         """Delete counters by `names`, or by `match` and how many are `expected`; unless `confirm`, only say which."""
-        return self._object("POST", "/api/v1/delete", json={**what, "confirm": confirm})
+        return self.ask("POST", "/api/v1/delete", json={**what, "confirm": confirm})
 
     def undelete(self, **what: Any) -> dict[str, Any]:
         """Undo deletes, by `names` or `match`."""
-        return self._object("POST", "/api/v1/undelete", json=what)
+        return self.ask("POST", "/api/v1/undelete", json=what)
 
     def deleted(self, match: str = "*", limit: int = 1000, token: str = "") -> dict[str, Any]:
         """Deleted counters that are not gone yet. `token`, of the answer before, asks for the page that follows."""
         question: dict[str, str | int] = {"match": match, "limit": limit}
-        return self._object("GET", "/api/v1/deleted", params=_with_token(question, token))
+        return self.ask("GET", "/api/v1/deleted", params=_with_token(question, token))
 
     def rename(self, old: str, new: str, expected: int | None = None) -> dict[str, Any]:
         """Rename a counter, or all of `old.*` to `new.*`; unless `expected` tells how many, only say which."""
         question: dict[str, Any] = {"from": old, "to": new}
         if expected is not None:
             question.update(expected=expected, confirm=True)
-        return self._object("POST", "/api/v1/rename", json=question)
+        return self.ask("POST", "/api/v1/rename", json=question)
 
     def healthy(self) -> bool:
         """Whether the server answers and its store is open."""
         try:
-            return self._object("GET", "/health").get("status") == "ok"
+            return self.ask("GET", "/health").get("status") == "ok"
         except (ServerUnreachable, BadQuery):
             return False
 
@@ -365,10 +365,10 @@ class QueryClient:
             question["start"] = int(start)
         if end is not None:
             question["end"] = int(end)
-        return self._object("GET", "/" + quote(counter), params=question)
+        return self.ask("GET", "/" + quote(counter), params=question)
 
-    def _object(self, method: str, path: str, **question: Any) -> dict[str, Any]:
-        """The JSON object that a route answers."""
+    def ask(self, method: str, path: str, **question: Any) -> dict[str, Any]:
+        """The JSON object that any route answers, with what `requests` takes besides."""
         try:
             answer = self._session.request(method, self.url + path, timeout=self.timeout, **self._tls, **question)
         except (MissingSchema, InvalidSchema, InvalidURL) as error:

@@ -19,7 +19,19 @@ from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from istat import __version__, owners
-from istat.cli import INTERRUPTED, changing, cubes, explaining, output, report, saying, sending, systemctl, tokens
+from istat.cli import (
+    INTERRUPTED,
+    changing,
+    cubes,
+    explaining,
+    namespaces,
+    output,
+    report,
+    saying,
+    sending,
+    systemctl,
+    tokens,
+)
 from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
 from istat.cli.asking import again, asking, asks, client_of
 from istat.cli.figures import figure, seconds_text
@@ -32,7 +44,7 @@ from istat.subcommands import Action, Load, SubCommand, asked_of, installed, wan
 
 ABOUT = "Look at an istat-server, send a sample, and more."
 NAMES_AT_ONCE = 10_000      # what a server lists at once
-GROUPS = {"cube": cubes.GROUP, "pagetrace": pagetrace.GROUP}
+GROUPS = {"cube": cubes.GROUP, "pagetrace": pagetrace.GROUP, "settings": namespaces.GROUP}
 LAST_TIME = 1 << 62         # [s] later than any
 HELP_WIDTH = 100            # columns of a sub-command's description
 

@@ -17,12 +17,18 @@ ADMIN_VARIABLE = "ISTAT_ADMIN_TOKEN"
 
 
 def takes_token(parser: argparse.ArgumentParser, changes: bool) -> None:
-    """The option of a command that asks a server; `changes`: it needs the admin token."""
+    """The option of a command that asks a server; `changes`: it needs the admin token. `may_write` makes it one that
+    the write token is enough for."""
     variables = f"{ADMIN_VARIABLE} or {TOKEN_VARIABLE}" if changes else TOKEN_VARIABLE
     which = "the server's admin-token" if changes else "a token of the server's, where it wants one"
     parser.add_argument("--token-file", type=Path, metavar="FILE",
                         help=f"file whose first line is {which}; else it is taken from {variables}")
-    parser.set_defaults(changes=changes)
+    parser.set_defaults(changes=changes, open_to=False)
+
+
+def may_write(parser: argparse.ArgumentParser) -> None:
+    """The command, of `takes_token`, changes what the write token is enough for, or a server's setting opens to all."""
+    parser.set_defaults(changes=True, open_to=True)
 
 
 def token_of(arguments: argparse.Namespace) -> str:
@@ -40,7 +46,7 @@ def token_of(arguments: argparse.Namespace) -> str:
     else:
         names = (ADMIN_VARIABLE, TOKEN_VARIABLE) if arguments.changes else (TOKEN_VARIABLE,)
         token = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    if not token and arguments.changes:
+    if not token and arguments.changes and not arguments.open_to:
         raise UsageError(f"this needs the server's admin-token: in {ADMIN_VARIABLE}, or with --token-file FILE")
     if not token.isascii() or not token.isprintable():
         raise UsageError("the token has characters that HTTP cannot carry")

@@ -73,7 +73,11 @@ class Namespaces:
 
     def names(self) -> list[str]:
         """All namespaces there are, in order."""
-        return sorted(self._pool.apply(self._folder.sizes))
+        return list(self.sizes())
+
+    def sizes(self) -> dict[str, int]:
+        """The same, with the size of each one's file [bytes]."""
+        return dict(sorted(self._pool.apply(self._folder.sizes).items()))
 
     def get(self, name: str, pattern: str = "*") -> dict[str, str]:
         """The values of the keys that fit a pattern (`*` any run of signs, `?` any without dots), in order of keys.

@@ -275,7 +275,7 @@ def test_only_the_same_command_goes_on(tmp_path: Path, server: Server, capsys: p
 
 def test_an_older_server_is_told_apart(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str],
                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(QueryClient, "rows", lambda self, *_: self._object("POST", "/api/v1/of-later", json={}))
+    monkeypatch.setattr(QueryClient, "rows", lambda self, *_: self.ask("POST", "/api/v1/of-later", json={}))
     assert run("export", "--server", "http://x", "--output", tmp_path / "a.csv") == ServerUnreachable.exit_code
     assert "is older than this istat" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ from istat_server.http.families.api import Agents, Api, Status
 from istat_server.http.families.changes import Changes
 from istat_server.http.families.files import Files
 from istat_server.http.families.istatd import Istatd
+from istat_server.http.families.kept import Kept
 from istat_server.http.families.namespaces import Settings
 from istat_server.http.families.prometheus import Prometheus
 from istat_server.http.families.ui import INDEX, Page, page_folder
@@ -58,6 +59,7 @@ def our_routes(
         *_changes(Changes(store, clock, limits), limits),
         *_files(Files(page_folder(files), clock, "" if files else INDEX)),
         *_istatd(istatd, limits),
+        *_kept(Kept(namespaces, limits, settings_open), limits, settings_open),
         *_settings(Settings(namespaces, settings_open), limits, settings_open),
         Route("/api/", {ANY: _nothing}, Access.OPEN, "anything else below is 404", below=True),
         Route("/graphite/", {ANY: _nothing}, Access.OPEN, "kept free: 404", below=True),
@@ -143,6 +145,27 @@ def _files(files: Files) -> Sequence[Route]:
               parameters=(P("f", "its name", needed=True),), example="f=index.html", given="f", shown="/?f=NAME"),
         Route("/files/", {"GET": files.get_below}, Access.OPEN, "a file of the page's folder", below=True,
               shown="/files/NAME"),
+    )
+
+
+def _kept(kept: Kept, limits: HttpLimits, is_open: bool) -> Sequence[Route]:
+    write = Access.READ if is_open else Access.WRITE
+    name, in_body = P("name", "the namespace"), P("name", "the namespace", "body", needed=True)
+    pages = (P("limit", "most rows of an answer", type="integer"),
+             P("token", "of the page before, to get the next one"))
+    return (
+        Route("/api/v1/namespaces", {"GET": kept.get_namespaces}, Access.READ, "the namespaces there are",
+              parameters=pages),
+        Route("/api/v1/namespace", {"GET": kept.get_keys}, Access.READ, "keys of a namespace with their versions",
+              parameters=(name, P("match", "a pattern with * and ?"), *pages), example="name=x"),
+        Route("/api/v1/namespace", {"POST": kept.post_changes}, write, "change keys of a namespace", limits.body,
+              (in_body, P("changes", "an object of keys and values; null deletes", "body", "object", needed=True),
+               P("expected", "an object: the versions that keys have, or nothing is done", "body", "object"))),
+        Route("/api/v1/namespace/versions", {"GET": kept.get_versions}, Access.READ, "what a key was, and when",
+              parameters=(name, P("key", "a key", needed=True), *pages), example="name=x&key=key"),
+        Route("/api/v1/namespace/restore", {"POST": kept.post_restore}, write, "bring an earlier version of a key back",
+              limits.body, (in_body, P("key", "a key", "body", needed=True),
+                            P("version", "its number", "body", "integer", needed=True))),
     )
 
 
