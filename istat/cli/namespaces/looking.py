@@ -50,19 +50,19 @@ def _list(arguments: argparse.Namespace, clock: Clock) -> None:
 def _get_arguments(command: argparse.ArgumentParser) -> None:
     asks(command)
     command.add_argument("name", metavar="NAME", help="the namespace")
-    command.add_argument("key", metavar="KEY", nargs="?", default="*", help="a key, whose whole value is printed, or a "
+    command.add_argument("entry", metavar="KEY", nargs="?", default="*", help="a key, whose whole value is printed, or a "
                          "pattern with * or ? (default all keys)")
     _takes_limit(command)
 
 
 def _get(arguments: argparse.Namespace, clock: Clock) -> None:
-    rows = Asked(client_of(arguments)).keys(arguments.name, arguments.key, arguments.limit)
-    if "*" in arguments.key or "?" in arguments.key:
+    rows = Asked(client_of(arguments)).keys(arguments.name, arguments.entry, arguments.limit)
+    if "*" in arguments.entry or "?" in arguments.entry:
         found = _print_rows(arguments, "keys", rows, lambda row: f"{printable(row['key'])}={_short(row['value'])}")
     else:
         found = _print_rows(arguments, "keys", rows, _whole)
     if not found:
-        raise BadQuery(f"no key of {arguments.name!r} fits {arguments.key!r}", 404)
+        raise BadQuery(f"no key of {arguments.name!r} fits {arguments.entry!r}", 404)
 
 
 def _whole(row: Row) -> str:
@@ -74,12 +74,12 @@ def _whole(row: Row) -> str:
 def _versions_arguments(command: argparse.ArgumentParser) -> None:
     asks(command)
     command.add_argument("name", metavar="NAME", help="the namespace")
-    command.add_argument("key", metavar="KEY", help="a key, also one that was deleted")
+    command.add_argument("entry", metavar="KEY", help="a key, also one that was deleted")
     _takes_limit(command)
 
 
 def _versions(arguments: argparse.Namespace, clock: Clock) -> None:
-    rows = Asked(client_of(arguments)).versions(arguments.name, arguments.key, arguments.limit)
+    rows = Asked(client_of(arguments)).versions(arguments.name, arguments.entry, arguments.limit)
     _print_rows(arguments, "versions", rows, _version)
 
 

@@ -30,7 +30,7 @@ def _takes_expected(command: argparse.ArgumentParser) -> None:
 
 def _set_arguments(command: argparse.ArgumentParser) -> None:
     _changes(command)
-    command.add_argument("key", metavar="KEY", help="the key")
+    command.add_argument("entry", metavar="KEY", help="the key")
     command.add_argument("value", metavar="VALUE", help=f"its value; {STANDARD_INPUT} reads it from standard input")
     _takes_expected(command)
 
@@ -39,7 +39,7 @@ def _set(arguments: argparse.Namespace, clock: Clock) -> None:
     value = arguments.value if arguments.value != STANDARD_INPUT else _read()
     if not value:
         raise UsageError("an empty value would delete the key; `istat settings delete` does that")
-    _change(arguments, {arguments.key: value})
+    _change(arguments, {arguments.entry: value})
 
 
 def _read() -> str:
@@ -81,12 +81,12 @@ def _tell(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
 
 def _restore_arguments(command: argparse.ArgumentParser) -> None:
     _changes(command)
-    command.add_argument("key", metavar="KEY", help="the key, also one that was deleted")
+    command.add_argument("entry", metavar="KEY", help="the key, also one that was deleted")
     command.add_argument("version", metavar="VERSION", type=int, help="the number of `istat settings versions`")
 
 
 def _restore(arguments: argparse.Namespace, clock: Clock) -> None:
-    _tell(arguments, Asked(client_of(arguments)).restore(arguments.name, arguments.key, arguments.version))
+    _tell(arguments, Asked(client_of(arguments)).restore(arguments.name, arguments.entry, arguments.version))
 
 
 SET = SubCommand(
