@@ -50,8 +50,8 @@ def _list(arguments: argparse.Namespace, clock: Clock) -> None:
 def _get_arguments(command: argparse.ArgumentParser) -> None:
     asks(command)
     command.add_argument("name", metavar="NAME", help="the namespace")
-    command.add_argument("entry", metavar="KEY", nargs="?", default="*", help="a key, whose whole value is printed, or a "
-                         "pattern with * or ? (default all keys)")
+    command.add_argument("entry", metavar="KEY", nargs="?", default="*", help="a key, whose whole value is printed, or "
+                         "a pattern with * or ? (default all keys)")
     _takes_limit(command)
 
 
@@ -97,7 +97,7 @@ LIST = SubCommand(
 GET = SubCommand(
     "Print keys and values of a namespace.", _get_arguments, _get, "Of one key the whole value is printed.",
     (("istat settings get global", "All keys, with the beginning of each value"),
-     ("istat settings get global dashboard.front > front.json", "One value, as it is")),
+     ("istat settings get global dashboard.front", "One value, as it is")),
 )
 VERSIONS = SubCommand(
     "List what a key of a namespace was, and since when.", _versions_arguments, _versions,

@@ -92,7 +92,7 @@ def _restore(arguments: argparse.Namespace, clock: Clock) -> None:
 SET = SubCommand(
     "Set a key of a namespace.", _set_arguments, _set,
     "It is on the server's disk when the command ends. The version before is kept.",
-    (("istat settings set global dashboard.front - < front.json", "A value from a file"),
+    (("istat settings set global dashboard.front -", "A value that is read from standard input"),
      ("istat settings set ops oncall alice --expected 12", "Only if nobody has changed it since")),
 )
 DELETE = SubCommand(
