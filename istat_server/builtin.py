@@ -83,7 +83,7 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
     if PROMETHEUS in server.sockets.services:
         exporter = ExporterPort(exporter_of(server.settings, socket.gethostname()),
                                 server.sockets.services[PROMETHEUS][0], server.intake, server.clock, server.settings,
-                                server.mistakes, server.certificate)
+                                server.mistakes, server.certificate, server.pump.breathe)
         server.metrics.source("exporter", exporter.totals)
         found.append(exporter)
     return found

@@ -21,6 +21,8 @@ EVENTS_KEPT = 86_400
 STEP = 5
 # Series that are looked at, or written, before others have their turn: some milliseconds.
 AT_ONCE = 1000
+# Lines that are taken before others have their turn: some milliseconds where all names are new.
+LINES_AT_ONCE = 100
 # Wire names that are remembered for each series there may be: several spellings lead to one.
 ROUTES_PER_SERIES = 4
 DROPPED = "istatd_agent_dropped_metrics"
@@ -60,10 +62,13 @@ class Exporter:
         self.count = 0              # series there are
         self.dropped = 0            # samples for which there was no series, or that would have made a sum smaller
 
-    def feed(self, text: bytes, now: int) -> None:
-        """Take the samples of whole lines that came at `now`; what is no sample is passed over."""
+    def feed(self, text: bytes, now: int, between: Callable[[], None] = lambda: None) -> None:
+        """Take the samples of whole lines that came at `now`; what is no sample is passed over. `between` is called
+        between portions."""
         parse, sample = lines.parse, lines.CODES["SAMPLE"]
-        for line in text.split(b"\n"):
+        for at, line in enumerate(text.split(b"\n"), 1):
+            if at % LINES_AT_ONCE == 0:
+                between()
             found = parse(line)
             if found[0] == sample:
                 _, name, fields, time, total, _, _, _, count = found  # type: ignore[misc]

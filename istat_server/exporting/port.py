@@ -7,7 +7,7 @@ this service nothing of it runs.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import falcon
@@ -40,8 +40,10 @@ class ExporterPort:
     name = "prometheus-port"
 
     def __init__(self, exporter: Exporter, listener: socket.socket, intake: Intake, clock: Clock,
-                 settings: Mapping[str, Any], mistakes: Mistakes, certificate: Certificate | None = None) -> None:
-        """The listener is its own from now on."""
+                 settings: Mapping[str, Any], mistakes: Mistakes, certificate: Certificate | None = None,
+                 breathe: Callable[[], None] = lambda: None) -> None:
+        """The listener is its own from now on. breathe: lets others have their turn while lines are taken."""
+        self._breathe = breathe
         self._exporter, self._intake, self._clock = exporter, intake, clock
         self._every = min(CLEANING_SECONDS, settings["metrics-cleanup-period"])
         self._rights, self._origins = Rights(settings), Origins(_here(settings))
@@ -73,7 +75,8 @@ class ExporterPort:
 
     def _watch(self, text: memoryview, sender: Sender) -> None:
         if sender.transport != "self":      # what the server tells of itself is at /metrics of http-port
-            self._exporter.feed(bytes(text), int(self._clock.now()))
+            between = self._breathe if gevent.getcurrent() is not gevent.get_hub() else _at_once
+            self._exporter.feed(bytes(text), int(self._clock.now()), between)
 
     def _clean(self) -> None:
         while True:
@@ -87,6 +90,10 @@ class ExporterPort:
             pieces.add(part.encode())
             turn()
         pieces.send(resp, self._exporter.content_type)
+
+
+def _at_once() -> None:
+    """The hub itself, in which a plugin may feed, waits for nobody."""
 
 
 def _here(settings: Mapping[str, Any]) -> Mapping[str, Any]:

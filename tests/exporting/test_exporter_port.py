@@ -36,8 +36,12 @@ class Served:
         (listener,) = open_service(self.settings, PROMETHEUS, Handover())
         self.number = listener.getsockname()[1]
         self.port = ExporterPort(exporter_of(self.settings, "h1"), listener, self.intake, self.clock, self.settings,
-                                 self.mistakes)
+                                 self.mistakes, breathe=self.breathe)
+        self.turns = 0
         self.port.start()
+
+    def breathe(self) -> None:
+        self.turns += 1
 
     def feed(self, text: bytes, transport: str = "tcp") -> None:
         self.intake.feed(memoryview(text), 0, len(text), self.roster.connected(transport, "192.0.2.7:1"))
@@ -78,6 +82,15 @@ def test_what_the_store_refuses_is_told_all_the_same(served: Served) -> None:
     served.store.refusing = "its disk is full"
     served.feed(b"load 1\nload 2\nunfinished")
     assert values_of(served.ask()[1]) == {"load": 2}
+
+
+def test_others_have_turns_while_many_lines_come(served: Served) -> None:
+    served.feed(b"".join(b"n%d 1\n" % number for number in range(1000)))
+    assert served.turns == 10
+    # In the hub itself there is nobody to wait for.
+    gevent.get_hub().loop.run_callback(served.feed, b"".join(b"m%d 1\n" % number for number in range(1000)))
+    gevent.sleep(0.01)
+    assert served.turns == 10 and served.port.totals()["exporter.series"] == 2000
 
 
 def test_self_metrics_are_not_told_here(served: Served) -> None:

@@ -175,6 +175,13 @@ def test_long_answers_come_in_parts_and_cleaning_lets_others_have_turns() -> Non
     assert found.count == 0 and len(turns) >= 5
 
 
+def test_many_lines_are_taken_in_portions() -> None:
+    found = exporter()
+    turns: list[int] = []
+    found.feed(b"a 1\n" * 1000, NOW, lambda: turns.append(1))
+    assert len(turns) == 1000 // series.LINES_AT_ONCE
+
+
 def test_an_answer_goes_on_while_series_come_and_go() -> None:
     found = exporter(most=100_000)
     found.feed(b"".join(b"one^host.h%d 1\nn%d 2\n" % (number, number) for number in range(2000)), NOW)
