@@ -16,8 +16,11 @@ from pathlib import Path
 from istat import owners
 from istat.access import guarded
 from istat.kernels.python.rings import MOST, to_float
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat_server.foreign import ring
 from istat_server.foreign.ring import COARSE, EVENT, SLOT, Bucket, Ring, RingError
+from istat_server.store.ondisk import sync_folder
 
 MOST_COUNT = (1 << 31) - 1
 F_SETSIG = 10               # fcntl's; the module has no name for it
@@ -128,7 +131,7 @@ def sound(bucket: Bucket) -> bool:
 def open_elsewhere(path: Path) -> bool:
     """Whether a process has a file open for writing, as far as the kernel tells whose file it is: by a lease, which it
     gives for no such file."""
-    handle = guarded.open_file(path, os.O_RDONLY | os.O_NONBLOCK)
+    handle = ownfiles.descriptor(path, os.O_RDONLY | os.O_NONBLOCK, Use.SMALL, guarded.open_file)
     try:
         fcntl.fcntl(handle, F_SETSIG, signal.SIGURG)        # who opens it right now does not end us
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -171,12 +174,3 @@ def save(path: Path, edit: Edit) -> None:
 def nearest(folder: Path) -> Path:
     """The folder, or the first above it that is there."""
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

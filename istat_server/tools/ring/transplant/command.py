@@ -16,10 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from istat.access import guarded
 from istat.cli.istatd.alias import Alias, Flag, Given, Misread
 from istat.cli.tokens import token_of
 from istat.clock import Clock
 from istat.errors import ServerUnreachable, UsageError
+from istat.pagecache import ownfiles
+from istat.pagecache.ownfiles import Use
 from istat.settings.types import Address, HostPort
 from istat.subcommands import SubCommand
 from istat_server.tools.ring.transplant import trying
@@ -123,7 +126,8 @@ def _pid_noted(path: str) -> Iterator[None]:
     if not path:
         yield
         return
-    Path(path).write_text(f"{os.getpid()}\n")
+    with ownfiles.writing(path, guarded.fresh, Use.SMALL) as file:
+        file.write(f"{os.getpid()}\n".encode())
     try:
         yield
     finally:
