@@ -97,7 +97,7 @@ def ask_portion(line: Line, some: st.SearchStrategy[list[Asked]], wrong: list[st
     """A thousand requests, and what was wrong with their answers. No example fails by itself: what came before changes
     what is answered, so the same would not fail again."""
     @settings(max_examples=1000 // AT_ONCE, deadline=None, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))
+              suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
     @given(some)
     def ask(requests: list[Asked]) -> None:
         for asked in requests:
