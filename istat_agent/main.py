@@ -20,10 +20,11 @@ from typing import Any
 import gevent
 import gevent.queue
 
+from istat import owners
 from istat.access import trust
 from istat.cli import output
 from istat.clock import SystemClock
-from istat.daemon import logs, pidfile, service
+from istat.daemon import background, logs, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.errors import IstatError, PluginError, SettingsError
 from istat.exporter.mapping import tag_names
@@ -55,15 +56,16 @@ def start(arguments: Sequence[str]) -> int:
     arguments = [argument for argument in arguments if argument not in ACTIONS]
     try:
         values = read_settings(arguments, actions)
-        logs.to_standard_error(values["log-level"])
+        configure_log(values, actions)
         for text in values.warnings:
             log.warning("%s", text)
+        leave = background.go("istat-agent") if values["daemonize"] and not actions else None
         # Written and bound before we give up the right to do so.
-        with pidfile.hold(None if actions else values["pid-file"]):
+        with background.hold(None if actions else values["pid-file"]):
             listener = None if actions else open_listener(values)
             if values["user"]:
                 service.drop_privileges(values["user"])
-            return act(actions, values) if actions else serve(arguments, values, listener)
+            return act(actions, values) if actions else serve(arguments, values, listener, leave)
     except SettingsError as error:
         for problem in error.problems:
             logs.last_words("istat-agent", problem)
@@ -71,6 +73,15 @@ def start(arguments: Sequence[str]) -> int:
     except IstatError as error:
         logs.last_words("istat-agent", str(error))
         return error.exit_code
+
+
+def configure_log(values: Values, actions: Sequence[str] = ()) -> None:
+    """(Re)open the log as the settings say; questions are answered where they are asked. IstatError."""
+    owner = None
+    if values["user"]:
+        with suppress(KeyError):        # told where the user is to be taken
+            owner = owners.identity(values["user"])
+    logs.configure(None if actions else values["log-file"], values["log-level"], owner)
 
 
 def read_settings(arguments: Sequence[str], actions: Sequence[str]) -> Values:
@@ -170,8 +181,10 @@ def listing(plan: Plan) -> str:
     return "".join(f"{line}\n" for line in [*lines, *plan.problems])
 
 
-def serve(arguments: Sequence[str], values: Values, listener: socket.socket | None = None) -> int:
-    """Run until SIGTERM or SIGINT. listener: of prometheus-port, where it is wanted."""
+def serve(arguments: Sequence[str], values: Values, listener: socket.socket | None = None,
+          leave: Callable[[], None] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. `listener`: of prometheus-port, where it is wanted; `leave`: leaves the terminal that
+    it was started from, once all runs."""
     back_off = BackOff(os.environ)
     if not service.wait_to_start(back_off):
         return 0
@@ -186,19 +199,21 @@ def serve(arguments: Sequence[str], values: Values, listener: socket.socket | No
     watch = exporter.feed if exporter is not None else None
     agent = launch(values, counters, clock, threads, watch)
     service.ready(status(values))
+    if leave is not None:
+        leave()
     gevent.spawn_later(STEADY, back_off.forget)
     while commands.get() == "reload":
         service.reloading()
         try:
             renewal = DECLARATION.renew(values, load(arguments))
             link_of(renewal.values, b"", clock)     # certificates that do not fit are told while the old ones work
-        except SettingsError as error:
+            configure_log(renewal.values)
+        except (SettingsError, logs.LogFileError) as error:
             log.error("settings not read again, going on with the old ones: %s", error)
         else:
             values = renewal.values
             if renewal.waiting:
                 log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))
-            logs.to_standard_error(values["log-level"])
             agent.stop()
             agent = launch(values, counters, clock, threads, watch)
             log.info("settings read again; changed: %s", ", ".join(renewal.changed) or "nothing")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from istat.exporter.options import SETTINGS as EXPORTER
+from istat.settings import istatd
 from istat.settings.declaration import (
     Address,
     Choice,
@@ -49,6 +50,7 @@ DECLARATION = Declaration(
     ),
     tables=("plugins",),
     together=together,
+    istatd=istatd.AGENT,
     actions={
         "once": "print what would be sent, once, and end",
         "list-collectors": "print which collectors there are and what keeps any from running, and end",
@@ -149,7 +151,16 @@ DECLARATION = Declaration(
             reloadable=True,
         ),
         *EXPORTER,
+        Setting("log-file", Path(), "", "file to log to, which may be renamed meanwhile; empty logs to standard error",
+                reloadable=True),
         Setting("user", Text(), "", "user to become when started as root; empty: stay who we are"),
         Setting("pid-file", Path(), "", "file for our process id; empty: none"),
+        Setting(
+            "daemonize",
+            Flag(),
+            False,
+            "go to the background once it runs; the command ends with 0 then, and with the error's exit code where it"
+            " cannot; name a log-file, too; not for services of systemd",
+        ),
     ],
 )

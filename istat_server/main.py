@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import gevent
 import pluggy
@@ -22,7 +22,7 @@ from gevent.event import Event
 from istat import owners
 from istat.cli import output
 from istat.clock import Clock, StoppedClock, SystemClock
-from istat.daemon import descriptors, logs, pidfile, service
+from istat.daemon import background, descriptors, logs, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
 from istat.daemon.tls import certificate_of
@@ -32,6 +32,7 @@ from istat.settings.declaration import Declaration, HostPort, Values
 from istat.settings.types import OFF
 from istat_server import builtin
 from istat_server.faults import Faults
+from istat_server.foreign import oldstore
 from istat_server.front import Front
 from istat_server.http.server import HttpServer
 from istat_server.http.transport.connections import MOST_CONNECTIONS
@@ -60,12 +61,6 @@ EVERYWHERE = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "
 EXTEND_EVERY, EXTEND_BY = 10.0, 30.0
 
 
-class LogFileError(IstatError):
-    """The log file cannot be written."""
-
-    exit_code = 89
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 after SIGTERM or SIGINT, else the error's (istat/errors.py)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -81,9 +76,12 @@ def start(arguments: Sequence[str]) -> int:
         settings = declaration.load(arguments, os.environ, plugins.problem, functools.partial(look, plugins))
         configure_log(settings)
         warn_of(settings)
+        warn_of_old_store(settings, declaration.file_named(arguments, os.environ), declaration)
+        oldstore.refuse(settings["store"])
+        leave = background.go("istat-server") if settings["daemonize"] else None
         back_off = BackOff(os.environ)
         if service.wait_to_start(back_off):
-            run(settings, arguments, declaration, plugins, back_off)
+            run(settings, arguments, declaration, plugins, back_off, leave)
     except SettingsError as error:
         for problem in error.problems:
             logs.last_words("istat-server", problem)
@@ -95,8 +93,9 @@ def start(arguments: Sequence[str]) -> int:
 
 
 def run(settings: Values, arguments: Sequence[str], declaration: Declaration, plugins: Found,
-        back_off: BackOff) -> None:
-    """Start, serve until told to end, end. IstatError in a sentence when it cannot start."""
+        back_off: BackOff, leave: Callable[[], None] | None = None) -> None:
+    """Start, serve until told to end, end. IstatError in a sentence when it cannot start. `leave`: leaves the terminal
+    that it was started from, once all is up."""
     ending = Event()
     faults = Faults()
     faults.watch(gevent.get_hub())
@@ -123,7 +122,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         if http is not None:
             http.start()        # it says "starting" until the store is open
             held.callback(http.stop)
-        held.enter_context(pidfile.hold(settings["pid-file"]))
+        held.enter_context(background.hold(settings["pid-file"]))
         become_user(settings)
         server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
                         certificate)
@@ -133,6 +132,8 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
             open_and_start(server)
         gevent.signal_handler(signal.SIGHUP, reload, server, declaration, arguments)
         tell_ready(settings, sockets, http)
+        if leave is not None:
+            leave()
         gevent.spawn_later(STEADY, back_off.forget)
         watchdog = gevent.spawn(keep_watchdog)
         ending.wait()
@@ -185,6 +186,7 @@ def grant_connections(settings: Values) -> tuple[int, int]:
 def look(plugins: Found, settings: Values) -> None:
     """For --check-config, whether what the settings name can be used, as far as that shows without binding a port or
     opening the store. SettingsError with all problems of certificate, endpoints and tag names; PluginError."""
+    oldstore.refuse(settings["store"])
     problems: list[str] = []
     for part in (certificate_of, functools.partial(offered, plugins.manager), tag_names):
         try:
@@ -260,20 +262,22 @@ def new_user(settings: Values) -> owners.User | None:
 
 def configure_log(settings: Values) -> None:
     """(Re)open the log as the settings say. LogFileError when the file cannot be written."""
-    if settings["log-file"] is None:
-        logs.to_standard_error(settings["log-level"])
-        return
-    try:
-        handler = logs.LogFile(settings["log-file"], new_user(settings))
-    except OSError as error:
-        raise LogFileError(f"cannot write the log file {settings['log-file']}: {error.strerror}") from error
-    logs.start(handler, settings["log-level"])
+    logs.configure(settings["log-file"], settings["log-level"], new_user(settings))
 
 
 def warn_of(settings: Values) -> None:
     """Log what is wrong with where the settings stand."""
     for text in settings.warnings:
         log.warning("%s", text)
+
+
+def warn_of_old_store(settings: Values, file: str, declaration: Declaration) -> None:
+    """Log what is left to import, where a file of istatd's names its store and another one is used."""
+    if not file:
+        return
+    named = declaration.attempt(["--config", file], {}, strangers=True)[0]["store"]
+    if named != settings["store"] and (told := oldstore.not_imported(named, settings["store"])):
+        log.warning("%s", told)
 
 
 def reload(server: Server, declaration: Declaration, arguments: Sequence[str]) -> None:
@@ -288,7 +292,7 @@ def reload(server: Server, declaration: Declaration, arguments: Sequence[str]) -
             log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))
         server.reload(renewal.values)
         log.info("reloaded; changed: %s", ", ".join(renewal.changed) or "nothing")
-    except (SettingsError, LogFileError) as error:
+    except (SettingsError, logs.LogFileError) as error:
         log.error("not reloaded, all stays as it was: %s", error)
     finally:
         service.ready()     # whatever a plugin did: else the service manager waits for ever

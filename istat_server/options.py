@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from istat.daemon.listening.binding import loopback
 from istat.exporter.options import SETTINGS as EXPORTER
 from istat.retention import DEFAULT_RETENTION
+from istat.settings import istatd
 from istat.settings.declaration import (
     Choice,
     Declaration,
@@ -156,6 +157,9 @@ SETTINGS = (
     Setting("user", Text(), "",
             "User to become once the ports are open, when started as root. Empty stays what it is."),
     Setting("pid-file", Path(), "", "File to hold the process id while the server runs."),
+    Setting("daemonize", Flag(), False,
+            "Go to the background once all ports listen; the command ends with 0 then, and with the error's exit code "
+            "where it cannot. Name a log-file, too. Not for services of systemd."),
     Setting("files-dir", Path(), "",
             "Folder of the page's files, instead of those installed; those that lie in it are at /files/NAME as well."),
     Setting("log-file", Path(), "", "File to log to; SIGHUP opens it anew. Empty logs to standard error.",
@@ -207,6 +211,7 @@ DECLARATION = Declaration(
           "stat-port; the page is at http-port.",
     tables=("plugins",),
     together=together,
+    istatd=istatd.SERVER,
     examples=[
         ("istat-server --config /etc/istatd/server.toml --check-config", "See whether a changed file is right"),
         ("istat-server --stat-port 0 --http-port 0 --store /tmp/try", "Try it on free ports, with a store of its own"),

@@ -17,6 +17,7 @@ from istat import cli
 from istat.cli import command
 from istat.cli.istatd.alias import Alias, Flag
 from istat.daemon.listening.binding import CannotListen, PortInUse
+from istat.daemon.logs import LogFileError
 from istat.errors import IstatError, PluginError, SettingsError
 from istat.settings.declaration import Choice, Declaration, FlagHelp, Many, Path
 from istat.settings.declaration import Flag as YesOrNo
@@ -27,7 +28,7 @@ from istat_server.tools import ALIASES, COMMANDS, brought
 
 DAEMONS = {"istat-server": SERVER, "istat-agent": AGENT}
 # Modules, besides istat.errors, whose errors end a program.
-_SERVER_ERRORS = ("istat_server.main", "istat_server.sockets", "istat_server.store.statstore")
+_SERVER_ERRORS = ("istat.daemon.logs", "istat_server.main", "istat_server.sockets", "istat_server.store.statstore")
 _TOOL_ERRORS = ("istat_server.foreign.ring", "istat_server.foreign.rrd.tables", "istat_server.foreign.whisper",
                 "istat_server.tools.importing", "istat_server.tools.ring.transplant.messages")
 DONE = {"istat": "done", "istat-server": "ended by SIGTERM or SIGINT, everything written", "istat-agent":
@@ -153,7 +154,7 @@ def alias_statuses(alias: Alias) -> dict[int, str]:
 def exit_statuses(program: str) -> dict[int, str]:
     """Exit status -> what it means, from the errors that the program ends by. `program`: a command's name."""
     if program == "istat-agent":
-        errors: set[type[IstatError]] = {IstatError, SettingsError, PortInUse, CannotListen}
+        errors: set[type[IstatError]] = {IstatError, SettingsError, PortInUse, CannotListen, LogFileError}
     elif program == "istat-server":
         errors = {e for e in _all_errors(_SERVER_ERRORS) if e.exit_code in (1, 78) or 86 <= e.exit_code <= 93}
     else:

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from istat import owners
 from istat.access import guarded
+from istat.errors import IstatError
 
 TERMINAL_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 JOURNAL_FORMAT = "%(name)s: %(message)s"
@@ -21,6 +22,12 @@ JOURNAL_FORMAT = "%(name)s: %(message)s"
 PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
 # Before the lines of a traceback, and of a sentence that has several: none of them can be taken for one of ours.
 CONTINUED = "  "
+
+
+class LogFileError(IstatError):
+    """The log file cannot be written."""
+
+    exit_code = 89
 
 
 def escaped(text: str) -> str:
@@ -134,6 +141,18 @@ def to_standard_error(level: str) -> None:
     """Log to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(to_journal()))
+    start(handler, level)
+
+
+def configure(path: str | os.PathLike[str] | None, level: str, owner: owners.User | None = None) -> None:
+    """Log to a file (see LogFile), or to standard error. LogFileError when the file cannot be written."""
+    if path is None:
+        to_standard_error(level)
+        return
+    try:
+        handler = LogFile(path, owner)
+    except OSError as error:
+        raise LogFileError(f"cannot write the log file {path}: {error.strerror}") from error
     start(handler, level)
 
 

@@ -2,7 +2,8 @@
 
 A setting's value is taken from the command line (`--stat-port 8111`), else the environment
 (`ISTAT_SERVER_STAT_PORT`), else the TOML file named by `--config`, else its default. All problems are
-reported at once, in one SettingsError. Knows no particular program.
+reported at once, in one SettingsError. The file may be one of istatd's instead, and flags may be istatd's
+(`istat.settings.dialect`). Knows no particular program.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from istat import __version__, owners
 from istat.errors import IstatError, SettingsError
+from istat.settings import commandline, dialect
+from istat.settings.commandline import Line
+from istat.settings.dialect import Dialect
 from istat.settings.retentions import Retention, RetentionRules
 from istat.settings.setting import (
     TABLES,
@@ -80,7 +84,7 @@ class Declaration:
     once `with_plugins` has named them. `actions` are flags
     without value that the program itself answers, with their help; they are not for `load`. `examples` are
     command lines, each with what it is for. `together` tells the problems of values that are right alone and do not
-    fit each other.
+    fit each other. `istatd`: what istatd's flags are here.
     """
 
     def __init__(
@@ -94,10 +98,12 @@ class Declaration:
         actions: Mapping[str, str] | None = None,
         examples: Sequence[tuple[str, str]] = (),
         together: Callable[[Values], Iterable[str]] = lambda values: (),
+        istatd: Dialect | None = None,
     ) -> None:
         self.program, self.file, self.about, self.tables = program, file, about, tuple(tables)
         self.actions, self.examples = dict(actions or {}), tuple(examples)
         self._together = together
+        self.istatd = istatd or Dialect({}, lambda given, others: ())
         self.env_prefix = env_prefix.rstrip("_") + "_"
         self.settings = {setting.name: setting for setting in settings}
         self.plugins: tuple[PluginSettings, ...] | None = None
@@ -138,23 +144,57 @@ class Declaration:
 
         `strangers`: tables of plugins that are not known are no mistake, since some could not be loaded.
         """
-        flags, asked, problems = _read_flags(self, argv)
+        line = self._command_line(argv)
         for name in ("help", "version", "sample-config"):
-            if name in asked:
+            if name in line.asked:
                 self._answer(name)
         variables = {name: self.variable(name) for name in self.settings}
         texts = {name: environ[variable] for name, variable in variables.items() if variable in environ}
-        path = flags.pop("config", None) or environ.get(self.variable("config"), "")
-        file, mode = _read_file(path, problems) if path else ({}, 0)
-        values = self._combine(flags, texts, file, path, problems)
+        path = line.flags.pop("config", None) or environ.get(self.variable("config"), "")
+        problems: list[str] = []
+        text, mode = _read_file(path, problems) if path else ("", 0)
+        warnings: tuple[str, ...] = ()
+        file: dict[str, Any]
+        if text and dialect.is_istatds(text):
+            file, warnings, line = self._istatds(path, text, texts, argv, problems)
+        else:
+            file = _toml(path, text, problems)
+        asked, problems = line.asked, [*line.problems, *problems]
+        values = self._combine(line.flags, texts, file, path, problems)
+        values = replace(values, warnings=warnings + line.istatd.warning("the command line"))
         problems += self._together(values) if not problems else ()
         if self.plugins is not None:
             plugins = read_tables(self.plugins, values.tables.get(TABLES, {}), problems, path, strangers)
             values = replace(values, plugins=plugins)
         if mode & stat.S_IROTH and (secrets := self._secrets_of(file, values.tables.get(TABLES, {}))):
-            text = f"everybody may read the settings file {path} (mode {mode:04o}), in which stands"
-            values = replace(values, warnings=(f"{text} {', '.join(secrets)}: chmod o-r {path}",))
+            told = f"everybody may read the settings file {path} (mode {mode:04o}), in which stands"
+            values = replace(values, warnings=(*values.warnings, f"{told} {', '.join(secrets)}: chmod o-r {path}"))
         return values, asked, problems
+
+    def _istatds(self, path: str, text: str, texts: Mapping[str, str], argv: Sequence[str],
+                 problems: list[str]) -> tuple[dict[str, Any], tuple[str, ...], Line]:
+        """What a file of istatd's says, as a TOML file would; what does nothing in it; and the command line, read with
+        the meaning that flags have beside such a file."""
+        line = self._command_line(argv, beside_istatds=True)
+        line.flags.pop("config", None)
+        ours = {name: not isinstance(setting.type, Flag) for name, setting in self.settings.items()}
+        reading = dialect.read(text, path, self.istatd, ours)
+        told = (f"{path}: {problem}" for problem in self.istatd.complete(reading.given, {**texts, **line.flags}))
+        problems += [*reading.problems, *told]
+        return self._as_toml(reading.given, path, problems), reading.warning(path), line
+
+    def _as_toml(self, given: Mapping[str, str], path: str, problems: list[str]) -> dict[str, Any]:
+        """Texts as the values that a TOML file would have for them."""
+        found: dict[str, Any] = {}
+        for name, text in given.items():
+            setting = self.settings.get(name)
+            if setting is None:     # the table is for several programs
+                continue
+            try:
+                found[name] = tomllib.loads(f"value = {setting.toml(setting.type.parse(text))}")["value"]
+            except ValueError as error:
+                problems.append(setting.wrong(f"{path}: {name}", error))
+        return found
 
     def _secrets_of(self, file: Mapping[str, Any], tables: Mapping[str, Any]) -> list[str]:
         """The secrets that a file holds, in tables of plugins too."""
@@ -165,9 +205,15 @@ class Declaration:
         return [at + setting.name for at, settings, found in declared for setting in settings
                 if setting.secret and found.get(setting.name)]
 
+    def _command_line(self, argv: Sequence[str], beside_istatds: bool = False) -> Line:
+        """A command line. Beside a file of istatd's flags mean what they did there, ports of 0 among them."""
+        theirs = {name: meaning for name, meaning in self.istatd.meanings.items()
+                  if beside_istatds or meaning.always or name not in self.settings}
+        return commandline.read(argv, self.program, self.settings, theirs, self.suggestion)
+
     def file_named(self, argv: Sequence[str], environ: Mapping[str, str]) -> str:
         """The settings file that a command line or the environment names, or nothing."""
-        return _read_flags(self, argv)[0].get("config") or environ.get(self.variable("config"), "")
+        return self._command_line(argv).flags.get("config") or environ.get(self.variable("config"), "")
 
     def variable(self, name: str) -> str:
         """The environment variable of a setting. Unknown ones of our prefix are no error: container
@@ -245,7 +291,8 @@ class Declaration:
         return [
             *settings,
             *actions,
-            FlagHelp("config", "FILE", f"read settings from a TOML file, usually {self.file}", Path()),
+            FlagHelp("config", "FILE", f"read settings from a TOML file, usually {self.file}, or from one of istatd's",
+                     Path()),
             FlagHelp("check-config", "", "report all problems of the settings, and end"),
             FlagHelp("sample-config", "", "print a commented sample of the file, and end"),
             FlagHelp("version", "", "print the version, and end"),
@@ -300,46 +347,8 @@ def _entry(head: str, text: str) -> list[str]:
     return [f"  {head}".rstrip(), *textwrap.wrap(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]
 
 
-ANSWERS = ("help", "version", "check-config", "sample-config")
-
-
-def _read_flags(declaration: Declaration, argv: Sequence[str]) -> tuple[dict[str, str], set[str], list[str]]:
-    """(texts by setting, questions such as "help", problems) of a command line."""
-    flags: dict[str, str] = {}
-    asked: set[str] = set()
-    problems: list[str] = []
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        name, equals, text = word.removeprefix("--").partition("=")
-        setting = declaration.settings.get(name)
-        if word == "-h":
-            asked.add("help")
-        elif not word.startswith("--"):
-            problems.append(f"{word!r} is no flag: write --NAME VALUE")
-        elif name in ANSWERS:
-            asked.add(name)
-        elif setting and isinstance(setting.type, Flag):
-            flags[name] = text if equals else "yes"
-        elif _negated(declaration, name) and not equals:
-            flags[name.removeprefix("no-")] = "no"
-        elif setting or name == "config":
-            if not equals and (not rest or rest[0].startswith("--")):
-                problems.append(f"--{name} wants a value")
-            else:
-                flags[name] = text if equals else rest.pop(0)
-        else:
-            problems.append(f"--{name} is no setting of {declaration.program}{declaration.suggestion(name)}")
-    return flags, asked, problems
-
-
-def _negated(declaration: Declaration, name: str) -> bool:
-    setting = declaration.settings.get(name.removeprefix("no-"))
-    return name.startswith("no-") and setting is not None and isinstance(setting.type, Flag)
-
-
-def _read_file(path: str, problems: list[str]) -> tuple[dict[str, Any], int]:
-    """What a TOML file holds, and its mode; nothing, and a problem, when it cannot be read or is not to be believed."""
+def _read_file(path: str, problems: list[str]) -> tuple[str, int]:
+    """A settings file's text, and its mode; nothing, and a problem, when it cannot be read or is not to be believed."""
     try:
         with open(path, "rb") as file:
             found = os.fstat(file.fileno()).st_mode
@@ -348,7 +357,7 @@ def _read_file(path: str, problems: list[str]) -> tuple[dict[str, Any], int]:
                 problems.append(f"everybody may write the settings file {path} (mode {mode:04o}), and so decide what "
                                 f"is done: chmod o-w {path}")
             # TOML has no byte-order mark, but editors put one in front.
-            return tomllib.loads(file.read().decode("utf-8-sig")), mode
+            return file.read().decode("utf-8-sig"), mode
     except PermissionError as error:
         problems.append(f"cannot read the settings file {path}: {error.strerror}{owners.refused(path)}; "
                         "run it as root, or as a user who may read it")
@@ -356,6 +365,13 @@ def _read_file(path: str, problems: list[str]) -> tuple[dict[str, Any], int]:
         problems.append(f"cannot read the settings file {path}: {error.strerror}")
     except UnicodeDecodeError as error:
         problems.append(f"{path} is no TOML: its byte {error.start + 1} is not UTF-8; save it as UTF-8")
+    return "", 0
+
+
+def _toml(path: str, text: str, problems: list[str]) -> dict[str, Any]:
+    """What a TOML file holds; nothing, and a problem, when it is none."""
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         problems.append(f"{path} is no TOML: {error}")
-    return {}, 0
+    return {}

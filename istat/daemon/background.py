@@ -1,0 +1,93 @@
+"""A daemon without a terminal: the settings `pid-file`, held while it runs, and `daemonize`, the way to the background.
+
+Who starts it sees how the start went: `go` forks, and the parent waits until the child says that it is ready or has
+ended. Until then the child has the terminal to say what is wrong. Knows processes and files, no daemon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from istat import owners
+from istat.daemon import logs, service
+from istat.errors import IstatError
+
+READY = b"r"
+STREAMS = (0, 1, 2)
+# What is made may be read by all, as that of other daemons, and be written by its owner.
+UMASK = 0o022
+BY_SIGNAL = 128         # sh(1): the status of what a signal ended
+TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# The original's processes, which hold no lock on their pid-file.
+ISTATD = re.compile(r"istatd(-server|-agent)?")
+
+
+@contextlib.contextmanager
+def hold(path: Path | None) -> Iterator[None]:
+    """Hold the pid-file, if there is to be one. IstatError when it cannot be written, or another process holds it."""
+    with contextlib.ExitStack() as held:
+        if path is not None:
+            _refuse_istatds(path)
+            try:
+                held.enter_context(service.PidFile(path))
+            except OSError as error:
+                whose = owners.refused(path) if isinstance(error, PermissionError) else ""
+                raise IstatError(f"cannot write the pid-file {path}: {error.strerror}{whose}") from error
+        yield
+
+
+def _refuse_istatds(path: Path) -> None:
+    """IstatError where the file is that of an istatd of before, which runs."""
+    try:
+        text = path.read_text(errors="replace")[:32].strip()
+        running = Path("/proc", text, "comm").read_text().strip() if text.isdigit() else ""
+    except OSError:
+        return          # no file, or nobody of that number
+    if ISTATD.fullmatch(running):
+        raise IstatError(f"{running} is running as process {text}, says {path}: end it first (kill {text})")
+
+
+def go(program: str) -> Callable[[], None]:
+    """Fork. The child goes on, in a session of its own, and calls what this returns once it is ready: that takes the
+    terminal from it. The parent ends by SystemExit: 0 when the child is ready, else with the child's exit code. To be
+    called before any thread and any event loop."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    hears, says = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(says)
+        raise SystemExit(_wait_for(child, hears, program))
+    os.close(hears)
+    os.setsid()
+    os.umask(UMASK)
+
+    def ready() -> None:
+        sys.stdout.flush()
+        with open(os.devnull, "r+b", buffering=0) as nothing:
+            for stream in STREAMS:
+                os.dup2(nothing.fileno(), stream)
+        with contextlib.suppress(BrokenPipeError):      # nobody waits any more
+            os.write(says, READY)
+        os.close(says)
+
+    return ready
+
+
+def _wait_for(child: int, hears: int, program: str) -> int:
+    """The exit code of the one who started it. Told to end meanwhile, it tells the child, which then ends."""
+    for number in TOLD:
+        signal.signal(number, lambda told, _frame: os.kill(child, told))
+    if os.read(hears, len(READY)) == READY:
+        return 0
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status < 0:
+        logs.last_words(program, f"it was ended by the signal {signal.Signals(-status).name} before it was ready")
+        return BY_SIGNAL - status
+    return status or IstatError.exit_code       # it was told to end: there is no daemon

@@ -1,0 +1,174 @@
+"""Every flag of istatd, and what it is here: a setting of ours, or why it does nothing any more.
+
+One table for the server and one for the agent, used by `--config` with a file of istatd's, by their command lines, and
+by `istat migrate`. In a file of istatd's and with flags beside it a port of 0 is off, and whoever can reach the machine
+may connect unless `listen-address` says otherwise, as it was there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from istat.settings.dialect import Dialect, Given, Meaning
+
+EVERYWHERE = "*"
+ADMIN = "admin-listen-address"
+LISTENERS = ("listen-address", "http-listen-address", ADMIN, "prometheus-listen-address")
+LOG_FILE = "istat.log"          # istatd's, in the folder that it was started from
+LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug", "5": "debug"}
+LEAST_FLUSH, MOST_FLUSH = 1, 3600       # [s] what the setting takes
+LEAST_BUFFER = 8                        # [KiB]
+LOCAL_STATS_SECONDS = 5                 # how often istatd looked at its machine
+FORWARDING, REPLICATION = "comes with forwarding", "comes with replication"
+
+
+def same(name: str, why: str = "") -> Meaning:
+    """A flag that is a setting of this name."""
+    return Meaning(lambda text: {name: text}, why)
+
+
+def port(name: str) -> Meaning:
+    """A port, which 0 switched off."""
+    return Meaning(lambda text: {name: "off" if text == "0" else text})
+
+
+def idle(why: str, valued: bool = True) -> Meaning:
+    """A flag that does nothing here."""
+    return Meaning(None, why, valued)
+
+
+def switch(name: str) -> Meaning:
+    """A flag without value that is a setting."""
+    return Meaning(lambda _text: {name: "yes"}, valued=False)
+
+
+def number(text: str, least: int, most: int | None = None) -> str:
+    """A whole number, moved into bounds. ValueError."""
+    if not text.lstrip("-").isdigit() or not text.isascii():
+        raise ValueError(f"wants a whole number, not {text!r}")
+    value = max(least, int(text))
+    return str(value if most is None else min(value, most))
+
+
+def _log_level(text: str) -> Given:
+    return {"log-level": LEVELS.get(text, text)}
+
+
+def _listen(text: str) -> Given:
+    return dict.fromkeys(LISTENERS, text or EVERYWHERE)
+
+
+def _test(_text: str) -> Given:
+    raise ValueError("is gone: istatd's own tests were built into it, ours lie beside the sources (./runtests.sh)")
+
+
+def _debug(text: str) -> Given:
+    return {"log-level": "debug"} if text else {}
+
+
+def _most_series(text: str) -> Given:
+    return {} if number(text, -1) in ("-1", "0") else {"max-metrics-count": text}
+
+
+_COMMON: dict[str, Meaning] = {
+    "config": idle("a file is named on the command line only"),
+    "daemonize": switch("daemonize"),
+    "fake-time": same("fake-time"),
+    "log-file": same("log-file"),
+    "log-level": Meaning(_log_level, always=True),
+    "num-files": same("num-files"),
+    "pid-file": same("pid-file"),
+    "user": same("user"),
+    "debug": Meaning(_debug, "there are no switches by subject; log-level is debug for all of them", always=True),
+    "test": Meaning(_test, valued=False),
+    "thread-count": idle("one process with one event loop serves all"),
+    "listen-overflow-backlog": idle("the queue of each port is as long as the system lets it be"),
+    "replica-of": idle(REPLICATION), "replica-port": idle(REPLICATION),
+    "agentCount": idle("one connection carries it all"),
+    "prometheus-port": port("prometheus-port"),
+    "tagnames-path": same("tagnames-path"),
+    "dont-translate-metric-names": Meaning(lambda _text: {"translate-metric-names": "no"}, valued=False),
+    "max-matrics-count": Meaning(_most_series), "max-metrics-count": Meaning(_most_series),
+    "metrics-cleanup-period": Meaning(lambda text: {"metrics-cleanup-period": number(text, 1)}),
+}
+_SERVER: dict[str, Meaning] = {
+    **_COMMON,
+    "admin-port": port("admin-port"), "http-port": port("http-port"), "stat-port": port("stat-port"),
+    "agent": idle(FORWARDING), "agent-interval": idle(FORWARDING), "agentCount": idle(FORWARDING),
+    "allocation-strategy": idle("files are written once and whole, so that none has to be laid out before"),
+    "blacklist-path": idle(FORWARDING), "blacklist-period": idle(FORWARDING),
+    "disallow-compressed-responses": switch("disallow-compressed-responses"),
+    "dont-recursively-create-counters": idle("parents are made only where make-parents says so", valued=False),
+    "files-dir": same("files-dir"),
+    "flush": Meaning(lambda text: {"flush": number(text, LEAST_FLUSH, MOST_FLUSH)}),
+    "listen-address": Meaning(_listen),
+    "local-stats": idle("istat-agent looks at a machine; `istat migrate` writes its settings"),
+    "min-space": idle("the store keeps a reserve and says so when its disk gets full"),
+    "prune-empty-directories-interval": idle("counters have no folders of their own"),
+    "retention": same("retention"),
+    "rollup": Meaning(lambda text: {"rollup": number(text, 0)}),
+    "settings": same("settings"),
+    "store": same("store"),
+    "udp-buffer-size": Meaning(lambda text: {"udp-buffer-size": number(text, LEAST_BUFFER)}),
+}
+
+
+def _complete_server(given: Given, others: Mapping[str, str]) -> Iterable[str]:
+    """istatd's defaults. Its web files and settings lie relative to the folder above the store."""
+    store = given.get("store") or others.get("store") or ""
+    if not store:
+        yield ("it names no store: that of an agent is for istat-agent --config, which sends to a server; for a server "
+               "add --store FOLDER")
+    for name in LISTENERS:
+        if name != ADMIN:       # whose commands change and delete
+            given.setdefault(name, EVERYWHERE)
+    if given.get("daemonize") and "log-file" not in others:
+        given.setdefault("log-file", LOG_FILE)
+    beside = os.path.dirname(os.path.abspath(store))
+    for name in ("files-dir", "settings"):
+        if given.get(name):
+            given[name] = os.path.join(beside, given[name])
+    if not os.path.isdir(given.get("files-dir", "")):
+        given.pop("files-dir", None)        # the page is installed with the program now
+
+
+def _agent(text: str) -> Given:
+    return {"server": text, "transport": "tcp"} if text else {}
+
+
+def _local_stats(text: str) -> Given:
+    """`^host.h1^role.db` is a host and tags."""
+    if not text:
+        return {}
+    tags = [piece.strip(".") for piece in text.split("^") if piece.strip(".")]
+    hosts = [tag.removeprefix("host.") for tag in tags if tag.startswith("host.")]
+    given = {"tags": ",".join(tag for tag in tags if not tag.startswith("host.")),
+             "interval": str(LOCAL_STATS_SECONDS)}
+    return {**given, "host": hosts[0]} if hosts else given
+
+
+_SERVERS = "is istat-server's"
+_AGENT: dict[str, Meaning] = {
+    **{name: idle(_SERVERS, meaning.valued) for name, meaning in _SERVER.items() if name not in _COMMON},
+    **_COMMON,
+    "agent": Meaning(_agent),
+    "agent-interval": idle("what is collected is sent at once"),
+    "fake-time": idle("an agent's clock is the machine's"),
+    "listen-address": Meaning(lambda text: {"prometheus-listen-address": text or EVERYWHERE}),
+    "local-stats": Meaning(_local_stats),
+    "num-files": idle("an agent opens few"),
+    "stat-port": idle(f"istat-agent takes no samples of other programs yet, that {FORWARDING}; let them send to the "
+                      "server itself"),
+}
+
+
+def _complete_agent(given: Given, others: Mapping[str, str]) -> Iterable[str]:
+    if "server" not in given and "server" not in others:
+        yield "it does not say where to send to: add --agent HOST:PORT"
+    if given.get("daemonize") and "log-file" not in others:
+        given.setdefault("log-file", LOG_FILE)
+
+
+SERVER = Dialect(_SERVER, _complete_server)
+AGENT = Dialect(_AGENT, _complete_agent)
