@@ -1,3 +1,3 @@
 """The common library of istatd: what both daemons, plugins and applications import."""
 
-__version__ = "0.1.0"
+__version__ = "2.0.0"

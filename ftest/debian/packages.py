@@ -55,7 +55,30 @@ apt-get -qq install -y --download-only --no-install-recommends \\
 mkdir -p /srv/shared/needed
 cp /var/cache/apt/archives/*.deb /srv/shared/needed/
 """
-NEXT = "0.1.1~next"     # higher than any version built from the repository as it is
+NEXT = "2.0.1~next"     # higher than any version built from the repository as it is
+FIND = ("find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' "
+        "-not -path '/srv/*' | sort")
+# What Debian's own tools leave behind.
+NOT_OURS = ("/var/lib/dpkg", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/systemd", "/etc/passwd", "/etc/group",
+            "/etc/shadow", "/etc/gshadow", "/var/tmp")
+# From the packages of one release to those of the next, with all of Debian, and what is there then.
+UPGRADE = """
+cp /srv/shared/repository/istatd-archive-keyring.gpg /usr/share/keyrings/
+sed 's,^URIs:.*,URIs: file:///srv/shared/repository,' /srv/shared/repository/istatd-OLD.sources \
+    > /etc/apt/sources.list.d/istatd.sources
+apt-get -qq update
+apt-get -qq install -y --no-install-recommends istatd >/dev/null
+sed -i 's/^#max-connections = .*/max-connections = 77/' /etc/istatd/server.toml
+sed -i 's/OLD/NEW/g' $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f)
+apt-get -qq update
+apt-get -qq full-upgrade -y --no-install-recommends -o Dpkg::Options::=--force-confold >/dev/null
+echo "version $(dpkg-query -W -f '${Version} ${db:Status-Status}' python3-istat)"
+echo "kernels $(python3 -c 'import istat.kernels; print(istat.kernels.IMPLEMENTATION)')"
+echo "advice $(istat fadvise run --random -- grep -c preload/advice /proc/self/maps | grep -c '^[1-9]')"
+echo "units $(dpkg -L istatd-server | grep '/istat-server[.]s' | xargs ls | paste -s -d' ')"
+grep '^max-connections =' /etc/istatd/server.toml
+istat-server --config /etc/istatd/server.toml --check-config
+"""
 
 
 def releases() -> list[Any]:

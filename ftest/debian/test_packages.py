@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench.attacks import table
-from ftest.debian import debiantree, packages
+from ftest.debian import before, debiantree, packages
 from ftest.debian.debiantree import Machine
 from ftest.debian.installed import ask, count_one, counted, install, pid, running, send, use_repository, wait_for
 from istat import __version__
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 EXPOSURE = {"istat-server": 1.2, "istat-agent": 1.6}
-USERS = {"istat-server": "_istatd", "istat-agent": "_istat-agent"}
+USERS = {"istat-server": "istatd", "istat-agent": "_istat-agent"}
 FILES = {"istat-server": 1_048_576, "istat-agent": 65_536}
 RESTART_SECONDS, UPGRADE_SECONDS = 5, 900
 UPGRADE_ISTATD = "sleep 1; apt-get -qq upgrade -y -o Dpkg::Options::=--force-confold; sleep 1"
@@ -45,31 +45,6 @@ ATTACKS = "/srv/attacks"
 STOPPERS = ("pipelining", "deep-listing", "children", "abandoned")
 # As many as a test can wait for without a loop that stands still going unnoticed.
 ATTACK_SECONDS, WATCHDOG_SECONDS = 4, 3
-FIND = ("find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' "
-        "-not -path '/srv/*' | sort")
-# What Debian's own tools leave behind.
-NOT_OURS = ("/var/lib/dpkg", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/systemd", "/etc/passwd", "/etc/group",
-            "/etc/shadow", "/etc/gshadow", "/var/tmp")
-
-
-# From the packages of one release to those of the next, with all of Debian, and what is there then.
-UPGRADE = """
-cp /srv/shared/repository/istatd-archive-keyring.gpg /usr/share/keyrings/
-sed 's,^URIs:.*,URIs: file:///srv/shared/repository,' /srv/shared/repository/istatd-OLD.sources \
-    > /etc/apt/sources.list.d/istatd.sources
-apt-get -qq update
-apt-get -qq install -y --no-install-recommends istatd >/dev/null
-sed -i 's/^#max-connections = .*/max-connections = 77/' /etc/istatd/server.toml
-sed -i 's/OLD/NEW/g' $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f)
-apt-get -qq update
-apt-get -qq full-upgrade -y --no-install-recommends -o Dpkg::Options::=--force-confold >/dev/null
-echo "version $(dpkg-query -W -f '${Version} ${db:Status-Status}' python3-istat)"
-echo "kernels $(python3 -c 'import istat.kernels; print(istat.kernels.IMPLEMENTATION)')"
-echo "advice $(istat fadvise run --random -- grep -c preload/advice /proc/self/maps | grep -c '^[1-9]')"
-echo "units $(dpkg -L istatd-server | grep '/istat-server[.]s' | xargs ls | paste -s -d' ')"
-grep '^max-connections =' /etc/istatd/server.toml
-istat-server --config /etc/istatd/server.toml --check-config
-"""
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +67,23 @@ def machine(builds: packages.Builds, release: str) -> Iterator[Machine]:
                  binds) as machine:
         machine.run("rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*")
         use_repository(machine, "now")
-        machine.files_before = set(machine.run(FIND).splitlines())  # type: ignore[attr-defined]
+        machine.files_before = set(machine.run(packages.FIND).splitlines())  # type: ignore[attr-defined]
         install(machine)
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def upgraded(builds: packages.Builds, release: str) -> Iterator[Machine]:
+    """A booted tree on which istatd 1.08-1 was at work, upgraded to our packages."""
+    binds, folder = builds.repositories(release), builds.folder(release)
+    old = folder / "before"
+    before.make_all(old)
+    with Machine(builds.base(release), folder / "upgraded", f"before{os.getpid()}{release}",
+                 {**binds, old: "/srv/before"}) as machine:
+        machine.run(before.AT_WORK)
+        machine.kept = machine.run(before.KEPT)  # type: ignore[attr-defined]
+        use_repository(machine, "now")
+        machine.run("apt-get -qq install -y --no-install-recommends istatd")
         yield machine
 
 
@@ -124,7 +114,7 @@ def test_an_upgrade_of_debian_brings_the_packages_of_its_release(builds: package
         builds.said(release)
     packages.make_repository(tmp_path / "repository", *(builds.folder(release) / "first" for release in (old, new)))
     done = debiantree.run_in(builds.base(old), tmp_path / "place", tmp_path,
-                             UPGRADE.replace("OLD", old).replace("NEW", new), UPGRADE_SECONDS)
+                             packages.UPGRADE.replace("OLD", old).replace("NEW", new), UPGRADE_SECONDS)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     lines = done.stdout.splitlines()
     print(done.stdout)
@@ -169,10 +159,10 @@ def test_the_page_answers_and_the_agent_delivers(machine: Machine) -> None:
 def test_files_belong_to_who_needs_them(machine: Machine) -> None:
     owners = machine.run("stat -c '%U:%G %a %n' /etc/istatd/*.toml /etc/istatd/plugins.d /var/lib/istatd "
                          "/var/lib/istatd/*").splitlines()
-    assert owners == ["root:_istat-agent 640 /etc/istatd/agent.toml", "root:_istatd 640 /etc/istatd/server.toml",
+    assert owners == ["root:_istat-agent 640 /etc/istatd/agent.toml", "root:istatd 640 /etc/istatd/server.toml",
                       "root:root 755 /etc/istatd/plugins.d", "root:root 755 /var/lib/istatd",
                       "_istat-agent:_istat-agent 700 /var/lib/istatd/agent",
-                      "_istatd:_istatd 750 /var/lib/istatd/server"]
+                      "istatd:istatd 750 /var/lib/istatd/server"]
 
 
 def test_the_sandboxes_are_tight(machine: Machine) -> None:
@@ -330,7 +320,7 @@ def test_an_upgrade_loses_no_datagram_and_keeps_settings_and_data(machine: Machi
     assert counted(machine, "upgraded.before") == 1
     count_one(machine, "upgraded.tcp")      # the sockets for TCP came through it too
     assert "max-connections = 77" in machine.run("cat /etc/istatd/server.toml")
-    assert machine.run("stat -c %U:%G:%a /etc/istatd/server.toml").strip() == "root:_istatd:640"
+    assert machine.run("stat -c %U:%G:%a /etc/istatd/server.toml").strip() == "root:istatd:640"
     assert machine.show("istat-agent", "UnitFileState", "ActiveState") == {"UnitFileState": "disabled",
                                                                           "ActiveState": "active"}
     machine.run("systemctl enable -q istat-agent; cp -p /root/server.toml /etc/istatd/; systemctl restart istat-server")
@@ -351,9 +341,58 @@ def test_remove_keeps_data_and_settings(machine: Machine) -> None:
 def test_purge_leaves_nothing(machine: Machine) -> None:
     machine.run("rm -f /etc/istatd/plugins.d/dropped; apt-get -qq purge -y istatd istatd-server "
                 "istatd-agent python3-istat; systemctl daemon-reload")
-    after = set(machine.run(FIND).splitlines())
+    after = set(machine.run(packages.FIND).splitlines())
     before: set[str] = machine.files_before  # type: ignore[attr-defined]
-    left = [path for path in after - before if not path.startswith(NOT_OURS)]
+    left = [path for path in after - before if not path.startswith(packages.NOT_OURS)]
     assert [path for path in left if "istat" in path] == []
     assert "istat" not in machine.run("systemctl list-unit-files --no-pager")
     install(machine)
+
+
+def test_istatds_packages_are_upgraded_and_their_settings_hold(upgraded: Machine) -> None:
+    shown = upgraded.run("dpkg-query -W -f '${Version} ' istatd-server istatd-agent").split()
+    assert set(shown) == {__version__ + packages.built_on(release_of(upgraded))}
+    assert wait_for(lambda: running(upgraded))
+    status = upgraded.show("istat-server", "StatusText", "User")
+    assert "samples on port 18001, HTTP on port 8011" in status["StatusText"] and status["User"] == "istatd"
+    assert "istatd-server" not in upgraded.run("ps -eo comm"), "the old one has ended"
+    said = upgraded.run("journalctl -u istat-server --no-pager")
+    assert said.count("--thread-count: one process with one event loop serves all") == 1
+    upgraded.run("istat send --to 127.0.0.1:18001 --server http://127.0.0.1:8011 taken.over 3")
+
+
+def test_what_was_off_stays_off(upgraded: Machine) -> None:
+    assert upgraded.show("istat-agent", "ActiveState", "Result") == {"ActiveState": "inactive",
+                                                                      "Result": "exec-condition"}
+    upgraded.run("sed -i s/ENABLE_ISTATD=0/ENABLE_ISTATD=1/ /etc/default/istatd-agent; systemctl start istatd-agent")
+    assert running(upgraded, "istat-agent")
+    assert "sending to 127.0.0.1:18001" in upgraded.show("istat-agent", "StatusText")["StatusText"]
+    said = upgraded.run("journalctl -u istat-agent --no-pager")
+    assert "--stat-port: istat-agent takes no samples of other programs yet" in said
+
+
+def test_istatds_data_are_left_alone_until_they_are_imported(upgraded: Machine) -> None:
+    assert upgraded.run(before.KEPT) == upgraded.kept  # type: ignore[attr-defined]
+    said = upgraded.run("journalctl -u istat-server --no-pager")
+    command = "istat import --store /var/lib/istatd/server /var/db/istatd/store"
+    assert said.rstrip().count(f"import it: {command}") == 1
+    upgraded.run(f"systemctl stop istat-server; {command}; systemctl start istat-server")
+    assert before.COUNTER in upgraded.run("istat ls --server http://127.0.0.1:8011").splitlines()
+    assert upgraded.run(before.KEPT) == upgraded.kept  # type: ignore[attr-defined]
+    said = upgraded.run("journalctl -u istat-server --no-pager")
+    assert said.count("import it") == 1, "not told any more"
+
+
+def test_the_names_of_before_lead_to_the_services_of_now(upgraded: Machine) -> None:
+    process = pid(upgraded)
+    upgraded.run("/etc/init.d/istatd-server restart; systemctl is-active istatd-server")
+    assert pid(upgraded) not in (0, process)
+    upgraded.run("service istatd-server status")
+    assert upgraded.run("istatd-server --version") == f"istat-server {__version__}\n"
+    units = upgraded.run("systemctl list-units --all --plain --no-legend 'istat*'")
+    assert sorted(line.split()[0] for line in units.splitlines()) == ["istat-agent.service", "istat-server.service"]
+
+
+def release_of(machine: Machine) -> str:
+    """The codename of the release that a tree is of."""
+    return machine.run(". /etc/os-release; echo $VERSION_CODENAME").strip()

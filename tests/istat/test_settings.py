@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_read(tmp_path: FilePath) -> None:
     ("flag", "said"),
     [
         ("--help", "--stat-port N\n      Port for samples. (default 8111)"),
-        ("--version", "istat-toy 0."),
+        ("--version", "istat-toy 2."),
         ("--check-config", "istat-toy: the settings are fine"),
         ("--sample-config", "# Port for samples.\n#stat-port = 8112"),
     ],

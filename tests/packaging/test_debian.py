@@ -51,7 +51,8 @@ def test_the_sandbox_is_tight(name: str) -> None:
 @pytest.mark.parametrize(("name", "declaration"), [("server", SERVER), ("agent", AGENT)])
 def test_units_name_the_files_that_the_settings_name(name: str, declaration: Declaration) -> None:
     service = unit(f"istat-{name}.service")["Service"]
-    assert service["ExecStart"] == f"/usr/bin/istat-{name} --config {declaration.file}"
+    assert service["ExecStart"] == f"/usr/lib/istatd/start-daemon {name}"
+    assert declaration.file == f"/etc/istatd/{name}.toml"
     state = f"/var/lib/{service['StateDirectory']}"
     sysusers = (DEBIAN / f"istatd-{name}.sysusers").read_text().split()
     assert sysusers[1] == service["User"] == service["Group"]
