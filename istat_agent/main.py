@@ -183,8 +183,8 @@ def listing(plan: Plan) -> str:
 
 def serve(arguments: Sequence[str], values: Values, listener: socket.socket | None = None,
           leave: Callable[[], None] | None = None) -> int:
-    """Run until SIGTERM or SIGINT. `listener`: of prometheus-port, where it is wanted; `leave`: leaves the terminal that
-    it was started from, once all runs."""
+    """Run until SIGTERM or SIGINT. `listener`: of prometheus-port, where it is wanted; `leave`: leaves the terminal
+    that it was started from, once all runs."""
     back_off = BackOff(os.environ)
     if not service.wait_to_start(back_off):
         return 0

@@ -18,6 +18,7 @@ LISTENERS = ("listen-address", "http-listen-address", ADMIN, "prometheus-listen-
 LOG_FILE = "istat.log"          # istatd's, in the folder that it was started from
 LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug", "5": "debug"}
 LEAST_FLUSH, MOST_FLUSH = 1, 3600       # [s] what the setting takes
+MOST_ROLLUP = 16
 LEAST_BUFFER = 8                        # [KiB]
 LOCAL_STATS_SECONDS = 5                 # how often istatd looked at its machine
 FORWARDING, REPLICATION = "comes with forwarding", "comes with replication"
@@ -107,7 +108,7 @@ _SERVER: dict[str, Meaning] = {
     "min-space": idle("the store keeps a reserve and says so when its disk gets full"),
     "prune-empty-directories-interval": idle("counters have no folders of their own"),
     "retention": same("retention"),
-    "rollup": Meaning(lambda text: {"rollup": number(text, 0)}),
+    "rollup": Meaning(lambda text: {"rollup": number(text, 0, MOST_ROLLUP)}),
     "settings": same("settings"),
     "store": same("store"),
     "udp-buffer-size": Meaning(lambda text: {"udp-buffer-size": number(text, LEAST_BUFFER)}),
