@@ -9,15 +9,15 @@ from istat.clock import Clock
 from istat.errors import StoreError
 from istat.settings.setting import Values
 from istat_server.keyvalue.namespaces import Namespaces
+from istat_server.store.ondisk import NAMESPACES
 from istat_server.store.pool import Delivering
 
-FOLDER = "settings"     # in the store's, where the setting names none
 THREADS = 4             # files that may be read or written at once
 
 
 def open_namespaces(settings: Values, clock: Clock) -> Namespaces:
     """The namespaces of a server. StoreError in a sentence."""
-    folder: Path = settings["settings"] or settings["store"] / FOLDER
+    folder: Path = settings["settings"] or settings["store"] / NAMESPACES
     try:
         return Namespaces(folder, clock, Delivering(ThreadPool(THREADS)))
     except OSError as error:

@@ -15,6 +15,9 @@ from istat.access import guarded
 
 log = logging.getLogger(__name__)
 
+# The folder in a store's that is not the store's: namespaces lie there (istat_server/keyvalue).
+NAMESPACES = "settings"
+
 
 def private(path: str, flags: int) -> int:
     """An opener of new files that others may not read: names can tell a lot."""

@@ -13,7 +13,10 @@ from istat.cli.figures import bytes_text
 from istat.clock import Clock
 from istat.errors import StoreCorrupt
 from istat.subcommands import SubCommand
+from istat_server.keyvalue import offline
 from istat_server.store.offline import checking, repairing
+from istat_server.store.ondisk import NAMESPACES
+from istat_server.tools.backing import takes_settings
 from istat_server.tools.progress import Progress
 
 LISTED = 20         # files in the sentence of an error; all are printed before
@@ -21,6 +24,7 @@ LISTED = 20         # files in the sentence of an error; all are printed before
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", type=Path, metavar="STORE", help="the store's folder, in use or not")
+    takes_settings(parser)
     parser.add_argument("--repair", action="store_true",
                         help="salvage what is whole; what cannot be read goes to damaged/. No server may have it open")
 
@@ -31,6 +35,7 @@ def _check(arguments: argparse.Namespace, clock: Clock) -> None:
         repaired = repairing.repair(arguments.store) if arguments.repair else None
     with owners.Rights.of_owner(arguments.store, only_looks=True), Progress("check", None, arguments.json) as progress:
         report = checking.check(arguments.store, progress.show)
+        _check_namespaces(arguments.settings or arguments.store / NAMESPACES, report)
     if arguments.json:
         answer = {"files": report.files, "bytes": report.bytes, "counters": report.counters,
                   "findings": [asdict(finding) for finding in report.findings]}
@@ -44,6 +49,15 @@ def _check(arguments: argparse.Namespace, clock: Clock) -> None:
         what = f"{', '.join(files[:LISTED])}{more}" if arguments.json else str(arguments.store)
         raise StoreCorrupt(f"{'one thing is' if count == 1 else f'{count:,} things are'} wrong in {what}"
                            + ("" if arguments.repair else "; `istat check --repair` saves what is whole"))
+
+
+def _check_namespaces(folder: Path, report: checking.Report) -> None:
+    """Add what is wrong with namespaces."""
+    found = offline.check(folder)
+    report.files, report.bytes = report.files + found.files, report.bytes + found.bytes
+    for problem in found.problems:
+        report.add(f"{folder.name}/{problem.file}", checking.NOTE if problem.harmless else checking.DAMAGED,
+                   problem.text)
 
 
 def _print(report: checking.Report, repaired: repairing.Repair | None) -> None:

@@ -39,6 +39,8 @@ COPY_BYTES = 1 << 20        # read at once
 NO_LINK = {errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EACCES}
 
 Show = Callable[[int, int], None]       # bytes done, bytes in all
+# What else is copied: given the rights to read and to write with, gives the files it put into the other folder.
+Also = Callable[[owners.Rights, owners.Rights], set[str]]
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,16 @@ class _Gone(Exception):
     """A file is not there any more: the store has gone on."""
 
 
-def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False) -> Made:
+def _nothing(_reading: owners.Rights, _writing: owners.Rights) -> set[str]:
+    return set()
+
+
+def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False, also: Also = _nothing) -> Made:
     """Copy or link a consistent state of a store that may be in use: all that was acknowledged before this began.
 
     `to` is new, empty, or an older backup of the same store, whose equal files are reused; it stays whole until the
-    new one is. `copy`: no hard links. StoreError, StoreCorrupt or OSError when it cannot be made.
+    new one is. `copy`: no hard links; `also`: what belongs to it and is not the store's. StoreError, StoreCorrupt or
+    OSError when it cannot be made.
     """
     for folder in (store, to):
         guarded.check(folder)
@@ -70,7 +77,7 @@ def backup(store: Path, to: Path, clock: Clock, show: Show, copy: bool = False) 
     if to.resolve() == store.resolve() or store.resolve() in to.resolve().parents:
         raise StoreError(f"{to} is in the store; a backup belongs elsewhere")
     with owners.left_to_owner(store), _kept_readable(store, to) as writing:
-        return _made(store, to, clock, show, copy or _is_a_thirds(store, to), writing)
+        return _made(store, to, clock, show, copy or _is_a_thirds(store, to), writing, also)
 
 
 def _is_a_thirds(store: Path, to: Path) -> bool:
@@ -102,7 +109,8 @@ def _kept_readable(store: Path, to: Path) -> Iterator[owners.Rights]:
                 owners.give(handle, -1, owner.gid)
 
 
-def _made(store: Path, to: Path, clock: Clock, show: Show, copy: bool, writing: owners.Rights) -> Made:
+def _made(store: Path, to: Path, clock: Clock, show: Show, copy: bool, writing: owners.Rights,
+          also: Also) -> Made:
     reading = owners.Rights.of_owner(store)
     with writing:
         _check_target(to)
@@ -122,17 +130,18 @@ def _made(store: Path, to: Path, clock: Clock, show: Show, copy: bool, writing: 
             missing = str(gone)
             continue
         work.beside()
+        others = also(reading, writing)
         with writing:
             work.sync()
             _put(to / MARK, json.dumps({"store": state.uuid, "time": int(clock.now()), "bytes": work.bytes,
                                         "files": work.count}).encode() + b"\n")
             _put(to / NAME, text)
-            _remove_others(to, state, segments)
+            _remove_others(to, state, segments, others)
         return Made(work.count, work.bytes, work.linked, work.copied, work.reused, len(segments))
     raise StoreError(f"{store} changed {ROUNDS} times while it was copied; try again, to a faster disk")
 
 
-def restore(source: Path, to: Path, show: Show) -> Made:
+def restore(source: Path, to: Path, show: Show, also: Also = _nothing) -> Made:
     """Copy a backup to a new folder, as a store, and read every byte of it. The backup stays as it is.
 
     StoreError when the folder is not empty, StoreCorrupt when a file of the backup is damaged or missing.
@@ -146,10 +155,11 @@ def restore(source: Path, to: Path, show: Show) -> Made:
     reading = owners.Rights.of_owner(source)
     state, text = _without_pins(_read(source / NAME, reading), source)
     with owners.as_owner(to):
-        return _restored(source, to, show, reading, state, text)
+        return _restored(source, to, show, reading, state, text, also)
 
 
-def _restored(source: Path, to: Path, show: Show, reading: owners.Rights, state: Manifest, text: bytes) -> Made:
+def _restored(source: Path, to: Path, show: Show, reading: owners.Rights, state: Manifest, text: bytes,
+              also: Also) -> Made:
     ondisk.make_folder(to)
     lock = opening.Lock(to)
     try:
@@ -161,6 +171,7 @@ def _restored(source: Path, to: Path, show: Show, reading: owners.Rights, state:
             raise StoreCorrupt(f"{source / str(gone)}: is missing") from None
         work.beside()
         _verify(to, state)
+        also(reading, owners.Rights(None))
         work.sync()
         _put(to / NAME, text)
     finally:
@@ -225,9 +236,9 @@ def _put(path: Path, data: bytes) -> None:
     ondisk.sync_folder(path.parent)
 
 
-def _remove_others(to: Path, state: Manifest, segments: list[int]) -> None:
+def _remove_others(to: Path, state: Manifest, segments: list[int], others: set[str]) -> None:
     """What only an older backup in this folder needed."""
-    needed = manifest.references(state) | {NAME, MARK, *BESIDE}
+    needed = manifest.references(state) | {NAME, MARK, *BESIDE} | others
     needed |= {str(journal.segment_path(Path("journal"), number)) for number in segments}
     for path in [path for path in to.rglob("*") if path.is_file()]:
         if str(path.relative_to(to)) not in needed:

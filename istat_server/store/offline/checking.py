@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from istat.errors import StoreCorrupt, StoreError
 from istat.pagecache import ownfiles
 from istat.pagecache.ownfiles import Use
-from istat_server.store import opening
+from istat_server.store import ondisk, opening
 from istat_server.store.files import journal, manifest, safeend
 from istat_server.store.files.manifest import ALL_IDS, FINE, FileEntry, Manifest
 from istat_server.store.files.statfile import StatFile
@@ -29,6 +29,7 @@ DAMAGED, MISSING, WRONG, NOTE = "damaged", "missing", "wrong", "note"
 OWN = {"LOCK", "FORMAT", "MANIFEST", "MANIFEST.previous", "MANIFEST.damaged", "reserve", "HEARD", "BACKUP",
        f"journal/{safeend.NAME}"}
 DAMAGED_FOLDER = "damaged"
+ELSEWHERE = (f"{DAMAGED_FOLDER}/", f"{ondisk.NAMESPACES}/")
 LATEST = 1 << 62
 
 Show = Callable[[int, int], None]       # bytes done, bytes in all
@@ -272,7 +273,7 @@ def _orphans(folder: Path, report: Report) -> None:
     oldest = min((state.held_from for state in states), default=0)
     for path in sorted(folder.rglob("*")):
         where = str(path.relative_to(folder))
-        if not path.is_file() or where in named or where.startswith(DAMAGED_FOLDER + "/"):
+        if not path.is_file() or where in named or where.startswith(ELSEWHERE):
             continue
         if path.suffix == ".journal" and path.stem.isdigit() and int(path.stem) >= oldest:
             continue
