@@ -38,6 +38,7 @@ from istat_server.http.server import HttpServer
 from istat_server.http.transport.connections import MOST_CONNECTIONS
 from istat_server.ingest import endpoints
 from istat_server.ingest.endpoints import Offer
+from istat_server.keyvalue import opening
 from istat_server.options import DECLARATION
 from istat_server.plugins import Found, find_plugins
 from istat_server.server import Server, prepare_folder
@@ -246,6 +247,7 @@ def become_user(settings: Values) -> None:
     """Make the store's folder, and give up root for `user` if that is set."""
     owner = new_user(settings)
     prepare_folder(settings["store"], owner)
+    opening.prepare_folder(settings, owner)
     if settings["user"]:
         service.drop_privileges(settings["user"])
 

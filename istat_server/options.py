@@ -170,8 +170,8 @@ SETTINGS = (
             "What questions must be sent with; empty lets everyone ask who reaches the HTTP port.", secret=True,
             reloadable=True),
     Setting("write-token", Text(), "",
-            "What routes that take samples must be sent with (so far those of plugins), and may ask too; empty leaves "
-            "that to the admin-token.",
+            "What changes namespaces, and routes that take samples (so far those of plugins), must be sent with, and "
+            "may ask too; empty leaves that to the admin-token.",
             secret=True, reloadable=True),
     Setting("admin-token", Text(), "",
             "What changes or deletes must be sent with, and may do all else too; empty refuses all such requests. "

@@ -148,6 +148,9 @@ class Server:
         self.intake = Intake(self.store, self.mistakes)
         self.namespaces = open_namespaces(self.settings, self.clock)
         self.metrics.source("settings", self.namespaces.totals)
+        if self.settings["settings-open"] and self.origins.wide:
+            log.warning("settings-open is set, and others than this machine can ask: whoever may read may replace "
+                        "everybody's boards; give the write-token to who is to change them instead")
         self._ids_at_start = figure(self.store.status(), "ids")
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,

@@ -5,14 +5,35 @@ from pathlib import Path
 
 from gevent.threadpool import ThreadPool
 
+from istat import owners
+from istat.access import guarded
 from istat.clock import Clock
 from istat.errors import StoreError
 from istat.settings.setting import Values
 from istat_server.keyvalue.namespaces import Namespaces
-from istat_server.store.ondisk import NAMESPACES
+from istat_server.store.ondisk import NAMESPACES, make_folder
 from istat_server.store.pool import Delivering
 
 THREADS = 4             # files that may be read or written at once
+
+
+def prepare_folder(settings: Values, owner: owners.User | None) -> None:
+    """Make the folder that the setting names, while we may still make it anywhere; it is `owner`'s then. One in the
+    store's is made when it is needed. StoreError in a sentence."""
+    folder: Path | None = settings["settings"]
+    if folder is None:
+        return
+    try:
+        guarded.check(folder)
+        if folder.exists():
+            return
+        make_folder(folder)
+        if owner is not None:
+            with guarded.Place(folder) as place:
+                place.give(owner)
+    except OSError as error:
+        raise StoreError(f"the folder {folder} of the namespaces cannot be made: {error.strerror or error}; name "
+                         "another with --settings") from error
 
 
 def open_namespaces(settings: Values, clock: Clock) -> Namespaces:

@@ -109,6 +109,17 @@ def test_a_file_of_istatd_can_be_laid_there_and_its_values_come_back(opened: Cal
     assert namespaces.get("cit") == {"dashboard.a": '{"size":1}'}
 
 
+def test_what_is_asked_and_changed_is_counted(opened: Callable[..., Namespaces]) -> None:
+    namespaces = opened()
+    namespaces.set("a", {"k": "1", "l": "2", "not a key": "3"}, skip=True)
+    namespaces.get("a")
+    namespaces.get("a", "k*")
+    with pytest.raises(BadQuery):
+        namespaces.set("a", {"k": "1"}, expected={"k": 7})
+    assert namespaces.totals() == {"settings.get": 1, "settings.match": 1, "settings.set": 2, "settings.save": 1,
+                                   "settings.refused": 1, "settings.skipped": 1}
+
+
 def test_load_and_flush_tell_names_that_are_none(opened: Callable[..., Namespaces]) -> None:
     namespaces = opened()
     with pytest.raises(UnknownNamespace, match="no such settings"):
