@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from ftest.harness.manager import Manager
 from ftest.harness.serverprocess import ServerProcess
+from tests.ports import own_port
 
 pytestmark = [pytest.mark.seconds(15)]
 TOKEN = "ru1es"
@@ -188,3 +190,34 @@ def test_a_server_without_samples_and_pages_has_its_admin_port(tmp_path: Path) -
     finally:
         assert server.terminate() == 0
     server.assert_no_traceback()
+
+
+def test_commands_that_come_between_two_lives_are_answered_by_the_next(tmp_path: Path) -> None:
+    """The service manager keeps the sockets of admin port and exporter, as it does those of samples."""
+    admin_port, prometheus_port = own_port(), own_port()
+    manager = Manager(tmp_path)
+    server = ServerProcess(tmp_path, admin_port=admin_port, prometheus_port=prometheus_port,
+                           environment={"NOTIFY_SOCKET": str(manager.path)})
+    with server:
+        manager.listen()
+        assert {f"tcp-127.0.0.1-{port}" for port in (admin_port, prometheus_port)} <= set(manager.kept)
+        server.kill9()
+        with socket.create_connection(("127.0.0.1", admin_port), 60) as waiting:
+            waiting.sendall(b"flush\n")
+            manager.pass_on(server)
+            server.start()
+            assert waiting.recv(100) == b"ok\r\n"
+        assert requests.get(f"http://127.0.0.1:{prometheus_port}/metrics", timeout=10).status_code == 200
+        assert server.log().count("was handed over") == len(manager.kept)
+    manager.close()
+
+
+def test_services_want_ports_of_their_own(tmp_path: Path) -> None:
+    port = own_port()
+    code, said = ServerProcess(tmp_path, admin_port=port, prometheus_port=port).start_expecting_failure()
+    assert code == 78 and said == ("istat-server: the setting admin-port and the setting prometheus-port would both "
+                                   f"listen on tcp port {port} of 127.0.0.1: give one of them another\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        code, said = ServerProcess(tmp_path, admin_port=number).start_expecting_failure()
+        assert code == 87 and f"port {number} of 127.0.0.1 is in use" in said
