@@ -29,7 +29,6 @@ from istat.daemon.tls import certificate_of
 from istat.errors import IstatError, SettingsError
 from istat.exporter.mapping import tag_names
 from istat.settings.declaration import Declaration, HostPort, Values
-from istat.settings.types import OFF
 from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.foreign import oldstore
@@ -43,12 +42,9 @@ from istat_server.options import DECLARATION
 from istat_server.plugins import Found, find_plugins
 from istat_server.server import Server, prepare_folder
 from istat_server.sockets import (
-    ADMIN,
-    HTTP,
-    PROMETHEUS,
     Sockets,
     open_endpoints,
-    open_service,
+    open_services,
     placed,
     service_claims,
 )
@@ -108,19 +104,12 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     with contextlib.ExitStack() as held:
         tag_names(settings)
         certificate = certificate_of(settings)      # while we may still read what is root's
-        handover = Handover(service.listen_fds())
-        sockets = open_endpoints(offered(plugins.manager, settings), settings["udp-buffer-size"], handover)
+        sockets = bind(settings, plugins.manager)
         sockets.affordable = affordable
         http = None
-        if settings["http-port"] != OFF:
-            http = HttpServer(front, open_service(settings, HTTP, handover)[0], http_connections, certificate,
-                              front.mistakes, settings["http-memory"] << 20)
-            sockets.http_port = http.port
-        for name in (ADMIN, PROMETHEUS):
-            if settings[f"{name}-port"] != OFF:
-                sockets.services[name] = open_service(settings, name, handover)
-        handover.close()
-        if http is not None:
+        if sockets.http is not None:
+            http = HttpServer(front, sockets.http, http_connections, certificate, front.mistakes,
+                              settings["http-memory"] << 20)
             http.start()        # it says "starting" until the store is open
             held.callback(http.stop)
         held.enter_context(background.hold(settings["pid-file"]))
@@ -142,6 +131,16 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         service.stopping()
         watchdog.kill()
         end(server, http)
+
+
+def bind(settings: Values, plugins: pluggy.PluginManager) -> Sockets:
+    """All that is listened on: bound, or handed over. What was handed over and is not asked for any more is let go.
+    SettingsError, PluginError, PortInUse, CannotListen."""
+    handover = Handover(service.listen_fds())
+    sockets = open_endpoints(offered(plugins, settings), settings["udp-buffer-size"], handover)
+    open_services(settings, sockets, handover)
+    handover.close()
+    return sockets
 
 
 def end(server: Server, http: HttpServer | None) -> None:

@@ -66,7 +66,8 @@ class Sockets:
     services: dict[str, list[socket.socket]] = field(default_factory=dict)      # of ADMIN and PROMETHEUS, if wanted
     udp_buffer: int = 0         # the least receive buffer that a UDP socket got [bytes]
     affordable: int = UNLIMITED     # connections that may be open at once, as far as open files go
-    http_port: int = 0          # where HTTP is, for whoever asks for it here
+    http: socket.socket | None = None
+    http_port: int = 0          # where HTTP is, for whoever asks for it here; 0: nowhere
 
     def of(self, *transports: Transport) -> list[Bound]:
         """Those of these transports."""
@@ -216,6 +217,16 @@ def _grow_buffers(sockets: Sockets, wanted_kib: int) -> None:
         log.warning("the UDP receive buffer is %d KiB instead of %d KiB: bursts may be lost; to raise it: "
                     "echo net.core.rmem_max=%d > /etc/sysctl.d/60-istatd.conf; sysctl --system",
                     sockets.udp_buffer // 1024, wanted_kib, wanted)
+
+
+def open_services(settings: Mapping[str, Any], sockets: Sockets, handover: Handover) -> None:
+    """Open what our services listen on, as far as they are wanted, beside what is open. PortInUse, CannotListen."""
+    if settings["http-port"] != OFF:
+        sockets.http = open_service(settings, HTTP, handover)[0]
+        sockets.http_port = sockets.http.getsockname()[1]
+    for name in (ADMIN, PROMETHEUS):
+        if settings[f"{name}-port"] != OFF:
+            sockets.services[name] = open_service(settings, name, handover)
 
 
 def open_http_socket(host: str, port: int, handover: Handover | None = None) -> socket.socket:

@@ -74,7 +74,7 @@ def test_a_second_server_is_told_in_a_sentence(server: ServerProcess, tmp_path: 
 
 
 @pytest.mark.parametrize(("options", "code", "says"), [
-    ({"stat-port": "eighty"}, 78, "--stat-port wants a whole number"),
+    ({"stat-port": "eighty"}, 78, "--stat-port wants a port from 1 to 65535"),
     ({"stat-prot": 8111}, 78, "did you mean 'stat-port'?"),
     ({"config": "/nonexistent/server.toml"}, 78, "cannot read the settings file /nonexistent/server.toml"),
     ({"retention": "10s"}, 78, "--retention wants a retention rule"),
