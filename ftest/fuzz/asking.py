@@ -24,15 +24,17 @@ WORDS = (
     "\U0001f600", "x" * 300, "*" * 900, "fuzz.*.?" * 100,
 )
 # Of these, what parameters of these names are for.
-NAMES = ("fuzz.a", "fuzz.e", "fuzz.a.b", "FUZZ.A", "*fuzz.e", "beside.1", "istatd.app.uptime", "app.js", "favicon.svg")
+NAMES = ("fuzz.a", "fuzz.e", "fuzz.a.b", "FUZZ.A", "*fuzz.e", "beside.1", "istatd.app.uptime", "app.js", "favicon.svg",
+         "users")
+KEYS = ("a", "dashboard.x", "user.fuzz")
 PATTERNS = ("*", "fuzz.*", "fuzz.?", "beside.*", "istatd.*", "?", "^fuzz", "fuzz")
 USUAL = {"name": NAMES, "names": NAMES, "keys": NAMES, "match": PATTERNS, "q": PATTERNS, "regex": PATTERNS,
          "prefix": ("", "fuzz", "istatd", "beside"), "from": NAMES, "to": ("fuzz.new", "fuzz.other"), "f": NAMES,
-         "s": ("users", "fuzz"), "sk": PATTERNS, "columns": ("avg", "avg,min,max", "count"), "level": ("10s", "5m"),
-         "format": ("json", "csv"), "tz": ("UTC", "Europe/Berlin"), "a": ("*",)}
+         "s": ("users", "fuzz.a"), "sk": PATTERNS, "key": KEYS, "columns": ("avg", "avg,min,max", "count"),
+         "level": ("10s", "5m"), "format": ("json", "csv"), "tz": ("UTC", "Europe/Berlin"), "a": ("*",)}
 TIMES = {"from": (NOW - 3600, NOW - 86400, 0), "start": (NOW - 3600, NOW - 86400), "to": (NOW, NOW + 10),
          "end": (NOW, NOW - 60), "stop": (NOW, NOW - 60), "points": (1, 100, 10000), "trailing": (0, 1),
-         "limit": (1, 2, 1000), "samples": (0, 1, 100), "maxSamples": (0, 1, 100, -1)}
+         "version": (1, 2, 3), "limit": (1, 2, 1000), "samples": (0, 1, 100), "maxSamples": (0, 1, 100, -1)}
 WHOLE = (0, 1, -1, 2, 10, 60, 300, 86400, NOW, NOW - 60, NOW - 3600, NOW - 86400 * 30, NOW + 86400, NOW * 1000, 10**11,
          2**31, 2**63 - 1, 2**63, -(2**63), 10**30)
 NO_NUMBERS = ("1_0", "+1", " 1", "1.5", "1e3", "1e999", "nan", "inf", "\u0663", "0x10", "true", "1" * 5000)
@@ -71,23 +73,24 @@ class Asked:
         return f"{self.method} {self.target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + (self.body or b"")
 
 
+def mostly(usual: st.SearchStrategy[Any], rare: st.SearchStrategy[Any], of: int = 8) -> st.SearchStrategy[Any]:
+    """The one, and one time in `of` the other."""
+    return st.integers(0, of - 1).flatmap(lambda drawn: usual if drawn else rare)
+
+
 words = st.one_of(st.sampled_from(WORDS), st.text(max_size=12))
 whole = st.one_of(st.sampled_from(WHOLE), st.integers(-100, 100000))
 anything: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), whole, st.floats(), words),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=4)), max_leaves=8)
-texts = st.dictionaries(words, st.one_of(words, st.booleans(), whole, st.floats(allow_nan=False)), max_size=4)
+texts = st.dictionaries(mostly(st.sampled_from(KEYS), words, 4),
+                        mostly(st.one_of(words, whole), st.one_of(st.none(), st.booleans(), st.floats())), max_size=4)
 bodies = st.one_of(
     anything.map(lambda value: json.dumps(value).encode()), st.binary(max_size=200),
     st.sampled_from((b"", b"{", b"[" * 20000, b'{"a":' * 5000, b'{"keys":["\\ud800"]}', b"\xff\xfe{\0}\0", b"1" * 9000,
                      json.dumps({"keys": ["fuzz.a"] * 1001}).encode(), b" " * (2 << 20))))
 headers = st.lists(st.sampled_from(sorted(HEADERS)).flatmap(
     lambda name: st.tuples(st.just(name), st.sampled_from(HEADERS[name]))), max_size=3).map(tuple)
-
-
-def mostly(usual: st.SearchStrategy[Any], rare: st.SearchStrategy[Any], of: int = 8) -> st.SearchStrategy[Any]:
-    """The one, and one time in `of` the other."""
-    return st.integers(0, of - 1).flatmap(lambda drawn: usual if drawn else rare)
 
 
 def requests_of(document: Object) -> st.SearchStrategy[Asked]:
@@ -136,7 +139,7 @@ def _object(schema: Object) -> st.SearchStrategy[Any]:
 def _value(schema: Object, name: str) -> st.SearchStrategy[Any]:
     if schema["type"] == "array":
         return st.lists(_value(schema["items"], name), max_size=4)
-    return {"integer": _whole(name), "number": st.floats(), "boolean": st.booleans(), "object": anything}.get(
+    return {"integer": _whole(name), "number": st.floats(), "boolean": st.booleans(), "object": texts}.get(
         schema["type"], _words(name))
 
 
