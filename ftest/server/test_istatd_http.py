@@ -91,3 +91,14 @@ def test_a_client_of_http_1_0_reads_to_the_end(server: ServerProcess) -> None:
     head, _, body = found.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ") and b"Connection: close" in head
     assert body == ANSWER
+
+
+def test_nothing_is_packed_where_the_settings_say_so(tmp_path: Path) -> None:
+    environment = {"ISTAT_SERVER_DISALLOW_COMPRESSED_RESPONSES": "true"}
+    with ServerProcess(tmp_path, environment=environment) as server:
+        link = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=10)
+        link.request("GET", "/api/v1/openapi.json", headers={"Accept-Encoding": "gzip, deflate"})
+        answer = link.getresponse()
+        assert answer.getheader("Content-Encoding") is None
+        assert json.loads(answer.read())["openapi"] == "3.0.3"
+        link.close()
