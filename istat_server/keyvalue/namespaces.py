@@ -246,7 +246,7 @@ class Namespaces:
 
     def _replace(self, name: str, present: Present, values: Mapping[str, str], changed: Mapping[str, str]) -> None:
         """Write the `.set` file, if it is not too much."""
-        data = syntax.encode(values)
+        data: bytes = self._pool.apply(syntax.encode, (values,))
         size = present.stamp.size if present.stamp else 0
         check_file(len(values), len(data), (len(present.values), size), self.bounds)
         names, used = self._pool.apply(self._usage)
