@@ -7,6 +7,7 @@ this service nothing of it runs.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from istat.exporter.series import Exporter
 from istat_server.http.app import make_app
 from istat_server.http.exchange.pieces import Pieces
 from istat_server.http.exchange.turns import turn
-from istat_server.http.origins import Origins
+from istat_server.http.origins import Origins, machine_names
 from istat_server.http.rights import Rights
 from istat_server.http.routes import Access, Route
 from istat_server.http.server import HttpServer
@@ -56,6 +57,9 @@ class ExporterPort:
         """Take samples, and answer."""
         self._intake.watcher = self._watch
         self._http.start()
+        if self._origins.wide:
+            # As the server does for the page: the name service may take a minute, and nobody waits for it.
+            threading.Thread(target=lambda: self._origins.know(machine_names()), daemon=True).start()
         self._cleaning = gevent.spawn(self._clean)
 
     def stop(self) -> None:

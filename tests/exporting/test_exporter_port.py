@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from istat.clock import FakeClock
 from istat.daemon.handover import Handover
 from istat.exporter.series import exporter_of
+from istat_server.exporting import port
 from istat_server.exporting.port import ExporterPort
 from istat_server.ingest.intake import Intake
 from istat_server.mistakes import Mistakes
@@ -26,7 +27,8 @@ NOW = 1_700_000_000
 class Served:
     """An intake over a model of a store, and the port that watches it."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, address: str = "127.0.0.1") -> None:
+        """address: what the port is told that it listens on, which is loopback all the same."""
         self.clock = FakeClock(NOW)
         self.settings = DECLARATION.load(["--prometheus-port", "0", *words], {})
         self.store = MemoryStore(clock=self.clock)
@@ -35,7 +37,8 @@ class Served:
         self.roster = Roster(self.clock)
         (listener,) = open_service(self.settings, PROMETHEUS, Handover())
         self.number = listener.getsockname()[1]
-        self.port = ExporterPort(exporter_of(self.settings, "h1"), listener, self.intake, self.clock, self.settings,
+        told = {**self.settings, "prometheus-listen-address": address}
+        self.port = ExporterPort(exporter_of(self.settings, "h1"), listener, self.intake, self.clock, told,
                                  self.mistakes, breathe=self.breathe)
         self.turns = 0
         self.port.start()
@@ -46,10 +49,11 @@ class Served:
     def feed(self, text: bytes, transport: str = "tcp") -> None:
         self.intake.feed(memoryview(text), 0, len(text), self.roster.connected(transport, "192.0.2.7:1"))
 
-    def ask(self, path: str = "/metrics", method: str = "GET", headers: str = "") -> tuple[str, str]:
+    def ask(self, path: str = "/metrics", method: str = "GET", headers: str = "",
+            host: str = "localhost") -> tuple[str, str]:
         """(head, body)."""
         client = gevent.socket.create_connection(("127.0.0.1", self.number), 10)
-        client.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n".encode())
+        client.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n".encode())
         data = b""
         while more := client.recv(65536):
             data += more
@@ -114,6 +118,19 @@ def test_tokens_and_names_hold_here_too() -> None:
         assert found.ask(headers="Host: evil.example\r\n")[0].startswith("HTTP/1.1 4")
         found.port.reload({**found.settings, "read-token": ""})
         assert found.ask()[0].startswith("HTTP/1.1 200 ")
+    finally:
+        found.port.stop()
+
+
+def test_it_is_asked_by_the_names_of_its_machine_where_others_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(port, "machine_names", lambda: ["stats.example.net"])
+    found = Served(address="*")
+    try:
+        with gevent.Timeout(10):
+            while found.ask(host="stats.example.net:8120")[0].startswith("HTTP/1.1 421 "):
+                gevent.sleep(0.01)
+        assert found.ask(host="Stats.Example.Net")[0].startswith("HTTP/1.1 200 ")
+        assert found.ask(host="evil.example")[0].startswith("HTTP/1.1 421 ")
     finally:
         found.port.stop()
 
