@@ -5,6 +5,7 @@ that is being answered does not. Knows nothing of what is said.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from collections import OrderedDict
@@ -29,6 +30,9 @@ class Connection:
 
     def __init__(self, sock: socket.socket, peer: str, serve: Callable[[Connection], None]) -> None:
         self.peer = peer
+        with contextlib.suppress(OSError):      # it may have gone already, which is found out soon enough
+            # Else a small answer waits until the one before it is acknowledged, which may take 40 ms.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket: Any = green_socket(sock.family, sock.type, fileno=sock.detach())
         self.greenlet = gevent.Greenlet(serve, self)
         self.works = False
