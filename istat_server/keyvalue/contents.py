@@ -100,7 +100,7 @@ def write_versions(folder: Folder, name: str, past: Past, changes: Sequence[Chan
         past.index.whole = len(history.HEADER)
     folder.append(name, past.index.whole, b"".join(lines))
     for (key, version), line in zip(changes, lines):
-        past.index.add(key, version, len(line))
+        past.index.add(key, version.number, version.value is not None, len(line))
         if version.value is None:
             past.values.pop(key, None)
         else:

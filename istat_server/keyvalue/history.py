@@ -50,11 +50,10 @@ class History:
         records = self.records.get(key)
         return records[-1].number if records and records[-1].there else 0
 
-    def add(self, key: str, version: Version, size: int) -> None:
+    def add(self, key: str, number: int, there: bool, size: int) -> None:
         """The next line of the file is this version's."""
-        record = Record(version.number, self.whole, size, version.value is not None)
-        self.records.setdefault(key, []).append(record)
-        self.last = max(self.last, version.number)
+        self.records.setdefault(key, []).append(Record(number, self.whole, size, there))
+        self.last = max(self.last, number)
         self.whole += size
 
 
@@ -74,12 +73,13 @@ def read(data: bytes) -> History:
         return History()
     found = History(whole=len(HEADER))
     for line in _lines(data):
-        parsed = parse(line)
-        if parsed is None:
+        fields = _fields(line)
+        if fields is None:
             found.damaged += 1
             found.whole += len(line)
         else:
-            found.add(*parsed, len(line))
+            number, _time, key, value = fields
+            found.add(key, number, value is not None, len(line))
     return found
 
 
@@ -99,13 +99,22 @@ def version_at(data: bytes, record: Record) -> Version | None:
 
 def parse(line: bytes) -> tuple[str, Version] | None:
     """(key, version) of a line; None when it is damaged."""
+    fields = _fields(line)
+    if fields is None:
+        return None
+    number, time, key, value = fields
+    return key, Version(number, time, None if value is None else unescape(value))
+
+
+def _fields(line: bytes) -> tuple[int, int, str, str | None] | None:
+    """(number, time, key, the value as it is written); None when the line is damaged."""
     text = line[_CHECKSUM + 1:]
     if line[:_CHECKSUM + 1] != b"%08x " % zlib.crc32(text):
         return None
     try:
         number, time, rest = text.decode().removesuffix("\n").split(" ", 2)
         key, equals, value = rest.partition("=")
-        return key, Version(int(number), int(time), unescape(value) if equals else None)
+        return int(number), int(time), key, value if equals else None
     except ValueError:      # whole, and yet none of ours
         return None
 

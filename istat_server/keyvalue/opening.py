@@ -14,7 +14,7 @@ from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.store.ondisk import NAMESPACES, make_folder
 from istat_server.store.pool import Delivering
 
-THREADS = 4             # files that may be read or written at once
+THREADS = 2             # files that may be read or written at once: more would keep the hub waiting for its turn
 
 
 def prepare_folder(settings: Values, owner: owners.User | None) -> None:
