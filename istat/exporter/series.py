@@ -112,7 +112,7 @@ class Exporter:
                 if self.count >= self._most:
                     continue
                 series = families.setdefault(key.name, {})[key] = Series(head(key, event))
-                self.count += 1
+                self.count += key != self._of_dropped
             found.append(series)
         if len(found) < len(keys):
             self._drop(now)

@@ -143,6 +143,14 @@ def test_series_are_bounded_and_what_is_dropped_is_counted() -> None:
     assert ("d", ()) in parsed(told(found, NOW + 300))
 
 
+def test_the_series_of_what_was_dropped_is_beside_all_others() -> None:
+    found = exporter(most=2)
+    found.feed(b"*istatd_agent_dropped_metrics^host.web.1 7\na 1\nb 1\nc 1\n", NOW)
+    assert (found.count, found.dropped) == (2, 1)
+    found.expire(NOW + 86_400)
+    assert found.count == 0
+
+
 def test_names_that_lead_to_one_series_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     found = exporter(most=10)
     for number in range(1000):
