@@ -18,6 +18,7 @@ COMMANDS = {
     "fincore": "istat.cli.pagecache.fincore:COMMAND",
     "import": "istat_server.tools.importing:COMMAND",
     "loadtest": "istat.cli.istatd.loadtest:COMMAND",
+    "migrate": "istat_server.migration.command:COMMAND",
     "restore": "istat_server.tools.backing:RESTORE",
     "retention": "istat_server.tools.retention:COMMAND",
     "ring": "istat_server.tools.ring.command:COMMAND",

@@ -48,6 +48,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(arguments: argparse.Namespace, clock: Clock) -> None:
+    done = imported(arguments, clock)
+    report(done, arguments)
+    empty = [one for one in done if arguments.format not in (None, "csv") and one.empty]
+    if empty:
+        raise NothingTaken(f"{', '.join(plain(one.source.key) for one in empty)}: nothing of the kind "
+                           f"{arguments.format} is there; without --from it is looked at what there is")
+    nothing = [one for one in done if one.nothing_taken]
+    if nothing:
+        raise NothingTaken(f"nothing of {', '.join(plain(one.source.key) for one in nothing)} could be taken")
+
+
+def imported(arguments: argparse.Namespace, clock: Clock) -> list[Done]:
+    """What the options of the command ask for, done; `report` tells of it."""
     naming = Naming(arguments.prefix, tuple(map(_renaming, arguments.rename)))
     wish = Wish(naming, int(clock.now()), arguments.format or "", arguments.events, arguments.interval)
     found = sources(arguments.paths, wish)
@@ -59,14 +72,7 @@ def _import(arguments: argparse.Namespace, clock: Clock) -> None:
         guarded.check(arguments.store)
         with owners.left_to_owner(arguments.store):
             done = _all(found, arguments, clock, owners.Rights.of_owner(arguments.store))
-    _report(done, arguments)
-    empty = [one for one in done if arguments.format not in (None, "csv") and one.empty]
-    if empty:
-        raise NothingTaken(f"{', '.join(plain(one.source.key) for one in empty)}: nothing of the kind "
-                           f"{arguments.format} is there; without --from it is looked at what there is")
-    nothing = [one for one in done if one.nothing_taken]
-    if nothing:
-        raise NothingTaken(f"nothing of {', '.join(plain(one.source.key) for one in nothing)} could be taken")
+    return done
 
 
 def _renaming(text: str) -> tuple[str, str]:
@@ -98,10 +104,10 @@ def _all(found: list[Source], arguments: argparse.Namespace, clock: Clock, right
             store.close()
 
 
-def _report(done: list[Done], arguments: argparse.Namespace) -> None:
+def report(done: list[Done], arguments: argparse.Namespace) -> None:
     """Totals and refusals of each source."""
     if arguments.json:
-        json.dump([_told(one, arguments.dry_run) for one in done], sys.stdout)
+        json.dump([told(one, arguments.dry_run) for one in done], sys.stdout)
         sys.stdout.write("\n")
         return
     for one in done:
@@ -120,7 +126,8 @@ def _report(done: list[Done], arguments: argparse.Namespace) -> None:
             saying.warn(arguments, text)
 
 
-def _told(one: Done, dry_run: bool) -> dict[str, Any]:
+def told(one: Done, dry_run: bool) -> dict[str, Any]:
+    """A source as JSON."""
     return {"source": one.before.key, "totals": one.totals, "problems": dict(one.source.problems.counts),
             "texts": one.source.problems.texts, "nothing_new": one.after is one.before,
             "before": one.before.totals, "dry_run": dry_run}

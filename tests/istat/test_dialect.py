@@ -14,6 +14,7 @@ from istat.errors import SettingsError
 from istat.settings import dialect, istatd
 from istat.settings.declaration import Declaration, HostPort, Values
 from istat.settings.dialect import Dialect
+from istat.settings.types import OFF
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER
 
@@ -130,6 +131,14 @@ def test_whoever_reaches_the_machine_may_connect_as_before_unless_an_address_is_
         assert (values["listen-address"], values["http-listen-address"]) == (listen, listen)
     values = read(SERVER, tmp_path, "--store s\n", "--listen-address", "127.0.0.1")
     assert (values["listen-address"], values["http-listen-address"]) == ("127.0.0.1", "127.0.0.1")
+
+
+def test_a_port_of_0_is_off_as_it_was(tmp_path: Path) -> None:
+    names = ("stat-port", "http-port", "admin-port", "prometheus-port")
+    text = "--store s\n" + "".join(f"--{name} 0\n" for name in names[:2])
+    values = read(SERVER, tmp_path, text, "--admin-port", "0", "--prometheus-port", "0")
+    assert [values[name] for name in names] == [OFF] * 4
+    assert SERVER.load(["--http-port", "0"], {})["http-port"] == 0, "a free one, where no file of istatd's is named"
 
 
 @pytest.mark.parametrize(("level", "ours"), [("0", "error"), ("1", "warning"), ("2", "info"), ("3", "debug"),

@@ -94,6 +94,29 @@ def test_debian_has_what_the_package_depends_on() -> None:
     assert {name for name in needed if f"python3-{name}," not in control} == set()
 
 
+@pytest.mark.parametrize("name", ["server", "agent"])
+def test_the_names_of_before_are_other_names_of_ours(name: str) -> None:
+    assert f"usr/bin/istat-{name} usr/bin/istatd-{name}\n" in (DEBIAN / f"istatd-{name}.links").read_text()
+    script = (DEBIAN / f"istatd-{name}.istatd-{name}.init").read_text()
+    assert f"# Provides:          istatd-{name}\n" in script and f"/usr/lib/istatd/start-daemon {name} " in script
+    assert (DEBIAN / f"istatd-{name}.sysusers").read_text().split()[1] in script
+
+
+@pytest.mark.parametrize(("before", "name", "more", "flags"), [
+    (False, "server", {}, "--config /etc/istatd/server.toml --no-daemonize"),
+    (False, "agent", {"EXTRA_ARGS": "--interval 5"}, "--config /etc/istatd/agent.toml --interval 5 --no-daemonize"),
+    (True, "agent", {}, "--config /etc/istatd-agent.cfg --no-daemonize --user  --pid-file  --log-file "),
+    (True, "server", {"EXTRA_ARGS": "--flush 60"}, "--config /etc/istatd-server.cfg --flush 60 --no-daemonize --store "
+     "/var/lib/istatd/server --settings  --user  --pid-file  --log-file "),
+])
+def test_what_a_service_is_started_with(tmp_path: Path, before: bool, name: str, more: dict[str, str],
+                                        flags: str) -> None:
+    script = (ROOT / "systemd/start-daemon").read_text()
+    script = script.replace("exec ", "echo ").replace('[ -e "$before" ]', "true" if before else "false")
+    done = subprocess.run(["sh", "-c", script, "start-daemon", name], capture_output=True, text=True, env=more)
+    assert done.stdout == f"/usr/bin/istat-{name} {flags}\n"
+
+
 def test_every_example_is_shipped() -> None:
     listed = "".join(path.read_text() for path in DEBIAN.glob("*.examples")).split()
     assert sorted(listed) == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "systemd/examples").iterdir())

@@ -1,0 +1,171 @@
+"""Our settings files made of one of istatd's: which of them it means, their text, and how they come to their place.
+
+Knows the table of istatd's flags; looks at no store.
+"""
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from istat.access.replacing import replacing
+from istat.errors import IstatError, SettingsError
+from istat.settings import dialect, istatd
+from istat.settings.dialect import Dialect, Given
+from istat.settings.setting import comment
+from istat.settings.types import Flag
+from istat_server.options import DECLARATION
+
+# What scripts that start a daemon say; a service of systemd needs none of it, and may not do some of it.
+OF_SCRIPTS = ("daemonize", "pid-file", "log-file", "user")
+WORDS = ("user", "host", "tags", "server")      # text, also where it is all digits
+MOST = 1 << 20      # [bytes] of a file of istatd's
+OPEN = ("istatd took changes of its settings (dashboards, accounts) from everybody. Here they want the write-token or "
+        "the admin-token, unless you say so:")
+ADMIN = ("Commands of admin-port that change or delete want a line `auth TOKEN` first, with this token. On an address "
+         "of this machine admin-open = true does without, as istatd did:")
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a file of istatd's says, as the settings of both our daemons, and what of it does nothing here."""
+
+    path: Path
+    server: Given
+    agent: Given
+    idle: Mapping[str, str]
+
+    @property
+    def store(self) -> Path | None:
+        """Where its counters are, if it keeps some."""
+        return Path(os.path.abspath(self.server["store"])) if self.server.get("store") else None
+
+    @property
+    def settings(self) -> Path | None:
+        """Where it says that its settings are."""
+        return Path(self.server["settings"]) if self.store and self.server.get("settings") else None
+
+
+def read(path: Path) -> Before:
+    """IstatError for a file that cannot be read, SettingsError for what is wrong in it."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST).decode("utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise IstatError(f"cannot read {path}: {error.strerror}") from error
+    if not dialect.is_istatds(text):
+        raise SettingsError([f"{path} is no configuration file of istatd: its first line that says something is no "
+                             "--NAME VALUE"])
+    ours = {name: not isinstance(setting.type, Flag) for name, setting in DECLARATION.settings.items()}
+    server = dialect.read(text, str(path), istatd.SERVER, ours)
+    if server.problems:
+        raise SettingsError(server.problems)
+    agent = dialect.read(text, str(path), istatd.AGENT, ours)
+    if not server.given.get("store") and "server" not in agent.given:
+        raise SettingsError([f"{path} names neither a store nor where to send to (--store, --agent)"])
+    _complete(istatd.SERVER, server.given)
+    _complete(istatd.AGENT, agent.given)
+    return Before(path, server.given, agent.given, server.idle if server.given.get("store") else agent.idle)
+
+
+def _complete(program: Dialect, given: Given) -> None:
+    """What is missing there is told above, where it matters."""
+    list(program.complete(given, {}))
+
+
+def texts(before: Before, store: Path) -> dict[str, str]:
+    """Our files that it means, by name. One that keeps counters is a server's; one that sends them on, or looked at its
+    machine, is an agent's (too)."""
+    made = {}
+    if before.store is not None:
+        changed = {**before.server, "store": str(store), "settings": ""}
+        made["server.toml"] = "\n".join(_lines("istat-server", before, changed))
+    looks_at_machine = "interval" in before.agent
+    if before.store is None or looks_at_machine:
+        given = {name: text for name, text in before.agent.items() if name in AGENTS}
+        if before.store is not None:
+            given.update(server=f"127.0.0.1:{before.server.get('stat-port', '8111')}", transport="tcp")
+            given = {name: text for name, text in given.items() if not name.startswith(("prometheus", *OF_SCRIPTS))}
+        made["agent.toml"] = "\n".join(_lines("istat-agent", before, given, looks_at_machine))
+    return made
+
+
+#: Settings of an agent that a file of istatd's may come to.
+AGENTS = ("server", "transport", "interval", "host", "tags", "log-level", *OF_SCRIPTS, "prometheus-port",
+          "prometheus-listen-address", "tagnames-path", "metrics-cleanup-period", "max-metrics-count",
+          "translate-metric-names")
+
+
+def _lines(program: str, before: Before, given: Mapping[str, str], looks_at_machine: bool = False) -> Iterator[str]:
+    yield f"# Settings of {program}, made of {before.path} by istat migrate."
+    for name, why in before.idle.items():
+        yield from comment(f"Not taken over: --{name}: {why}")
+    for name, text in given.items():
+        if not text:
+            continue
+        yield ""
+        if name in OF_SCRIPTS:
+            yield "# For scripts that start it; a service of systemd needs it not."
+        yield from _notes(program, name)
+        yield f"{'#' if name in OF_SCRIPTS else ''}{name} = {_value(name, text)}"
+    if program == "istat-server":
+        yield from ("", *comment(OPEN), "#settings-open = true")
+    if looks_at_machine:
+        yield from ("", "# The names and units of istatd's local-stats, where it told the same.")
+        for collector in ("cpu", "disk", "load", "memory", "network", "processes"):
+            yield from (f"[plugins.{collector}]", 'naming = "istatd"')
+    yield ""
+
+
+def _notes(program: str, name: str) -> Iterator[str]:
+    """What differs from istatd in what it means, or was said without words."""
+    if name == "admin-port":
+        yield from comment(ADMIN)
+        yield '#admin-token = ""'
+    if program == "istat-server" and name in istatd.LISTENERS:
+        yield from comment("As before: whoever reaches this address is answered. 127.0.0.1 is this machine only.")
+
+
+def _value(name: str, text: str) -> str:
+    if text in ("yes", "no"):
+        return "true" if text == "yes" else "false"
+    return text if text.isascii() and text.isdigit() and name not in WORDS else json.dumps(text, ensure_ascii=False)
+
+
+def put(place: Path, text: str) -> bool:
+    """Write a settings file where there is none, or one that says nothing but comments. False: it is there already.
+    IstatError for one that says something else, which stays."""
+    found = None
+    with suppress(FileNotFoundError):
+        found = place.read_bytes()
+    if found == text.encode():
+        return False
+    if found is not None and _says_something(found):
+        raise IstatError(f"{place} is there and says something else: move it away, or name another folder with "
+                         "--output")
+    try:
+        with replacing(place, "new") as file:
+            if found is not None:       # who may read it is the administrator's choice
+                at = place.stat()
+                os.fchmod(file.fileno(), at.st_mode & 0o7777)
+                with suppress(PermissionError):
+                    os.fchown(file.fileno(), at.st_uid, at.st_gid)
+            file.write(text.encode())
+    except OSError as error:
+        raise IstatError(f"cannot write {place}: {error.strerror}") from error
+    return True
+
+
+def _says_something(data: bytes) -> bool:
+    def full(value: Any) -> bool:
+        return any(map(full, value.values())) if isinstance(value, dict) else True
+
+    try:
+        return full(tomllib.loads(data.decode()))
+    except ValueError:
+        return True

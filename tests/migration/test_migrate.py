@@ -1,0 +1,201 @@
+"""`istat migrate`: what becomes of istatd's configuration, counters and settings, and that those stay as they were."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from istat.cli import command
+from istat.clock import FakeClock
+from istat.settings.declaration import HostPort
+from istat_agent.options import DECLARATION as AGENT
+from istat_server.keyvalue import syntax
+from istat_server.options import DECLARATION as SERVER
+from istat_server.tools import brought
+from tests.foreign.istatd_writer import Counter
+
+NOW = int(time.time()) // 10 * 10
+CONFIG = """# a site's
+--store {old}/store
+--settings settings
+--stat-port 18001
+--http-port 0
+--admin-port 8031
+--thread-count 8
+--retention 10s:1d,5m:30d
+--flush 300
+--daemonize
+--pid-file /var/run/istatd.pid
+--agent other:18001
+"""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """What an istatd of before left: a configuration file, a store with two counters, settings."""
+    folder = tmp_path / "old"
+    for name, event in (("cpu/user", False), ("hits", True)):
+        counter = Counter(NOW - 600, event, levels=(("10s", 10, 8640), ("5m", 300, 8640)))
+        for k in range(30):
+            counter.add(NOW - 600 + 10 * k, 5.0)
+        counter.write(folder / "store" / name)
+    (folder / "settings").mkdir()
+    (folder / "settings/cit.set").write_bytes(syntax.encode({"dashboard.mine": "a=1", "n": "2"}))
+    (folder / "settings/users.set").write_bytes(syntax.encode({"user.cit": '{"password":"x"}'}))
+    (folder / "istatd.cfg").write_text(CONFIG.format(old=folder))
+    return folder
+
+
+def migrate(old: Path, *more: str) -> int:
+    """The command, with files and store beside the old folder."""
+    out = old.parent
+    return command.main(["migrate", "--from-istatd", str(old / "istatd.cfg"), "--output", str(out), "--store",
+                         str(out / "store"), *more], clock=FakeClock(NOW), brought=brought())
+
+
+def content(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_all_of_it_and_the_old_data_stay_as_they_are(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = content(old)
+    assert migrate(old) == 0
+    said = capsys.readouterr()
+    assert content(old) == before
+    assert "--thread-count: one process with one event loop serves all" in said.out
+    assert "--agent: comes with forwarding" in said.out
+    assert "  counters                      2" in said.out
+    assert "settings 'cit': 2 keys, taken\nsettings 'users': 1 keys, taken\n" in said.out
+    out = old.parent
+    assert said.out.endswith(f"\nNext:\n    istat-server --config {out}/server.toml --check-config\n"
+                             f"    istat-server --config {out}/server.toml\n"
+                             "    istat status           # and when all is there, the old store may go\n")
+    kept = syntax.decode((out / "store/settings/cit.set").read_bytes())
+    assert kept == {"dashboard.mine": "a=1", "n": "2"}
+
+
+def test_the_settings_mean_what_they_meant(old: Path) -> None:
+    assert migrate(old) == 0
+    path = old.parent / "server.toml"
+    values = SERVER.load(["--config", str(path)], {})
+    assert (values["stat-port"], values["http-port"], values["admin-port"]) == (18001, SERVER.load(
+        ["--http-port", "off"], {})["http-port"], 8031)
+    assert values["listen-address"] == values["http-listen-address"] == "*"
+    assert values["retention"].text == "10s:1d,5m:30d" and values["flush"] == 300
+    assert values["store"] == old.parent / "store" and values["settings"] is None
+    assert values["daemonize"] is False and values["pid-file"] is None, "a service of systemd needs them not"
+    text = path.read_text()
+    assert "#daemonize = true" in text and '#pid-file = "/var/run/istatd.pid"' in text
+    assert "#settings-open = true" in text and "#admin-token" in text
+    assert "# Not taken over: --thread-count: one process with one event loop serves all" in text
+    assert values["settings-open"] is False
+    assert not (old.parent / "agent.toml").exists()
+
+
+def test_said_again_it_does_nothing_twice(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate(old) == 0
+    capsys.readouterr()
+    after = content(old.parent / "store/settings")
+    assert migrate(old) == 0
+    said = capsys.readouterr().out
+    assert "server.toml is there already" in said and "there is nothing new" in said
+    assert "settings 'cit': 2 keys, there already" in said
+    assert content(old.parent / "store/settings") == after
+
+
+def test_what_was_changed_here_meanwhile_stays(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate(old) == 0
+    (old.parent / "store/settings/cit.set").write_bytes(syntax.encode({"new": "1"}))
+    assert migrate(old) == 0
+    assert "settings 'cit': kept as it is here" in capsys.readouterr().err
+    assert syntax.decode((old.parent / "store/settings/cit.set").read_bytes()) == {"new": "1"}
+
+
+def test_a_dry_run_writes_nothing(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = content(old.parent)
+    assert migrate(old, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert content(old.parent) == before and not (old.parent / "store").exists()
+    assert 'stat-port = 18001' in said and "dry run" in said and "settings 'cit': 2 keys, taken" in said
+
+
+def test_a_file_that_says_something_else_is_not_written_over(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = old.parent / "server.toml"
+    place.write_text("stat-port = 1\n")
+    assert migrate(old) == 1
+    assert f"{place} is there and says something else" in capsys.readouterr().err
+    assert place.read_text() == "stat-port = 1\n"
+
+
+def test_a_sample_is_written_over_and_stays_whose_it_is(old: Path) -> None:
+    place = old.parent / "server.toml"
+    place.write_text(SERVER.sample())
+    place.chmod(0o640)
+    assert migrate(old) == 0
+    assert tomllib.loads(place.read_text())["stat-port"] == 18001
+    assert place.stat().st_mode & 0o777 == 0o640
+
+
+def test_settings_that_cannot_be_read_are_told_and_the_others_taken(old: Path,
+                                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    (old / "settings/big.set").write_bytes(b"# istatd settings 1\n" + b"a=" + b"x" * (1 << 20))
+    assert migrate(old) == 0
+    assert "settings 'big': cannot be read" in capsys.readouterr().err
+    assert (old.parent / "store/settings/cit.set").exists()
+
+
+def test_an_agents_file_makes_an_agents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    (folder / "istatd.cfg").write_text("--agent master:18001\n--stat-port 8001\n--local-stats ^host.h1^role.db\n"
+                                       "--log-level 1\n--daemonize\n")
+    assert migrate(folder) == 0
+    values = AGENT.load(["--config", str(tmp_path / "agent.toml")], {})
+    assert (values["server"], values["transport"], values["host"]) == (HostPort("master", 18001), "tcp", "h1")
+    assert values["tags"] == ("role.db",) and values["log-level"] == "warning"
+    assert values.tables["plugins"]["cpu"] == {"naming": "istatd"}
+    assert not (tmp_path / "server.toml").exists() and not (tmp_path / "store").exists()
+    assert "--stat-port: istat-agent takes no samples of other programs yet" in capsys.readouterr().out
+
+
+def test_a_server_that_looked_at_its_machine_gets_an_agent_too(old: Path) -> None:
+    (old / "istatd.cfg").write_text(CONFIG.format(old=old) + "--local-stats .h1\n")
+    assert migrate(old) == 0
+    values = AGENT.load(["--config", str(old.parent / "agent.toml")], {})
+    assert values["server"] == HostPort("127.0.0.1", 18001) and values["interval"] == 5
+
+
+@pytest.mark.parametrize(("text", "code", "told"), [
+    ("stat-port = 1\n", 78, "is no configuration file of istatd"),
+    ("--stat-port 1\n", 78, "names neither a store nor where to send to"),
+    ("--store x\n--stat-prt 1\n", 78, "did you mean 'stat-port'"),
+])
+def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, text: str, code: int, told: str,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    (folder / "istatd.cfg").write_text(text)
+    assert migrate(folder) == code
+    assert told in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["old"]
+
+
+def test_what_is_missing_is_told(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (old / "istatd.cfg").write_text(f"--store {old}/nothing\n--settings nowhere\n")
+    assert migrate(old) == 0
+    said = capsys.readouterr().err
+    assert f"{old}/nothing holds no ring files" in said and f"there is no folder {old}/nowhere of settings" in said
+    assert migrate(old, "--old-store", str(old / "no")) == 2
+
+
+def test_as_json_it_is_one_object(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate(old, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["counters"][0]["totals"]["counters"] == 2
+    assert [one["name"] for one in said["namespaces"]] == ["cit", "users"]
+    assert said["idle"]["thread-count"] and list(said["files"]) == [str(old.parent / "server.toml")]
