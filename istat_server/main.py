@@ -74,7 +74,7 @@ def start(arguments: Sequence[str]) -> int:
         configure_log(settings)
         warn_of(settings)
         warn_of_old_store(settings, declaration.file_named(arguments, os.environ), declaration)
-        oldstore.refuse(settings["store"])
+        oldstore.refuse(settings["store"], settings["retention"])
         leave = background.go("istat-server") if settings["daemonize"] else None
         back_off = BackOff(os.environ)
         if service.wait_to_start(back_off):
@@ -186,7 +186,7 @@ def grant_connections(settings: Values) -> tuple[int, int]:
 def look(plugins: Found, settings: Values) -> None:
     """For --check-config, whether what the settings name can be used, as far as that shows without binding a port or
     opening the store. SettingsError with all problems of certificate, endpoints and tag names; PluginError."""
-    oldstore.refuse(settings["store"])
+    oldstore.refuse(settings["store"], settings["retention"])
     problems: list[str] = []
     for part in (certificate_of, functools.partial(offered, plugins.manager), tag_names):
         try:

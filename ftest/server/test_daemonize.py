@@ -181,7 +181,7 @@ def test_an_agent_goes_to_the_background_too(tmp_path: Path, pid_file: Path) -> 
     assert code == 1 and "already running" in wrong
 
 
-def test_a_tree_of_ring_files_is_refused_with_what_imports_it(tmp_path: Path) -> None:
+def test_a_tree_of_ring_files_is_refused_with_what_imports_it(tmp_path: Path, pid_file: Path) -> None:
     old = tmp_path / "old store"
     now = int(time.time())
     counter = Counter(now - 600)
@@ -189,14 +189,15 @@ def test_a_tree_of_ring_files_is_refused_with_what_imports_it(tmp_path: Path) ->
         counter.add(now - 600 + 10 * k, 5.0)
     counter.write(old / "cpu/user")
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in old.rglob("*") if path.is_file()}
+    kept = ("--retention", "10s:1d,5m:30d")
     for flags in ((), ("--daemonize",), ("--check-config",)):
-        code, _said, wrong = run(*FREE, "--store", old, *flags)
+        code, _said, wrong = run(*FREE, "--store", old, *kept, *flags)
         assert code == 91 and "holds ring files of istatd" in wrong
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in old.rglob("*") if path.is_file()} == before
     command = wrong[wrong.index("istat import"):].partition("\n")[0]
-    assert command == f"istat import --store '{old}-2' '{old}'"
+    assert command == f"istat import --store '{old}-2' '{old}' --retention 10s:1d,5m:30d"
     here = command.replace("istat import", f"{sys.executable} -m istat_server.tools import")
     done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, cwd=ROOT, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     assert f"Then start with --store '{old}-2'" in wrong
-    assert run(*FREE, "--store", f"{old}-2", "--check-config")[0] == 0
+    assert run(*FREE, "--store", f"{old}-2", *kept, "--daemonize", "--pid-file", pid_file)[0] == 0

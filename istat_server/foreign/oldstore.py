@@ -13,6 +13,7 @@ from istat import owners
 from istat.errors import IstatError, StoreError
 from istat.pagecache import ownfiles
 from istat.pagecache.ownfiles import Use
+from istat.retention import DEFAULT_RETENTION, Ladder
 from istat_server.foreign.ring import is_ring
 from istat_server.foreign.ringtree import RingTree
 from istat_server.foreign.source import Naming, Problems, walk
@@ -23,12 +24,15 @@ LOOKED_AT = 100
 OURS = ("FORMAT", manifest.NAME)
 
 
-def refuse(store: Path) -> None:
-    """StoreError, with the commands that import it, where the folder of the store is a tree of ring files."""
+def refuse(store: Path, wanted: Ladder) -> None:
+    """StoreError, with the command that imports it, where the folder of the store is a tree of ring files. `wanted`:
+    for how long the new store is to keep what."""
     if holds_rings(store):
         new = store.with_name(f"{store.name}-2")
+        retention = "" if wanted.text == DEFAULT_RETENTION else f" --retention {shlex.quote(wanted.text)}"
         raise StoreError(f"{store} holds ring files of istatd. They are imported once, into a store of its own, and "
-                         f"stay as they are:\n  {import_command(store, new)}\nThen start with --store {quoted(new)}")
+                         f"stay as they are:\n  {import_command(store, new)}{retention}\n"
+                         f"Then start with --store {quoted(new)}")
 
 
 def holds_rings(store: Path) -> bool:
