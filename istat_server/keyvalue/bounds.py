@@ -42,11 +42,11 @@ def checked(changes: Mapping[str, str], present: Mapping[str, str], bounds: Boun
             skip: bool) -> tuple[dict[str, str], tuple[str, ...]]:
     """The changes that can be made, and the keys of the others, which are left out where `skip` says so. A key that is
     there by hand can be deleted, whatever it is called. BadQuery."""
-    skipped = tuple(key for key, value in changes.items()
-                    if not syntax.is_key(key) and not (value == "" and key in present))
+    wanted = {key: value for key, value in changes.items()
+              if syntax.is_key(key) or (value == "" and key in present)}
+    skipped = tuple(key for key in changes if key not in wanted)
     if skipped and not skip:
         raise BadQuery(f"{skipped[0][:SHOWN]!a} cannot be a key: it has blanks, or signs of \\/:;*?\"'%()[]{{}}~$^#=+-")
-    wanted = {key: value for key, value in changes.items() if key not in skipped}
     for key, value in wanted.items():
         if len(key.encode(errors="replace")) > bounds.key:
             raise BadQuery(f"a key has at most {bounds.key} bytes, and {key[:SHOWN]!a}... has more", TOO_MUCH)

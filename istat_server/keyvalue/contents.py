@@ -6,7 +6,7 @@ bounds only where it is told them.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from istat.errors import StoreCorrupt
@@ -16,7 +16,7 @@ from istat_server.keyvalue.history import History, Version
 
 # What is read of a `.versions` file at most [bytes]: it may have been written under other bounds.
 MOST_HISTORY = 64 << 20
-Change = tuple[str, Version]
+Changes = Mapping[str, Version]        # one of a key
 
 
 @dataclass(frozen=True)
@@ -29,30 +29,31 @@ class Present:
 
 @dataclass
 class Past:
-    """The versions of a namespace, and the values that its keys had after the last of them."""
+    """The versions of a namespace, and the values that its keys had after the last of them. `stamp`: None where there
+    is no file."""
 
     index: History
     values: dict[str, str]
+    stamp: Stamp | None = None
 
-    def unknown(self, present: Present, time: int | None = None) -> list[Change]:
+    def unknown(self, present: Present, time: int | None = None) -> Changes:
         """What became of the file since, as versions that are in no file yet, of a time [Unix seconds] or of when it
         was changed."""
         if time is None:
             time = present.stamp.seconds if present.stamp else 0
-        found, number = [], self.index.last
-        for key in sorted({*self.values, *present.values}):
-            value = present.values.get(key)
-            if value != self.values.get(key):
-                number += 1
-                found.append((key, Version(number, time, value)))
-        return found
+        now, before = present.values, self.values
+        if now == before:
+            return {}
+        changed = [key for key in {**before, **now} if now.get(key) != before.get(key)]
+        return {key: Version(number, time, now.get(key)) for number, key in enumerate(sorted(changed),
+                                                                                      self.index.last + 1)}
 
-    def newest(self, key: str, more: Sequence[Change]) -> int:
+    def newest(self, key: str, more: Changes) -> int:
         """The number of a key's present version, by the file and what is in none; 0 where there is no such key."""
-        for other, version in more:
-            if other == key:
-                return version.number if version.value is not None else 0
-        return self.index.newest(key)
+        version = more.get(key)
+        if version is None:
+            return self.index.newest(key)
+        return version.number if version.value is not None else 0
 
 
 def read_present(folder: Folder, name: str, most: int) -> Present:
@@ -72,13 +73,14 @@ def read_past(folder: Folder, name: str) -> Past:
     found = folder.read(name, MOST_HISTORY, VERSIONS)
     if found is None:
         return Past(History(), {})
-    data, _stamp = found
+    data, stamp = found
     try:
         index = history.read(data)
     except StoreCorrupt as error:
         raise StoreCorrupt(f"{folder.place(name, VERSIONS)}: {error}; move it away, and versions begin anew") from None
     newest = {key: history.version_at(data, records[-1]) for key, records in index.records.items()}
-    return Past(index, {key: version.value for key, version in newest.items() if version and version.value is not None})
+    values = {key: version.value for key, version in newest.items() if version and version.value is not None}
+    return Past(index, values, stamp)
 
 
 def read_versions(folder: Folder, name: str, past: Past, key: str, most: int) -> list[Version]:
@@ -91,16 +93,16 @@ def read_versions(folder: Folder, name: str, past: Past, key: str, most: int) ->
     return [version for version in versions if version is not None]
 
 
-def write_versions(folder: Folder, name: str, past: Past, changes: Sequence[Change], keep: tuple[int, int]) -> None:
+def write_versions(folder: Folder, name: str, past: Past, changes: Changes, keep: tuple[int, int]) -> None:
     """Append versions, and know them. `keep`: how many of a key, and how many bytes, where the file gets too large: it
-    is written anew then. StoreError, and nothing is changed."""
-    lines = [history.line_of(key, version) for key, version in changes]
+    is written anew then. StoreError; nothing is known of what is in the file then, and it is to be read again."""
+    lines = {key: history.line_of(key, version) for key, version in changes.items()}
     if not past.index.whole:
         folder.write(name, history.HEADER, VERSIONS)
         past.index.whole = len(history.HEADER)
-    folder.append(name, past.index.whole, b"".join(lines))
-    for (key, version), line in zip(changes, lines):
-        past.index.add(key, version.number, version.value is not None, len(line))
+    past.stamp = folder.append(name, past.index.whole, b"".join(lines.values()))
+    for key, version in changes.items():
+        past.index.add(key, version.number, version.value is not None, len(lines[key]))
         if version.value is None:
             past.values.pop(key, None)
         else:
@@ -119,5 +121,5 @@ def _shorten(folder: Folder, name: str, past: Past, keep: tuple[int, int]) -> No
         return
     half = most // 2 if past.index.whole > most else most
     data = history.rewritten(found[0], history.kept(past.index, each, half))
-    folder.write(name, data, VERSIONS)
+    past.stamp = folder.write(name, data, VERSIONS)
     past.index = history.read(data)

@@ -85,10 +85,10 @@ class Folder:
         """Where a file of a namespace is. Its name is one by `syntax.is_name`, and so has no slash."""
         return self.path / f"{name}{kind}"
 
-    def stamp(self, name: str) -> Stamp | None:
-        """The present state of a `.set` file; None when there is none."""
+    def stamp(self, name: str, kind: str = VALUES) -> Stamp | None:
+        """The present state of a file; None when there is none. For this no thread is needed."""
         try:
-            return _stamp(os.lstat(self.place(name)))
+            return _stamp(os.lstat(self.place(name, kind)))
         except FileNotFoundError:
             return None
 
@@ -135,7 +135,7 @@ class Folder:
         ondisk.sync_folder(self.path)
         return stamp
 
-    def append(self, name: str, at: int, data: bytes) -> None:
+    def append(self, name: str, at: int, data: bytes) -> Stamp:
         """Write to the end of a `.versions` file, which is at `at`: what is behind it is the rest of a write that never
         ended. On the disk then. StoreFull or StoreError, and the file is what it was."""
         path = self.place(name, VERSIONS)
@@ -147,6 +147,7 @@ class Folder:
             os.ftruncate(handle, at)
             _pour(handle, at, data)
             os.fsync(handle)
+            return _stamp(os.fstat(handle))
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(handle, at)

@@ -6,8 +6,7 @@ A change is answered when it is on the disk: first the `.set` file is replaced, 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,16 @@ from istat.errors import BadQuery, StoreError, UnknownNamespace
 from istat.patterns.globs import glob
 from istat_server.keyvalue import contents, syntax
 from istat_server.keyvalue.bounds import SHOWN, Bounds, check_file, check_folder, check_name, checked
-from istat_server.keyvalue.contents import Change, Past, Present
+from istat_server.keyvalue.contents import Changes, Past, Present
 from istat_server.keyvalue.folder import VERSIONS, Folder
+from istat_server.keyvalue.held import Held
 from istat_server.keyvalue.history import Version
 from istat_server.store.pool import InlinePool, Pool
 
 log = logging.getLogger(__name__)
 
 BOUNDS = Bounds()
+LINE = 40       # what a version has in its file besides key and value, about [bytes]
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class Namespaces:
         self.bounds = bounds
         self._folder, self._clock = Folder(path), clock
         self._pool = InlinePool() if pool is None else pool
-        self._presents: OrderedDict[str, Present] = OrderedDict()
-        self._pasts: OrderedDict[str, Past] = OrderedDict()
+        self._held = Held(bounds.memory)
         self._locks: dict[str, _Lock] = {}
         self._waiting = 0
+        self._coming = [0, 0]       # namespaces that are being made, and bytes that files grow by just now
         self._counts = dict.fromkeys(("get", "match", "set", "save", "refused", "skipped"), 0)
         self._log = LimitedLog(log, clock)
         self._folder.check()
@@ -96,8 +97,8 @@ class Namespaces:
         with self._alone(name):
             present = self._there(name)
             past = self._past(name)
-        unknown = past.unknown(present)
-        return {key: past.newest(key, unknown) for key in sorted(present.values)}
+            unknown = past.unknown(present)
+            return {key: past.newest(key, unknown) for key in present.values}
 
     def versions(self, name: str, key: str) -> list[Version]:
         """What a key was, the newest first; empty where nothing is known of it. BadQuery, StoreError."""
@@ -106,7 +107,7 @@ class Namespaces:
             unknown = past.unknown(self._present(name))
             most = self.bounds.versions
             found = self._pool.apply(contents.read_versions, (self._folder, name, past, key, most))
-        return [*(version for other, version in unknown if other == key), *found][:most]
+        return [*([unknown[key]] if key in unknown else []), *found][:most]
 
     def set(self, name: str, changes: Mapping[str, str], expected: Mapping[str, int] | None = None,
             skip: bool = False) -> Written:
@@ -133,24 +134,34 @@ class Namespaces:
 
     def flush(self, name: str | None = None) -> None:
         """Write what is in no file yet (only versions, of changes that were made by hand), and forget what is in
-        memory: of one namespace, or of all. BadQuery, StoreError."""
-        for one in [*self._presents, *self._pasts] if name is None else [name]:
-            with self._alone(one):
-                if one in self._presents:
-                    past = self._past(one)
-                    self._save(one, past, past.unknown(self._present(one)))
-                self._presents.pop(one, None)
-                self._pasts.pop(one, None)
+        memory: of one namespace, or of all. BadQuery, StoreError: of the first one that failed, when all are done."""
+        failed: list[StoreError | BadQuery] = []
+        for one in self._held.names() if name is None else [name]:
+            try:
+                with self._alone(one):
+                    self._flush(one)
+            except (StoreError, BadQuery) as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _flush(self, name: str) -> None:
+        try:
+            if self._held.present(name) is not None:
+                past = self._past(name)
+                self._save(name, past, past.unknown(self._present(name)))
+        finally:
+            self._held.forget(name)
 
     def load(self, name: str) -> None:
         """Read a namespace's file again now. Errors as of `get`."""
         with self._alone(name):
-            self._presents.pop(name, None)
+            self._held.forget(name)
             self._there(name)
 
     def close(self) -> None:
         """Write what is in no file yet. What cannot be is told in the log."""
-        for name in [*self._presents]:
+        for name in self._held.names():
             try:
                 self.flush(name)
             except (StoreError, BadQuery) as error:
@@ -165,57 +176,45 @@ class Namespaces:
             raise BadQuery("too many changes of settings wait for each other; try again", 503)
         lock = self._locks.setdefault(name, _Lock())
         lock.users += 1
-        self._waiting += 1
         try:
-            lock.semaphore.acquire()
+            self._waiting += 1
+            try:
+                lock.semaphore.acquire()
+            finally:
+                self._waiting -= 1
+            try:
+                yield
+            finally:
+                lock.semaphore.release()
         finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            lock.semaphore.release()
             lock.users -= 1
             if not lock.users:
                 self._locks.pop(name, None)
 
     def _present(self, name: str) -> Present:
         """A namespace as its file is now."""
-        present = self._presents.get(name)
-        stamp = self._folder.stamp(name)
-        if present is None or present.stamp != stamp:
+        present = self._held.present(name) or Present({}, None)
+        if present.stamp != self._folder.stamp(name):
             present = self._pool.apply(contents.read_present, (self._folder, name, self.bounds.file))
-            self._keep(name, present)
-        self._presents.move_to_end(name)
+            self._held.keep_present(name, present)
         return present
 
     def _there(self, name: str) -> Present:
         present = self._present(check_name(name))
         if present.stamp is None:
-            self._presents.pop(name, None)
             raise UnknownNamespace("no such settings")
         return present
 
     def _past(self, name: str) -> Past:
-        """The versions of a namespace. Only for who is alone with it."""
-        past = self._pasts.get(name)
-        if past is None:
+        """The versions of a namespace, as their file is now. Only for who is alone with it."""
+        past = self._held.past(name)
+        if past is None or past.stamp != self._folder.stamp(name, VERSIONS):
             past = self._pool.apply(contents.read_past, (self._folder, name))
-            self._pasts[name] = past
+            self._held.keep_past(name, past)
             if past.index.damaged:
                 self._log.warning("damaged", "%s: %d damaged lines are left out", self._folder.place(name, VERSIONS),
                                   past.index.damaged)
         return past
-
-    def _keep(self, name: str, present: Present) -> None:
-        """Hold a namespace in memory, and forget those that were not asked for longest where they cost too much."""
-        self._presents[name] = present
-        self._presents.move_to_end(name)
-        size = sum(one.stamp.size if one.stamp else 0 for one in self._presents.values())
-        size += sum(one.index.whole for one in self._pasts.values())
-        while size > self.bounds.memory and len(self._presents) > 1:
-            oldest, gone = self._presents.popitem(last=False)
-            past = self._pasts.pop(oldest, None)
-            size -= (gone.stamp.size if gone.stamp else 0) + (past.index.whole if past else 0)
 
     def _set(self, name: str, changes: Mapping[str, str], expected: Mapping[str, int], skip: bool) -> Written:
         present, past = self._present(name), self._past(name)
@@ -236,32 +235,50 @@ class Namespaces:
             return Written({}, skipped)
         self._save(name, past, unknown)
         after = {key: value for key, value in {**present.values, **changed}.items() if value}
-        self._replace(name, present, after, changed)
+        data: bytes = self._pool.apply(syntax.encode, (after,))
+        size = present.stamp.size if present.stamp else 0
+        check_file(len(after), len(data), (len(present.values), size), self.bounds)
+        growth = len(data) - size + sum(len(key) + len(value) + LINE for key, value in changed.items())
+        with self._room(present.stamp is None, growth):
+            stamp = self._pool.apply(self._folder.write, (name, data))
+            self._counts["save"] += 1
+            self._held.keep_present(name, Present(after, stamp))
+            fresh = self._versioned(name, past)
+        return Written({key: version.number for key, version in fresh.items() if key in changed}, skipped)
+
+    def _versioned(self, name: str, past: Past) -> Changes:
+        """Write the versions of what the file has now, and tell them."""
         fresh = past.unknown(self._present(name), int(self._clock.now()))
         try:
             self._save(name, past, fresh)
         except StoreError as error:     # nothing is lost: they are found again, as those are that others made
             self._log.warning("versions", "%s; it is tried again with the next change", error)
-        return Written({key: version.number for key, version in fresh if key in changed}, skipped)
+        return fresh
 
-    def _replace(self, name: str, present: Present, values: Mapping[str, str], changed: Mapping[str, str]) -> None:
-        """Write the `.set` file, if it is not too much."""
-        data: bytes = self._pool.apply(syntax.encode, (values,))
-        size = present.stamp.size if present.stamp else 0
-        check_file(len(values), len(data), (len(present.values), size), self.bounds)
+    @contextmanager
+    def _room(self, is_new: bool, growth: int) -> Iterator[None]:
+        """While inside: there is room for so many bytes more, whatever others write meanwhile. BadQuery."""
         names, used = self._pool.apply(self._usage)
-        growth = len(data) - size + sum(len(value) for value in changed.values())
-        check_folder(present.stamp is None, growth, names, used, self.bounds)
-        stamp = self._pool.apply(self._folder.write, (name, data))
-        self._counts["save"] += 1
-        self._keep(name, Present(values, stamp))
+        check_folder(is_new, growth, names + self._coming[0], used + self._coming[1], self.bounds)
+        taken = int(is_new), max(0, growth)
+        self._coming = [self._coming[0] + taken[0], self._coming[1] + taken[1]]
+        try:
+            yield
+        finally:
+            self._coming = [self._coming[0] - taken[0], self._coming[1] - taken[1]]
 
     def _usage(self) -> tuple[int, int]:
         """How many namespaces there are, and the bytes of all files."""
         sizes = self._folder.sizes()
         return len(sizes), sum(sizes.values()) + sum(self._folder.sizes(VERSIONS).values())
 
-    def _save(self, name: str, past: Past, changes: Sequence[Change]) -> None:
+    def _save(self, name: str, past: Past, changes: Changes) -> None:
         keep = self.bounds.versions, self.bounds.history
-        if changes:
+        if not changes:
+            return
+        try:
             self._pool.apply(contents.write_versions, (self._folder, name, past, changes, keep))
+        except StoreError:
+            self._held.forget_past(name)
+            raise
+        self._held.keep_past(name, past)

@@ -141,7 +141,8 @@ def test_settings_open_takes_changes_from_whoever_may_read_but_not_from_other_pa
     assert send() == 200
     assert send(Origin="http://x", Host="x") == 200
     assert send(Origin="http://evil.example", Host="x") == 403
-    assert send(Origin="null", Host="x") == 403
+    for origin in ("null", "http://[", "x", "http://x.evil", "//y"):
+        assert send(Origin=origin, Host="x") == 403, origin
     clock.advance(1)
     read = TestClient(app_of(MemoryStore(clock=clock), clock, namespaces=namespaces, settings_open=True, read="reads"))
     assert read.simulate_post("/?s=u", body=b'{"a":2}').status_code == 401

@@ -186,7 +186,7 @@ def test_what_is_in_memory_is_bounded(opened: Callable[..., Namespaces]) -> None
     namespaces = opened(memory=1000)
     for number in range(20):
         namespaces.set(f"n{number}", {"k": "x" * 200})
-    assert len(namespaces._presents) <= 4
+    assert len(namespaces._held.names()) <= 4
     assert all(namespaces.get(f"n{number}") == {"k": "x" * 200} for number in range(20))
 
 
@@ -207,6 +207,81 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_served(
     assert namespaces.get("good") == {"k": "1"}
     namespaces.flush()
     namespaces.close()
+
+
+def test_names_that_are_none_leave_nothing_in_memory(opened: Callable[..., Namespaces]) -> None:
+    namespaces = opened(value=3)
+    for number in range(20):
+        assert namespaces.versions(f"none{number}", "k") == []
+        with pytest.raises(UnknownNamespace):
+            namespaces.numbers(f"none{number}")
+        with pytest.raises(BadQuery):
+            namespaces.set(f"none{number}", {"k": "long"})
+    assert namespaces._held.names() == [] and not namespaces._locks
+
+
+def test_versions_in_memory_are_bounded_with_the_values(opened: Callable[..., Namespaces]) -> None:
+    namespaces = opened(memory=3000)
+    for number in range(20):
+        for value in "ab":
+            namespaces.set(f"n{number}", {"k": value * 200})
+    assert len(namespaces._held.names()) <= 4
+    assert all(versions(namespaces, f"n{number}", "k") == ["b" * 200, "a" * 200] for number in range(20))
+
+
+def test_thousands_of_keys_that_cannot_be_or_that_others_wrote_take_no_time_each(
+        opened: Callable[..., Namespaces], folder: Path) -> None:
+    """All of them at once: were one looked for among the others, this would take minutes."""
+    namespaces = opened()
+    keys = [f"k{number:05}" for number in range(10_000)]
+    done = namespaces.set("a", {**dict.fromkeys(keys, ""), **{f" {key}": "1" for key in keys * 4}}, skip=True)
+    assert len(done.skipped) == len(keys)
+    (folder / "a.set").write_bytes(HEAD + b"".join(b"%s=1\n" % key.encode() for key in keys))
+    numbers = namespaces.numbers("a")
+    assert numbers == {key: number for number, key in enumerate(keys, 1)}
+    assert namespaces.set("a", {"k00000": "2"}, expected=numbers).versions == {"k00000": 10_001}
+
+
+@pytest.mark.parametrize("content", [None, b"# istatd versions 1\n"])
+def test_versions_that_were_moved_away_begin_anew(opened: Callable[..., Namespaces], folder: Path,
+                                                  content: bytes | None) -> None:
+    namespaces = opened()
+    for value in "123":
+        namespaces.set("a", {"k": value})
+    path = folder / "a.versions"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    for value in "45":
+        namespaces.set("a", {"k": value})
+    assert versions(namespaces, "a", "k") == versions(opened(), "a", "k") == ["5", "4", "3"]
+    assert b"\0" not in path.read_bytes()
+
+
+def test_versions_that_were_put_back_are_kept(opened: Callable[..., Namespaces], folder: Path) -> None:
+    namespaces = opened()
+    for value in ("one", "two", "three"):
+        namespaces.set("a", {"k": value})
+    old = (folder / "a.versions").read_bytes()
+    (folder / "a.versions").unlink()
+    namespaces.set("a", {"l": "x"})
+    (folder / "a.versions").write_bytes(old)
+    namespaces.set("a", {"k": "four"})
+    assert versions(namespaces, "a", "k") == ["four", "three", "two", "one"]
+    assert versions(namespaces, "a", "l") == ["x"]
+
+
+def test_a_flush_of_all_goes_on_where_one_cannot_be_written(opened: Callable[..., Namespaces], folder: Path) -> None:
+    namespaces = opened()
+    for name in "abc":
+        namespaces.set(name, {"k": "1"})
+        (folder / f"{name}.set").write_bytes(b"\0" if name == "b" else HEAD + b"k=2\n")
+    with pytest.raises(StoreCorrupt, match="b.set: "):
+        namespaces.flush()
+    assert namespaces._held.names() == []
+    for name in "ac":
+        (folder / f"{name}.set").write_bytes(HEAD + b"k=3\n")
+        assert versions(opened(), name, "k") == ["3", "2", "1"]
 
 
 def test_damaged_versions_are_told_and_the_others_kept(opened: Callable[..., Namespaces], folder: Path,
@@ -292,6 +367,25 @@ def test_changes_that_come_at_once_are_all_made(folder: Path, clock: FakeClock) 
     assert [len(namespaces.get(name)) for name in ("n0", "n1")] == [20, 20]
     assert sorted(namespaces.numbers("n0").values()) == list(range(1, 21))
     assert not namespaces._locks
+
+
+@pytest.mark.parametrize("bounds", [{"namespaces": 3}, {"folder": 1000}])
+def test_who_makes_namespaces_at_once_makes_no_more_than_there_may_be(folder: Path, clock: FakeClock,
+                                                                      bounds: dict[str, int]) -> None:
+    namespaces = Namespaces(folder, clock, Delivering(ThreadPool(2)), Bounds(**bounds))
+    made = []
+
+    def make(number: int) -> None:
+        try:
+            namespaces.set(f"n{number}", {"k": "x" * 100})
+            made.append(number)
+        except BadQuery as error:
+            assert error.status == 413
+
+    gevent.joinall([gevent.spawn(make, number) for number in range(20)], raise_error=True)
+    assert len(namespaces.names()) == len(made) == 3
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 1000
+    assert namespaces._coming == [0, 0]
 
 
 def test_one_of_two_who_expect_the_same_version_is_refused(folder: Path, clock: FakeClock) -> None:
