@@ -29,7 +29,7 @@ from istat.daemon.backoff import STEADY, BackOff
 from istat.errors import IstatError, PluginError, SettingsError
 from istat.exporter.mapping import tag_names
 from istat.exporter.series import exporter_of
-from istat.settings.declaration import Values
+from istat.settings.declaration import Renewal, Values
 from istat_agent.agent import Agent, Plan, host_name, link_of, make_plan, once
 from istat_agent.counters import Counters
 from istat_agent.exporting.port import ExporterPort, open_listener
@@ -204,16 +204,9 @@ def serve(arguments: Sequence[str], values: Values, listener: socket.socket | No
     gevent.spawn_later(STEADY, back_off.forget)
     while commands.get() == "reload":
         service.reloading()
-        try:
-            renewal = DECLARATION.renew(values, load(arguments))
-            link_of(renewal.values, b"", clock)     # certificates that do not fit are told while the old ones work
-            configure_log(renewal.values)
-        except (SettingsError, logs.LogFileError) as error:
-            log.error("settings not read again, going on with the old ones: %s", error)
-        else:
+        renewal = read_again(values, arguments, clock)
+        if renewal is not None:
             values = renewal.values
-            if renewal.waiting:
-                log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))
             agent.stop()
             agent = launch(values, counters, clock, threads, watch)
             log.info("settings read again; changed: %s", ", ".join(renewal.changed) or "nothing")
@@ -225,6 +218,20 @@ def serve(arguments: Sequence[str], values: Values, listener: socket.socket | No
         exporter.stop()
     log.info("ended; %d samples collected, %d datagrams sent", counters.samples, counters.datagrams)
     return 0
+
+
+def read_again(values: Values, arguments: Sequence[str], clock: SystemClock) -> Renewal | None:
+    """What the settings are now; None, and a line in the log, when they cannot be used."""
+    try:
+        renewal = DECLARATION.renew(values, load(arguments))
+        link_of(renewal.values, b"", clock)     # certificates that do not fit are told while the old ones work
+        configure_log(renewal.values)
+    except (SettingsError, logs.LogFileError) as error:
+        log.error("settings not read again, going on with the old ones: %s", error)
+        return None
+    if renewal.waiting:
+        log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))
+    return renewal
 
 
 def exporting(values: Values, listener: socket.socket | None, clock: SystemClock) -> ExporterPort | None:

@@ -108,10 +108,8 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         sockets.affordable = affordable
         http = None
         if sockets.http is not None:
-            http = HttpServer(front, sockets.http, http_connections, certificate, front.mistakes,
-                              settings["http-memory"] << 20)
-            http.start()        # it says "starting" until the store is open
-            held.callback(http.stop)
+            http = held.enter_context(answering(HttpServer(front, sockets.http, http_connections, certificate,
+                                                           front.mistakes, settings["http-memory"] << 20)))
         held.enter_context(background.hold(settings["pid-file"]))
         become_user(settings)
         server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
@@ -131,6 +129,16 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         service.stopping()
         watchdog.kill()
         end(server, http)
+
+
+@contextlib.contextmanager
+def answering(http: HttpServer) -> Iterator[HttpServer]:
+    """HTTP, which says "starting" until the store is open; stopped at the end."""
+    http.start()
+    try:
+        yield http
+    finally:
+        http.stop()
 
 
 def bind(settings: Values, plugins: pluggy.PluginManager) -> Sockets:

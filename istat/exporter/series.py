@@ -59,6 +59,7 @@ class Exporter:
         self._events: dict[str, Family] = {}
         self._gauges: dict[str, Family] = {}
         self._routes: dict[bytes, tuple[Series, ...]] = {}
+        self._forgotten: dict[bytes, tuple[Series, ...]] = {}     # routes that are let go by and by
         self.count = 0              # series there are
         self.dropped = 0            # samples for which there was no series, or that would have made a sum smaller
 
@@ -119,9 +120,16 @@ class Exporter:
             self._routes.pop(name, None)
             return tuple(found)
         if len(self._routes) >= ROUTES_PER_SERIES * self._most:
-            self._routes.clear()
+            self._forget_routes()
         self._routes[name] = route = tuple(found)
         return route
+
+    def _forget_routes(self) -> None:
+        """Learn all anew; or the last one, where those of before are not gone yet: many at once take their time."""
+        if self._forgotten:
+            self._routes.popitem()
+        else:
+            self._forgotten, self._routes = self._routes, {}
 
     def _drop(self, now: int) -> None:
         """Count a sample that is lost, in a series beside all others."""
@@ -140,7 +148,11 @@ class Exporter:
                 if at % AT_ONCE == 0:
                     between()
         if self.count < before and len(self._routes) > 2 * self.count:
-            self._routes.clear()
+            self._forget_routes()
+        while self._forgotten:
+            for _ in range(min(AT_ONCE, len(self._forgotten))):
+                self._forgotten.popitem()
+            between()
 
     def _expire_family(self, family: Family, before: float, between: Callable[[], None]) -> None:
         for at, (key, series) in enumerate([*family.items()], 1):

@@ -81,7 +81,7 @@ _COMMON: dict[str, Meaning] = {
     "num-files": same("num-files"),
     "pid-file": same("pid-file"),
     "user": same("user"),
-    "debug": Meaning(_debug, "there are no switches by subject; log-level is debug for all of them", always=True),
+    "debug": Meaning(_debug, "log-level is debug for all subjects; admin-port switches them one by one", always=True),
     "test": Meaning(_test, valued=False),
     "thread-count": idle("one process with one event loop serves all"),
     "listen-overflow-backlog": idle("the queue of each port is as long as the system lets it be"),

@@ -87,8 +87,7 @@ class ExporterPort:
             told = self._told(request)
         except Refused as error:
             told = requests.refusal(error)
-        connection.socket.settimeout(ANSWER_SECONDS)
-        connection.socket.sendall(told)
+        self._serving.send(connection, told, ANSWER_SECONDS)
         connection.socket.shutdown(socket.SHUT_WR)
 
     def _told(self, request: requests.Request) -> bytes:

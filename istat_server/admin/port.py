@@ -66,19 +66,18 @@ class AdminPort:
             data = sock.recv(READ_BYTES)
             if not data:
                 return
-            sock.settimeout(ANSWER_SECONDS)
             self._serving.works(connection, True)
             try:
                 self._answer(connection, session, data)
             except OSError:     # of the connection
                 raise
             except Exception:
-                sock.sendall(FAULT)
+                self._serving.send(connection, FAULT, ANSWER_SECONDS)
                 raise
             self._serving.works(connection, False)
         if session.http:
             self._mistake("http_request", "at admin-port", connection.peer)
-            sock.sendall(self._not_here)
+            self._serving.send(connection, self._not_here, ANSWER_SECONDS)
 
     def _answer(self, connection: Connection, session: Session, data: bytes) -> None:
         before, wrong = session.commands, session.wrong
@@ -91,7 +90,7 @@ class AdminPort:
                 if session.wrong != wrong:
                     wrong = session.wrong
                     gevent.sleep(WRONG_SECONDS)
-                connection.socket.sendall(part)
+                self._serving.send(connection, part, ANSWER_SECONDS)
             turn_of_the_hub()
 
     def _mistake(self, kind: str, text: str, peer: str) -> None:

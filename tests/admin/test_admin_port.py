@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -121,6 +122,26 @@ def test_who_says_nothing_or_takes_nothing_is_let_go_in_time(served: Served, mon
                 lazy.sendall(b"help\n" * 1000)
         while served.places():
             gevent.sleep(0.05)
+
+
+def test_who_takes_no_answer_makes_room(served: Served) -> None:
+    """However long an answer may wait to be taken: as many as there are places keep nobody out."""
+    lazy = []
+    for _ in range(port.PLACES):
+        client = gevent.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", served.number))
+        client.setblocking(False)
+        lazy.append(client)
+    with gevent.Timeout(60):
+        while not all(one.sends for one in served.port._serving._places):
+            for client in lazy:
+                with contextlib.suppress(BlockingIOError):
+                    client.send(b"help\n" * 1000)
+            gevent.sleep(0.02)
+    assert answer(served.connect(), b"flush\n") == b"ok\r\n"
+    for client in lazy:
+        client.close()
 
 
 def test_who_sends_without_end_lets_others_have_their_turn(served: Served) -> None:

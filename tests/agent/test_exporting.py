@@ -171,6 +171,25 @@ def test_who_takes_no_answer_holds_up_nobody(served: ExporterPort, monkeypatch: 
         client.close()
 
 
+def test_who_takes_no_answer_makes_room(served: ExporterPort) -> None:
+    """However long its answer may wait: as many as there are places keep nobody out."""
+    served.feed([b"cpu.idle^host.%s%d %d 97.5\n" % (b"x" * 500, number, NOW) for number in range(20_000)])
+    lazy = []
+    for _ in range(port.PLACES):
+        client = gevent.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", served.port))
+        client.sendall(ASK)
+        lazy.append(client)
+    with gevent.Timeout(20):
+        while not all(one.sends for one in served._serving._places):
+            gevent.sleep(0.05)
+    assert len(served._serving) == port.PLACES
+    assert b"404" in asked(served, b"GET / HTTP/1.1\r\n\r\n")[0]
+    for client in lazy:
+        client.close()
+
+
 def test_a_fault_is_told_and_others_are_served(served: ExporterPort, monkeypatch: pytest.MonkeyPatch,
                                                caplog: pytest.LogCaptureFixture) -> None:
     with monkeypatch.context() as patched:

@@ -11,16 +11,16 @@ import os
 import sys
 from collections.abc import Callable
 
-from istat.cli.istatd.adminport import PORT, AdminPort, Refused, place
+from istat.cli.istatd.adminport import PORT, AdminPort, Refused
 from istat.cli.istatd.alias import Alias, Flag, Given, Misread
+from istat.cli.istatd.places import place
 from istat.cli.report import printable
 from istat.cli.tokens import ADMIN_VARIABLE
 from istat.clock import Clock
 from istat.errors import IstatError, ServerUnreachable
 from istat.subcommands import Action, SubCommand
 
-DEFAULT = f"127.0.0.1:{PORT}"
-DELETE_FROM = "localhost:8112"      # where istatd's script finds the port
+DEFAULT = f"localhost:{PORT}"
 STATUSES: dict[type[IstatError], int] = {ServerUnreachable: 2, Refused: 3}
 TALK = (Flag("-v", "tell what goes out and comes in"), Flag("-q", "print nothing"))
 ADMIN = "It talks to the server's admin-port, which is off unless it is set."
@@ -71,7 +71,7 @@ def _delete_alias(given: Given, clock: Clock) -> int:
         if any(sign in pattern for sign in ", \r\n"):
             raise Misread(f"Command line error near {pattern!r}: a pattern has no blanks and no commas; name several "
                           "one after the other")
-    host, number = place(given["admin"])
+    host, number = place(given["admin"], "--admin", PORT)
     token = os.environ.get(ADMIN_VARIABLE, "")
     with AdminPort(host, number) as port:
         if token:
@@ -83,16 +83,16 @@ def _delete_alias(given: Given, clock: Clock) -> int:
 
 
 FLUSH = Alias("istatd_flush", "Have a server write what it holds, and wait until it has", _flush_alias, TALK,
-              "HOST PORT", 2, 2, ADMIN, (("istatd_flush localhost 8031", "Before a copy is made"),), STATUSES)
+              "HOST PORT", 2, 2, ADMIN, (("istatd_flush localhost 8112", "Before a copy is made"),), STATUSES)
 PURGE = Alias("istatd_purge", "Have a server forget senders that are gone", _purge_alias, TALK,
               "HOST PORT [MAXOLD [MAXAGE]]", 2, 4,
               "MAXOLD of them stay however long they are gone, and those that were here in the last MAXAGE seconds "
               f"(both 0 unless given). {ADMIN}",
-              (("istatd_purge localhost 8031 0 3600", "Gone for an hour"),), STATUSES)
+              (("istatd_purge localhost 8112 0 3600", "Gone for an hour"),), STATUSES)
 STAT = Alias("istatd_stat", "Print the state of a server", _stat_alias, TALK[:1], "HOST PORT", 2, 2, ADMIN,
-             (("istatd_stat localhost 8031", "Ports, connections and replication"),), STATUSES)
+             (("istatd_stat localhost 8112", "Ports, connections and replication"),), STATUSES)
 DELETE = Alias("istatd_delete_counters", "Delete counters by patterns", _delete_alias,
-               (Flag("--admin", "where the server's admin-port is", "HOST:PORT", DELETE_FROM),), "PATTERN...", 1, 1000,
+               (Flag("--admin", "where the server's admin-port is", "HOST:PORT", DEFAULT),), "PATTERN...", 1, 1000,
                f"Each name that goes is printed. The admin-token is taken from {ADMIN_VARIABLE}. {ADMIN}",
                (("istatd_delete_counters 'test.*' 'old.host.*'", "All counters below test and old.host"),), STATUSES)
 
@@ -103,7 +103,7 @@ def _admin_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def _asked(arguments: argparse.Namespace, command: str) -> list[str]:
-    with AdminPort(*place(arguments.admin)) as port:
+    with AdminPort(*place(arguments.admin, "--admin", PORT)) as port:
         return port.ask(command)
 
 

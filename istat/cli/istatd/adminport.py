@@ -9,10 +9,9 @@ import socket
 from collections.abc import Callable
 from types import TracebackType
 
-from istat.errors import BadQuery, ServerUnreachable, UsageError
-from istat.settings.types import Address
+from istat.errors import BadQuery, ServerUnreachable
 
-PORT = 8031             # of istatd's own packages
+PORT = 8112             # that of istatd's scripts, and of the examples in the settings
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 600.0  # a flush of a large store takes its time
 MOST_LINE = 1 << 16     # [bytes]
@@ -75,14 +74,3 @@ class AdminPort:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
-
-
-def place(text: str, option: str = "--admin") -> tuple[str, int]:
-    """Host and port of a text such as `localhost:8031`, `[::1]:8031` or `8031`. UsageError."""
-    try:
-        found = Address(PORT).parse(f"127.0.0.1:{text}" if text.isdigit() else text)
-    except ValueError as error:
-        raise UsageError(f"{option} {error}") from None
-    if found is None:
-        raise UsageError(f"{option} wants HOST:PORT")
-    return found.host, found.port

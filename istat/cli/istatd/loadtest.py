@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from istat.cli.asking import context_of, secures
-from istat.cli.istatd.adminport import place
 from istat.cli.istatd.alias import Alias, Flag, Given
+from istat.cli.istatd.places import place
 from istat.client import DEFAULT_STAT_PORT, StatClient
 from istat.clock import Clock
 from istat.errors import ServerUnreachable, UsageError
@@ -67,7 +67,7 @@ def send(load: Load, host: str, port: int, clock: Clock, tls: ssl.SSLContext | N
 
 def _alias(given: Given, clock: Clock) -> int:
     load = Load(given["num"], given["interval"], given["counters"], given["seed"] or os.getpid())
-    seconds = send(load, *place(given["host"], "--host"), clock)
+    seconds = send(load, *place(given["host"], "--host", DEFAULT_STAT_PORT), clock)
     print(f"Sent {load.number} metrics in {seconds:g} seconds.")
     return 0
 
@@ -100,7 +100,7 @@ def _action(arguments: argparse.Namespace, clock: Clock) -> None:
         if not 1 <= getattr(arguments, option) <= most:
             raise UsageError(f"--{option} wants a number of 1 to {most}")
     load = Load(arguments.samples, arguments.interval, arguments.counters, arguments.seed or os.getpid())
-    seconds = send(load, *place(arguments.to, "--to"), clock, context_of(arguments))
+    seconds = send(load, *place(arguments.to, "--to", DEFAULT_STAT_PORT), clock, context_of(arguments))
     print(json.dumps({"sent": load.number, "seconds": round(seconds, 3)}) if arguments.json
           else f"sent {load.number:,} samples in {seconds:.3g} s")
 

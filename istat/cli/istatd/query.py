@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from istat.clock import Clock
 TIMEOUT = 30.0          # [s]
 MOST_ANSWER = 64 << 20  # [bytes]
 DEFAULT = "localhost:8000"
+NO_SERVER = "what answers there is no server of counters"
 COLUMNS = ("time", "avg", "min", "max", "count", "sum", "sumsq")
 
 
@@ -30,8 +32,8 @@ def _query(given: Given, clock: Clock) -> int:
             _print_all(given, _posted(given))
         else:
             answer = _got(given)
-            _print(given, answer, answer.get("buckets", []))
-    except (Unanswered, requests.RequestException) as error:
+            _print(given, answer, answer.get("buckets"))
+    except (Unanswered, requests.RequestException, ValueError) as error:      # ValueError: a host that is none
         print(f"error: {printable(str(error))}")
     return 0
 
@@ -80,7 +82,7 @@ def _answer(given: Given, method: str, url: str, body: bytes | None) -> dict[str
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise Unanswered("what answers there is no server of counters")
+        raise Unanswered(NO_SERVER)
     return found
 
 
@@ -91,24 +93,29 @@ def _print_all(given: Given, answer: dict[str, Any]) -> None:
     for name, one in answer.items():
         if isinstance(one, dict):
             print(f"{printable(name)}:")
-            _print(given, one, one.get("data", []))
+            _print(given, one, one.get("data"))
         elif isinstance(one, str):
             print(f"error: {printable(name)}: {printable(one)}")
 
 
-def _print(given: Given, answer: dict[str, Any], buckets: list[Any]) -> None:
+def _print(given: Given, answer: dict[str, Any], buckets: Any) -> None:
     if given["r"]:
         print(json.dumps(answer, indent=4, sort_keys=True))
         return
     print(f"start: {answer.get('start')} end: {answer.get('end')} interval: {answer.get('interval')}")
     print(" ".join(f"{name:>12}" for name in COLUMNS))
+    if not isinstance(buckets, list):
+        raise Unanswered(NO_SERVER)
     for bucket in buckets:
-        values = {"time": bucket.get("time"), **bucket.get("data", bucket)}
+        fields = bucket.get("data", bucket) if isinstance(bucket, dict) else None
+        if not isinstance(fields, dict):
+            raise Unanswered(NO_SERVER)
+        values = {"time": bucket.get("time"), **fields}
         print(" ".join(f"{_number(name, values.get(name)):>12}" for name in COLUMNS))
 
 
 def _number(name: str, value: Any) -> str:
-    if not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         return "-"
     return str(int(value)) if name in ("time", "count") else f"{value:.2f}"
 

@@ -46,7 +46,7 @@ def _netcat(given: Given, clock: Clock) -> int:
     quiet = _seconds(given["q"])
     try:
         with socket.create_connection((host, port), CONNECT_SECONDS) as peer:
-            peer.settimeout(None)
+            peer.setblocking(False)
             _relay(peer, quiet, clock)
     except OSError as error:
         raise ServerUnreachable(f"{host}:{port}: {error.strerror or error}") from error
@@ -54,23 +54,26 @@ def _netcat(given: Given, clock: Clock) -> int:
 
 
 def _relay(peer: socket.socket, wait: float, clock: Clock) -> None:
-    """Both ways, until the peer hangs up, or `wait` seconds after standard input has ended."""
-    source, end = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer, math.inf
-    open_ends: list[Any] = [peer, source]
+    """Both ways, until the peer hangs up, or `wait` seconds after standard input has ended. A peer that takes nothing
+    until its own answer is taken is waited for by neither way alone."""
+    source: Any = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
+    waiting, more, end = b"", True, math.inf
     while clock.monotonic() < end:
-        ready, _, _ = select.select(open_ends, [], [], None if end == math.inf else max(0.0, end - clock.monotonic()))
+        reads = [peer, source] if more and not waiting else [peer]
+        timeout = None if end == math.inf else max(0.0, end - clock.monotonic())
+        ready, takes, _ = select.select(reads, [peer] if waiting else [], [], timeout)
         if peer in ready:
             data = peer.recv(PIECE)
             if not data:
                 return
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
+        if peer in takes:
+            waiting = waiting[peer.send(waiting):]
         if source in ready:
-            data = source.read(PIECE)
-            if data:
-                peer.sendall(data)
-            else:
-                open_ends.remove(source)
+            waiting = source.read(PIECE)
+            more = bool(waiting)
+            if not more:
                 peer.shutdown(socket.SHUT_WR)
                 end = clock.monotonic() + wait
 
@@ -94,7 +97,7 @@ def _random(given: Given, clock: Clock) -> int:
 
 NETCAT = Alias("istatd_netcat", "Send standard input to a TCP port and print what comes back", _netcat,
                (Flag("-q", "how long to wait for more after standard input has ended", "SECONDS", "0"),), "HOST PORT",
-               2, 2, examples=(("echo stats | istatd_netcat -q 1 localhost 8031", "Ask an admin port"),),
+               2, 2, examples=(("echo stats | istatd_netcat -q 1 localhost 8112", "Ask an admin port"),),
                statuses={ServerUnreachable: 2})
 SLEEP = Alias("istatd_sleep", "Wait for seconds and parts of them", _sleep, (), "SECONDS", 1, 1,
               examples=(("istatd_sleep 0.2", "A fifth of a second"),))

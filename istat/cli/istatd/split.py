@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from istat.cli.istatd.alias import Alias, Given
+from istat.cli.istatd.places import place
 from istat.cli.report import printable
 from istat.clock import Clock
-from istat.errors import IstatError, UsageError
-from istat.settings.types import Address, HostPort
+from istat.errors import IstatError
+from istat.settings.types import HostPort
 
 PIECE = 1 << 16             # [bytes] read at once, and what may wait for a place
 MOST_CONNECTIONS = 500
@@ -116,18 +117,8 @@ def _tell(text: str) -> None:
     print(printable(f"splitd: {text}"), file=sys.stderr)
 
 
-def _place(text: str) -> HostPort:
-    try:
-        found = Address(None).parse(f"127.0.0.1:{text}" if text.isdigit() else text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if found is None:
-        raise UsageError("an address is empty")
-    return found
-
-
 def _run(given: Given, clock: Clock) -> int:
-    at, *places = map(_place, given.words)
+    at, *places = (place(word, "") for word in given.words)
     try:
         asyncio.run(Splitter(places).serve(at.host or "", at.port))
     except OSError as error:

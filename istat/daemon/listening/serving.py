@@ -1,7 +1,7 @@
 """A port that few ask: connections are accepted, and each is served by a greenlet of its own.
 
-There are so many places: where one more comes, the connection that has waited longest for its client makes room; one
-that is being answered does not. Knows nothing of what is said.
+There are so many places: where one more comes, the connection that has waited longest for its client makes room, be it
+to ask or to take its answer; one whose answer is being worked out does not. Knows nothing of what is said.
 """
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket: Any = green_socket(sock.family, sock.type, fileno=sock.detach())
         self.greenlet = gevent.Greenlet(serve, self)
-        self.works = False
+        self.works = False      # on an answer
+        self.sends = False      # a part of it, which its client has not taken yet
 
 
 class Serving:
@@ -80,6 +81,15 @@ class Serving:
         if connection in self._places:
             self._places.move_to_end(connection)
 
+    def send(self, connection: Connection, data: bytes, seconds: float) -> None:
+        """Send a part of an answer. OSError, also when it is not taken within `seconds`."""
+        connection.sends = True
+        try:
+            connection.socket.settimeout(seconds)
+            connection.socket.sendall(data)
+        finally:
+            connection.sends = False
+
     def _accept(self, listener: socket.socket) -> None:
         try:
             sock, address = listener.accept()
@@ -98,7 +108,7 @@ class Serving:
         connection.greenlet.start()
 
     def _make_room(self, peer: str) -> bool:
-        longest = next((one for one in self._places if not one.works), None)
+        longest = next((one for one in self._places if one.sends or not one.works), None)
         self._crowded(peer if longest is None else longest.peer)
         if longest is None:
             return False

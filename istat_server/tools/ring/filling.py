@@ -95,6 +95,8 @@ def numbers(path: Path, lines: Iterable[str], how: Numbers, now: float) -> Done:
     """Add numbers to a ring file, which is made if it is not there. As `fill`."""
     if not 1 <= how.interval <= 366 * 86400 or not 1 <= how.samples <= MOST_SAMPLES:
         raise UsageError(f"an interval is 1 s to a year, and a file has 1 to {MOST_SAMPLES:,} samples")
+    if how.zero is not None and not 0 <= how.zero <= now + AHEAD:
+        raise UsageError(f"a file begins at a time in Unix seconds, at the latest tomorrow, not {how.zero}")
     _no_store(path)
     refused = Refusals()
     found = list(_samples(lines, how, refused, now))

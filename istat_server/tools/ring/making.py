@@ -23,6 +23,7 @@ from istat_server.tools.ring.finding import store_of
 
 LADDER = Ladder.parse("10s:10d,5m:150d,1h:6y")
 MOST_FILES, MOST_SAMPLES, MOST_INTERVAL = 1_000_000, 1_000_000, 86400
+MOST_VALUE = 1e18       # whose square a ring file has room for
 WIDTH = 100             # folders in a folder
 LEAST_DEPTH = 2         # of folders below the base
 
@@ -86,19 +87,24 @@ def _levels(what: Made, now: int) -> list[columns.Columns]:
     return [rows, *coarser]
 
 
-def _checked(what: Made) -> Made:
+def _checked(what: Made, now: int) -> Made:
     for name, number, most in (("interval", what.interval, MOST_INTERVAL), ("counters", what.counters, MOST_FILES),
                                ("samples", what.samples, MOST_SAMPLES)):
         if not 1 <= number <= most:
             raise UsageError(f"{name}: a number of 1 to {most:,} is wanted, not {number}")
+    if what.samples * what.interval > now:
+        raise UsageError(f"{what.samples:,} samples of {what.interval} s would begin before 1970: take fewer")
+    if not all(abs(value) <= MOST_VALUE for value in (what.value, what.increment, what.most)):
+        raise UsageError("values, and what is added to them, are finite numbers")
     return what
 
 
 def _alias(given: Given, clock: Clock) -> int:
     if not given["base-path"]:
         raise Misread("--base-path must be given")
+    now = int(clock.now())
     make(_checked(Made(Path(given["base-path"]), given["interval-secs"], given["store-value"], given["store-increment"],
-                       given["store-max"], given["num-files"], given["num-samples"])), int(clock.now()))
+                       given["store-max"], given["num-files"], given["num-samples"]), now), now)
     return 0
 
 
@@ -125,8 +131,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _action(given: argparse.Namespace, clock: Clock) -> None:
+    now = int(clock.now())
     files = make(_checked(Made(given.folder, given.interval, given.value, given.increment, given.most, given.counters,
-                               given.samples)), int(clock.now()))
+                               given.samples), now), now)
     print(json.dumps({"files": files}) if given.json else f"made {files:,} ring files in {given.folder}")
 
 

@@ -158,6 +158,19 @@ def test_names_that_lead_to_one_series_are_forgotten_in_time(monkeypatch: pytest
     assert found.count == 1 and len(found._routes) <= series.ROUTES_PER_SERIES * 10
 
 
+def test_many_names_are_forgotten_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "AT_ONCE", 10)
+    found = exporter(most=100)
+    for number in range(450):
+        found.feed(b"%s^host.x 1\n" % b"".join(b"aA"[number >> bit & 1:][:1] for bit in range(9)), NOW)
+    assert len(found._forgotten) == 400 and len(found._routes) == 50
+    held = []
+    found.expire(NOW, lambda: held.append(len(found._forgotten)))
+    assert held == [*range(390, -1, -10)] and len(found._routes) == 50
+    found.feed(b"a 1\n", NOW)
+    assert {*parsed(told(found))} == {("a", ()), ("aaaaaaaaa", (("host", "x"),))}
+
+
 def test_what_is_no_sample_is_passed_over() -> None:
     found = exporter()
     found.feed(b"#hostname x\n@reserved\nno number\na b c d e\n\n \nx inf\n\xff\xfe 1\n" + b"y" * 2000 + b" 1\n", NOW)

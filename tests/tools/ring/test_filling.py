@@ -57,6 +57,12 @@ def test_numbers_alone_take_one_bucket_after_the_other(tmp_path: Path, program: 
     assert buckets(tmp_path / "10s") == {NOW - 30: (1.0, 1), NOW - 20: (2.0, 1), NOW - 10: (3.0, 1)}
 
 
+@pytest.mark.parametrize("zero", ["-100", "1000000000000000000000000", "99999999999"])
+def test_no_file_begins_at_a_time_that_is_none(zero: str, tmp_path: Path, program: Program) -> None:
+    status, _, err = program("istatd_nums2file", "--stat-file", tmp_path / "10s", "--zero-time", zero, stdin="1\n")
+    assert status == 1 and "at the latest tomorrow" in err and not (tmp_path / "10s").exists()
+
+
 def test_totals_of_events_make_an_event_counters_file(tmp_path: Path, program: Program) -> None:
     file = tmp_path / "10s"
     for _ in range(2):
@@ -171,6 +177,14 @@ def test_filegen_makes_whole_event_counters(tmp_path: Path, program: Program) ->
     status, _, err = program("istatd_filegen", "--base-path", tmp_path / "g", "--num-files", 1)
     assert status == 1 and "is there already" in err and (folder / "10s").read_bytes() == before
     assert program("istatd_filegen", "--base-path", tmp_path, "--num-files", 0)[0] == 1
+
+
+@pytest.mark.parametrize("words", [("--store-value", "nan"), ("--store-increment", "inf"), ("--store-max", "-inf"),
+                                   ("--num-samples", 1000000, "--interval-secs", 86400), ("--num-files", 0)])
+def test_no_ring_file_is_made_of_what_it_cannot_hold(words: tuple[object, ...], tmp_path: Path,
+                                                     program: Program) -> None:
+    status, _, err = program("istatd_filegen", "--base-path", tmp_path / "g", *words)
+    assert status == 1 and err.startswith("istatd_filegen: ") and not (tmp_path / "g").exists()
 
 
 def test_wrong_options_are_told_as_istatds_programs_do(program: Program) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import json
 import os
 import signal
@@ -18,12 +17,13 @@ from typing import NamedTuple, NoReturn
 
 from istat.access import guarded
 from istat.cli.istatd.alias import Alias, Flag, Given, Misread
+from istat.cli.istatd.places import place
 from istat.cli.tokens import token_of
 from istat.clock import Clock
+from istat.daemon.listening.binding import loopback
 from istat.errors import ServerUnreachable, UsageError
 from istat.pagecache import ownfiles
 from istat.pagecache.ownfiles import Use
-from istat.settings.types import Address, HostPort
 from istat.subcommands import SubCommand
 from istat_server.tools.ring.transplant import trying
 from istat_server.tools.ring.transplant.asking import Wish, exchange
@@ -46,33 +46,15 @@ class Asked(NamedTuple):
 
 
 def moment(text: str, option: str) -> int:
-    """Unix seconds of a time such as 1325394000 or 2012-01-01T05:00:00+01:00, in UTC unless it says. UsageError."""
+    """Unix seconds of a time such as 1325394000 or 2012-01-01T05:00:00+01:00, in UTC unless it says; 0 for one before
+    1970. UsageError."""
     try:
         if text.isascii() and text.isdigit():
             return min(int(text), LATEST)
         found = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option} wants Unix seconds or YYYY-MM-DDTHH:MM:SS, not {text!r}") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
-
-
-def place(text: str, option: str) -> HostPort:
-    """A host and a port, or a port of this machine. UsageError."""
-    try:
-        found = Address(None).parse(f"127.0.0.1:{text}" if text.isdigit() else text)
-    except ValueError as error:
-        raise UsageError(f"{option} {error}") from None
-    if found is None:
-        raise UsageError(f"{option} wants HOST:PORT")
-    return found
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return max(0, int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()))
 
 
 def run(asked: Asked, clock: Clock) -> None:
@@ -93,7 +75,7 @@ def run(asked: Asked, clock: Clock) -> None:
 
 def _serve(tree: Tree, asked: Asked, clock: Clock) -> None:
     host, port = place(asked.listen, "--listen")
-    if not is_loopback(host) and not asked.wish.token:
+    if not (host and loopback(host)) and not asked.wish.token:
         raise UsageError(f"{host or 'every address'} is reached from other machines: that wants a token, in "
                          f"{TOKEN_VARIABLE} or --token-file FILE, on both sides")
     with Server(tree, host, port, asked.wish.token, clock, asked.wish.verbose) as server:

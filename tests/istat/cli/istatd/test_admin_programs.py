@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
@@ -16,8 +17,10 @@ from istat.cli import command
 from istat.cli.istatd import adminport
 from istat.clock import FakeClock
 from istat.errors import ServerUnreachable, UsageError
+from istat_server.options import DECLARATION as SERVER
 from istat_server.tools import ALIASES, COMMANDS
 
+ROOT = Path(__file__).parents[4]
 STATS = b"http.port=18011\r\nhttp.current=0\r\nok\r\n"
 
 
@@ -142,6 +145,25 @@ def test_answers_are_bounded(playing: partial[Port], monkeypatch: pytest.MonkeyP
     with (socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ServerUnreachable),
           adminport.AdminPort("127.0.0.1", silent.getsockname()[1]) as port):
         port.ask("stats")
+
+
+def test_an_admin_port_is_the_same_one_wherever_none_is_named(monkeypatch: pytest.MonkeyPatch,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[tuple[str, int]] = []
+
+    class Noted:
+        def __init__(self, host: str, port: int, *_more: object) -> None:
+            asked.append((host, port))
+            raise ServerUnreachable("nobody")
+
+    monkeypatch.setattr("istat.cli.istatd.admin.AdminPort", Noted)
+    for words in (("stat",), ("ring", "flush"), ("ring", "purge")):
+        assert istat(*words) == istat(*words, "--admin", "localhost") == ServerUnreachable.exit_code
+    assert program("istatd_delete_counters", "a") == program("istatd_delete_counters", "--admin", "localhost", "a") == 2
+    assert set(asked) == {("localhost", 8112)} and len(asked) == 8
+    (setting,) = (one for one in SERVER.settings.values() if one.name == "admin-port")
+    page = (ROOT / "docs/formats/admin-port.md").read_text()
+    assert "such as 8112" in setting.help and "admin-port = 8112" in page      # what is advised is what is asked
 
 
 def test_the_sub_commands(playing: partial[Port], capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,15 @@ def test_loadtests_of_one_seed_are_the_same() -> None:
     assert first == again != other
 
 
+def test_loadtests_go_to_the_stat_port_of_a_host_that_is_named_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(loadtest, "send", lambda load, host, port, *_more: asked.append((host, port)) or 1.0)
+    assert program("istatd_loadtest", "--host", "stats.example.net") == 0
+    brought = {name: partial(resolve_name, place) for name, place in COMMANDS.items()}
+    assert command.main(["loadtest", "--to", "stats.example.net"], FakeClock(NOW), brought) == 0
+    assert asked == [("stats.example.net", 8111)] * 2
+
+
 def test_loadtests_limits_and_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (("--num", 0), ("--num", 10**7 + 1), ("--interval", 0), ("--interval", 10**5 + 1), ("--counters", 0),
                   ("--counters", 10**4 + 1), ("--num", "x")):
@@ -94,6 +103,23 @@ def test_netcat_relays_both_ways() -> None:
     done = process("istatd_netcat", "-q", 20, "127.0.0.1", taking.port, stdin=b"line one\nline two\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"answer\n", b"")
     assert taking.ended() == b"line one\nline two\n"
+
+
+def test_netcat_waits_for_no_peer_that_waits_for_it() -> None:
+    """More is under way than both ends have room for: who sends all before it reads never ends."""
+    sent = bytes(range(256)) * (1 << 16)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        def echo() -> None:
+            peer, _ = listening.accept()
+            with peer:
+                while data := peer.recv(1 << 16):
+                    peer.sendall(data)
+
+        thread = threading.Thread(target=echo, daemon=True)
+        thread.start()
+        done = process("istatd_netcat", "-q", 20, "127.0.0.1", listening.getsockname()[1], stdin=sent)
+        thread.join(20)
+    assert done.returncode == 0 and done.stdout == sent
 
 
 def test_netcat_does_not_wait_unless_told() -> None:
@@ -191,6 +217,25 @@ def test_query_prints_errors_and_ends_with_0(server: str, capsys: pytest.Capture
     assert "error: " in capsys.readouterr().out
     assert program("istatd_query", "-H", server, "-s", "x", "-p", "a") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "error: -s wants a whole number, not x"
+    for host in ("a..b", "[", "x" * 300, "http://"):
+        assert program("istatd_query", "-H", host, "a") == 0, host
+        assert capsys.readouterr().out.splitlines()[-1].startswith("error: "), host
+
+
+@pytest.mark.parametrize("answer", [{}, {"buckets": 5}, {"buckets": [5]}, {"buckets": [{"data": 5}]}, [], "x"])
+def test_what_is_no_answer_of_istatds_is_told(answer: object, server: str, monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(Answers, "do_GET", lambda self: self._say(200, json.dumps(answer).encode()))
+    assert program("istatd_query", "-H", server, "a") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "error: what answers there is no server of counters"
+
+
+def test_values_that_no_number_says_are_a_dash(server: str, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    body = b'{"buckets": [{"time": Infinity, "data": {"avg": NaN, "count": 1e999, "sum": 2}}]}'
+    monkeypatch.setattr(Answers, "do_GET", lambda self: self._say(200, body))
+    assert program("istatd_query", "-H", server, "a") == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["-", "-", "-", "-", "-", "2.00", "-"]
 
 
 def test_the_sub_command_loadtest(capsys: pytest.CaptureFixture[str]) -> None:
