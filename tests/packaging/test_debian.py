@@ -52,6 +52,7 @@ def test_the_sandbox_is_tight(name: str) -> None:
 def test_units_name_the_files_that_the_settings_name(name: str, declaration: Declaration) -> None:
     service = unit(f"istat-{name}.service")["Service"]
     assert service["ExecStart"] == f"/usr/lib/istatd/start-daemon {name}"
+    assert service["SyslogIdentifier"] == f"istat-{name}"       # else that of the script
     assert declaration.file == f"/etc/istatd/{name}.toml"
     state = f"/var/lib/{service['StateDirectory']}"
     sysusers = (DEBIAN / f"istatd-{name}.sysusers").read_text().split()
