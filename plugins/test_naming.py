@@ -53,6 +53,10 @@ def test_cpu(fake_proc: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch)
     assert found["localstat.cpu.idle"] == pytest.approx(100 * 1100 / 1950)
     assert {"cpu.steal", "cpu.busy", "cpu.count"} <= set(found), "what istatd did not tell keeps our name"
     assert not {"cpu.user", "cpu.system", "cpu.idle"} & set(found)
+    theirs = {metric.name for metric in Cpu.metrics if metric.name.startswith("localstat.")}
+    assert theirs == {f"localstat.cpu.{state}" for state in ("user", "nice", "kernel", "idle", "iowait")}, "no swap"
+    assert {name for name in found if name.startswith("localstat.")} == theirs - {"localstat.cpu.iowait"}, (
+        "iowait went back between the readings")
 
 
 def test_load(tmp_path: Path) -> None:

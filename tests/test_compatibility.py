@@ -23,4 +23,10 @@ def test_a_row_says_what_holds_and_names_tests_that_are_there(row: str) -> None:
     assert found, "no test is named"
     for path, name in found:
         text = (ROOT / path).read_text(encoding="utf-8")
-        assert all(part in text for part in name.split("::")), f"{path} has no {name}"
+        assert all(is_in(part, text) for part in name.split("::")), f"{path} has no {name}"
+
+
+def is_in(name: str, text: str) -> bool:
+    """Whether a test or a class of tests is called so, not only begins so."""
+    in_python = re.search(rf"^ *(def|class) {re.escape(name)}\b", text, re.MULTILINE)
+    return in_python is not None or f'test("{name}"' in text

@@ -170,7 +170,7 @@ def test_tree_by_keyboard(open_page: Open) -> None:
     page.wait_for_selector('[data-name="cpu.system"]')
     page.focus('[data-name="cpu.system"]')
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector('[data-name="cpu.system.host.web1"]', timeout=5000)
+    page.wait_for_selector('[data-name="cpu.system.host.web1"][data-kind="gauge"] .kind-gauge', timeout=5000)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.dataset.name") == "cpu.system.host.web1"
@@ -192,7 +192,10 @@ def test_overlay_split_and_close(open_page: Open) -> None:
     until(page, "__istat.charts.length === 2")
     page.click('.card:nth-child(2) [aria-label^="Lay"]')
     until(page, "__istat.charts.length === 1")
-    page.click('[aria-label^="Close CPU"]')
+    page.click('[aria-label^="Remove"][aria-label*="cpu.system"]')
+    until(page, "__istat.charts[0].length === 1")
+    assert page.locator('.legend [aria-label^="Remove"]').count() == 0, "never the last one"
+    page.click('.card [aria-label^="Close"]')
     page.wait_for_selector("#no-charts:not([hidden])")
 
 

@@ -67,6 +67,9 @@ def test_one_connection_for_all_questions(link: http.client.HTTPConnection) -> N
     listing = json.loads(ask("GET", "/?q=foo*")[1])["matching_names"]
     assert listing == [{"is_leaf": False, "type": 2, "name": "foo"}, {"is_leaf": True, "type": 0, "name": "foo.bar"}]
     assert link.sock is opened, "and it is open yet"
+    link.request("GET", GET, headers={"Connection": "close"})
+    assert link.getresponse().read() == ANSWER
+    assert opened.recv(1) == b"", "closed where that is asked for"
 
 
 @pytest.mark.parametrize(("accepted", "coding"), [

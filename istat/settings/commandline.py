@@ -1,4 +1,4 @@
-"""A command line as flags: `--NAME VALUE`, `--NAME=VALUE`, `--NAME` and `--no-NAME` for yes and no.
+"""A command line as flags: `--NAME VALUE`, `--NAME=VALUE`, `--NAME` and `--no-NAME` for yes and no; `--` ends it.
 
 Knows which flags there are from who asks; what their values mean is not looked at here, but for istatd's flags.
 """
@@ -44,6 +44,9 @@ def read(argv: Sequence[str], program: str, settings: Mapping[str, Setting], ist
     line, rest = Line(), list(argv)
     while rest:
         word = rest.pop(0)
+        if word == "--":
+            line.problems += [f"{one!r} stands behind --, where nothing is read: leave it out" for one in rest]
+            break
         name, equals, text = word.removeprefix("--").partition("=")
         setting, theirs = settings.get(name), istatds.get(name)
         if word == "-h":

@@ -8,6 +8,7 @@ may connect unless `listen-address` says otherwise, as it was there.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 
 from istat.settings.dialect import Dialect, Given, Meaning
@@ -21,6 +22,7 @@ LEAST_FLUSH, MOST_FLUSH = 1, 3600       # [s] what the setting takes
 MOST_ROLLUP = 16
 LEAST_BUFFER = 8                        # [KiB]
 LOCAL_STATS_SECONDS = 5                 # how often istatd looked at its machine
+_WHOLE = re.compile("-?[0-9]{1,18}")
 FORWARDING, REPLICATION = "comes with forwarding", "comes with replication"
 
 
@@ -46,7 +48,7 @@ def switch(name: str) -> Meaning:
 
 def number(text: str, least: int, most: int | None = None) -> str:
     """A whole number, moved into bounds. ValueError."""
-    if not text.lstrip("-").isdigit() or not text.isascii():
+    if _WHOLE.fullmatch(text) is None:
         raise ValueError(f"wants a whole number, not {text!r}")
     value = max(least, int(text))
     return str(value if most is None else min(value, most))

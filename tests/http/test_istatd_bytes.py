@@ -252,11 +252,14 @@ def test_other_requests(client: TestClient) -> None:
     answer = client.simulate_post("/foo.bar", body="{}")
     assert (answer.status_code, answer.content) == (404, b'{"error":"No such POST target"}\n')
     answer = client.simulate_post("/*")
+    assert answer.status_code == 411
     assert answer.json == {"error": "HTTP exception: Can't read body without content-length"}
     answer = client.simulate_options("/*")
     assert (answer.status_code, answer.content) == (204, b"")
     answer = client.simulate_head(f"/foo.bar?start={T}&end={T + 60}")
     assert (answer.content, answer.headers["content-length"]) == (b"", "295")
+    answer = client.simulate_get(f"/foo.bar?start={T}&end={T + 60}", headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, len(answer.content)) == (200, 295), "all of it"
 
 
 def test_the_first_parameter_that_means_something_is_asked(client: TestClient) -> None:

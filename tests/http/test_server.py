@@ -79,6 +79,7 @@ def test_requests_over_one_connection(server: HttpServer) -> None:
     assert {answer.headers["Content-Encoding"] for answer in bulk} == {"gzip"}
     assert len(bulk[0].json()["series"][0]["avg"]) == 2000
     assert (head.status_code, head.content) == (200, b"")
+    assert all("Content-Length" in answer.headers for answer in (first, *bulk, head, last))
     assert len(last.json()["buckets"]) == 2
 
 

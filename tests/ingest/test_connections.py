@@ -59,6 +59,14 @@ def test_lines_of_a_connection_arrive_in_order(bench: Bench, tcp: ConnectionInpu
     assert sender.connected
 
 
+def test_nothing_is_ever_answered_to_lines_good_or_bad(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
+    client = connect()
+    client.sendall(b"a 1\n#hostname x\n@reserved\nbad\n" + b"x" * (MAX_LINE + 1) + b"\nlast 1")
+    client.shutdown(socket.SHUT_WR)
+    assert client.recv(1) == b""
+    assert bench.mistakes.counts["incomplete"] == 1
+
+
 def test_bytes_that_come_one_by_one_make_lines(bench: Bench, tcp: ConnectionInput, connect: Connect) -> None:
     client = connect()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -31,6 +31,16 @@ def sender(udp: DatagramInput) -> Iterator[socket.socket]:
         yield sock
 
 
+def test_a_datagram_may_be_as_long_as_there_are_any(bench: Bench, udp: DatagramInput, sender: socket.socket) -> None:
+    longest = 65_535 - 20 - 8       # without the headers of IPv4 and UDP
+    text = b"a 1\n" * 16_375 + b"b 1234\n"
+    assert len(text) == longest
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    sender.send(text)
+    until(lambda: bench.intake.lines == text.split(b"\n")[:-1])
+    assert udp.totals()["udp.bytes"] == longest
+
+
 def test_lines_arrive_with_their_sender(bench: Bench, udp: DatagramInput, sender: socket.socket) -> None:
     sender.send(b"#hostname db1\na 1\n")
     sender.send(b"b 2\n")

@@ -85,8 +85,36 @@ def test_it_is_told_from_toml_by_what_is_in_it(text: str, is_istatds: bool) -> N
 
 def test_the_command_line_beats_the_file_and_the_last_one_its_like(tmp_path: Path) -> None:
     values = read(SERVER, tmp_path, "--store s\n--stat-port 1\n--stat-port 2\n--daemonize\n", "--store", "t",
-                  "--no-daemonize")
+                  "--no-daemonize", "--http-port=0", "--")
     assert (values["stat-port"], str(values["store"]), values["daemonize"]) == (2, "t", False)
+    assert values["http-port"] == OFF
+
+
+def test_words_that_are_left_over_are_told_each(tmp_path: Path) -> None:
+    assert refused(SERVER, tmp_path, "--store s\n", "one", "--http-port", "1", "--", "two", "--stat-port") == [
+        "'one' is no flag: write --NAME VALUE", "'two' stands behind --, where nothing is read: leave it out",
+        "'--stat-port' stands behind --, where nothing is read: leave it out"]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), [
+    ("flush", "0", 1.0), ("flush", "-1", 1.0), ("flush", "100000", 3600.0), ("rollup", "99", 16), ("rollup", "-1", 0),
+    ("udp-buffer-size", "0", 8), ("max-matrics-count", "-1", 100_000), ("max-matrics-count", "0", 100_000),
+    ("max-metrics-count", "7", 7), ("metrics-cleanup-period", "0", 1.0)])
+def test_numbers_are_moved_into_our_bounds(tmp_path: Path, name: str, text: str, value: float) -> None:
+    ours = name.replace("matrics", "metrics")
+    assert read(SERVER, tmp_path, f"--store s\n--{name} {text}\n")[ours] == value
+
+
+@pytest.mark.parametrize("text", ["--5", "1e3", "5s", "9" * 5000, "\u0665"])
+def test_what_is_no_number_is_told_in_our_words(tmp_path: Path, text: str) -> None:
+    assert refused(SERVER, tmp_path, f"--store s\n--flush {text}\n") == [
+        f"F/istatd.cfg: line 2: --flush wants a whole number, not {text!r}"]
+
+
+def test_settings_lie_beside_the_store_or_in_it(tmp_path: Path) -> None:
+    assert read(SERVER, tmp_path, f"--store {tmp_path}/db/store\n")["settings"] is None
+    for given_, place in (("kept", tmp_path / "db/kept"), ("/var/kept", Path("/var/kept"))):
+        assert read(SERVER, tmp_path, f"--store {tmp_path}/db/store\n--settings {given_}\n")["settings"] == place
 
 
 def test_blanks_quotes_comments_and_empty_values(tmp_path: Path) -> None:
@@ -148,9 +176,11 @@ def test_log_levels_are_numbers_or_words(tmp_path: Path, level: str, ours: str) 
     assert SERVER.load(["--log-level", level], {})["log-level"] == ours
 
 
-def test_istatds_flags_are_taken_without_a_file_too() -> None:
+def test_istatds_flags_are_taken_without_a_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("istatd.cfg").write_text("--http-port 7\n")       # nobody names it
     values = SERVER.load(["--stat-port", "18001", "--thread-count", "8", "--debug", "http,audit", "--store", "s"], {})
-    assert (values["stat-port"], values["log-level"]) == (18001, "debug")
+    assert (values["stat-port"], values["http-port"], values["log-level"]) == (18001, 8000, "debug")
     assert values.warnings[0].startswith("the command line: not all is here as it was in istatd. --thread-count: ")
     assert values["listen-address"] == "", "this machine only, as without such a file"
 

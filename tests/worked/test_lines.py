@@ -64,9 +64,11 @@ def test_times_and_counts(site: Site) -> None:
 
 @pytest.mark.parametrize("first", "@$%&;:")
 def test_reserved_commands_are_counted_and_do_nothing_else(site: Site, first: str) -> None:
-    site.feed(f"{first}any command 1 2", f"  {first}x 5", f"!w {T} 1", f"a {T} 2", "", "\r", " ", "\t \r")
-    assert site.refused == {"reserved": 2, "bad_fields": 2}
+    site.feed(f"{first}any command 1 2", f"  {first}x 5", "\t#hostname x", f"!w {T} 1", f"a {T} 2", "", "\r",
+              " ", "\t \r")
+    assert site.refused == {"reserved": 3, "bad_fields": 2}
     assert set(site.listed()) == {"!w", "a"}
+    assert not site.sender.metadata
 
 
 def test_metadata_is_split_at_the_first_space_and_shown_as_text(site: Site) -> None:

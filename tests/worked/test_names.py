@@ -55,6 +55,7 @@ def test_names_that_differ_in_dots_are_counters_of_their_own(site: Site) -> None
     ("^a^b", ["a", "b"]), ("^a^", ["a"]), ("^", []), ("", []), ("a.^b", ["a..b"]),
     ("foo.bar.baz^blorg^derp.pred^end", ["foo.bar.baz.blorg", "foo.bar.baz.derp.pred", "foo.bar.baz.end"]),
     ("*cpu^host.a^role.b^", ["cpu.host.a", "cpu.role.b", "cpu"]),
+    ("a^b^c^b", ["a.b", "a.c"]), ("a^b^B^", ["a.b", "a"]),
     ("a^^b", ["a.b"]), ("a^^", ["a"]), ("^^a", ["a"]), ("^^", []), ("a^b^^^c^", ["a.b", "a.c", "a"]),
 ])
 def test_carets_in_the_order_written_and_an_empty_piece_is_none(site: Site, wire: str, wanted: list[str]) -> None:

@@ -24,6 +24,7 @@ def test_the_table_of_the_default_levels() -> None:
 
 @pytest.mark.parametrize(("text", "interval", "keep", "name"), [
     ("10s:10d", 10, 864_000, "10s"), ("1h30m:1y9d", 5400, 374 * 86400, "1h30m"), ("60s:90s", 60, 90, "60s"),
+    ("1h:2w", 3600, 14 * 86400, "1h"),
     ("5m:1y:medium", 300, 365 * 86400, "medium"), ("5m:1y:", 300, 365 * 86400, "5m"), ("1m1m:1h", 120, 3600, "1m1m")])
 def test_levels(text: str, interval: int, keep: int, name: str) -> None:
     (level,) = Ladder.parse(text).levels
