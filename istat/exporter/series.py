@@ -10,6 +10,7 @@ from collections.abc import Mapping as Values
 from typing import Any
 
 from istat.exporter.mapping import Key, Mapping, head, tag_names, type_line
+from istat.exporter.places import GONE, Places
 from istat.kernels import lines
 from istat.names import munge
 
@@ -31,19 +32,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CONTENT_TYPE_UTF8 = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
 
 
-class Series:
-    """One series: `head` is what stands before its value; `time` that of its newest sample."""
-
-    __slots__ = ("head", "value", "time", "gone")
-
-    def __init__(self, head: str) -> None:
-        self.head = head
-        self.value = 0.0
-        self.time = 0
-        self.gone = False       # it has expired: whoever comes makes another
-
-
-Family = dict[Key, Series]
+Family = dict[str, int]             # the series of a name: what stands before a value -> its place
+Route = tuple[int, ...]             # the places that a wire name feeds
 
 
 class Exporter:
@@ -53,13 +43,16 @@ class Exporter:
         """host: this machine's name, in the series of what was dropped. fresh: how old a gauge's sample may be [s].
         most: series. utf8: names are not translated."""
         self._mapping = mapping
-        self._of_dropped = Key(DROPPED, (("host", munge(host.encode()).decode("ascii")),))
+        of_dropped = Key(DROPPED, (("host", munge(host.encode()).decode("ascii")),))
+        self._head_of_dropped = head(of_dropped, True)
+        self._uncounted = (self._head_of_dropped, head(of_dropped, False))
         self._fresh, self._most = fresh, most
         self.content_type = CONTENT_TYPE_UTF8 if utf8 else CONTENT_TYPE
         self._events: dict[str, Family] = {}
         self._gauges: dict[str, Family] = {}
-        self._routes: dict[bytes, tuple[Series, ...]] = {}
-        self._forgotten: dict[bytes, tuple[Series, ...]] = {}     # routes that are let go by and by
+        self._places = Places()
+        self._routes: dict[bytes, Route] = {}
+        self._forgotten: dict[bytes, Route] = {}    # those that are let go by and by
         self.count = 0              # series there are
         self.dropped = 0            # samples for which there was no series, or that would have made a sum smaller
 
@@ -81,9 +74,10 @@ class Exporter:
     def _set(self, name: bytes, time: int, value: float, now: int) -> None:
         if not now - self._fresh < time <= now + AHEAD:
             return
-        for series in self._route(name, now):
-            if time >= series.time:
-                series.time, series.value = time, value
+        values, times = self._places.values, self._places.times
+        for place in self._route(name, now):
+            if time >= times[place]:
+                times[place], values[place] = time, value
 
     def _add(self, name: bytes, time: int, value: float, now: int) -> None:
         if not now - EVENTS_KEPT < time <= now + AHEAD:
@@ -91,30 +85,32 @@ class Exporter:
         if value < 0:
             self._drop(now)
             return
-        for series in self._route(name, now):
-            series.value += value
-            series.time = max(series.time, time)
+        values, times = self._places.values, self._places.times
+        for place in self._route(name, now):
+            values[place] += value
+            times[place] = max(times[place], time)
 
-    def _route(self, name: bytes, now: int) -> tuple[Series, ...]:
+    def _route(self, name: bytes, now: int) -> Route:
         """The series that a wire name feeds."""
         found = self._routes.get(name)
-        if found is None or any(series.gone for series in found):
+        if found is None or any(self._places.times[place] == GONE for place in found):
             found = self._learn(name, now)
         return found
 
-    def _learn(self, name: bytes, now: int) -> tuple[Series, ...]:
+    def _learn(self, name: bytes, now: int) -> Route:
         event = name[:1] == b"*"
         families = self._events if event else self._gauges
         found = []
         keys = self._mapping.keys(name)
         for key in keys:
-            series = families.get(key.name, {}).get(key)
-            if series is None:
+            text = head(key, event)
+            place = families.get(key.name, {}).get(text)
+            if place is None:
                 if self.count >= self._most:
                     continue
-                series = families.setdefault(key.name, {})[key] = Series(head(key, event))
-                self.count += key != self._of_dropped
-            found.append(series)
+                place = families.setdefault(key.name, {})[text] = self._places.new()
+                self.count += text not in self._uncounted
+            found.append(place)
         if len(found) < len(keys):
             self._drop(now)
             self._routes.pop(name, None)
@@ -130,36 +126,45 @@ class Exporter:
             self._routes.popitem()
         else:
             self._forgotten, self._routes = self._routes, {}
+            self._places.reuse()
 
     def _drop(self, now: int) -> None:
         """Count a sample that is lost, in a series beside all others."""
         self.dropped += 1
-        series = self._events.setdefault(DROPPED, {}).setdefault(self._of_dropped, Series(head(self._of_dropped, True)))
-        series.value, series.time = float(self.dropped), now
+        family = self._events.setdefault(DROPPED, {})
+        place = family.get(self._head_of_dropped)
+        if place is None:
+            place = family[self._head_of_dropped] = self._places.new()
+        self._places.values[place], self._places.times[place] = float(self.dropped), now
 
     def expire(self, now: int, between: Callable[[], None] = lambda: None) -> None:
         """Let go of what is too old; `between` is called between portions."""
         before = self.count
         for families, kept in ((self._events, EVENTS_KEPT), (self._gauges, self._fresh)):
-            for at, (name, family) in enumerate([*families.items()], 1):
+            for at, name in enumerate([*families], 1):
+                family = families[name]
                 self._expire_family(family, now - kept, between)
                 if not family:
                     del families[name]
                 if at % AT_ONCE == 0:
                     between()
-        if self.count < before and len(self._routes) > 2 * self.count:
+        self._let_go(between)
+        if (self.count < before and len(self._routes) > 2 * self.count) or self._places.gone > self.count:
             self._forget_routes()
+            self._let_go(between)
+
+    def _let_go(self, between: Callable[[], None]) -> None:
+        """The routes that were forgotten."""
         while self._forgotten:
             for _ in range(min(AT_ONCE, len(self._forgotten))):
                 self._forgotten.popitem()
             between()
 
     def _expire_family(self, family: Family, before: float, between: Callable[[], None]) -> None:
-        for at, (key, series) in enumerate([*family.items()], 1):
-            if series.time <= before:
-                series.gone = True
-                del family[key]
-                self.count -= key != self._of_dropped
+        for at, text in enumerate([*family], 1):
+            if self._places.times[family[text]] <= before:
+                self._places.end(family.pop(text))
+                self.count -= text not in self._uncounted
             if at % AT_ONCE == 0:
                 between()
 
@@ -183,13 +188,17 @@ class Exporter:
             yield from rows
 
     def _rows(self, name: str, now: int) -> Iterator[str]:
-        """The series of one name."""
+        """The series of one name. Some may expire meanwhile."""
         stamp = now // STEP * STEP * 1000
-        for series in [*self._events.get(name, {}).values()]:
-            yield f"{series.head} {number(series.value)} {stamp}\n"
-        for series in [*self._gauges.get(name, {}).values()]:
-            if series.time > now - self._fresh:
-                yield f"{series.head} {number(series.value)} {series.time * 1000}\n"
+        values, times = self._places.values, self._places.times
+        events, gauges = self._events.get(name, {}), self._gauges.get(name, {})
+        for text in [*events]:
+            if text in events:
+                yield f"{text} {number(values[events[text]])} {stamp}\n"
+        for text in [*gauges]:
+            place = gauges.get(text)
+            if place is not None and times[place] > now - self._fresh:
+                yield f"{text} {number(values[place])} {times[place] * 1000}\n"
 
 
 def number(value: float) -> str:

@@ -20,7 +20,7 @@ from istat_server.store.interface import NamePattern, Store, Syntax
 # How long `flush` waits for samples that have come and are not read yet, on a server that is never done [s].
 SETTLE_SECONDS = 1.0
 # Counters that are found and deleted at once: some milliseconds.
-DELETED_AT_ONCE = 1000
+DELETED_AT_ONCE = 250
 # How old the figures of `stats` may be [s]: they are gathered from all parts of the server.
 FIGURES_SECONDS = 0.1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from typing import Any
 
@@ -169,6 +170,41 @@ def test_many_names_are_forgotten_in_portions(monkeypatch: pytest.MonkeyPatch) -
     assert held == [*range(390, -1, -10)] and len(found._routes) == 50
     found.feed(b"a 1\n", NOW)
     assert {*parsed(told(found))} == {("a", ()), ("aaaaaaaaa", (("host", "x"),))}
+
+
+def test_places_of_what_expired_are_used_again_and_by_one_series_only() -> None:
+    found = exporter(most=50)
+    for step in range(20):
+        now = NOW + 400 * step
+        found.feed(b"".join(b"g%d.%d^host.h %d %d\n" % (step, number, now, number) for number in range(40)), now)
+        found.feed(b"stays %d %d\n" % (now, step), now)
+        assert found.count == 41 and found.dropped == 0
+        lines = parsed(told(found, now))
+        assert lines[("stays", ())][1] == step
+        assert [lines[(f"g{step}_{number}", (("host", "h"),))][1] for number in range(40)] == [*range(40)]
+        found.expire(now + 350)
+        found.feed(b"stays %d %d\n" % (now, step), now)
+    assert len(found._places.times) <= 150
+
+
+def test_a_series_that_expires_while_it_is_told_is_left_out_and_its_place_tells_no_other() -> None:
+    found = exporter(most=10_000)
+    found.feed(b"".join(b"g^host.h%d %d 1\n" % (number, NOW) for number in range(2500)), NOW)
+    parts = found.text(NOW)
+    first = next(parts)
+    found.expire(NOW + 300)
+    found.feed(b"".join(b"other^host.h%d %d 2\n" % (number, NOW + 300) for number in range(2500)), NOW + 300)
+    lines = (first + "".join(parts)).splitlines()[1:]
+    assert 900 < len(lines) < 1100 and all(line.split()[1] == "1" for line in lines)
+
+
+def test_the_collector_of_garbage_has_nothing_to_walk() -> None:
+    found = exporter(most=100_000)
+    gc.collect()
+    before = len(gc.get_objects())
+    found.feed(b"".join(b"*name.%d^host.h%d^x 1\n" % (number, number) for number in range(3000)), NOW)
+    gc.collect()
+    assert found.count == 6000 and len(gc.get_objects()) - before < 500
 
 
 def test_what_is_no_sample_is_passed_over() -> None:
