@@ -110,9 +110,8 @@ class StatStore:
         self.combine, self.describe = self._answering.combine, self._answering.describe
         self._cut_at = clock.monotonic()
         self.limits = Limits(self.engine, self.ladders, self.files, clock.now())
-        self._closed = False
+        self._closed, self._problem = False, ""
         self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0, "journal_lost_bytes": 0}
-        self._problem = ""
 
     # -- opening and closing
 
@@ -200,6 +199,7 @@ class StatStore:
             stack.callback(self._journal.close)
             stack.callback(self.pinning.finish)
             stack.callback(self.housekeeping.close)
+            stack.callback(self._elders.finish)
             self.flush()
             self.idling.finish()
             self.idling.save()

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from istat.errors import StoreError
 from istat.kernels.python.ingest.records import MOST_RUN, UNLEARNT, put_change
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import UNSETTLED, Lineage
-from istat_server.store.pool import Pool
+from istat_server.store.pool import Pool, Work
 
 if TYPE_CHECKING:
     from istat.kernels.python.ingest.engine import Engine
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PAUSE = 1200                # ticks between two tries to note something: about a minute
 LOOKED_AT_ONCE = 100        # idle counters that are looked at for others below them in one tick: a few milliseconds
 
 
@@ -48,6 +50,8 @@ class Elders:
                  lineage: Lineage) -> None:
         self._engine, self._files, self._catalogue, self._background = engine, files, catalogue, background
         self._parents, self._noted = lineage.parents, False
+        self._noting: Work | None = None
+        self._pause = 0             # ticks until it is tried to be noted
         self._waiting: deque[tuple[int, bytes]] = deque()       # idle ones, and the days they had been heard
 
     def tick(self, idle: Sequence[int]) -> Sequence[int]:
@@ -58,19 +62,41 @@ class Elders:
 
     def _note_lone(self) -> None:
         """Where ancestors had no room, the next start is to look for it anew."""
-        if self._catalogue.lone and not self._noted:
-            self._noted = True
-            log.warning("there are max-counters counters: some are fed without their ancestors, until there is room at "
-                        "a start")
-            self._background.spawn(self._files.commit, lambda state: replace(state, lineage=UNSETTLED), ())
+        if not self._catalogue.lone or self._noted:
+            return
+        self._pause = max(0, self._pause - 1)
+        if self._noting is None and not self._pause:
+            self._pause = PAUSE
+            self._noting = self._background.spawn(self._note)
+        if self._noting is not None and self._noting.ready():
+            self.finish()
+
+    def _note(self) -> bool:
+        """Whether it is in the MANIFEST now. In a thread."""
+        told = "there are max-counters counters: some are fed without their ancestors, until there is room at a start"
+        try:
+            self._files.commit(lambda state: replace(state, lineage=UNSETTLED), ())
+        except (OSError, StoreError) as error:
+            log.warning("%s; that cannot be noted, and is tried again: %s", told, error)
+            return False
+        log.warning("%s", told)
+        return True
+
+    def finish(self) -> None:
+        """Wait for what is being noted."""
+        work, self._noting = self._noting, None
+        if work is not None:
+            self._noted = work.get()
 
     def _may_go(self, idle: Sequence[int]) -> Sequence[int]:
         heard, counters = self._engine.heard, self._engine.counters
         self._waiting.extend((id, heard(id, 1)) for id in idle)
         found = [self._waiting.popleft() for _ in range(min(LOOKED_AT_ONCE, len(self._waiting)))]
         # Who was deleted or heard meanwhile is no matter of ours any more.
+        days = dict(found)
         still = [id for id, day in found if counters.has(id) and heard(id, 1) == day]
         stay = {id for id in still if self._catalogue.has_below(counters.name(id))}
         for id in stay:
             self._engine.touch(id)
-        return sorted(set(still) - stay)
+        # While they were looked at others had their turn, too.
+        return sorted(id for id in still if id not in stay and counters.has(id) and heard(id, 1) == days[id])

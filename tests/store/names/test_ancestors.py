@@ -14,6 +14,7 @@ from istat.retention import Ladder, Rule, Rules
 from istat_server.store.files import manifest
 from istat_server.store.files.manifest import Lineage
 from istat_server.store.interface import Batch, Fields, Kind
+from istat_server.store.names.ancestors import PAUSE
 from istat_server.store.statstore import Options, StatStore
 from tests.store.harness import LADDER, NOW, crash, glob, open_store, put, rows
 from tests.store.names.test_idling import pass_days
@@ -198,6 +199,28 @@ def test_where_there_is_no_room_new_names_are_refused_and_known_ones_are_fed_alo
     store = open_store(tmp_path, clock, max_counters=9, lineage=Lineage(2))
     put(store, f"a.b.c {T} 1")
     assert sums(store, "a.b.c", "a.b", "a") == [(4, 4), (1, 1), (1, 1)]
+    store.close()
+
+
+def test_that_there_was_no_room_is_noted_as_soon_as_the_disk_takes_it(tmp_path, clock, caplog, monkeypatch):
+    store = open_store(tmp_path, clock, max_counters=2)
+    put(store, f"a.b.c {T} 1")
+    store.close()
+    store = open_store(tmp_path, clock, max_counters=2, lineage=Lineage(2))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "save", full)
+        put(store, f"a.b.c {T} 1")
+        for _ in range(10):
+            store.tick()
+    assert manifest.load(tmp_path)[0].lineage == Lineage(2)
+    assert caplog.text.count("tried again: [Errno 28] No space left on device") == 1, "not at every tick"
+    for _ in range(PAUSE):
+        store._elders.tick([])
+    assert manifest.load(tmp_path)[0].lineage == Lineage(-1)
     store.close()
 
 
