@@ -266,3 +266,6 @@ def test_the_first_parameter_that_means_something_is_asked(client: TestClient) -
     assert client.simulate_get("/?q=*&a=*").json["agents"] == []
     assert client.simulate_get("/?q=*&a=*&f=no").json == {"error": "there is no such file"}
     assert client.simulate_get("/?x=1").headers["content-type"].startswith("text/html")
+    plain = client.simulate_get(f"/foo.bar?start={T}&end={T + 60}").content
+    for one in ("f=no", "a=*", "q=*", "s=none"):
+        assert client.simulate_get(f"/foo.bar?{one}&start={T}&end={T + 60}").content == plain
