@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from istat.settings.dialect import Dialect, Given, Meaning
+from istat.settings.types import Flag
 
 EVERYWHERE = "*"
 ADMIN = "admin-listen-address"
@@ -117,17 +118,26 @@ _SERVER: dict[str, Meaning] = {
 }
 
 
+def _complete_log(given: Given, others: Mapping[str, str]) -> None:
+    """In the background istatd logged into a file, whoever sent it there."""
+    try:
+        goes = Flag().parse(others.get("daemonize", given.get("daemonize", "")))
+    except ValueError:      # which is told with all other settings
+        return
+    if goes and "log-file" not in others:
+        given.setdefault("log-file", LOG_FILE)
+
+
 def _complete_server(given: Given, others: Mapping[str, str]) -> Iterable[str]:
     """istatd's defaults. Its web files and settings lie relative to the folder above the store."""
-    store = given.get("store") or others.get("store") or ""
+    store = others.get("store") or given.get("store") or ""
     if not store:
         yield ("it names no store: that of an agent is for istat-agent --config, which sends to a server; for a server "
                "add --store FOLDER")
     for name in LISTENERS:
         if name != ADMIN:       # whose commands change and delete
             given.setdefault(name, EVERYWHERE)
-    if given.get("daemonize") and "log-file" not in others:
-        given.setdefault("log-file", LOG_FILE)
+    _complete_log(given, others)
     beside = os.path.dirname(os.path.abspath(store))
     for name in ("files-dir", "settings"):
         if given.get(name):
@@ -169,8 +179,7 @@ _AGENT: dict[str, Meaning] = {
 def _complete_agent(given: Given, others: Mapping[str, str]) -> Iterable[str]:
     if "server" not in given and "server" not in others:
         yield "it does not say where to send to: add --agent HOST:PORT"
-    if given.get("daemonize") and "log-file" not in others:
-        given.setdefault("log-file", LOG_FILE)
+    _complete_log(given, others)
 
 
 SERVER = Dialect(_SERVER, _complete_server)

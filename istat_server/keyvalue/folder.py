@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from istat_server.keyvalue.syntax import is_name
 from istat_server.store import ondisk
 
 VALUES, VERSIONS, ASIDE = ".set", ".versions", ".aside"
+_OURS_ASIDE = re.compile(r"\.[0-9a-f]{16}\.aside")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Folder:
     def clear(self) -> None:
         """Remove what a crash left half written."""
         for entry in self._entries():
-            if entry.name.startswith(".") and entry.name.endswith(ASIDE):
+            if _OURS_ASIDE.fullmatch(entry.name):
                 with suppress(FileNotFoundError):
                     os.unlink(entry.path)
 

@@ -113,6 +113,8 @@ def test_what_is_no_number_is_told_in_our_words(tmp_path: Path, text: str) -> No
 
 def test_settings_lie_beside_the_store_or_in_it(tmp_path: Path) -> None:
     assert read(SERVER, tmp_path, f"--store {tmp_path}/db/store\n")["settings"] is None
+    other = read(SERVER, tmp_path, "--store /old/store\n--settings kept\n", "--store", f"{tmp_path}/db/store")
+    assert other["settings"] == tmp_path / "db/kept", "the command line says where the store is"
     for given_, place in (("kept", tmp_path / "db/kept"), ("/var/kept", Path("/var/kept"))):
         assert read(SERVER, tmp_path, f"--store {tmp_path}/db/store\n--settings {given_}\n")["settings"] == place
 
@@ -189,6 +191,10 @@ def test_what_went_into_the_background_logs_where_istatd_did(tmp_path: Path) -> 
     assert str(read(SERVER, tmp_path, "--store s\n--daemonize\n")["log-file"]) == "istat.log"
     assert read(SERVER, tmp_path, "--store s\n")["log-file"] is None
     assert str(read(SERVER, tmp_path, "--store s\n--daemonize\n", "--log-file", "x")["log-file"]) == "x"
+    for declaration, text in ((SERVER, "--store s\n"), (AGENT, "--agent m:1\n")):     # as an init script says it
+        assert str(read(declaration, tmp_path, text, "--daemonize")["log-file"]) == "istat.log"
+        assert read(declaration, tmp_path, text + "--daemonize\n", "--no-daemonize")["log-file"] is None
+    assert "daemonize wants" in refused(SERVER, tmp_path, "--store s\n", "--daemonize=maybe")[0]
 
 
 def test_web_files_lie_beside_the_store_where_there_are_any(tmp_path: Path) -> None:

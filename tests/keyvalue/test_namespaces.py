@@ -354,9 +354,10 @@ def test_a_folder_that_everybody_may_write_to_is_refused(opened: Callable[..., N
 def test_what_a_crash_left_half_written_is_removed(opened: Callable[..., Namespaces], folder: Path) -> None:
     opened().set("a", {"k": "1"})
     (folder / ".0123456789abcdef.aside").write_bytes(b"half")
-    (folder / "notes.txt").write_bytes(b"somebody's")
+    for name in ("notes.txt", ".mine.aside"):
+        (folder / name).write_bytes(b"somebody's")
     assert opened().names() == ["a"]
-    assert sorted(path.name for path in folder.iterdir()) == ["a.set", "a.versions", "notes.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == [".mine.aside", "a.set", "a.versions", "notes.txt"]
 
 
 def test_changes_that_come_at_once_are_all_made(folder: Path, clock: FakeClock) -> None:
