@@ -60,7 +60,8 @@ def _log_level(text: str) -> Given:
 
 
 def _listen(text: str) -> Given:
-    return dict.fromkeys(LISTENERS, text or EVERYWHERE)
+    """Empty is everywhere, but for the admin port, whose commands change and delete."""
+    return {name: text or ("" if name == ADMIN else EVERYWHERE) for name in LISTENERS}
 
 
 def _test(_text: str) -> Given:

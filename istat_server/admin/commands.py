@@ -15,6 +15,8 @@ from istat_server.admin.operations import Operations
 # Of purge, where it is not told: how many offline senders stay, and how long they must be gone to go [s].
 KEEP, OLDER = 0, 60
 HIGHEST_LEVEL = 5
+# What is later is no time in Unix seconds, but in milliseconds: questions refuse it as well.
+LATEST = 10**11
 
 
 class Huh(Exception):
@@ -73,7 +75,7 @@ def _faketime(operations: Operations, words: str) -> Iterator[str]:
         time = _whole(given[0])
     except ValueError:
         time = 0
-    if not time:
+    if not 0 < time < LATEST:
         raise Huh("a timestamp is a whole number of Unix seconds, and not 0")
     operations.set_fake_time(time)
     yield from ()

@@ -158,7 +158,8 @@ def test_a_file_must_name_a_store_or_where_to_send(tmp_path: Path) -> None:
 def test_whoever_reaches_the_machine_may_connect_as_before_unless_an_address_is_named(tmp_path: Path) -> None:
     for text, listen in (("", "*"), ('--listen-address ""\n', "*"), ("--listen-address 10.0.0.5\n", "10.0.0.5")):
         values = read(SERVER, tmp_path, "--store s\n" + text)
-        assert (values["listen-address"], values["http-listen-address"]) == (listen, listen)
+        assert {values[name] for name in istatd.LISTENERS if name != istatd.ADMIN} == {listen}
+        assert values[istatd.ADMIN] == ("" if listen == "*" else listen), "this machine only, unless one is named"
     values = read(SERVER, tmp_path, "--store s\n", "--listen-address", "127.0.0.1")
     assert (values["listen-address"], values["http-listen-address"]) == ("127.0.0.1", "127.0.0.1")
 

@@ -96,6 +96,13 @@ def test_debian_has_what_the_package_depends_on() -> None:
 
 
 @pytest.mark.parametrize("name", ["server", "agent"])
+def test_the_single_package_of_long_ago_makes_way(name: str) -> None:
+    """istatd had one package before it had two; ours of that name has no files."""
+    package = (DEBIAN / "control").read_text().split(f"\nPackage: istatd-{name}\n")[1].split("\nPackage: ")[0]
+    assert {"Breaks: istatd (<< 2.0.0~)", "Replaces: istatd (<< 2.0.0~)"} <= set(package.splitlines())
+
+
+@pytest.mark.parametrize("name", ["server", "agent"])
 def test_the_names_of_before_are_other_names_of_ours(name: str) -> None:
     assert f"usr/bin/istat-{name} usr/bin/istatd-{name}\n" in (DEBIAN / f"istatd-{name}.links").read_text()
     script = (DEBIAN / f"istatd-{name}.istatd-{name}.init").read_text()
