@@ -21,6 +21,7 @@ LOG_FILE = "istat.log"          # istatd's, in the folder that it was started fr
 LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug", "5": "debug"}
 LEAST_FLUSH, MOST_FLUSH = 1, 3600       # [s] what the setting takes
 MOST_ROLLUP = 16
+LEAST_FILES = 64
 LEAST_BUFFER = 8                        # [KiB]
 LOCAL_STATS_SECONDS = 5                 # how often istatd looked at its machine
 _WHOLE = re.compile("-?[0-9]{1,18}")
@@ -82,7 +83,7 @@ _COMMON: dict[str, Meaning] = {
     "fake-time": same("fake-time"),
     "log-file": same("log-file"),
     "log-level": Meaning(_log_level, always=True),
-    "num-files": same("num-files"),
+    "num-files": Meaning(lambda text: {"num-files": number(text, LEAST_FILES)}),
     "pid-file": same("pid-file"),
     "user": same("user"),
     "debug": Meaning(_debug, "log-level is debug for all subjects; admin-port switches them one by one", always=True),

@@ -18,13 +18,15 @@ from istat.errors import IstatError, SettingsError
 from istat.settings import dialect, istatd
 from istat.settings.dialect import Dialect, Given
 from istat.settings.setting import comment
-from istat.settings.types import Flag
-from istat_server.options import DECLARATION
+from istat.settings.types import Flag, HostPort
+from istat_server.options import DECLARATION, STAT_PORT
 
 # What scripts that start a daemon say; a service of systemd needs none of it, and may not do some of it.
 OF_SCRIPTS = ("daemonize", "pid-file", "log-file", "user")
 WORDS = ("user", "host", "tags", "server")      # text, also where it is all digits
 MOST = 1 << 20      # [bytes] of a file of istatd's
+# What istatd calls every address -> one of this machine among them.
+HERE = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 OPEN = ("istatd took changes of its settings (dashboards, accounts) from everybody. Here they want the write-token or "
         "the admin-token, unless you say so:")
 ADMIN = ("Commands of admin-port that change or delete want a line `auth TOKEN` first, with this token. On an address "
@@ -70,12 +72,25 @@ def read(path: Path) -> Before:
         raise SettingsError([f"{path} names neither a store nor where to send to (--store, --agent)"])
     _complete(istatd.SERVER, server.given)
     _complete(istatd.AGENT, agent.given)
+    _refuse_what_we_cannot_take(path, server.given)
     return Before(path, server.given, agent.given, server.idle if server.given.get("store") else agent.idle)
 
 
 def _complete(program: Dialect, given: Given) -> None:
     """What is missing there is told above, where it matters."""
     list(program.complete(given, {}))
+
+
+def _refuse_what_we_cannot_take(path: Path, given: Given) -> None:
+    """SettingsError for values that istatd took and we do not: else the files that are written would be no use."""
+    problems = []
+    for name, setting in DECLARATION.settings.items():
+        try:
+            setting.type.parse(given.get(name, ""))
+        except ValueError as error:
+            problems += [setting.wrong(f"{path}: {name}", error)] if name in given else []
+    if problems:
+        raise SettingsError(problems)
 
 
 def texts(before: Before, store: Path) -> dict[str, str]:
@@ -89,10 +104,16 @@ def texts(before: Before, store: Path) -> dict[str, str]:
     if before.store is None or looks_at_machine:
         given = {name: text for name, text in before.agent.items() if name in AGENTS}
         if before.store is not None:
-            given.update(server=f"127.0.0.1:{before.server.get('stat-port', '8111')}", transport="tcp")
+            given.update(server=_stat_port(before.server), transport="tcp")
             given = {name: text for name, text in given.items() if not name.startswith(("prometheus", *OF_SCRIPTS))}
         made["agent.toml"] = "\n".join(_lines("istat-agent", before, given, looks_at_machine))
     return made
+
+
+def _stat_port(server: Given) -> str:
+    """Where an agent beside this server sends to; the usual place where the server takes no samples."""
+    listen, port = server.get("listen-address", ""), server.get("stat-port", "")
+    return str(HostPort(HERE.get(listen, listen), int(port) if port.isdigit() else STAT_PORT))
 
 
 #: Settings of an agent that a file of istatd's may come to.
@@ -149,6 +170,7 @@ def put(place: Path, text: str) -> bool:
         raise IstatError(f"{place} is there and says something else: move it away, or name another folder with "
                          "--output")
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place, "new") as file:
             if found is not None:       # who may read it is the administrator's choice
                 at = place.stat()

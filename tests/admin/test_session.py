@@ -94,7 +94,8 @@ def test_answers(talk: Conversation, line: bytes, answer: bytes) -> None:
     assert talk.session.ended == (line == b"quit")
 
 
-@pytest.mark.parametrize("argument", [b"x", b"0", b"-1", b"1.5", b"0x10", b"1e9", b"9" * 400, b"\xff", b"1700000000000"])
+@pytest.mark.parametrize("argument", [b"x", b"0", b"-1", b"1.5", b"0x10", b"1e9", b"9" * 400, b"\xff",
+                                      b"1700000000000"])
 def test_faketime_answers_what_is_no_time(talk: Conversation, argument: bytes) -> None:
     assert talk.say(b"faketime " + argument + b"\n") == (
         b"huh? a timestamp is a whole number of Unix seconds, and not 0\r\n")

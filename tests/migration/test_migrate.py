@@ -170,6 +170,29 @@ def test_a_server_that_looked_at_its_machine_gets_an_agent_too(old: Path) -> Non
     assert values["server"] == HostPort("127.0.0.1", 18001) and values["interval"] == 5
 
 
+@pytest.mark.parametrize(("more", "where"), [
+    ("--listen-address 10.0.0.5\n", HostPort("10.0.0.5", 18001)), ("--listen-address 0.0.0.0\n",
+                                                                   HostPort("127.0.0.1", 18001)),
+    ("--listen-address ::\n", HostPort("::1", 18001)), ("--stat-port 0\n", HostPort("127.0.0.1", 8111)),
+])
+def test_that_agent_sends_to_where_the_server_listens(more: str, where: HostPort, old: Path) -> None:
+    (old / "istatd.cfg").write_text(CONFIG.format(old=old) + "--local-stats .h1\n" + more)
+    assert migrate(old) == 0
+    assert AGENT.load(["--config", str(old.parent / "agent.toml")], {})["server"] == where
+
+
+def test_what_is_written_is_taken(old: Path) -> None:
+    """Numbers beyond our bounds are moved into them; what means nothing here is refused before a file is written."""
+    text = CONFIG.format(old=old)
+    (old / "istatd.cfg").write_text(text + "--num-files 16\n--udp-buffer-size 1\n--rollup 40\n--max-matrics-count -1\n")
+    assert migrate(old, "--output", str(old.parent / "new/folder")) == 0
+    values = SERVER.load(["--config", str(old.parent / "new/folder/server.toml")], {})
+    assert (values["num-files"], values["udp-buffer-size"], values["rollup"]) == (64, 8, 16)
+    (old / "istatd.cfg").write_text(text + "--retention 10s:1d,25s:2d\n--http-port 99999\n")
+    assert migrate(old, "--output", str(old.parent / "other")) == 78
+    assert not (old.parent / "other").exists()
+
+
 @pytest.mark.parametrize(("text", "code", "told"), [
     ("stat-port = 1\n", 78, "is no configuration file of istatd"),
     ("--stat-port 1\n", 78, "names neither a store nor where to send to"),

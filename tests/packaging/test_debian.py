@@ -110,6 +110,26 @@ def test_the_names_of_before_are_other_names_of_ours(name: str) -> None:
     assert (DEBIAN / f"istatd-{name}.sysusers").read_text().split()[1] in script
 
 
+@pytest.mark.parametrize("name", ["server", "agent"])
+def test_an_init_script_ends_its_daemon_by_sigterm_and_waits(name: str, tmp_path: Path) -> None:
+    """The script, with what it calls played: which words that gets, and that its status is the script's."""
+    script = (DEBIAN / f"istatd-{name}.istatd-{name}.init").read_text()
+    played = ("log_daemon_msg() { :; }; log_warning_msg() { :; }; log_end_msg() { :; }; "
+              'status_of_proc() { echo "status $@"; return 4; }\n')
+    (tmp_path / "start-stop-daemon").write_text('#!/bin/sh\necho "$@"\nexit 3\n')
+    (tmp_path / "start-stop-daemon").chmod(0o755)
+    script = script.replace('[ -x "$DAEMON" ] || exit 0\n', "").replace(". /lib/lsb/init-functions\n", played)
+    pid_file = f"/run/istatd-{name}.pid"
+    for word, status, said in (("stop", 3, f"--stop --oknodo --pidfile {pid_file} --retry TERM/90"),
+                               ("restart", 3, f"--stop --oknodo --pidfile {pid_file} --retry TERM/90"),
+                               ("reload", 3, f"--stop --signal HUP --pidfile {pid_file}"),
+                               ("status", 4, f"status -p {pid_file} /usr/bin/istat-{name} istatd-{name}"),
+                               ("x", 3, "")):
+        done = subprocess.run(["sh", "-c", script, name, word], capture_output=True, text=True,
+                              env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+        assert (done.returncode, done.stdout.strip()) == (status, said), word
+
+
 @pytest.mark.parametrize(("before", "name", "more", "flags"), [
     (False, "server", {}, "--config /etc/istatd/server.toml --no-daemonize"),
     (False, "agent", {"EXTRA_ARGS": "--interval 5"}, "--config /etc/istatd/agent.toml --interval 5 --no-daemonize"),
