@@ -155,6 +155,13 @@ def test_at_most_one_bucket_more_than_asked() -> None:
     assert [time for time, _, _ in triples(answer)] == [2400, 3000, 3600, 4200, 4800, 5400, 6000]
 
 
+def test_a_thousand_buckets_unless_another_number_is_asked_for() -> None:
+    client = client_at(T, *(("a.b", time, 1.0) for time in range(T - 20_000, T, 10)))
+    for more, interval in (("", 20), ("&samples=1000", 20), ("&samples=2000", 10), ("&samples=0", 10)):
+        answer = client.simulate_get(f"/a.b?start={T - 20_000}&end={T}{more}")
+        assert (answer.json["interval"], len(answer.json["buckets"])) == (interval, 20_000 // interval)
+
+
 def test_one_bucket_lies_where_the_range_says() -> None:
     client = client_at(4000, *(("a.b", time, 1.0) for time in range(3560, 3640, 10)))
     answer = client.simulate_get("/a.b?start=3580&end=3610&samples=1")

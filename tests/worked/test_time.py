@@ -127,6 +127,10 @@ def test_a_clock_that_is_stopped_at_a_time(make: Callable[..., Site], clock: Fak
     clock.set(NOW)
     site.feed("g 5")
     assert site.buckets("g", NOW, NOW + 10, "sum") == [(NOW, 5)]
+    site.sender = site.server.roster.connected("tcp", "192.0.2.9:1")
+    site.sender.seen(site.server.roster.now(), 4)
+    (row,) = site.ask("/", params={"a": "*"}).json["agents"]
+    assert 0 <= row["_idle"] < 100, "by the clock of the machine"
 
 
 def test_gaps_of_gauges_are_absent_and_those_of_events_are_zeros_with_count_one(site: Site) -> None:
