@@ -102,6 +102,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     http_connections, affordable = grant_connections(settings)
     front = Front()
     with contextlib.ExitStack() as held:
+        held.enter_context(background.hold(settings["pid-file"]))   # first: whom it is that runs says more than a port
         tag_names(settings)
         certificate = certificate_of(settings)      # while we may still read what is root's
         sockets = bind(settings, plugins.manager)
@@ -110,7 +111,6 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         if sockets.http is not None:
             http = held.enter_context(answering(HttpServer(front, sockets.http, http_connections, certificate,
                                                            front.mistakes, settings["http-memory"] << 20)))
-        held.enter_context(background.hold(settings["pid-file"]))
         become_user(settings)
         server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
                         certificate)

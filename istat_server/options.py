@@ -161,7 +161,8 @@ SETTINGS = (
             "Go to the background once all ports listen; the command ends with 0 then, and with the error's exit code "
             "where it cannot. Name a log-file, too. Not for services of systemd."),
     Setting("files-dir", Path(), "",
-            "Folder of the page's files, instead of those installed; those that lie in it are at /files/NAME as well."),
+            "Folder of the page's files, instead of those installed; those that lie in it are at /files/NAME as well. "
+            "Without an index.html in it the page is the installed one."),
     Setting("log-file", Path(), "", "File to log to; SIGHUP opens it anew. Empty logs to standard error.",
             reloadable=True),
     Setting("log-level", Choice("debug", "info", "warning", "error"), "info", "The least that is logged.",

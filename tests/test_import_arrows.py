@@ -25,7 +25,7 @@ ALLOWED = {
     "istat/cli/cubes": ("istat.cli", "istat.cube", "istat.clock", "istat.errors", "istat.settings",
                         "istat.subcommands"),
     "istat/cli/istatd": ("istat.cli", "istat.client", "istat.clock", "istat.errors", "istat.settings",
-                         "istat.subcommands"),
+                         "istat.subcommands", "istat.unanswered"),
     "istat/pagecache": ("istat.pagecache", "istat.pictures", "istat.access", "istat.kernels", "istat.errors",
                         "istat.clock"),
     "istat/pagecache/layouts": ("istat.pagecache.layouts", "istat.retention", "istat.errors"),

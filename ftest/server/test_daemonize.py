@@ -97,6 +97,16 @@ def test_a_live_owner_of_the_pid_file_is_left_alone(tmp_path: Path, pid_file: Pa
     assert pid_file.read_text() == pid
 
 
+def test_who_runs_already_is_told_before_the_ports_that_it_has(tmp_path: Path, pid_file: Path) -> None:
+    code, said, _wrong = run("--daemonize", *FREE, "--store", tmp_path / "s", "--pid-file", pid_file)
+    ports = dict(re.findall(r"(stat-port|http-port)=(\d+)", said))
+    assert code == 0 and len(ports) == 2
+    code, _said, wrong = run("--store", tmp_path / "s", "--pid-file", pid_file, "--stat-port", ports["stat-port"],
+                             "--http-port", ports["http-port"])
+    assert (code, wrong) == (1, f"istat-server: already running as process {pid_file.read_text().strip()}, says "
+                                f"{pid_file}\n")
+
+
 def test_a_stale_pid_file_is_taken_over(tmp_path: Path, pid_file: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

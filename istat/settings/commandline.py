@@ -19,7 +19,7 @@ ANSWERS = ("help", "version", "check-config", "sample-config")
 @dataclass
 class Line:
     """What was read: texts by setting (and "config"), questions such as "help", problems, and which of istatd's flags
-    did nothing."""
+    do nothing, or something else."""
 
     flags: dict[str, str] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
@@ -35,7 +35,7 @@ class Line:
         reading.take(name, text, theirs, "the command line")
         self.flags.update(reading.given)
         self.problems += reading.problems
-        self.istatd.idle.update(reading.idle)
+        self.istatd.told(reading)
 
 
 def read(argv: Sequence[str], program: str, settings: Mapping[str, Setting], istatds: Mapping[str, Meaning],

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from istat.settings.setting import suggestion
 
 Given = dict[str, str]      # settings of ours, as texts
+NOTHING = ("", "0", "-1")   # asks for nothing
 
 
 @dataclass(frozen=True)
 class Meaning:
     """What a flag of istatd is here.
 
-    `gives` makes settings of its text (ValueError says what is wrong with it); without, it does nothing here, and `why`
-    says why, or what does it now. `valued`: it has a value. `always`: on a command line it means this even where no
-    file of istatd's is named.
+    `gives` makes settings of its text (ValueError says what is wrong with it), and `why` says what of it is not as it
+    was; without, it does nothing here, and `why` says why, or what does it now. `valued`: it has a value. `always`: on
+    a command line it means this even where no file of istatd's is named.
     """
 
     gives: Callable[[str], Given] | None = None
@@ -40,28 +41,35 @@ class Dialect:
 
 @dataclass
 class Reading:
-    """What flags of istatd came to: settings, what is wrong, and what does nothing here, with the reason."""
+    """What flags of istatd came to: settings, what is wrong, what does nothing here and what does something else than
+    there, each with the reason."""
 
     given: Given = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     idle: dict[str, str] = field(default_factory=dict)
+    other: dict[str, str] = field(default_factory=dict)
 
     def take(self, name: str, text: str, meaning: Meaning, where: str) -> None:
         """A flag and its text. What is empty, 0 or absent asks for nothing, so that nothing is told of it."""
         if meaning.gives is None:
-            if text not in ("", "0", "-1"):
+            if text not in NOTHING:
                 self.idle[name] = meaning.why
             return
         try:
             self.given.update(meaning.gives(text))
         except ValueError as error:
             self.problems.append(f"{where}: --{name} {error}")
-        if meaning.why:
-            self.idle[name] = meaning.why
+        if meaning.why and text not in NOTHING:
+            self.other[name] = meaning.why
+
+    def told(self, more: Reading) -> None:
+        """Tell what that one tells, too."""
+        self.idle.update(more.idle)
+        self.other.update(more.other)
 
     def warning(self, where: str) -> tuple[str, ...]:
-        """The one warning about what does nothing, if anything does."""
-        told = "; ".join(f"--{name}: {why}" for name, why in self.idle.items())
+        """The one warning about what is not as it was, if anything is."""
+        told = "; ".join(f"--{name}: {why}" for name, why in {**self.idle, **self.other}.items())
         return (f"{where}: not all is here as it was in istatd. {told}",) if told else ()
 
 
@@ -89,7 +97,7 @@ def read(text: str, path: str, dialect: Dialect, ours: Mapping[str, bool]) -> Re
         else:
             reading.take(name, value or "", meaning, where)
             if not meaning.valued and value in ("0", "no", "off", "false"):
-                reading.idle[name] = f"is on, as in istatd, though {value!r} is its value: for no leave the line out"
+                reading.other[name] = f"is on, as in istatd, though {value!r} is its value: for no leave the line out"
     return reading
 
 

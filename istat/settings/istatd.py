@@ -23,6 +23,7 @@ LEAST_FLUSH, MOST_FLUSH = 1, 3600       # [s] what the setting takes
 MOST_ROLLUP = 16
 LEAST_FILES = 64
 LEAST_BUFFER = 8                        # [KiB]
+LOCAL_STATS = "local-stats"
 LOCAL_STATS_SECONDS = 5                 # how often istatd looked at its machine
 _WHOLE = re.compile("-?[0-9]{1,18}")
 FORWARDING, REPLICATION = "comes with forwarding", "comes with replication"
@@ -109,11 +110,12 @@ _SERVER: dict[str, Meaning] = {
     "files-dir": same("files-dir"),
     "flush": Meaning(lambda text: {"flush": number(text, LEAST_FLUSH, MOST_FLUSH)}),
     "listen-address": Meaning(_listen),
-    "local-stats": idle("istat-agent looks at a machine; `istat migrate` writes its settings"),
+    LOCAL_STATS: idle("istat-agent looks at a machine; `istat migrate` writes its settings"),
     "min-space": idle("the store keeps a reserve and says so when its disk gets full"),
     "prune-empty-directories-interval": idle("counters have no folders of their own"),
     "retention": same("retention"),
-    "rollup": Meaning(lambda text: {"rollup": number(text, 0, MOST_ROLLUP)}),
+    "rollup": Meaning(lambda text: {"rollup": number(text, 0, MOST_ROLLUP)},
+                      "samples do feed so many ancestors now, which they never did in istatd"),
     "settings": same("settings"),
     "store": same("store"),
     "udp-buffer-size": Meaning(lambda text: {"udp-buffer-size": number(text, LEAST_BUFFER)}),
@@ -171,7 +173,7 @@ _AGENT: dict[str, Meaning] = {
     "agent-interval": idle("what is collected is sent at once"),
     "fake-time": idle("an agent's clock is the machine's"),
     "listen-address": Meaning(lambda text: {"prometheus-listen-address": text or EVERYWHERE}),
-    "local-stats": Meaning(_local_stats),
+    LOCAL_STATS: Meaning(_local_stats),
     "num-files": idle("an agent opens few"),
     "stat-port": idle(f"istat-agent takes no samples of other programs yet, that {FORWARDING}; let them send to the "
                       "server itself"),

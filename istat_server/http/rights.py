@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 SCHEME = "bearer "      # compared in lower case: schemes have no case
 SETTINGS = {Access.READ: "read-token", Access.WRITE: "write-token", Access.ADMIN: "admin-token"}
 DOES = {Access.READ: "asks for anything", Access.WRITE: "sends samples", Access.ADMIN: "changes or deletes"}
+# What does without a token.
+OR_OPEN = {Access.WRITE: ", or let who may read change namespaces too (settings-open = true)"}
 # RFC 6750, 3. It is there when another token would do.
 CHALLENGE = 'Bearer realm="istatd"'
 SEND = "send it as `Authorization: Bearer TOKEN`"
@@ -52,7 +54,8 @@ class Rights:
         enough = [SETTINGS[one] for one in SETTINGS if one >= access and one in self._set]
         if not enough:
             names = " and no ".join(name for one, name in SETTINGS.items() if one >= access)
-            raise falcon.HTTPForbidden(title=f"this server takes no such requests: it has no {names}; set one")
+            raise falcon.HTTPForbidden(title=f"this server takes no such requests: it has no {names}; set one"
+                                             f"{OR_OPEN.get(access, '')}")
         sent = _sent(req)
         right = self._right(sent)
         if right >= access:

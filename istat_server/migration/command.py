@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from istat import owners
-from istat.cli import saying
+from istat.cli import asking, saying
+from istat.client import DEFAULT_URL
 from istat.clock import Clock
 from istat.errors import UsageError
 from istat.subcommands import SubCommand
 from istat_server.foreign import oldstore
 from istat_server.migration import namespaces, tomlfile
 from istat_server.migration.tomlfile import Before
-from istat_server.options import DECLARATION
+from istat_server.options import DECLARATION, HTTP_PORT
 from istat_server.tools import importing
 
 ANYONES = Path("/tmp")      # istatd's settings, where its file does not say
@@ -40,10 +41,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _migrate(arguments: argparse.Namespace, clock: Clock) -> None:
     before = tomlfile.read(arguments.from_istatd)
-    said: dict[str, Any] = {"files": {}, "idle": dict(before.idle), "counters": [], "namespaces": []}
+    said: dict[str, Any] = {"files": {}, "idle": dict(before.idle), "other": dict(before.other), "counters": [],
+                            "namespaces": []}
     say = (lambda text: None) if arguments.json else print
-    for name, why in before.idle.items():
-        say(f"Not taken over: --{name}: {why}")
+    for told in before.tells():
+        say(told)
     written = _write_files(before, arguments, said, say)
     if before.store is not None:
         _take_counters(arguments.old_store or before.store, arguments, clock, said)
@@ -123,7 +125,9 @@ def _next(before: Before, arguments: argparse.Namespace, written: list[Path]) ->
             lines.append(f"systemctl restart {program}")
         else:
             lines.append(f"{program} --config {config}")
-    if before.store is not None:
+    if before.store is not None and before.server.get("http-port") != "off":
+        url = f"http://{before.reached('http-listen-address', 'http-port', HTTP_PORT)}"
+        lines += [f"export {asking.URL_VARIABLE}={url}"] if url != DEFAULT_URL else []
         lines.append("istat status           # and when all is there, the old store may go")
     return lines
 

@@ -27,6 +27,7 @@ WORDS = ("user", "host", "tags", "server")      # text, also where it is all dig
 MOST = 1 << 20      # [bytes] of a file of istatd's
 # What istatd calls every address -> one of this machine among them.
 HERE = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+LOOKED = "istat-agent looks at the machine, as agent.toml says"
 OPEN = ("istatd took changes of its settings (dashboards, accounts) from everybody. Here they want the write-token or "
         "the admin-token, unless you say so:")
 ADMIN = ("Commands of admin-port that change or delete want a line `auth TOKEN` first, with this token. On an address "
@@ -35,17 +36,35 @@ ADMIN = ("Commands of admin-port that change or delete want a line `auth TOKEN` 
 
 @dataclass(frozen=True)
 class Before:
-    """What a file of istatd's says, as the settings of both our daemons, and what of it does nothing here."""
+    """What a file of istatd's says, as the settings of both our daemons, what of it does nothing here, and what
+    something else."""
 
     path: Path
     server: Given
     agent: Given
     idle: Mapping[str, str]
+    other: Mapping[str, str]
 
     @property
     def store(self) -> Path | None:
         """Where its counters are, if it keeps some."""
         return Path(os.path.abspath(self.server["store"])) if self.server.get("store") else None
+
+    @property
+    def looks_at_machine(self) -> bool:
+        """Whether its daemon did what an agent does here."""
+        return "interval" in self.agent
+
+    def tells(self) -> Iterator[str]:
+        """What is not as it was, and why."""
+        yield from (f"Not taken over: --{name}: {why}" for name, why in self.idle.items())
+        yield from (f"Other than before: --{name}: {why}" for name, why in self.other.items())
+
+    def reached(self, listens: str, port: str, usual: int) -> str:
+        """HOST:PORT of the server on its own machine, by the settings that say where it listens; the usual port where
+        it has none."""
+        listen, number = self.server.get(listens, ""), self.server.get(port, "")
+        return str(HostPort(HERE.get(listen, listen), int(number) if number.isdigit() else usual))
 
     @property
     def settings(self) -> Path | None:
@@ -73,7 +92,12 @@ def read(path: Path) -> Before:
     _complete(istatd.SERVER, server.given)
     _complete(istatd.AGENT, agent.given)
     _refuse_what_we_cannot_take(path, server.given)
-    return Before(path, server.given, agent.given, server.idle if server.given.get("store") else agent.idle)
+    said = server if server.given.get("store") else agent
+    before = Before(path, server.given, agent.given, said.idle, said.other)
+    if before.store is not None and before.looks_at_machine and istatd.LOCAL_STATS in said.idle:
+        said.other[istatd.LOCAL_STATS] = LOOKED
+        del said.idle[istatd.LOCAL_STATS]
+    return before
 
 
 def _complete(program: Dialect, given: Given) -> None:
@@ -100,20 +124,13 @@ def texts(before: Before, store: Path) -> dict[str, str]:
     if before.store is not None:
         changed = {**before.server, "store": str(store), "settings": ""}
         made["server.toml"] = "\n".join(_lines("istat-server", before, changed))
-    looks_at_machine = "interval" in before.agent
-    if before.store is None or looks_at_machine:
+    if before.store is None or before.looks_at_machine:
         given = {name: text for name, text in before.agent.items() if name in AGENTS}
         if before.store is not None:
-            given.update(server=_stat_port(before.server), transport="tcp")
+            given.update(server=before.reached("listen-address", "stat-port", STAT_PORT), transport="tcp")
             given = {name: text for name, text in given.items() if not name.startswith(("prometheus", *OF_SCRIPTS))}
-        made["agent.toml"] = "\n".join(_lines("istat-agent", before, given, looks_at_machine))
+        made["agent.toml"] = "\n".join(_lines("istat-agent", before, given))
     return made
-
-
-def _stat_port(server: Given) -> str:
-    """Where an agent beside this server sends to; the usual place where the server takes no samples."""
-    listen, port = server.get("listen-address", ""), server.get("stat-port", "")
-    return str(HostPort(HERE.get(listen, listen), int(port) if port.isdigit() else STAT_PORT))
 
 
 #: Settings of an agent that a file of istatd's may come to.
@@ -122,10 +139,11 @@ AGENTS = ("server", "transport", "interval", "host", "tags", "log-level", *OF_SC
           "translate-metric-names")
 
 
-def _lines(program: str, before: Before, given: Mapping[str, str], looks_at_machine: bool = False) -> Iterator[str]:
+def _lines(program: str, before: Before, given: Mapping[str, str]) -> Iterator[str]:
     yield f"# Settings of {program}, made of {before.path} by istat migrate."
-    for name, why in before.idle.items():
-        yield from comment(f"Not taken over: --{name}: {why}")
+    if program == "istat-server" or before.store is None:       # else they are the server's, and told there
+        for told in before.tells():
+            yield from comment(told)
     for name, text in given.items():
         if not text:
             continue
@@ -136,7 +154,7 @@ def _lines(program: str, before: Before, given: Mapping[str, str], looks_at_mach
         yield f"{'#' if name in OF_SCRIPTS else ''}{name} = {_value(name, text)}"
     if program == "istat-server":
         yield from ("", *comment(OPEN), "#settings-open = true")
-    if looks_at_machine:
+    if program == "istat-agent" and before.looks_at_machine:
         yield from ("", "# The names and units of istatd's local-stats, where it told the same.")
         for collector in ("cpu", "disk", "load", "memory", "network", "processes"):
             yield from (f"[plugins.{collector}]", 'naming = "istatd"')

@@ -105,6 +105,7 @@ def test_without_tokens_reading_is_free_and_nothing_else(
         assert answer.status_code in ({200, 204} if route.access <= Access.READ else {403})
         if answer.status_code == 403:
             assert "admin-token" in answer.json["error"] and "set one" in answer.json["error"]
+            assert ("settings-open = true" in answer.json["error"]) is (route.access is Access.WRITE)
 
 
 def test_writing_needs_the_admin_token_where_there_is_no_other(store: DoubtfulStore, clock: FakeClock) -> None:

@@ -10,6 +10,7 @@ import pytest
 from falcon.testing import TestClient
 
 from istat.clock import FakeClock
+from istat_server.http.families import ui
 from istat_server.http.families.ui import Page
 from istat_server.testing.memory import MemoryStore
 from tests.http.application import app_of
@@ -91,10 +92,22 @@ def test_a_missing_chart_library_says_what_to_do(page: TestClient) -> None:
     assert "build_ui" in page.simulate_get("/ui/vendor/uPlot.esm.js").json["error"]
 
 
-def test_a_missing_page_says_so(tmp_path: Path) -> None:
+def test_a_missing_page_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui, "page_folder", lambda _folder: tmp_path)
     answer = client_for(tmp_path).simulate_get("/")
     assert answer.status_code == 200
     assert "not installed" in answer.text
+
+
+def test_a_folder_without_a_page_leaves_the_installed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed/index.html").write_text("the page")
+    monkeypatch.setattr(ui, "page_folder", lambda folder: folder or tmp_path / "installed")
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/wall.html").write_text("a wall")
+    client = client_for(tmp_path / "files")
+    assert client.simulate_get("/").text == "the page"
+    assert client.simulate_get("/files/wall.html").text == "a wall"
 
 
 def test_the_icon(page: TestClient, folder: Path) -> None:

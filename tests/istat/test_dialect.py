@@ -130,6 +130,13 @@ def test_a_flag_with_a_value_is_on_as_it_was_and_that_is_told(tmp_path: Path) ->
     assert "--daemonize: is on, as in istatd, though 'false' is its value" in values.warnings[0]
 
 
+def test_a_rollup_that_did_nothing_and_now_does_is_told(tmp_path: Path) -> None:
+    values = read(SERVER, tmp_path, "--store s\n--rollup 1\n")
+    assert values["rollup"] == 1
+    assert "--rollup: samples do feed so many ancestors now" in values.warnings[0]
+    assert read(SERVER, tmp_path, '--store s\n--rollup 0\n--debug ""\n').warnings == ()
+
+
 def test_wrong_lines_are_told_with_their_numbers(tmp_path: Path) -> None:
     text = "--store s\nstat-port 1\n--stat-prt 1\n--http-port\n--flush often\n--stat-port x\n"
     told = refused(SERVER, tmp_path, text)

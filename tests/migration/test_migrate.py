@@ -13,6 +13,7 @@ import pytest
 from istat.cli import command
 from istat.clock import FakeClock
 from istat.settings.declaration import HostPort
+from istat.settings.types import OFF
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.keyvalue import syntax
 from istat_server.options import DECLARATION as SERVER
@@ -24,7 +25,7 @@ CONFIG = """# a site's
 --store {old}/store
 --settings settings
 --stat-port 18001
---http-port 0
+--http-port 8011
 --admin-port 8031
 --thread-count 8
 --retention 10s:1d,5m:30d
@@ -32,6 +33,7 @@ CONFIG = """# a site's
 --daemonize
 --pid-file /var/run/istatd.pid
 --agent other:18001
+--prometheus-port 0
 """
 
 
@@ -74,6 +76,7 @@ def test_all_of_it_and_the_old_data_stay_as_they_are(old: Path, capsys: pytest.C
     out = old.parent
     assert said.out.endswith(f"\nNext:\n    istat-server --config {out}/server.toml --check-config\n"
                              f"    istat-server --config {out}/server.toml\n"
+                             "    export ISTAT_URL=http://127.0.0.1:8011\n"
                              "    istat status           # and when all is there, the old store may go\n")
     kept = syntax.decode((out / "store/settings/cit.set").read_bytes())
     assert kept == {"dashboard.mine": "a=1", "n": "2"}
@@ -83,8 +86,8 @@ def test_the_settings_mean_what_they_meant(old: Path) -> None:
     assert migrate(old) == 0
     path = old.parent / "server.toml"
     values = SERVER.load(["--config", str(path)], {})
-    assert (values["stat-port"], values["http-port"], values["admin-port"]) == (18001, SERVER.load(
-        ["--http-port", "off"], {})["http-port"], 8031)
+    assert (values["stat-port"], values["http-port"], values["admin-port"]) == (18001, 8011, 8031)
+    assert values["prometheus-port"] == OFF
     assert values["listen-address"] == values["http-listen-address"] == "*"
     assert values["retention"].text == "10s:1d,5m:30d" and values["flush"] == 300
     assert values["store"] == old.parent / "store" and values["settings"] is None
@@ -163,10 +166,16 @@ def test_an_agents_file_makes_an_agents(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--stat-port: istat-agent takes no samples of other programs yet" in capsys.readouterr().out
 
 
-def test_a_server_that_looked_at_its_machine_gets_an_agent_too(old: Path) -> None:
+def test_a_server_that_looked_at_its_machine_gets_an_agent_too(old: Path,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
     (old / "istatd.cfg").write_text(CONFIG.format(old=old) + "--local-stats .h1\n")
     assert migrate(old) == 0
-    values = AGENT.load(["--config", str(old.parent / "agent.toml")], {})
+    said = capsys.readouterr().out
+    assert "Other than before: --local-stats: istat-agent looks at the machine, as agent.toml says" in said
+    assert "Not taken over: --local-stats" not in said
+    path = old.parent / "agent.toml"
+    assert "Not taken over" not in path.read_text(), "it is the server that is told of there"
+    values = AGENT.load(["--config", str(path)], {})
     assert values["server"] == HostPort("127.0.0.1", 18001) and values["interval"] == 5
 
 
@@ -191,6 +200,30 @@ def test_what_is_written_is_taken(old: Path) -> None:
     (old / "istatd.cfg").write_text(text + "--retention 10s:1d,25s:2d\n--http-port 99999\n")
     assert migrate(old, "--output", str(old.parent / "other")) == 78
     assert not (old.parent / "other").exists()
+
+
+@pytest.mark.parametrize(("listens", "url"), [
+    ("10.0.0.5", "http://10.0.0.5:8011"), ("0.0.0.0", "http://127.0.0.1:8011"), ("::1", "http://[::1]:8011"),
+    ('""', "http://127.0.0.1:8011"),
+])
+def test_the_status_is_asked_by_the_address_that_is_listened_on(old: Path, listens: str, url: str,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    (old / "istatd.cfg").write_text(CONFIG.format(old=old) + f"--listen-address {listens}\n")
+    assert migrate(old) == 0
+    assert f"export ISTAT_URL={url}\n" in capsys.readouterr().out
+
+
+def test_without_a_port_for_pages_nothing_is_said_to_come_by_it(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (old / "istatd.cfg").write_text(CONFIG.format(old=old) + "--http-port 0\n")
+    assert migrate(old) == 0
+    assert "istat status" not in capsys.readouterr().out
+
+
+def test_the_usual_port_needs_no_address(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (old / "istatd.cfg").write_text(CONFIG.format(old=old) + "--http-port 8000\n")
+    assert migrate(old) == 0
+    said = capsys.readouterr().out
+    assert "    istat status " in said and "ISTAT_URL" not in said
 
 
 @pytest.mark.parametrize(("text", "code", "told"), [

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import requests
 
+from istat import unanswered
 from istat.cli.istatd.alias import Alias, Flag, Given
 from istat.cli.report import printable
 from istat.cli.tokens import TOKEN_VARIABLE
@@ -33,7 +34,9 @@ def _query(given: Given, clock: Clock) -> int:
         else:
             answer = _got(given)
             _print(given, answer, answer.get("buckets"))
-    except (Unanswered, requests.RequestException, ValueError) as error:      # ValueError: a host that is none
+    except requests.RequestException as error:
+        print(f"error: {printable(_base(given))}: {printable(unanswered.reason(error, _base(given)))}")
+    except (Unanswered, ValueError) as error:       # ValueError: a host that is none
         print(f"error: {printable(str(error))}")
     return 0
 

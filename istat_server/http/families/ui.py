@@ -21,18 +21,17 @@ NO_CHARTS = (
 NO_PAGE = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>istatd</title>
 <h1>istatd</h1>
-<p>The server runs, but the files of its page are not installed (or <code>files-dir</code> names a folder
-without <code>index.html</code>). All else works: <a href="api/v1/status">status</a>,
-<a href="api/v1/names">names</a>, <a href="metrics">metrics</a>.</p>
+<p>The server runs, but the files of its page are not installed. All else works:
+<a href="api/v1/status">status</a>, <a href="api/v1/names">names</a>, <a href="metrics">metrics</a>.</p>
 </html>
 """
 
 
 class Page:
-    """All files of the page. `folder` replaces the one that came with the server."""
+    """All files of the page. `folder` replaces the one that came with the server, if there is a page in it."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._files = read_files(page_folder(folder))
+        self._files = read_files(page_folder(folder if folder and (folder / INDEX).is_file() else None))
         self._index = self._files.get(INDEX) or packed_file(NO_PAGE, TYPES[".html"])
 
     def names(self) -> list[str]:

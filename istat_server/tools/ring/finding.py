@@ -19,6 +19,7 @@ from istat_server.foreign.writers import Exported
 from istat_server.store.files.manifest import NAME as MANIFEST
 from istat_server.tools.places import Place, ServerPlace, Wanted, place_of
 
+HOW = "a path is STORE/foo/bar/10s for level 10s of the counter foo.bar"
 EVER = 10**11           # [s] later than any bucket, and the latest that a server may be asked for
 
 
@@ -53,7 +54,7 @@ def _counter(store: Path, name: bytes, clock: Clock) -> Exported:
     except StoreLocked:
         found = _named(_server_of(store, arguments), name)
     if found is None:
-        raise UsageError(f"the store in {store} has no counter {os.fsdecode(name)} with buckets")
+        raise UsageError(f"the store in {store} has no counter {os.fsdecode(name)} with buckets; {HOW}")
     return found
 
 
@@ -97,7 +98,7 @@ def _ring(path: Path, counter: Exported, level: str) -> Ring:
             made, _ = ring.made(path, rows, one.interval, one.keep, flags, one.interval // base)
             return made
     known = ", ".join(one.name for one in counter.ladder.levels)
-    raise UsageError(f"the counter {counter.name} has the levels {known}, not {level}")
+    raise UsageError(f"the counter {counter.name} has the levels {known}, not {level}; {HOW}")
 
 
 def words(error: IstatError | OSError, path: Path) -> str:

@@ -44,8 +44,15 @@ def wrong(found: Found, oldest: int) -> str:
 
 
 def check(folder: Path, oldest: int, problems: Problems) -> Iterator[tuple[str, Path]]:
-    """(what is wrong, file), links not followed. What cannot be read is among the problems."""
+    """(what is wrong, file), links not followed. What cannot be read, and stores of ours, are among the problems."""
+    ours: Path | None = None
     for found in walk(folder, problems):
+        if ours is not None and ours in found.path.parents:
+            continue
+        ours = next((above for above in found.path.parents if folder in above.parents and _is_ours(above)), None)
+        if ours is not None:
+            problems.add("store", _no_rings(ours))
+            continue
         try:
             told = wrong(found, oldest)
         except OSError as error:
@@ -63,9 +70,17 @@ def _age(text: str) -> int:
     return age
 
 
+def _is_ours(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def _no_rings(store: Path) -> str:
+    return f"{store} is a store of ours, which has no ring files: istat check {store}"
+
+
 def _looked(folder: Path) -> Path:
-    if (folder / MANIFEST).is_file():
-        raise UsageError(f"{folder} is a store of ours, which has no ring files: istat check {folder}")
+    if _is_ours(folder):
+        raise UsageError(_no_rings(folder))
     if not folder.exists():
         raise UsageError(f"there is no {folder}")
     return folder

@@ -141,9 +141,11 @@ def test_a_path_below_a_store_of_ours_names_a_counter(host: str, level: str, sto
 
 def test_counters_and_levels_that_a_store_does_not_have(store: Path, program: Program) -> None:
     status, out, err = program("istatd_filedump", store / "host/h1/cpu/1d")
-    assert (status, out) == (1, "") and err == "the counter host.h1.cpu has the levels 10s, 5m, 1h, not 1d\n"
+    assert (status, out) == (1, "")
+    assert err == ("the counter host.h1.cpu has the levels 10s, 5m, 1h, not 1d; a path is STORE/foo/bar/10s for level "
+                   "10s of the counter foo.bar\n")
     status, out, err = program("istatd_fileinfo", store / "no/such/10s")
-    assert (status, out) == (1, "") and "has no counter no.such with buckets" in err
+    assert (status, out) == (1, "") and "has no counter no.such with buckets; a path is STORE/foo/bar/10s" in err
 
 
 def test_a_store_that_is_in_use_is_asked_of_its_server_or_the_answer_says_how(

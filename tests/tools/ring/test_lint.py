@@ -50,6 +50,17 @@ def test_ages(tree: Path, program: Program) -> None:
         assert status == 1 and err.startswith("Command line error near"), age
 
 
+def test_a_store_of_ours_within_is_told_once_and_passed_over(tree: Path, program: Program) -> None:
+    store = tree / "text/store"
+    (store / "10s").mkdir(parents=True)
+    for name in ("FORMAT", "MANIFEST", "10s/1.statfile"):
+        (store / name).write_text("ours")
+    status, out, err = program("istatd_lint", tree)
+    assert status == 0
+    assert err == f"E: {store} is a store of ours, which has no ring files: istat check {store}\n"
+    assert out.splitlines() == [f"W: {text}: {tree}/{name}/10s" for name, text in WRONG.items()]
+
+
 def test_errors_go_to_standard_error(tmp_path: Path, program: Program) -> None:
     assert program("istatd_lint", tmp_path / "none") == (0, "", f"E: there is no {tmp_path}/none\n")
 
