@@ -15,15 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from istat.access import guarded
 from istat.cli.istatd.alias import Alias, Flag, Given, Misread
 from istat.cli.istatd.places import place
 from istat.cli.tokens import token_of
 from istat.clock import Clock
+from istat.daemon import background
 from istat.daemon.listening.binding import loopback
 from istat.errors import ServerUnreachable, UsageError
-from istat.pagecache import ownfiles
-from istat.pagecache.ownfiles import Use
 from istat.subcommands import SubCommand
 from istat_server.tools.ring.transplant import trying
 from istat_server.tools.ring.transplant.asking import Wish, exchange
@@ -63,7 +61,7 @@ def run(asked: Asked, clock: Clock) -> None:
         raise UsageError("one side listens, the other one connects: say --listen or --connect")
     if not asked.store:
         raise UsageError("--store must be given")
-    with _pid_noted(asked.pidfile):
+    with background.hold(Path(asked.pidfile) if asked.pidfile else None):
         tree = Tree(Path(asked.store))
         if asked.listen:
             _serve(tree, asked, clock)
@@ -101,19 +99,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _pid_noted(path: str) -> Iterator[None]:
-    if not path:
-        yield
-        return
-    with ownfiles.writing(path, guarded.fresh, Use.SMALL) as file:
-        file.write(f"{os.getpid()}\n".encode())
-    try:
-        yield
-    finally:
-        Path(path).unlink(missing_ok=True)
 
 
 def _tell(totals: Counter[str], as_json: bool) -> None:

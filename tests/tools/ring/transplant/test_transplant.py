@@ -17,6 +17,7 @@ from istatd_writer import Ring
 from test_importing import imported, run
 
 from istat.clock import FakeClock
+from istat.daemon.service import PidFile
 from istat.errors import ServerUnreachable, UsageError
 from istat_server.foreign import ring, ringedit
 from istat_server.foreign.ring import Bucket
@@ -301,6 +302,20 @@ def test_command_lines(tmp_path: Path, theirs: Path, listening: list[Listening],
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         assert program("--connect", f"127.0.0.1:{free.getsockname()[1]}", "--store", ours) == 2
+
+
+def test_a_pid_file_is_held_and_nothing_else_is_written_over(tmp_path: Path, theirs: Path,
+                                                             listening: list[Listening],
+                                                             capsys: pytest.CaptureFixture[str]) -> None:
+    listening.append(Listening(theirs))
+    ours, place = make(tmp_path / "ours", {"a/10s": {2: 3.0}}), tmp_path / "pid"
+    words = ("--connect", f"127.0.0.1:{listening[0].port}", "--store", ours, "--pidfile", place)
+    place.write_text("999999999\n")                     # stale
+    assert program(*words) == 0 and not place.exists()
+    with PidFile(place):
+        assert program(*words) == 1 and "already running as process" in capsys.readouterr().err
+    place.write_text("precious\n")
+    assert program(*words) == 1 and place.read_text() == "precious\n"
 
 
 def test_the_self_test(capsys: pytest.CaptureFixture[str]) -> None:
