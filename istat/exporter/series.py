@@ -12,7 +12,7 @@ from typing import Any
 from istat.exporter.mapping import Key, Mapping, head, tag_names, type_line
 from istat.exporter.places import GONE, Places
 from istat.kernels import lines
-from istat.names import munge
+from istat.names import WIRE_NAME_ROOM, munge
 
 # A sample may be so much ahead of the clock, as in the store [s].
 AHEAD = 60
@@ -26,6 +26,8 @@ AT_ONCE = 1000
 LINES_AT_ONCE = 100
 # Wire names that are remembered for each series there may be: several spellings lead to one.
 ROUTES_PER_SERIES = 4
+# And so many bytes of such names: as many as one may have.
+ROUTE_BYTES_PER_SERIES = WIRE_NAME_ROOM
 DROPPED = "istatd_agent_dropped_metrics"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Where names are not translated: Prometheus 3 asks for it, and older ones cannot read such names.
@@ -52,6 +54,7 @@ class Exporter:
         self._gauges: dict[str, Family] = {}
         self._places = Places()
         self._routes: dict[bytes, Route] = {}
+        self._route_bytes = 0
         self._forgotten: dict[bytes, Route] = {}    # those that are let go by and by
         self.count = 0              # series there are
         self.dropped = 0            # samples for which there was no series, or that would have made a sum smaller
@@ -113,19 +116,21 @@ class Exporter:
             found.append(place)
         if len(found) < len(keys):
             self._drop(now)
-            self._routes.pop(name, None)
-            return tuple(found)
-        if len(self._routes) >= ROUTES_PER_SERIES * self._most:
+            return tuple(found)     # another time there may be room
+        if (len(self._routes) >= ROUTES_PER_SERIES * self._most
+                or self._route_bytes >= ROUTE_BYTES_PER_SERIES * self._most):
             self._forget_routes()
+        self._route_bytes += 0 if name in self._routes else len(name)
         self._routes[name] = route = tuple(found)
         return route
 
     def _forget_routes(self) -> None:
         """Learn all anew; or the last one, where those of before are not gone yet: many at once take their time."""
         if self._forgotten:
-            self._routes.popitem()
+            name, _ = self._routes.popitem()
+            self._route_bytes -= len(name)
         else:
-            self._forgotten, self._routes = self._routes, {}
+            self._forgotten, self._routes, self._route_bytes = self._routes, {}, 0
             self._places.reuse()
 
     def _drop(self, now: int) -> None:

@@ -172,6 +172,18 @@ def test_many_names_are_forgotten_in_portions(monkeypatch: pytest.MonkeyPatch) -
     assert {*parsed(told(found))} == {("a", ()), ("aaaaaaaaa", (("host", "x"),))}
 
 
+def test_long_names_are_forgotten_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "ROUTE_BYTES_PER_SERIES", 50)
+    found = exporter(most=10)
+    for number in range(300):
+        found.feed(b"a^%s 1\n" % b"".join(b"aA"[number >> bit % 9 & 1:][:1] for bit in range(100)), NOW)
+        for routes in (found._routes, found._forgotten):
+            assert sum(map(len, routes)) <= 500 + 102
+    assert found._route_bytes == sum(map(len, found._routes))
+    found.expire(NOW)
+    assert not found._forgotten and [*parsed(told(found))] == [("a_" + "a" * 100, ())]
+
+
 def test_places_of_what_expired_are_used_again_and_by_one_series_only() -> None:
     found = exporter(most=50)
     for step in range(20):
