@@ -17,7 +17,7 @@ class Bounds:
     """What is refused beyond, and what is not kept or held beyond without any refusal."""
 
     namespaces: int = 1000
-    keys: int = 10_000          # of one namespace
+    keys: int = 10_000          # of one namespace, and of one change
     key: int = 256              # [bytes]
     value: int = 256 << 10      # [bytes]
     file: int = 1 << 20         # [bytes] of a `.set` file: what istatd reads
@@ -38,10 +38,18 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_number(changes: Mapping[str, object], bounds: Bounds) -> None:
+    """BadQuery for a change of more keys than a namespace can have: to look at each takes time from others."""
+    if len(changes) > bounds.keys:
+        raise BadQuery(f"a change has at most {bounds.keys:,} keys, and this one has {len(changes):,}: send several",
+                       TOO_MUCH)
+
+
 def checked(changes: Mapping[str, str], present: Mapping[str, str], bounds: Bounds,
             skip: bool) -> tuple[dict[str, str], tuple[str, ...]]:
     """The changes that can be made, and the keys of the others, which are left out where `skip` says so. A key that is
     there by hand can be deleted, whatever it is called. BadQuery."""
+    check_number(changes, bounds)
     wanted = {key: value for key, value in changes.items()
               if syntax.is_key(key) or (value == "" and key in present)}
     skipped = tuple(key for key in changes if key not in wanted)

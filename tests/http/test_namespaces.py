@@ -90,6 +90,8 @@ def test_an_empty_value_deletes(client: TestClient) -> None:
     ("u", [], 400, "JSON settings must be key/value object"),
     ("u", b"7", 400, "JSON settings must be key/value object"),
     ("u", b'{"a":1e999}', 400, "the number of 'a' is too large"),
+    ("u", {f" {number}": [] for number in range(10_001)}, 413,
+     "a change has at most 10,000 keys, and this one has 10,001: send several"),
     ("u", {"a": "x" * 101}, 413, "a value has at most 100 bytes; that of 'a' has more"),
 ])
 def test_what_is_refused_changes_nothing(client: TestClient, tmp_path: Path, name: str, body: Any, status: int,

@@ -15,7 +15,7 @@ from istat.errors import BadQuery
 from istat_server.http import numbers
 from istat_server.http.exchange.strict import read_json
 from istat_server.http.reply import JSON, parameter, read_body, send
-from istat_server.keyvalue.bounds import SHOWN, check_name
+from istat_server.keyvalue.bounds import SHOWN, check_name, check_number
 from istat_server.keyvalue.namespaces import Namespaces
 
 SKIPPED = "X-Skipped-Keys"      # istatd's answer has no place for them
@@ -48,6 +48,7 @@ class Settings:
         changes = read_json(read_body(req))
         if not isinstance(changes, dict):
             raise BadQuery("JSON settings must be key/value object")
+        check_number(changes, self._namespaces.bounds)
         done = self._namespaces.set(name, {key: _text(key, changes[key]) for key in sorted(changes)}, skip=True)
         if done.skipped:
             resp.set_header(SKIPPED, str(len(done.skipped)))
