@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 #: What a server's refusal of an address begins with where there is no such thing at all; not that of a counter.
 NO_PATH = "no such path"
+# That for a namespace that is not there, which is istatd's.
+NO_SETTINGS = "no such settings"
 
 
 class IstatError(Exception):

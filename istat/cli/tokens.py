@@ -55,6 +55,8 @@ def token_of(arguments: argparse.Namespace) -> str:
 
 def hint(arguments: argparse.Namespace) -> str:
     """What to add to a server's refusal for want of a right."""
+    if arguments.changes and arguments.open_to:
+        return f"istat takes a token from {ADMIN_VARIABLE}, {TOKEN_VARIABLE} or --token-file FILE"
     if arguments.changes:
         return f"istat takes it from {ADMIN_VARIABLE} or --token-file FILE"
     return f"istat takes a token from {TOKEN_VARIABLE} or --token-file FILE"

@@ -23,7 +23,7 @@ SCHEME = "bearer "      # compared in lower case: schemes have no case
 SETTINGS = {Access.READ: "read-token", Access.WRITE: "write-token", Access.ADMIN: "admin-token"}
 DOES = {Access.READ: "asks for anything", Access.WRITE: "sends samples", Access.ADMIN: "changes or deletes"}
 # What does without a token.
-OR_OPEN = {Access.WRITE: ", or let who may read change namespaces too (settings-open = true)"}
+OR_OPEN = {Access.WRITE: ", or for namespaces settings-open = true, which takes changes from whoever may read"}
 # RFC 6750, 3. It is there when another token would do.
 CHALLENGE = 'Bearer realm="istatd"'
 SEND = "send it as `Authorization: Bearer TOKEN`"

@@ -15,7 +15,7 @@ from gevent.lock import BoundedSemaphore
 
 from istat.clock import Clock
 from istat.daemon.ratelimit import LimitedLog
-from istat.errors import BadQuery, StoreError, UnknownNamespace
+from istat.errors import NO_SETTINGS, BadQuery, StoreError, UnknownNamespace
 from istat.patterns.globs import glob
 from istat_server.keyvalue import contents, syntax
 from istat_server.keyvalue.bounds import SHOWN, Bounds, check_file, check_folder, check_name, checked
@@ -202,7 +202,7 @@ class Namespaces:
     def _there(self, name: str) -> Present:
         present = self._present(check_name(name))
         if present.stamp is None:
-            raise UnknownNamespace("no such settings")
+            raise UnknownNamespace(NO_SETTINGS)
         return present
 
     def _past(self, name: str) -> Past:

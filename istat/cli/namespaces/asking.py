@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from istat.client import QueryClient
+from istat.errors import NO_SETTINGS, BadQuery, UnknownCounter, UnknownNamespace
 
 LISTED_AT_ONCE = 1000
 NAMESPACES = "/api/v1/namespaces"
@@ -15,10 +16,10 @@ Row = dict[str, Any]
 
 
 class Asked:
-    """A server's namespaces. Errors as of QueryClient."""
+    """A server's namespaces. Errors as of QueryClient; UnknownNamespace where there is none of a name."""
 
     def __init__(self, client: QueryClient) -> None:
-        self._ask = client.ask
+        self._client = client
 
     def namespaces(self, most: int | None = None) -> Iterator[Row]:
         """All, or `most`: {"name", "bytes"}."""
@@ -40,6 +41,16 @@ class Asked:
     def restore(self, name: str, key: str, version: int) -> dict[str, Any]:
         """Bring an earlier version back: {"versions"}."""
         return self._ask("POST", RESTORE, json={"name": name, "key": key, "version": version})
+
+    def _ask(self, *words: str, **question: Any) -> dict[str, Any]:
+        """QueryClient.ask, which knows of nothing but counters that may not be there."""
+        try:
+            return self._client.ask(*words, **question)
+        except UnknownCounter as error:
+            if str(error) == NO_SETTINGS:
+                raise UnknownNamespace(f"there is no namespace of that name ({NO_SETTINGS}); `istat settings list` "
+                                       "tells which there are") from error
+            raise BadQuery(str(error), error.status) from error
 
     def _pages(self, path: str, key: str, question: Mapping[str, str], most: int | None) -> Iterator[Row]:
         """The rows of all pages of a list, or so many of them."""

@@ -15,7 +15,7 @@ from istat.cli import command
 from istat.cli.namespaces import asking
 from istat.cli.tokens import ADMIN_VARIABLE, TOKEN_VARIABLE
 from istat.clock import FakeClock
-from istat.errors import BadQuery, UnknownCounter, UsageError
+from istat.errors import BadQuery, UnknownNamespace, UsageError
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.testing.memory import MemoryStore
 from tests.http.application import app_of
@@ -100,14 +100,15 @@ def test_somebody_elses_change_is_not_overwritten(namespaces: Namespaces, capsys
 
 
 @pytest.mark.parametrize(("words", "status", "told"), [
-    (("get", "none"), UnknownCounter.exit_code, "no such settings"),
+    (("get", "none"), UnknownNamespace.exit_code, "there is no namespace of that name (no such settings)"),
+    (("versions", "none", "key"), BadQuery.exit_code, "nothing is known of a key 'key' in the namespace 'none'"),
     (("get", "a", "none"), BadQuery.exit_code, "no key of 'a' fits 'none'"),
     (("set", "a", "k", ""), UsageError.exit_code, "`istat settings delete` does that"),
     (("set", "a/b", "k", "1"), BadQuery.exit_code, "invalid settings name"),
     (("set", "a", "k k", "1"), BadQuery.exit_code, "'k k' cannot be a key"),
     (("delete", "a", "none"), BadQuery.exit_code, "there is no key none in 'a'"),
-    (("versions", "a", "none"), UnknownCounter.exit_code, "nothing is known of a key 'none'"),
-    (("restore", "a", "key", "7"), UnknownCounter.exit_code, "no version 7 of 'key'"),
+    (("versions", "a", "none"), BadQuery.exit_code, "nothing is known of a key 'none'"),
+    (("restore", "a", "key", "7"), BadQuery.exit_code, "no version 7 of 'key'"),
     (("restore", "a", "key", "x"), UsageError.exit_code, "invalid int value"),
 ])
 def test_what_cannot_be_done_is_told(namespaces: Namespaces, capsys: pytest.CaptureFixture[str],
@@ -128,5 +129,7 @@ def test_a_change_takes_the_admin_token_and_says_what_it_lacks(
     monkeypatch.delenv(ADMIN_VARIABLE)
     monkeypatch.delenv(TOKEN_VARIABLE)
     assert run("set", "a", "k", "1") == BadQuery.exit_code
-    assert "this needs the write-token" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "this needs the write-token" in said
+    assert "(istat takes a token from ISTAT_ADMIN_TOKEN, ISTAT_TOKEN or --token-file FILE)" in said
     assert namespaces.names() == []
