@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from istat.errors import StoreCorrupt
+from istat.errors import StoreCorrupt, StoreError
 from istat_server.keyvalue import history, syntax
 from istat_server.keyvalue.folder import VERSIONS, Folder, Stamp
 from istat_server.keyvalue.history import History, Version
@@ -66,6 +66,17 @@ def read_present(folder: Folder, name: str, most: int) -> Present:
         return Present(syntax.decode(data), stamp)
     except StoreCorrupt as error:
         raise StoreCorrupt(f"{folder.place(name)}: {error}; put it right, or move it away") from None
+
+
+class ChangedMeanwhile(StoreError):
+    """Somebody else has changed the file since it was read."""
+
+
+def write_present(folder: Folder, name: str, data: bytes, before: Present) -> Stamp:
+    """Replace the values that were read. StoreError: ChangedMeanwhile, and nothing is lost of what others wrote."""
+    if folder.stamp(name) != before.stamp:
+        raise ChangedMeanwhile(f"{folder.place(name)}: somebody else changes it all the time; try again")
+    return folder.write(name, data)
 
 
 def read_past(folder: Folder, name: str) -> Past:

@@ -28,6 +28,7 @@ from istat_server.store.pool import InlinePool, Pool
 log = logging.getLogger(__name__)
 
 BOUNDS = Bounds()
+TRIES = 3       # on files that others change meanwhile
 LINE = 40       # what a version has in its file besides key and value, about [bytes]
 
 
@@ -120,10 +121,15 @@ class Namespaces:
         """
         try:
             with self._alone(name):
-                return self._set(name, changes, expected or {}, skip)
+                done = self._set_anew(name, changes, expected or {}, skip)
         except BadQuery:
             self._counts["refused"] += 1
             raise
+        if done.skipped:
+            self._counts["skipped"] += len(done.skipped)
+            self._log.warning("skipped", "settings %r: %d keys cannot be, such as %r, and were left out", name,
+                              len(done.skipped), done.skipped[0][:SHOWN])
+        return done
 
     def restore(self, name: str, key: str, number: int) -> Written:
         """Make an earlier version of a key its present one. BadQuery 404 when it is not kept."""
@@ -216,6 +222,15 @@ class Namespaces:
                                   past.index.damaged)
         return past
 
+    def _set_anew(self, name: str, changes: Mapping[str, str], expected: Mapping[str, int], skip: bool) -> Written:
+        """The same as `_set`, on what others wrote meanwhile where they did."""
+        for _ in range(TRIES):
+            try:
+                return self._set(name, changes, expected, skip)
+            except contents.ChangedMeanwhile:
+                continue
+        return self._set(name, changes, expected, skip)
+
     def _set(self, name: str, changes: Mapping[str, str], expected: Mapping[str, int], skip: bool) -> Written:
         present, past = self._present(name), self._past(name)
         wanted, skipped = checked(changes, present.values, self.bounds, skip)
@@ -225,12 +240,7 @@ class Namespaces:
             if newest != number:
                 raise BadQuery(f"{key[:SHOWN]!a} has version {newest} by now, not {number}: somebody else has changed "
                                "it; look again", 409)
-        if skipped:
-            self._counts["skipped"] += len(skipped)
-            self._log.warning("skipped", "settings %r: %d keys cannot be, such as %r, and were left out", name,
-                              len(skipped), skipped[0][:SHOWN])
         changed = {key: value for key, value in wanted.items() if value != present.values.get(key, "")}
-        self._counts["set"] += len(changed)
         if not changed and present.stamp is not None:
             return Written({}, skipped)
         self._save(name, past, unknown)
@@ -240,8 +250,9 @@ class Namespaces:
         check_file(len(after), len(data), (len(present.values), size), self.bounds)
         growth = len(data) - size + sum(len(key) + len(value) + LINE for key, value in changed.items())
         with self._room(present.stamp is None, growth):
-            stamp = self._pool.apply(self._folder.write, (name, data))
+            stamp = self._pool.apply(contents.write_present, (self._folder, name, data, present))
             self._counts["save"] += 1
+            self._counts["set"] += len(changed)
             self._held.keep_present(name, Present(after, stamp))
             fresh = self._versioned(name, past)
         return Written({key: version.number for key, version in fresh.items() if key in changed}, skipped)

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from istat.clock import FakeClock
 from istat.errors import BadQuery, StoreCorrupt, StoreError, StoreFull, UnknownNamespace
+from istat_server.keyvalue import syntax
 from istat_server.keyvalue.bounds import Bounds
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.store.pool import Delivering
@@ -85,6 +86,32 @@ def test_an_edit_by_hand_is_picked_up_at_once_and_is_a_version(opened: Callable[
     assert versions(namespaces, "a", "k") == ["2", "1"] and versions(namespaces, "a", "gone") == [None, "x"]
     namespaces.set("a", {"k": "3"})
     assert versions(opened(), "a", "k") == ["3", "2", "1"]
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_an_edit_by_hand_while_a_change_is_written_is_not_lost(opened: Callable[..., Namespaces], folder: Path,
+                                                              monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    namespaces = opened()
+    namespaces.set("a", {"k": "1", "l": "1"})
+    encode, edits = syntax.encode, 0
+
+    def slowly(values: Mapping[str, str]) -> bytes:
+        nonlocal edits
+        if edits < times:
+            edits += 1
+            (folder / "a.set").write_bytes(HEAD + b"k=1\nl=by hand %d\n" % edits)
+        return encode(values)
+
+    monkeypatch.setattr(syntax, "encode", slowly)
+    if times == 1:
+        assert namespaces.set("a", {"k": "2"}).versions == {"k": 4}
+        assert namespaces.get("a") == {"k": "2", "l": "by hand 1"}
+        assert versions(namespaces, "a", "l") == ["by hand 1", "1"]
+    else:
+        with pytest.raises(StoreError, match="somebody else changes it all the time; try again"):
+            namespaces.set("a", {"k": "2"})
+        assert namespaces.get("a") == {"k": "1", "l": "by hand 4"}
+    assert namespaces.totals()["settings.set"] == 2 + (times == 1)
 
 
 def test_flush_keeps_the_versions_of_edits_by_hand(opened: Callable[..., Namespaces], folder: Path) -> None:
