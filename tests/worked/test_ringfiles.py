@@ -126,6 +126,7 @@ def test_a_store_has_few_files_that_are_never_changed_in_place(site: Site) -> No
     site.store.flush()
     assert all(path.read_bytes() == data for path, data in before.items() if path.exists())
     assert site.buckets("host7.cpu", HOUR, HOUR + 10, "sum", "count") == [(HOUR, 3, 2)]
+    assert str(site.folder) not in Path("/proc/self/maps").read_text(), "none is mapped"
 
 
 def test_one_server_has_a_store(site: Site) -> None:

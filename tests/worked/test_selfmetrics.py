@@ -15,7 +15,7 @@ THEIRS = {
     "statserver.connected": False, "statserver.commands.reserved": True, "statserver.commands.bad": True,
     "app.memory.vmsize": False, "app.memory.vmrss": False, "http.current": False, "http.requests": True,
     "http.errors.server": True, "http.errors.http": True, "admin.connections": True, "admin.commands": True,
-    "exceptions": True}
+    "exceptions": True, "settings.get": True, "settings.match": True, "settings.set": True, "settings.save": True}
 
 
 @pytest.mark.parametrize(("name", "event"), THEIRS.items())
