@@ -111,6 +111,27 @@ def test_the_names_of_before_are_other_names_of_ours(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["server", "agent"])
+@pytest.mark.parametrize(("said", "starts"), [("", True), ("ENABLE_ISTATD=1", True), ('ENABLE_ISTATD="1"', True),
+                                              ("ENABLE_ISTATD=0", False), ("ENABLE_ISTATD=no", False),
+                                              ("ENABLE_ISTATD=", False)])
+def test_whatever_is_not_1_keeps_a_daemon_off(name: str, said: str, starts: bool, tmp_path: Path) -> None:
+    """As in istatd. systemd reads the same file, and looks for the same."""
+    service = (ROOT / f"systemd/istat-{name}.service").read_text()
+    assert "Environment=ENABLE_ISTATD=1\n" in service
+    assert "ExecCondition=/usr/bin/test ${ENABLE_ISTATD} = 1\n" in service
+    (tmp_path / "default").write_text(f"{said}\n")
+    script = (DEBIAN / f"istatd-{name}.istatd-{name}.init").read_text()
+    played = ("log_daemon_msg() { :; }; log_warning_msg() { :; }; log_end_msg() { :; }; running() { false; }\n")
+    for a, b in (('[ -x "$DAEMON" ] || exit 0\n', ""), (". /lib/lsb/init-functions\n", ""),
+                 ("/etc/default/$NAME", str(tmp_path / "default")), ("/usr/lib/istatd/start-daemon", "echo started"),
+                 ('running() { start-stop-daemon --status --pidfile "$PIDFILE"; }\n', played)):
+        assert a in script
+        script = script.replace(a, b)
+    done = subprocess.run(["sh", "-c", script, name, "start"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.startswith("started")) == (0, starts), done
+
+
+@pytest.mark.parametrize("name", ["server", "agent"])
 def test_an_init_script_ends_its_daemon_by_sigterm_and_waits(name: str, tmp_path: Path) -> None:
     """The script, with what it calls played: which words that gets, and that its status is the script's."""
     script = (DEBIAN / f"istatd-{name}.istatd-{name}.init").read_text()
