@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ STREAMS = (0, 1, 2)
 # What is made may be read by all, as that of other daemons, and be written by its owner.
 UMASK = 0o022
 BY_SIGNAL = 128         # sh(1): the status of what a signal ended
+MOST_READ = 32          # of a pid-file [bytes]
 TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # The original's processes, which hold no lock on their pid-file.
 ISTATD = re.compile(r"istatd(-server|-agent)?")
@@ -45,12 +47,22 @@ def hold(path: Path | None) -> Iterator[None]:
 def _refuse_istatds(path: Path) -> None:
     """IstatError where the file is that of an istatd of before, which runs."""
     try:
-        text = path.read_text(errors="replace")[:32].strip()
+        text = _first_word(path)
         running = Path("/proc", text, "comm").read_text().strip() if text.isdigit() else ""
     except OSError:
         return          # no file, or nobody of that number
     if ISTATD.fullmatch(running):
         raise IstatError(f"{running} is running as process {text}, says {path}: end it first (kill {text})")
+
+
+def _first_word(path: Path) -> str:
+    """What a pid-file says; "" for what is no plain file, for which nothing waits. OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        plain = stat.S_ISREG(os.fstat(handle).st_mode)
+        return os.read(handle, MOST_READ).decode("ascii", "replace").strip() if plain else ""
+    finally:
+        os.close(handle)
 
 
 def go(program: str) -> Callable[[], None]:

@@ -160,4 +160,4 @@ def last_words(program: str, sentence: str) -> None:
     """Say on standard error why a daemon ends; the journal shows each line of it as an error."""
     mark = f"<{PRIORITIES[0][1]}>" if to_journal() else ""
     for line in sentence.split("\n"):
-        print(f"{mark}{program}: {line}", file=sys.stderr)
+        print(f"{mark}{program}: {escaped(line)}", file=sys.stderr)

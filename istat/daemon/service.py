@@ -282,7 +282,7 @@ class PidFile:
     def _locked(self, place: guarded.Place) -> int:
         """The file, open and locked."""
         while True:
-            descriptor = place.open(os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = place.open(os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -56,6 +56,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+# Of a settings file; no real one has a hundredth of it [bytes].
+MOST_FILE = 1 << 20
+
+
 @dataclass(frozen=True)
 class FlagHelp:
     """A flag as --help and the manual page tell it: `--name WORD`. `type` is a setting's; None for a question."""
@@ -357,7 +361,10 @@ def _read_file(path: str, problems: list[str]) -> tuple[str, int]:
                 problems.append(f"everybody may write the settings file {path} (mode {mode:04o}), and so decide what "
                                 f"is done: chmod o-w {path}")
             # TOML has no byte-order mark, but editors put one in front.
-            return file.read().decode("utf-8-sig"), mode
+            data = file.read(MOST_FILE + 1)
+            if len(data) <= MOST_FILE:
+                return data.decode("utf-8-sig"), mode
+            problems.append(f"the settings file {path} has more than {MOST_FILE:,} bytes: name the right one")
     except PermissionError as error:
         problems.append(f"cannot read the settings file {path}: {error.strerror}{owners.refused(path)}; "
                         "run it as root, or as a user who may read it")
@@ -374,4 +381,6 @@ def _toml(path: str, text: str, problems: list[str]) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         problems.append(f"{path} is no TOML: {error}")
+    except (ValueError, RecursionError):
+        problems.append(f"{path} has a number that is too long, or brackets within brackets too deep to be read")
     return {}

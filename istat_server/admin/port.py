@@ -89,7 +89,9 @@ class AdminPort:
             else:
                 if session.wrong != wrong:
                     wrong = session.wrong
+                    self._serving.works(connection, False)      # whoever guesses makes room for others meanwhile
                     gevent.sleep(WRONG_SECONDS)
+                    self._serving.works(connection, True)
                 self._serving.send(connection, part, ANSWER_SECONDS)
             turn_of_the_hub()
 

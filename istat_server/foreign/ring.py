@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,14 +182,23 @@ class Ring:
 
 
 def read(path: Path) -> Ring:
-    """Read a file. RingError, without its name, when it is damaged; OSError when it cannot be read."""
-    with ownfiles.reading(path) as file:
+    """Read a file. RingError, without its name, when it is damaged or no plain file; OSError when it cannot be read."""
+    with ownfiles.reading(path, opener=plain) as file:
         header = read_header(file.read(SIZE_OF[VERSION]))
         size = os.fstat(file.fileno()).st_size
         if size < header.file_size:
             raise RingError(f"has {size} bytes, {header.file_size} expected")
         file.seek(header.page_size)
         return Ring(header, file.read(header.page_size * header.page_count))
+
+
+def plain(path: str, flags: int) -> int:
+    """An opener of a plain file: nobody is waited for where a pipe has its place. RingError, OSError."""
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise RingError("is no plain file")
+    return handle
 
 
 def encode(header: Header) -> bytes:
@@ -247,13 +257,14 @@ def put(path: Path, ring: Ring) -> None:
     """Write a ring as a file, which appears whole, under a name that is its own until then. Pages that are all zeros
     take no room on the disk."""
     size = ring.header.page_size
+    nothing = bytes(size)
     aside = path.with_name(f".{path.name}.tmp")         # istatd passes over names that begin with a dot
     try:
         with ownfiles.writing(aside, guarded.fresh) as file:
             file.write(encode(ring.header))
             for at in range(0, len(ring.slots), size):
                 page = ring.slots[at : at + size]
-                if any(page):
+                if page != nothing:
                     file.seek(size + at)
                     file.write(page)
             file.truncate(ring.header.file_size)

@@ -23,6 +23,7 @@ from istat_server.foreign.ring import COARSE, EVENT, SLOT, Bucket, Ring, RingErr
 from istat_server.store.ondisk import sync_folder
 
 MOST_COUNT = (1 << 31) - 1
+MOST_TOTAL = (1 << 63) - 1  # of the header's count, which may be anything in a file that is damaged
 F_SETSIG = 10               # fcntl's; the module has no name for it
 EMPTY = Bucket(0, 0.0, 0.0, 0.0, 0, 0.0)
 
@@ -88,7 +89,7 @@ class Edit:
         self.changed += 1
         self.header = replace(self.header, cumulative_sum=self.header.cumulative_sum + bucket.sum,
                                cumulative_sum_sq=self.header.cumulative_sum_sq + bucket.sumsq,
-                               cumulative_count=self.header.cumulative_count + bucket.samples)
+                               cumulative_count=min(self.header.cumulative_count + bucket.samples, MOST_TOTAL))
         return True
 
     def _merged(self, there: Bucket, new: Bucket, mode: Mode) -> Bucket:

@@ -144,6 +144,17 @@ def test_who_takes_no_answer_makes_room(served: Served) -> None:
         client.close()
 
 
+def test_who_guesses_tokens_makes_room(served: Served) -> None:
+    """A wrong token is answered late, and as many of them as there are places keep nobody out."""
+    guessing = [served.connect() for _ in range(port.PLACES)]
+    for client in guessing:
+        client.sendall(b"auth wrong\n")
+    gevent.sleep(0.05)
+    assert answer(served.connect(), b"flush\n") == b"ok\r\n"
+    for client in guessing:
+        client.close()
+
+
 def test_who_sends_without_end_lets_others_have_their_turn(served: Served) -> None:
     """Each command is one turn, however many come at once."""
     crowd = [served.connect() for _ in range(4)]

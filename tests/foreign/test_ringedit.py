@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,14 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path) -> None:
     for name in ("pipe", "folder"):
         with pytest.raises(ring.RingError, match="no plain file"):
             ringedit.load(tmp_path / name)
+        with pytest.raises(ring.RingError, match="no plain file"):
+            ring.read(tmp_path / name)
+
+
+def test_a_file_whose_count_can_grow_no_more_takes_buckets(tmp_path: Path) -> None:
+    edit = loaded(tmp_path / "10s", Theirs(10, 512, T))
+    edit.header = replace(edit.header, cumulative_count=(1 << 63) - 2)
+    assert edit.put(Bucket(edit.header.created, 1.0, 1.0, 1.0, 5, 1.0), Mode.OVERWRITE)
+    ringedit.save(tmp_path / "10s", edit)
+    found = ringedit.load(tmp_path / "10s")
+    assert (found.header.cumulative_count, found.at(found.header.created).samples) == ((1 << 63) - 1, 5)

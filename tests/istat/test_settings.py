@@ -140,6 +140,24 @@ def test_settings_below_a_table_of_their_own_are_told_where_they_stand(tmp_path:
         f"{file}: istat-toy has no table [server]; a setting stands under its own name, before all tables"]
 
 
+@pytest.mark.parametrize("text", ["stat-port = " + "9" * 5000, "tags = " + "[" * 5000])
+def test_a_file_of_numbers_and_brackets_without_end_is_told_in_a_sentence(text: str, tmp_path: FilePath) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text(text)
+    assert problems(["--config", str(file)]) == [
+        f"{file} has a number that is too long, or brackets within brackets too deep to be read"]
+
+
+def test_no_more_is_read_of_a_file_than_settings_may_have(tmp_path: FilePath) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text("#" * (1 << 20))
+    assert DECLARATION.load(["--config", str(file)], {})["stat-port"]
+    for endless in (file, FilePath("/dev/zero")):
+        file.write_text("#" * (1 << 20) + "\n")
+        assert problems(["--config", str(endless)]) == [
+            f"the settings file {endless} has more than 1,048,576 bytes: name the right one"]
+
+
 def test_a_file_that_cannot_be_read(tmp_path: FilePath) -> None:
     missing = tmp_path / "missing.toml"
     assert problems(["--config", str(missing)]) == [

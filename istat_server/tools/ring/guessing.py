@@ -17,8 +17,11 @@ NEWEST = 1 << 33            # [s] no sample of istatd's is from later
 
 def guessed(path: Path) -> tuple[Ring, list[str]]:
     """A ring of what stands in the slots, and what was assumed, in words. RingError when there are none."""
-    with ownfiles.reading(path) as file:
-        data = file.read(MOST_FILE + 1)
+    try:
+        with ownfiles.reading(path, opener=ring.plain) as file:
+            data = file.read(MOST_FILE + 1)
+    except RingError as error:
+        raise RingError(f"{path} {error}") from None
     pages = len(data) // PAGE - 1
     if pages < 1 or len(data) > MOST_FILE:
         raise RingError(f"{path} has {len(data)} bytes: nothing can be guessed of it")
@@ -42,7 +45,7 @@ def guessed(path: Path) -> tuple[Ring, list[str]]:
 
 def _interval(path: Path) -> int:
     """By the header if that may be right, else by the file's name, which is the level's."""
-    with ownfiles.reading(path) as file:
+    with ownfiles.reading(path, opener=ring.plain) as file:
         head = file.read(ring.SIZE_OF[VERSION])
     if ring.is_ring(head) and len(head) >= ring.COMMON.size:
         told = int(ring.COMMON.unpack_from(head)[2])

@@ -16,7 +16,7 @@ from istat.pagecache import ownfiles
 from istat.pagecache.ownfiles import Use
 from istat.retention import parse_duration
 from istat.subcommands import SubCommand
-from istat_server.foreign.ring import COMMON, SLOT, is_ring
+from istat_server.foreign.ring import COMMON, SLOT, RingError, is_ring, plain
 from istat_server.foreign.source import Found, Problems, walk
 from istat_server.store.files.manifest import NAME as MANIFEST
 
@@ -27,7 +27,7 @@ LEAST_PAGE = 4096           # [bytes] no machine has smaller ones
 
 def wrong(found: Found, oldest: int) -> str:
     """What is wrong with a file, "" if nothing is. `oldest`: its last bucket must not be before [Unix seconds]."""
-    with ownfiles.reading(found.path, Use.SMALL) as file:
+    with ownfiles.reading(found.path, Use.SMALL, plain) as file:
         head = file.read(COMMON.size)
     if len(head) < COMMON.size:
         return "short file"
@@ -55,6 +55,8 @@ def check(folder: Path, oldest: int, problems: Problems) -> Iterator[tuple[str, 
             continue
         try:
             told = wrong(found, oldest)
+        except RingError as error:      # it was one when it was found
+            told = str(error)
         except OSError as error:
             problems.add("unreadable", f"{found.path}: {error.strerror}")
             continue

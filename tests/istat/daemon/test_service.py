@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from istat.daemon import service
+from istat.daemon import background, service
 from istat.errors import IstatError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -114,6 +114,15 @@ def test_a_pid_file_is_no_way_to_write_over_others_files(tmp_path: Path) -> None
         with pytest.raises(IstatError, match=f"{place} is there and is no pid-file: it does not begin with a number"):
             service.PidFile(place).__enter__()
     assert victim.read_text() == "important\n"
+
+
+def test_nobody_is_waited_for_where_a_pid_file_is_to_be(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        with pytest.raises(IstatError, match="cannot write the pid-file .*: it is no plain file"), \
+                background.hold(tmp_path / name):
+            pass
 
 
 def test_a_pid_file_that_was_replaced_meanwhile_is_left_alone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -66,6 +67,13 @@ def test_files_that_cannot_be_read_are_told_with_status_1(tmp_path: Path, progra
     assert program("istatd_filedump", tmp_path / "text") == (1, "", f"{tmp_path}/text is no istatd file\n")
     assert (tmp_path / "text").read_text() == "hello" * 99
     assert program("istatd_filedump")[0] == 1 and program("istatd_filedump", "--wrong", "x")[0] == 1
+
+
+def test_a_pipe_is_no_ring_file_and_nobody_waits_for_its_other_end(tmp_path: Path, program: Program) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    told = (1, "", f"{tmp_path}/pipe is no plain file\n")
+    assert program("istatd_filedump", tmp_path / "pipe") == program("istatd_fileinfo", tmp_path / "pipe") == told
+    assert program("istatd_filedump", "--full", "--force", tmp_path / "pipe") == told
 
 
 def test_force_guesses_what_a_damaged_header_does_not_tell(example: Path, program: Program) -> None:
