@@ -19,6 +19,9 @@ const TITLES = /** @type {Record<string, string>} */ ({
   cpu: "CPU", load: "Load", memory: "Memory", swap: "Swap", disk: "Disk", space: "Disk space",
   net: "Network", network: "Network", processes: "Processes", istatd: "Server",
 });
+/** What istatd told of its machine, and what its first words are called by us. */
+const LOCALSTAT = /^localstat\.([^.]+)/;
+const OURS = /** @type {Record<string, string>} */ ({ mem: "memory", net: "network", process: "processes" });
 
 /** `cpu.user.host.web1` -> base `cpu.user`, suffix `host.web1`. @param {string} name */
 export function splitName(name) {
@@ -194,7 +197,7 @@ export function titleOf(names) {
   const detail = suffixes.size === 1 ? split[0].suffix.replace(/^host\./, "") : "";
   const bases = [...new Set(split.map((one) => one.base))];
   if (bases.length === 1) return { title: bases[0], detail };
-  const parts = bases.map((base) => base.split("."));
+  const parts = bases.map((base) => base.replace(LOCALSTAT, (_, word) => OURS[word] ?? word).split("."));
   const common = parts[0].slice(0, shared(parts));
   if (!common.length) return { title: `${bases.length} counters`, detail };
   const known = TITLES[common[0]];

@@ -63,6 +63,10 @@ test("titles", () => {
   assert.deepEqual(titleOf(["network.eth0.rx_bytes.host.a", "network.eth0.tx_bytes.host.a"]), { title: "Network eth0", detail: "a" });
   assert.deepEqual(titleOf(["cpu.user.host.a", "cpu.user.host.b"]), { title: "cpu.user", detail: "" });
   assert.deepEqual(titleOf(["cpu.user.class.web"]), { title: "cpu.user", detail: "class.web" });
+  assert.deepEqual(titleOf(["localstat.cpu.user.host.a", "cpu.steal.host.a"]), { title: "CPU", detail: "a" });
+  assert.deepEqual(titleOf(["localstat.net.eth0.rx.host.a", "localstat.net.eth0.tx.host.a"]).title, "Network eth0");
+  assert.deepEqual(titleOf(["memory.used_bytes.host.a", "localstat.mem.total.host.a"]).title, "Memory");
+  assert.deepEqual(titleOf(["localstat.cpu.user.host.a"]).title, "localstat.cpu.user");
   assert.deepEqual(titleOf(["a.b", "c.d"]), { title: "2 counters", detail: "" });
   assert.deepEqual(titleOf(["disk.space.root.used_percent.host.a", "disk.space.var.used_percent.host.a"]).title, "Disk space used percent");
 });

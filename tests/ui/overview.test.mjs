@@ -22,6 +22,27 @@ test("the overview of a host: what it sends, interesting devices first", () => {
   ]);
 });
 
+test("a host whose agent has istatd's names shows the same charts", () => {
+  const mixed = of("cpu.steal", "localstat.cpu.user", "localstat.cpu.kernel", "localstat.cpu.iowait", "localstat.load.min1",
+    "localstat.load.min5", "memory.used_bytes", "memory.available_bytes", "localstat.mem.used", "localstat.mem.total",
+    "localstat.net.lo.rx", "localstat.net.lo.tx", "localstat.net.eth0.rx", "localstat.net.eth0.tx",
+    "localstat.disk.sda.read", "localstat.disk.sda.write", "disk.sda.busy_ms", "localstat.process.running", "processes.blocked");
+  assert.deepEqual(overviewCharts("h1", mixed), [
+    of("localstat.cpu.user", "localstat.cpu.kernel", "localstat.cpu.iowait", "cpu.steal"),
+    of("localstat.load.min1", "localstat.load.min5"), of("memory.used_bytes", "memory.available_bytes", "localstat.mem.total"),
+    of("localstat.net.eth0.rx", "localstat.net.eth0.tx"), of("localstat.disk.sda.read", "localstat.disk.sda.write"),
+    of("disk.sda.busy_ms"), of("localstat.process.running", "processes.blocked"),
+  ]);
+  const both = of("cpu.user", "localstat.cpu.user", "network.eth0.rx_bytes", "localstat.net.eth0.rx");
+  assert.deepEqual(overviewCharts("h1", both), [of("cpu.user"), of("network.eth0.rx_bytes")], "ours where both are");
+});
+
+test("a host of istatd's alone is found", async () => {
+  const source = serving(["localstat.cpu.user.host.old", "localstat.cpu.idle.host.old"], { lively: ["localstat.cpu.user.host.old"] });
+  assert.deepEqual(await source.charts(""), [["localstat.cpu.user.host.old"]]);
+  assert.equal(source.host, "old");
+});
+
 test("a machine with a loop-back only shows that; unknown counters are shown one by one", () => {
   assert.deepEqual(overviewCharts("h1", of("network.lo.rx_bytes")), [of("network.lo.rx_bytes")]);
   assert.deepEqual(overviewCharts("h1", of("b", "a")), [of("a"), of("b")]);

@@ -34,6 +34,24 @@ const LAST = [
   ["processes.total", "processes.threads"],
   ["swap.in_bytes", "swap.out_bytes"],
 ];
+/** What a counter is called where agents have istatd's names (`naming = "istatd"`). */
+const ISTATDS = {
+  "cpu.user": "localstat.cpu.user",
+  "cpu.system": "localstat.cpu.kernel",
+  "cpu.iowait": "localstat.cpu.iowait",
+  "load.min1": "localstat.load.min1",
+  "load.min5": "localstat.load.min5",
+  "load.min15": "localstat.load.min15",
+  "memory.used_bytes": "localstat.mem.used",
+  "memory.total_bytes": "localstat.mem.total",
+  "processes.running": "localstat.process.running",
+  "processes.total": "localstat.process.total",
+};
+/** The same for devices, of whose sort there are none by our names. */
+const ISTATDS_DEVICES = [
+  { sort: "localstat.net", what: ["rx", "tx"], ours: { sort: "network", what: "rx_bytes" } },
+  { sort: "localstat.disk", what: ["read", "write"], ours: { sort: "disk", what: "read_bytes" } },
+];
 
 /** The host that a counter is of, or "". A label has no dots, as agents write it. @param {string} name */
 export function hostOf(name) {
@@ -78,11 +96,13 @@ export function overviewCharts(host, names) {
   const charts = [];
   /** @param {string[]} wanted */
   const add = (wanted) => {
-    const there = wanted.filter((base) => bases.has(base)).slice(0, MOST_LINES);
+    const there = wanted.map((base) => bases.has(base) ? base : (ISTATDS[/** @type {keyof ISTATDS} */ (base)] ?? ""))
+      .filter((base) => bases.has(base)).slice(0, MOST_LINES);
     if (there.length) charts.push(there.map((base) => base + tail));
   };
   FIXED.forEach(add);
-  for (const { sort, what } of PER_DEVICE) {
+  const istatds = ISTATDS_DEVICES.filter(({ ours }) => !devices(bases, ours.sort, ours.what).length);
+  for (const { sort, what } of [...PER_DEVICE, ...istatds]) {
     for (const device of wholeDisks(devices(bases, sort, what[0])).slice(0, MOST_DEVICES)) {
       add(what.map((one) => `${sort}.${device}.${one}`));
     }

@@ -4,7 +4,7 @@
 import { hostLabels, hostOf, overviewCharts, plainCharts } from "./overview.js";
 
 /** Counters that agents send, whose names list many hosts at a time; what others send is found beside them. */
-const WITNESSES = ["cpu.user", "load.min1", "memory.used_bytes", "memory.used"];
+const WITNESSES = ["cpu.user", "load.min1", "memory.used_bytes", "memory.used", "localstat.cpu.user"];
 /** Names of each of these that are looked at: hosts are offered in a list, and the tree has them all. */
 const MOST_HOSTS = 1000;
 /** Counters of one host, and of all hosts together, that are looked at. */
