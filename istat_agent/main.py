@@ -24,7 +24,7 @@ from istat import owners
 from istat.access import trust
 from istat.cli import output
 from istat.clock import SystemClock
-from istat.daemon import background, logs, service
+from istat.daemon import background, descriptors, logs, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.errors import IstatError, PluginError, SettingsError
 from istat.exporter.mapping import tag_names
@@ -45,6 +45,7 @@ PAUSE = 1.0  # seconds between the two readings of --once
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    descriptors.open_standard()
     arguments = list(sys.argv[1:] if argv is None else argv)
     return output.run(functools.partial(start, arguments), functools.partial(logs.last_words, "istat-agent"))
 

@@ -60,6 +60,7 @@ EXTEND_EVERY, EXTEND_BY = 10.0, 30.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 after SIGTERM or SIGINT, else the error's (istat/errors.py)."""
+    descriptors.open_standard()
     arguments = list(sys.argv[1:] if argv is None else argv)
     return output.run(functools.partial(start, arguments), functools.partial(logs.last_words, "istat-server"))
 

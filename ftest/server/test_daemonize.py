@@ -211,3 +211,19 @@ def test_a_tree_of_ring_files_is_refused_with_what_imports_it(tmp_path: Path, pi
     assert done.returncode == 0, done.stderr
     assert f"Then start with --store '{old}-2'" in wrong
     assert run(*FREE, "--store", f"{old}-2", *kept, "--daemonize", "--pid-file", pid_file)[0] == 0
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("module", ["istat_server.main", "istat_agent.main"])
+def test_it_may_be_started_with_standard_streams_closed(module: str, closed: tuple[int, ...], tmp_path: Path,
+                                                        pid_file: Path) -> None:
+    """As by scripts that say `<&- >&- 2>&-`: none of its own files gets the number of a stream."""
+    options = [*FREE, "--store", tmp_path / "s"] if module == "istat_server.main" else ["--server", "127.0.0.1:1"]
+    command = [sys.executable, "-m", module, "--daemonize", *options, "--pid-file", pid_file, "--log-file",
+               tmp_path / "log"]
+    shell = 'exec "$@" ' + " ".join(f"{number}>&-" for number in closed)
+    done = subprocess.run(["sh", "-c", shell, "sh", *map(str, command)], timeout=SECONDS, cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0
+    pid = int(pid_file.read_text())
+    assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)} == {"/dev/null"}

@@ -7,7 +7,9 @@ system sets (RLIMIT_NOFILE), and nothing of what files are opened for.
 from __future__ import annotations
 
 import errno
+import os
 import resource
+import sys
 import time
 from collections.abc import Callable
 
@@ -26,6 +28,19 @@ RESERVED_PART = 0.75
 FREE = 32
 FREE_PART = 0.25
 UNLIMITED = 1 << 31
+STANDARD = (0, 1, 2)
+
+
+def open_standard() -> None:
+    """Where whoever started us has closed standard input, output or error, nothing else is to get their numbers, and
+    what is said there goes nowhere. To be called before anything is opened."""
+    for number in STANDARD:
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)    # the lowest that is free is this one
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")      # noqa: SIM115 - for as long as we run
 
 
 def limit() -> int:

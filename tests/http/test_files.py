@@ -132,11 +132,32 @@ def test_too_much_is_not_served_and_said(folder: Path, monkeypatch: pytest.Monke
 
 def test_a_file_that_cannot_be_read_keeps_no_other_from_it(folder: Path, caplog: pytest.LogCaptureFixture,
                                                            monkeypatch: pytest.MonkeyPatch) -> None:
-    def read_bytes(path: Path) -> bytes:
+    def read(path: Path, most: int) -> tuple[bytes, float]:
         if path.name == "data":
             raise PermissionError(13, "Permission denied")
-        return b"x"
+        return b"x", 0.0
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(files, "_read", read)
     assert set(read_files(folder, flat=True)) == {"index.html", "form.html", "agents.min.js", "new.png", "a.b.css"}
     assert "data is not served: Permission denied" in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other users")
+def test_links_of_others_lead_to_no_file(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may write to the folder decides what is served of it, and of nothing else that the server may read."""
+    (tmp_path / "private").write_text("private")
+    for name in ("ours.txt", "theirs.txt"):
+        (folder / name).symlink_to(tmp_path / "private")
+    os.chown(folder / "theirs.txt", 1234, 1234, follow_symlinks=False)
+    found = read_files(folder, flat=True)
+    assert found["ours.txt"].body == b"private" and "theirs.txt" not in found
+    assert "theirs.txt is not served: a link of the user 1234 is on the way there" in caplog.text
+
+
+def test_a_file_that_does_not_say_how_long_it_is_is_served_up_to_the_bound(
+        folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "limits.txt").symlink_to("/proc/self/limits")        # of 0 bytes, for stat
+    assert b"Max open files" in read_files(folder, flat=True)["limits.txt"].body
+    monkeypatch.setattr(files, "MOST_BYTES", 100)
+    assert "limits.txt" not in read_files(folder, flat=True)
+    assert "limits.txt is not served: a file has at most 100 bytes" in caplog.text

@@ -5,8 +5,11 @@ Only what was found at start can be asked for, so no path can lead out of the fo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -15,6 +18,7 @@ from types import MappingProxyType
 
 import falcon
 
+from istat.access import guarded
 from istat.clock import Clock
 from istat_server.http.errors import refuse
 from istat_server.http.exchange import coding
@@ -115,19 +119,30 @@ def read_files(folder: Path, flat: bool = False) -> dict[str, PageFile]:
             log.warning("%s and what follows is not served: %d files are the most", path, MOST_FILES)
             break
         try:
-            about = path.stat()
-            if about.st_size > min(MOST_BYTES, room):
+            body, time = _read(path, min(MOST_BYTES, room))
+            if len(body) > min(MOST_BYTES, room):
                 log.warning("%s is not served: a file has at most %d bytes, all of them %d", path, MOST_BYTES,
                             MOST_IN_ALL)
                 continue
-            body = path.read_bytes()
         except OSError as error:
             log.warning("%s is not served: %s", path, error.strerror)
             continue
         room -= len(body)
-        changed = min(max(0, int(about.st_mtime)), LATEST)
+        changed = min(max(0, int(time)), LATEST)
         found[path.relative_to(folder).as_posix()] = packed_file(body, content_type, changed)
     return found
+
+
+def _read(path: Path, most: int) -> tuple[bytes, float]:
+    """The bytes of a file, one more than `most` where it has more, and when it was changed. OSError too for what is no
+    plain file, and for links of others: those who may write to the folder choose what is served of it, and of nothing
+    else that we may read."""
+    guarded.check(path)
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)) as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        return file.read(most + 1), about.st_mtime
 
 
 def _candidates(folder: Path, flat: bool) -> Iterator[tuple[Path, str]]:
