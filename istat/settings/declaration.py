@@ -163,6 +163,7 @@ class Declaration:
             file, warnings, line = self._istatds(path, text, texts, argv, problems)
         else:
             file = _toml(path, text, problems)
+        file = {**self.istatd.tables(line.flags), **file}
         asked, problems = line.asked, [*line.problems, *problems]
         values = self._combine(line.flags, texts, file, path, problems)
         values = replace(values, warnings=warnings + line.istatd.warning("the command line"))
@@ -185,7 +186,8 @@ class Declaration:
         reading = dialect.read(text, path, self.istatd, ours)
         told = (f"{path}: {problem}" for problem in self.istatd.complete(reading.given, {**texts, **line.flags}))
         problems += [*reading.problems, *told]
-        return self._as_toml(reading.given, path, problems), reading.warning(path), line
+        found = {**self._as_toml(reading.given, path, problems), **self.istatd.tables(reading.given)}
+        return found, reading.warning(path), line
 
     def _as_toml(self, given: Mapping[str, str], path: str, problems: list[str]) -> dict[str, Any]:
         """Texts as the values that a TOML file would have for them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from istat.settings.setting import suggestion
 
@@ -33,10 +34,12 @@ class Meaning:
 @dataclass(frozen=True)
 class Dialect:
     """istatd's flags as one program of ours takes them. `complete(given, others)` adds to what a file says what istatd
-    did unless told otherwise; `others` is what is said elsewhere, and stronger. It yields what is wrong."""
+    did unless told otherwise; `others` is what is said elsewhere, and stronger. It yields what is wrong. `tables` are
+    those that what was said comes to, as a TOML file would have them."""
 
     meanings: Mapping[str, Meaning]
     complete: Callable[[Given, Mapping[str, str]], Iterable[str]]
+    tables: Callable[[Mapping[str, str]], dict[str, Any]] = lambda _given: {}
 
 
 @dataclass

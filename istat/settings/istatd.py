@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from istat.settings.dialect import Dialect, Given, Meaning
 from istat.settings.types import Flag
@@ -24,6 +25,8 @@ MOST_ROLLUP = 16
 LEAST_FILES = 64
 LEAST_BUFFER = 8                        # [KiB]
 LOCAL_STATS = "local-stats"
+LOOKING = ("cpu", "disk", "load", "memory", "network", "processes")     # collectors that tell what local-stats told
+NAMES_OF_BEFORE = {"naming": "istatd"}      # of them
 LOCAL_STATS_SECONDS = 5                 # how often istatd looked at its machine
 _WHOLE = re.compile("-?[0-9]{1,18}")
 FORWARDING, REPLICATION = "comes with forwarding", "comes with replication"
@@ -161,7 +164,7 @@ def _local_stats(text: str) -> Given:
     tags = [piece.strip(".") for piece in text.split("^") if piece.strip(".")]
     hosts = [tag.removeprefix("host.") for tag in tags if tag.startswith("host.")]
     given = {"tags": ",".join(tag for tag in tags if not tag.startswith("host.")),
-             "interval": str(LOCAL_STATS_SECONDS)}
+             "interval": str(LOCAL_STATS_SECONDS), LOCAL_STATS: text}
     return {**given, "host": hosts[0]} if hosts else given
 
 
@@ -186,5 +189,10 @@ def _complete_agent(given: Given, others: Mapping[str, str]) -> Iterable[str]:
     _complete_log(given, others)
 
 
+def _names_of_before(given: Mapping[str, str]) -> dict[str, Any]:
+    """What local-stats told keeps its names and units."""
+    return {"plugins": {name: dict(NAMES_OF_BEFORE) for name in LOOKING}} if given.get(LOCAL_STATS) else {}
+
+
 SERVER = Dialect(_SERVER, _complete_server)
-AGENT = Dialect(_AGENT, _complete_agent)
+AGENT = Dialect(_AGENT, _complete_agent, _names_of_before)

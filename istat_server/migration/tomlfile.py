@@ -53,7 +53,7 @@ class Before:
     @property
     def looks_at_machine(self) -> bool:
         """Whether its daemon did what an agent does here."""
-        return "interval" in self.agent
+        return istatd.LOCAL_STATS in self.agent
 
     def tells(self) -> Iterator[str]:
         """What is not as it was, and why."""
@@ -156,8 +156,9 @@ def _lines(program: str, before: Before, given: Mapping[str, str]) -> Iterator[s
         yield from ("", *comment(OPEN), "#settings-open = true")
     if program == "istat-agent" and before.looks_at_machine:
         yield from ("", "# The names and units of istatd's local-stats, where it told the same.")
-        for collector in ("cpu", "disk", "load", "memory", "network", "processes"):
-            yield from (f"[plugins.{collector}]", 'naming = "istatd"')
+        for collector in istatd.LOOKING:
+            yield f"[plugins.{collector}]"
+            yield from (f"{name} = {_value(name, text)}" for name, text in istatd.NAMES_OF_BEFORE.items())
     yield ""
 
 

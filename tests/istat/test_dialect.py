@@ -218,6 +218,10 @@ def test_an_agents_file(tmp_path: Path) -> None:
     assert values["server"] == HostPort("master", 18001) and values["transport"] == "tcp"
     assert (values["host"], values["tags"], values["interval"]) == ("h1", ("role.db",), 5)
     assert values["log-level"] == "warning"
+    assert values.tables["plugins"]["cpu"] == {"naming": "istatd"}, "the names that dashboards have"
+    flagged = AGENT.load(["--agent", "m:1", "--local-stats", ".h1"], {})
+    assert set(flagged.tables["plugins"]) == {"cpu", "disk", "load", "memory", "network", "processes"}
+    assert "plugins" not in read(AGENT, tmp_path, "--agent m:1\n--interval 10\n").tables
     assert "--stat-port: istat-agent takes no samples of other programs yet" in values.warnings[0]
     assert "http-port" not in values.warnings[0]
 
