@@ -181,6 +181,15 @@ def test_who_gives_up_waiting_ends_the_child_too() -> None:
         assert parent.wait(SECONDS) == 128 + signal.SIGTERM
 
 
+def test_who_is_told_to_end_before_the_child_runs_ends_it_as_well() -> None:
+    """The signal is there from before the fork, as soon as it could come."""
+    body = "\n".join(("import os, signal, time", "from istat.daemon import background", "fork = os.fork",
+                      "def late():", "    child = fork()", "    if child: os.kill(os.getpid(), signal.SIGTERM)",
+                      "    return child", "os.fork = late", "background.go('x')", "time.sleep(60)"))
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=SECONDS, cwd=ROOT)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+
+
 def test_an_agent_goes_to_the_background_too(tmp_path: Path, pid_file: Path) -> None:
     flags = ("--daemonize", "--server", "127.0.0.1:9", "--pid-file", pid_file, "--log-file", tmp_path / "log")
     code, _said, wrong = run(*flags, module="istat_agent.main")

@@ -12,7 +12,7 @@ import re
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from istat import owners
@@ -72,10 +72,13 @@ def go(program: str) -> Callable[[], None]:
     sys.stdout.flush()
     sys.stderr.flush()
     hears, says = os.pipe()
+    # What comes before the parent can pass it on waits: else it would end the parent alone.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD)
     child = os.fork()
     if child:
         os.close(says)
-        raise SystemExit(_wait_for(child, hears, program))
+        raise SystemExit(_wait_for(child, hears, program, before))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(hears)
     os.setsid()
     os.umask(UMASK)
@@ -92,10 +95,12 @@ def go(program: str) -> Callable[[], None]:
     return ready
 
 
-def _wait_for(child: int, hears: int, program: str) -> int:
-    """The exit code of the one who started it. Told to end meanwhile, it tells the child, which then ends."""
+def _wait_for(child: int, hears: int, program: str, mask: Iterable[int]) -> int:
+    """The exit code of the one who started it. Told to end meanwhile, it tells the child, which then ends. `mask`: the
+    signals that are blocked from then on."""
     for number in TOLD:
         signal.signal(number, lambda told, _frame: os.kill(child, told))
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if os.read(hears, len(READY)) == READY:
         return 0
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
