@@ -123,13 +123,18 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         tell_ready(settings, sockets, http)
         if leave is not None:
             leave()
-        gevent.spawn_later(STEADY, back_off.forget)
-        watchdog = gevent.spawn(keep_watchdog)
-        ending.wait()
-        back_off.forget()
-        service.stopping()
-        watchdog.kill()
+        stay(ending, back_off)
         end(server, http)
+
+
+def stay(ending: Event, back_off: BackOff) -> None:
+    """Be alive, as the service manager sees it, until told to end."""
+    gevent.spawn_later(STEADY, back_off.forget)
+    watchdog = gevent.spawn(keep_watchdog)
+    ending.wait()
+    back_off.forget()
+    service.stopping()
+    watchdog.kill()
 
 
 @contextlib.contextmanager
