@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from istat import owners
-from istat.daemon import pidfile
+from istat.daemon import background
 from istat.errors import IstatError
 
 ME, GROUP = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
@@ -34,11 +34,11 @@ def test_users_without_a_name_are_told_by_number(monkeypatch: pytest.MonkeyPatch
 
 def test_a_pid_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(IstatError, match=f"cannot write the pid-file {tmp_path}/no/pid: No such file"), \
-            pidfile.hold(tmp_path / "no" / "pid"):
+            background.hold(tmp_path / "no" / "pid"):
         pass
-    with pidfile.hold(None), pidfile.hold(tmp_path / "pid"):
+    with background.hold(None), background.hold(tmp_path / "pid"):
         assert (tmp_path / "pid").read_text() == f"{os.getpid()}\n"
-        with pytest.raises(IstatError, match="already running"), pidfile.hold(tmp_path / "pid"):
+        with pytest.raises(IstatError, match="already running"), background.hold(tmp_path / "pid"):
             pass
     assert not (tmp_path / "pid").exists()
 
