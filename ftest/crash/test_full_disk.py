@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+import requests
 
 from ftest.harness.serverprocess import ServerProcess
 
@@ -117,3 +118,30 @@ def test_an_end_while_the_disk_is_full_keeps_what_was_taken(tmp_path, disk, rese
     os.unlink(disk / "ballast")
     with server:
         assert count(server) == 1000
+
+
+def test_a_full_disk_under_namespaces(tmp_path, disk):
+    """A change that the disk does not take is refused with a reason and changes nothing; the next one that fits is
+    taken."""
+    settings = disk / "settings"
+    environment = {"ISTAT_SERVER_SETTINGS_OPEN": "true", "ISTAT_SERVER_SETTINGS": str(settings)}
+    with ServerProcess(tmp_path, environment=environment) as server:
+        def post(values):
+            return requests.post(f"{server.url}/?s=boards", json=values, timeout=10)
+
+        def versions():
+            return [row["value"] for row in
+                    server.get("/api/v1/namespace/versions", name="boards", key="a")["versions"]]
+
+        assert post({"a": "before"}).status_code == 200
+        fill(disk / "ballast")
+        answer = post({"a": "x" * 100_000})
+        assert answer.status_code == 503 and "No space left on device" in answer.json()["error"]
+        assert server.get("/?s=boards") == {"a": "before"} and versions() == ["before"]
+        server.kill9()
+        server.start()
+        assert server.get("/?s=boards") == {"a": "before"} and versions() == ["before"]
+        os.unlink(disk / "ballast")
+        assert post({"a": "after"}).status_code == 200
+        assert server.get("/?s=boards") == {"a": "after"} and versions() == ["after", "before"]
+        server.assert_no_traceback()
