@@ -17,6 +17,7 @@ from istat.errors import IstatError
 from istat.kernels import rings
 from istat.kernels.python.rings import MOST, MOST_INTERVAL, to_float
 from istat.pagecache import ownfiles
+from istat_server.store import ondisk
 
 if TYPE_CHECKING:
     from istat.kernels.python.columns import Columns
@@ -194,7 +195,7 @@ def read(path: Path) -> Ring:
 
 def plain(path: str, flags: int) -> int:
     """An opener of a plain file: nobody is waited for where a pipe has its place. RingError, OSError."""
-    handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    handle = ondisk.at_once(path, flags)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise RingError("is no plain file")

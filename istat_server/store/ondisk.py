@@ -27,11 +27,16 @@ def private(path: str, flags: int) -> int:
 def plain(path: str, flags: int) -> int:
     """An opener of files that are there. OSError when there is a link, or anything but a file, in its place: somebody
     laid it there."""
-    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = at_once(path, flags | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is no plain file", path)
     return handle
+
+
+def at_once(path: str, flags: int) -> int:
+    """An opener that waits for nobody where a pipe or a terminal is in a file's place, which is for the caller to see."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
