@@ -35,7 +35,7 @@ def plain(path: str, flags: int) -> int:
 
 
 def at_once(path: str, flags: int) -> int:
-    """An opener that waits for nobody where a pipe or a terminal is in a file's place, which is for the caller to see."""
+    """An opener that waits for nobody where a pipe or a terminal has a file's place, which is for the caller to see."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
 
