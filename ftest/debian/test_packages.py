@@ -201,7 +201,7 @@ def test_a_hub_that_hangs_is_restarted(machine: Machine, unit: str) -> None:
     before = pid(machine, unit)
     machine.run(f"kill -USR1 {before}")
     assert wait_for(lambda: pid(machine, unit) not in (0, before) and running(machine, unit), 20)
-    said = machine.run(f"journalctl -u {unit} --no-pager -n 300")
+    said = machine.run(f"journalctl --sync; journalctl -u {unit} --no-pager -n 300")
     assert "Watchdog timeout" in said
     assert "sitecustomize.py" in said and "in hang" in said, "it says where it hung"
     machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart {unit}")
@@ -224,7 +224,7 @@ def test_the_watchdog_does_not_fire_during_attacks(machine: Machine, names: tupl
 
 
 def test_log_lines_have_their_priority(machine: Machine) -> None:
-    entries = machine.run("journalctl -u istat-server -o json --no-pager").splitlines()
+    entries = machine.run("journalctl --sync; journalctl -u istat-server -o json --no-pager").splitlines()
     ready = [json.loads(entry) for entry in entries if "ready: samples on port" in entry]
     assert ready and {(entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) for entry in ready} == {("6", "istat-server")}
     assert not str(ready[0]["MESSAGE"]).startswith("20")
@@ -251,7 +251,7 @@ def test_wrong_settings_are_told_and_not_tried_again(machine: Machine) -> None:
     machine.run("cp -p /etc/istatd/server.toml /root/; echo 'stat-prt = 1' >> /etc/istatd/server.toml")
     machine.run("systemctl restart istat-server", check=False)
     assert wait_for(lambda: machine.show("istat-server", "ActiveState")["ActiveState"] == "failed")
-    said = machine.run("journalctl -u istat-server --no-pager -n 20")
+    said = machine.run("journalctl --sync; journalctl -u istat-server --no-pager -n 20")
     assert "did you mean 'stat-port'?" in said and "Traceback" not in said
     assert machine.show("istat-server", "ExecMainStatus")["ExecMainStatus"] == "78"
     machine.run("cp -p /root/server.toml /etc/istatd/server.toml; systemctl start istat-server")
@@ -264,7 +264,8 @@ def test_a_start_that_fails_again_and_again_waits_longer(machine: Machine) -> No
     assert "failed" in machine.run("systemctl start istat-server 2>&1 || true")
     said = "waiting 2 s, as the last 3 starts failed"
     assert wait_for(lambda: said in machine.show("istat-server", "StatusText")["StatusText"], 30)
-    assert "port 8111 of 127.0.0.1 is in use" in machine.run("journalctl -u istat-server --no-pager -n 30")
+    journal = machine.run("journalctl --sync; journalctl -u istat-server --no-pager -n 30")
+    assert "port 8111 of 127.0.0.1 is in use" in journal
     said = "waiting 60 s"
     assert wait_for(lambda: said in (machine.run("printf 20 > /run/istat-server/failed-starts") + machine.show(
         "istat-server", "StatusText")["StatusText"]), 60)
@@ -302,7 +303,7 @@ def test_a_store_of_a_newer_version_is_refused_in_a_sentence(machine: Machine) -
     machine.run("systemctl stop istat-server; cd /var/lib/istatd/server; cp -p FORMAT /root/; "
                 "sed -i 's/[0-9][0-9]*/99/' FORMAT")
     machine.run("systemctl start istat-server", check=False)
-    said = machine.run("journalctl -u istat-server --no-pager -n 10")
+    said = machine.run("journalctl --sync; journalctl -u istat-server --no-pager -n 10")
     assert "newer" in said and "Traceback" not in said
     machine.run("systemctl stop istat-server; cp -p /root/FORMAT /var/lib/istatd/server/; systemctl start istat-server")
 
@@ -356,7 +357,7 @@ def test_istatds_packages_are_upgraded_and_their_settings_hold(upgraded: Machine
     status = upgraded.show("istat-server", "StatusText", "User")
     assert "samples on port 18001, HTTP on port 8011" in status["StatusText"] and status["User"] == "istatd"
     assert "istatd-server" not in upgraded.run("ps -eo comm"), "the old one has ended"
-    said = upgraded.run("journalctl -u istat-server --no-pager")
+    said = upgraded.run("journalctl --sync; journalctl -u istat-server --no-pager")
     assert "--thread-count: one process with one event loop serves all" in said
     upgraded.run("istat send --to 127.0.0.1:18001 --server http://127.0.0.1:8011 taken.over 3")
 
@@ -367,20 +368,20 @@ def test_what_was_off_stays_off(upgraded: Machine) -> None:
     upgraded.run("sed -i s/ENABLE_ISTATD=0/ENABLE_ISTATD=1/ /etc/default/istatd-agent; systemctl start istatd-agent")
     assert running(upgraded, "istat-agent")
     assert "sending to 127.0.0.1:18001" in upgraded.show("istat-agent", "StatusText")["StatusText"]
-    said = upgraded.run("journalctl -u istat-agent --no-pager")
+    said = upgraded.run("journalctl --sync; journalctl -u istat-agent --no-pager")
     assert "--stat-port: istat-agent takes no samples of other programs yet" in said
 
 
 def test_istatds_data_are_left_alone_until_they_are_imported(upgraded: Machine) -> None:
     assert upgraded.run(before.KEPT) == upgraded.kept  # type: ignore[attr-defined]
-    said = upgraded.run("journalctl -u istat-server --no-pager")
+    said = upgraded.run("journalctl --sync; journalctl -u istat-server --no-pager")
     command = "istat import --store /var/lib/istatd/server /var/db/istatd/store"
     told = said.count(f"import it: {command}")
     assert told, "at each start, of which other tests may have made some"
     upgraded.run(f"systemctl stop istat-server; {command}; systemctl start istat-server")
     assert before.COUNTER in upgraded.run("istat ls --server http://127.0.0.1:8011").splitlines()
     assert upgraded.run(before.KEPT) == upgraded.kept  # type: ignore[attr-defined]
-    said = upgraded.run("journalctl -u istat-server --no-pager")
+    said = upgraded.run("journalctl --sync; journalctl -u istat-server --no-pager")
     assert said.count(f"import it: {command}") == told, "not told any more"
 
 

@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ftest.harness.serverprocess import ServerProcess
 
 AT_ONCE = 25        # requests of one example, which go over one connection where it stays open
 NO_BODY = (204, 302, 304)
+# Of a thousand requests at least so many are taken: else nothing that lies behind the refusals was asked.
+LEAST_TAKEN = 100
 REFUSALS = {400, 401, 403, 404, 405, 408, 409, 411, 413, 414, 415, 417, 421, 431, 501, 503}
 
 
@@ -29,6 +32,7 @@ class Line:
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
         self._sock: socket.socket | None = None
+        self.statuses: Counter[int] = Counter()
 
     def ask(self, asked: Asked) -> http.client.HTTPResponse:
         """The answer, whose body was read. AssertionError when none comes in time."""
@@ -40,6 +44,7 @@ class Line:
         try:
             answer.begin()
             check(asked, answer, answer.read())
+            self.statuses[answer.status] += 1
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise AssertionError(f"no answer to {asked}: {error!r}") from error
@@ -89,8 +94,12 @@ def ask_at_random(server: ServerProcess, portions: int) -> None:
     wrong: list[str] = []
     with contextlib.closing(Line(server)) as line:
         for _ in range(portions):       # Hypothesis keeps what it has drawn until a test ends
+            line.statuses.clear()
             ask_portion(line, some, wrong)
             assert not wrong, "\n".join(wrong[:5])
+            taken = sum(count for status, count in line.statuses.items() if status < 300)
+            assert taken >= LEAST_TAKEN, line.statuses
+            print(line.statuses)
 
 
 def ask_portion(line: Line, some: st.SearchStrategy[list[Asked]], wrong: list[str]) -> None:

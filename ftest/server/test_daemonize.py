@@ -116,9 +116,11 @@ def test_a_stale_pid_file_is_taken_over(tmp_path: Path, pid_file: Path) -> None:
 
 
 def test_a_pid_that_another_program_has_by_now_is_stale(tmp_path: Path, pid_file: Path) -> None:
-    pid_file.write_text(f"{os.getpid()}\n")
-    assert run("--daemonize", *FREE, "--store", tmp_path / "s", "--pid-file", pid_file)[0] == 0
-    assert int(pid_file.read_text()) != os.getpid()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as another:
+        pid_file.write_text(f"{another.pid}\n")
+        assert run("--daemonize", *FREE, "--store", tmp_path / "s", "--pid-file", pid_file)[0] == 0
+        assert int(pid_file.read_text()) != another.pid and another.poll() is None
+        another.communicate(b"\n", SECONDS)
 
 
 def test_an_istatd_of_before_is_left_alone(tmp_path: Path) -> None:

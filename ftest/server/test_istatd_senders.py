@@ -46,7 +46,7 @@ def test_an_agent_and_scripts_of_istatds(tmp_path: Path, rollup: int) -> None:
         (row,) = [one for one in server.get("/", a="*")["agents"] if one.get("proto")]
         assert (row["hostname"], row["proto"], row["version"]) == ("db1", "x 1 1", "Nov 21 2026 10:00:00")
         check(server)
-        time.sleep(0.15)                        # by then what was read is in the journal
+        time.sleep(0.5)                         # by then what was read is in the journal
         agent.close()
         server.restart(kill=True)
         check(server)

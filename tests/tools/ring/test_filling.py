@@ -15,8 +15,9 @@ import pytest
 from istatd_writer import Ring
 from test_importing import NOW, run
 
-from istat_server.foreign import ring, ringedit
+from istat_server.foreign import ring
 from tests.tools.ring.conftest import Program
+from tests.tools.ring.leases import has_leases
 
 HEAD = "DATE,SUM,SUMSQ,MIN,MAX,COUNT,AVG,SDEV\n"
 PAIRS = "".join(f"{time} {value}\n" for value, time in enumerate(range(1000, 1070, 10), 1))
@@ -114,10 +115,10 @@ def test_what_is_no_sound_ring_file_is_refused_and_untouched(name: str, damage: 
     assert path.read_bytes() == bytes(whole) and os.listdir(path.parent) == ["10s"]
 
 
-def test_a_file_that_another_process_writes_is_refused(path: Path, program: Program) -> None:
+def test_a_file_that_another_process_writes_is_refused(tmp_path: Path, path: Path, program: Program) -> None:
+    if not has_leases(tmp_path):
+        pytest.skip("this file system has no leases")
     with open(path, "r+b") as held:
-        if not ringedit.open_elsewhere(path):
-            pytest.skip("this file system has no leases")
         status, _, err = program("istatd_import", "--stat-file", path, stdin="1020 1 1 1 1 1\n")
         assert status == 1 and "open in another process" in err and held.read(4) == b"ista"
     assert program("istatd_import", "--stat-file", path, stdin="1020 1 1 1 1 1\n")[0] == 0

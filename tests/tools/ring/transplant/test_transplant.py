@@ -19,7 +19,7 @@ from test_importing import imported, run
 from istat.clock import FakeClock
 from istat.daemon.service import PidFile
 from istat.errors import ServerUnreachable, UsageError
-from istat_server.foreign import ring, ringedit
+from istat_server.foreign import ring
 from istat_server.foreign.ring import Bucket
 from istat_server.tools import ALIASES
 from istat_server.tools.ring.transplant.asking import Wish, exchange
@@ -28,6 +28,7 @@ from istat_server.tools.ring.transplant.messages import Message, TransplantError
 from istat_server.tools.ring.transplant.serving import Server
 from istat_server.tools.ring.transplant.talking import Talk
 from istat_server.tools.ring.transplant.trees import Tree
+from tests.tools.ring.leases import has_leases
 
 NOW = 1325404800
 T = NOW - 4000
@@ -255,14 +256,15 @@ def test_a_peer_that_answers_of_another_file_is_no_peer(tmp_path: Path) -> None:
     assert (ours / "a/10s").read_bytes() == before
 
 
-def test_trees_that_a_daemon_writes_and_our_stores_are_refused(tmp_path: Path, theirs: Path,
-                                                               capsys: pytest.CaptureFixture[str]) -> None:
-    with open(theirs / "c/5m", "r+b"):
-        if not ringedit.open_elsewhere(theirs / "c/5m"):
-            pytest.skip("this file system has no leases")
-        with pytest.raises(UsageError, match="open for writing in another process"):
-            Tree(theirs)
+def test_trees_that_a_daemon_writes_are_refused(tmp_path: Path, theirs: Path) -> None:
+    if not has_leases(tmp_path):
+        pytest.skip("this file system has no leases")
+    with open(theirs / "c/5m", "r+b"), pytest.raises(UsageError, match="open for writing in another process"):
+        Tree(theirs)
     assert len(Tree(theirs)) == len(FILES)
+
+
+def test_our_stores_and_folders_that_are_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.csv").write_text(f"name,time,value\na.b,{NOW - 100},1\n")
     imported(capsys, tmp_path / "a.csv", "--store", tmp_path / "store")
     with pytest.raises(UsageError, match="is a store of ours"):
