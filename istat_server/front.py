@@ -9,13 +9,14 @@ from typing import Any
 
 from istat.clock import SystemClock
 from istat_server.http.limits import LIMITS
+from istat_server.http.transport.head import error_body
 from istat_server.mistakes import Mistakes
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-STARTING = b'{"error":"the server is starting: the store is being opened; try again in a moment"}\n'
+STARTING = error_body("the server is starting: the store is being opened; try again in a moment")
 
 
 class Front:

@@ -25,6 +25,7 @@ from istat.clock import Clock, StoppedClock, SystemClock
 from istat.daemon import background, descriptors, logs, service
 from istat.daemon.backoff import STEADY, BackOff
 from istat.daemon.handover import Handover
+from istat.daemon.listening.binding import ONE_OF
 from istat.daemon.tls import certificate_of
 from istat.errors import IstatError, SettingsError
 from istat.exporter.mapping import tag_names
@@ -52,8 +53,6 @@ from istat_server.sockets import (
 log = logging.getLogger("istat_server")
 
 STANDARD_ERROR = 2
-# What the setting http-listen-address calls every address -> one of this machine among them.
-EVERYWHERE = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 # How often a start or an end that takes long asks the service manager for more time, and for how much [s].
 EXTEND_EVERY, EXTEND_BY = 10.0, 30.0
 
@@ -104,7 +103,6 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     front = Front()
     with contextlib.ExitStack() as held:
         held.enter_context(background.hold(settings["pid-file"]))   # first: whom it is that runs says more than a port
-        tag_names(settings)
         certificate = certificate_of(settings)      # while we may still read what is root's
         sockets = bind(settings, plugins.manager)
         sockets.affordable = affordable
@@ -113,6 +111,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
             http = held.enter_context(answering(HttpServer(front, sockets.http, http_connections, certificate,
                                                            front.mistakes, settings["http-memory"] << 20)))
         become_user(settings)
+        tag_names(settings)     # as who reads them, and before the store is opened
         server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
                         certificate)
         if http is not None:
@@ -246,8 +245,8 @@ def tell_ready(settings: Values, sockets: Sockets, http: HttpServer | None) -> N
 def http_url(listen: str, port: int, tls: bool) -> str:
     """Where the page is, as an address that can be opened: what means every address is none."""
     host = listen.strip("[]")
-    elsewhere = " (and at every address of this machine)" if host in EVERYWHERE else ""
-    host = EVERYWHERE.get(host, host)
+    elsewhere = " (and at every address of this machine)" if host in ONE_OF else ""
+    host = ONE_OF.get(host, host)
     return f"{'https' if tls else 'http'}://{HostPort(host, port)}/{elsewhere}"
 
 

@@ -274,18 +274,17 @@ class Roster:
         yield from self._gone
         yield from self._udp.values()
 
-    def purge(self, keep: int, older: float) -> int:
+    def purge(self, keep: int, older: float) -> None:
         """Forget senders that are offline and were not heard for more than `older` seconds, but for the `keep` of them
-        that were heard last; how many those were."""
+        that were heard last."""
         now = self._clock.now()
         idle = [one for one in self._everyone() if not one.online(now) and now - one.last_seen > older]
         idle.sort(key=lambda one: -one.last_seen)
-        going = dict.fromkeys(idle[max(0, keep):])
+        going = dict.fromkeys(idle[keep:])
         self._gone = OrderedDict((one, None) for one in self._gone if one not in going)
         self._udp = OrderedDict((key, one) for key, one in self._udp.items() if one not in going)
         for one in going:
             one.forget()
-        return len(going)
 
     def _forget(self, now: float) -> None:
         while self._gone and now - next(iter(self._gone)).last_seen > FORGET_SECONDS:

@@ -10,7 +10,6 @@ import functools
 import logging
 import os
 import resource
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +34,7 @@ from istat_server.front import Front
 from istat_server.hookspecs import ServerContext, Service
 from istat_server.http.app import body_limit, make_app
 from istat_server.http.openapi import described
-from istat_server.http.origins import Origins, machine_names
+from istat_server.http.origins import Origins
 from istat_server.http.rights import Rights
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
@@ -172,9 +171,7 @@ class Server:
         self._started = self.clock.monotonic()
         self._loops = [gevent.spawn(self._tick_store), gevent.spawn(self._tick_metrics)]
         self.pump.start()
-        if self.origins.wide:
-            # A thread of its own, which nobody waits for: the name service may take a minute, or for ever.
-            threading.Thread(target=lambda: self.origins.know(machine_names()), daemon=True).start()
+        self.origins.ask_names()
         for service in self._services:
             try:
                 service.start()

@@ -229,11 +229,6 @@ def open_services(settings: Mapping[str, Any], sockets: Sockets, handover: Hando
             sockets.services[name] = open_service(settings, name, handover)
 
 
-def open_http_socket(host: str, port: int, handover: Handover | None = None) -> socket.socket:
-    """Bind `port` (0: one that is free) for HTTP, or take the socket that was handed over. PortInUse, CannotListen."""
-    return open_listeners(service_addresses(host, HTTP), port, HTTP_BACKLOG, handover or Handover())[0]
-
-
 def grow_receive_buffer(sock: socket.socket, wanted: int) -> int:
     """Give a UDP socket a receive buffer of `wanted` bytes if the system lets us; the bytes granted.
 

@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from istat.daemon.handover import Handover
+from istat_server.sockets import HTTP, open_service
+
 FIRST = 20_000
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _held: list[IO[bytes]] = []
@@ -35,6 +38,11 @@ def own_port() -> int:
             _held.append(lock)
             return port
     raise OSError("no port is free")
+
+
+def open_http_socket(host: str, port: int, handover: Handover | None = None) -> socket.socket:
+    """A socket for HTTP, as a server opens its own; port 0 is one that is free."""
+    return open_service({"http-port": port, "http-listen-address": host}, HTTP, handover or Handover())[0]
 
 
 def _try(port: int) -> None:

@@ -66,3 +66,9 @@ def test_what_is_no_port_is_a_sentence(stat: str, http: str, said: str) -> None:
                            text=True, timeout=60)
     assert found.returncode == 1
     assert found.stderr == f"{said}; give it a number from 1 to 65535.\n"
+
+
+def test_quickstart_has_its_usual_ports_and_place() -> None:
+    lines = (ROOT / "quickstart.sh").read_text().splitlines()
+    assert {"STAT_PORT=${ISTAT_STAT_PORT:-8111}", "HTTP_PORT=${ISTAT_HTTP_PORT:-8000}",
+            "DATA=${ISTAT_DATA:-./istat-data}"} <= set(lines)

@@ -51,7 +51,8 @@ def _refuse_istatds(path: Path) -> None:
         running = Path("/proc", text, "comm").read_text().strip() if text.isdigit() else ""
     except OSError:
         return          # no file, or nobody of that number
-    if ISTATD.fullmatch(running):
+    # Ours may be called so, and come to the number that it had in its life before, as in a container.
+    if ISTATD.fullmatch(running) and int(text) != os.getpid():
         raise IstatError(f"{running} is running as process {text}, says {path}: end it first (kill {text})")
 
 

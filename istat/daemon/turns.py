@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+import gevent
 from gevent.event import Event
 
 T = TypeVar("T")
@@ -84,3 +85,13 @@ class Turns:
         self._taken = bool(self._waiting)
         if self._taken:
             self._waiting.next().set()
+
+
+def turn_of_the_hub() -> None:
+    """Let the hub poll all sockets once and run what is due.
+
+    gevent.sleep(0) would not: callbacks that come back at once are run up to 50 times before sockets are looked
+    at (measured: 140 ms for a request, instead of some 10). A timer of 0 s fires in the next iteration.
+    """
+    hub = gevent.get_hub()
+    hub.wait(hub.loop.timer(0))

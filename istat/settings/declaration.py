@@ -163,7 +163,7 @@ class Declaration:
             file, warnings, line = self._istatds(path, text, texts, argv, problems)
         else:
             file = _toml(path, text, problems)
-        file = {**self.istatd.tables(line.flags), **file}
+        file = _joined(self.istatd.tables(line.flags), file)
         asked, problems = line.asked, [*line.problems, *problems]
         values = self._combine(line.flags, texts, file, path, problems)
         values = replace(values, warnings=warnings + line.istatd.warning("the command line"))
@@ -176,14 +176,18 @@ class Declaration:
             values = replace(values, warnings=(*values.warnings, f"{told} {', '.join(secrets)}: chmod o-r {path}"))
         return values, asked, problems
 
+    @property
+    def valued(self) -> dict[str, bool]:
+        """Whether the flag of each setting has a value behind it."""
+        return {name: not isinstance(setting.type, Flag) for name, setting in self.settings.items()}
+
     def _istatds(self, path: str, text: str, texts: Mapping[str, str], argv: Sequence[str],
                  problems: list[str]) -> tuple[dict[str, Any], tuple[str, ...], Line]:
         """What a file of istatd's says, as a TOML file would; what does nothing in it; and the command line, read with
         the meaning that flags have beside such a file."""
         line = self._command_line(argv, beside_istatds=True)
         line.flags.pop("config", None)
-        ours = {name: not isinstance(setting.type, Flag) for name, setting in self.settings.items()}
-        reading = dialect.read(text, path, self.istatd, ours)
+        reading = dialect.read(text, path, self.istatd, self.valued)
         told = (f"{path}: {problem}" for problem in self.istatd.complete(reading.given, {**texts, **line.flags}))
         problems += [*reading.problems, *told]
         found = {**self._as_toml(reading.given, path, problems), **self.istatd.tables(reading.given)}
@@ -386,3 +390,9 @@ def _toml(path: str, text: str, problems: list[str]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         problems.append(f"{path} has a number that is too long, or brackets within brackets too deep to be read")
     return {}
+
+
+def _joined(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
+    """Both tables as one, those within them too; where both say something the strong one holds."""
+    return {**weak, **{name: _joined(weak[name], value) if isinstance(value, dict) and isinstance(weak.get(name), dict)
+                       else value for name, value in strong.items()}}

@@ -15,7 +15,8 @@ import gevent
 from istat.clock import Clock
 from istat.daemon.handover import Handover
 from istat.daemon.listening.binding import addresses, loopback, open_listeners
-from istat.daemon.listening.serving import Connection, Serving, turn_of_the_hub
+from istat.daemon.listening.serving import Connection, Serving
+from istat.daemon.turns import turn_of_the_hub
 from istat.exporter.series import Exporter
 from istat.settings.types import OFF
 from istat_agent.exporting import requests

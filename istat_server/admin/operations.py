@@ -12,7 +12,7 @@ from typing import Protocol
 from gevent.lock import RLock
 
 from istat.clock import Clock, StoppedClock
-from istat.daemon.listening.serving import turn_of_the_hub
+from istat.daemon.turns import turn_of_the_hub
 from istat.errors import IstatError, StoreError
 from istat_server.roster import Roster
 from istat_server.store.interface import NamePattern, Store, Syntax
@@ -103,9 +103,9 @@ class Operations:
         except OSError as error:
             raise StoreError(f"not all of it could be written: {error.strerror or error}") from error
 
-    def purge(self, keep: int, older: int) -> int:
+    def purge(self, keep: int, older: int) -> None:
         """Forget offline senders: see Roster.purge."""
-        return self._roster.purge(keep, older)
+        self._roster.purge(keep, older)
 
     @property
     def fake_time(self) -> int | None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import gevent
 
-from istat.daemon.listening.serving import Connection, Serving, turn_of_the_hub
+from istat.daemon.listening.serving import Connection, Serving
+from istat.daemon.turns import turn_of_the_hub
 from istat.wire.strangers import not_here
 from istat_server.admin.guard import Guard
 from istat_server.admin.operations import Operations

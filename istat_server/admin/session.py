@@ -88,7 +88,7 @@ class Session:
             else:
                 yield from self._carry_out(name, text, words)
             yield OK
-        except (Huh, IstatError) as error:
+        except (Huh, IstatError, OSError) as error:      # of what the command did: nothing here is sent
             yield f"huh? {error}"
 
     def _carry_out(self, name: str, text: str, words: str) -> Iterator[str]:

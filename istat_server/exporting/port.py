@@ -7,7 +7,6 @@ this service nothing of it runs.
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ from istat.exporter.series import Exporter
 from istat_server.http.app import make_app
 from istat_server.http.exchange.pieces import Pieces
 from istat_server.http.exchange.turns import turn
-from istat_server.http.origins import Origins, machine_names
+from istat_server.http.origins import Origins
 from istat_server.http.rights import Rights
 from istat_server.http.routes import Access, Route
 from istat_server.http.server import HttpServer
@@ -49,17 +48,15 @@ class ExporterPort:
         self._every = min(CLEANING_SECONDS, settings["metrics-cleanup-period"])
         self._rights, self._origins = Rights(settings), Origins(_here(settings))
         route = Route("/metrics", {"GET": self._metrics}, Access.READ, "the latest value of each series that came in")
-        self._http = HttpServer(make_app([route], self._rights, self._origins), listener, PLACES, certificate, mistakes,
-                                settings["http-memory"] << 20)
+        app = make_app([route], self._rights, self._origins, not settings["disallow-compressed-responses"])
+        self._http = HttpServer(app, listener, PLACES, certificate, mistakes, settings["http-memory"] << 20)
         self._cleaning: gevent.Greenlet | None = None
 
     def start(self) -> None:
         """Take samples, and answer."""
         self._intake.watcher = self._watch
         self._http.start()
-        if self._origins.wide:
-            # As the server does for the page: the name service may take a minute, and nobody waits for it.
-            threading.Thread(target=lambda: self._origins.know(machine_names()), daemon=True).start()
+        self._origins.ask_names()
         self._cleaning = gevent.spawn(self._clean)
 
     def stop(self) -> None:

@@ -5,7 +5,6 @@ A fault of our own gets an incident number: the client sees the number, the log 
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from typing import Any
@@ -16,6 +15,7 @@ from istat.daemon.ratelimit import LimitedLog
 from istat.errors import NO_PATH, BadQuery, StoreError
 from istat_server.http.reply import JSON
 from istat_server.http.transport.flight import RETRY_SECONDS, Busy
+from istat_server.http.transport.head import error_body
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,6 @@ def refuse(resp: falcon.Response, status: int, text: str) -> None:
     resp.status = falcon.code_to_http_status(status)
     resp.content_type = JSON
     resp.data = error_body(text)
-
-
-def error_body(text: str) -> bytes:
-    """What every refusal has as its body."""
-    return json.dumps({"error": text}, separators=(",", ":")).encode() + b"\n"
 
 
 def _refusal(req: falcon.Request, resp: falcon.Response, error: BadQuery, params: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -52,6 +53,12 @@ class Origins:
     def know(self, names: Iterable[str]) -> None:
         """This machine has these names, too. May be called by a thread."""
         self._own = self._own.union(_plain(name) for name in names if name)
+
+    def ask_names(self) -> None:
+        """Come to know this machine's names, where others may reach it. In a thread that nobody waits for: the name
+        service may take a minute, or for ever."""
+        if self.wide:
+            threading.Thread(target=lambda: self.know(machine_names()), daemon=True).start()
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """What falcon calls before anything else is looked at. HTTPError 421 for a name that is not this server's."""

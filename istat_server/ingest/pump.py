@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import Event
 
+from istat.daemon.turns import turn_of_the_hub
 from istat.wire.protocol import Feeder, Sink
 from istat_server.mistakes import Mistakes
 from istat_server.roster import Roster, Sender
@@ -111,7 +112,7 @@ class Pump:
     def settle(self, seconds: float) -> None:
         """Wait until what had come when this was called is read; on a server that is never done, so long."""
         gevent.sleep(2 * REST_SECONDS)      # those that rest are looked at again
-        _turn_of_the_hub()
+        turn_of_the_hub()
         last = _Last(self, self._monotonic() + seconds)
         self.ready(last)
         last.done.wait(seconds)
@@ -138,7 +139,7 @@ class Pump:
     def breathe(self) -> None:
         """Let the hub have its turn if the slice is over."""
         if self._monotonic() - self._slice_began >= SLICE_SECONDS:
-            _turn_of_the_hub()
+            turn_of_the_hub()
             self._slice_began = self._monotonic()
 
     def wake_resting(self) -> None:
@@ -208,13 +209,3 @@ class _Last:
     def close(self) -> None:
         """See Readable.close."""
         self.done.set()
-
-
-def _turn_of_the_hub() -> None:
-    """Let the hub poll all sockets once and run what is due.
-
-    gevent.sleep(0) would not: callbacks that come back at once are run up to 50 times before sockets are looked
-    at (measured: 140 ms for a request, instead of some 10). A timer of 0 s fires in the next iteration.
-    """
-    hub = gevent.get_hub()
-    hub.wait(hub.loop.timer(0))

@@ -88,11 +88,14 @@ class Folder:
         return self.path / f"{name}{kind}"
 
     def stamp(self, name: str, kind: str = VALUES) -> Stamp | None:
-        """The present state of a file; None when there is none. For this no thread is needed."""
+        """The present state of a file; None when there is none. For this no thread is needed. StoreError."""
+        path = self.place(name, kind)
         try:
-            return _stamp(os.lstat(self.place(name, kind)))
+            return _stamp(os.lstat(path))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}") from error
 
     def read(self, name: str, most: int, kind: str = VALUES) -> tuple[bytes, Stamp] | None:
         """A file's bytes; None when there is none. StoreCorrupt for one that is longer than `most`, or no file."""

@@ -48,7 +48,7 @@ def _migrate(arguments: argparse.Namespace, clock: Clock) -> None:
         say(told)
     written = _write_files(before, arguments, said, say)
     if before.store is not None:
-        _take_counters(arguments.old_store or before.store, arguments, clock, said)
+        _take_counters(before, arguments.old_store or before.store, arguments, clock, said)
         _take_namespaces(arguments.settings or before.settings, arguments, said, say)
     said["next"] = _next(before, arguments, written)
     if arguments.json:
@@ -72,7 +72,8 @@ def _write_files(before: Before, arguments: argparse.Namespace, said: dict[str, 
     return written
 
 
-def _take_counters(old: Path, arguments: argparse.Namespace, clock: Clock, said: dict[str, Any]) -> None:
+def _take_counters(before: Before, old: Path, arguments: argparse.Namespace, clock: Clock,
+                   said: dict[str, Any]) -> None:
     """istatd's counters, as `istat import` takes them: what was interrupted is gone on with."""
     if not oldstore.holds_rings(old):
         saying.warn(arguments, f"{old} holds no ring files, so there are no counters to import; if they are elsewhere, "
@@ -80,7 +81,7 @@ def _take_counters(old: Path, arguments: argparse.Namespace, clock: Clock, said:
         return
     wish = argparse.Namespace(paths=[old], store=arguments.store, format="istatd", prefix="", rename=[], events=False,
                               interval=10, dry_run=arguments.dry_run, json=arguments.json,
-                              retention=_retention(arguments))
+                              retention=_retention(before, arguments))
     done = importing.imported(wish, clock)
     if arguments.json:
         said["counters"] = [importing.told(one, arguments.dry_run) for one in done]
@@ -88,10 +89,9 @@ def _take_counters(old: Path, arguments: argparse.Namespace, clock: Clock, said:
         importing.report(done, wish)
 
 
-def _retention(arguments: argparse.Namespace) -> str | None:
+def _retention(before: Before, arguments: argparse.Namespace) -> str | None:
     """istatd's, for a store that is new; one that is there has its own."""
-    given = tomlfile.read(arguments.from_istatd).server.get("retention")
-    return None if (arguments.store / "FORMAT").exists() else given
+    return None if (arguments.store / "FORMAT").exists() else before.server.get("retention")
 
 
 def _take_namespaces(old: Path | None, arguments: argparse.Namespace, said: dict[str, Any], say: Any) -> None:

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from istat.access.replacing import replacing
+from istat.daemon.listening.binding import ONE_OF
 from istat.errors import IstatError, SettingsError
+from istat.exporter.options import SETTINGS as EXPORTER
 from istat.settings import dialect, istatd
+from istat.settings.declaration import MOST_FILE
 from istat.settings.dialect import Dialect, Given
 from istat.settings.setting import comment
-from istat.settings.types import Flag, HostPort
+from istat.settings.types import HostPort
 from istat_server.options import DECLARATION, STAT_PORT
 
 # What scripts that start a daemon say; a service of systemd needs none of it, and may not do some of it.
 OF_SCRIPTS = ("daemonize", "pid-file", "log-file", "user")
 WORDS = ("user", "host", "tags", "server")      # text, also where it is all digits
-MOST = 1 << 20      # [bytes] of a file of istatd's
-# What istatd calls every address -> one of this machine among them.
-HERE = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 LOOKED = "istat-agent looks at the machine, as agent.toml says"
 OPEN = ("istatd took changes of its settings (dashboards, accounts) from everybody. Here they want the write-token or "
         "the admin-token, unless you say so:")
@@ -64,7 +64,7 @@ class Before:
         """HOST:PORT of the server on its own machine, by the settings that say where it listens; the usual port where
         it has none."""
         listen, number = self.server.get(listens, ""), self.server.get(port, "")
-        return str(HostPort(HERE.get(listen, listen), int(number) if number.isdigit() else usual))
+        return str(HostPort(ONE_OF.get(listen, listen), int(number) if number.isdigit() else usual))
 
     @property
     def settings(self) -> Path | None:
@@ -76,22 +76,24 @@ def read(path: Path) -> Before:
     """IstatError for a file that cannot be read, SettingsError for what is wrong in it."""
     try:
         with path.open("rb") as file:
-            text = file.read(MOST).decode("utf-8-sig", errors="surrogateescape")
+            data = file.read(MOST_FILE + 1)
     except OSError as error:
         raise IstatError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MOST_FILE:
+        raise SettingsError([f"{path} has more than {MOST_FILE:,} bytes: name the right one"])
+    text = data.decode("utf-8-sig", errors="surrogateescape")       # comments are in whatever coding
     if not dialect.is_istatds(text):
         raise SettingsError([f"{path} is no configuration file of istatd: its first line that says something is no "
                              "--NAME VALUE"])
-    ours = {name: not isinstance(setting.type, Flag) for name, setting in DECLARATION.settings.items()}
-    server = dialect.read(text, str(path), istatd.SERVER, ours)
+    server = dialect.read(text, str(path), istatd.SERVER, DECLARATION.valued)
     if server.problems:
         raise SettingsError(server.problems)
-    agent = dialect.read(text, str(path), istatd.AGENT, ours)
+    agent = dialect.read(text, str(path), istatd.AGENT, DECLARATION.valued)
     if not server.given.get("store") and "server" not in agent.given:
         raise SettingsError([f"{path} names neither a store nor where to send to (--store, --agent)"])
     _complete(istatd.SERVER, server.given)
     _complete(istatd.AGENT, agent.given)
-    _refuse_what_we_cannot_take(path, server.given)
+    _refuse_what_we_cannot_take(path, {**agent.given, **server.given})
     said = server if server.given.get("store") else agent
     before = Before(path, server.given, agent.given, said.idle, said.other)
     if before.store is not None and before.looks_at_machine and istatd.LOCAL_STATS in said.idle:
@@ -107,7 +109,7 @@ def _complete(program: Dialect, given: Given) -> None:
 
 def _refuse_what_we_cannot_take(path: Path, given: Given) -> None:
     """SettingsError for values that istatd took and we do not: else the files that are written would be no use."""
-    problems = []
+    problems = [f"{path}: --{name} is not UTF-8" for name, text in given.items() if not _is_text(text)]
     for name, setting in DECLARATION.settings.items():
         try:
             setting.type.parse(given.get(name, ""))
@@ -115,6 +117,14 @@ def _refuse_what_we_cannot_take(path: Path, given: Given) -> None:
             problems += [setting.wrong(f"{path}: {name}", error)] if name in given else []
     if problems:
         raise SettingsError(problems)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def texts(before: Before, store: Path) -> dict[str, str]:
@@ -128,15 +138,14 @@ def texts(before: Before, store: Path) -> dict[str, str]:
         given = {name: text for name, text in before.agent.items() if name in AGENTS}
         if before.store is not None:
             given.update(server=before.reached("listen-address", "stat-port", STAT_PORT), transport="tcp")
-            given = {name: text for name, text in given.items() if not name.startswith(("prometheus", *OF_SCRIPTS))}
+            given = {name: text for name, text in given.items() if name not in {*OF_SCRIPTS, *OF_EXPORTER}}
         made["agent.toml"] = "\n".join(_lines("istat-agent", before, given))
     return made
 
 
 #: Settings of an agent that a file of istatd's may come to.
-AGENTS = ("server", "transport", "interval", "host", "tags", "log-level", *OF_SCRIPTS, "prometheus-port",
-          "prometheus-listen-address", "tagnames-path", "metrics-cleanup-period", "max-metrics-count",
-          "translate-metric-names")
+OF_EXPORTER = tuple(setting.name for setting in EXPORTER)
+AGENTS = ("server", "transport", "interval", "host", "tags", "log-level", *OF_SCRIPTS, *OF_EXPORTER)
 
 
 def _lines(program: str, before: Before, given: Mapping[str, str]) -> Iterator[str]:

@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from istat.clock import FakeClock
 from istat.daemon.handover import Handover
 from istat.exporter.series import exporter_of
-from istat_server.exporting import port
 from istat_server.exporting.port import ExporterPort
+from istat_server.http import origins
 from istat_server.ingest.intake import Intake
 from istat_server.mistakes import Mistakes
 from istat_server.options import DECLARATION
@@ -122,8 +122,25 @@ def test_tokens_and_names_hold_here_too() -> None:
         found.port.stop()
 
 
+@pytest.mark.parametrize("words", [(), ("--disallow-compressed-responses",)])
+def test_answers_are_packed_unless_the_setting_forbids_it(words: tuple[str, ...]) -> None:
+    found = Served(*words)
+    try:
+        found.feed(b"".join(b"a.counter.%d 1\n" % number for number in range(100)))
+        client = gevent.socket.create_connection(("127.0.0.1", found.number), 10)
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                       b"Accept-Encoding: gzip\r\n\r\n")
+        data = b""
+        while more := client.recv(65536):
+            data += more
+        client.close()
+        assert (b"content-encoding: gzip" in data.lower()) == (not words) and (b"a_counter_7 1" in data) == bool(words)
+    finally:
+        found.port.stop()
+
+
 def test_it_is_asked_by_the_names_of_its_machine_where_others_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port, "machine_names", lambda: ["stats.example.net"])
+    monkeypatch.setattr(origins, "machine_names", lambda: ["stats.example.net"])
     found = Served(address="*")
     try:
         with gevent.Timeout(10):

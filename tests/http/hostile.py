@@ -11,7 +11,7 @@ from istat.clock import SystemClock
 from istat_server.http.exchange.turns import turn
 from istat_server.http.server import HttpServer
 from istat_server.mistakes import Mistakes
-from istat_server.sockets import open_http_socket
+from tests.ports import open_http_socket
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b'{"status":"ok"}'

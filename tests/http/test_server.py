@@ -14,8 +14,9 @@ import requests
 
 from istat_server.http.server import HttpServer
 from istat_server.http.transport import handler
-from istat_server.sockets import CannotListen, open_http_socket
+from istat_server.sockets import CannotListen
 from istat_server.testing.memory import MemoryStore
+from tests.ports import open_http_socket
 
 T = 1325394000
 

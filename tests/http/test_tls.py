@@ -19,9 +19,9 @@ from istat.daemon.tls import Certificate, client_context
 from istat_server.faults import Faults
 from istat_server.http.server import HttpServer
 from istat_server.http.transport import body, handler
-from istat_server.sockets import open_http_socket
 from tests.certificates import Authority
 from tests.http.test_server import in_thread, talk
+from tests.ports import open_http_socket
 
 T = 1325394000
 

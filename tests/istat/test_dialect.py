@@ -221,6 +221,11 @@ def test_an_agents_file(tmp_path: Path) -> None:
     assert values.tables["plugins"]["cpu"] == {"naming": "istatd"}, "the names that dashboards have"
     flagged = AGENT.load(["--agent", "m:1", "--local-stats", ".h1"], {})
     assert set(flagged.tables["plugins"]) == {"cpu", "disk", "load", "memory", "network", "processes"}
+    (tmp_path / "own.toml").write_text('[plugins.cpu]\nextra = true\n[plugins.load]\nnaming = "ours"\n')
+    beside = AGENT.load(["--config", str(tmp_path / "own.toml"), "--agent", "m:1", "--local-stats", ".h1"], {})
+    assert beside.tables["plugins"]["cpu"] == {"naming": "istatd", "extra": True}
+    assert beside.tables["plugins"]["load"] == {"naming": "ours"}, "the file says so"
+    assert beside.tables["plugins"]["disk"] == {"naming": "istatd"}
     assert "plugins" not in read(AGENT, tmp_path, "--agent m:1\n--interval 10\n").tables
     assert "--stat-port: istat-agent takes no samples of other programs yet" in values.warnings[0]
     assert "http-port" not in values.warnings[0]

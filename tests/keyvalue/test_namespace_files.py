@@ -34,6 +34,19 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_served(
     namespaces.close()
 
 
+def test_where_the_folder_became_a_file_it_is_told_and_flush_goes_through_all(opened: Callable[..., Namespaces],
+                                                                              folder: Path) -> None:
+    namespaces = opened()
+    for name in "ab":
+        namespaces.set(name, {"k": "1"})
+    folder.rename(folder.with_name("moved"))
+    folder.write_text("")
+    for act in (lambda: namespaces.load("a"), lambda: namespaces.get("a"), namespaces.flush):
+        with pytest.raises(StoreError, match=": Not a directory"):
+            act()
+    namespaces.close()
+
+
 @pytest.mark.parametrize("content", [None, b"# istatd versions 1\n"])
 def test_versions_that_were_moved_away_begin_anew(opened: Callable[..., Namespaces], folder: Path,
                                                   content: bytes | None) -> None:

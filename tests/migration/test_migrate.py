@@ -241,6 +241,30 @@ def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, text: str, code: in
     assert os.listdir(tmp_path) == ["old"]
 
 
+def test_what_is_no_text_or_too_large_is_told(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = old / "istatd.cfg"
+    before = config.read_bytes()
+    config.write_bytes(before + b"# caf\xe9\n--user caf\xe9\n--local-stats ^host.h1\n")
+    assert migrate(old) == 78
+    assert "istatd.cfg: --user is not UTF-8" in capsys.readouterr().err
+    config.write_bytes(before + b"# caf\xe9\n")
+    assert migrate(old, "--dry-run") == 0, "comments may be in any coding"
+    config.write_bytes(before + b"#" * (1 << 20))
+    assert migrate(old) == 78
+    assert "has more than 1,048,576 bytes" in capsys.readouterr().err
+    assert not (old.parent / "server.toml").exists()
+
+
+def test_an_agent_beside_a_server_has_nothing_of_the_exporter(old: Path) -> None:
+    config = old / "istatd.cfg"
+    config.write_text(config.read_text() + f"--local-stats ^host.h1\n--tagnames-path {old}/tags\n"
+                                           "--max-matrics-count 7\n")
+    assert migrate(old) == 0
+    assert tomllib.loads((old.parent / "server.toml").read_text())["max-metrics-count"] == 7
+    found = tomllib.loads((old.parent / "agent.toml").read_text())
+    assert "tagnames-path" not in found and "max-metrics-count" not in found
+
+
 def test_what_is_missing_is_told(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (old / "istatd.cfg").write_text(f"--store {old}/nothing\n--settings nowhere\n")
     assert migrate(old) == 0

@@ -95,6 +95,11 @@ def test_debian_has_what_the_package_depends_on() -> None:
     assert {name for name in needed if f"python3-{name}," not in control} == set()
 
 
+def test_a_build_needs_no_library_of_istatds() -> None:
+    build = (DEBIAN / "control").read_text().split("Build-Depends:")[1].split("\n\n")[0]
+    assert "cython3" in build and re.search("boost|statgrab|curl|qpdf", build) is None
+
+
 @pytest.mark.parametrize("name", ["server", "agent"])
 def test_the_single_package_of_long_ago_makes_way(name: str) -> None:
     """istatd had one package before it had two; ours of that name has no files."""

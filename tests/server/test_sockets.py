@@ -18,12 +18,11 @@ from istat_server.sockets import (
     Sockets,
     addresses,
     grow_receive_buffer,
-    open_http_socket,
     open_service,
     service_claims,
 )
 from tests.ingest.fakes import port_of, stat_port, tcp_of, udp_of
-from tests.ports import own_port
+from tests.ports import open_http_socket, own_port
 
 
 def test_the_same_port_for_udp_and_tcp_on_every_loopback_address() -> None:

@@ -19,6 +19,8 @@ LOOPBACK = ("127.0.0.1", "::1")
 HERE = "localhost"
 # Bound for "*": everyone.
 EVERYWHERE = ("0.0.0.0", "::")
+# What settings call every address -> one of this machine among them.
+ONE_OF = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 # A free port of the first socket may be taken on another address: how often to try again.
 FREE_PORT_ATTEMPTS = 16
 # The service manager closes its copies of sockets that it is to forget when it has read the message: how often to look

@@ -135,9 +135,3 @@ class Serving:
         """Whatever it ended by, before it had begun too."""
         connection.socket.close()
         self._places.pop(connection, None)
-
-
-def turn_of_the_hub() -> None:
-    """Let the hub look at all sockets once and run what is due."""
-    hub = gevent.get_hub()
-    hub.wait(hub.loop.timer(0))

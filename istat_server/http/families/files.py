@@ -23,6 +23,7 @@ from istat.clock import Clock
 from istat_server.http.errors import refuse
 from istat_server.http.exchange import coding
 from istat_server.http.reply import parameter
+from istat_server.store import ondisk
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def _read(path: Path, most: int) -> tuple[bytes, float]:
     plain file, and for links of others: those who may write to the folder choose what is served of it, and of nothing
     else that we may read."""
     guarded.check(path)
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)) as file:
+    with open(path, "rb", opener=ondisk.at_once) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "it is no plain file", str(path))

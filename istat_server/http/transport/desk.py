@@ -44,12 +44,6 @@ class Asker(Protocol):
 ASKER: ContextVar[Asker | None] = ContextVar("ASKER", default=None)
 
 
-def turn_of_the_hub() -> None:
-    """Let the hub look at all sockets once and run what is due."""
-    hub = gevent.get_hub()
-    hub.wait(hub.loop.timer(0))
-
-
 class Desk:
     """Gives each client its turn."""
 

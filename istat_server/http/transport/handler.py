@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import select
 import socket
@@ -28,11 +27,12 @@ import gevent
 from gevent.pywsgi import WSGIHandler
 from gevent.socket import socket as green_socket
 
+from istat.daemon.turns import turn_of_the_hub
 from istat_server.http.transport.body import Body
 from istat_server.http.transport.connections import Place
-from istat_server.http.transport.desk import ASKER, Gone, turn_of_the_hub
+from istat_server.http.transport.desk import ASKER, Gone
 from istat_server.http.transport.flight import ANSWER_SPEED, RETRY_SECONDS, Busy, Cargo
-from istat_server.http.transport.head import REASONS, VERSIONS, Headers, Refused, TooSlow
+from istat_server.http.transport.head import REASONS, VERSIONS, Headers, Refused, TooSlow, error_body
 
 log = logging.getLogger(__name__)
 
@@ -342,7 +342,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
 
 
 def _refusal(status: int, text: str, headers: str = "") -> bytes:
-    body = json.dumps({"error": text}, separators=(",", ":")).encode() + b"\n"
+    body = error_body(text)
     head = (f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: application/json\r\n{headers}"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n")
     return head.encode() + body

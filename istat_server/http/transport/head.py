@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from istat_server.http.numbers import digits
@@ -19,6 +20,11 @@ REASONS = {
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
 }
+
+
+def error_body(text: str) -> bytes:
+    """What every refusal has as its body."""
+    return json.dumps({"error": text}, separators=(",", ":")).encode() + b"\n"
 
 
 class Refused(ValueError):

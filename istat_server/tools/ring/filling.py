@@ -99,9 +99,9 @@ def numbers(path: Path, lines: Iterable[str], how: Numbers, now: float) -> Done:
         raise UsageError(f"a file begins at a time in Unix seconds, at the latest tomorrow, not {how.zero}")
     _no_store(path)
     refused = Refusals()
-    found = list(_samples(lines, how, refused, now))
-    edit = _opened(path, how, found[0][0] if found else int(now))
-    for number, (time, value) in enumerate(found, 1):
+    found = _samples(lines, how, refused, now)
+    edit = _opened(path, how, found[0][1] if found else int(now))
+    for number, time, value in found:
         if not _add(edit, time, value):
             refused.add(number, f"the time {time} is too old for this file")
     if edit.changed or not path.exists():
@@ -111,9 +111,10 @@ def numbers(path: Path, lines: Iterable[str], how: Numbers, now: float) -> Done:
     return Done(edit.changed, refused.number)
 
 
-def _samples(lines: Iterable[str], how: Numbers, refused: Refusals, now: float) -> Iterator[tuple[int, float]]:
-    """(time, value). Without times in the lines one bucket after the other, from `zero`, or so that the last is now."""
-    read: list[tuple[int, float]] = []
+def _samples(lines: Iterable[str], how: Numbers, refused: Refusals, now: float) -> list[tuple[int, int, float]]:
+    """(line, time, value). Without times in the lines one bucket after the other, from `zero`, or so that the last is
+    now."""
+    read: list[tuple[int, int, float]] = []
     for number, line in enumerate(lines, 1):
         words = line.split()
         try:
@@ -127,11 +128,11 @@ def _samples(lines: Iterable[str], how: Numbers, refused: Refusals, now: float) 
         except ValueError as error:
             refused.add(number, str(error))
             continue
-        read.append((time, value))
+        read.append((number, time, value))
     if how.times:
-        return iter(read)
+        return read
     first = how.zero if how.zero is not None else int(now) - how.interval * len(read)
-    return ((first + number * how.interval, value) for number, (_, value) in enumerate(read))
+    return [(number, first + place * how.interval, value) for place, (number, _, value) in enumerate(read)]
 
 
 def _opened(path: Path, how: Numbers, first: int) -> Edit:

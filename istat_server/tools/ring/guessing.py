@@ -26,7 +26,7 @@ def guessed(path: Path) -> tuple[Ring, list[str]]:
     if pages < 1 or len(data) > MOST_FILE:
         raise RingError(f"{path} has {len(data)} bytes: nothing can be guessed of it")
     slots = data[PAGE : PAGE * (pages + 1)]
-    interval = _interval(path)
+    interval = _interval(path, data[: ring.SIZE_OF[VERSION]])
     times = [(number, slot[0]) for number, slot in enumerate(SLOT.iter_unpack(slots)) if 0 < slot[0] < NEWEST]
     capacity = len(slots) // SLOT.size
     # Each bucket says where bucket 0 must have been, but for whole rounds.
@@ -43,10 +43,8 @@ def guessed(path: Path) -> tuple[Ring, list[str]]:
                                  f"created at {created}, {len(times)} of {capacity} slots in use"]
 
 
-def _interval(path: Path) -> int:
+def _interval(path: Path, head: bytes) -> int:
     """By the header if that may be right, else by the file's name, which is the level's."""
-    with ownfiles.reading(path, opener=ring.plain) as file:
-        head = file.read(ring.SIZE_OF[VERSION])
     if ring.is_ring(head) and len(head) >= ring.COMMON.size:
         told = int(ring.COMMON.unpack_from(head)[2])
         if 0 < told <= 366 * 86400:

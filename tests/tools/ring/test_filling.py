@@ -85,6 +85,13 @@ def test_bad_lines_are_told_and_passed_over(path: Path, program: Program) -> Non
     assert buckets(path) == {990: (3.0, 2), 1010: (7.0, 1), 1020: (3.0, 2), 1070: (4.0, 1)}
 
 
+def test_a_number_that_is_too_old_is_told_by_its_own_line(tmp_path: Path, program: Program) -> None:
+    lines = f"bad\n{NOW - 10} 1\n{NOW - 10 - 366 * 86400} 2\n"
+    status, _, err = program("istatd_nums2file", "--stat-file", tmp_path / "10s", "--time-in-file", stdin=lines)
+    assert status == 0 and err.splitlines()[0].startswith("line 1: a time and a value are wanted")
+    assert err.splitlines()[1] == f"line 3: the time {NOW - 10 - 366 * 86400} is too old for this file"
+
+
 def test_import_replaces_and_fill_empty_merges(path: Path, program: Program) -> None:
     assert program("istatd_import", "--stat-file", path, stdin="990 5 25 5 5 1\n")[0] == 0
     assert buckets(path)[990] == (5.0, 1)

@@ -12,6 +12,7 @@ from istat.cli.report import printable
 from istat.clock import Clock
 from istat.errors import IstatError, ServerUnreachable
 from istat_server.foreign import ringedit
+from istat_server.foreign.ring import SLOT
 from istat_server.tools.ring.transplant.messages import Message, TransplantError
 from istat_server.tools.ring.transplant.talking import AUTH, MESSAGE_SECONDS, Talk
 from istat_server.tools.ring.transplant.trees import Tree, fill, held
@@ -72,8 +73,8 @@ def _one(tree: Tree, path: bytes, talk: Talk, wish: Wish, clock: Clock, where: s
             print(printable(f"{file}: {error.strerror}"), file=sys.stderr)
             return Counter(damaged=1)
     if wish.verbose:
-        print(printable(f"{file}: {len(mine.slots) // 32} sent, {totals['filled']} filled"), file=sys.stderr)
-    return totals + Counter(files=1, sent=len(mine.slots) // 32)
+        print(printable(f"{file}: {len(mine.slots) // SLOT.size} sent, {totals['filled']} filled"), file=sys.stderr)
+    return totals + Counter(files=1, sent=len(mine.slots) // SLOT.size)
 
 
 def _said(talk: Talk, message: Message, where: str) -> Message:

@@ -18,6 +18,7 @@ from istat.cli.report import printable
 from istat.clock import Clock
 from istat.errors import IstatError
 from istat_server.foreign import ringedit
+from istat_server.foreign.ring import SLOT
 from istat_server.tools.ring.transplant.messages import AROUND, Message, TransplantError
 from istat_server.tools.ring.transplant.talking import AUTH, IDLE_SECONDS, Talk
 from istat_server.tools.ring.transplant.trees import Tree, fill, lacking
@@ -86,7 +87,7 @@ class Server(socketserver.ThreadingTCPServer):
             self.totals.update(totals + Counter(files=1))
         if self.verbose:
             told = ", ".join(f"{number} {name}" for name, number in totals.items())
-            print(printable(f"{path}: {told}; {len(reply.slots) // 32} sent"), file=sys.stderr)
+            print(printable(f"{path}: {told}; {len(reply.slots) // SLOT.size} sent"), file=sys.stderr)
         return reply
 
 
