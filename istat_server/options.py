@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from istat.daemon.listening.binding import loopback
 from istat.exporter.options import SETTINGS as EXPORTER
+from istat.forwarding import options as forwarding
 from istat.retention import DEFAULT_RETENTION
 from istat.settings import istatd
 from istat.settings.declaration import (
@@ -111,6 +112,7 @@ SETTINGS = (
             "Take changes of namespaces without a token from whoever may read, as istatd did; pages of other origins "
             "are refused all the same. For a server that only this machine can ask: else give the write-token to who "
             "is to change them."),
+    *forwarding.settings("", " Empty is the folder `spool` in the store."),
     Setting("retention", Retention(), DEFAULT_RETENTION,
             "How long which buckets are kept: interval:time, finest first. For counters that no rule of "
             "retention-rules is for."),
@@ -200,6 +202,7 @@ def together(values: Values) -> Iterable[str]:
     if values["admin-open"] and not loopback(values["admin-listen-address"]):
         yield ("admin-open lets everybody delete who reaches admin-port, and admin-listen-address is not this machine: "
                "leave one of them out, and set an admin-token")
+    yield from forwarding.together(values)
     for name in ("tls-key", "tls-client-ca"):
         if values[name] is not None and values["tls-cert"] is None:
             yield f"{name} is set without tls-cert: name the certificate, or leave both out"

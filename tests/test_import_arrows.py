@@ -35,6 +35,9 @@ ALLOWED = {
     "istat/cli/pagecache": ("istat.cli", "istat.pagecache", "istat.pictures", "istat.clock", "istat.errors",
                             "istat.settings", "istat.subcommands"),
     "istat/exporter": ("istat.exporter", "istat.kernels", "istat.names", "istat.settings", "istat.errors"),
+    # What daemons know of TLS and of users is handed in.
+    "istat/forwarding": ("istat.forwarding", "istat.spool", "istat.wire", "istat.kernels", "istat.settings",
+                         "istat.errors", "istat.clock"),
     "istat/wire": ("istat.wire", "istat.kernels", "istat.errors"),
     "istat_server": ("istat", "istat_server"),
     "istat_server/admin": ("istat", "istat_server.admin", "istat_server.mistakes", "istat_server.roster",

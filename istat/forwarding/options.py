@@ -1,0 +1,66 @@
+"""The settings of forwarding, declared once for both daemons."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from istat.forwarding.targets import TargetGroup
+from istat.settings.setting import Setting
+from istat.settings.types import Duration, Flag, Many, Path, Size, Text
+
+# Of a server with 10,000 samples a second these are some ten hours, of an agent with 100 a second more than a month.
+SPOOL_BYTES = "1G"
+# Less than the retention of the finest level as it is by default: what is older would be refused there [s].
+SPOOL_AGE = 7 * 86_400.0
+# In which a server that was restarted, or a network that was cut, is back as a rule [s].
+DOUBT_SECONDS = 3600.0
+
+
+def settings(spool: str, where: str = "") -> tuple[Setting, ...]:
+    """The settings; `spool`: the default of the folder, which is each daemon's own; `where`: a sentence about it."""
+    return (
+        Setting("forward", Many(TargetGroup()), "",
+                "Servers that all samples are forwarded to. Each entry gets everything; in an entry with several "
+                "targets, `a:8111 | b:8111`, the first that can be reached gets it. `istatd:` before a target: it is "
+                "an original istatd, which acknowledges nothing, so that a cut connection can lose some.",
+                example='["a.example.net:8111 | b.example.net:8111", "istatd:old.example.net:8111"]'),
+        Setting("forward-tls", Flag(), False,
+                "Encrypt what is forwarded, and believe a target only by its certificate, which must be for the name "
+                "that it has in `forward`. Not for targets with `istatd:`, which know no TLS."),
+        Setting("forward-ca", Path(), "",
+                "Certificates (PEM) of the authorities that may have signed the targets'; empty: those the system "
+                "trusts."),
+        Setting("forward-cert", Path(), "",
+                "Certificate (PEM) to show to targets that ask who we are; empty: none."),
+        Setting("forward-key", Path(), "", "Key of forward-cert (PEM), when it is not in the same file."),
+        Setting("forward-token", Text(), "",
+                "The targets' samples-token, where they have one; readable on the way without forward-tls. Better put "
+                "into the environment or a file than on the command line.", secret=True),
+        Setting("forward-doubt", Duration(1.0, 30 * 86_400.0), DOUBT_SECONDS,
+                "How long what was sent to a target that went away, and was not acknowledged, waits for that target. "
+                "Then the one in use gets it, and what the other had taken is counted twice where both lead to one "
+                "server."),
+        Setting("spool", Path(), spool, f"Folder of what waits to be forwarded; made when it is missing.{where}"),
+        Setting("spool-bytes", Size(16 << 20), SPOOL_BYTES,
+                "How large the spool may be; the oldest samples go when more would wait, counted."),
+        Setting("spool-age", Duration(60.0, 366 * 86_400.0), SPOOL_AGE,
+                "How old the samples may be that wait in the spool; older ones go, counted."),
+    )
+
+
+def together(values: Mapping[str, Any]) -> Iterable[str]:
+    """What is wrong with values that are right alone."""
+    groups = values["forward"]
+    if len(set(groups)) != len(groups):
+        yield "forward has an entry twice: that target would get everything twice"
+    for name in ("forward-ca", "forward-cert", "forward-key"):
+        if values[name] is not None and not values["forward-tls"]:
+            yield f"{name} is set and forward-tls is not: set that, too, or leave {name} out"
+    if values["forward-key"] is not None and values["forward-cert"] is None:
+        yield "forward-key is set without forward-cert: name the certificate, too"
+    token = values["forward-token"]
+    if token != token.strip() or not all(" " <= sign <= "~" for sign in token):
+        yield "forward-token has signs that no samples-token can have: take the target's"
+    for target in (target for group in groups for target in group if values["forward-tls"]):
+        if target.original:
+            yield f"forward-tls is set, and {target} knows no TLS: what goes there would be readable; leave one out"

@@ -1,0 +1,53 @@
+"""What the setting `forward` means, and which settings of forwarding fit together."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from istat.forwarding import options
+from istat.forwarding.targets import MOST_TARGETS, Target, TargetGroup, Targets
+from istat.settings.types import Many
+
+FORWARD = Many(TargetGroup())
+
+
+def together(**given: Any) -> list[str]:
+    values = {setting.name: setting.default for setting in options.settings("/spool")}
+    return list(options.together(values | {name.replace("_", "-"): value for name, value in given.items()}))
+
+
+def test_an_entry_is_a_group_and_commas_separate_groups() -> None:
+    first, second = FORWARD.parse("A.example.net:8111 | b , istatd:old:9000")
+    assert first == (Target("a.example.net", 8111), Target("b", 8111))
+    assert second == (Target("old", 9000, original=True),)
+
+
+def test_its_text_is_read_back_as_the_same() -> None:
+    group = TargetGroup().parse("a|istatd:[::1]:9|b:7")
+    assert str(group) == "a:8111 | istatd:[::1]:9 | b:7"
+    assert TargetGroup().parse(str(group)) == group
+    assert TargetGroup().from_toml(str(group)) == group
+    assert FORWARD.to_toml((group,)) == '["a:8111 | istatd:[::1]:9 | b:7"]'
+
+
+@pytest.mark.parametrize("text", ["", "|", "a |", ":8111", "a:0", "a:70000", "a b", "http://a:8111", "istatd:",
+                                  "a | a:8111", "a | istatd:a", "tls:a:8111"])
+def test_what_is_no_group_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="targets such as|twice"):
+        TargetGroup().parse(text)
+
+
+def test_a_group_has_a_bound() -> None:
+    with pytest.raises(ValueError, match="more than 16"):
+        TargetGroup().parse(" | ".join(f"host{n}" for n in range(MOST_TARGETS + 1)))
+
+
+def test_settings_that_do_not_fit_together_are_told() -> None:
+    one, old = Targets([Target("a", 8111)]), Targets([Target("b", 1, original=True)])
+    assert together(forward=(one, old)) == []
+    assert "twice" in together(forward=(one, one))[0]
+    assert "forward-ca" in together(forward_ca="x")[0]
+    assert "forward-cert" in together(forward_tls=True, forward_key="x")[0]
+    assert "istatd:b:1 knows no TLS" in together(forward=(one, old), forward_tls=True)[0]
+    assert "forward-token" in together(forward_token=" x")[0]
