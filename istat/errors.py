@@ -189,6 +189,18 @@ class SnapshotError(IstatError):
     exit_code = 112
 
 
+class SpoolError(IstatError):
+    """A spool cannot be opened: no permission, no folder, a newer format."""
+
+    exit_code = 113
+
+
+class SpoolLocked(SpoolError):
+    """Another process has the spool open."""
+
+    exit_code = 114
+
+
 class NotStarted(IstatError):
     """The program that was to be run could not be started."""
 

@@ -12,10 +12,8 @@ ROOT = Path(__file__).parent.parent
 OURS = ("istat", "istat_server", "istat_agent", "istat_plugins", "plugins")
 STORE = "istat_server/store"
 STORE_MAY_NOT = ("socket", "socketserver", "http", "gevent.pywsgi", "falcon", "requests")
-# What every room of the store may know: the contract, threads, whether the clock can be believed, newer versions, and
-# how files are made.
-GROUND = ("istat", *(f"istat_server.store.{name}"
-                     for name in ("interface", "pool", "clockwatch", "versions", "ondisk")))
+# What every room of the store may know: the contract, threads, newer versions, and how files are made.
+GROUND = ("istat", *(f"istat_server.store.{name}" for name in ("interface", "pool", "versions", "ondisk")))
 FILES, LEVELS, NAMES, WORK = (f"istat_server.store.{room}" for room in ("files", "levels", "names", "work"))
 # (a folder or module, what of ours it may import): the longest prefix decides. The store's rooms from the ground up.
 ALLOWED = {
@@ -38,6 +36,8 @@ ALLOWED = {
     # What daemons know of TLS and of users is handed in.
     "istat/forwarding": ("istat.forwarding", "istat.spool", "istat.wire", "istat.kernels", "istat.settings",
                          "istat.errors", "istat.clock"),
+    # Files and clocks, no sockets: what is done with frames is others' business.
+    "istat/spool": ("istat.spool", "istat.access", "istat.clock", "istat.errors", "istat.pagecache", "istat.wire"),
     "istat/wire": ("istat.wire", "istat.kernels", "istat.errors"),
     "istat_server": ("istat", "istat_server"),
     "istat_server/admin": ("istat", "istat_server.admin", "istat_server.mistakes", "istat_server.roster",
@@ -46,7 +46,6 @@ ALLOWED = {
     f"{STORE}/accepting": (*GROUND, NAMES),
     f"{STORE}/answering": (*GROUND, FILES, LEVELS, NAMES),
     f"{STORE}/pool": ("istat",),
-    f"{STORE}/clockwatch": ("istat",),
     f"{STORE}/versions": ("istat",),
     f"{STORE}/ondisk": ("istat",),
     f"{STORE}/files": (*GROUND, FILES),

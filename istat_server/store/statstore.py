@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from istat.clock import Clock
+from istat.clock import Clock, ClockWatch
 from istat.errors import StoreError
 from istat.retention import Ladder, Rules
 from istat_server.store import opening
 from istat_server.store.accepting import Accepting
 from istat_server.store.answering import Answering
 from istat_server.store.batching import Batching
-from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Lineage, Manifest, Position

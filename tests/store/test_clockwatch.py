@@ -1,8 +1,7 @@
 """Clocks that jump: nothing is removed because of its age until the clock has gone on steadily for a day."""
 from __future__ import annotations
 
-from istat.clock import FakeClock
-from istat_server.store.clockwatch import STEADY, ClockWatch
+from istat.clock import STEADY, ClockWatch, FakeClock
 from tests.store.harness import NOW, open_store, put, rows
 
 

@@ -10,9 +10,8 @@ import logging
 import zlib
 from typing import TYPE_CHECKING
 
-from istat.clock import Clock
+from istat.clock import Clock, ClockWatch
 from istat.errors import StoreCorrupt
-from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.levels.policies import EXPIRE_GRACE, longest

@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from istat.clock import Clock
+from istat.clock import Clock, ClockWatch
 from istat.errors import StoreError, StoreFull
-from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import FileEntry, Manifest
 from istat_server.store.files.reserve import free_bytes

@@ -10,9 +10,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from istat.clock import Clock
+from istat.clock import Clock, ClockWatch
 from istat.errors import StoreError
-from istat_server.store.clockwatch import ClockWatch
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest, Pin, Position
