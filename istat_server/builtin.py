@@ -1,6 +1,7 @@
 """The server's own parts, brought in through the same doors as anyone's plugins."""
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Mapping, Sequence
 
@@ -23,6 +24,7 @@ from istat_server.http.routes import Route
 from istat_server.ingest.connections import Connection, ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.ingest.places import Places
+from istat_server.senders.blacklist import Reader
 from istat_server.sockets import ADMIN, PROMETHEUS
 from istat_server.store.files.manifest import Lineage
 from istat_server.store.interface import Store
@@ -66,7 +68,10 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
         return {f"statserver.{name}": value for name, value in (datagrams.totals() | connections.totals()).items()}
 
     server.metrics.source("inputs", totals)
-    return [datagrams, connections]
+    roster = server.roster
+    barring = Reader(roster.blacklist, functools.partial(roster.judge, server.pump.breathe), server.settings)
+    server.metrics.source("blacklist", barring.totals)
+    return [barring, datagrams, connections]
 
 
 @hookimpl

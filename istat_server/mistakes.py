@@ -40,6 +40,8 @@ class Kind:
     cure: str
 
 
+# The kind of those whom the blacklist bars.
+BARRED = "blacklisted"
 # Every kind there is, whoever counts it: listeners, the intake, the engine.
 KINDS = {
     "unterminated": Kind("last lines of datagrams without a line feed", "end every line with one, also the last"),
@@ -52,6 +54,8 @@ KINDS = {
     "too_many_of_address": Kind("connections closed because their address (of Unix sockets: their user) had "
                                 "max-connections-per-address open",
                                 "raise max-connections-per-address, or let each sender keep one connection"),
+    BARRED: Kind("connections closed and runs of datagrams dropped because their sender is on the blacklist",
+                 "take it off the file of blacklist-path, or have it stop sending"),
     "http_request": Kind("connections whose first line is a request of HTTP",
                          "send HTTP to http-port; a web page that does this tries to falsify counters: the browser of "
                          "the sender's machine has it open"),

@@ -147,6 +147,12 @@ SETTINGS = (
             "anything is closed, else the new one, and counted. All of loopback is one address, a /64 network of IPv6 "
             "too, and each user of this machine who comes by a Unix socket.",
             reloadable=True),
+    Setting("blacklist-path", Path(), "",
+            "File of those from whom nothing is taken: host names (what senders say of themselves), addresses and "
+            "networks such as 10.0.0.0/8, one a line. Their connections are closed, their datagrams dropped. Empty "
+            "bars nobody.", reloadable=True),
+    Setting("blacklist-period", Integer(0, 65535), 60,
+            "How often it is looked whether that file has changed; 0 bars nobody.", "s", reloadable=True),
     Setting("http-memory", Integer(4, 1 << 20), 64,
             "What bodies of requests and answers on their way may hold at once. Beyond it requests are answered 503, "
             "to be asked again; one that is alone is always answered.", "MiB"),

@@ -1,13 +1,12 @@
-"""Who sends us samples: one `Sender` per TCP connection and per UDP sender, and the bounded list of them.
+"""Who sends us samples: the bounded list of them, a `Sender` (`senders/sender.py`) per TCP connection, per UDP sender,
+and per sender that a forwarder tells of.
 
-It does not know sockets, and it trusts nothing that a sender says about itself: metadata is shown, cut to
-size, and decides nothing.
+It does not know sockets.
 """
 from __future__ import annotations
 
 import itertools
 import socket
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,132 +14,20 @@ from typing import Any
 
 from istat.clock import Clock
 from istat.daemon.peers import in_words
+from istat_server.senders.blacklist import Blacklist
+from istat_server.senders.sender import FAILING, Common, Sender
 
-# What one sender may tell about itself: keys, and bytes of a key or a value (istatd had no bound).
-METADATA_KEYS = 32
-METADATA_BYTES = 256
-# What all senders may tell together [bytes of memory]: agents tell some 1,000 each, forged datagrams all they may.
-METADATA_TOTAL = 8 << 20
-# What each may tell even when others have told that much [bytes of memory]: twice what an agent tells.
-METADATA_ALWAYS = 2048
-# What a key costs beside the two texts [bytes].
-ENTRY_BYTES = 40
+__all__ = ["FORGET_SECONDS", "Roster", "Sender", "address_of", "key_of"]
+
 # Senders kept in all, the gone ones included.
 ROSTER_LIMIT = 10_000
-# A UDP sender counts as online this long after its last datagram [s]: agents introduce themselves every
-# 60 s, so two introductions may be lost.
-UDP_ONLINE_SECONDS = 150.0
 # A sender that is gone is forgotten after this time [s] (istatd's figure: 25 hours).
 FORGET_SECONDS = 90_000.0
 # Senders looked at between turns of others: some 3 ms.
 SENDERS_AT_ONCE = 1000
-# What an agent tells of collectors that fail: how many by this key, and with ".1" and so on behind it which.
-FAILING = "failing"
-_numbers = itertools.count(1)
-
-
-class Told:
-    """How many bytes of memory hold what a roster's senders have told, all together."""
-
-    __slots__ = ("bytes",)
-
-    def __init__(self) -> None:
-        self.bytes = 0
-
-
-class Sender:
-    """One sender of samples.
-
-    `address` is `host:port` (an IPv6 host in brackets), times are Unix seconds.
-    """
-
-    __slots__ = ("transport", "address", "who", "metadata", "first_seen", "last_seen", "bytes",
-                 "connected", "metadata_refused", "refused", "number", "_told", "_own")
-
-    def __init__(self, transport: str, address: str, now: float, told: Told | None = None) -> None:
-        """told: where what it tells is counted, beside what others do."""
-        self._told = told or Told()
-        self._own = 0       # bytes of memory for that
-        self.transport = transport
-        self.address = address
-        self.who = _who(address)
-        self.metadata: dict[str, str] = {}
-        self.first_seen = now
-        self.last_seen = now
-        self.bytes = 0
-        self.connected = True
-        self.metadata_refused = 0
-        self.refused: dict[str, int] = {}   # by kind of mistake (mistakes.KINDS)
-        self.number = next(_numbers)        # in the order of arrival
-
-    def __str__(self) -> str:
-        return f"{self.transport} {self.address}"
-
-    def meta(self, key: bytes | str, value: bytes | str) -> bool:
-        """Remember what a `#key value` line said. False when it was refused: too many keys, too long, or
-        all senders have told too much."""
-        key, value = _text(key).removeprefix("#"), _text(value)
-        too_long = len(key.encode()) > METADATA_BYTES or len(value.encode()) > METADATA_BYTES
-        before = self.metadata.get(key)
-        more = _size(key, value) - (_size(key, before) if before is not None else 0)
-        too_many = before is None and len(self.metadata) >= METADATA_KEYS
-        no_room = more > 0 and self._own + more > METADATA_ALWAYS and self._told.bytes + more > METADATA_TOTAL
-        if not key or too_long or too_many or no_room:
-            self.metadata_refused += 1
-            return False
-        self.metadata[key] = value
-        self._count(more)
-        if key == FAILING:
-            self._drop_failing(_whole(value))
-        return True
-
-    def _count(self, more: int) -> None:
-        self._own += more
-        self._told.bytes += more
-
-    def _drop_failing(self, left: int) -> None:
-        """Forget the collectors that work again: what is told of them has no end of its own."""
-        for key in [key for key in self.metadata if key.startswith(f"{FAILING}.") and _whole(key[8:]) > left]:
-            self._count(-_size(key, self.metadata.pop(key)))
-
-    def failing(self) -> list[dict[str, object]]:
-        """The collectors that fail there, as an agent tells: `#failing 2`, and from 1 on `#failing.1 SINCE NAME: WHY`.
-        Without a name it is something else that keeps a collector from running."""
-        found: list[dict[str, object]] = []
-        for place in range(1, min(_whole(self.metadata.get(FAILING, "")), METADATA_KEYS) + 1):
-            since, _, words = self.metadata.get(f"{FAILING}.{place}", "").partition(" ")
-            name, colon, why = words.partition(": ")
-            if colon:
-                found.append({"agent": self.name, "collector": name, "why": why, "since": _whole(since)})
-        return found
-
-    def forget(self) -> None:
-        """It is on no list any more: what it has told makes room for others'."""
-        self._told.bytes -= self._own
-        self._own = 0
-        self.metadata = {}
-
-    def seen(self, now: float, size: int) -> None:
-        """`size` bytes came from this sender at time `now`."""
-        self.last_seen = now
-        self.bytes += size
-
-    def online(self, now: float) -> bool:
-        """Whether the sender is there: its connection is open, or its last datagram is recent."""
-        if self.transport == "udp":
-            return now - self.last_seen <= UDP_ONLINE_SECONDS
-        return self.connected
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """What tells a machine that came back from another one: its host and its name."""
-        return self.address.rpartition(":")[0], self.name
-
-    @property
-    def name(self) -> str:
-        """What to call it: its agent's name, else its host name, else its host's address."""
-        host = self.address.rpartition(":")[0] or self.address
-        return self.metadata.get("agent") or self.metadata.get("hostname") or host
+# What istatd's list of senders says of those on the blacklist; and its keys that no sender decides.
+BLACKLISTED = "blacklisted"
+OWN_KEYS = ("_peer", "_online", "_connected", "_idle", "_via", BLACKLISTED)
 
 
 class Roster:
@@ -156,21 +43,31 @@ class Roster:
         self._open: dict[Sender, None] = {}
         self._gone: OrderedDict[Sender, None] = OrderedDict()     # longest gone first
         self._udp: OrderedDict[bytes, Sender] = OrderedDict()     # longest silent first
-        self._others = Sender("udp", "(other senders)", clock.now())
+        self._common = Common()
+        self._others = Sender("udp", "(other senders)", clock.now(), shared=True)
+        self._outcasts = Sender("udp", "(other senders, barred)", clock.now(), shared=True)
+        self._outcasts.barred = True
+        self._barred: dict[tuple[str, str], Sender] = {}          # gone ones by identity, each once
+        self._origins: dict[Sender, dict[str, Sender]] = {}     # by forwarder and label
         self.unlisted = 0
-        self._told = Told()
 
     def __len__(self) -> int:
-        return len(self._open) + len(self._gone) + len(self._udp)
+        return len(self._open) + len(self._gone) + len(self._udp) + sum(map(len, self._origins.values()))
+
+    @property
+    def blacklist(self) -> Blacklist:
+        """From whom nothing is taken. Who changes it calls `judge`."""
+        return self._common.blacklist
 
     def now(self) -> float:
         """The time that senders' `last_seen` is told in, Unix seconds."""
         return self._clock.now()
 
-    def connected(self, transport: str, address: str) -> Sender:
-        """A connection was opened; give the result back to `disconnected` when it ends."""
+    def connected(self, transport: str, address: str, shared: bool = False) -> Sender:
+        """A connection was opened; give the result back to `disconnected` when it ends. shared: see Sender."""
         now = self._clock.now()
-        sender = Sender(transport, address, now, self._told)
+        sender = Sender(transport, address, now, self._common, shared)
+        sender.judge()
         if self._make_place(now):
             self._open[sender] = None
         else:
@@ -180,11 +77,35 @@ class Roster:
     def disconnected(self, sender: Sender) -> None:
         """The connection of this sender has ended."""
         sender.connected = False
+        for origin in self._origins.pop(sender, {}).values():
+            self._gone[origin] = None
         if sender in self._open:
             del self._open[sender]
+            if sender.barred:       # who comes again and again has one entry
+                self._forget_gone(self._barred.pop(sender.identity, None))
+                self._barred[sender.identity] = sender
             self._gone[sender] = None
         else:
             sender.forget()
+
+    def origin(self, forwarder: Sender, label: str) -> Sender:
+        """Of whom a forwarder tells under this label (a name or an address): the same sender each time, until the
+        forwarder's connection ends. Where there is no room it is on no list."""
+        now = self._clock.now()
+        found = self._origins.get(forwarder, {}).get(label)
+        if found is None:
+            found = Sender(forwarder.transport, label, now, self._common, via=forwarder)
+            if forwarder in self._open and self._make_place(now):
+                self._origins.setdefault(forwarder, {})[label] = found
+            else:
+                self.unlisted += 1
+        found.seen(now, 0)
+        return found
+
+    def judge(self, between: Callable[[], None] = lambda: None) -> None:
+        """See of all senders whether they are on the blacklist, which has changed. `between`: as of `senders`."""
+        for sender in _portioned([*self._open, *self._udp.values()], between):
+            sender.judge()
 
     def from_udp(self, key: bytes, size: int) -> Sender:
         """The sender behind a UDP sender's key (kernels.udp), which has just sent `size` bytes."""
@@ -207,21 +128,26 @@ class Roster:
         return {"name": sender.name, "address": sender.address, "version": sender.metadata.get("version"),
                 "last_seen": sender.last_seen, "online": sender.online(self._clock.now()),
                 "transport": sender.transport, "bytes": sender.bytes, "metadata": dict(sender.metadata),
-                "refused": dict(sender.refused), "failing": sender.failing()}
+                "refused": dict(sender.refused), "failing": sender.failing(), "blacklisted": sender.barred,
+                "via": sender.via.name if sender.via is not None else None}
 
     def istatd_row(self, sender: Sender) -> dict[str, object]:
         """A row of istatd's `/?a=*`: metadata, and four keys that are ours whatever a sender tells."""
         now = self._clock.now()
-        own = {"_online": sender.online(now), "_connected": _iso(sender.first_seen),
-               "_idle": max(0, int(now - sender.last_seen))}
-        told = {key: value for key, value in sender.metadata.items() if key not in own and key != "_peer"}
-        return {"_peer": sender.address, **told, **own}
+        own: dict[str, object] = {"_online": sender.online(now) and not sender.barred,
+                                  "_connected": _iso(sender.first_seen), "_idle": max(0, int(now - sender.last_seen))}
+        if sender.via is not None:
+            own["_via"] = sender.via.name
+        told = {key: value for key, value in sender.metadata.items() if key not in OWN_KEYS}
+        return {"_peer": sender.address, **told, **({BLACKLISTED: "true"} if sender.barred else {}), **own}
 
     def _new_udp(self, key: bytes, now: float) -> Sender:
         if not self._make_place(now):
             self.unlisted += 1
-            return self._others
-        sender = Sender("udp", address_of(key), now, self._told)
+            barred = self.blacklist.bars(address_of(key).rpartition(":")[0])
+            return self._outcasts if barred else self._others
+        sender = Sender("udp", address_of(key), now, self._common)
+        sender.judge()
         self._udp[key] = sender
         return sender
 
@@ -229,7 +155,7 @@ class Roster:
         if len(self) < self._limit:
             return True
         if self._gone:
-            self._gone.popitem(last=False)[0].forget()
+            self._forget_gone(next(iter(self._gone)))
             return True
         if self._udp:
             key, longest_silent = next(iter(self._udp.items()))
@@ -273,6 +199,7 @@ class Roster:
         yield from self._open
         yield from self._gone
         yield from self._udp.values()
+        yield from itertools.chain.from_iterable(told.values() for told in self._origins.values())
 
     def purge(self, keep: int, older: float) -> None:
         """Forget senders that are offline and were not heard for more than `older` seconds, but for the `keep` of them
@@ -281,14 +208,22 @@ class Roster:
         idle = [one for one in self._everyone() if not one.online(now) and now - one.last_seen > older]
         idle.sort(key=lambda one: -one.last_seen)
         going = dict.fromkeys(idle[keep:])
-        self._gone = OrderedDict((one, None) for one in self._gone if one not in going)
         self._udp = OrderedDict((key, one) for key, one in self._udp.items() if one not in going)
         for one in going:
+            self._forget_gone(one)
             one.forget()
+
+    def _forget_gone(self, sender: Sender | None) -> None:
+        if sender is None or sender not in self._gone:
+            return
+        del self._gone[sender]
+        if self._barred.get(sender.identity) is sender:
+            del self._barred[sender.identity]
+        sender.forget()
 
     def _forget(self, now: float) -> None:
         while self._gone and now - next(iter(self._gone)).last_seen > FORGET_SECONDS:
-            self._gone.popitem(last=False)[0].forget()
+            self._forget_gone(next(iter(self._gone)))
         while self._udp and now - next(iter(self._udp.values())).last_seen > FORGET_SECONDS:
             self._udp.popitem(last=False)[1].forget()
 
@@ -320,25 +255,6 @@ def address_of(key: bytes) -> str:
     """`host:port` of a UDP sender's key: its port (2 bytes) and its address (4 or 16 bytes)."""
     port = int.from_bytes(key[:2], "big")
     return in_words((socket.inet_ntop(socket.AF_INET6 if len(key) == 18 else socket.AF_INET, key[2:]), port))
-
-
-def _size(key: str, value: str) -> int:
-    """What these cost: a text of two signs has fifty bytes, and one wide sign makes all the others four bytes wide."""
-    return sys.getsizeof(key) + sys.getsizeof(value) + ENTRY_BYTES
-
-
-def _text(value: bytes | str) -> str:
-    return (value if isinstance(value, str) else value.decode("utf-8", "replace")).strip()
-
-
-def _whole(text: str) -> int:
-    """A number that a sender told, 0 for what is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else 0
-
-
-def _who(address: str) -> str:
-    """Whose connections are one sender's: a host's, or a user's of a Unix socket."""
-    return address.rpartition(":")[0] or address.rpartition(" of ")[2]
 
 
 def _iso(when: float) -> str:

@@ -62,6 +62,8 @@ METRICS: tuple[Metric, ...] = (
         ("statserver.unix-datagram.bytes", "bytes", "received by datagrams of Unix sockets"),
         ("statserver.unix-datagram.datagrams", "datagrams", "received by Unix sockets"),
         ("statserver.udp.drops", "datagrams", "lost in the kernel because a UDP receive buffer was full"),
+        ("blacklist.count", "mistakes", "connections closed and runs of datagrams dropped: their sender is on the "
+         "blacklist"),
         ("refused.<kind>", "mistakes", "what was refused, by kind of mistake"),
         ("journal.bytes", "bytes", "journal records handed over for writing"),
         ("store.cuts", "cuts", "times the head was swapped for an empty one"),
@@ -116,6 +118,7 @@ METRICS: tuple[Metric, ...] = (
         ("store.memory", "bytes", "held by names, routes and the head"),
         ("statserver.connected", "connections", "connections for samples open now, TCP and Unix"),
         ("statserver.agents", "senders", "senders online now"),
+        ("blacklist.entries", "entries", "host names, addresses and networks on the blacklist"),
         ("statserver.failing", "collectors", "collectors that fail at agents which are online, as these tell"),
         ("http.current", "requests", "HTTP requests in progress"),
         ("http.connected", "connections", "HTTP connections open now"),

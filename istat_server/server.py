@@ -41,7 +41,7 @@ from istat_server.ingest.pump import Pump
 from istat_server.ingest.rate import Rate
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.keyvalue.opening import open_namespaces
-from istat_server.mistakes import KINDS
+from istat_server.mistakes import BARRED, KINDS
 from istat_server.plugins import first_of, of_each
 from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
@@ -85,7 +85,7 @@ SERVICE = ("name", "start", "stop")
 # Metric <- kinds of mistakes.
 REFUSAL_METRICS = {
     "counter.from_future": ("from_future",), "counter.from_past": ("from_past",), "counter.rejected": ("rejected",),
-    "statserver.commands.reserved": ("reserved",),
+    "statserver.commands.reserved": ("reserved",), "blacklist.count": (BARRED,),
     "statserver.commands.bad": ("bad_fields", "bad_number", "not_finite"),
 }
 

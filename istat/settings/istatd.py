@@ -22,6 +22,7 @@ LOG_FILE = "istat.log"          # istatd's, in the folder that it was started fr
 LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug", "5": "debug"}
 LEAST_FLUSH, MOST_FLUSH = 1, 3600       # [s] what the setting takes
 MOST_ROLLUP = 16
+MOST_PERIOD = 65535                     # [s] of blacklist-period, which had 16 bits
 LEAST_FILES = 64
 LEAST_BUFFER = 8                        # [KiB]
 LOCAL_STATS = "local-stats"
@@ -106,7 +107,8 @@ _SERVER: dict[str, Meaning] = {
     "admin-port": port("admin-port"), "http-port": port("http-port"), "stat-port": port("stat-port"),
     "agent": idle(FORWARDING), "agent-interval": idle(FORWARDING), "agentCount": idle(FORWARDING),
     "allocation-strategy": idle("files are written once and whole, so that none has to be laid out before"),
-    "blacklist-path": idle(FORWARDING), "blacklist-period": idle(FORWARDING),
+    "blacklist-path": same("blacklist-path"),
+    "blacklist-period": Meaning(lambda text: {"blacklist-period": number(text, 0, MOST_PERIOD)}),
     "disallow-compressed-responses": switch("disallow-compressed-responses"),
     "dont-recursively-create-counters": idle("parents are made only where make-parents says so", valued=False),
     "files-dir": same("files-dir"),

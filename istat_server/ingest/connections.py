@@ -25,6 +25,7 @@ from istat_server.ingest.encrypted import BadTls, Encrypted, NotTls
 from istat_server.ingest.endpoints import Endpoint, Transport
 from istat_server.ingest.places import Places, address_of
 from istat_server.ingest.pump import STRANGE, Outcome, Surroundings
+from istat_server.mistakes import BARRED
 from istat_server.roster import Sender
 from istat_server.sockets import Bound
 
@@ -162,7 +163,14 @@ class ConnectionInput:
                 self._admit(client, endpoint, peers.in_words(address), address_of(address))
 
     def _admit(self, client: socket.socket, endpoint: Endpoint, address: str, of: str) -> None:
-        """Give a new connection a place, unless whoever it is `of` has enough that have said something."""
+        """Give a new connection a place, unless whoever it is `of` is on the blacklist, or has enough that have said
+        something."""
+        if endpoint.transport is Transport.TCP and self.around.roster.blacklist.bars(address.rpartition(":")[0]):
+            client.close()
+            barred = self.around.roster.connected(endpoint.transport.value, address)
+            self.around.roster.disconnected(barred)
+            self.around.mistakes.note(BARRED, b"its address is on the blacklist", barred)
+            return
         if self.connections.has_share(of):
             mute = self.connections.mute_longest(of)
             text = f"{of} has max-connections-per-address already".encode()
@@ -347,6 +355,9 @@ class Connection:
                 return
         for start, end in runs:
             around.pump.feed(self._feeder, owner.view, start, end, self.sender)
+            if self.sender.barred:
+                self.refuse(BARRED, f"{self.sender.name} is on the blacklist".encode())
+                return
         for text in lost:
             around.mistakes.note("long_line", text, self.sender)
 

@@ -17,6 +17,7 @@ from istat.kernels import udp
 from istat.wire.protocol import Datagrams
 from istat_server.ingest.endpoints import Transport
 from istat_server.ingest.pump import Outcome, Surroundings
+from istat_server.mistakes import BARRED
 from istat_server.roster import Sender, key_of
 from istat_server.sockets import Bound, drops
 
@@ -141,6 +142,8 @@ class RunReader(Reader):
         for start, end, key, _ in receiver.runs:
             sender = around.roster.from_udp(key, end - start)
             around.pump.feed(self._feeder, receiver.buffer, start, end, sender)
+            if sender.barred:
+                around.mistakes.note(BARRED, f"{sender.name} is on the blacklist".encode(), sender)
         if receiver.refused:
             self._note_refused(receiver.truncated - truncated, receiver.unterminated - unterminated)
         if taken == BATCH:
@@ -168,7 +171,7 @@ class SingleReader(Reader):
         self._view = memoryview(self._buffer)
         self._everyone: Sender | None = None
         if self.transport.local:        # senders have no address as a rule: they are one
-            self._everyone = around.roster.connected(self.transport.value, bound.endpoint.path)
+            self._everyone = around.roster.connected(self.transport.value, bound.endpoint.path, shared=True)
 
     def _step(self) -> Outcome:
         """Some datagrams."""
@@ -179,7 +182,10 @@ class SingleReader(Reader):
                 return Outcome.REST if taken else Outcome.EMPTY
             self.datagrams += 1
             self.received += size
-            self._take(size, flags, self._sender(address, size))
+            sender = self._sender(address, size)
+            self._take(size, flags, sender)
+            if sender.barred:
+                self._around.mistakes.note(BARRED, f"{sender.name} is on the blacklist".encode(), sender)
             self._around.pump.breathe()
             if self._ended:     # somebody has stopped it meanwhile, and the descriptor may be another's
                 return Outcome.CLOSED

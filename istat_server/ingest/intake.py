@@ -4,12 +4,16 @@ Knows no sockets and no engine. Every listener of the line protocol feeds one In
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
 from istat_server.mistakes import Mistakes
 from istat_server.roster import Sender
 from istat_server.store.interface import METADATA, Accepted
+
+# A line in which a sender may give itself a name.
+NAMING = re.compile(rb"^#[^\n]*hostname[^\n]*\n", re.MULTILINE)
 
 
 class Keeper(Protocol):
@@ -33,12 +37,32 @@ class Intake:
         self.watcher: Callable[[memoryview, Sender], None] | None = None
 
     def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
-        """Take the whole lines of view[start:end]; how many bytes those were."""
-        take = self._refuse if self._store.refusing else self._take
-        used = take(view, start, end, sender)
+        """Take the whole lines of view[start:end]; how many bytes those were. Those of a sender that is on the
+        blacklist, or says a name on it, are dropped from there on; its transport sees that, and counts it."""
+        used = (self._feed_checked if sender.doubtful else self._feed)(view, start, end, sender)
         if self.watcher is not None:
             self.watcher(view[start:start + used], sender)
         return used
+
+    def _feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
+        take = self._refuse if self._store.refusing else self._take
+        return take(view, start, end, sender)
+
+    def _feed_checked(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
+        """The same, name by name: what stands before one is taken or not by the names before it. A UDP sender may be
+        another one by now, so its names count although it is barred."""
+        text = bytes(view[start:end])
+        whole = text.rfind(b"\n") + 1
+        at = 0
+        for named in NAMING.finditer(text, 0, whole):
+            if not sender.barred:
+                self._feed(view, start + at, start + named.start(), sender)
+            if not sender.barred or sender.transport == "udp":
+                self._feed(view, start + named.start(), start + named.end(), sender)
+            at = named.end()
+        if at < whole and not sender.barred:
+            self._feed(view, start + at, start + whole, sender)
+        return whole
 
     def _take(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         used, left = self._store.accept(view, start, end)

@@ -13,7 +13,7 @@ from istat.kernels import Implementation
 from istat.retention import Ladder
 from istat_server.ingest.intake import Intake
 from istat_server.mistakes import Mistakes
-from istat_server.roster import METADATA_BYTES, METADATA_KEYS, Sender
+from istat_server.senders.sender import METADATA_BYTES, METADATA_KEYS, Sender
 from istat_server.store.accepting import UNNAMED, Accepting
 from istat_server.store.interface import Accepted
 from istat_server.store.names.catalogue import Catalogue, Learned, Meaning

@@ -4,7 +4,9 @@ from __future__ import annotations
 import tracemalloc
 
 from istat.clock import FakeClock
-from istat_server.roster import FORGET_SECONDS, METADATA_ALWAYS, METADATA_KEYS, METADATA_TOTAL, Roster, address_of
+from istat_server.roster import FORGET_SECONDS, Roster, address_of
+from istat_server.senders.blacklist import Blacklist
+from istat_server.senders.sender import METADATA_ALWAYS, METADATA_KEYS, METADATA_TOTAL
 
 V4 = b"\x1f\xaf" + bytes([10, 0, 0, 7])
 
@@ -32,7 +34,7 @@ def test_an_agent_is_shown_by_what_it_says_about_itself() -> None:
     assert rows(roster) == [{
         "name": "db1", "address": "10.0.0.7:8111", "version": "0.1", "last_seen": 1_700_000_000.0,
         "online": True, "transport": "udp", "bytes": 100, "metadata": {"hostname": "db1", "version": "0.1"},
-        "refused": {}, "failing": []}]
+        "refused": {}, "failing": [], "blacklisted": False, "via": None}]
     assert [roster.istatd_row(one) for one in roster.senders()] == [{
         "hostname": "db1", "version": "0.1", "_peer": "10.0.0.7:8111", "_online": True,
         "_connected": "2023-11-14T22:13:20Z", "_idle": 20}]
@@ -180,7 +182,7 @@ def test_what_is_told_is_bounded_by_the_memory_it_takes() -> None:
     finally:
         tracemalloc.stop()
     assert took < 1.1 * (METADATA_TOTAL + senders * METADATA_ALWAYS // 2), "who came before the total was full has more"
-    assert roster._told.bytes * 0.8 < took < roster._told.bytes * 1.2
+    assert roster._common.bytes * 0.8 < took < roster._common.bytes * 1.2
 
 
 def test_what_all_senders_tell_is_bounded_together_and_goes_with_them() -> None:
@@ -194,17 +196,54 @@ def test_what_all_senders_tell_is_bounded_together_and_goes_with_them() -> None:
 
     taken = [tell(number) for number in range(2000)]
     assert taken[0] == METADATA_KEYS and 1 < taken[-1] < 8
-    assert roster._told.bytes <= METADATA_TOTAL + 2000 * METADATA_ALWAYS
+    assert roster._common.bytes <= METADATA_TOTAL + 2000 * METADATA_ALWAYS
     assert roster.from_udp(key(0), 1).meta(b"k0", b"shorter"), "what makes no more of it is taken"
     honest = roster.connected("tcp", "10.0.0.9:1")
     assert honest.meta(b"hostname", b"web1") and honest.meta(b"agent", b"web1.example.org"), "whoever filled it"
     roster.disconnected(honest)
     clock.advance(FORGET_SECONDS + 1)
     rows(roster)
-    assert roster._told.bytes == 0
+    assert roster._common.bytes == 0
     assert [tell(number) for number in range(5000, 5100)] == [METADATA_KEYS] * 100
     for number in range(3000):
         connection = roster.connected("tcp", f"10.1.0.1:{number}")
         assert connection.meta(b"key", b"value")
         roster.disconnected(connection)
-    assert roster._told.bytes == sum(sender._own for sender in roster._everyone()) > 0
+    assert roster._common.bytes == sum(sender._own for sender in roster._everyone()) > 0
+
+
+def test_who_is_told_of_by_a_forwarder_is_shown_with_it_and_goes_with_it() -> None:
+    clock = FakeClock(1_700_000_000)
+    roster = Roster(clock)
+    forwarder = roster.connected("tls", "10.0.0.1:4000")
+    forwarder.meta("hostname", "relay1")
+    told = roster.origin(forwarder, "10.1.0.7:5000")
+    told.meta("hostname", "db1")
+    clock.advance(30)
+    assert roster.origin(forwarder, "10.1.0.7:5000") is told
+    shown = {str(row["name"]): row for row in rows(roster)}
+    assert shown["db1"]["via"] == "relay1" and shown["relay1"]["via"] is None
+    assert (shown["db1"]["address"], shown["db1"]["online"], shown["db1"]["last_seen"]) == (
+        "10.1.0.7:5000", True, clock.now())
+    assert roster.istatd_row(told)["_via"] == "relay1"
+    roster.disconnected(forwarder)
+    assert [row["online"] for row in rows(roster)] == [False, False]
+    again = roster.connected("tls", "10.0.0.1:4001")
+    roster.origin(again, "10.1.0.7:5000").meta("hostname", "db1")
+    assert [row["online"] for row in rows(roster) if row["name"] == "db1"] == [True], "its gone self is hidden"
+
+
+def test_those_told_of_have_their_place_in_the_bounds() -> None:
+    roster = Roster(FakeClock(), limit=3)
+    forwarder = roster.connected("tcp", "10.0.0.1:1")
+    for number in range(5):
+        roster.origin(forwarder, f"host{number}").meta("hostname", f"host{number}")
+    assert (len(roster), roster.unlisted) == (3, 3)
+
+
+def test_a_forwarder_is_not_barred_for_whom_it_tells_of() -> None:
+    roster = Roster(FakeClock())
+    roster.blacklist.become(Blacklist(["db1"]))
+    forwarder = roster.connected("tcp", "10.0.0.1:1")
+    roster.origin(forwarder, "db1").meta("hostname", "db1")
+    assert not any(row["blacklisted"] for row in rows(roster))
