@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 OURS = ("istat", "istat_server", "istat_agent", "istat_plugins", "plugins")
 STORE = "istat_server/store"
 STORE_MAY_NOT = ("socket", "socketserver", "http", "gevent.pywsgi", "falcon", "requests")
-# What every room of the store may know: the contract, threads, newer versions, and how files are made.
-GROUND = ("istat", *(f"istat_server.store.{name}" for name in ("interface", "pool", "versions", "ondisk")))
+# What every room of the store may know: the contract, threads, newer versions, how files are made, and places in journals.
+GROUND = ("istat", *(f"istat_server.store.{name}" for name in ("interface", "pool", "versions", "ondisk", "positions")))
 FILES, LEVELS, NAMES, WORK = (f"istat_server.store.{room}" for room in ("files", "levels", "names", "work"))
 # (a folder or module, what of ours it may import): the longest prefix decides. The store's rooms from the ground up.
 ALLOWED = {
@@ -48,6 +48,7 @@ ALLOWED = {
     f"{STORE}/pool": ("istat",),
     f"{STORE}/versions": ("istat",),
     f"{STORE}/ondisk": ("istat",),
+    f"{STORE}/positions": ("istat",),
     f"{STORE}/files": (*GROUND, FILES),
     f"{STORE}/levels": (*GROUND, FILES, LEVELS),
     f"{STORE}/names": (*GROUND, FILES, LEVELS, NAMES),

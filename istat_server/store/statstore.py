@@ -23,7 +23,7 @@ from istat_server.store.answering import Answering
 from istat_server.store.batching import Batching
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
-from istat_server.store.files.manifest import Lineage, Manifest, Position
+from istat_server.store.files.manifest import Lineage, Manifest
 from istat_server.store.interface import Accepted, Batch, Capability, Deleted
 from istat_server.store.levels import policies
 from istat_server.store.levels.limits import Limits
@@ -34,6 +34,7 @@ from istat_server.store.names.deletes import UNDO_SECONDS, Deletes
 from istat_server.store.names.idling import Idling
 from istat_server.store.names.renames import Renames
 from istat_server.store.pool import Pool, given
+from istat_server.store.positions import Position
 from istat_server.store.work import reassigning
 from istat_server.store.work.flushing import CutHead, Flushing, nothing
 from istat_server.store.work.housekeeping import Housekeeping

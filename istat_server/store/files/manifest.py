@@ -20,6 +20,7 @@ from istat.pagecache.ownfiles import Use
 from istat.retention import Ladder, Level
 from istat_server.store.files.journal import segment_path
 from istat_server.store.ondisk import private, sync_folder
+from istat_server.store.positions import Deposed, Follows, Known, Position
 from istat_server.store.versions import NewerFormat
 
 log = logging.getLogger(__name__)
@@ -62,16 +63,6 @@ class Import:
     finished: bool
     saved: int                  # Unix seconds
     totals: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, order=True)
-class Position:
-    """A place in a store's journal. Later ones of one store are greater."""
-
-    store: str                  # its UUID, 32 hexadecimal digits
-    epoch: int                  # of the start that wrote there
-    segment: int
-    offset: int                 # [bytes] in the segment
 
 
 @dataclass(frozen=True)
@@ -119,6 +110,9 @@ class Lineage:
 
 
 PLAIN, UNSETTLED = Lineage(), Lineage(-1)
+# Keys of a MANIFEST that are written only where they are not this.
+LEFT_OUT: dict[str, object] = {"lineage": PLAIN, "revision": 0, "term": 0, "follows": None, "fenced": "",
+                               "deposed": None, "replicas": ()}
 
 
 @dataclass(frozen=True)
@@ -190,6 +184,12 @@ class Manifest:
     epoch: int = 0              # raised by each start
     pins: tuple[Pin, ...] = ()          # one of a name
     lineage: Lineage = PLAIN
+    revision: int = 0           # raised by each change that the journal does not tell
+    term: int = 0               # raised by each promotion
+    follows: Follows | None = None      # None: it is no replica's
+    fenced: str = ""            # the address of who has taken this store's place; "": nobody
+    deposed: Deposed | None = None
+    replicas: tuple[Known, ...] = ()    # one of a name
 
     @property
     def pinned(self) -> frozenset[str]:
@@ -258,8 +258,11 @@ def encode(manifest: Manifest) -> bytes:
     fields = asdict(manifest)
     for policy in fields["policies"]:
         policy["derived"] = sorted(policy["derived"])
-    if manifest.lineage == PLAIN:       # so that an istatd that knows no ancestors can go on with the store
-        del fields["lineage"]
+    for key, plain in LEFT_OUT.items():     # so that an istatd that does not know it can go on with the store
+        if getattr(manifest, key) == plain:
+            del fields[key]
+    for pin in fields["pins"]:
+        del pin["position"]["salt"]         # what it holds is there, and its own
     body = json.dumps(fields, indent=1).encode() + b"\n"
     return b"istat-manifest %d %08x %d\n" % (VERSION, zlib.crc32(body), len(body)) + body
 
@@ -297,17 +300,22 @@ def _decoded(fields: dict[str, Any], where: str) -> Manifest:
     fields["pins"] = tuple(Pin(**{**one, "position": Position(**one["position"]), "files": tuple(one["files"])})
                            for one in fields.get("pins", ()))
     fields["lineage"] = Lineage(**fields.get("lineage", {}))
+    fields["replicas"] = tuple(Known(**one) for one in fields.get("replicas", ()))
+    if "follows" in fields:
+        fields["follows"] = Follows(Position(**fields["follows"]["position"]), fields["follows"]["revision"])
+    if "deposed" in fields:
+        fields["deposed"] = Deposed(**fields["deposed"])
     return Manifest(**fields)
 
 
 def _unknown(fields: dict[str, Any]) -> list[str]:
     """Keys that we do not know, whatever they are in."""
-    pins = fields.get("pins", ())
-    parts: list[tuple[type[Manifest | FileEntry | Policy | Import | Pin | Position | Lineage],
-                      Iterable[dict[str, Any]]]] = [
+    pins, follows = fields.get("pins", ()), [fields["follows"]] if "follows" in fields else []
+    parts: list[tuple[type[Any], Iterable[dict[str, Any]]]] = [
         (Manifest, [fields]), (FileEntry, fields["files"]), (Policy, fields["policies"]),
-        (Import, fields.get("imports", ())), (Pin, pins), (Position, [pin["position"] for pin in pins]),
-        (Lineage, [fields.get("lineage", {})])]
+        (Import, fields.get("imports", ())), (Pin, pins), (Position, [one["position"] for one in (*pins, *follows)]),
+        (Lineage, [fields.get("lineage", {})]), (Follows, follows),
+        (Deposed, [fields["deposed"]] if "deposed" in fields else []), (Known, fields.get("replicas", ()))]
     return sorted({key for kind, ones in parts for known in [{one.name for one in fields_of(kind)}]
                    for one in ones for key in one.keys() - known})
 

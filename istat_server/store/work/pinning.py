@@ -14,8 +14,9 @@ from istat.clock import Clock, ClockWatch
 from istat.errors import StoreError
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
-from istat_server.store.files.manifest import Manifest, Pin, Position
+from istat_server.store.files.manifest import Manifest, Pin
 from istat_server.store.pool import Pool, Work
+from istat_server.store.positions import Position
 
 log = logging.getLogger(__name__)
 
