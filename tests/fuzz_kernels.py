@@ -152,14 +152,19 @@ def feed_rows(rng: random.Random, reached: Counter[str]) -> None:
               wanted)
         tried(reached, taker.put_mark, rng.randbytes(rng.choice([0, 1, 9, 255, 256])),
               rng.getrandbits(rng.choice([8, 62, 64])), rng.getrandbits(30))
+        tried(reached, taker.put_position, rng.randbytes(rng.choice([16, 16, 15])),
+              *(rng.getrandbits(rng.choice([8, 63, 64])) for _ in range(3)), rng.getrandbits(rng.choice([8, 32, 33])))
         change(rng, reached, taker)
     reached["rows taken"] += taker.tally()["journalled"]
     records = taker.take_journal()
     again = KERNELS.engine.Engine([10, 300], 7)
     again.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
     tried(reached, again.replay, taker.dump_names())
-    tried(reached, again.replay, damaged(rng, records) if rng.random() < 0.7 else records, False, True)
+    follow = rng.random() < 0.5
+    tried(reached, again.replay, damaged(rng, records) if rng.random() < 0.7 else records, False, True, follow)
     reached["marks"] += len(again.take_marks())
+    reached["followed"] += len(again.take_followed())
+    reached["positions"] += again.take_position() is not None
     tried(reached, KERNELS.engine.Engine([10], 7).replay, again.take_journal())
     write_out(rng, again)
 

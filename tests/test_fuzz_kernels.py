@@ -12,8 +12,8 @@ SECONDS = 2.0
 @pytest.mark.skipif(bool(native_missing()), reason="the native kernels are not built")
 def test_damaged_bytes_are_refused_and_sound_ones_read() -> None:
     reached = fuzz_kernels.run(SECONDS, seed=1)
-    for what in ("samples", "rows taken", "marks", "replay", "replay refused", "read", "read refused", "merge_runs",
-                 "derive_runs", "rows", "rings"):
+    for what in ("samples", "rows taken", "marks", "followed", "positions", "replay", "replay refused", "read",
+                 "read refused", "merge_runs", "derive_runs", "rows", "rings"):
         assert reached[what] > 10, what
 
 

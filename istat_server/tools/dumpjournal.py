@@ -83,6 +83,9 @@ def told(record: kernel.Record) -> Record:
         case kernel.Mark():
             return {"record": "mark", "sender": record.sender.decode("utf-8", "backslashreplace"),
                     "epoch": record.epoch, "sequence": record.sequence}
+        case kernel.Position():
+            return {"record": "position", "store": record.store.hex(), "epoch": record.epoch,
+                    "segment": record.segment, "offset": record.offset, "salt": f"{record.salt:08x}"}
         case kernel.Change():
             return _change(record)
 

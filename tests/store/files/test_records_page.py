@@ -33,6 +33,7 @@ def samples() -> list[bytes]:
         records.put_change(records.UNLEARNT, 5, 1),
         records.put_interval(300),
         records.put_mark(b"web1", 1325394000, 7),
+        records.put_position(bytes(range(16)), 1325394000, 12, 4711, 0x53414C54),
     ]
 
 
@@ -74,6 +75,7 @@ def numbers() -> Iterator[tuple[str, int]]:
         yield name.lower(), getattr(records, name)
     yield "interval", records.INTERVAL
     yield "mark", records.MARK
+    yield "position", records.POSITION
 
 
 def test_the_tables_name_each_change_and_escape() -> None:

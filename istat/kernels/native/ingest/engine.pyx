@@ -10,8 +10,8 @@ from libc.string cimport memcpy
 
 from istat.kernels.native.ingest.feed cimport Feed
 from istat.kernels.native.ingest.records cimport (
-    DELETE, ESCAPE, FORM_NAMES, GONE, MARK, MOST_IDS, MOST_RUN, POLICY, RENAME, TOMBSTONE, UNDELETE, UNLEARNT, Buffer,
-    Record, put_change, put_counter, put_mark, put_route, read_record, reserve)
+    DELETE, ESCAPE, FORM_NAMES, GONE, MARK, MOST_IDS, MOST_RUN, POLICY, POSITION, RENAME, STORE_BYTES, TOMBSTONE,
+    UNDELETE, UNLEARNT, Buffer, Record, put_change, put_counter, put_mark, put_position, put_route, read_record, reserve)
 from istat.kernels.native.ingest.registry cimport POLICY_SHIFT, is_deleted, is_event, is_gone, ladder_of
 from istat.kernels.native.ingest.routes cimport ids_of
 from istat.kernels.native.names cimport EXISTS, ref_at, ref_size, ref_text
@@ -39,6 +39,12 @@ cdef class Engine(Feed):
     `intervals` and `policy` are those of the default ladder, the one of counters that no change record gives another;
     counters of other policies have heads of their own.
     """
+
+    cdef bint following                # what is replayed is another store's
+    cdef list followed                 # see take_followed
+
+    def __cinit__(self, *args, **kwargs):
+        self.followed = []
 
     # -- dump ------------------------------------------------------------------------------------------------------
 
@@ -94,19 +100,20 @@ cdef class Engine(Feed):
 
     # -- replay ----------------------------------------------------------------------------------------------------
 
-    def replay(self, const unsigned char[::1] payload, bint saved=False, bint journal=False):
+    def replay(self, const unsigned char[::1] payload, bint saved=False, bint journal=False, bint follow=False):
         """Take the records of a frame or of `dump_names` again. Returns how many.
 
         `saved` tells that these names are in a names file, so that `take_names` need not give them again. `journal`:
-        what is taken goes to the journal too, as if it had come by itself; else nothing does.
+        what is taken goes to the journal too, as if it had come by itself; else nothing does. `follow`, which wants
+        `journal`: the records are another store's, whose ids these are. Its positions are not ours, and a deleted
+        counter that is gone there stays deleted here, as there may be rows of it in our files yet (`take_followed`).
         ValueError says where malformed records begin, UnknownRecord where those that a newer istatd wrote; those
-        before them have been taken.
+        before them have been taken, but for `follow`, which takes all that can be read or nothing.
         """
         cdef const uint8_t *begin
         cdef const uint8_t *at
         cdef const uint8_t *end
         cdef const uint8_t *next
-        cdef const uint8_t *ahead = NULL
         cdef Record record
         cdef Py_ssize_t records = 0
         if payload.shape[0] == 0:
@@ -116,34 +123,64 @@ cdef class Engine(Feed):
         end = begin + payload.shape[0]
         record.time = 0
         record.unknown = False
-        while at < end:
+        while follow and at < end:
             next = read_record(at, end, &record)
             if next == NULL:
-                break
+                self.refuse(&record, at - begin, payload.shape[0])
+            at = next
+        at = begin
+        record.time = 0
+        self.following = follow
+        try:
+            records = self.replay_all(&at, end, &record, saved, journal)
+        finally:
+            self.following = False
+        self.end_rows()
+        self.unlearn_moved()
+        if at < end:
+            self.refuse(&record, at - begin, payload.shape[0])
+        return records
+
+    cdef Py_ssize_t replay_all(self, const uint8_t **place, const uint8_t *end, Record *record, bint saved,
+                               bint journal) except -1:
+        """Take records up to the end, or to one that cannot be: `place` is there then. How many."""
+        cdef const uint8_t *at = place[0]
+        cdef const uint8_t *next
+        cdef const uint8_t *ahead = NULL
+        cdef Py_ssize_t records = 0
+        while at < end:
+            place[0] = at
+            next = read_record(at, end, record)
+            if next == NULL:
+                return records
             if record.form == FORM_NAMES and record.what == ESCAPE:
-                self.replay_escape(&record, journal)
+                self.replay_escape(record, journal)
+            elif record.form == FORM_NAMES and record.what == GONE and self.following:
+                if not self.follow_gone(record.number, record.value):
+                    return records
             elif record.form == FORM_NAMES:
                 for _ in range(1 if ahead > at else FORESEEN):
                     ahead = self.foresee(ahead if ahead > at else at, end)
-                if not (self.replay_change(&record) if record.what else self.replay_name(&record)):
-                    break
+                if not (self.replay_change(record) if record.what else self.replay_name(record)):
+                    return records
                 if not saved:
                     append(&self.names_log, at, next - at)
                 if journal:
                     append(&self.journal, at, next - at)
             # A route whose record was in a damaged frame: whose samples these are is not known.
-            elif record.number < self.routes.n and self.replay_sample(&record, journal) == -1:
+            elif record.number < self.routes.n and self.replay_sample(record, journal) == -1:
                 raise MemoryError()
             at = next
             records += 1
-        self.end_rows()
-        self.unlearn_moved()
-        if at < end and record.unknown:
-            what = f"escape {record.value}" if record.what == ESCAPE else f"change {record.what}"
-            raise UnknownRecord(f"{what} at byte {at - begin} of {payload.shape[0]}")
-        if at < end:
-            raise ValueError(f"malformed record at byte {at - begin} of {payload.shape[0]}")
+        place[0] = end
         return records
+
+    cdef int refuse(self, Record *record, Py_ssize_t at, Py_ssize_t size) except -1:
+        """UnknownRecord or ValueError for the record at a place."""
+        if record.unknown:
+            what = f"escape {record.value}" if record.what == ESCAPE else f"change {record.what}"
+            raise UnknownRecord(f"{what} at byte {at} of {size}")
+        raise ValueError(f"malformed record at byte {at} of {size}")
 
     cdef inline int replay_sample(self, Record *record, bint journal) noexcept nogil:
         """As `apply` or, with `journal`, as `put_row`."""
@@ -154,16 +191,50 @@ cdef class Engine(Feed):
                           record.max)
 
     cdef int replay_escape(self, Record *record, bint journal) except -1:
-        """An interval, or a mark."""
+        """An interval, a mark or a position."""
         cdef bytes sender
         if record.value == MARK:
             sender = record.name[:record.name_size]
             self.marks.append((sender, record.epoch, record.sequence))
             if journal:
                 put_mark(&self.journal, sender, len(sender), record.epoch, record.sequence)
+        elif record.value == POSITION:
+            if not self.following:
+                self.position = (record.name[:STORE_BYTES], record.epoch, record.segment, record.offset, record.salt)
+                if journal:
+                    put_position(&self.journal, record.name, record.epoch, record.segment, record.offset, record.salt)
         else:
             self.row_interval = record.interval
         return 0
+
+    cdef bint follow_gone(self, uint64_t first, uint64_t count) except -1:
+        """Ids that are gone where they were given: of them, those that are deleted here stay so."""
+        cdef uint64_t stop
+        if not self.fill_lost_counters(first):
+            return False
+        deleted = [id for id in range(first, first + count) if id in self.deleted]
+        if deleted:
+            self.note_followed(TOMBSTONE, max(deleted), max([self.deleted[id] for id in deleted]))
+        for stop in [*deleted, first + count]:
+            if stop > first:
+                self.replay_gone(first, stop - first)
+                self.put_change(GONE, first, (stop - first,), None)
+                self.note_followed(GONE, first, stop - first)
+            first = stop + 1
+        return True
+
+    cdef int note_followed(self, int what, uint64_t id, uint64_t value) except -1:
+        if self.following:
+            self.followed.append((what, id, value))
+        return 0
+
+    def take_followed(self):
+        """(what, id, value) of what happened to counters by `follow` since the last call, in order: DELETE and its
+        number; UNDELETE, 0; GONE, how many ids from this one on; TOMBSTONE: deletes up to this number are final there,
+        as this counter is gone there that is deleted here."""
+        followed = self.followed
+        self.followed = []
+        return followed
 
     cdef const uint8_t *foresee(self, const uint8_t *at, const uint8_t *end) noexcept nogil:
         """Fetch the slots of the name record at `at`: the byte after it, or `end` when there is none."""
@@ -214,7 +285,9 @@ cdef class Engine(Feed):
             return False
         made = self.make_counter(record.name, record.name_size, record.is_event, 0)
         if made == EXISTS:
-            self.mark_deleted(<uint32_t> self.counters.find_text(record.name, record.name_size), 0)
+            made = self.counters.find_text(record.name, record.name_size)
+            self.mark_deleted(<uint32_t> made, 0)
+            self.note_followed(DELETE, <uint64_t> made, 0)
             made = self.make_counter(record.name, record.name_size, record.is_event, 0)
         return made >= 0
 
@@ -253,10 +326,12 @@ cdef class Engine(Feed):
         if not self.fill_lost_counters(record.number + 1):
             return False
         if record.what == DELETE:
-            self.mark_deleted(id, record.value)
+            if self.mark_deleted(id, record.value):
+                self.note_followed(DELETE, id, record.value)
         elif record.what == UNDELETE:
             if id in self.deleted and self.counters.find(self.counters.name(id)) < 0:
                 self.mark_undeleted(id)
+                self.note_followed(UNDELETE, id, 0)
         elif record.what == POLICY:         # one that this engine does not have is the default
             self.place_policy(id, self.slots.get(record.value, 0))
         elif not self.counters.is_unlisted(id) and self.counters.find_text(record.name, record.name_size) < 0:
@@ -271,6 +346,7 @@ cdef class Engine(Feed):
             return False
         self.make_unlisted(name, record.is_event)
         self.deleted[record.number] = record.value
+        self.note_followed(DELETE, record.number, record.value)
         return True
 
     cdef bint replay_gone(self, uint64_t first, uint64_t count) except -1:

@@ -29,6 +29,7 @@ cdef class Feed(Registry):
     cdef int64_t journal_interval      # and of what interval it was
     cdef int64_t row_interval          # of the rows that are being taken [s]; 0: they are samples
     cdef list marks                    # that were replayed
+    cdef tuple position                # the last one that was, or None
     cdef uint64_t tally_[T_COUNT]
     cdef list leftovers
     cdef int bad_kept

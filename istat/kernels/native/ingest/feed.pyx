@@ -15,7 +15,8 @@ from istat.kernels.native.ingest.lines cimport (
     BAD_FIELDS, BAD_NUMBER, EMPTY, FROM_FUTURE, FROM_PAST, LINE_CODES, META, NOT_FINITE, REJECTED, RESERVED, SAMPLE,
     TOO_COARSE, UNKNOWN, Sample, is_digit, is_space, parse_line)
 from istat.kernels.native.ingest.records cimport (
-    MOST_COUNT, MOST_INTERVAL, MOST_MARK, MOST_SENDER, put_interval, put_mark, put_sample, take)
+    MOST_COUNT, MOST_INTERVAL, MOST_MARK, MOST_SALT, MOST_SENDER, STORE_BYTES, put_interval, put_mark, put_position,
+    put_sample, take)
 from istat.kernels.native.ingest.registry cimport is_deleted, is_event, ladder_of, note_heard
 from istat.kernels.native.ingest.routes cimport MANY, NOWHERE, ids_of
 from istat.kernels.native.names cimport ref_at, ref_size, ref_text
@@ -329,6 +330,21 @@ cdef class Feed(Registry):
         if not (0 < len(sender) <= MOST_SENDER and 0 <= epoch < MOST_MARK and 0 <= sequence < MOST_MARK):
             raise ValueError(f"a mark is a sender of 1 to {MOST_SENDER} bytes and two numbers below 2**63")
         put_mark(&self.journal, sender, len(sender), epoch, sequence)
+
+    def put_position(self, bytes store not None, epoch, segment, offset, salt):
+        """Journal up to where another store's journal is in this one, in the frame that takes it there. ValueError when
+        it cannot be one."""
+        if len(store) != STORE_BYTES or not (0 <= min(epoch, segment, offset, salt) and salt < MOST_SALT
+                                             and max(epoch, segment, offset) < MOST_MARK):
+            raise ValueError(f"a position is a store's {STORE_BYTES} bytes, three numbers below 2**63 and a salt below "
+                             f"2**32")
+        put_position(&self.journal, store, epoch, segment, offset, salt)
+
+    def take_position(self):
+        """The last position (store, epoch, segment, offset, salt) that was replayed since the last call, if any."""
+        position = self.position
+        self.position = None
+        return position
 
     def take_marks(self):
         """The marks (sender, epoch, sequence) that were replayed since the last call, in order."""

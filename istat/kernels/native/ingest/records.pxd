@@ -21,10 +21,12 @@ cdef enum:
     ESCAPE = 8                 # in place of what happened: a kind, a length and so many bytes follow
     INTERVAL = 1               # kinds of escapes
     MARK = 2
+    POSITION = 3
     MOST_IDS = 0xFFFFFFFEu     # ids are less
     MOST_RUN = 65536           # ids that one record can say to be gone: bounds what damaged bytes can make of a few
     SAMPLE_ROOM = 96           # [bytes] more than any sample record takes
     MOST_SENDER = 255          # [bytes] of a sender's name in a mark
+    STORE_BYTES = 16           # of a store's UUID
     ESCAPE_ROOM = 320          # [bytes] more than any escape of ours takes
 
 cdef extern from *:
@@ -32,10 +34,12 @@ cdef extern from *:
     #define ISTAT_MOST_COUNT (1LL << 62)
     #define ISTAT_MOST_INTERVAL (1LL << 31)
     #define ISTAT_MOST_MARK (1ULL << 63)
+    #define ISTAT_MOST_SALT (1ULL << 32)
     """
     const int64_t MOST_COUNT "ISTAT_MOST_COUNT"             # counts are less
     const int64_t MOST_INTERVAL "ISTAT_MOST_INTERVAL"       # [s] intervals are less
-    const uint64_t MOST_MARK "ISTAT_MOST_MARK"              # epochs and sequences are less
+    const uint64_t MOST_MARK "ISTAT_MOST_MARK"              # epochs, sequences, segments and offsets are less
+    const uint64_t MOST_SALT "ISTAT_MOST_SALT"              # salts of segments are less
 
 cdef struct Buffer:            # records that nobody has taken yet
     uint8_t *data
@@ -56,8 +60,11 @@ cdef struct Record:            # what `read_record` finds; only what the form ha
     double min
     double max
     uint64_t value             # of a change: the number of a delete or of a policy, or how many ids; kind of an escape
-    uint64_t epoch             # of a mark, whose sender is `name`
+    uint64_t epoch             # of a mark, whose sender is `name`, or of a position, whose store is
     uint64_t sequence
+    uint64_t segment           # of a position
+    uint64_t offset
+    uint64_t salt
     int64_t interval           # of an interval
     uint64_t targets           # of a route: how many ids,
     const uint8_t *ids         # and where their varints begin
@@ -110,6 +117,9 @@ cdef int put_route(Buffer *log, uint64_t number, const uint32_t *ids, uint32_t n
 # The interval of the samples that follow; a batch's mark, whose sender has 1 to MOST_SENDER bytes.
 cdef int put_interval(Buffer *journal, int64_t seconds) noexcept nogil         # 0, or -1: no memory
 cdef int put_mark(Buffer *journal, const char *sender, Py_ssize_t size, uint64_t epoch, uint64_t sequence) except -1
+# Up to where another store's journal is in this one; the store has STORE_BYTES bytes.
+cdef int put_position(Buffer *journal, const char *store, uint64_t epoch, uint64_t segment, uint64_t offset,
+                      uint64_t salt) except -1
 # What happened, with the numbers and the name (or None) that tell of it.
 cdef int put_change(Buffer *log, int what, uint64_t number, tuple values, bytes name) except -1
 # The byte after the record, or NULL when it is malformed.

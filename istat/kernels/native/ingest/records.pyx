@@ -88,6 +88,20 @@ cdef int put_mark(Buffer *journal, const char *sender, Py_ssize_t size, uint64_t
     return 0
 
 
+cdef int put_position(Buffer *journal, const char *store, uint64_t epoch, uint64_t segment, uint64_t offset,
+                      uint64_t salt) except -1:
+    cdef uint8_t numbers[4 * VARINT_ROOM]
+    cdef size_t used = put_varint(put_varint(put_varint(put_varint(numbers, epoch), segment), offset), salt) - numbers
+    cdef uint8_t *to
+    if reserve(journal, ESCAPE_ROOM) < 0:
+        raise MemoryError()
+    to = put_escape(journal.data + journal.size, POSITION, used + STORE_BYTES)
+    memcpy(to, numbers, used)
+    memcpy(to + used, store, STORE_BYTES)
+    journal.size = to + used + STORE_BYTES - journal.data
+    return 0
+
+
 cdef bytes take(Buffer *buffer):
     cdef bytes taken = (<char *> buffer.data)[:buffer.size] if buffer.size else b""
     buffer.size = 0
@@ -219,7 +233,25 @@ cdef const uint8_t *read_escape(const uint8_t *at, const uint8_t *end, Record *r
             return NULL
         record.name = <const char *> at
         record.name_size = stop - at
+    elif record.value == POSITION:
+        return read_position(at, stop, record)
     else:
         record.unknown = True
         return NULL
+    return stop
+
+
+cdef const uint8_t *read_position(const uint8_t *at, const uint8_t *stop, Record *record) noexcept nogil:
+    at = get_varint(at, stop, &record.epoch)
+    if at != NULL:
+        at = get_varint(at, stop, &record.segment)
+    if at != NULL:
+        at = get_varint(at, stop, &record.offset)
+    if at != NULL:
+        at = get_varint(at, stop, &record.salt)
+    if (at == NULL or stop - at != STORE_BYTES or (record.epoch | record.segment | record.offset) >= MOST_MARK
+            or record.salt >= MOST_SALT):
+        return NULL
+    record.name = <const char *> at
+    record.name_size = STORE_BYTES
     return stop

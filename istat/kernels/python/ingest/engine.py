@@ -7,7 +7,7 @@ same name does the same.
 """
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from istat.kernels.python.ingest.feed import Feed
 from istat.kernels.python.ingest.records import (
@@ -24,6 +24,7 @@ from istat.kernels.python.ingest.records import (
     Counter,
     Interval,
     Mark,
+    Position,
     Record,
     Route,
     Sample,
@@ -43,6 +44,11 @@ class Engine(Feed):
     `intervals` and `policy` are those of the default ladder, the one of counters that no change record gives another;
     counters of other policies have heads of their own.
     """
+
+    def __init__(self, intervals: Sequence[int], key: int = 0, policy: int = 0) -> None:
+        super().__init__(intervals, key, policy)
+        self._following = False         # what is replayed is another store's
+        self._followed: list[tuple[int, int, int]] = []     # see take_followed
 
     # -- dump
 
@@ -74,22 +80,29 @@ class Engine(Feed):
 
     # -- replay
 
-    def replay(self, payload: bytes | bytearray | memoryview, saved: bool = False, journal: bool = False) -> int:
+    def replay(self, payload: bytes | bytearray | memoryview, saved: bool = False, journal: bool = False,
+               follow: bool = False) -> int:
         """Take the records of a frame or of `dump_names` again. Returns how many.
 
         `saved` tells that these names are in a names file, so that `take_names` need not give them again. `journal`:
-        what is taken goes to the journal too, as if it had come by itself; else nothing does.
+        what is taken goes to the journal too, as if it had come by itself; else nothing does. `follow`, which wants
+        `journal`: the records are another store's, whose ids these are. Its positions are not ours, and a deleted
+        counter that is gone there stays deleted here, as there may be rows of it in our files yet (`take_followed`).
         ValueError says where malformed records begin, UnknownRecord where those that a newer istatd wrote; those
-        before them have been taken.
+        before them have been taken, but for `follow`, which takes all that can be read or nothing.
         """
         data, at, time, records = bytes(payload), 0, 0, 0
+        self._following = follow
         try:
+            while follow and at < len(data):
+                _record, at = read(data, at, time)
+            at = 0
             while at < len(data):
                 record, end = read(data, at, time)
                 if isinstance(record, Sample):
                     time = record.fields[0]
                 self._replay_one(record, journal)
-                if isinstance(record, Counter | Route | Change):
+                if isinstance(record, Counter | Route | Change) and not self._is_followed_gone(record):
                     if not saved:
                         self._names_log += data[at:end]
                     if journal:
@@ -101,6 +114,7 @@ class Engine(Feed):
         except ValueError as error:
             raise ValueError(f"malformed record at byte {at} of {len(data)}") from error
         finally:
+            self._following = False
             self._end_rows()
             self.unlearn_moved()
         return records
@@ -118,10 +132,14 @@ class Engine(Feed):
                 self._marks.append((record.sender, record.epoch, record.sequence))
                 if journal:
                     self.put_mark(*record)
+            case Position():
+                self._replay_position(record, journal)
             case Counter():
                 self._replay_counter(record)
             case Route():
                 self._replay_route(record)
+            case Change() if self._is_followed_gone(record):
+                self._follow_gone(record.number, record.value)
             case Change(what=what) if what == GONE:
                 self._replay_gone(record.number, record.value)
             case Change(what=what) if what == UNLEARNT:
@@ -130,6 +148,41 @@ class Engine(Feed):
                 self._replay_tombstone(record)
             case Change():
                 self._replay_change(record)
+
+    def _replay_position(self, position: Position, journal: bool) -> None:
+        if self._following:
+            return
+        self._position = position
+        if journal:
+            self.put_position(*position)
+
+    def _is_followed_gone(self, record: Record) -> bool:
+        """Whether this is put down otherwise than it came."""
+        return self._following and isinstance(record, Change) and record.what == GONE
+
+    def _follow_gone(self, first: int, count: int) -> None:
+        """Ids that are gone where they were given: of them, those that are deleted here stay so."""
+        self._fill_lost_counters(first)
+        deleted = [id for id in range(first, first + count) if id in self.deleted]
+        if deleted:
+            self._note_followed(TOMBSTONE, max(deleted), max(self.deleted[id] for id in deleted))
+        for stop in [*deleted, first + count]:
+            if stop > first:
+                self._replay_gone(first, stop - first)
+                self._put(put_change(GONE, first, stop - first))
+                self._note_followed(GONE, first, stop - first)
+            first = stop + 1
+
+    def _note_followed(self, what: int, id: int, value: int) -> None:
+        if self._following:
+            self._followed.append((what, id, value))
+
+    def take_followed(self) -> list[tuple[int, int, int]]:
+        """(what, id, value) of what happened to counters by `follow` since the last call, in order: DELETE and its
+        number; UNDELETE, 0; GONE, how many ids from this one on; TOMBSTONE: deletes up to this number are final there,
+        as this counter is gone there that is deleted here."""
+        followed, self._followed = self._followed, []
+        return followed
 
     def _fill_lost_counters(self, until: int) -> None:
         """Give the ids below `until` whose records are lost a name of ours, so that no later id is another's.
@@ -155,6 +208,7 @@ class Engine(Feed):
         taken = self.counters.find(record.name)
         if taken >= 0:          # the record that freed it is lost
             self._mark_deleted(taken, 0)
+            self._note_followed(DELETE, taken, 0)
         self._make_counter(record.name, record.event)
 
     def _replay_route(self, record: Route) -> None:
@@ -175,12 +229,14 @@ class Engine(Feed):
         live = self.counters.has(id)
         if record.what == DELETE and live:
             self._mark_deleted(id, record.value)
+            self._note_followed(DELETE, id, record.value)
         elif record.what == POLICY:         # one that this engine does not have is the default
             self._slot_of[id] = self._slots.get(record.value, 0)
         elif record.what == RENAME and live and self.counters.find(name) < 0:
             self._move(id, name)
         elif record.what == UNDELETE and id in self.deleted and self.counters.find(self.counters.name(id)) < 0:
             self._mark_undeleted(id)
+            self._note_followed(UNDELETE, id, 0)
 
     def _replay_tombstone(self, record: Change) -> None:
         """A counter that is deleted already, whoever has its name now."""
@@ -189,6 +245,7 @@ class Engine(Feed):
             raise ValueError("this id has a name")
         self._make_unlisted(record.name, record.event)
         self.deleted[record.number] = record.value
+        self._note_followed(DELETE, record.number, record.value)
 
     def _replay_gone(self, first: int, count: int) -> None:
         """Ids that are gone; those not known yet are so from the start."""

@@ -35,6 +35,7 @@ from istat.kernels.python.ingest.records import (
     Fields,
     put_interval,
     put_mark,
+    put_position,
     put_sample,
 )
 from istat.kernels.python.ingest.registry import Registry
@@ -59,6 +60,7 @@ class Feed(Registry):
         self._journal_interval = 0      # and of what interval it was
         self._row_interval = 0          # of the rows that are being taken [s]; 0: they are samples
         self._marks: list[tuple[bytes, int, int]] = []      # that were replayed
+        self._position: tuple[bytes, int, int, int, int] | None = None      # the last one that was
         self.refuse_nan = False         # istatd's spellings of NaN are not finite, instead of 0
         self._tally = dict.fromkeys(TALLY, 0)
         self._leftovers: list[tuple[int, bytes]] = []
@@ -201,6 +203,16 @@ class Feed(Registry):
     def put_mark(self, sender: bytes, epoch: int, sequence: int) -> None:
         """Journal the mark of a batch, in the frame of its rows. ValueError when it cannot be one."""
         self._journal += put_mark(sender, epoch, sequence)
+
+    def put_position(self, store: bytes, epoch: int, segment: int, offset: int, salt: int) -> None:
+        """Journal up to where another store's journal is in this one, in the frame that takes it there. ValueError when
+        it cannot be one."""
+        self._journal += put_position(store, epoch, segment, offset, salt)
+
+    def take_position(self) -> tuple[bytes, int, int, int, int] | None:
+        """The last position (store, epoch, segment, offset, salt) that was replayed since the last call, if any."""
+        position, self._position = self._position, None
+        return position
 
     def take_marks(self) -> list[tuple[bytes, int, int]]:
         """The marks (sender, epoch, sequence) that were replayed since the last call, in order."""

@@ -19,13 +19,15 @@ FORM_SAME, FORM_TIME, FORM_WIDE, FORM_NAMES = range(4)
 CHANGE = 3              # of the last form, what is no name: something happened to a counter (or a route)
 DELETE, UNDELETE, RENAME, POLICY, GONE, TOMBSTONE, UNLEARNT = range(1, 8)       # what happened
 ESCAPE = 8              # in place of what happened: a kind, a length and so many bytes follow
-INTERVAL, MARK = 1, 2   # kinds of escapes
+INTERVAL, MARK, POSITION = 1, 2, 3      # kinds of escapes
 MOST_IDS = 0xFFFFFFFE   # ids are less
 MOST_RUN = 65536        # ids that one record can say to be gone: bounds what damaged bytes can make of a few
 MOST_COUNT = 1 << 62    # counts are less
 MOST_INTERVAL = 1 << 31     # [s] intervals are less
 MOST_SENDER = 255       # [bytes] of a sender's name in a mark
-MOST_MARK = 1 << 63     # epochs and sequences are less
+MOST_MARK = 1 << 63     # epochs and sequences are less; so are those of positions, their segments and offsets
+MOST_SALT = 1 << 32     # salts of segments are less
+STORE_BYTES = 16        # of a store's UUID
 
 Fields = tuple[int, int, float, float, float, float]      # time, count, sum, m2, min, max
 
@@ -82,7 +84,18 @@ class Mark(NamedTuple):
     sequence: int
 
 
-Record = Sample | Counter | Route | Change | Interval | Mark
+class Position(NamedTuple):
+    """Up to where another store's journal is in this one, with this frame: its UUID, its epoch, the segment with its
+    salt, and the offset [bytes] there."""
+
+    store: bytes
+    epoch: int
+    segment: int
+    offset: int
+    salt: int
+
+
+Record = Sample | Counter | Route | Change | Interval | Mark | Position
 
 
 # -- writing
@@ -138,6 +151,15 @@ def put_mark(sender: bytes, epoch: int, sequence: int) -> bytes:
     if not (0 < len(sender) <= MOST_SENDER and 0 <= epoch < MOST_MARK and 0 <= sequence < MOST_MARK):
         raise ValueError(f"a mark is a sender of 1 to {MOST_SENDER} bytes and two numbers below 2**63")
     return put_escape(MARK, put_varint(epoch) + put_varint(sequence) + sender)
+
+
+def put_position(store: bytes, epoch: int, segment: int, offset: int, salt: int) -> bytes:
+    """A position in another store's journal. ValueError when it cannot be one."""
+    if len(store) != STORE_BYTES or not (min(epoch, segment, offset, salt) >= 0 and salt < MOST_SALT
+                                         and max(epoch, segment, offset) < MOST_MARK):
+        raise ValueError(f"a position is a store's {STORE_BYTES} bytes, three numbers below 2**63 and a salt "
+                         f"below 2**32")
+    return put_escape(POSITION, b"".join(map(put_varint, (epoch, segment, offset, salt))) + store)
 
 
 # -- reading
@@ -220,7 +242,7 @@ def _change(data: bytes, at: int, number: int) -> tuple[Record, int]:
     return Change(what, number, value, bool(event), name), at
 
 
-def _escape(data: bytes, at: int) -> tuple[Interval | Mark, int]:
+def _escape(data: bytes, at: int) -> tuple[Interval | Mark | Position, int]:
     kind, at = get_varint(data, at)
     payload, end = _name(data, at)
     if kind == INTERVAL:
@@ -235,4 +257,17 @@ def _escape(data: bytes, at: int) -> tuple[Interval | Mark, int]:
         if not 0 < len(sender) <= MOST_SENDER or max(epoch, sequence) >= MOST_MARK:
             raise ValueError("a mark that is none")
         return Mark(sender, epoch, sequence), end
+    if kind == POSITION:
+        return _position(payload), end
     raise UnknownRecord(f"escape {kind}")
+
+
+def _position(payload: bytes) -> Position:
+    numbers, used = [], 0
+    for _ in range(4):
+        number, used = get_varint(payload, used)
+        numbers.append(number)
+    epoch, segment, offset, salt = numbers
+    if len(payload) - used != STORE_BYTES or max(epoch, segment, offset) >= MOST_MARK or salt >= MOST_SALT:
+        raise ValueError("a position that is none")
+    return Position(payload[used:], epoch, segment, offset, salt)
