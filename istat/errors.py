@@ -104,6 +104,12 @@ class PluginError(IstatError):
     exit_code = 86
 
 
+class BadBatch(IstatError):
+    """Frames of acknowledged batches that cannot be read: damaged, or of a newer istatd."""
+
+    exit_code = 113
+
+
 class StoreError(IstatError):
     """The store cannot be opened, read or written: no permission, no folder, a newer format."""
 

@@ -28,6 +28,7 @@ cdef class Feed(Registry):
     cdef int64_t journal_time          # of the last sample in the journal buffer,
     cdef int64_t journal_interval      # and of what interval it was
     cdef int64_t row_interval          # of the rows that are being taken [s]; 0: they are samples
+    cdef int64_t line_interval         # of lines of seven words [s]; 0: they are samples
     cdef list marks                    # that were replayed
     cdef tuple position                # the last one that was, or None
     cdef uint64_t tally_[T_COUNT]
@@ -50,4 +51,5 @@ cdef class Feed(Registry):
     cdef int64_t find_route(self, const char *name, Py_ssize_t size) noexcept nogil
     cdef const char *fast_line(self, const char *line, const char *stop) noexcept nogil
     cdef int slow_line(self, const char *line, Py_ssize_t size) noexcept nogil
+    cdef int take_lines(self, const char *at, const char *stop) except -1
     cdef int leave_over(self, int code, const char *line, Py_ssize_t size) except -1

@@ -454,7 +454,8 @@ cdef class Feed(Registry):
         route = self.find_route(sample.name, sample.name_size)
         if route < 0:
             return UNKNOWN
-        taken = self.take_sample(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min, sample.max)
+        self.row_interval = self.line_interval if sample.fields == 7 else 0
+        taken = self.put_row(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min, sample.max)
         if taken == STALE:              # it may have been the guess: a route of that name from before
             self.routes.unlearn(<uint32_t> route)
             route = self.routes.find_text(sample.name, sample.name_size)
@@ -462,8 +463,7 @@ cdef class Feed(Registry):
                 return UNKNOWN
             self.routes.follow[before] = <uint32_t> route
             self.last_route = <uint32_t> route
-            taken = self.take_sample(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min,
-                                     sample.max)
+            taken = self.put_row(<uint32_t> route, sample.time, sample.count, sample.sum, m2, sample.min, sample.max)
             if taken == STALE:
                 self.routes.unlearn(<uint32_t> route)
                 return UNKNOWN
@@ -472,28 +472,14 @@ cdef class Feed(Registry):
         self.tally_[T_LINES] += 1
         return SAMPLE
 
-    def feed(self, const unsigned char[::1] data, Py_ssize_t start, Py_ssize_t end):
-        """Take the whole lines of data[start:end]; returns how many bytes they are (up to the last LF)."""
-        cdef const char *at
-        cdef const char *stop
+    cdef int take_lines(self, const char *at, const char *stop) except -1:
+        """Whole lines, up to `stop`."""
         cdef const char *next
         cdef const char *line_end
-        cdef const char *last
-        cdef Py_ssize_t longest
         cdef int code
-        if not 0 <= start <= end <= data.shape[0]:
-            raise ValueError(f"{start}..{end} is not inside {data.shape[0]} bytes")
-        if start == end:
-            return 0
-        at = <const char *> &data[0] + start
-        last = <const char *> istat_last_lf(at, end - start)
-        if last == NULL:
-            return 0
-        stop = last + 1
-        self.refusal = 0
         with nogil:
             while at < stop:
-                next = self.fast_line(at, stop)
+                next = NULL if self.line_interval else self.fast_line(at, stop)
                 if next != NULL and self.refusal == 0:
                     at = next
                     continue
@@ -510,6 +496,34 @@ cdef class Feed(Registry):
                     with gil:
                         self.leave_over(code, at, line_end - at)
                 at = line_end + 1
+        return 0
+
+    def feed(self, const unsigned char[::1] data, Py_ssize_t start, Py_ssize_t end, int64_t interval=0):
+        """Take the whole lines of data[start:end]; returns how many bytes they are (up to the last LF).
+
+        Lines of seven words are rows of `interval` seconds (see feed_rows), 0: they are samples, as all others.
+        ValueError when that cannot be.
+        """
+        cdef const char *at
+        cdef const char *stop
+        cdef const char *last
+        if not 0 <= start <= end <= data.shape[0]:
+            raise ValueError(f"{start}..{end} is not inside {data.shape[0]} bytes")
+        if not 0 <= interval < MOST_INTERVAL:
+            raise ValueError(f"lines of {interval} s")
+        if start == end:
+            return 0
+        at = <const char *> &data[0] + start
+        last = <const char *> istat_last_lf(at, end - start)
+        if last == NULL:
+            return 0
+        stop = last + 1
+        self.refusal = 0
+        self.line_interval = interval
+        try:
+            self.take_lines(at, stop)
+        finally:
+            self.end_rows()
         return stop - (<const char *> &data[0] + start)
 
     cdef int leave_over(self, int code, const char *line, Py_ssize_t size) except -1:

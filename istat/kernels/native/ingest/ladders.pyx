@@ -41,6 +41,12 @@ cdef class Ladders:
             raise ValueError(f"there is a policy {number}")
         self.slots[number] = self.slots[heir]
 
+    def set_now(self, int64_t now):
+        """The time of samples without one, from now on; what it was. What times are accepted stays as it is."""
+        before = self.now
+        self.now = now
+        return before
+
     def set_limits(self, int64_t now, int64_t newest_gauge, int64_t newest_event, oldest, policy=None):
         """The time of samples without one, and the times accepted: `oldest` per level, finest first [s].
 

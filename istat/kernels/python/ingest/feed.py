@@ -221,7 +221,7 @@ class Feed(Registry):
 
     # -- lines
 
-    def _line(self, line: bytes) -> int:
+    def _line(self, line: bytes, interval: int) -> int:
         parsed = parse(line, self.refuse_nan)
         if parsed[0] != SAMPLE:
             return parsed[0]
@@ -236,24 +236,32 @@ class Feed(Registry):
         route = self.routes.find(name)
         if route < 0:
             return UNKNOWN
+        self._row_interval = interval if fields == 7 else 0
         if not self._take_sample(route, (self._now if time is None else time, count, total, m2, low, high)):
             return UNKNOWN
         self._tally["lines"] += 1
         return SAMPLE
 
-    def feed(self, data: bytes | bytearray | memoryview, start: int, end: int) -> int:
-        """Take the whole lines of data[start:end]; returns how many bytes they are (up to the last LF)."""
+    def feed(self, data: bytes | bytearray | memoryview, start: int, end: int, interval: int = 0) -> int:
+        """Take the whole lines of data[start:end]; returns how many bytes they are (up to the last LF).
+
+        Lines of seven words are rows of `interval` seconds (see feed_rows), 0: they are samples, as all others.
+        ValueError when that cannot be.
+        """
         if not 0 <= start <= end <= len(data):
             raise ValueError(f"{start}..{end} is not inside {len(data)} bytes")
+        if not 0 <= interval < MOST_INTERVAL:
+            raise ValueError(f"lines of {interval} s")
         text = bytes(data[start:end])
         used = text.rfind(b"\n") + 1
         for line in text[:used].split(b"\n")[:-1]:
             self._refusal = SAMPLE
-            code = self._line(line)
+            code = self._line(line, interval)
             if code == SAMPLE:
                 code = self._refusal
             if code not in (SAMPLE, EMPTY):
                 self._leave_over(code, line)
+        self._end_rows()
         return used
 
     def _leave_over(self, code: int, line: bytes) -> None:

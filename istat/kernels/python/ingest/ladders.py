@@ -52,6 +52,11 @@ class Ladders:
             raise ValueError(f"there is a policy {number}")
         self._slots[number] = self._slots[heir]
 
+    def set_now(self, now: int) -> int:
+        """The time of samples without one, from now on; what it was. What times are accepted stays as it is."""
+        before, self._now = self._now, now
+        return before
+
     def set_limits(self, now: int, newest_gauge: int, newest_event: int, oldest: Sequence[int],
                    policy: int | None = None) -> None:
         """The time of samples without one, and the times accepted: `oldest` per level, finest first [s].
