@@ -27,7 +27,8 @@ from bench.steady import load
 from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat_server.store.levels.policies import EXPIRE_GRACE
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 
 MB = 1e6  # [bytes]
 KILL_AFTER = 8  # steps of load before kill -9: more than one cut, and a journal of most of a cut

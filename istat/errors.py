@@ -107,7 +107,7 @@ class PluginError(IstatError):
 class BadBatch(IstatError):
     """Frames of acknowledged batches that cannot be read: damaged, or of a newer istatd."""
 
-    exit_code = 113
+    exit_code = 119
 
 
 class StoreError(IstatError):

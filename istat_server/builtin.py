@@ -28,8 +28,9 @@ from istat_server.senders.blacklist import Reader
 from istat_server.sockets import ADMIN, PROMETHEUS
 from istat_server.store.files.manifest import Lineage
 from istat_server.store.interface import Store
+from istat_server.store.options import Options
 from istat_server.store.pool import Delivering
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.statstore import StatStore
 
 
 @hookimpl(trylast=True)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 OURS = ("istat", "istat_server", "istat_agent", "istat_plugins", "plugins")
 STORE = "istat_server/store"
 STORE_MAY_NOT = ("socket", "socketserver", "http", "gevent.pywsgi", "falcon", "requests")
-# What every room of the store may know: the contract, threads, newer versions, how files are made, and places in journals.
+# What every room of the store may know: the contract, threads, newer versions, how files are made, places in journals.
 GROUND = ("istat", *(f"istat_server.store.{name}" for name in ("interface", "pool", "versions", "ondisk", "positions")))
 FILES, LEVELS, NAMES, WORK = (f"istat_server.store.{room}" for room in ("files", "levels", "names", "work"))
 # (a folder or module, what of ours it may import): the longest prefix decides. The store's rooms from the ground up.
@@ -49,6 +49,7 @@ ALLOWED = {
     f"{STORE}/versions": ("istat",),
     f"{STORE}/ondisk": ("istat",),
     f"{STORE}/positions": ("istat",),
+    f"{STORE}/options": ("istat", FILES, NAMES),
     f"{STORE}/files": (*GROUND, FILES),
     f"{STORE}/levels": (*GROUND, FILES, LEVELS),
     f"{STORE}/names": (*GROUND, FILES, LEVELS, NAMES),
@@ -56,6 +57,7 @@ ALLOWED = {
     f"{STORE}/opening": (*GROUND, FILES, LEVELS, NAMES),
     f"{STORE}/batching": (*GROUND, NAMES, WORK, "istat_server.store.accepting"),
     f"{STORE}/statstore": (*GROUND, FILES, LEVELS, NAMES, WORK, "istat_server.store.opening",
+                            "istat_server.store.options",
                             "istat_server.store.accepting", "istat_server.store.answering",
                             "istat_server.store.batching"),
     f"{STORE}/offline": ("istat", "istat_server.store"),

@@ -20,7 +20,7 @@ from istat_server.store.interface import Batch, Fields, Mark
 from istat_server.store.statstore import StatStore
 
 VARIABLE = "ISTAT_CRASH_BATCHES"        # where the sender writes down what it does
-SENDER = "crash"
+SENDER = b"crash"
 COUNTER = "batch.total"
 NAMES = (b"batch.total", b"*batch.hits", b"batch.wide^a^b")
 ROW = "t"                               # what a line begins with: tried,

@@ -17,7 +17,8 @@ from typing import Any
 from ftest.crash import crashbatches
 from istat_server import main
 from istat_server.store.names import namefiles
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 from istat_server.store.work import flushing, housekeeping, journaling, planning
 
 CUT_SECONDS = 0.15

@@ -36,7 +36,8 @@ from ftest.crash.powercut import Disk, Fate, Note, Shim, read_notes
 from istat.clock import FakeClock
 from istat.retention import Ladder
 from istat_server.store.files import manifest
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 
 pytestmark = pytest.mark.seconds(10)
 JOURNAL_SYNC = 0.3      # [s]

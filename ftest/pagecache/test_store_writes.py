@@ -10,7 +10,8 @@ import pytest
 from ftest.pagecache.devices import traffic
 from istat.clock import FakeClock
 from istat.retention import Ladder
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 from tests.opens import watched
 from tests.store.harness import LADDER, NOW, open_store, rows, send
 

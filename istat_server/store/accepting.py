@@ -36,13 +36,14 @@ class Accepting:
         self._refused = dict.fromkeys((*TALLIED, *UNNAMED.values()), 0)
         self._lines = 0         # that were refused before the engine had to take them
 
-    def lines(self, view: memoryview, start: int, end: int) -> Accepted:
-        """Take the whole lines of view[start:end]."""
-        used = self._engine.feed(view, start, end)
+    def lines(self, view: memoryview, start: int, end: int, clock: int | None = None, interval: int = 0) -> Accepted:
+        """Take the whole lines of view[start:end]. clock: the engine's `now`, where that is not the store's: a sample
+        of it may be too old. interval: what lines of seven words cover [s], 0: they are samples."""
+        used = self._engine.feed(view, start, end, interval)
         left = self._engine.take_leftovers()
-        return Accepted(used, self._leftovers(left) if left else ())
+        return Accepted(used, self._leftovers(left, clock, interval) if left else ())
 
-    def _leftovers(self, left: Sequence[tuple[int, bytes]]) -> Sequence[Left]:
+    def _leftovers(self, left: Sequence[tuple[int, bytes]], clock: int | None, interval: int) -> Sequence[Left]:
         again: list[bytes] = []
         told: list[Left] = []
         for code, line in left:
@@ -50,7 +51,7 @@ class Accepting:
                 told.append(Left(KIND_OF[code], line))
                 continue
             words = line.split()
-            kind, wire, partly = self.learn(words[0], _sighted(words, line))
+            kind, wire, partly = self.learn(words[0], _sighted(words, line, clock, interval))
             if kind:
                 self._lines += kind in TALLIED
                 told.append(Left(kind, line))
@@ -61,7 +62,7 @@ class Accepting:
         if again:
             again.append(b"")
             text = b"\n".join(again)
-            self._engine.feed(text, 0, len(text))
+            self._engine.feed(text, 0, len(text), interval)
             # All their names are known and all of them were good lines, but their counters may refuse the samples.
             told += (Left(KIND_OF[code], line) for code, line in self._engine.take_leftovers())
         told += (Left(KIND_OF[code], b"", count) for code, count in self._engine.take_untold().items())
@@ -110,11 +111,11 @@ class Accepting:
                       {kind: count + tally.get(kind, 0) for kind, count in self._refused.items()})
 
 
-def _sighted(words: Sequence[bytes], line: bytes) -> Sighted | None:
-    """The sample of a good line; of a single value only the time matters, unless that is now."""
+def _sighted(words: Sequence[bytes], line: bytes, clock: int | None, interval: int) -> Sighted | None:
+    """The sample of a good line; of a single value only the time matters, unless that is the store's now."""
     if len(words) == 2:
-        return None
+        return None if clock is None else ((clock, 1, 0.0, 0.0, 0.0), 0)
     if len(words) == 3:
         return (int(words[1].partition(b".")[0]), 1, 0.0, 0.0, 0.0), 0
     _code, _name, _fields, time, total, _sumsq, low, high, count = lines.parse(line)     # type: ignore[misc]
-    return (time, count, total, low, high), 0
+    return (time, count, total, low, high), interval

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from istat.kernels import columns, lines
 from istat.kernels.python.ingest.records import MOST_COUNT, MOST_INTERVAL, put_mark
 from istat_server.store.accepting import Accepting, Learnt
-from istat_server.store.interface import Accepted, Batch, Left
+from istat_server.store.interface import METADATA, Accepted, Batch, Left, Mark
 from istat_server.store.work.marks import Marks
 
 if TYPE_CHECKING:
@@ -57,9 +57,27 @@ class Batching:
             names, refused = self._learn_all(batch, rows)
             # From here on nobody else has a turn: rows and mark come into one frame.
             left = self._feed(names, rows, batch.interval, refused)
-            self._engine.put_mark(*mark)
-            self._marks.note([mark])
+            self._note(mark)
             return Accepted(len(batch.names), left)
+
+    def lines(self, text: memoryview, clock: int, interval: int, mark: Mark) -> tuple[Accepted, int]:
+        """Take the whole lines of a batch that was not taken before, and its mark; and how many lines were refused.
+        Nobody else has a turn: rows and mark come into one frame. ValueError when interval or mark cannot be."""
+        put_mark(*mark)
+        if self._marks.knows(mark):
+            return Accepted(len(text)), 0
+        now = self._engine.set_now(clock)
+        try:
+            accepted = self._accepting.lines(text, 0, len(text), clock, interval)
+        finally:
+            self._engine.set_now(now)
+        self._note(mark)
+        return accepted, sum(left.times for left in accepted.left if left.kind != METADATA)
+
+    def _note(self, mark: tuple[bytes, int, int]) -> None:
+        """Its rows are taken."""
+        self._engine.put_mark(*mark)
+        self._marks.note([mark])
 
     @contextmanager
     def _turn(self, sender: tuple[bytes, int]) -> Iterator[None]:
@@ -125,13 +143,11 @@ class Batching:
         return tuple(told[:LEFT_KEPT])
 
 
-def _mark(batch: Batch) -> tuple[bytes, int, int] | None:
-    """A batch's mark as the journal has it. ValueError when it cannot be one."""
-    if batch.mark is None:
-        return None
-    mark = batch.mark.sender.encode(), batch.mark.epoch, batch.mark.sequence
-    put_mark(*mark)
-    return mark
+def _mark(batch: Batch) -> Mark | None:
+    """A batch's mark. ValueError when it cannot be one."""
+    if batch.mark is not None:
+        put_mark(*batch.mark)
+    return batch.mark
 
 
 def _rows(batch: Batch) -> Columns:

@@ -208,9 +208,9 @@ class Fields(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Which batch it is: its sender (at most 200 bytes in UTF-8), which life of this, and a number that grows."""
+    """Which batch it is: its sender (1 to 255 bytes), which life of this, and a number that grows."""
 
-    sender: str
+    sender: bytes
     epoch: int
     sequence: int
 
@@ -228,6 +228,15 @@ class Batch:
     fields: Fields
     interval: int = 0
     mark: Mark | None = None
+
+
+class Marked(NamedTuple):
+    """What became of lines with a mark: how many were refused, what is left to be told, and when they are written: once
+    the store's `written` is no less than `ticket`."""
+
+    refused: int
+    left: Sequence[Left]
+    ticket: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +320,29 @@ class Store(Protocol):
         Blocks the greenlet until a batch with a mark is written. ValueError when it cannot be a batch, as when its
         columns have not one length, or it has too many rows. StoreError when it is not taken, or not written, now: it
         may be sent again."""
+
+    def accept_marked(self, view: memoryview, start: int, end: int, clock: int, interval: int, mark: Mark) -> Marked:
+        """Take the whole lines of view[start:end], at most 64 KiB, of a batch; one that the store knows is answered as
+        taken. As `accept`, but: lines without a time are of `clock` [Unix s]; lines of seven words cover `interval` [s]
+        and go to the finest level that is no finer (0: they are samples); the mark is written with them, in one piece.
+
+        Nobody else has a turn before rows and mark are taken. It does not wait for these to be written; it may block
+        the greenlet while too much else waits for that. ValueError when the mark or the interval cannot be.
+        (BATCH_MARKS)"""
+
+    def knows(self, mark: tuple[bytes, int, int]) -> bool:
+        """Whether this batch was taken, or a later one of its sender and epoch. (BATCH_MARKS)"""
+
+    def last_sequence(self, sender: bytes, epoch: int) -> int:
+        """The last sequence that was taken of a sender's epoch; 0 for none. (BATCH_MARKS)"""
+
+    @property
+    def ticket(self) -> int:
+        """All that was taken by now is written, and survives the process, once `written` is no less than this."""
+
+    @property
+    def written(self) -> int:
+        """Up to which ticket all is written. Grows by itself, and is cheap to ask."""
 
     def totals(self) -> Totals:
         """What was taken and refused."""

@@ -10,7 +10,7 @@ import os
 import uuid as uuids
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,16 +23,17 @@ from istat_server.store.answering import Answering
 from istat_server.store.batching import Batching
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
-from istat_server.store.files.manifest import Lineage, Manifest
-from istat_server.store.interface import Accepted, Batch, Capability, Deleted
+from istat_server.store.files.manifest import Manifest
+from istat_server.store.interface import Accepted, Batch, Capability, Deleted, Mark, Marked
 from istat_server.store.levels import policies
 from istat_server.store.levels.limits import Limits
 from istat_server.store.levels.policies import Chooser
 from istat_server.store.names import ancestors
 from istat_server.store.names.catalogue import Catalogue
-from istat_server.store.names.deletes import UNDO_SECONDS, Deletes
+from istat_server.store.names.deletes import Deletes
 from istat_server.store.names.idling import Idling
 from istat_server.store.names.renames import Renames
+from istat_server.store.options import Options
 from istat_server.store.pool import Pool, given
 from istat_server.store.positions import Position
 from istat_server.store.work import reassigning
@@ -50,21 +51,6 @@ JOURNAL_SECONDS = 10.0      # that one who changes something waits for it to be 
 SETTLE_SECONDS = 10.0       # that a flush waits for the marks to be synced that its segment does not keep any more
 RESCUE_SECONDS = 5.0        # between two cuts because the journal cannot be written
 FEED_BYTES = 64 << 10       # journal records handed over at once rather than at the next tick [bytes]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What an operator may set. Times in seconds, sizes in bytes."""
-
-    cut_seconds: float = 120.0          # `flush`: the longest that rows stay in memory only
-    cut_bytes: int = 32 << 20           # ... and how many of them, at least; many counters may have more
-    journal_sync: float = 1.0
-    max_counters: int = 10_000_000
-    refuse_nan: bool = False            # samples whose value is `nan`; else it is 0
-    lineage: Lineage | None = None      # the ancestors that counters have; None: as it was
-    cache_bytes: int = 16 << 20         # unpacked blocks kept for the next question
-    undo_seconds: int = UNDO_SECONDS    # rows of deleted counters are kept at least so long
-    key: int | None = None              # of the name tables' hash; None: random
 
 
 class StatStore:
@@ -106,6 +92,7 @@ class StatStore:
         self.deleted, self.deleted_called = self.deletes.deleted, self.deletes.deleted_called
         self.rename_problems = self.renames.problems
         self.totals, self.ladder_of = self._accepting.totals, self._answering.ladder_of
+        self.knows, self.last_sequence = self.marks.knows, self.marks.last
         self.select, self.read = self._answering.select, self._answering.read
         self.combine, self.describe = self._answering.combine, self._answering.describe
         self._cut_at = clock.monotonic()
@@ -119,11 +106,9 @@ class StatStore:
     def open(cls, folder: Path, retention: Ladder | Rules, clock: Clock, pool: Pool | None = None,
              background: Pool | None = None, options: Options | None = None, chores: Pool | None = None,
              indexing: Pool | None = None) -> StatStore:
-        """Open a store folder, made when it is missing; replays the journal. A Ladder is that of all counters.
-
-        A retention other than the store's begins to be the store's. StoreLocked when another process has it,
-        StoreCorrupt when no MANIFEST can be read, StoreError when it is of a newer version.
-        """
+        """Open a store folder, made when it is missing; replays the journal. A Ladder is that of all counters; one that
+        is not the store's begins to be. StoreLocked when another process has it, StoreCorrupt when no MANIFEST can be
+        read, StoreError when it is of a newer version."""
         folder = Path(folder)
         rules = retention if isinstance(retention, Rules) else Rules(retention)
         opening.make_folders(folder, ())
@@ -307,11 +292,8 @@ class StatStore:
         self._pool.apply(self.files.commit, (lambda state: state, ()))
 
     def confirm_clock(self) -> str:
-        """Believe the clock as it is: what is old by it may go. What was doubted, or "".
-
-        Blocks the greenlet: it is written down at once, so that the next start believes it too. StoreError if it
-        cannot be.
-        """
+        """Believe the clock as it is: what is old by it may go. What was doubted, or "". Blocks the greenlet: it is
+        written down at once, so that the next start believes it too. StoreError if it cannot be."""
         doubted = self.watch.confirm()
         try:
             self._pool.apply(self.files.commit, (lambda state: state, ()))
@@ -343,6 +325,23 @@ class StatStore:
         if batch.mark is not None:
             self._written()
         return accepted
+
+    def accept_marked(self, view: memoryview, start: int, end: int, clock: int, interval: int, mark: Mark) -> Marked:
+        """Take the lines of a batch, with its mark. May wait until less is to be written, not until these are."""
+        accepted, refused = self._batching.lines(view[start:end], clock, interval, mark)
+        ticket = self.ticket
+        self.after_feed()
+        return Marked(refused, accepted.left, ticket)
+
+    @property
+    def ticket(self) -> int:
+        """The number of the journal's frame that what was taken last is in, or will be."""
+        return self._journal.handed + (self.engine.journal_size() > 0)
+
+    @property
+    def written(self) -> int:
+        """Up to which frame the journal is written."""
+        return self._journal.done
 
     def delete(self, ids: Sequence[int]) -> int:
         """Delete counters; how many were there. Blocks the greenlet until it is written."""

@@ -21,11 +21,12 @@ from __future__ import annotations
 from istat_server.testing.suite.batches import Batches
 from istat_server.testing.suite.buckets import Buckets
 from istat_server.testing.suite.changes import Changes
+from istat_server.testing.suite.marked import MarkedLines
 from istat_server.testing.suite.names import Names
 from istat_server.testing.suite.opened import LADDER, NOW, RULES, Opened, T, close_to
 from istat_server.testing.suite.samples import Answers, Lines
 
-SUITE = (Names, Lines, Buckets, Answers, Changes, Batches)
+SUITE = (Names, Lines, Buckets, Answers, Changes, Batches, MarkedLines)
 
-__all__ = ["LADDER", "NOW", "RULES", "SUITE", "Answers", "Batches", "Buckets", "Changes", "Lines", "Names", "Opened",
-           "T", "close_to"]
+__all__ = ["LADDER", "NOW", "RULES", "SUITE", "Answers", "Batches", "Buckets", "Changes", "Lines", "MarkedLines",
+           "Names", "Opened", "T", "close_to"]

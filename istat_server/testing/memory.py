@@ -33,6 +33,8 @@ from istat_server.store.interface import (
     Id,
     Kind,
     Left,
+    Mark,
+    Marked,
     NamePattern,
     Page,
     Question,
@@ -51,6 +53,7 @@ KINDS = ("bad_fields", "bad_number", "not_finite", "reserved", "no_name", "name_
          "from_future", "from_past", "rejected", "too_coarse")
 UNNAMED = ("no_name", "name_refused", "name_too_long")
 MOST_COUNT = 1 << 62    # counts are less
+MOST_SENDER = 255       # [bytes] of a sender's name in a mark
 # The first part of a name: dots before it are its own, and those behind it where nothing follows.
 PART = re.compile(rb"\.*[^.]*(?:\.+\Z)?")
 TOLD = 32               # refused lines that one portion tells of
@@ -80,21 +83,43 @@ class MemoryStore:
         self._counters: list[Counter] = []              # by id, for ever
         self._kept: list[Samples] = []                  # of each of them
         self._deleted: dict[Id, int] = {}               # -> the number of its delete
-        self._marks: dict[tuple[str, int], int] = {}    # the last sequence of each sender and epoch
+        self._marks: dict[tuple[bytes, int], int] = {}  # the last sequence of each sender and epoch
+        self.ticket = self.written = 0                  # nothing is ever to be written
 
     # --- samples come in ---------------------------------------------------------------------------
 
     def accept(self, view: memoryview, start: int, end: int) -> Accepted:
         """See Store.accept."""
-        text = bytes(view[start:end])
+        return self._lines_of(bytes(view[start:end]), int(self._clock.now()), 0)
+
+    def accept_marked(self, view: memoryview, start: int, end: int, clock: int, interval: int, mark: Mark) -> Marked:
+        """See Store.accept_marked."""
+        if not (0 < len(mark.sender) <= MOST_SENDER and min(mark[1:]) >= 0):
+            raise ValueError(f"a mark is a sender of 1 to {MOST_SENDER} bytes and two numbers")
+        if self.knows(mark):
+            return Marked(0, (), self.ticket)
+        accepted = self._lines_of(bytes(view[start:end]), clock, interval)
+        self._marks[mark[:2]] = mark.sequence
+        refused = sum(left.times for left in accepted.left if left.kind != METADATA)
+        return Marked(refused, accepted.left, self.ticket)
+
+    def knows(self, mark: tuple[bytes, int, int]) -> bool:
+        """See Store.knows."""
+        return mark[2] <= self._marks.get(mark[:2], -1)
+
+    def last_sequence(self, sender: bytes, epoch: int) -> int:
+        """See Store.last_sequence."""
+        return self._marks.get((sender, epoch), 0)
+
+    def _lines_of(self, text: bytes, now: int, interval: int) -> Accepted:
         used = text.rfind(b"\n") + 1
-        left = [one for line in text[:used].split(b"\n")[:-1] for one in self._line(line)]
+        left = [one for line in text[:used].split(b"\n")[:-1] for one in self._line(line, now, interval)]
         refused = [one for one in left if one.kind != METADATA]
         more = Counts(one.kind for one in refused[TOLD:])
         return Accepted(used, [one for one in left if one.kind == METADATA] + refused[:TOLD] + [
             Left(kind, b"", count) for kind, count in more.items()])
 
-    def _line(self, line: bytes) -> Iterator[Left]:
+    def _line(self, line: bytes, now: int, interval: int) -> Iterator[Left]:
         """Take one line; what is to be told of it."""
         parsed = lines.parse(line)
         if parsed[0] == EMPTY:
@@ -102,12 +127,12 @@ class MemoryStore:
         if parsed[0] != SAMPLE:
             yield self._refuse(KIND_OF[parsed[0]], line)
             return
-        _code, name, _fields, time, total, sumsq, low, high, count = parsed     # type: ignore[misc]
+        _code, name, fields, time, total, sumsq, low, high, count = parsed     # type: ignore[misc]
         bucket = Bucket.from_sumsq(count, total, sumsq, low, high)
         if not bucket.finite:
             yield self._refuse("not_finite", line)
             return
-        problem = self._take(name, _One(int(self._clock.now()) if time is None else time, bucket))
+        problem = self._take(name, _One(now if time is None else time, bucket, interval if fields == 7 else 0))
         if problem not in UNNAMED:
             self._lines += 1
         if problem:
@@ -122,10 +147,9 @@ class MemoryStore:
         """See Store.accept_batch."""
         rows = list(zip(batch.names, batch.times, *batch.fields, strict=True))
         if batch.mark is not None:
-            sender = batch.mark.sender, batch.mark.epoch
-            if batch.mark.sequence <= self._marks.get(sender, -1):
+            if self.knows(batch.mark):
                 return Accepted(len(rows))
-            self._marks[sender] = batch.mark.sequence
+            self._marks[batch.mark[:2]] = batch.mark.sequence
         left = []
         for name, time, *fields in rows:
             bucket = Bucket(*fields)

@@ -21,7 +21,8 @@ from istat_server.options import DECLARATION
 from istat_server.plugins import find_plugins
 from istat_server.server import Server
 from istat_server.sockets import Sockets
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 
 
 class Part:

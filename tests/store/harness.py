@@ -7,7 +7,8 @@ from istat.clock import FakeClock
 from istat.kernels.python.columns import Row
 from istat.retention import Ladder
 from istat_server.store.interface import NamePattern, Syntax
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 
 NOW = 1325395000        # where the fixture `clock` stands: 2012-01-01 05:16:40 UTC
 LADDER = Ladder.parse("10s:1h,1m:6h,10m:2d")

@@ -25,7 +25,7 @@ def batch(sequence: int | None, *names: str, value: float = 1.0, interval: int =
           epoch: int = 1) -> Batch:
     count = len(names)
     fields = Fields([1] * count, [value] * count, [0.0] * count, [value] * count, [value] * count)
-    mark = None if sequence is None else Mark(sender, epoch, sequence)
+    mark = None if sequence is None else Mark(sender.encode(), epoch, sequence)
     return Batch([name.encode() for name in names], [T] * count, fields, interval, mark)
 
 

@@ -73,6 +73,11 @@ class TestBatches(contract.Batches):
     """Pre-aggregated rows."""
 
 
+@on_each
+class TestMarkedLines(contract.MarkedLines):
+    """Lines of batches with a mark."""
+
+
 def test_all_of_the_suite_runs_here() -> None:
     run = [base for one in globals().values() if isinstance(one, type) for base in one.__bases__]
     assert set(contract.SUITE) <= set(run)

@@ -8,8 +8,9 @@ import pytest
 from gevent.threadpool import ThreadPool
 
 from istat.clock import FakeClock
+from istat_server.store.options import Options
 from istat_server.store.pool import Delivering, InlinePool, given
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.statstore import StatStore
 from tests.store.harness import LADDER, NOW, put, rows
 
 

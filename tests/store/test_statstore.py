@@ -17,8 +17,9 @@ from istat_server.store.files import manifest
 from istat_server.store.interface import Kind, NamePattern, Syntax
 from istat_server.store.names import nameindex
 from istat_server.store.names.catalogue import Learned
+from istat_server.store.options import Options
 from istat_server.store.pool import InlinePool
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.statstore import StatStore
 from istat_server.store.work.journaling import Journal
 from istat_server.testing.memory import MemoryStore
 from tests.store.harness import FIXTURES, LADDER, NOW, crash, glob, open_store, put, rows

@@ -13,8 +13,9 @@ from istat_server.store import opening
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.statfile import StatFileWriter
 from istat_server.store.offline import backup, checking, repairing
+from istat_server.store.options import Options
 from istat_server.store.pool import InlinePool
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.statstore import StatStore
 from tests.store.harness import LADDER, NOW, crash, open_store, put, rows
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

@@ -23,7 +23,8 @@ from istat_server.store.levels.placing import Archive, Known, Limits, place
 from istat_server.store.levels.policies import rules_of
 from istat_server.store.names import namefiles
 from istat_server.store.names.catalogue import Learned
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 from istat_server.store.work import planning
 from istat_server.store.work.workshop import Workshop
 

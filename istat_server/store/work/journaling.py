@@ -116,6 +116,11 @@ class Journal:
         return self._handed
 
     @property
+    def done(self) -> int:
+        """Of these, those that are written, or not needed any more: they are in files."""
+        return self._done
+
+    @property
     def pending(self) -> int:
         """Bytes handed over and not written yet."""
         return self._pending

@@ -27,6 +27,15 @@ class Marks:
         last = self._last.get((sender, epoch))
         return last is not None and sequence <= last[0]
 
+    def knows(self, mark: tuple[bytes, int, int]) -> bool:
+        """See Store.knows."""
+        return self.taken(*mark)
+
+    def last(self, sender: bytes, epoch: int) -> int:
+        """See Store.last_sequence."""
+        found = self._last.get((sender, epoch))
+        return 0 if found is None else found[0]
+
     def note(self, marks: Iterable[tuple[bytes, int, int]]) -> None:
         """These batches are in the store."""
         for sender, epoch, sequence in marks:

@@ -85,8 +85,8 @@ class Batches:
     def test_a_batch_that_is_sent_again_counts_once(self, opened: Opened) -> None:
         opened.wants(Capability.BATCH_MARKS)
         row = ("g", T, Bucket.of(1))
-        for mark in (Mark("a", 1, 5), Mark("a", 1, 5), Mark("a", 1, 4), Mark("a", 1, 6), Mark("a", 2, 1),
-                     Mark("b", 1, 1), Mark("b", 1, 1)):
+        for mark in (Mark(b"a", 1, 5), Mark(b"a", 1, 5), Mark(b"a", 1, 4), Mark(b"a", 1, 6), Mark(b"a", 2, 1),
+                     Mark(b"b", 1, 1), Mark(b"b", 1, 1)):
             opened.batch(row, mark=mark)
             opened.rest()
         opened.batch(row)

@@ -19,7 +19,8 @@ from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.interface import Kind
 from istat_server.store.levels.policies import longest
 from istat_server.store.offline import checking
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 from istat_server.store.work.housekeeping import Interrupted
 from istat_server.store.work.planning import Move
 from tests.store.harness import FIXTURES, crash, send

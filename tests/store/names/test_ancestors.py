@@ -15,7 +15,8 @@ from istat_server.store.files import manifest
 from istat_server.store.files.manifest import Lineage
 from istat_server.store.interface import Batch, Fields, Kind
 from istat_server.store.names.ancestors import PAUSE
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 from tests.store.harness import LADDER, NOW, crash, glob, open_store, put, rows
 from tests.store.names.test_idling import pass_days
 

@@ -13,7 +13,8 @@ from istat.retention import Ladder, Rule, Rules
 from istat_server.store import statstore
 from istat_server.store.names import deletes
 from istat_server.store.names.tombstones import Due
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 from istat_server.store.work import planning
 from istat_server.testing.memory import MemoryStore
 from tests.store.harness import LADDER, NOW, crash, glob, open_store, put, rows

@@ -9,7 +9,8 @@ from istat.clock import FakeClock
 from istat.kernels import IMPLEMENTATION
 from istat.retention import Ladder
 from istat_server.store.names import idling
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 from tests.store.harness import NOW, crash, glob, put
 
 DAY = 86_400

@@ -18,7 +18,8 @@ from istat_server.store.files.manifest import Import
 from istat_server.store.levels.placing import Archive
 from istat_server.store.offline import appending, checking
 from istat_server.store.offline.appending import Appender, Series, noted, open_store
-from istat_server.store.statstore import Options, StatStore
+from istat_server.store.options import Options
+from istat_server.store.statstore import StatStore
 from istat_server.store.work.workshop import Workshop
 
 NOW = 1325404800
