@@ -1,56 +1,277 @@
-"""How far one group of targets is in a spool, and what of it is in doubt. Knows no sockets."""
+"""How far one group of targets is in a spool, and what of it is in doubt. Knows no sockets.
+
+A receiver takes a sender's sequences only in growing order. So frames that a member refused may be sent under their own
+sequence, in order, to a member whose last one (WELCOME) is smaller, and what is in doubt at a member waits for it.
+For what is to go to another one all the same there is `give_up`.
+"""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from istat.clock import Clock
+from istat.errors import SpoolError
+from istat.spool.cursorfile import (
+    MOST_ENTRIES,
+    MOST_MEMBER,
+    MOST_MEMBERS,
+    CursorFile,
+    Entry,
+    State,
+    group_key,
+)
 from istat.spool.frames import Frame
+from istat.spool.losses import Loss
+from istat.spool.segments import Found
+from istat.spool.shelf import Shelf, Walk
+
+REFUSED = ""        # in place of a member: what is to be sent again
 
 
 class Cursor:
     """A group's place in the spool; made by `Spool.group`. Everything before `next` is done, but for what is in doubt
-    at a member and for what was refused, which `read` gives again, first.
+    at a member and for what was refused, which `read` gives again, first."""
 
-    A receiver takes a sender's sequences only in growing order. So frames that one member refused may be sent, under
-    their own sequence, to any member whose last one (WELCOME) is smaller; `renew` is for all others.
-    """
+    def __init__(self, shelf: Shelf, file: CursorFile, state: State, clock: Clock,
+                 renew: Callable[[Frame, int], int]) -> None:
+        """`renew`: put lines at the end of the spool, for the group of this key only."""
+        self.name = file.name
+        self._shelf, self._file, self._state, self._clock, self._renew = shelf, file, state, clock, renew
+        self._key = group_key(file.name)
+        self._dirty = True
+        self._seen = 0          # clock of the last frame that was read: when about what is lost came
+        segment = shelf.holding(state.next)
+        at = state.at if segment is not None and segment.first == state.segment else 0
+        self._walk = Walk(shelf, segment, at)
 
-    next: int           # the first sequence that was never sent
+    @property
+    def next(self) -> int:
+        """The first sequence that was never sent."""
+        return self._state.next
+
+    # -- what is to be sent
 
     def read(self, limit: int) -> Frame | None:
         """The next frame to be sent whose sequence is at most `limit`: those that were refused first. The same one
         again until `sending` is told of it. Steps over damage and counts it."""
-        raise NotImplementedError
+        for entry in self._entries(REFUSED):
+            found = self._shelf.locate(entry.sequence, entry.at)
+            if found is not None:
+                return found.frame if entry.sequence <= limit else None
+            self._lose_entry(REFUSED, entry)
+        found = self._ahead()
+        return None if found is None or found.head.sequence > limit else found.frame
 
     def sending(self, member: str, sequence: int) -> None:
-        """The frame that `read` gave is about to be sent: in doubt at this member from now on, also after a kill."""
-        raise NotImplementedError
+        """The frame that `read` gave is about to be sent: in doubt at this member from now on, also after a kill.
+
+        SpoolError: too much is in doubt already. ValueError: `read` gave no such frame.
+        """
+        self._check_room(member)
+        refused = self._entries(REFUSED)
+        if refused and refused[0].sequence == sequence:
+            entry = refused[0]
+            self._take(REFUSED, entry)
+        else:
+            entry = self._pass(sequence)
+        self._put(member, entry)
+        self._write()
+
+    def _pass(self, sequence: int) -> Entry:
+        """Go past the frame that is next."""
+        found = self._ahead()
+        if found is None or found.head.sequence != sequence:
+            raise ValueError(f"{sequence} is not what is to be sent next")
+        self._go_past(found)
+        return Entry(sequence, found.head.holds, found.head.clock, found.at)
+
+    # -- what became of it
 
     def done(self, member: str, last: int) -> None:
         """A member has all that is in doubt there up to this sequence (ACK, or WELCOME)."""
-        raise NotImplementedError
+        self._set(member, [entry for entry in self._entries(member) if entry.sequence > last])
 
     def refused(self, member: str, sequence: int) -> None:
         """A member did not take this one (LATER): `read` gives it again."""
-        raise NotImplementedError
+        for entry in self._entries(member):
+            if entry.sequence == sequence:
+                self._take(member, entry)
+                self._put(REFUSED, entry)
 
     def doubts(self, member: str) -> list[tuple[int, int]]:
         """What is in doubt at a member: (first, last) of sequences, ascending."""
-        raise NotImplementedError
+        ranges: list[tuple[int, int]] = []
+        for entry in self._entries(member):
+            if ranges and ranges[-1][1] + 1 == entry.sequence:
+                ranges[-1] = ranges[-1][0], entry.sequence
+            else:
+                ranges.append((entry.sequence, entry.sequence))
+        return ranges
 
     def members(self) -> list[str]:
         """At whom something is in doubt."""
-        raise NotImplementedError
+        return [member for member, entries in self._state.members.items() if entries and member != REFUSED]
 
     def again(self, first: int, last: int) -> Iterator[Frame]:
         """Frames in doubt, to be sent once more to the same member. What is not there any more is counted as lost."""
-        raise NotImplementedError
+        for member in self.members():
+            for entry in self._entries(member):
+                if first <= entry.sequence <= last:
+                    found = self._shelf.locate(entry.sequence, entry.at)
+                    if found is not None and found.frame is not None:
+                        yield found.frame
+                    else:
+                        self._lose_entry(member, entry)
 
     def give_up(self, member: str) -> tuple[int, int]:
         """(frames, lines) that are no more in doubt at a member: they stand at the end of the spool again, for this
         group only and under new sequences (up to `Spool.last`), so that another member takes them."""
-        raise NotImplementedError
+        frames = lines = 0
+        for entry in self._entries(member):
+            found = self._shelf.locate(entry.sequence, entry.at)
+            if found is None or found.frame is None:
+                self._lose_entry(member, entry)
+                continue
+            self._renew(found.frame, self._key)
+            self._take(member, entry)
+            frames, lines = frames + 1, lines + entry.holds
+        self.flush()
+        return frames, lines
+
+    # -- how far it is
 
     @property
     def behind(self) -> tuple[int, int, float]:
         """(frames, lines, seconds) that this group has not had; of the oldest of them how long ago it came."""
-        raise NotImplementedError
+        found = self._ahead()
+        entries = [entry for some in self._state.members.values() for entry in some]
+        frames = max(0, self._shelf.frames - self._state.frames) + len(entries)
+        lines = max(0, self._shelf.lines - self._state.lines) + sum(entry.holds for entry in entries)
+        clocks = [entry.clock for entry in entries] + ([found.head.clock] if found is not None else [])
+        return frames, lines, max(0.0, self._clock.now() - min(clocks)) if clocks else 0.0
+
+    @property
+    def oldest(self) -> int:
+        """The first sequence that the group may still need."""
+        return min([entries[0].sequence for entries in self._state.members.values() if entries], default=self.next)
+
+    # -- for the spool
+
+    def place(self) -> State:
+        """How far it is, for another group that begins there."""
+        state = self._state
+        return State(state.next, state.frames, state.lines, state.segment, state.at)
+
+    def catch_up(self) -> None:
+        """Go past what was removed, and count it."""
+        if self._walk.segment is not None and self._walk.segment.gone:
+            self._ahead()
+
+    def flush(self) -> None:
+        """Bring to the file what changed since it was last written."""
+        if self._dirty:
+            self._write()
+
+    def duplicate(self) -> int | None:
+        """A descriptor of the file, for a thread that syncs."""
+        return self._file.duplicate()
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be kept, in a sentence, or ""."""
+        return self._file.problem
+
+    def close(self) -> None:
+        """Bring it to the file, and let go of that."""
+        self.flush()
+        self._file.close()
+
+    def remove(self) -> None:
+        """Forget it. OSError."""
+        self._file.remove()
+
+    # -- the frame ahead
+
+    def _ahead(self) -> Found | None:
+        """The next frame that was never sent. What is missing before it, what is damaged, and what is for another
+        group alone is passed."""
+        while True:
+            found = self._walk.peek() or self._shelf.waiting(self.next)
+            if found is None:
+                self._count_end()
+                return None
+            head = found.head
+            if head.sequence < self.next:
+                self._walk.step()
+                continue
+            if head.lines > self._state.lines:
+                self._lose(head.sequence - 1, head.lines, head.clock)
+            self._state.frames, self._state.lines = head.frames, head.lines
+            if head.only not in (0, self._key):
+                self._go_past(found)
+            elif found.frame is None:
+                self._lose(head.sequence, head.lines + head.holds, head.clock)
+                self._go_past(found)
+            else:
+                return found
+
+    def _count_end(self) -> None:
+        """Nothing is ahead: all that ever came in was sent, or is not there any more."""
+        if self._shelf.lines > self._state.lines:
+            self._lose(self._shelf.last, self._shelf.lines, self._seen)
+        self._state.frames, self._state.lines = self._shelf.frames, self._shelf.lines
+
+    def _go_past(self, found: Found) -> None:
+        head, state = found.head, self._state
+        state.next = head.sequence + 1
+        state.frames, state.lines = head.frames + 1, head.lines + head.holds
+        self._seen = head.clock
+        if found.at >= 0:
+            self._walk.step()
+        if self._walk.segment is not None:
+            state.segment, state.at = self._walk.segment.first, self._walk.at
+        self._dirty = True
+
+    # -- what is lost
+
+    def _lose(self, last: int, lines: int, end: int) -> None:
+        """All up to this sequence, before which there are so many lines, is not there."""
+        self._shelf.losses.note(Loss(self.name, self._shelf.why(self.next), self.next, max(last, self.next),
+                                     lines - self._state.lines, self._seen or end, end))
+        self._state.lines = lines
+        self._dirty = True
+
+    def _lose_entry(self, member: str, entry: Entry) -> None:
+        self._take(member, entry)
+        self._shelf.losses.note(Loss(self.name, self._shelf.why(entry.sequence), entry.sequence, entry.sequence,
+                                     entry.holds, entry.clock, entry.clock))
+
+    # -- entries
+
+    def _entries(self, member: str) -> list[Entry]:
+        return list(self._state.members.get(member, ()))
+
+    def _put(self, member: str, entry: Entry) -> None:
+        self._set(member, sorted([*self._entries(member), entry]))
+
+    def _take(self, member: str, entry: Entry) -> None:
+        self._set(member, [one for one in self._entries(member) if one != entry])
+
+    def _set(self, member: str, entries: list[Entry]) -> None:
+        if entries:
+            self._state.members[member] = entries
+        else:
+            self._state.members.pop(member, None)
+        self._dirty = True
+
+    def _check_room(self, member: str) -> None:
+        members = self._state.members
+        if not member or len(member.encode()) > MOST_MEMBER:
+            raise ValueError(f"a member's name has 1 to {MOST_MEMBER} bytes")
+        if sum(map(len, members.values())) >= MOST_ENTRIES or (member not in members
+                                                                and len(members) >= MOST_MEMBERS - 1):
+            raise SpoolError(f"so much is in doubt at the targets of {self.name} that no more can be sent to others: "
+                             f"those that are away have to come back, or be given up")
+
+    def _write(self) -> None:
+        self._dirty = False
+        self._file.write(self._state)

@@ -1,17 +1,35 @@
 """The spool of a program: lines come in as frames, and stay until every group of targets has had them.
 
-Knows no sockets. `append` writes at once (write(2)); a thread of the spool's own syncs.
+Knows no sockets. `append` writes at once (write(2)); a thread of the spool's own syncs. All else belongs to one thread.
 """
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from istat.clock import Clock
+from istat.access import ondisk
+from istat.clock import Clock, ClockWatch
+from istat.errors import SpoolError
+from istat.spool import opening
+from istat.spool.appending import Appending
+from istat.spool.cursorfile import MOST_NAME, SUFFIX, CursorFile, State, name_in
 from istat.spool.cursors import Cursor
-from istat.spool.frames import Mark
+from istat.spool.frames import Frame, Mark
+from istat.spool.losses import Loss
+from istat.spool.opening import RESERVED
+from istat.spool.slots import Slots
+from istat.spool.syncing import Syncer
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 8 << 20
+LEAST_SEGMENT = 256 << 10       # [bytes] where the spool may have little
+PARTS = 8                       # a spool has at least so many segments when it is full, or as old as it may be
+SYNC_SECONDS = 1.0              # what waits longer than this is synced
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +40,34 @@ class Limits:
     age: int = 3 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Lines that a group never gets: why (`bytes`, `age`, `damaged`, `disk`), which sequences, and when they came
-    [Unix s]."""
-
-    group: str
-    reason: str
-    first: int
-    last: int
-    lines: int
-    begin: int
-    end: int
-
-
 class Spool:
-    """A folder of frames and cursors. One process has it open at a time."""
+    """A folder of frames and cursors. One process has it open at a time. Made by `open`."""
 
-    id: bytes           # 16 bytes: the sender's, and
-    epoch: int          # its epoch
-    last: int           # the last sequence that was given, 0: none yet
-    written: int        # the last one that is in the file, so that it outlives the process
+    def __init__(self, folder: Path, limits: Limits, clock: Clock, slots: Slots,
+                 known: Callable[[Mark], bool] | None) -> None:
+        """`slots`: of the identity, locked."""
+        self.folder, self.limits = folder, limits
+        self._clock, self._slots = clock, slots
+        self._identity = opening.identity_of(folder, slots, clock.now())
+        self.id, self.epoch = self._identity.id, self._identity.epoch
+        self._shelf = opening.load(folder, self._identity)
+        if known is not None:
+            opening.cut_unknown(self._shelf, known)
+        marks = opening.measure(self._shelf, self._identity)
+        segments = self._shelf.segments
+        self.watch = ClockWatch(clock, max([self._identity.saved, *(one.header.made for one in segments[-1:])]))
+        self._syncer = Syncer(folder)
+        self._appending = Appending(
+            folder, self._shelf, self._identity, None if known is not None else marks, self._syncer, clock, self.watch,
+            min(SEGMENT_BYTES, max(LEAST_SEGMENT, limits.bytes // PARTS)), self._low)
+        self._cursors: dict[str, Cursor] = {}
+        self._unread: set[Path] = set()         # files of cursors that cannot be read
+        self._kept = False                      # all groups are known
+        self._load_cursors()
+        self._reserve()
+        os.fdatasync(slots.handle)              # before the first sequence is given
+        if slots.fresh:
+            ondisk.sync_folder(folder)
 
     @classmethod
     def open(cls, folder: Path, limits: Limits, clock: Clock, known: Callable[[Mark], bool] | None = None) -> Self:
@@ -51,48 +76,229 @@ class Spool:
 
         SpoolError: another process has it, no permission, a newer format.
         """
-        raise NotImplementedError
+        try:
+            ondisk.make_folder(folder)
+            slots = opening.lock(folder)
+            try:
+                return cls(folder, limits, clock, slots, known)
+            except BaseException:
+                slots.close()
+                raise
+        except OSError as error:
+            raise SpoolError(f"the spool {folder} cannot be opened: {error.strerror} ({error.filename or folder}); "
+                             f"make it ours and give it room, or name another place (setting spool)") from error
+
+    # -- what comes in
+
+    @property
+    def last(self) -> int:
+        """The last sequence that was given; 0: none yet."""
+        return self._shelf.last
+
+    @property
+    def written(self) -> int:
+        """The last sequence that is in the file, so that it outlives the process."""
+        return self._appending.written
 
     @property
     def refusing(self) -> str:
         """Why nothing should be taken for the spool now, in a sentence; "": nothing is wrong."""
-        raise NotImplementedError
+        return f"the spool {self.folder} cannot be written: {self._appending.trouble}" if self._shelf.pending else ""
 
     def append(self, text: bytes, clock: int, count: int, interval: int = 0, mark: Mark | None = None) -> int:
         """The sequence of a new frame: whole lines, at most MOST_TEXT bytes. It is in the file when this returns
-        (`written`), or in memory while the disk is full; or lost and counted when there is too much of that."""
-        raise NotImplementedError
+        (`written`), or in memory while the disk is full; 0: there is too much of that, it is lost and counted.
+
+        ValueError: too long, or a number that cannot be one.
+        """
+        return self._append(Frame(self._shelf.last + 1, clock, interval, count, text, mark), 0)
+
+    def _renew(self, frame: Frame, only: int) -> int:
+        """The lines of a frame once more, for one group."""
+        return self._append(Frame(self._shelf.last + 1, frame.clock, frame.interval, frame.count, frame.text), only)
+
+    def _append(self, frame: Frame, only: int) -> int:
+        segments = len(self._shelf.segments)
+        sequence = self._appending.append(frame, only)
+        if len(self._shelf.segments) > segments:
+            self._bound()
+        return sequence
 
     def knows(self, mark: Mark) -> bool:
-        """Whether this batch, or a later one of its sender and epoch, is in the spool or was. Where there is `known`,
-        the store answers that."""
-        raise NotImplementedError
+        """Whether this batch, or a later one of its sender and epoch, is in the spool or was. Of no meaning where
+        `known` was given: the store answers that."""
+        sender, epoch, sequence = mark
+        return sequence <= self.marks().get((sender, epoch), 0)
 
     def marks(self) -> dict[tuple[bytes, int], int]:
         """The last sequence of each (sender, epoch)."""
-        raise NotImplementedError
+        return self._appending.marks or {}
+
+    # -- groups
 
     def group(self, name: str) -> Cursor:
         """The cursor of a group, the same one each time. One that was not there begins with what other groups have
-        not had yet."""
-        raise NotImplementedError
+        not had yet; one that cannot be read with the oldest frame. SpoolError: the name is too long."""
+        if name in self._cursors:
+            return self._cursors[name]
+        if not 0 < len(name.encode()) <= MOST_NAME:
+            raise SpoolError(f"a group of targets has a name of 1 to {MOST_NAME} bytes: {name[:100]}")
+        file = CursorFile(self.folder, name)
+        cursor = self._cursors[name] = self._cursor(file, self._begin_of(file))
+        cursor.flush()
+        return cursor
+
+    def _begin_of(self, file: CursorFile) -> State:
+        """Where a group begins whose cursor is not there."""
+        others = [] if file.path in self._unread else list(self._cursors.values())
+        if others:
+            least = min(others, key=_next)
+            log.info("%s is new among those that are forwarded to: it begins with what %s has not had yet, sequence %d",
+                     file.name, least.name, least.next)
+            return least.place()
+        if file.path in self._unread:
+            log.warning("the cursor of %s cannot be read: all that there is is sent again", file.name)
+            self._unread.discard(file.path)
+        if self._shelf.segments:
+            header = self._shelf.segments[0].header
+            return State(header.first, header.frames, header.lines)
+        return State(self._shelf.last + 1, self._shelf.frames, self._shelf.lines)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget the cursors of all other groups."""
-        raise NotImplementedError
+        wanted = set(names)
+        self._kept = True
+        for name in [name for name in self._cursors if name not in wanted]:
+            cursor = self._cursors.pop(name)
+            frames, lines, _seconds = cursor.behind
+            log.info("%s is forwarded to no more; it has not had %d frames, %d lines", name, frames, lines)
+            self._forget(cursor)
+        for path in self._unread:
+            path.unlink(missing_ok=True)
+        self._unread.clear()
+
+    def _forget(self, cursor: Cursor) -> None:
+        try:
+            cursor.remove()
+        except OSError as error:
+            log.warning("the cursor of %s cannot be removed: %s", cursor.name, error.strerror)
+
+    def _load_cursors(self) -> None:
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            name = name_in(path)
+            file = CursorFile(self.folder, name or "")
+            state = file.read() if name else None
+            if state is None or file.path != path:
+                self._unread.add(path)
+                continue
+            self._cursors[file.name] = self._cursor(file, state)
+
+    def _cursor(self, file: CursorFile, state: State) -> Cursor:
+        return Cursor(self._shelf, file, state, self._clock, self._renew)
+
+    def _low(self) -> int:
+        """The first sequence that some group may still need."""
+        return min([cursor.oldest for cursor in self._cursors.values()], default=self._shelf.last + 1)
+
+    # -- what goes
 
     def tick(self) -> None:
         """Let go of what is done, too much or too old; have synced what waits. To be called every second or so."""
-        raise NotImplementedError
+        for cursor in self._cursors.values():
+            cursor.flush()
+        self._appending.retry()
+        if self._shelf.last + RESERVED // 2 > self._identity.ceiling:
+            self._reserve()
+        self._age()
+        low = self._low()
+        if self._kept:
+            while len(self._shelf.segments) > 1 and self._shelf.segments[1].first <= low:
+                self._shelf.remove_oldest("done")
+        self._bound()
+        self._sync(low)
+
+    def _bound(self) -> None:
+        """Let the oldest segments go while there is too much."""
+        while len(self._shelf.segments) > 1 and self._shelf.size > self.limits.bytes:
+            self._remove("bytes")
+
+    def _age(self) -> None:
+        """Let segments go that are too old, unless the clock is in doubt. The one that is written to ends in time."""
+        segments, now = self._shelf.segments, self.watch.believed()
+        if not segments or self.watch.doubt():
+            return
+        newest = segments[-1]
+        if newest.size > newest.begin and now - newest.header.made > self.limits.age / PARTS:
+            self._appending.end_segment()
+            if now - newest.ended > self.limits.age:
+                try:
+                    self._appending.begin_segment()
+                except OSError as error:
+                    log.debug("no new segment of the spool: %s", error)
+        while len(segments) > 1 and now - segments[0].ended > self.limits.age:
+            self._remove("age")
+
+    def _remove(self, reason: str) -> None:
+        """Let the oldest segment go, whoever still needs it."""
+        self._shelf.remove_oldest(reason)
+        for cursor in self._cursors.values():
+            cursor.catch_up()
+
+    def _sync(self, low: int) -> None:
+        """Have synced what was written a second ago and is not acknowledged by all."""
+        since, writer = self._appending.unsynced_since, self._appending.writer
+        if since is None or writer is None or self._clock.monotonic() - since < SYNC_SECONDS:
+            return
+        self._appending.unsynced_since = None
+        if low <= self.written:
+            self._syncer.hand_over([*self._cursor_handles(), writer.duplicate()])
+
+    def _cursor_handles(self) -> list[int]:
+        handles = [cursor.duplicate() for cursor in self._cursors.values()]
+        return [handle for handle in handles if handle is not None]
+
+    def _reserve(self) -> None:
+        """Have sequences to give: after a kill those are left out that may have been given."""
+        self._identity = opening.reserved(self._identity, self._shelf, self.watch.believed())
+        try:
+            self._slots.write(self._identity.packed())
+            self._syncer.hand_over([os.dup(self._slots.handle)])
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._slots.path, error.strerror)
+
+    # -- what is told
 
     def losses(self) -> list[Loss]:
         """What was lost, the newest last; bounded. `status` has the sums."""
-        raise NotImplementedError
+        return self._shelf.losses.told()
 
     def status(self) -> dict[str, object]:
-        """Bytes, segments, sums of losses by reason, and what is wrong."""
-        raise NotImplementedError
+        """Bytes and segments on the disk, bytes in memory, lines lost since the start by reason, and what is wrong."""
+        problems = [self.refusing, self._syncer.failed, *(cursor.problem for cursor in self._cursors.values())]
+        return {"spool_bytes": self._shelf.size, "spool_segments": len(self._shelf.segments),
+                "spool_memory": self._appending.memory, "spool_lost": dict(self._shelf.losses.lines),
+                "spool_problem": next((problem for problem in problems if problem), ""),
+                "spool_clock": self.watch.doubt()}
 
     def close(self) -> None:
-        """Sync, and let go of the folder."""
-        raise NotImplementedError
+        """Sync, and let go of the folder. What the disk did not take is lost, and counted."""
+        self._appending.retry()
+        for found in self._shelf.pending:
+            self._shelf.lose(found.head)
+        handles, writer = self._cursor_handles(), self._appending.writer
+        for cursor in self._cursors.values():
+            cursor.close()
+        self._syncer.hand_over([*handles, *([writer.end()] if writer is not None else [])], folder=True)
+        self._syncer.close()
+        for segment in self._shelf.segments:
+            segment.close()
+        try:
+            self._slots.write(opening.closed(self._identity, self._shelf, self.watch.believed()).packed())
+            os.fdatasync(self._slots.handle)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._slots.path, error.strerror)
+        self._slots.close()
+
+
+def _next(cursor: Cursor) -> int:
+    return cursor.next

@@ -1,0 +1,156 @@
+"""What comes into a spool: frames are written at once, or kept in memory for as long as the disk is full.
+
+Knows segments, and no groups: how far these are it is told.
+"""
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from istat.clock import Clock, ClockWatch
+from istat.spool.frames import Frame, Header, Mark, encode
+from istat.spool.opening import Identity
+from istat.spool.segments import Found, Segment
+from istat.spool.shelf import Shelf
+from istat.spool.syncing import Syncer
+from istat.spool.writing import Writer
+
+log = logging.getLogger(__name__)
+
+MEMORY = 1 << 20        # [bytes] of frames kept while the disk is full
+REMEMBERED = 2 << 20    # [bytes] of frames that need not be read again: as many as are under way, and some more
+MOST_MARKS = 4096       # senders and epochs of which the last batch is known; the longest silent is forgotten
+
+
+class Appending:
+    """The end of a spool at which frames come in."""
+
+    def __init__(self, folder: Path, shelf: Shelf, identity: Identity, marks: dict[tuple[bytes, int], int] | None,
+                 syncer: Syncer, clock: Clock, watch: ClockWatch, segment_bytes: int,
+                 low: Callable[[], int]) -> None:
+        """`marks`: None, or the last batches, which are kept. `low`: the first sequence that some group may need."""
+        self.marks = marks
+        self.written = shelf.last               # the last sequence that is in the file
+        self.trouble = ""                       # why the disk takes nothing
+        self.memory = 0                         # [bytes] of frames that wait for the disk
+        self.unsynced_since: float | None = None    # monotonic; None: all is synced, or on its way
+        self.writer: Writer | None = None
+        self._folder, self._shelf, self._identity, self._syncer = folder, shelf, identity, syncer
+        self._clock, self._watch, self._segment_bytes, self._low = clock, watch, segment_bytes, low
+        self._begin_anew = False                # the segment that is written to has to end
+        self._remembered: deque[tuple[Segment, int, int]] = deque()
+        self._remembered_bytes = 0
+
+    def append(self, frame: Frame, only: int) -> int:
+        """Its sequence, the shelf's next; 0: it is lost. `only`: the key of the group that it is for, 0: all.
+        ValueError: something of it does not fit."""
+        shelf = self._shelf
+        head, data = encode(self._identity.salt, frame, shelf.frames, shelf.lines, only)
+        at = -1 if shelf.pending else self._write(data)
+        if at >= 0:
+            self._remember(Found(head, frame, at, at + len(data)))
+            self.written = frame.sequence
+        elif not self._keep_in_memory(Found(head, frame, -1, -1)):
+            shelf.last = frame.sequence
+            shelf.lose(head)
+            return 0
+        shelf.last, shelf.frames, shelf.lines = frame.sequence, shelf.frames + 1, shelf.lines + frame.count
+        if self.marks is not None and frame.mark is not None:
+            self._note(self.marks, frame.mark)
+        return frame.sequence
+
+    def _note(self, marks: dict[tuple[bytes, int], int], mark: Mark) -> None:
+        sender, epoch, sequence = mark
+        marks[sender, epoch] = max(sequence, marks.pop((sender, epoch), 0))
+        if len(marks) > MOST_MARKS:
+            del marks[next(iter(marks))]
+
+    def _write(self, data: bytes) -> int:
+        """Write a frame; where it is in its segment, negative: the disk does not take it."""
+        try:
+            writer = self.writer
+            if writer is None or writer.broken or self._begin_anew or self._syncer.failed or (
+                    writer.segment.size + len(data) > self._segment_bytes):
+                writer = self.begin_segment()
+            at = writer.write(data)
+        except OSError as error:
+            if not self.trouble:
+                log.warning("the spool %s cannot be written: %s; %d KiB are kept in memory meanwhile", self._folder,
+                            error.strerror, MEMORY >> 10)
+            self.trouble = error.strerror or str(error)
+            return -1
+        self.trouble = ""
+        writer.segment.ended = int(self._watch.believed())
+        if self.unsynced_since is None:
+            self.unsynced_since = self._clock.monotonic()
+        return at
+
+    def begin_segment(self) -> Writer:
+        """End the segment that is written to, and begin another one. OSError."""
+        shelf, identity = self._shelf, self._identity
+        first, frames, lines = shelf.last + 1, shelf.frames, shelf.lines
+        if shelf.pending:
+            waiting = shelf.pending[0].head
+            first, frames, lines = waiting.sequence, waiting.frames, waiting.lines
+        writer = Writer(self._folder, Header(identity.salt, identity.id, identity.epoch, first, frames, lines,
+                                             int(self._watch.believed()), dict(self.marks or {})))
+        ended = [self.writer.end()] if self.writer is not None else []
+        self._syncer.hand_over(ended, finished=True, folder=True)
+        self.writer, self._begin_anew = writer, False
+        shelf.add(writer.segment)
+        return writer
+
+    def end_segment(self) -> None:
+        """Have the next frame begin another segment."""
+        self._begin_anew = True
+
+    def _remember(self, found: Found) -> None:
+        """A frame that was written is soon read: keep it in memory for so long."""
+        segment = self._shelf.segments[-1]
+        segment.recent[found.at] = found
+        self._remembered.append((segment, found.at, found.next - found.at))
+        self._remembered_bytes += found.next - found.at
+        while self._remembered_bytes > REMEMBERED:
+            old, at, size = self._remembered.popleft()
+            old.recent.pop(at, None)
+            self._remembered_bytes -= size
+
+    # -- while the disk is full
+
+    def _keep_in_memory(self, found: Found) -> bool:
+        if self.memory + found.head.length > MEMORY:
+            self._forget_done()
+        if self.memory + found.head.length > MEMORY:
+            return False
+        self._shelf.pending.append(found)
+        self.memory += found.head.length
+        return True
+
+    def _forget_done(self) -> None:
+        """Frames in memory that all groups have had need not get to the disk."""
+        low = self._low()
+        while self._shelf.pending and self._shelf.pending[0].head.sequence < low:
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        self.memory -= self._shelf.pending.pop(0).head.length
+
+    def retry(self) -> None:
+        """Write what waits in memory, as far as the disk takes it."""
+        pending = self._shelf.pending
+        if not pending:
+            return
+        self._forget_done()
+        while pending:
+            found = pending[0]
+            assert found.frame is not None
+            head = found.head
+            _head, data = encode(self._identity.salt, found.frame, head.frames, head.lines, head.only)
+            if self._write(data) < 0:
+                return
+            self.written = head.sequence
+            self._drop_first()
+        self.written = self._shelf.last
+        self.trouble = ""

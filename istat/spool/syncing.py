@@ -1,0 +1,69 @@
+"""A thread that brings to the disk what a spool has written, so that nobody else waits for it. Knows no format."""
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from pathlib import Path
+
+from istat.access import ondisk
+from istat.pagecache import ownfiles
+
+log = logging.getLogger(__name__)
+
+
+class Syncer:
+    """Syncs descriptors that are handed over, and closes them. `failed`: that something could not be synced."""
+
+    def __init__(self, folder: Path) -> None:
+        self.failed = ""
+        self._folder = folder
+        self._queue: queue.SimpleQueue[tuple[list[int], bool, bool] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def hand_over(self, handles: list[int], finished: bool = False, folder: bool = False) -> None:
+        """Sync these soon, and close them. `finished`: nothing more is written to them, so their pages can go.
+        `folder`: what was made and removed in it is synced as well."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="spool-sync", daemon=True)
+            self._thread.start()
+        self._queue.put((handles, finished, folder))
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Wait until all is synced, at most so many seconds."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            handles, finished, folder = item
+            for handle in handles:
+                self._sync(handle, finished)
+            if folder:
+                self._sync_folder()
+
+    def _sync(self, handle: int, finished: bool) -> None:
+        try:
+            if finished:
+                ownfiles.put_away(handle)
+            else:
+                os.fdatasync(handle)
+            self.failed = ""
+        except OSError as error:
+            self._tell(error)
+        finally:
+            os.close(handle)
+
+    def _sync_folder(self) -> None:
+        try:
+            ondisk.sync_folder(self._folder)
+        except OSError as error:
+            self._tell(error)
+
+    def _tell(self, error: OSError) -> None:
+        if not self.failed:
+            log.warning("what is in the spool %s cannot be brought safely to the disk: %s", self._folder,
+                        error.strerror)
+        self.failed = f"{self._folder} cannot be synced: {error.strerror}"
