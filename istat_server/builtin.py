@@ -21,7 +21,8 @@ from istat_server.exporting.port import ExporterPort
 from istat_server.hookspecs import Endpoint, ServerContext, Service, Transport, hookimpl
 from istat_server.http.families.table import our_routes
 from istat_server.http.routes import Route
-from istat_server.ingest.connections import Connection, ConnectionInput
+from istat_server.ingest.connection import Connection
+from istat_server.ingest.connections import ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.ingest.places import Places
 from istat_server.senders.blacklist import Reader
@@ -63,7 +64,8 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
                                         server.settings["max-connections-per-address"], server.sockets.affordable)
     connections = ConnectionInput(server.sockets.of(Transport.TCP, Transport.UNIX), server,
                                   server.settings["max-line"], places, server.certificate,
-                                  server.settings["samples-tls"] == "required", http_port=server.sockets.http_port)
+                                  server.settings["samples-tls"] == "required", http_port=server.sockets.http_port,
+                                  receiving=server.batches.receiving)
 
     def totals() -> Mapping[str, float]:
         return {f"statserver.{name}": value for name, value in (datagrams.totals() | connections.totals()).items()}
@@ -72,7 +74,7 @@ def istat_inputs(server: ServerContext) -> Sequence[Service]:
     roster = server.roster
     barring = Reader(roster.blacklist, functools.partial(roster.judge, server.pump.breathe), server.settings)
     server.metrics.source("blacklist", barring.totals)
-    return [barring, datagrams, connections]
+    return [barring, datagrams, connections, server.batches]
 
 
 @hookimpl

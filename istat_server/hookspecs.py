@@ -28,6 +28,7 @@ from istat_server.ingest.endpoints import Endpoint, Transport
 if TYPE_CHECKING:
     from istat.daemon.tls import Certificate
     from istat_server.http.routes import Route
+    from istat_server.ingest.batches import Batches
     from istat_server.ingest.intake import Intake
     from istat_server.ingest.pump import Pump
     from istat_server.keyvalue.namespaces import Namespaces
@@ -62,8 +63,8 @@ class ServerContext:
 
     `settings.plugins["NAME"]` are the settings that a plugin declared,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
-    readables their turns, `status` tells what /api/v1/status does, `namespaces` keeps keys and values with their
-    versions. `certificate.accept(sock)` makes a TLS socket; None: the settings name no certificate.
+    readables their turns, `batches.tee` is given what acknowledged batches bring, `status` tells what /api/v1/status
+    does, `namespaces` keeps keys and values with their versions. `certificate.accept(sock)` makes a TLS socket; None: the settings name no certificate.
     """
 
     settings: Values
@@ -77,6 +78,7 @@ class ServerContext:
     sockets: Sockets
     status: Callable[[], dict[str, object]]
     namespaces: Namespaces
+    batches: Batches
     certificate: Certificate | None = None
     sample_metrics: Callable[[], None] = lambda: None   # makes samples of the self-metrics now
 

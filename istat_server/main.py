@@ -210,12 +210,19 @@ def look(plugins: Found, settings: Values) -> None:
         raise SettingsError(problems)
 
 
+def udp_at_home(settings: Values) -> str:
+    """Which setting lets UDP in from this machine only, "" where none does."""
+    if settings["samples-token"]:
+        return "samples-token"
+    return "samples-tls" if settings["samples-tls"] == "required" else ""
+
+
 def offered(plugins: pluggy.PluginManager, settings: Values) -> list[Offer]:
     """All endpoints, ours and those of plugins, with their addresses. SettingsError for a clash, CannotListen,
     PluginError."""
     offers = endpoints.asked(plugins, settings)
     endpoints.check_names(offers)
-    offers = placed(offers, udp_at_home=settings["samples-tls"] == "required")
+    offers = placed(offers, udp_at_home=udp_at_home(settings))
     endpoints.check_addresses([*(offer.claim() for offer in offers),
                                *service_claims(settings)])
     return offers

@@ -104,6 +104,10 @@ SETTINGS = (
     Setting("samples-tls", Choice("optional", "required"), "optional",
             "With tls-cert, samples by TCP may come by TLS, on the same port. `required` refuses those that do not, "
             "and takes UDP from this machine only."),
+    Setting("samples-token", Text(), "",
+            "What senders of acknowledged batches, which are agents and servers that forward, must show (their "
+            "forward-token). With it lines, which can show nothing, are taken of this machine only, UDP too. Empty "
+            "lets everybody send who reaches the stat port.", secret=True),
     Setting("store", Path(), "/var/lib/istatd/server", "Folder of the store; made when it is missing."),
     Setting("settings", Path(), "",
             "Folder of the namespaces, which istatd calls settings: keys and values for pages and people, such as "
@@ -189,7 +193,7 @@ SETTINGS = (
     Setting("fake-time", Integer(0), 0,
             "Stop the clock at this Unix time, for tests; 0 is the real time.", "s"),
 )
-TOKENS = ("read-token", "write-token", "admin-token")
+TOKENS = ("read-token", "write-token", "admin-token", "samples-token")
 
 
 def together(values: Values) -> Iterable[str]:

@@ -36,6 +36,7 @@ from istat_server.http.app import body_limit, make_app
 from istat_server.http.openapi import described
 from istat_server.http.origins import Origins
 from istat_server.http.rights import Rights
+from istat_server.ingest.batches import Batches
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.pump import Pump
 from istat_server.ingest.rate import Rate
@@ -109,6 +110,7 @@ class Server:
         self.pump = Pump(faults.note)
         self._opened: Store | None = None
         self.intake: Intake
+        self.batches: Batches
         self.namespaces: Namespaces | None = None
         self._plugins = plugins
         self._sockets = sockets
@@ -145,6 +147,8 @@ class Server:
         self._opened = opened
         check_wishes(self.settings, self.store)
         self.intake = Intake(self.store, self.mistakes)
+        self.batches = Batches(self.store, self.intake, self.roster, self.mistakes, self.settings["samples-token"])
+        self.metrics.source("batches", self.batches.totals)
         self.namespaces = open_namespaces(self.settings, self.clock)
         self.metrics.source("settings", self.namespaces.totals)
         if self.settings["settings-open"] and self.origins.wide:
@@ -154,7 +158,7 @@ class Server:
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets, self.status,
-                                self.namespaces, self.certificate, self.sample_metrics)
+                                self.namespaces, self.batches, self.certificate, self.sample_metrics)
         for hook in ("istat_inputs", "istat_outputs"):
             for owner, found in of_each(self._plugins, hook, server=context):
                 for service in found:

@@ -105,10 +105,15 @@ class Sockets:
             sock.close()
 
 
-def placed(offers: Iterable[Offer], udp_at_home: bool = False) -> list[Offer]:
+# What the log says of each, and of those who may send from elsewhere.
+UDP_AT_HOME = {"samples-tls": ("samples-tls = required", " with TLS"),
+               "samples-token": ("samples-token", ", and forward acknowledged batches")}
+
+
+def placed(offers: Iterable[Offer], udp_at_home: str = "") -> list[Offer]:
     """The same with the addresses that are meant. CannotListen for a name that has none.
 
-    udp_at_home: UDP is for this machine only, whatever an endpoint says.
+    udp_at_home: the setting for which UDP is for this machine only, whatever an endpoint says; "": it is not.
     """
     found = []
     for offer in offers:
@@ -117,8 +122,8 @@ def placed(offers: Iterable[Offer], udp_at_home: bool = False) -> list[Offer]:
         where = [] if end.transport.local else addresses(end.address, setting)
         everywhere = not all(ip_address(host).is_loopback for _, host in where)
         if udp_at_home and everywhere and end.transport is Transport.UDP:
-            log.warning("%s takes UDP on this machine only, as samples-tls = required says: senders elsewhere use TCP "
-                        "with TLS", end.name)
+            log.warning("%s takes UDP on this machine only, as %s says: senders elsewhere use TCP%s", end.name,
+                        *UDP_AT_HOME[udp_at_home])
             where = addresses("")
         found.append(replace(offer, addresses=where))
     return found

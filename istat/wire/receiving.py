@@ -32,9 +32,9 @@ from istat.wire.batches import (
 
 # Frames that one call of `feed` takes, unless a batch comes before: some 0.5 ms.
 MOST_FRAMES = 64
-# Codes of refusals (docs/protocols/batches.md): no or another token, one's own spool, no marks, a newer session, and
-# what is no conversation of this protocol.
-TOKEN, OWN, UNABLE, ELSEWHERE, PROTOCOL = "token", "own", "unable", "elsewhere", "protocol"
+# Codes of refusals (docs/protocols/batches.md): no or another token, one's own spool, no marks, the blacklist, a newer
+# session, and what is no conversation of this protocol.
+TOKEN, OWN, UNABLE, BARRED, ELSEWHERE, PROTOCOL = "token", "own", "unable", "barred", "elsewhere", "protocol"
 
 
 class Keeper(Protocol):
@@ -76,6 +76,7 @@ class Receiving:
         self.keeper = keeper
         self.token = token
         self.own: set[bytes] = set()
+        self.wake: Callable[[], object] = lambda: None      # called when something is owed: `settle` is to be called
         self.totals = {"taken": 0, "lines": 0, "bytes": 0, "refused": 0, "again": 0, "later": 0, "denied": 0}
         self._sessions: dict[bytes, Session] = {}
         self._owed: deque[tuple[int, Session, Message]] = deque()       # tickets never fall
@@ -111,6 +112,8 @@ class Receiving:
 
     def owe(self, session: Session, message: Message) -> None:
         """An answer that holds once all that was taken by now is written."""
+        if not self._owed:
+            self.wake()
         self._owed.append((self.keeper.ticket, session, message))
 
     def why_not(self, hello: Hello, who: Any) -> Refusal | None:

@@ -1,11 +1,9 @@
-"""Samples by connections, TCP and Unix: they are accepted and read, whole messages go to their endpoint's protocol.
+"""Samples by connections, TCP and Unix: they are accepted here, given a place, and ended when others need it.
 
-A connection is a socket, a watcher, and what its framing holds of an unfinished message: no greenlet, no buffer of its
-own, so that ten thousand idle ones cost little. Knows no protocol; none answers. Whoever asks by HTTP is told where to.
+What one of them does is `connection`'s business. Knows no protocol.
 """
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import struct
@@ -17,26 +15,19 @@ import gevent
 
 from istat.daemon import descriptors, peers
 from istat.daemon.ratelimit import LimitedLog, Words
-from istat.daemon.tls import HANDSHAKE_BYTE, HANDSHAKE_SECONDS, Certificate
-from istat.wire.framing import Framing
-from istat.wire.protocol import Feeder
-from istat.wire.strangers import BLANK, HTTP_REQUEST, LONG_REQUEST, not_here
-from istat_server.ingest.encrypted import BadTls, Encrypted, NotTls
+from istat.daemon.tls import HANDSHAKE_SECONDS, Certificate
+from istat.wire.batches import MOST_FRAME
+from istat.wire.receiving import Receiving
+from istat.wire.strangers import not_here
+from istat_server.ingest.connection import READ_BYTES, Connection
 from istat_server.ingest.endpoints import Endpoint, Transport
-from istat_server.ingest.places import Places, address_of
-from istat_server.ingest.pump import STRANGE, Outcome, Surroundings
+from istat_server.ingest.places import LOOPBACK, Places, address_of
+from istat_server.ingest.pump import STRANGE, Surroundings
 from istat_server.mistakes import BARRED
-from istat_server.roster import Sender
 from istat_server.sockets import Bound
 
 log = logging.getLogger(__name__)
 
-# One read takes at most this much [bytes]: some 1 ms of parsing.
-READ_BYTES = 256 * 1024
-# A connection is busy when it has something again within this time [s]; a busy one whose reads are small
-# (below SMALL_READ bytes) rests a little, so that its writes come in together.
-BUSY_SECONDS = 0.02
-SMALL_READ = 16 * 1024
 # Connections accepted per wake-up.
 ACCEPTS = 64
 # How long accepting pauses when file descriptors have run out [s].
@@ -45,8 +36,6 @@ ACCEPT_PAUSE = 1.0
 CLEARING = 1.0
 # A host that has vanished without a word is noticed after about this time [s].
 KEEPALIVE_IDLE = 600
-# Reads of one connection at shutdown: what has arrived by then, and no endless stream.
-LAST_READS = 64
 # Those whose bytes wait to be read are not silent: so many of them are passed over, at most, when one must make room.
 PASSED_OVER = 16
 # struct ucred of unix(7): process, user, group.
@@ -60,14 +49,17 @@ class ConnectionInput:
 
     def __init__(self, bound: Sequence[Bound], around: Surroundings, max_line: int, places: Places[Connection],
                  certificate: Certificate | None = None, tls_only: bool = False,
-                 monotonic: Callable[[], float] = time.monotonic, http_port: int = 0) -> None:
+                 monotonic: Callable[[], float] = time.monotonic, http_port: int = 0,
+                 receiving: Receiving | None = None) -> None:
         """max_line: longest message [bytes] of endpoints that do not say; places: how many may be open at once.
         certificate: what TLS connections are shown, None refuses them; tls_only: TCP without TLS is refused.
-        http_port: where whoever asks by HTTP is sent; 0: it is not known."""
+        http_port: where whoever asks by HTTP is sent; 0: it is not known. receiving: the sessions of acknowledged
+        batches, None takes none; with its token lines are taken of this machine only."""
         self.around = around
         self.not_here = not_here("samples", http_port)
         self.certificate = certificate
         self.tls_only = tls_only
+        self.receiving = receiving
         self.shaken = 0
         self._shaking: dict[Connection, float] = {}     # -> until when its handshake must be over, soonest first
         self._clearing: Any = None
@@ -75,7 +67,7 @@ class ConnectionInput:
         self.max_line = max_line
         longest = max((one.endpoint.longest for one in bound), default=0)
         # Shared: only one connection is read at a time.
-        self.buffer = bytearray(max(longest, max_line) + READ_BYTES)
+        self.buffer = bytearray(max(longest, max_line, MOST_FRAME) + READ_BYTES)
         self.view = memoryview(self.buffer)
         self.connections = places
         self.connects = 0
@@ -192,7 +184,8 @@ class ConnectionInput:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
         sender = self.around.roster.connected(endpoint.transport.value, address)
         try:
-            connection = Connection(self, client, endpoint, sender)
+            connection = Connection(self, client, endpoint, sender, endpoint.transport is Transport.TCP
+                                    and of != LOOPBACK)
         except STRANGE as error:    # a plugin's protocol makes a framing and a feeder here
             client.close()
             self.around.roster.disconnected(sender)
@@ -223,159 +216,6 @@ class ConnectionInput:
             watcher.stop()
         self._pause = gevent.get_hub().loop.timer(ACCEPT_PAUSE)
         self._pause.start(self.start)
-
-
-class Connection:
-    """One accepted connection: a pump's readable."""
-
-    __slots__ = ("sender", "_input", "_endpoint", "_socket", "_source", "_watcher", "_framing", "_feeder", "_read_at",
-                 "_new", "__weakref__")
-
-    def __init__(self, owner: ConnectionInput, sock: socket.socket, endpoint: Endpoint, sender: Sender) -> None:
-        self.sender = sender
-        self._input = owner
-        self._endpoint = endpoint
-        self._socket = sock
-        self._source: socket.socket | Encrypted = sock      # what plain bytes are read from
-        self._watcher: Any = gevent.get_hub().loop.io(sock.fileno(), 1)
-        self._framing: Framing = endpoint.protocol.framing(endpoint.longest or owner.max_line)
-        self._feeder: Feeder = endpoint.protocol.feeder(owner.around.intake)
-        self._read_at = float("-inf")
-        self._new = True        # no message of it has come yet
-
-    def watch(self) -> None:
-        """See pump.Readable.watch. A connection may have been closed while it rested."""
-        if self._watcher is not None:
-            self._watcher.start(self._readable)
-
-    def work(self) -> Outcome:
-        """See pump.Readable.work: one read."""
-        if self._watcher is None:
-            return Outcome.CLOSED
-        held = self._framing.held
-        try:
-            size = self._read(held)
-        except (BlockingIOError, InterruptedError):
-            return Outcome.EMPTY
-        except BadTls as error:
-            self.refuse(error.kind, str(error).encode())
-            return Outcome.CLOSED
-        except OSError:     # reset by the sender: the same as an end, and not our fault
-            size = 0
-        if size == 0:
-            self.close()
-            return Outcome.CLOSED
-        self._take(held, size)
-        now = self._input.monotonic()
-        busy = now - self._read_at < BUSY_SECONDS
-        self._read_at = now
-        if size == READ_BYTES:
-            return Outcome.MORE
-        return Outcome.REST if busy and size < SMALL_READ else Outcome.EMPTY
-
-    def refuse(self, kind: str, text: bytes) -> None:
-        """Close, and count why; that its last message is unfinished then is no mistake of the sender's."""
-        self._input.around.mistakes.note(kind, text, self.sender)
-        self._framing.finish()
-        self.close()
-
-    def _read(self, held: int) -> int:
-        """Read plain bytes to buffer[held:]; how many. The first byte of all says whether TLS is spoken."""
-        owner, source = self._input, self._source
-        view = owner.view[held:held + READ_BYTES]
-        if not isinstance(source, Encrypted):
-            size = source.recv_into(view)
-            if self._read_at >= 0 or not size or self._endpoint.transport is not Transport.TCP:
-                return size
-            if not (self._endpoint.tls and view[0] == HANDSHAKE_BYTE):
-                if owner.tls_only:
-                    raise NotTls("its first bytes are no handshake")
-                return size
-            if owner.certificate is None:
-                raise BadTls("a handshake, and tls-cert is not set")
-            self._source = source = Encrypted(source, owner.certificate.context, bytes(view[:size]))
-            self.sender.transport = "tls"
-            owner.shaking(self)
-        before = source.shaken
-        try:
-            return source.recv_into(view)
-        finally:
-            if source.shaken is not before:
-                owner.shaken_hands(self)
-
-    def finish(self) -> None:
-        """Take what has arrived, and close."""
-        for _ in range(LAST_READS):
-            try:
-                if self.work() is Outcome.CLOSED or not self.waits():
-                    break
-            except OSError:
-                break
-        self.close()
-
-    def close(self) -> None:
-        """See pump.Readable.close. An unfinished last message is a mistake of the sender's."""
-        if self._watcher is None:
-            return
-        rest = self._framing.finish()
-        if rest:
-            self._input.around.mistakes.note("incomplete", rest, self.sender)
-        self._watcher.stop()
-        self._watcher.close()
-        self._watcher = None
-        self._socket.close()
-        self._input.ended(self)
-
-    @property
-    def mute(self) -> bool:
-        """Whether nothing has come ever."""
-        return self._read_at < 0 and not self.waits()
-
-    def waits(self) -> bool:
-        """Whether something has come that was not read yet."""
-        try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK))
-        except OSError:     # nothing, or it was reset
-            return False
-
-    def _readable(self) -> None:
-        self._watcher.stop()
-        self._input.around.pump.ready(self)
-
-    def _take(self, held: int, size: int) -> None:
-        """Handle `size` bytes just read behind the `held` ones of the unfinished message."""
-        owner = self._input
-        around = owner.around
-        owner.received[self._endpoint.transport] += size
-        self.sender.seen(around.roster.now(), size)
-        runs, lost = self._framing.take(owner.buffer, held + size)
-        if runs or lost:
-            owner.connections.heard(self)
-            if self._new and self._is_http(held + size, bool(lost) and not (runs and runs[0][0] == 0)):
-                return
-        for start, end in runs:
-            around.pump.feed(self._feeder, owner.view, start, end, self.sender)
-            if self.sender.barred:
-                self.refuse(BARRED, f"{self.sender.name} is on the blacklist".encode())
-                return
-        for text in lost:
-            around.mistakes.note("long_line", text, self.sender)
-
-    def _is_http(self, end: int, too_long: bool) -> bool:
-        """Whether buffer[:end], all that has come of this connection so far, begins a request of HTTP: then it is
-        closed, and nothing of it is taken. too_long: its first line is longer than one may be."""
-        buffer = self._input.buffer
-        self._new = BLANK.fullmatch(buffer, 0, end) is not None     # HTTP passes over empty lines before a request
-        if not self._endpoint.refuse_http:
-            return False
-        found = HTTP_REQUEST.match(buffer, 0, end) or (too_long and LONG_REQUEST.match(buffer, 0, end))
-        if not found:
-            return False
-        if self._source is self._socket:
-            with contextlib.suppress(OSError):
-                self._socket.send(self._input.not_here)
-        self.refuse("http_request", found[0])
-        return True
 
 
 def _peer(client: socket.socket) -> tuple[int, int]:

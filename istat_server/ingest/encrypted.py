@@ -61,6 +61,12 @@ class Encrypted:
             if not got or got < PLENTY or filled == len(view):
                 return filled
 
+    def send(self, data: bytes) -> int:
+        """Send plain bytes, once the handshake is over: how many, which is all of them, or none: then it is of no more
+        use. OSError when TLS is at its end."""
+        self._tls.write(data)
+        return len(data) if self._answer() else 0
+
     def _read(self, view: memoryview) -> int | None:
         """Plain bytes of what the socket has now, RAW_BYTES at most; as `_decrypt`."""
         data = self._socket.recv(RAW_BYTES)
@@ -96,14 +102,16 @@ class Encrypted:
             self._answer()
         return filled
 
-    def _answer(self) -> None:
-        """Send what TLS has to say. A sender that does not take some kilobytes has a connection that is of no use."""
+    def _answer(self) -> bool:
+        """Send what TLS has to say; whether it went. A sender that does not take some kilobytes has a connection that
+        is of no use."""
         words = self._out.read()
         if not words:
-            return
+            return True
         try:
             whole = self._socket.send(words) == len(words)
         except OSError:
             whole = False
         if not whole:
             self._in.write_eof()
+        return whole

@@ -5,12 +5,12 @@ Knows no sockets and no engine. Every listener of the line protocol feeds one In
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from istat_server.mistakes import Mistakes
 from istat_server.roster import Sender
-from istat_server.store.interface import METADATA, Accepted
+from istat_server.store.interface import METADATA, Accepted, Left
 
 # A line in which a sender may give itself a name.
 NAMING = re.compile(rb"^#[^\n]*hostname[^\n]*\n", re.MULTILINE)
@@ -66,14 +66,18 @@ class Intake:
 
     def _take(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         used, left = self._store.accept(view, start, end)
+        self.tell(left, sender)
+        return used
+
+    def tell(self, left: Sequence[Left], sender: Sender) -> None:
+        """What the store has left of a sender's lines: metadata to remember, mistakes to tell."""
         for kind, line, times in left:
             if kind == METADATA:
-                self._meta(line, sender)
+                self.meta(line, sender)
             elif line:
                 self._mistakes.show(kind, line, sender)     # the store has counted it
             else:
                 self._mistakes.blame(kind, b"", sender, times)
-        return used
 
     def refuse(self, kind: str, text: bytes, sender: Sender) -> None:
         """See wire.protocol.Sink.refuse."""
@@ -87,8 +91,8 @@ class Intake:
             self._mistakes.blame("store_refuses", text[:text.index(b"\n")], sender, count)
         return text.rfind(b"\n") + 1
 
-    def _meta(self, line: bytes, sender: Sender) -> None:
-        """`#key value`, split at the first space only."""
+    def meta(self, line: bytes, sender: Sender, by: Sender | None = None) -> None:
+        """`#key value`, split at the first space only. by: who tells this of the sender, where it is another one."""
         key, space, value = line[1:].partition(b" ")
         if not space or not sender.meta(key.strip(), value.strip()):
-            self._mistakes.note("bad_metadata", line, sender)
+            self._mistakes.note("bad_metadata", line, by or sender)

@@ -134,7 +134,7 @@ def test_what_cannot_be_meant_is_refused_at_once(wrong: dict[str, Any]) -> None:
 def test_udp_may_be_kept_at_home(caplog: pytest.LogCaptureFixture) -> None:
     offers = [endpoints.Offer(Endpoint("toy", transport, LINES, "*", 1), "me")
               for transport in (Transport.UDP, Transport.TCP)]
-    udp, tcp = placed(offers, udp_at_home=True)
+    udp, tcp = placed(offers, udp_at_home="samples-tls")
     assert {host for _, host in udp.addresses} <= {"127.0.0.1", "::1"}
     assert tcp.addresses[0][1] == "0.0.0.0"
     assert "toy takes UDP on this machine only" in caplog.text
