@@ -22,6 +22,7 @@ KINDS = {
     "istat.cli.istatd.alias.Misread": "of istatd's programs, which end with istatd's statuses",
     "istat_server.http.transport.flight.Busy": "a BadQuery that is answered by HTTP",
     "istat_server.keyvalue.contents.ChangedMeanwhile": "a StoreError, after some tries",
+    "istat_server.store.following.Diverged": "a StoreError, after which a replica copies anew",
     "istat_server.store.versions.NewerFormat": "a StoreError that says what to do",
 }
 

@@ -59,7 +59,8 @@ ALLOWED = {
     f"{STORE}/statstore": (*GROUND, FILES, LEVELS, NAMES, WORK, "istat_server.store.opening",
                             "istat_server.store.options",
                             "istat_server.store.accepting", "istat_server.store.answering",
-                            "istat_server.store.batching"),
+                            "istat_server.store.batching", "istat_server.store.following"),
+    f"{STORE}/following": (*GROUND, FILES, LEVELS, NAMES, WORK),
     f"{STORE}/offline": ("istat", "istat_server.store"),
     # Namespaces lie beside the store, and know of it only how files are made, and threads.
     "istat_server/keyvalue": ("istat", "istat_server.keyvalue", "istat_server.store.ondisk", "istat_server.store.pool"),

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from istat.errors import StoreCorrupt, StoreError, StoreLocked
 from istat.pagecache import ownfiles
 from istat.pagecache.ownfiles import Use
+from istat.retention import Rules
 from istat_server.store import ondisk
 from istat_server.store.files import journal, manifest, safeend
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of, names_path, references
+from istat_server.store.levels.policies import rules_of
 from istat_server.store.names import namefiles
 from istat_server.store.versions import NewerFormat
 
@@ -84,6 +86,17 @@ def check_format(folder: Path) -> None:
     known = FORMAT_TEXT.startswith(found) or any((folder / name).exists() for name in (NAME, PREVIOUS))
     if not known:
         raise StoreError(f"{folder / 'FORMAT'} is none of istatd's; name another folder with --store")
+
+
+def check_replica(folder: Path, state: Manifest, rules: Rules, replica: bool) -> None:
+    """StoreError when it is a replica's store and is to be opened otherwise, or with rules that its master has not."""
+    if state.follows is None:
+        return
+    if not replica:
+        raise StoreError(f"{folder} is a replica's store: start istat-server with replica-of, make it a master first "
+                         f"(istat replica promote), or do this at the master")
+    if rules != rules_of(state.policies):
+        raise StoreError(f"{folder} is a replica's store, and has the retention of its master; change it there")
 
 
 def _format(folder: Path) -> bytes:

@@ -20,3 +20,4 @@ class Options:
     cache_bytes: int = 16 << 20         # unpacked blocks kept for the next question
     undo_seconds: int = UNDO_SECONDS    # rows of deleted counters are kept at least so long
     key: int | None = None              # of the name tables' hash; None: random
+    replica: bool = False               # a replica's store may be opened, which only its master's journal changes

@@ -18,6 +18,10 @@ class Position:
     salt: int = field(default=0, compare=False)     # of the segment's header; 0: not known
 
 
+# What a replica has of its master is not known: it wants a copy anew.
+NOWHERE = Position("0" * 32, 0, 0, 0)
+
+
 @dataclass(frozen=True)
 class Follows:
     """Whose copy a replica's store is: its files are all that the master had up to a position, at a revision of its."""

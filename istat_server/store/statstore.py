@@ -24,6 +24,7 @@ from istat_server.store.batching import Batching
 from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest
+from istat_server.store.following import Following
 from istat_server.store.interface import Accepted, Batch, Capability, Deleted, Mark, Marked
 from istat_server.store.levels import policies
 from istat_server.store.levels.limits import Limits
@@ -97,6 +98,7 @@ class StatStore:
         self.combine, self.describe = self._answering.combine, self._answering.describe
         self._cut_at = clock.monotonic()
         self.limits = Limits(self.engine, self.ladders, self.files, clock.now())
+        self.following = Following(self.engine, self.limits, self.marks, self.deletes, state.follows)
         self._closed, self._problem = False, ""
         self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0, "journal_lost_bytes": 0}
 
@@ -122,6 +124,7 @@ class StatStore:
                 state = Manifest(uuid=uuids.uuid4().hex, policies=policies.first_policies(rules))
             if rules != policies.rules_of(state.policies):
                 log.info("the retention changes: %s", folder)
+            opening.check_replica(folder, state, rules, (options or Options()).replica)
             before, state = state, policies.reconcile(state, rules)
             state = replace(state, epoch=max(state.epoch + 1, int(clock.now())))
             store = cls(folder, rules, clock, given(pool), given(background),
@@ -162,6 +165,7 @@ class StatStore:
         self.marks.note(self.engine.take_marks())
         opening.take_over(self.files, careful)
         self.deletes.replayed()
+        self.following.replayed(damage)
         self.figures["journal_skipped_bytes"] = damage.skipped_bytes
         self.figures["journal_torn_bytes"] = damage.torn_bytes
         self.figures["journal_lost_bytes"] = damage.lost_bytes
@@ -210,7 +214,9 @@ class StatStore:
         self.catalogue.keep_up()
         self.housekeeping.tick()
         self.pinning.tick()
-        self.deletes.retire(self._elders.tick(self.idling.tick()))
+        idle = self.idling.tick()
+        if not self.following.active:       # else they go when they are gone there
+            self.deletes.retire(self._elders.tick(idle))
         self.deletes.tick(self.flushing.cleaned)
 
     def _rescue(self) -> bool:
@@ -230,6 +236,9 @@ class StatStore:
         if self.engine.journal_size() < FEED_BYTES:
             return
         self._hand_over()
+        self._keep_bounds()
+
+    def _keep_bounds(self) -> None:
         if self.head.full():
             if self.head.crowded() or self.flushing.ready():
                 self.flushing.finish()
@@ -263,7 +272,7 @@ class StatStore:
         segment, handed = self._begin_segment(), self._journal.handed
         settle = partial(self._journal.sync, handed, SETTLE_SECONDS) if self.marks else nothing
         self.flushing.hold(CutHead(frozen, names, segment, self.deletes.gone, self.count(), self.deletes.cut(),
-                                   settle))
+                                   settle, self.following.at_cut()))
 
     def _begin_segment(self) -> int:
         """The number of the journal's next segment, which begins with the marks of those before it: they may go."""
@@ -342,6 +351,14 @@ class StatStore:
     def written(self) -> int:
         """Up to which frame the journal is written."""
         return self._journal.done
+
+    def apply(self, payload: bytes | memoryview, clock: int, position: Position) -> None:
+        """Take a frame of the journal that this store follows; `position` is where it ends there. May wait until less
+        is to be written. NewerFormat, Diverged: see `Following.take`."""
+        self._hand_over()
+        self.following.take(payload, clock, position)
+        self._hand_over()
+        self._keep_bounds()
 
     def delete(self, ids: Sequence[int]) -> int:
         """Delete counters; how many were there. Blocks the greenlet until it is written."""

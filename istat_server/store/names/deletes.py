@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
+from istat.kernels.python.ingest.records import DELETE, GONE, UNDELETE
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest
 from istat_server.store.interface import Deleted, NamePattern
@@ -51,6 +53,8 @@ class Deletes:
         self._head_cleaned = 0          # deletes up to this one were before the head in use began
         self._dropping = 0              # deletes up to this one are being left out of new files
         self._sweep: int | None = None  # the next route to look at, while there may be some to forget
+        # A replica leaves out no rows of later deletes, as its master may undo these; None: it is none.
+        self.ceiling: int | None = files.manifest.dropped if files.manifest.follows is not None else None
 
     @property
     def last(self) -> int:
@@ -78,6 +82,39 @@ class Deletes:
         self._tombstones = Tombstones(self._engine.deleted)
         self._last = max(self._tombstones.numbers, default=0)
         self._sweep = 0
+
+    @property
+    def final(self) -> int:
+        """Deletes up to this one cannot be undone any more, nor will there be any."""
+        waiting = len(self._tombstones)
+        before = self._tombstones.numbers[0] if waiting else max(self._last + 1, int(self._clock.now()))
+        return max(self._dropped(), before - 1)
+
+    def followed(self, changes: Sequence[tuple[int, int, int]]) -> None:
+        """The engine has taken records of a master's journal: what it tells of them (`Engine.take_followed`)."""
+        for what, group in groupby(changes, lambda change: change[0]):
+            ones = [(id, value) for _what, id, value in group]
+            if what == DELETE:
+                for id, number in ones:
+                    self._follow_delete(id, number)
+            elif what == UNDELETE:
+                self._tombstones.remove(dict(ones))
+                self.totals["undeleted"] += len(ones)
+            elif what == GONE:
+                self.totals["retired"] += sum(count for _first, count in ones)
+                self._sweep = 0
+            elif self.ceiling is not None:
+                self.ceiling = max(self.ceiling, *(number for _id, number in ones))
+
+    def _follow_delete(self, id: int, number: int) -> None:
+        self.totals["deleted"] += 1
+        if number < self._last:         # a master with a clock that went back, or of whose journal a part is lost
+            self.replayed()
+        else:
+            self._tombstones.add(number, [id])
+        self._last = max(self._last, number)
+        if self.ceiling is not None:
+            self.ceiling = min(self.ceiling, number - 1)
 
     # -- what people ask for
 
@@ -170,6 +207,8 @@ class Deletes:
     def due(self, force: bool = False) -> Due:
         """The deletes that new files leave out: those too old to be undone; `force`: all of them."""
         cutoff = self._last if force else min(self._last, int(self._clock.now()) - self._undo_seconds)
+        if self.ceiling is not None:
+            cutoff = min(cutoff, self.ceiling)
         cutoff = max(cutoff, 0)
         count = self._tombstones.up_to(cutoff)
         return Due(cutoff, self._tombstones.numbers[:count], self._tombstones.ids[:count],
@@ -219,7 +258,8 @@ class Deletes:
         """Some deleted counters that have no rows anywhere, ascending. head_cleaned: what the heads are clean up to."""
         if not len(self._tombstones):
             return []
-        floor = min([head_cleaned, *(entry.cleaned for entry in self._files.manifest.files)])
+        ceiling = [] if self.ceiling is None else [self.ceiling]
+        floor = min([*ceiling, head_cleaned, *(entry.cleaned for entry in self._files.manifest.files)])
         return sorted(self._tombstones.ids[:min(self._tombstones.up_to(floor), GONE_AT_ONCE)])
 
 

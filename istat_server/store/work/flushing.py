@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istat.clock import Clock
@@ -17,6 +17,7 @@ from istat_server.store.files.manifest import Manifest
 from istat_server.store.levels.policies import make_engine
 from istat_server.store.names import namefiles
 from istat_server.store.pool import Pool, Work
+from istat_server.store.positions import Follows
 from istat_server.store.work import planning
 from istat_server.store.work.workshop import Workshop
 
@@ -44,6 +45,7 @@ class CutHead:
     there: int = 0              # and those that are there
     cleaned: int = 0            # deletes up to this one have no rows in it
     settle: Callable[[], object] = nothing      # waits until what the next segment repeats of those before is safe
+    follows: Follows | None = None              # a replica's: up to where it has its master's journal
 
 
 class Flushing:
@@ -161,6 +163,8 @@ class Flushing:
         def change(state: Manifest) -> Manifest:
             for number, starts in spans.items():
                 state = planning.without_late(state, number, starts)
+            if held.follows is not None and state.follows is not None:
+                state = replace(state, follows=held.follows)
             return state.with_files(written, replay_from=held.segment, names=names, next_names=next_names,
                                     names_gone=names_gone)
 

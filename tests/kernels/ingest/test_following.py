@@ -63,7 +63,7 @@ def test_what_happened_is_told_in_order(kernels):
     engine = empty(kernels)
     follow(engine, source.take_journal())
     assert engine.take_followed() == [
-        (records.DELETE, 0, 77), (records.DELETE, 1, 78), (records.UNDELETE, 0, 0), (records.GONE, 2, 2),
+        (records.DELETE, 0, 77), (records.DELETE, 1, 78), (records.UNDELETE, 0, 77), (records.GONE, 2, 2),
         (records.TOMBSTONE, 1, 78)]
     assert engine.take_followed() == []
 

@@ -229,9 +229,9 @@ cdef class Engine(Feed):
         return 0
 
     def take_followed(self):
-        """(what, id, value) of what happened to counters by `follow` since the last call, in order: DELETE and its
-        number; UNDELETE, 0; GONE, how many ids from this one on; TOMBSTONE: deletes up to this number are final there,
-        as this counter is gone there that is deleted here."""
+        """(what, id, value) of what happened to counters by `follow` since the last call, in order: DELETE, and UNDELETE
+        of it, with its number; GONE, how many ids from this one on; TOMBSTONE: deletes up to this number are final
+        there, as this counter is gone there that is deleted here."""
         followed = self.followed
         self.followed = []
         return followed
@@ -330,8 +330,8 @@ cdef class Engine(Feed):
                 self.note_followed(DELETE, id, record.value)
         elif record.what == UNDELETE:
             if id in self.deleted and self.counters.find(self.counters.name(id)) < 0:
+                self.note_followed(UNDELETE, id, self.deleted[id])
                 self.mark_undeleted(id)
-                self.note_followed(UNDELETE, id, 0)
         elif record.what == POLICY:         # one that this engine does not have is the default
             self.place_policy(id, self.slots.get(record.value, 0))
         elif not self.counters.is_unlisted(id) and self.counters.find_text(record.name, record.name_size) < 0:

@@ -178,9 +178,9 @@ class Engine(Feed):
             self._followed.append((what, id, value))
 
     def take_followed(self) -> list[tuple[int, int, int]]:
-        """(what, id, value) of what happened to counters by `follow` since the last call, in order: DELETE and its
-        number; UNDELETE, 0; GONE, how many ids from this one on; TOMBSTONE: deletes up to this number are final there,
-        as this counter is gone there that is deleted here."""
+        """(what, id, value) of what happened to counters by `follow` since the last call, in order: DELETE, and UNDELETE
+        of it, with its number; GONE, how many ids from this one on; TOMBSTONE: deletes up to this number are final
+        there, as this counter is gone there that is deleted here."""
         followed, self._followed = self._followed, []
         return followed
 
@@ -235,8 +235,8 @@ class Engine(Feed):
         elif record.what == RENAME and live and self.counters.find(name) < 0:
             self._move(id, name)
         elif record.what == UNDELETE and id in self.deleted and self.counters.find(self.counters.name(id)) < 0:
+            self._note_followed(UNDELETE, id, self.deleted[id])
             self._mark_undeleted(id)
-            self._note_followed(UNDELETE, id, 0)
 
     def _replay_tombstone(self, record: Change) -> None:
         """A counter that is deleted already, whoever has its name now."""
