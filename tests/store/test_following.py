@@ -1,4 +1,4 @@
-"""A store that follows another's journal has what that has: names, ids, rows, deletes, marks, whatever comes between."""
+"""A store that follows another's journal has what that has: names, ids, rows, deletes, marks, whatever comes."""
 from __future__ import annotations
 
 import random
@@ -201,7 +201,7 @@ def test_marks_come_along(pair, clock):
     master, replica = pair
 
     def batch(number):
-        return Batch([b"agent.one"], [NOW], Fields([1], [5.0], [0.0], [5.0], [5.0]), 0, Mark("web1", 9, number))
+        return Batch([b"agent.one"], [NOW], Fields([1], [5.0], [0.0], [5.0], [5.0]), 0, Mark(b"web1", 9, number))
 
     master.accept_batch(batch(3))
     pull(master, replica)
