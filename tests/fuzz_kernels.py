@@ -126,6 +126,8 @@ def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
     taker.take_leftovers()
     change(rng, reached, taker)
     tried(reached, taker.feed, text, 0, len(text))
+    taker.set_now(rng.choice([0, NOW - 100, 1 << 62]))
+    tried(reached, taker.feed, text, 0, len(text), rng.choice([1, 10, 300, 3600, (1 << 31) - 1, 1 << 31, -1]))
     write_out(rng, taker)
     reached["samples"] += taker.tally()["samples"]
     again = KERNELS.engine.Engine([10, 300], 7)
