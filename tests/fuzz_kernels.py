@@ -120,6 +120,9 @@ def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
     taker = engine()
     text = b"".join(rng.choices(LINES, k=rng.randint(0, 20)))
     text = damaged(rng, text) if rng.random() < 0.8 else text
+    start = rng.randrange(len(text) + 2)
+    tried(reached, KERNELS.lines.sift, text, start, len(text), rng.random() < 0.5)
+    tried(reached, KERNELS.lines.timed, text, start, len(text), rng.getrandbits(63))
     at = 0
     for end in sorted(rng.randrange(len(text) + 1) for _ in range(3)) + [len(text)]:
         at += taker.feed(text[:end], at, end)

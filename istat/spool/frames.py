@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from istat.errors import SpoolError
+from istat.wire.batches import MOST_TEXT
 
 #: Sender (1 to 255 bytes), epoch and sequence of a batch: as the store's journal has it.
 Mark = tuple[bytes, int, int]
 #: The last sequence of each (sender, epoch).
 Marks = Mapping[tuple[bytes, int], int]
 
-MOST_TEXT = 64 << 10        # [bytes] of lines in a frame: as many as one batch carries
 MOST_SENDER = 255           # [bytes] as of a mark in the store's journal
 MAGIC = b"ISTATSPL"
 VERSION = 1

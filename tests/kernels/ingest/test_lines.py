@@ -80,3 +80,50 @@ def test_a_name_cannot_begin_with_a_reserved_byte_behind_spaces_either(kernels):
     codes = kernels.lines.CODES
     for line in (b" #x 1", b"\t@x 1", b" :x 5 1"):
         assert kernels.lines.parse(line) == (codes["RESERVED"],)
+
+
+def test_lines_that_are_no_samples_are_found_where_they_are(kernels):
+    text = b"a 1\nbad\n#host x\n\nb 5 2\nc nan\n@r\nno end"
+    found = kernels.lines.sift(text, 0, len(text))
+    assert [(code, text[start:end]) for code, start, end in found] == [
+        (CODE["BAD_FIELDS"], b"bad\n"), (CODE["META"], b"#host x\n"), (CODE["EMPTY"], b"\n"),
+        (CODE["RESERVED"], b"@r\n")]
+    assert [(text[start:end]) for _code, start, end in kernels.lines.sift(text, 0, len(text), True)][-2] == b"c nan\n"
+    assert kernels.lines.sift(memoryview(bytearray(text)), 4, 8) == [(CODE["BAD_FIELDS"], 4, 8)]
+    assert kernels.lines.sift(b"", 0, 0) == [] == kernels.lines.sift(text, 2, 2)
+    for start, end in ((-1, 2), (3, 2), (0, len(text) + 1)):
+        with pytest.raises(ValueError):
+            kernels.lines.sift(text, start, end)
+        with pytest.raises(ValueError):
+            kernels.lines.timed(text, start, end, 7)
+
+
+@pytest.mark.parametrize(("line", "sent"), [
+    (b"a 123456789.125\n", b"a 1325395000 123456789.125\n"), (b" *ev^h \t 1e3\r\n", b"*ev^h 1325395000 1e3\n"),
+    (b"a 1325394000 0.1\n", b"a 1325394000 0.1\n"), (b"a -1.9 0.1\r\n", b"a -1 0.1\n"),
+    (b"a 1325394000.75 10 34 2 5 3 junk 9\n", b"a 1325394000 10 34 2 5 3\n"), (b"a nan\n", b"a 1325395000 nan\n"),
+    (b"bad\n", b""), (b"#host a\n", b""), (b"\n", b""), (b"a 1", b"")])
+def test_an_original_istatd_gets_each_sample_with_a_time_and_all_its_digits(kernels, line, sent):
+    text = b"x 1 2\n" + line
+    assert kernels.lines.timed(text, 0, len(text), 1325395000) == b"x 1 2\n" + sent
+    assert kernels.lines.timed(text, 6, len(text), 1325395000) == sent
+
+
+@given(st.lists(PIECES | st.just(b"\n"), max_size=40).map(b"".join), st.integers(-(1 << 62), 1 << 62))
+def test_sifting_and_timing_are_the_twins(native, text, clock):
+    for start in (0, len(text) // 2):
+        for refuse_nan in (False, True):
+            found = native.lines.sift(text, start, len(text), refuse_nan)
+            assert found == TWIN.sift(text, start, len(text), refuse_nan)
+        assert native.lines.timed(text, start, len(text), clock) == TWIN.timed(text, start, len(text), clock)
+
+
+@given(st.lists(PIECES | st.just(b"\n"), max_size=40).map(b"".join))
+def test_what_was_timed_means_the_same_and_is_left_as_it_is(native, text):
+    text += b"\n"
+    timed = TWIN.timed(text, 0, len(text), 1325395000)
+    before = [TWIN.parse(line) for line in text.split(b"\n")]
+    after = [TWIN.parse(line) for line in timed.split(b"\n")[:-1]]
+    assert [(one[1], one[3] if one[3] is not None else 1325395000, *one[4:]) for one in before
+            if one[0] == CODE["SAMPLE"]] == [(one[1], *one[3:]) for one in after]
+    assert native.lines.timed(timed, 0, len(timed), 7) == timed

@@ -4,6 +4,8 @@
 The specification is the Python twin of the same name.
 """
 from libc.math cimport isfinite
+from libc.stdlib cimport free, malloc
+from libc.string cimport memchr
 
 # A token longer than this is no number anybody means; it bounds the copy that strtod needs [bytes].
 cdef enum:
@@ -117,21 +119,11 @@ cdef inline bint is_reserved(char c) noexcept nogil:
     return 35 <= c <= 38 or c == 58 or c == 59 or c == 64
 
 
-cdef int parse_line(const char *line, Py_ssize_t size, bint refuse_nan, Sample *out) noexcept nogil:
-    """One line without its LF. Returns a LineCode; out is whole only for SAMPLE."""
-    cdef const char *token[8]
-    cdef Py_ssize_t length[8]
+cdef int split(const char *line, Py_ssize_t size, const char **token, Py_ssize_t *length) noexcept nogil:
+    """The first eight tokens of a line; how many there are of them."""
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t begin
     cdef int n = 0
-    cdef int code
-    cdef double value[5]
-    if size == 0 or (size == 1 and line[0] == 13):
-        return EMPTY
-    if line[0] == 35:
-        return META
-    if is_reserved(line[0]):
-        return RESERVED
     while n < 8:
         while i < size and is_space(line[i]):
             i += 1
@@ -143,6 +135,24 @@ cdef int parse_line(const char *line, Py_ssize_t size, bint refuse_nan, Sample *
         token[n] = line + begin
         length[n] = i - begin
         n += 1
+    return n
+
+
+cdef int parse_line(const char *line, Py_ssize_t size, bint refuse_nan, Sample *out) noexcept nogil:
+    """One line without its LF. Returns a LineCode; out is whole only for SAMPLE."""
+    cdef const char *token[8]
+    cdef Py_ssize_t length[8]
+    cdef Py_ssize_t i
+    cdef int n
+    cdef int code
+    cdef double value[5]
+    if size == 0 or (size == 1 and line[0] == 13):
+        return EMPTY
+    if line[0] == 35:
+        return META
+    if is_reserved(line[0]):
+        return RESERVED
+    n = split(line, size, token, length)
     if n and is_reserved(token[0][0]):      # only behind white space; no name may begin so
         return RESERVED
     if n < 2 or 4 <= n <= 6:
@@ -198,3 +208,108 @@ def parse(bytes line not None, bint refuse_nan=False):
     if sample.fields == 3:
         return (code, name, 3, sample.time, sample.sum, sample.sum * sample.sum, sample.sum, sample.sum, 1)
     return (code, name, 2, None, sample.sum, sample.sum * sample.sum, sample.sum, sample.sum, 1)
+
+
+def sift(const unsigned char[::1] data, Py_ssize_t start, Py_ssize_t end, bint refuse_nan=False):
+    """(code, start, end) of each whole line in data[start:end] that is no sample, its LF included; in order."""
+    cdef Sample sample
+    cdef const char *text
+    cdef const char *line_end
+    cdef Py_ssize_t at = start
+    cdef Py_ssize_t next
+    cdef int code
+    check_part(data, start, end)
+    found = []
+    if start == end:
+        return found
+    text = <const char *> &data[0]
+    with nogil:
+        while at < end:
+            line_end = <const char *> memchr(text + at, 10, end - at)
+            if line_end == NULL:
+                break
+            next = line_end - text + 1
+            code = parse_line(text + at, next - 1 - at, refuse_nan, &sample)
+            if code != SAMPLE:
+                with gil:
+                    found.append((code, at, next))
+            at = next
+    return found
+
+
+def timed(const unsigned char[::1] data, Py_ssize_t start, Py_ssize_t end, long long clock):
+    """The samples among the whole lines of data[start:end] as an original istatd takes them: each with a time, that of
+    the line or `clock`, which has no fraction. All digits stay. What stands behind the seventh token is left out."""
+    cdef bytes time = b"%d" % clock
+    cdef const char *digits = time
+    cdef Py_ssize_t digits_size = len(time)
+    cdef const char *text
+    cdef const char *at
+    cdef const char *stop
+    cdef Py_ssize_t size
+    cdef char *out
+    check_part(data, start, end)
+    if start == end:
+        return b""
+    text = <const char *> &data[0]
+    at = text + start
+    stop = text + end
+    size = end - start
+    while at < stop:            # each line may get a time and a space more
+        at = <const char *> memchr(at, 10, stop - at)
+        if at == NULL:
+            break
+        at += 1
+        size += digits_size + 1
+    out = <char *> malloc(size)
+    if out == NULL:
+        raise MemoryError()
+    try:
+        with nogil:
+            size = put_timed(text + start, stop, digits, digits_size, out)
+        return out[:size]
+    finally:
+        free(out)
+
+
+cdef int check_part(const unsigned char[::1] data, Py_ssize_t start, Py_ssize_t end) except -1:
+    if not 0 <= start <= end <= data.shape[0]:
+        raise ValueError(f"{start}..{end} is not inside {data.shape[0]} bytes")
+    return 0
+
+
+cdef Py_ssize_t put_timed(const char *at, const char *stop, const char *digits, Py_ssize_t digits_size,
+                          char *out) noexcept nogil:
+    """Write the samples of whole lines with their times; how many bytes."""
+    cdef Sample sample
+    cdef const char *token[8]
+    cdef Py_ssize_t length[8]
+    cdef const char *line_end
+    cdef const char *fraction
+    cdef char *to = out
+    cdef int i
+    while at < stop:
+        line_end = <const char *> memchr(at, 10, stop - at)
+        if line_end == NULL:
+            break
+        if parse_line(at, line_end - at, False, &sample) == SAMPLE:
+            split(at, line_end - at, token, length)
+            to = put_token(to, token[0], length[0])
+            if sample.fields == 2:
+                to = put_token(to, digits, digits_size)
+            else:
+                fraction = <const char *> memchr(token[1], 46, length[1])
+                if fraction != NULL:
+                    length[1] = fraction - token[1]
+            for i in range(1, sample.fields):
+                to = put_token(to, token[i], length[i])
+            (to - 1)[0] = 10    # in place of the last space
+        at = line_end + 1
+    return to - out
+
+
+cdef inline char *put_token(char *to, const char *token, Py_ssize_t size) noexcept nogil:
+    """A token and a space; where the next one goes."""
+    memcpy(to, token, size)
+    to[size] = 32
+    return to + size + 1

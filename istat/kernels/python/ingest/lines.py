@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 
 EMPTY, SAMPLE, META, RESERVED, BAD_FIELDS, BAD_NUMBER, NOT_FINITE, UNKNOWN = range(8)
 # Good lines whose sample a counter refused: the grammar knows none of them, the engine tells so.
@@ -57,6 +58,11 @@ def time_of(token: bytes) -> tuple[int, int]:
     return (SAMPLE, int(found[1])) if found else (BAD_NUMBER, 0)
 
 
+def split(line: bytes) -> list[bytes]:
+    """The tokens of a line."""
+    return [token for token in _SPACE.split(line) if token]
+
+
 def parse(line: bytes, refuse_nan: bool = False) -> Parsed:
     """(code, name, fields, time, sum, sumsq, min, max, count) of one line without its LF, or (code,).
 
@@ -68,7 +74,7 @@ def parse(line: bytes, refuse_nan: bool = False) -> Parsed:
         return (META,)
     if line[0] in RESERVED_BYTES:
         return (RESERVED,)
-    tokens = [token for token in _SPACE.split(line) if token]
+    tokens = split(line)
     if tokens and tokens[0][0] in b"#" + RESERVED_BYTES:        # only behind white space; no name may begin so
         return (RESERVED,)
     if len(tokens) < 2 or 4 <= len(tokens) <= 6:
@@ -98,3 +104,38 @@ def _sample(tokens: list[bytes], refuse_nan: bool) -> Parsed:
         return (BAD_NUMBER,)
     total, sumsq, low, high = values
     return (code, name, 7, time, total, sumsq, low, high, count)
+
+
+def sift(data: bytes | bytearray | memoryview, start: int, end: int,
+         refuse_nan: bool = False) -> list[tuple[int, int, int]]:
+    """(code, start, end) of each whole line in data[start:end] that is no sample, its LF included; in order."""
+    found = []
+    for begin, line in _lines(data, start, end):
+        code = parse(line, refuse_nan)[0]
+        if code != SAMPLE:
+            found.append((code, begin, begin + len(line) + 1))
+    return found
+
+
+def timed(data: bytes | bytearray | memoryview, start: int, end: int, clock: int) -> bytes:
+    """The samples among the whole lines of data[start:end] as an original istatd takes them: each with a time, that of
+    the line or `clock`, which has no fraction. All digits stay. What stands behind the seventh token is left out."""
+    out = []
+    for _begin, line in _lines(data, start, end):
+        parsed = parse(line)
+        if parsed[0] != SAMPLE:
+            continue
+        name, *numbers = split(line)[:parsed[2]]  # type: ignore[misc]
+        time = b"%d" % clock if len(numbers) == 1 else numbers.pop(0).partition(b".")[0]
+        out.append(b" ".join([name, time, *numbers]) + b"\n")
+    return b"".join(out)
+
+
+def _lines(data: bytes | bytearray | memoryview, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Where each whole line begins, and the line without its LF. ValueError when there is no such part."""
+    if not 0 <= start <= end <= len(data):
+        raise ValueError(f"{start}..{end} is not inside {len(data)} bytes")
+    text = bytes(data[start:end])
+    for line in text.split(b"\n")[:-1]:
+        yield start, line
+        start += len(line) + 1
