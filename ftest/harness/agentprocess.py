@@ -25,15 +25,18 @@ class AgentProcess:
     """One agent over one spool; may be killed and started again, and keeps its port. `options` are flags without
     dashes, as of ServerProcess."""
 
-    def __init__(self, folder: Path, forward: Sequence[str], **options: object) -> None:
+    def __init__(self, folder: Path, forward: Sequence[str] | None, **options: object) -> None:
+        """`forward`: None where a settings file says it."""
         self.folder = Path(folder)
-        self.stat_port = own_port()
         self.spool = self.folder / "spool"
         self.log_path = self.folder / "agent.log"
         self.options: dict[str, object] = {
-            "forward": ",".join(forward), "spool": self.spool, "stat-port": self.stat_port, "host": "web1",
-            "enable": "agent", "plugin-dir": "", "interval": 1}
+            "spool": self.spool, "stat-port": own_port(), "host": "web1", "enable": "agent", "plugin-dir": "",
+            "interval": 1}
+        if forward is not None:
+            self.options["forward"] = ",".join(forward)
         self.options.update({name.replace("_", "-"): value for name, value in options.items()})
+        self.stat_port = int(str(self.options["stat-port"]))
         self.command = [sys.executable, "-m", "istat_agent.main"]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.environment = {**os.environ, "PYTHONPATH": path}

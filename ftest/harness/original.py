@@ -26,6 +26,7 @@ class Original:
         self._listener.bind(("127.0.0.1", port))
         self._listener.listen(16)
         self.port: int = self._listener.getsockname()[1]
+        self.stat_port = self.port
         self.connections: list[list[bytes]] = []
         self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -40,11 +41,16 @@ class Original:
         told = [line[1:].decode().rstrip("\r").partition(" ") for line in self.connections[-1] if line[:1] == b"#"]
         return {key: value.strip() for key, _, value in told}
 
-    def truth(self, clock: int) -> Truth:
-        """What its counters hold; a line without a time is of `clock`. ValueError for lines that it would not take."""
+    def count(self, *beginnings: bytes) -> int:
+        """How many lines begin so."""
+        return sum(line.startswith(beginnings) for line in self.lines)
+
+    def truth(self, clock: int, wanted: Callable[[bytes], bool] = lambda line: True) -> Truth:
+        """What its counters hold by the samples that are wanted; a line without a time is of `clock`. ValueError for
+        lines that it would not take."""
         made = Truth()
         for line in self.lines:
-            if line[:1] != b"#" and line.strip():
+            if line[:1] != b"#" and line.strip() and wanted(line):
                 _take(made, line, clock)
         return made
 

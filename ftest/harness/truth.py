@@ -4,7 +4,9 @@ Values are whole numbers, so that sums are exact in whatever order they are adde
 """
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftest.harness.serverprocess import ServerProcess
@@ -74,35 +76,35 @@ class Truth:
                 cell = kind.setdefault(name, {}).setdefault(bucket, Cell())
                 cell.add(len(sample.parts), sum(sample.parts), min(sample.parts), max(sample.parts))
 
-    def differences(self, server: ServerProcess) -> list[str]:
-        """What a server has otherwise, a line each; nothing when all is there once."""
+    def differences(self, *servers: ServerProcess) -> list[str]:
+        """What servers have otherwise, a line each; nothing when all is there once. Of several, taken together."""
         found: list[str] = []
         with self._lock:
             for name, cells in self.gauges.items():
-                rows = ask(server, name, min(cells), max(cells))
+                rows = _together([ask(server, name, min(cells), max(cells)) for server in servers])
                 right = {at: (cell.count, cell.sum, cell.min, cell.max) for at, cell in cells.items()}
                 found += _compare(name, rows, right)
             for name, cells in self.events.items():
-                rows = {at: (round(row[1] * INTERVAL, 6),) for at, row in ask(server, name, min(cells),
-                                                                              max(cells)).items() if row[1]}
-                found += _compare(name, rows, {at: (cell.sum,) for at, cell in cells.items()})
+                rows = _together([ask(server, name, min(cells), max(cells)) for server in servers])
+                sums = {at: (round(row[1] * INTERVAL, 6),) for at, row in rows.items() if row[1]}
+                found += _compare(name, sums, {at: (cell.sum,) for at, cell in cells.items()})
         return found
 
-    def check(self, server: ServerProcess, seconds: float = 60.0) -> None:
-        """Wait until a server has all of it; AssertionError with the differences where it has not in time, or has
-        more."""
+    def check(self, *servers: ServerProcess, seconds: float = 60.0) -> None:
+        """Wait until servers have all of it, together; AssertionError with the differences where they have not in time,
+        or have more."""
         assert self.samples, "nothing was sent"
         last: list[str] = []
 
         def same() -> bool:
-            last[:] = self.differences(server)
+            last[:] = self.differences(*servers)
             return not last
 
         try:
-            server.wait_until(same, "it has what was acknowledged", seconds)
+            servers[0].wait_until(same, "it has what was acknowledged", seconds)
         except AssertionError:
             raise AssertionError(f"{len(last)} buckets differ:\n" + "\n".join(last[:SHOWN]) +
-                                 f"\n{server.log()[-6000:]}") from None
+                                 f"\n{servers[0].log()[-6000:]}") from None
 
 
 def ask(server: ServerProcess, name: str, first: int, last: int) -> dict[int, tuple[float, ...]]:
@@ -116,6 +118,16 @@ def ask(server: ServerProcess, name: str, first: int, last: int) -> dict[int, tu
     return {answer["start"] + at * INTERVAL: row for at, row in enumerate(zip(*columns, strict=True)) if row[0]}
 
 
-def _compare(name: str, rows: dict[int, tuple[float, ...]], right: dict[int, tuple[float, ...]]) -> list[str]:
+def _together(answers: Sequence[dict[int, tuple[float, ...]]]) -> dict[int, tuple[float, ...]]:
+    """Buckets of several servers as if of one."""
+    made: dict[int, tuple[float, ...]] = {}
+    for answer in answers:
+        for at, row in answer.items():
+            count, total, least, most = made.get(at, (0, 0, math.inf, -math.inf))
+            made[at] = (count + row[0], total + row[1], min(least, row[2]), max(most, row[3]))
+    return made
+
+
+def _compare(name: str, rows: Mapping[int, tuple[float, ...]], right: Mapping[int, tuple[float, ...]]) -> list[str]:
     return [f"{name} {at}: is {rows.get(at)}, should be {right.get(at)}"
             for at in sorted(rows.keys() | right.keys()) if rows.get(at) != right.get(at)]

@@ -32,4 +32,4 @@ def test_it_agrees_with_a_server_and_finds_each_difference(tmp_path: Path) -> No
         twice = truth.differences(server)
         assert sorted(line.split()[0] for line in twice) == ["one", "one.host.b"]
         with pytest.raises(AssertionError, match="2 buckets differ"):
-            truth.check(server, 0.1)
+            truth.check(server, seconds=0.1)

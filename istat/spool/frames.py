@@ -141,7 +141,7 @@ def header_length(data: bytes) -> int:
 
 def header_in(data: bytes) -> Header | None:
     """The header that these bytes are, or None. SpoolError when a newer istatd wrote it."""
-    if header_length(data) != len(data) or _CRC.unpack_from(data, len(data) - _CRC.size)[0] != zlib.crc32(
+    if not data or header_length(data) != len(data) or _CRC.unpack_from(data, len(data) - _CRC.size)[0] != zlib.crc32(
             data[:-_CRC.size]):
         return None
     _magic, version, _zero, salt, id, epoch, first, frames, lines, made, _length = _HEADER.unpack_from(data)
