@@ -309,6 +309,11 @@ class Store(Protocol):
     def refusing(self) -> str:
         """Why samples are not taken now, or ""."""
 
+    @property
+    def read_only(self) -> str:
+        """Why nothing may be changed here for as long as this is no other server's place, or "". Such a store is
+        `refusing`, too."""
+
     def accept(self, view: memoryview, start: int, end: int) -> Accepted:
         """Take the whole lines of view[start:end]: new names are learnt, bad lines counted. May block the greenlet
         while too much waits to be written."""

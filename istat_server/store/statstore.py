@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid as uuids
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,29 +25,29 @@ from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest
 from istat_server.store.following import Following
-from istat_server.store.interface import Accepted, Batch, Capability, Deleted, Mark, Marked
+from istat_server.store.interface import Accepted, Batch, Capability, Mark, Marked
 from istat_server.store.levels import policies
 from istat_server.store.levels.limits import Limits
 from istat_server.store.levels.policies import Chooser
-from istat_server.store.names import ancestors
+from istat_server.store.names import ancestors, reassigning
 from istat_server.store.names.catalogue import Catalogue
+from istat_server.store.names.changing import Changing
 from istat_server.store.names.deletes import Deletes
 from istat_server.store.names.idling import Idling
 from istat_server.store.names.renames import Renames
 from istat_server.store.options import Options
 from istat_server.store.pool import Pool, given
 from istat_server.store.positions import Position
-from istat_server.store.work import reassigning
+from istat_server.store.work.copying import Copying
 from istat_server.store.work.flushing import CutHead, Flushing, nothing
 from istat_server.store.work.housekeeping import Housekeeping
 from istat_server.store.work.journaling import Journal
 from istat_server.store.work.marks import Marks
-from istat_server.store.work.pinning import Pinning, replay_position
+from istat_server.store.work.pinning import Pinning
 from istat_server.store.work.pressure import HeadRoom, Pressure
 
 log = logging.getLogger(__name__)
 
-CHANGES_AT_ONCE = 10_000    # counters deleted before others have their turn: some 10 ms
 JOURNAL_SECONDS = 10.0      # that one who changes something waits for it to be written
 SETTLE_SECONDS = 10.0       # that a flush waits for the marks to be synced that its segment does not keep any more
 RESCUE_SECONDS = 5.0        # between two cuts because the journal cannot be written
@@ -86,12 +86,16 @@ class StatStore:
         self._answering = Answering(self.engine, self.catalogue, self.files, self.ladders, clock, pool)
         self.pinning = Pinning(self.files, clock, self.watch, pool, background)
         self.pin, self.unpin = self.pinning.pin, self.pinning.unpin
+        self.copying = Copying(self.files, self.pinning, pool, lambda: self._journal)
+        self.position, self.replay_position = self.copying.position, self.copying.replay_position
+        changing = Changing(self.deletes, self.renames, lambda: self.read_only, lambda: self._written())
         # What the contract asks is answered where it is kept.
         names = self.catalogue
         self.learn, self.find, self.counter, self.count = names.learn, names.find, names.counter, names.count
         self.match, self.search, self.children = names.match, names.search, names.children
         self.deleted, self.deleted_called = self.deletes.deleted, self.deletes.deleted_called
         self.rename_problems = self.renames.problems
+        self.delete, self.undelete, self.rename = changing.delete, changing.undelete, changing.rename
         self.totals, self.ladder_of = self._accepting.totals, self._answering.ladder_of
         self.knows, self.last_sequence = self.marks.knows, self.marks.last
         self.select, self.read = self._answering.select, self._answering.read
@@ -126,7 +130,8 @@ class StatStore:
                 log.info("the retention changes: %s", folder)
             opening.check_replica(folder, state, rules, (options or Options()).replica)
             before, state = state, policies.reconcile(state, rules)
-            state = replace(state, epoch=max(state.epoch + 1, int(clock.now())))
+            state = replace(state, epoch=max(state.epoch + 1, int(clock.now())),
+                            revision=state.revision + (state is not before))
             store = cls(folder, rules, clock, given(pool), given(background),
                         given(chores, background), given(indexing, background),
                         options or Options(), lock, state)
@@ -163,6 +168,8 @@ class StatStore:
         damage = journal.Damage()
         last = opening.replay(self.folder, state, self.engine, self.limits.set, damage)
         self.marks.note(self.engine.take_marks())
+        if damage.skipped_bytes or damage.lost_bytes:       # a replica may have read what is gone
+            self.files.manifest = replace(state, revision=state.revision + 1)
         opening.take_over(self.files, careful)
         self.deletes.replayed()
         self.following.replayed(damage)
@@ -196,9 +203,14 @@ class StatStore:
     # -- ticking
 
     @property
+    def read_only(self) -> str:
+        """Why nothing may be changed here, for good, or ""."""
+        return self.copying.read_only
+
+    @property
     def refusing(self) -> str:
         """Why samples are not taken now, or ""."""
-        return self._problem
+        return self.read_only or self._problem
 
     def tick(self) -> None:
         """To be called about every 50 ms: hands the journal over, cuts when it is time, starts background work."""
@@ -221,7 +233,7 @@ class StatStore:
 
     def _rescue(self) -> bool:
         """The journal cannot be written: what waits for it goes to files by a cut. Whether it is time for one."""
-        self._journal.skip_to(self.files.manifest.replay_from)
+        self._skip_to(self.files.manifest.replay_from)
         return self._clock.monotonic() - self._cut_at >= RESCUE_SECONDS
 
     def _why_refuse(self) -> str:
@@ -249,8 +261,7 @@ class StatStore:
             self._pool.apply(self._journal.drain, (10.0,))
 
     def _hand_over(self) -> None:
-        payload = self.engine.take_journal()
-        if payload:
+        if payload := self.engine.take_journal():
             self._journal.append(self.limits.clock, payload)
 
     # -- cut and flush
@@ -266,13 +277,18 @@ class StatStore:
             if self._journal.needs_cut:
                 self._begin_segment()
             elif self._journal.error is not None:       # all that waits for the old segment is in files
-                self._journal.skip_to(self._begin_segment())
+                self._skip_to(self._begin_segment())
             return
         self.figures["cuts"] += 1
         segment, handed = self._begin_segment(), self._journal.handed
         settle = partial(self._journal.sync, handed, SETTLE_SECONDS) if self.marks else nothing
         self.flushing.hold(CutHead(frozen, names, segment, self.deletes.gone, self.count(), self.deletes.cut(),
                                    settle, self.following.at_cut()))
+
+    def _skip_to(self, segment: int) -> None:
+        """What waits for the segments before this one need not be written any more. Replicas miss it there."""
+        if self._journal.skip_to(segment):
+            self.files.revise()
 
     def _begin_segment(self) -> int:
         """The number of the journal's next segment, which begins with the marks of those before it: they may go."""
@@ -288,7 +304,7 @@ class StatStore:
         self.flushing.finish_all()
         if self._journal.error is None:     # what waits is the previous MANIFEST's, as long as it can be written
             return
-        self._journal.skip_to(self.files.manifest.replay_from)
+        self._skip_to(self.files.manifest.replay_from)
         error = self._journal.error
         if error is not None and self._journal.pending:
             raise StoreError(f"the journal cannot be written: {error}")
@@ -327,8 +343,8 @@ class StatStore:
     def accept_batch(self, batch: Batch) -> Accepted:
         """Take the rows of a batch. Blocks the greenlet until one with a mark is written, since its sender lets go of
         it then. ValueError when it cannot be one, StoreError when nothing is taken now."""
-        if self._problem:
-            raise StoreError(f"no batch is taken now: {self._problem}")
+        if self.refusing:
+            raise StoreError(f"no batch is taken now: {self.refusing}")
         accepted = self._batching.take(batch)
         self.after_feed()
         if batch.mark is not None:
@@ -360,35 +376,6 @@ class StatStore:
         self._hand_over()
         self._keep_bounds()
 
-    def delete(self, ids: Sequence[int]) -> int:
-        """Delete counters; how many were there. Blocks the greenlet until it is written."""
-        done = 0
-        for at in range(0, len(ids), CHANGES_AT_ONCE):
-            done += self.deletes.delete(ids[at:at + CHANGES_AT_ONCE])
-            self._written()
-        return done
-
-    def undelete(self, ids: Sequence[int]) -> list[Deleted]:
-        """Let deleted counters be found again; those that cannot be. Blocks the greenlet until it is written."""
-        refused: list[Deleted] = []
-        for at in range(0, len(ids), CHANGES_AT_ONCE):
-            refused += self.deletes.undelete(ids[at:at + CHANGES_AT_ONCE])
-            self._written()
-        return refused
-
-    def rename(self, pairs: Sequence[tuple[int, bytes]]) -> None:
-        """Give counters other names, all or none. Blocks the greenlet until it is written."""
-        self.renames.rename(pairs)
-        self._written()
-
-    def position(self) -> Position:
-        """Where the journal ends: what is written of it. The live files and it from `replay_position` on are all."""
-        return Position(self.files.manifest.uuid, self.files.manifest.epoch, *self._journal.end)
-
-    def replay_position(self) -> Position:
-        """From where on the journal has what is in no file."""
-        return replay_position(self.files.manifest)
-
     def _written(self) -> None:
         """Wait until what changed is in the journal. StoreError when it cannot be written now; it is still to come."""
         self._hand_over()
@@ -405,11 +392,9 @@ class StatStore:
             "head_bytes": self.head.used(), "rows_in_memory": sum(len(head) for head in self.engine.heads),
             "memory_bytes": self.engine.memory() + self.catalogue.memory(),
             "written_per_sample": written / samples if samples else 0.0,
-            "refusing": self._problem, "deleted_waiting": self.deletes.waiting,
+            "refusing": self.refusing, "deleted_waiting": self.deletes.waiting,
             "counters_renamed": self.renames.total, "pins": self.pinning.status(),
-            "marks": len(self.marks), "marks_forgotten": self.marks.forgotten,
-            "damaged_blocks": self._answering.damaged_blocks,
+            "marks": len(self.marks), "marks_forgotten": self.marks.forgotten, "damaged_blocks": self._answering.damaged_blocks,
             **self.files.status(), **self._journal.status(), **self.flushing.status(), **self.housekeeping.status(),
-            **{f"counters_{what}": count for what, count in self.deletes.totals.items()},
-            **self.figures,
+            **{f"counters_{what}": count for what, count in self.deletes.totals.items()}, **self.figures,
         }

@@ -73,7 +73,7 @@ class MemoryStore:
     def __init__(self, retention: Ladder | Rules | None = None, clock: Clock | None = None,
                  max_counters: int = 10_000_000) -> None:
         self.capabilities = frozenset(Capability) - {Capability.ANCESTORS}
-        self.refusing = ""
+        self.refusing = self.read_only = ""
         self.refused = dict.fromkeys(KINDS, 0)
         self._rules = retention if isinstance(retention, Rules) else Rules(retention or Ladder.parse())
         self.ladder = self._rules.default

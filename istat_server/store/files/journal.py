@@ -74,7 +74,7 @@ def read_segment(path: Path, damage: Damage) -> Iterator[tuple[int, memoryview]]
     After a bad frame the next one whose salt and checksum are right goes on; a flipped length is thus no end.
     """
     data = ownfiles.content(path)
-    salt = _salt(path, data)
+    salt = salt_of(data, path)
     marker = struct.pack("<I", salt)
     view = memoryview(data)
     at = HEADER_BYTES
@@ -96,7 +96,8 @@ def read_segment(path: Path, damage: Damage) -> Iterator[tuple[int, memoryview]]
         damage.notes.append(f"{path.name}: bytes {begin} to {at} are damaged and were left out")
 
 
-def _salt(path: Path, data: bytes) -> int:
+def salt_of(data: bytes, path: str | Path) -> int:
+    """The salt in the first bytes of a segment. StoreCorrupt, NewerFormat."""
     if len(data) < HEADER_BYTES or _CRC.unpack_from(data, _HEADER.size)[0] != zlib.crc32(data[:_HEADER.size]):
         raise StoreCorrupt(f"{path}: the header of this segment is damaged")
     magic, version, _kind, salt, _number, _uuid = _HEADER.unpack_from(data)

@@ -44,6 +44,7 @@ class LiveFiles:
         self._view_lock = threading.Lock()
         self._numbers_lock = threading.Lock()
         self._next_number = state.next_seq
+        self._revisions = 0         # that the next MANIFEST tells
         self._leaving: set[str] = set()     # files that only the previous MANIFEST needs
         self.pinned_bytes = self._bytes_pinned(state)       # of files and segments that only pins hold
         self.view = _view(state, {live.entry.path: live.file for live in self._open_all()}, {})
@@ -78,6 +79,11 @@ class LiveFiles:
             self._next_number += 1
             return self._next_number - 1
 
+    def revise(self) -> None:
+        """The store has changed otherwise than by its journal: the next MANIFEST says so."""
+        with self._numbers_lock:
+            self._revisions += 1
+
     def freeze(self, frozen: FrozenHeads) -> None:
         """Questions overlay this head until the commit that names its files."""
         with self._view_lock:
@@ -97,13 +103,16 @@ class LiveFiles:
             before = self.manifest
             try:
                 opened = {entry.path: self._open(entry) for entry in add}
-                state = change(before)
-                state = replace(state, next_seq=self._next_number, saved=int(self._believed()))
+                state, revisions = change(before), self._revisions
+                state = replace(state, next_seq=self._next_number, saved=int(self._believed()),
+                                revision=state.revision + revisions)
                 bare_until = _bare(state)
                 manifest.save(self.folder, state)
             except BaseException:
                 self.remove(entry.path for entry in add)
                 raise
+            with self._numbers_lock:
+                self._revisions -= revisions
             self.bare_until = bare_until
             self._show(state, opened, flushed)
             self._forget(before, state, add)

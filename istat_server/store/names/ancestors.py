@@ -40,7 +40,7 @@ def settle(engine: Engine, files: LiveFiles, flush: Callable[[], None], lineage:
         log.info("what samples feed is found out anew, with rollup = %d and make-parents = %s", lineage.rollup,
                  str(lineage.parents).lower())
         flush()
-    files.commit(lambda state: replace(state, lineage=lineage), ())
+    files.commit(lambda state: replace(state, lineage=lineage, revision=state.revision + 1), ())
 
 
 class Elders:

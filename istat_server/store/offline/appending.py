@@ -199,7 +199,8 @@ class Appender:
             for policy, starts in self._spans.items():
                 state = planning.without_late(state, policy, starts)
             others = tuple(one for one in state.imports if one.key != note.key)
-            return state.with_files(written, names=names, next_names=next_names, imports=(*others, note))
+            return state.with_files(written, names=names, next_names=next_names, imports=(*others, note),
+                                    revision=state.revision + 1)
 
         files.commit(change, written)
         self._coded, self._bytes, self._spans, self._records = [], 0, {}, b""

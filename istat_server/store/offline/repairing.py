@@ -71,7 +71,7 @@ class _Work:
             self._aside.append(manifest.NAME)
             self._move_aside()
         if self._state != self._before or self._problem:
-            manifest.save(self._folder, self._state)
+            manifest.save(self._folder, replace(self._state, revision=self._state.revision + 1))
             if self._problem:
                 self._say(f"{self._problem}; the one before it is in use")
         self._move_aside()

@@ -64,6 +64,7 @@ class Journal:
         self._ended: deque[int] = deque()         # descriptors of ended segments, to be synced and closed
         self._file, self._salt = self._open(number)
         self._segment, self._end = number, HEADER_BYTES     # up to where all is written
+        self._safe_end = number, 0
         self._safe = SafeEnd(folder, uuid)
         self._threads = [threading.Thread(target=run, name=name, daemon=True)
                          for name, run in (("journal", self._write_loop), ("journal-sync", self._sync_loop))]
@@ -88,14 +89,17 @@ class Journal:
             self._wake.notify()
             return self.number
 
-    def skip_to(self, number: int) -> None:
-        """What waits to be written before segment `number` begins is not needed any more: it is in files."""
+    def skip_to(self, number: int) -> bool:
+        """What waits to be written before segment `number` begins is not needed any more: it is in files. Whether
+        there were frames, which whoever reads the journal misses."""
+        missed = False
         with self._wake:
             if number in self._queue:
                 while self._queue[0] != number:
-                    self._queue.popleft()
+                    missed |= not isinstance(self._queue.popleft(), int)
                     self._done += 1
                 self._pending = sum(len(item[1]) for item in self._queue if not isinstance(item, int))
+        return missed
 
     @property
     def unsynced_seconds(self) -> float:
@@ -109,6 +113,12 @@ class Journal:
         before it, but for what is pending."""
         with self._wake:
             return self._segment, self._end
+
+    @property
+    def safe_end(self) -> tuple[int, int]:
+        """A segment, and its bytes up to the end of a frame: these are synced, and the segments before it are."""
+        with self._wake:
+            return self._safe_end
 
     @property
     def handed(self) -> int:
@@ -287,10 +297,14 @@ class Journal:
                 ownfiles.let_go(ended)
             self._failed.discard(ended)
             os.close(ended)
-        if covered > self.synced and not self.needs_cut and self._sync(handle):
+        if covered == self.synced:      # nothing but ends of segments
+            with self._wake:
+                self._safe_end = max(self._safe_end, (end[0], 0))
+        elif not self.needs_cut and self._sync(handle):
             with self._wake:
                 self.synced = covered
                 self.unsynced_since = None if self.written == covered else began
+                self._safe_end = end
             self._safe.note(*end)
         self._sync_took = time.monotonic() - began
 

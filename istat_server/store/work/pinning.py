@@ -16,7 +16,7 @@ from istat_server.store.files import journal, manifest
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest, Pin
 from istat_server.store.pool import Pool, Work
-from istat_server.store.positions import Position
+from istat_server.store.positions import Known, Position
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,33 @@ class Pinning:
 
         self._commit(change)
         return made[-1]
+
+    def lease(self, known: Known, until: int) -> tuple[Pin, Manifest]:
+        """Hold a whole state of the store for a replica, and remember this; the pin, and the MANIFEST of that state.
+        Blocks the greenlet until it is written. StoreError as of `pin`."""
+        made: list[tuple[Pin, Manifest]] = []
+
+        def change(state: Manifest) -> Manifest:
+            others = tuple(one for one in state.pins if one.name != known.name)
+            if len(others) == MOST_PINS:
+                raise StoreError(f"there are {MOST_PINS} pins already: {', '.join(one.name for one in others)}")
+            at = replay_position(state)
+            self._check(state, at)
+            made.append((Pin(known.name, at, until, tuple(sorted(manifest.live_paths(state)))), state))
+            before = [one for one in state.replicas if one.name != known.name]
+            return replace(state, pins=(*others, made[-1][0]), replicas=(*before[1 - MOST_PINS:], known))
+
+        self._commit(change)
+        return made[-1]
+
+    def renew(self, name: str, until: int, position: Position | None) -> None:
+        """Let a pin end later, and with a position hold nothing any more but the journal from there on. Nothing when
+        there is none of this name. Blocks the greenlet until it is written."""
+        def change(state: Manifest) -> Manifest:
+            return replace(state, pins=tuple(one if one.name != name else replace(one, until=until) if position is None
+                                             else Pin(name, position, until) for one in state.pins))
+
+        self._commit(change)
 
     def _check(self, state: Manifest, position: Position) -> None:
         """StoreError when there is no such place in the journal any more, or not yet."""

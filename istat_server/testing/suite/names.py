@@ -58,7 +58,7 @@ class Names:
         assert store.children(b"", 10) == Page([])
         assert store.read(Question([], T, T + 10, 0)) == [] == store.describe([])
         assert store.combine(Question([], T, T + 10, 0), [], Function.SUM) == []
-        assert store.refusing == ""
+        assert store.refusing == store.read_only == ""
         assert isinstance(dict(store.status()), dict)
 
     def test_carets_feed_every_counter_with_the_whole_value(self, opened: Opened) -> None:

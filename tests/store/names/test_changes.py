@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import BadQuery
 from istat.retention import Ladder, Rule, Rules
-from istat_server.store import statstore
-from istat_server.store.names import deletes
+from istat_server.store.names import changing, deletes
 from istat_server.store.names.tombstones import Due
 from istat_server.store.options import Options
 from istat_server.store.statstore import StatStore
@@ -270,7 +269,7 @@ def test_it_answers_as_the_model_whatever_is_changed(tmp_path_factory, steps):
 
 
 def test_a_head_cut_in_the_middle_of_a_long_delete_is_not_taken_for_clean_of_all_of_it(store, monkeypatch):
-    monkeypatch.setattr(statstore, "CHANGES_AT_ONCE", 1)
+    monkeypatch.setattr(changing, "CHANGES_AT_ONCE", 1)
     put(store, f"a {NOW} 1", f"b {NOW} 2", f"c {NOW} 3")
     a, b, c = ids_of(store, "a", "b", "c")
     written = store._written

@@ -31,7 +31,7 @@ def reassign(engine: Any, files: LiveFiles, flush: Callable[[], None], old: Rule
     for id, to in found.items():
         engine.set_policy(id, to)
     flush()
-    files.commit(lambda state: replace(state, reassign=False), ())
+    files.commit(lambda state: replace(state, reassign=False, revision=state.revision + 1), ())
     names = ((id, counters.name(id)) for id in range(len(counters)) if counters.has(id))
     # Those of a rule that is gone have the default's policy already.
     changed = sum(old.choose(name) != new.choose(name) for _id, name in names)
