@@ -329,6 +329,10 @@ class QueryClient:
         """Tell the server that its clock is right: {"time", "doubt"}. Needs the token."""
         return self.ask("POST", "/api/v1/clock/confirm")
 
+    def promote(self) -> dict[str, Any]:
+        """Make a replica a master: {"term", "deposed"}. Needs the token."""
+        return self.ask("POST", "/api/v1/replica/promote")
+
     def delete(self, confirm: bool = False, **what: Any) -> dict[str, Any]:
         """Delete counters by `names`, or by `match` and how many are `expected`; unless `confirm`, only say which."""
         return self.ask("POST", "/api/v1/delete", json={**what, "confirm": confirm})

@@ -26,6 +26,7 @@ from istat.cli import (
     explaining,
     namespaces,
     output,
+    replica,
     report,
     saying,
     sending,
@@ -372,6 +373,7 @@ def _own() -> dict[str, SubCommand]:
             "A server whose clock jumped keeps all data until it is sure of the time; `istat status` says so.",
             (("istat clock confirm --token-file token", "The time is right: go on"),),
         ),
+        "replica": replica.COMMAND,
         **changes,
     }
 

@@ -171,6 +171,14 @@ def server_problems(status: Status, now: float) -> Iterable[str]:
         if store.get(key):
             cure = next((cure for words, cure in CURES.items() if words in store[key]), "")
             yield text.format(store[key]) + (f". {_sentence(cure.format(store.get('folder')))}" if cure else "")
+    replica = store.get("replica") or {}
+    if replica.get("problem"):
+        behind = replica.get("lag", -1)
+        old = f"; what it has is {seconds_text(round(behind))} old" if behind > 0 else ""
+        yield f"this replica does not follow {replica.get('master')}: {replica['problem']}{old}"
+    if store.get("deposed"):
+        yield (f"the old master {store['deposed']} does not know yet that this server has taken its place; see to it "
+               "that nothing is sent there")
     if store.get("damaged_blocks") or store.get("damaged_files"):
         yield f"damaged files were met; `istat check {store.get('folder')}` tells which"
     if store.get("routes_without_ancestors"):

@@ -140,6 +140,14 @@ class Folder:
         ondisk.sync_folder(self.path)
         return stamp
 
+    def remove(self, name: str) -> None:
+        """Remove a namespace's files, where they are. StoreError."""
+        try:
+            for kind in (VALUES, VERSIONS):
+                self.place(name, kind).unlink(missing_ok=True)
+        except OSError as error:
+            raise _refused(self.place(name), error) from error
+
     def append(self, name: str, at: int, data: bytes) -> Stamp:
         """Write to the end of a `.versions` file, which is at `at`: what is behind it is the rest of a write that never
         ended. On the disk then. StoreFull or StoreError, and the file is what it was."""

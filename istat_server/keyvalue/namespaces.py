@@ -138,6 +138,23 @@ class Namespaces:
             raise BadQuery(f"no version {number} of {key[:SHOWN]!r} is kept in the settings {name!r}", 404)
         return self.set(name, {key: version.value or ""})
 
+    def replace(self, name: str, values: bytes | None, versions: bytes = b"") -> None:
+        """Have a namespace be what another server's files say; None: there is none. BadQuery for a name that cannot be
+        or files that are too large, StoreError when it cannot be written."""
+        with self._alone(name):
+            if values is not None and len(values) > self.bounds.file:
+                raise BadQuery(f"the settings {name!r} have {len(values)} bytes, and {self.bounds.file} is the most", 413)
+            self._pool.apply(self._replace, (name, values, versions))
+            self._held.forget(name)
+
+    def _replace(self, name: str, values: bytes | None, versions: bytes) -> None:
+        """In a thread. Versions first: values whose versions are not known get these by themselves."""
+        if values is None:
+            self._folder.remove(name)
+            return
+        self._folder.write(name, versions, VERSIONS)
+        self._folder.write(name, values)
+
     def flush(self, name: str | None = None) -> None:
         """Write what is in no file yet (only versions, of changes that were made by hand), and forget what is in
         memory: of one namespace, or of all. BadQuery, StoreError: of the first one that failed, when all are done."""

@@ -16,6 +16,7 @@ Knows the engine, and neither where frames come from nor who wants to have them.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from istat.errors import StoreError
@@ -40,10 +41,26 @@ class Diverged(StoreError):
 class Following:
     """What one store has of another's journal; all stays as it was where it follows none."""
 
-    def __init__(self, engine: Engine, limits: Limits, marks: Marks, deletes: Deletes, follows: Follows | None) -> None:
+    def __init__(self, engine: Engine, limits: Limits, marks: Marks, deletes: Deletes, follows: Follows | None,
+                 hand_over: Callable[[], None], keep_bounds: Callable[[], None]) -> None:
+        """`hand_over`: the journal what the engine has for it; `keep_bounds`: of what waits, which may take a while."""
+        self._hand_over, self._keep_bounds = hand_over, keep_bounds
         self._engine, self._limits, self._marks, self._deletes = engine, limits, marks, deletes
         self._follows = follows
         self.position = None if follows is None else follows.position
+        self.master = ""        # where it is asked, for people
+
+    @property
+    def read_only(self) -> str:
+        """Why nothing is taken but by `apply`, or ""."""
+        if self._follows is None:
+            return ""
+        return f"this server is a replica{f' of {self.master}' if self.master else ''}: send and change there"
+
+    @property
+    def revision(self) -> int:
+        """Of the master's store, as of when it was copied."""
+        return 0 if self._follows is None else self._follows.revision
 
     @property
     def active(self) -> bool:
@@ -66,15 +83,21 @@ class Following:
         log.error("this replica cannot go on with its master's journal: %s; it makes a copy anew", why)
         self.position = NOWHERE
 
-    def take(self, payload: bytes | memoryview, clock: int, position: Position) -> None:
-        """Take a frame of that clock [Unix s], up to whose end the position is; what is to be journalled is the
-        engine's afterwards. Nothing that is to be journalled may be there before.
+    def apply(self, payload: bytes | memoryview, clock: int, position: Position) -> None:
+        """Take a frame of that clock [Unix s], at whose end the position is; it is one of our own journal, too. May
+        block the greenlet until less is to be written.
 
         NewerFormat when a newer istatd wrote it: nothing is taken. Diverged when it cannot be of the store that this
         one is a copy of.
         """
         if self._follows is None or self.position == NOWHERE:
             raise Diverged("this store follows no other")
+        self._hand_over()
+        self._take(payload, clock, position)
+        self._hand_over()
+        self._keep_bounds()
+
+    def _take(self, payload: bytes | memoryview, clock: int, position: Position) -> None:
         self._limits.set(clock)
         try:
             self._engine.replay(payload, journal=True, follow=True)

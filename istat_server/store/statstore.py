@@ -102,7 +102,9 @@ class StatStore:
         self.combine, self.describe = self._answering.combine, self._answering.describe
         self._cut_at = clock.monotonic()
         self.limits = Limits(self.engine, self.ladders, self.files, clock.now())
-        self.following = Following(self.engine, self.limits, self.marks, self.deletes, state.follows)
+        self.following = Following(self.engine, self.limits, self.marks, self.deletes, state.follows, self._hand_over,
+                                   self._keep_bounds)
+        self.apply = self.following.apply
         self._closed, self._problem = False, ""
         self.figures = {"cuts": 0, "journal_skipped_bytes": 0, "journal_torn_bytes": 0, "journal_lost_bytes": 0}
 
@@ -205,7 +207,7 @@ class StatStore:
     @property
     def read_only(self) -> str:
         """Why nothing may be changed here, for good, or ""."""
-        return self.copying.read_only
+        return self.copying.read_only or self.following.read_only
 
     @property
     def refusing(self) -> str:
@@ -368,13 +370,10 @@ class StatStore:
         """Up to which frame the journal is written."""
         return self._journal.done
 
-    def apply(self, payload: bytes | memoryview, clock: int, position: Position) -> None:
-        """Take a frame of the journal that this store follows; `position` is where it ends there. May wait until less
-        is to be written. NewerFormat, Diverged: see `Following.take`."""
-        self._hand_over()
-        self.following.take(payload, clock, position)
-        self._hand_over()
-        self._keep_bounds()
+    @property
+    def progress(self) -> tuple[int, int]:
+        """See Journal.progress."""
+        return self._journal.progress
 
     def _written(self) -> None:
         """Wait until what changed is in the journal. StoreError when it cannot be written now; it is still to come."""
@@ -395,6 +394,7 @@ class StatStore:
             "refusing": self.refusing, "deleted_waiting": self.deletes.waiting,
             "counters_renamed": self.renames.total, "pins": self.pinning.status(),
             "marks": len(self.marks), "marks_forgotten": self.marks.forgotten, "damaged_blocks": self._answering.damaged_blocks,
+            **self.copying.status(),
             **self.files.status(), **self._journal.status(), **self.flushing.status(), **self.housekeeping.status(),
             **{f"counters_{what}": count for what, count in self.deletes.totals.items()}, **self.figures,
         }

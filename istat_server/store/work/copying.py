@@ -85,6 +85,12 @@ class Copying:
         by = self._files.manifest.fenced
         return f"this server is fenced: {by} has taken its place; send and change there" if by else ""
 
+    def status(self) -> dict[str, object]:
+        """Whose place it has, and who has taken it; and whom it has deposed that does not know it yet."""
+        state = self.state
+        return {"term": state.term, "fenced": state.fenced,
+                "deposed": state.deposed.url if state.deposed is not None else ""}
+
     def fence(self, store: str, term: int, by: str) -> None:
         """Take nothing from now on, as `by` has taken this store's place. NotInPlace when this is another store, or
         its term is not lower. Blocks the greenlet until it is written."""

@@ -136,6 +136,12 @@ class Journal:
         return self._pending
 
     @property
+    def progress(self) -> tuple[int, int]:
+        """Bytes that are synced, since the start; and how many will be when all that was handed over is."""
+        with self._wake:
+            return self.synced, self.written + self._pending + FRAME_BYTES * len(self._queue)
+
+    @property
     def crowded(self) -> bool:
         """Whether so much waits that no more should be handed over for now."""
         return self._pending > MAX_PENDING
