@@ -143,7 +143,8 @@ class Namespaces:
         or files that are too large, StoreError when it cannot be written."""
         with self._alone(name):
             if values is not None and len(values) > self.bounds.file:
-                raise BadQuery(f"the settings {name!r} have {len(values)} bytes, and {self.bounds.file} is the most", 413)
+                raise BadQuery(f"the settings {name!r} have {len(values)} bytes, and {self.bounds.file} is the most",
+                               413)
             self._pool.apply(self._replace, (name, values, versions))
             self._held.forget(name)
 

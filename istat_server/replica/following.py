@@ -169,7 +169,7 @@ class Follower:
             return
         self._ask_at = monotonic() + ASK_SECONDS
         state = self.master.state()
-        if self._final is None:
+        if self._final is None and state.final:
             self._final = (state.position, state.final)
         if self.master.term > inner.files.manifest.term:        # so that a start follows none of a lower one
             term = self.master.term

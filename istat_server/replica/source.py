@@ -41,7 +41,8 @@ NO_ANSWER = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True)
 class State:
-    """How a server stands. `position`: the end of what is synced of its journal; `time` [Unix s]."""
+    """How a server stands. `position`: the end of what is synced of its journal; `time` [Unix s]; `final`: deletes
+    up to this one cannot be undone any more, which holds for who has read up to `position` (0: not known now)."""
 
     version: str
     store: str
@@ -53,6 +54,7 @@ class State:
     position: Position
     time: float
     replicas: tuple[str, ...]
+    final: int = 0
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,6 @@ from istat_server.store.names.idling import Idling
 from istat_server.store.names.renames import Renames
 from istat_server.store.options import Options
 from istat_server.store.pool import Pool, given
-from istat_server.store.positions import Position
 from istat_server.store.work.copying import Copying
 from istat_server.store.work.flushing import CutHead, Flushing, nothing
 from istat_server.store.work.housekeeping import Housekeeping
@@ -370,6 +369,13 @@ class StatStore:
         """Up to which frame the journal is written."""
         return self._journal.done
 
+    def final_deletes(self) -> int:
+        """Deletes up to this one cannot be undone any more, and those that were are synced; 0: not known now. Blocks
+        the greenlet."""
+        final = self.deletes.final
+        self._hand_over()
+        return final if self._pool.apply(self._journal.sync, (self._journal.handed, JOURNAL_SECONDS)) else 0
+
     @property
     def progress(self) -> tuple[int, int]:
         """See Journal.progress."""
@@ -393,8 +399,8 @@ class StatStore:
             "written_per_sample": written / samples if samples else 0.0,
             "refusing": self.refusing, "deleted_waiting": self.deletes.waiting,
             "counters_renamed": self.renames.total, "pins": self.pinning.status(),
-            "marks": len(self.marks), "marks_forgotten": self.marks.forgotten, "damaged_blocks": self._answering.damaged_blocks,
-            **self.copying.status(),
-            **self.files.status(), **self._journal.status(), **self.flushing.status(), **self.housekeeping.status(),
+            "marks": len(self.marks), "marks_forgotten": self.marks.forgotten,
+            "damaged_blocks": self._answering.damaged_blocks, **self.copying.status(), **self.files.status(),
+            **self._journal.status(), **self.flushing.status(), **self.housekeeping.status(),
             **{f"counters_{what}": count for what, count in self.deletes.totals.items()}, **self.figures,
         }

@@ -11,8 +11,8 @@ from istat.errors import ServerUnreachable
 from istat_server.replica.refusals import CopyNeeded
 from istat_server.replica.source import Piece, State
 from istat_server.store.files import journal, manifest
-from istat_server.store.options import Options
 from istat_server.store.levels.policies import rules_of
+from istat_server.store.options import Options
 from istat_server.store.positions import Follows, Position
 from istat_server.store.statstore import StatStore
 
@@ -39,9 +39,9 @@ class FakeMaster:
     def state(self) -> State:
         """See Master."""
         self._ask()
-        state = self.store.files.manifest
-        return State("1", state.uuid, state.epoch, state.revision, state.term, "", None, self._end(), self.clock.now(), (),
-                     self.store.deletes.final)
+        state, final = self.store.files.manifest, self.store.final_deletes()
+        return State("1", state.uuid, state.epoch, state.revision, state.term, "", None, self._end(), self.clock.now(),
+                     (), final)
 
     def _end(self) -> Position:
         self.store._written()

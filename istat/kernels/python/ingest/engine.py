@@ -179,8 +179,8 @@ class Engine(Feed):
 
     def take_followed(self) -> list[tuple[int, int, int]]:
         """(what, id, value) of what happened to counters by `follow` since the last call, in order: DELETE, and
-        UNDELETE of it, with its number; GONE, how many ids from this one on; TOMBSTONE: deletes up to this number are final
-        there, as this counter is gone there that is deleted here."""
+        UNDELETE of it, with its number; GONE, how many ids from this one on; TOMBSTONE: deletes up to this number are
+        final there, as this counter is gone there that is deleted here."""
         followed, self._followed = self._followed, []
         return followed
 
