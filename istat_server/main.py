@@ -33,6 +33,7 @@ from istat.settings.declaration import Declaration, HostPort, Values
 from istat_server import builtin
 from istat_server.faults import Faults
 from istat_server.foreign import oldstore
+from istat_server.forwarding import opening as forwarding
 from istat_server.front import Front
 from istat_server.http.server import HttpServer
 from istat_server.http.transport.connections import MOST_CONNECTIONS
@@ -104,6 +105,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
     with contextlib.ExitStack() as held:
         held.enter_context(background.hold(settings["pid-file"]))   # first: whom it is that runs says more than a port
         certificate = certificate_of(settings)      # while we may still read what is root's
+        forward_context = forwarding.context_of(settings)
         sockets = bind(settings, plugins.manager)
         sockets.affordable = affordable
         http = None
@@ -113,7 +115,7 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         become_user(settings)
         tag_names(settings)     # as who reads them, and before the store is opened
         server = Server(settings, clock_of(settings), plugins.manager, sockets, front, faults, plugins.metrics,
-                        certificate)
+                        certificate, forward_context)
         if http is not None:
             server.metrics.source("http", http.totals)
         with more_time():
@@ -201,7 +203,7 @@ def look(plugins: Found, settings: Values) -> None:
     opening the store. SettingsError with all problems of certificate, endpoints and tag names; PluginError."""
     oldstore.refuse(settings["store"], settings["retention"])
     problems: list[str] = []
-    for part in (certificate_of, functools.partial(offered, plugins.manager), tag_names):
+    for part in (certificate_of, forwarding.context_of, functools.partial(offered, plugins.manager), tag_names):
         try:
             part(settings)
         except SettingsError as error:
@@ -267,6 +269,7 @@ def become_user(settings: Values) -> None:
     owner = new_user(settings)
     prepare_folder(settings["store"], owner)
     opening.prepare_folder(settings, owner)
+    forwarding.prepare_folder(settings, owner)
     if settings["user"]:
         service.drop_privileges(settings["user"])
 

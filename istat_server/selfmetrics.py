@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import gevent
 
 from istat.daemon import missing
+from istat.forwarding.counts import METRICS as FORWARDING
 from istat.metrics import Metric, number
 from istat.wire.lines import written
 
@@ -42,6 +43,7 @@ def _gauges(*rows: tuple[str, str, str]) -> list[Metric]:
 
 
 METRICS: tuple[Metric, ...] = (
+    *FORWARDING,
     *_events(
         ("counter.dequeue", "samples", "samples taken: in the head and in the journal buffer"),
         ("counter.created", "counters", "counters that were seen for the first time"),

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import resource
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,8 @@ from istat.kernels import IMPLEMENTATION
 from istat.metrics import Metric
 from istat.settings.declaration import Values
 from istat_server.faults import Faults
+from istat_server.forwarding.opening import open_tee
+from istat_server.forwarding.tee import Tee
 from istat_server.front import Front
 from istat_server.hookspecs import ServerContext, Service
 from istat_server.http.app import body_limit, make_app
@@ -78,8 +81,6 @@ STORE_METRICS = {
     "store.pinned": "pinned_bytes",
     "store.rows_in_memory": "rows_in_memory", "store.memory": "memory_bytes",
 }
-
-
 # What a store and a service have, whoever brings them.
 STORE = ("capabilities", *(name for name in vars(Store) if not name.startswith("_")))
 SERVICE = ("name", "start", "stop")
@@ -96,8 +97,9 @@ class Server:
 
     def __init__(self, settings: Values, clock: Clock, plugins: pluggy.PluginManager, sockets: Sockets,
                  front: Front, faults: Faults, metrics: Sequence[Metric] = (),
-                 certificate: Certificate | None = None) -> None:
-        """`metrics`: those that plugins declare; `certificate`: what TLS sockets show, None where there are none."""
+                 certificate: Certificate | None = None, forward_context: ssl.SSLContext | None = None) -> None:
+        """`metrics`: those that plugins declare; `certificate`: what TLS sockets show, None where there are none;
+        `forward_context`: by which targets of forwarding are reached, None: without TLS."""
         self.settings = settings
         self.certificate = certificate
         self.rights = Rights(settings)
@@ -111,6 +113,8 @@ class Server:
         self._opened: Store | None = None
         self.intake: Intake
         self.batches: Batches
+        self.tee: Tee | None = None
+        self._forward_context = forward_context
         self.namespaces: Namespaces | None = None
         self._plugins = plugins
         self._sockets = sockets
@@ -149,6 +153,9 @@ class Server:
         self.intake = Intake(self.store, self.mistakes)
         self.batches = Batches(self.store, self.intake, self.roster, self.mistakes, self.settings["samples-token"])
         self.metrics.source("batches", self.batches.totals)
+        self.tee = open_tee(self.settings, self.clock, self.store, self._forward_context)
+        if self.tee is not None:
+            self.tee.hang_on(self.intake, self.batches, self.metrics)
         self.namespaces = open_namespaces(self.settings, self.clock)
         self.metrics.source("settings", self.namespaces.totals)
         if self.settings["settings-open"] and self.origins.wide:
@@ -166,6 +173,8 @@ class Server:
                         raise PluginError(f"the plugin {owner}: {hook} gives {service!r:.80}, which is no service: it "
                                           f"wants {', '.join(SERVICE)}")
                     self._services.append(service)
+        if self.tee is not None:
+            self._services.append(self.tee)     # the last to end, when all has been taken
         table = described(of_each(self._plugins, "istat_routes", server=context))
         packs = not self.settings["disallow-compressed-responses"]
         self._front.serve(make_app(table, self.rights, self.origins, packs), body_limit(table))
@@ -242,6 +251,8 @@ class Server:
                  "refused_help": helped, "refused_by": self.mistakes.complaints(TOLD),
                  "failing": failing[:TOLD], "system": {**self._system(store), "collectors_failing": len(failing)},
                  "listening": self._sockets.listening()}
+        if self.tee is not None:
+            found["forward"] = self.tee.forwarder.status()
         return {**found, "problems": list(server_problems(found, now))}
 
     def _system(self, store: Mapping[str, object]) -> dict[str, object]:
@@ -273,10 +284,9 @@ class Server:
         while not self._ending.wait(max(0.0, due - self.clock.monotonic())):
             now = self.clock.monotonic()
             self._lag = max(self._lag, now - due)
-            try:
-                self.store.tick()
-            except Exception as error:  # noqa: BLE001 - a store that fails once may recover
-                self.faults.note("the store's tick", error)
+            if self.tee is not None:
+                self._guarded("the spool's tick", self.tee.tick)
+            self._guarded("the store's tick", self.store.tick)    # one that fails once may recover
             due = now + TICK_SECONDS
 
     def _tick_metrics(self) -> None:

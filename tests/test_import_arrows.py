@@ -35,7 +35,7 @@ ALLOWED = {
     "istat/exporter": ("istat.exporter", "istat.kernels", "istat.names", "istat.settings", "istat.errors"),
     # What daemons know of TLS and of users is handed in.
     "istat/forwarding": ("istat.forwarding", "istat.spool", "istat.wire", "istat.kernels", "istat.settings",
-                         "istat.errors", "istat.clock"),
+                         "istat.errors", "istat.clock", "istat.metrics"),
     # Files and clocks, no sockets: what is done with frames is others' business.
     "istat/spool": ("istat.spool", "istat.access", "istat.clock", "istat.errors", "istat.pagecache", "istat.wire"),
     "istat/wire": ("istat.wire", "istat.kernels", "istat.errors"),

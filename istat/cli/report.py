@@ -31,6 +31,15 @@ PROBLEMS = {
     "work_problem": "{}",
     "expiry_problem": "{}",
 }
+# Why lines are lost on the way to a target -> what helps.
+LOST = {
+    "bytes": "the spool was full; raise spool-bytes",
+    "age": "they waited for longer than spool-age; raise it, or mend the target",
+    "damaged": "the spool was damaged; see whether its disk fails (dmesg)",
+    "disk": "the disk of the spool was full; make room on it",
+    "cut": "a connection to an original istatd ended, which acknowledges nothing",
+    "too_long": "they are longer than 64 KiB, which no batch can have",
+}
 # The system's words (strerror(3)) -> what helps, with the store's folder.
 CURES = {
     "No space left on device": "make room on its disk (df {}) or keep less; nothing that was taken is lost",
@@ -86,6 +95,17 @@ def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> 
     silent = _silent(senders)
     if silent:
         yield "Silent", f"{_number(len(silent), 'agent')} that sent before: {_named(silent, now)}"
+    for group in status.get("forward", {}).get("groups", ()):
+        where = f"to {group['in_use']}" if group["in_use"] else f"to nobody, {group['name']} is away"
+        yield "Forwarded", f"{where}; {_waiting(group)}"
+
+
+def _waiting(group: Mapping[str, Any]) -> str:
+    """What a group of targets has not acknowledged."""
+    if not group["waiting_lines"]:
+        return "all of it is there"
+    return (f"{_number(group['waiting_lines'], 'line')} not acknowledged, the oldest came "
+            f"{seconds_text(round(group['waiting_seconds']))} ago")
 
 
 def _senders(senders: Sequence[Mapping[str, Any]], now: float) -> str:
@@ -185,7 +205,23 @@ def server_problems(status: Status, now: float) -> Iterable[str]:
         yield (f"{_number(store['routes_without_ancestors'], 'name')} of samples feed no ancestors (rollup, "
                "make-parents): there is no room for these; raise max-counters and restart")
     yield from _granted(system)
+    yield from _not_forwarded(status.get("forward", {}))
     yield from _failing(status, now)
+
+
+def _not_forwarded(forward: Status) -> Iterable[str]:
+    """Targets that are away, and lines that were lost on the way."""
+    for group in forward.get("groups", ()):
+        for target in group["targets"]:
+            if target["why"] and target["target"] != group["in_use"]:
+                instead = f"{group['in_use']} is used instead" if group["in_use"] else "what comes waits in the spool"
+                yield f"{target['target']} gets nothing that is forwarded: {target['why']}; {instead}"
+    for kind, lines in LOST.items():
+        lost = forward.get("totals", {}).get(f"forward.lost.{kind}", 0)
+        if lost:
+            yield f"{_number(lost, 'line')} will never be forwarded: {lines}"
+    if forward.get("spool_problem"):
+        yield f"the spool: {forward['spool_problem']}"
 
 
 def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Sequence[Unit], url: str,

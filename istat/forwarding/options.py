@@ -1,12 +1,13 @@
 """The settings of forwarding, declared once for both daemons."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from istat.forwarding.targets import TargetGroup
 from istat.settings.setting import Setting
-from istat.settings.types import Duration, Flag, Many, Path, Size, Text
+from istat.settings.types import Duration, Flag, HostPort, Many, Path, Size, Text
 
 # Of a server with 10,000 samples a second these are some ten hours, of an agent with 100 a second more than a month.
 SPOOL_BYTES = "1G"
@@ -50,9 +51,10 @@ def settings(spool: str, where: str = "") -> tuple[Setting, ...]:
 
 def together(values: Mapping[str, Any]) -> Iterable[str]:
     """What is wrong with values that are right alone."""
-    groups = values["forward"]
-    if len(set(groups)) != len(groups):
-        yield "forward has an entry twice: that target would get everything twice"
+    targets = Counter((target.host, target.port) for group in values["forward"] for target in group)
+    for (host, port), times in targets.items():
+        if times > 1:
+            yield f"forward has {HostPort(host, port)} in more than one entry: it would get everything twice"
     for name in ("forward-ca", "forward-cert", "forward-key"):
         if values[name] is not None and not values["forward-tls"]:
             yield f"{name} is set and forward-tls is not: set that, too, or leave {name} out"
@@ -61,6 +63,6 @@ def together(values: Mapping[str, Any]) -> Iterable[str]:
     token = values["forward-token"]
     if token != token.strip() or not all(" " <= sign <= "~" for sign in token):
         yield "forward-token has signs that no samples-token can have: take the target's"
-    for target in (target for group in groups for target in group if values["forward-tls"]):
-        if target.original:
+    for target in (target for group in values["forward"] for target in group):
+        if target.original and values["forward-tls"]:
             yield f"forward-tls is set, and {target} knows no TLS: what goes there would be readable; leave one out"

@@ -27,6 +27,16 @@ class Keeper(Protocol):
         """Take whole lines."""
 
 
+class LineTee(Protocol):
+    """Who is given what comes as lines, besides the store: the forwarder."""
+
+    def lines(self, view: memoryview, start: int, end: int, whole: bool) -> None:
+        """Whole lines that the store took notice of; `whole`: it has left none of them. Must not wait."""
+
+    def told(self, sender: Sender) -> None:
+        """A sender has told something of itself."""
+
+
 class Intake:
     """The way in for lines, whatever socket and protocol they came by: a wire.protocol.Sink."""
 
@@ -35,6 +45,8 @@ class Intake:
         self._mistakes = mistakes
         # Told of all lines that were taken notice of, refused ones too: the exporter, where there is one.
         self.watcher: Callable[[memoryview, Sender], None] | None = None
+        # Given all lines that the store took, or alone refused, where the server forwards.
+        self.tee: LineTee | None = None
 
     def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """Take the whole lines of view[start:end]; how many bytes those were. Those of a sender that is on the
@@ -66,6 +78,8 @@ class Intake:
 
     def _take(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         used, left = self._store.accept(view, start, end)
+        if self.tee is not None and used:
+            self.tee.lines(view, start, start + used, not left)
         self.tell(left, sender)
         return used
 
@@ -96,3 +110,5 @@ class Intake:
         key, space, value = line[1:].partition(b" ")
         if not space or not sender.meta(key.strip(), value.strip()):
             self._mistakes.note("bad_metadata", line, by or sender)
+        elif self.tee is not None and by is None:
+            self.tee.told(sender)

@@ -186,3 +186,18 @@ def test_what_to_try_when_none_answers() -> None:
     runs = "\n".join(unreachable(URL, [Unit("istat-server.service", "active", "success")]))
     assert "is active here" in runs and "journalctl" not in runs and "http-port" in runs
     assert "http-listen-address" in "\n".join(unreachable("http://stats.example.net:8000", []))
+
+
+def test_what_is_forwarded_is_told_with_what_keeps_it_from_it() -> None:
+    away = {"target": "a:8111", "state": "away", "why": "Connection refused", "in_doubt": 2}
+    used = {"target": "b:8111", "state": "in use", "why": "", "in_doubt": 0}
+    group = {"name": "a:8111 | b:8111", "in_use": "b:8111", "waiting_frames": 0, "waiting_lines": 0,
+             "waiting_seconds": 0.0, "targets": [away, used]}
+    found = joined(text({**STATUS, "forward": {"groups": [group], "totals": {"forward.lost.age": 1}}}))
+    assert "Forwarded to b:8111; all of it is there" in found
+    assert "a:8111 gets nothing that is forwarded: Connection refused; b:8111 is used instead" in found
+    assert "1 line will never be forwarded: they waited for longer than spool-age" in found
+    alone = {**group, "name": "a:8111", "in_use": "", "waiting_lines": 1200, "waiting_seconds": 61.2, "targets": [away]}
+    found = joined(text({**STATUS, "forward": {"groups": [alone]}}))
+    assert "Forwarded to nobody, a:8111 is away; 1,200 lines not acknowledged, the oldest came 1 min 1 s ago" in found
+    assert "Connection refused; what comes waits in the spool" in found

@@ -46,7 +46,7 @@ def test_a_group_has_a_bound() -> None:
 def test_settings_that_do_not_fit_together_are_told() -> None:
     one, old = Targets([Target("a", 8111)]), Targets([Target("b", 1, original=True)])
     assert together(forward=(one, old)) == []
-    assert "twice" in together(forward=(one, one))[0]
+    assert "a:8111 in more than one entry" in together(forward=(one, Targets([*old, *one])))[0]
     assert "forward-ca" in together(forward_ca="x")[0]
     assert "forward-cert" in together(forward_tls=True, forward_key="x")[0]
     assert "istatd:b:1 knows no TLS" in together(forward=(one, old), forward_tls=True)[0]

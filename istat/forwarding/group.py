@@ -1,0 +1,104 @@
+"""A group of targets: which of them is in use, and what becomes of what is in doubt at one that stays away.
+
+The first that can be reached is used, and the first is gone back to. Knows no sockets.
+"""
+from __future__ import annotations
+
+import gevent
+
+from istat.forwarding.member import Means, Member
+from istat.forwarding.targets import Targets
+from istat.spool.cursors import Cursor
+
+
+class Group:
+    """Targets of which one at a time gets what the spool has."""
+
+    def __init__(self, targets: Targets, cursor: Cursor, means: Means, doubt: float) -> None:
+        """doubt: how long what is in doubt waits for its target [s]."""
+        self.name = str(targets)
+        self._cursor, self._means, self._doubt = cursor, means, doubt
+        self.members = [Member(self, target, cursor, means) for target in targets]
+        self._in_use: Member | None = None
+        self._greenlets: list[gevent.Greenlet] = []
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._greenlets = [gevent.spawn(member.forever) for member in self.members]
+
+    def stop(self) -> None:
+        """End the connections. What is under way is settled by the next ones."""
+        gevent.killall(self._greenlets)
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        if self._in_use is not None:
+            self._in_use.changed.set()
+
+    def shifts(self) -> None:
+        """A target has gone, or has come: others may be wanted now."""
+        for member in self.members:
+            member.changed.set()
+
+    def news(self, origin: str) -> None:
+        """An origin tells something new."""
+        for member in self.members:
+            member.news(origin)
+
+    # -- asked by members
+
+    def wants(self, member: Member) -> bool:
+        """Whether a member is to be reached: those before it are away, or something is in doubt there."""
+        earlier = self.members[:self.members.index(member)]
+        return member.doubts or (self._in_use not in earlier and all(one.away for one in earlier))
+
+    def claim(self, member: Member) -> bool:
+        """Make a member the one in use; not while another one is, which is to let go if it is a later one."""
+        if self._in_use is None:
+            self._in_use = member
+        elif self._in_use is not member:
+            self._in_use.changed.set()      # it asks whether it keeps its place
+        return self._in_use is member
+
+    def keeps(self, member: Member) -> bool:
+        """Whether the one in use goes on: no earlier one waits for its place."""
+        return not any(one.connected for one in self.members[:self.members.index(member)])
+
+    def let_go(self, member: Member) -> None:
+        """The connection of a member has ended."""
+        if self._in_use is member:
+            self._in_use = None
+        self.shifts()
+
+    # -- for the forwarder
+
+    def tick(self) -> None:
+        """To be called about every second: what waited too long for its target goes to the one in use."""
+        used = self._in_use
+        now = self._means.clock.monotonic()
+        for member in self.members:
+            if used is None or member is used or member.connected or not member.doubts:
+                continue
+            if now - member.doubtful_since >= self._doubt:
+                _frames, lines = self._cursor.give_up(member.name)
+                self._means.counts.doubted += lines
+                self.wake()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a target in use."""
+        return self._in_use is not None
+
+    @property
+    def behind(self) -> tuple[int, int, float]:
+        """(frames, lines, seconds) as `Cursor.behind`."""
+        return self._cursor.behind
+
+    def status(self) -> dict[str, object]:
+        """For /api/v1/status."""
+        frames, lines, seconds = self.behind
+        return {"name": self.name, "in_use": self._in_use.name if self._in_use is not None else "",
+                "waiting_frames": frames, "waiting_lines": lines, "waiting_seconds": seconds,
+                "targets": [{"target": one.name, "state": one.state, "why": one.why,
+                             "in_doubt": sum(last - first + 1 for first, last in self._cursor.doubts(one.name))}
+                            for one in self.members]}

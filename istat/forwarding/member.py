@@ -1,0 +1,223 @@
+"""One target of a group: reached, settled, and fed while it is the one in use. A greenlet of its own.
+
+What was sent to it before and not acknowledged is settled first, in each connection: WELCOME says which of it the
+target has, the rest is sent again, and only then what is new. A target is sent growing sequences only.
+"""
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import gevent
+from gevent.event import Event
+
+from istat.clock import Clock
+from istat.errors import BadBatch, SpoolError
+from istat.forwarding.counts import Counts
+from istat.forwarding.origins import Origins
+from istat.forwarding.plain import Plain, preamble
+from istat.forwarding.retrying import Pauses
+from istat.forwarding.session import Session
+from istat.forwarding.targets import Target
+from istat.forwarding.ways import NotTaken, Refused, Sent, Way, advice, dial
+from istat.spool.cursors import Cursor
+from istat.spool.frames import Frame
+from istat.wire.batches import Hello
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0          # [s] between two looks at whether all is well, when nothing happens
+ORIGINS_AT_ONCE = 20    # told before batches have their turn again
+QUIET = 60.0        # [s] in which a target that comes and goes is told once
+FAULTS = (OSError, Refused, NotTaken, BadBatch, SpoolError)
+
+
+@dataclass(frozen=True)
+class Means:
+    """What all members of a daemon have in common. `limit()`: the last sequence that may be sent."""
+
+    hello: Hello
+    version: str
+    context: ssl.SSLContext | None
+    clock: Clock
+    counts: Counts
+    origins: Origins
+    limit: Callable[[], int]
+
+
+class Turns(Protocol):
+    """What a member wants of its group, which decides who is in use."""
+
+    def wants(self, member: Member) -> bool:
+        """Whether it is to be reached."""
+
+    def claim(self, member: Member) -> bool:
+        """Make it the one in use; whether it is."""
+
+    def keeps(self, member: Member) -> bool:
+        """Whether it goes on being that."""
+
+    def let_go(self, member: Member) -> None:
+        """Its connection has ended."""
+
+    def shifts(self) -> None:
+        """It has gone: others may be wanted."""
+
+
+class Member:
+    """A target, and the way to it. `state` is for people: waiting, connecting, away, in use, settled (it is reached,
+    and another is in use)."""
+
+    def __init__(self, group: Turns, target: Target, cursor: Cursor, means: Means) -> None:
+        self.target, self.name = target, str(target)
+        self.changed = Event()
+        self.away = False           # the last try failed
+        self.connected = False      # it has greeted us
+        self.state, self.why = "waiting", ""
+        self.doubtful_since = means.clock.monotonic()   # since when what is in doubt waits for it
+        self._group, self._cursor, self._means = group, cursor, means
+        self._pauses = Pauses()
+        self._untold: dict[str, None] = {}      # origins to be told of
+        self._told_at: float | None = None      # since when it is away, if that was told
+        self._quiet_until = float("-inf")
+
+    @property
+    def doubts(self) -> bool:
+        """Whether anything is in doubt here."""
+        return bool(self._cursor.doubts(self.name))
+
+    def news(self, origin: str) -> None:
+        """An origin tells something new."""
+        if self.connected:
+            self._untold[origin] = None
+            self.changed.set()
+
+    def forever(self) -> None:
+        """Be there for the group."""
+        while True:
+            while not self._group.wants(self):
+                self.changed.wait(LOOK)
+                self.changed.clear()
+            try:
+                self._visit()
+            except FAULTS as error:
+                self._fails(error)
+                gevent.sleep(self._pauses.next())
+
+    def _visit(self) -> None:
+        """One connection, from its beginning to its end."""
+        self.state = "connecting"
+        way = self._open()
+        try:
+            last = way.greet()
+            self._reached()
+            self._settle(way, last)
+            self.state = "settled"
+            while not self._group.claim(self):
+                if not self._group.wants(self):
+                    return
+                way.wait(self.changed, LOOK)
+            self.state = "in use"
+            self._feed(way)
+        finally:
+            if self.connected:
+                self.doubtful_since = self._means.clock.monotonic()
+            self.connected, self.state = False, "waiting"
+            way.close()
+            self._write_off(way)
+            self._group.let_go(self)
+
+    def _open(self) -> Way:
+        means = self._means
+        if self.target.original:
+            sock = dial(self.target, None)
+            return Plain(sock, preamble(means.hello.host, means.version), means.clock, self._arrived, self.changed)
+        sock = dial(self.target, means.context)
+        return Session(sock, means.hello, means.clock, self._acknowledged, self.changed)
+
+    def _reached(self) -> None:
+        self.away, self.connected, self.why = False, True, ""
+        self._means.counts.connects += 1
+        # An original has it all as its own, and is told what comes from now on.
+        self._untold = {} if self.target.original else dict.fromkeys(self._means.origins.names())
+        if self._told_at is not None:
+            away, self._told_at = self._means.clock.monotonic() - self._told_at, None
+            log.info("the target %s can be reached again, after %.0f s", self.name, away)
+
+    def _settle(self, way: Way, last: int) -> None:
+        """Have what is in doubt here no more in doubt."""
+        if self.target.original:
+            for first, end in self._cursor.doubts(self.name):
+                self._means.counts.lost["cut"] += sum(frame.count for frame in self._cursor.again(first, end))
+                self._cursor.done(self.name, end)
+            return
+        self._cursor.done(self.name, last)
+        for first, end in self._cursor.doubts(self.name):
+            for frame in self._cursor.again(first, end):
+                self._send(way, frame)
+            while way.under_way:
+                way.wait(self.changed, LOOK)
+            self._cursor.done(self.name, end)       # frames of it may have gone from the spool meanwhile
+
+    def _feed(self, way: Way) -> None:
+        """Give the target all that comes, until an earlier one of the group is to be used instead."""
+        cursor, limit = self._cursor, self._means.limit
+        try:
+            while self._group.keeps(self):
+                self._tell(way)
+                frame = cursor.read(limit()) if way.room else None
+                if frame is None:
+                    way.wait(self.changed, LOOK)
+                    continue
+                cursor.sending(self.name, frame.sequence)
+                self._send(way, frame)
+            while way.under_way:
+                way.wait(self.changed, LOOK)
+        except NotTaken as later:
+            # What was sent before it is taken, and its acknowledgement comes no more: it stays in doubt.
+            for sent in way.under_way:
+                if sent.sequence >= later.sequence:
+                    cursor.refused(self.name, sent.sequence)
+            raise
+
+    def _send(self, way: Way, frame: Frame) -> None:
+        while not way.room:
+            way.wait(self.changed, LOOK)
+        self._means.counts.sent += frame.count
+        way.send(frame)
+
+    def _tell(self, way: Way) -> None:
+        for origin in list(self._untold)[:ORIGINS_AT_ONCE]:
+            del self._untold[origin]
+            text = self._means.origins.text(origin)
+            if text:
+                way.meta(origin, text)
+
+    def _acknowledged(self, sent: Sent, refused: int) -> None:
+        self._cursor.done(self.name, sent.sequence)
+        self._means.counts.acknowledged += sent.lines - refused
+        self._means.counts.refused += refused
+        self._pauses.forget()
+
+    def _arrived(self, sent: Sent) -> None:
+        self._acknowledged(sent, 0)
+
+    def _write_off(self, way: Way) -> None:
+        """Of an original nobody will ever know what became of what was under way."""
+        if self.target.original and way.under_way:
+            self._means.counts.lost["cut"] += sum(sent.lines for sent in way.under_way)
+            self._cursor.done(self.name, way.under_way[-1].sequence)
+
+    def _fails(self, error: Exception) -> None:
+        self.away, self.state = True, "away"
+        self.why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        self._means.counts.failures += 1
+        self._group.shifts()
+        now = self._means.clock.monotonic()
+        if self._told_at is None and now >= self._quiet_until:
+            self._told_at, self._quiet_until = now, now + QUIET
+            log.warning("cannot forward to %s: %s; what comes waits in the spool, or goes to the next target. %s",
+                        self.name, self.why, advice(self.target, error))

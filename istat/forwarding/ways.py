@@ -1,0 +1,111 @@
+"""A connection to a target, open: what the two kinds of it have in common, how one is opened, and how it may end.
+
+Waits as a greenlet does; names are looked up in gevent's threads. `session` and `plain` are the two kinds.
+"""
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections import deque
+from typing import Any, NamedTuple, Protocol
+
+import gevent
+import gevent.socket
+from gevent.event import Event
+
+from istat.forwarding.targets import Target
+from istat.spool.frames import Frame
+
+CONNECT = 10.0      # [s] for looking a name up and for a connection, and for the handshake
+STUCK = 10.0        # [s] after which a target that reads nothing counts as away
+KEEPALIVE_IDLE = 60     # [s] after which a target's machine that is silent is asked for
+
+
+class Refused(Exception):
+    """The target does not let us in, and says why."""
+
+
+class NotTaken(Exception):
+    """The target takes nothing now, and says why: neither the batch of this sequence, nor any behind it on this
+    connection."""
+
+    def __init__(self, sequence: int, sentence: str) -> None:
+        self.sequence = sequence
+        super().__init__(sentence)
+
+
+class Sent(NamedTuple):
+    """A frame on its way, and when it was sent (monotonic)."""
+
+    sequence: int
+    lines: int
+    bytes: int
+    at: float
+
+
+class Way(Protocol):
+    """An open connection to a target. Whatever ends it is raised by the next call: OSError, Refused, NotTaken,
+    BadBatch."""
+
+    under_way: deque[Sent]      # sent, and not known to have been taken
+
+    def greet(self) -> int:
+        """Say who we are. The last sequence of ours that the target has; 0 where it does not say."""
+
+    @property
+    def room(self) -> bool:
+        """Whether one more frame may be sent now."""
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame."""
+
+    def meta(self, origin: str, text: bytes) -> None:
+        """Tell what a sender tells of itself."""
+
+    def wait(self, changed: Event, seconds: float) -> None:
+        """Wait until something has changed (which is cleared then), at most so long."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+def dial(target: Target, context: ssl.SSLContext | None) -> Any:
+    """A connected socket of gevent's, after its handshake where there is a context. OSError."""
+    with gevent.Timeout(CONNECT, TimeoutError(errno.ETIMEDOUT, "no connection within 10 s")):
+        sock = gevent.socket.create_connection((target.host, target.port))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)      # what is sent is whole
+        if context is None:
+            return sock
+        with gevent.Timeout(CONNECT, TimeoutError(errno.ETIMEDOUT, "the TLS handshake takes too long")):
+            return context.wrap_socket(sock, server_hostname=target.host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def send_all(sock: Any, data: bytes) -> None:
+    """Send it all. TimeoutError when the other side does not read."""
+    with gevent.Timeout(STUCK, TimeoutError(errno.ETIMEDOUT, "it reads nothing")):
+        sock.sendall(data)
+
+
+def advice(target: Target, error: Exception) -> str:
+    """What to look at, as a question; "" where the error says it."""
+    if isinstance(error, (Refused, NotTaken)):
+        return ""
+    if isinstance(error, socket.gaierror):
+        return "Is its name in the setting forward right?"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "Is its certificate signed by one of those in our forward-ca, and for the name that forward has?"
+    if isinstance(error, ssl.SSLError):
+        return "Does it speak TLS there (its tls-cert), and does it want a certificate of ours (its tls-client-ca)?"
+    number = getattr(error, "errno", None)
+    if number == errno.ECONNREFUSED:
+        return "Does a server run there, is that its stat-port, and does its listen-address let this machine in?"
+    if number == errno.ECONNRESET and not target.original:
+        return "Does it want TLS (its samples-tls, our forward-tls)? An original istatd is written istatd:HOST:PORT."
+    return "Is the network up, and the setting forward right?"

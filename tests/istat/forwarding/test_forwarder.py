@@ -1,0 +1,269 @@
+"""The whole forwarder, over a real spool, to receivers on ports of this machine: what arrives, and where, at last."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from istat.clock import SystemClock
+from istat.forwarding import options, retrying
+from istat.forwarding.forwarder import Forwarder, Introduction
+from istat.forwarding.targets import TargetGroup
+from istat.settings.types import Many
+from tests.istat.forwarding.receiver import Receiver
+
+DEADLINE = 30.0     # seconds that only a broken machine needs
+WHO = Introduction("web1", "9.9")
+
+
+def until(true: Callable[[], Any]) -> None:
+    with gevent.Timeout(DEADLINE):
+        while not true():
+            gevent.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets are tried again at once."""
+    monkeypatch.setattr(retrying, "FIRST", 0.01)
+    monkeypatch.setattr(retrying, "MOST", 0.05)
+
+
+@pytest.fixture
+def receivers() -> Iterator[Callable[[], Receiver]]:
+    made: list[Receiver] = []
+
+    def make() -> Receiver:
+        made.append(Receiver())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def forwarders(tmp_path: Path) -> Iterator[Callable[..., Forwarder]]:
+    running: list[Forwarder] = []
+
+    def make(forward: str, known: Any = None, **changed: Any) -> Forwarder:
+        for one in running:
+            one.stop()
+        running.clear()
+        values = {setting.name: setting.default for setting in options.settings("/unused")}
+        values |= {"forward": Many(TargetGroup()).parse(forward), "forward-token": "secret"}
+        values |= {name.replace("_", "-"): value for name, value in changed.items()}
+        made = Forwarder(values, tmp_path / "spool", SystemClock(), WHO, known=known)
+        made.start()
+        running.append(made)
+        return made
+
+    yield make
+    for one in running:
+        one.stop()
+
+
+def to(*receivers: Receiver) -> str:
+    return " | ".join(f"127.0.0.1:{one.port}" for one in receivers)
+
+
+def give(forwarder: Forwarder, first: int, last: int) -> list[bytes]:
+    """Frames with a line each; the lines."""
+    lines = [b"c%d 1000 %d" % (n, n) for n in range(first, last + 1)]
+    for line in lines:
+        forwarder.take(line + b"\n", 1000, 1)
+    return lines
+
+
+def all_done(forwarder: Forwarder) -> bool:
+    return forwarder.totals()["forward.waiting"] == 0
+
+
+def test_lines_arrive_once_with_their_clock(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    forwarder.lines(b"a 1\nb 2\n")
+    forwarder.lines(b"c 3\n")
+    forwarder.take(b"d 1000 4 16 4 4 1\n", 1000, 1, interval=10)
+    until(lambda: all_done(forwarder))
+    assert there.lines == [b"a 1", b"b 2", b"c 3", b"d 1000 4 16 4 4 1"]
+    assert [batch.interval for batch in there.taken] == [0, 10]
+    assert there.taken[1].clock == 1000
+    assert abs(there.taken[0].clock - SystemClock().now()) < DEADLINE
+    assert there.hellos[0].sender == forwarder.id
+    assert (there.hellos[0].host, there.hellos[0].token) == ("web1", "secret")
+    totals = forwarder.totals()
+    assert (totals["forward.lines"], totals["forward.acknowledged"], totals["forward.connected"]) == (4, 4, 1)
+
+
+def test_refused_lines_are_counted_as_such(receivers: Any, forwarders: Any) -> None:
+    forwarder = forwarders(to(receivers()))
+    forwarder.lines(b"a 1\nbad 2\n")
+    forwarder.tick()
+    until(lambda: all_done(forwarder))
+    assert (forwarder.totals()["forward.acknowledged"], forwarder.totals()["forward.refused"]) == (1, 1)
+
+
+def test_what_is_too_long_for_a_frame_is_divided_at_lines(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    lines = [b"%0999d 1\n" % n for n in range(300)]
+    forwarder.lines(b"".join(lines))
+    forwarder.lines(b"n" * 70_000 + b" 1\nshort 1\n")
+    forwarder.tick()
+    until(lambda: all_done(forwarder))
+    assert there.lines == [line.rstrip() for line in lines] + [b"short 1"]
+    assert forwarder.totals()["forward.lost.too_long"] == 1
+
+
+def test_nothing_goes_before_the_journal_has_it(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there), known=lambda mark: True)
+    first = forwarder.take(b"a 1\n", 1000, 1, mark=(b"x" * 16, 1, 1))
+    second = forwarder.take(b"b 1\n", 1000, 1, mark=(b"x" * 16, 1, 2))
+    until(lambda: forwarder.totals()["forward.connected"])
+    forwarder.release(first)
+    until(lambda: there.lines)
+    gevent.sleep(0.05)
+    assert there.lines == [b"a 1"]
+    forwarder.release(second)
+    until(lambda: all_done(forwarder))
+    assert there.lines == [b"a 1", b"b 1"]
+
+
+def test_a_target_that_is_away_gets_all_when_it_is_back(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    there.stop()
+    forwarder = forwarders(to(there))
+    lines = give(forwarder, 1, 50)
+    until(lambda: forwarder.status()["groups"][0]["targets"][0]["state"] == "away")
+    assert "refused" in forwarder.status()["groups"][0]["targets"][0]["why"]
+    there.start()
+    until(lambda: all_done(forwarder))
+    assert there.lines == lines
+
+
+def test_what_was_under_way_when_it_was_cut_is_sent_again_and_counted_once(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    there.mute = True       # takes, and does not say so
+    forwarder = forwarders(to(there))
+    lines = give(forwarder, 1, 40)
+    until(lambda: len(there.taken) == 16)
+    there.cut()
+    there.mute = False
+    until(lambda: all_done(forwarder))
+    assert there.lines == lines
+
+
+def test_what_was_under_way_over_a_restart_is_settled(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    there.mute = True
+    forwarder = forwarders(to(there))
+    lines = give(forwarder, 1, 40)
+    until(lambda: len(there.taken) == 16)
+    forwarder = forwarders(to(there))
+    there.mute = False
+    there.cut()
+    lines += give(forwarder, 41, 60)
+    until(lambda: all_done(forwarder))
+    assert there.lines == lines
+
+
+def test_the_next_is_used_while_the_first_is_away_and_each_line_is_at_one(receivers: Any, forwarders: Any) -> None:
+    first, second = receivers(), receivers()
+    first.mute = True
+    forwarder = forwarders(to(first, second))
+    lines = give(forwarder, 1, 20)
+    until(lambda: len(first.taken) == 16)
+    assert not second.hellos
+    first.stop()
+    until(lambda: second.lines)
+    lines += give(forwarder, 21, 30)
+    until(lambda: forwarder.totals()["forward.waiting"] == 16)
+    assert second.lines == lines[16:]       # what is in doubt waits for the first
+    assert forwarder.status()["groups"][0]["in_use"] == to(second)
+    first.mute = False
+    first.start()
+    until(lambda: all_done(forwarder) and forwarder.status()["groups"][0]["in_use"] == to(first))
+    lines += give(forwarder, 31, 35)
+    until(lambda: all_done(forwarder))
+    assert first.lines == lines[:16] + lines[30:]
+    assert second.lines == lines[16:30]
+
+
+def test_what_is_in_doubt_for_too_long_goes_to_the_one_in_use(receivers: Any, forwarders: Any) -> None:
+    first, second = receivers(), receivers()
+    first.mute = True
+    forwarder = forwarders(to(first, second), forward_doubt=0.2)
+    lines = give(forwarder, 1, 20)
+    until(lambda: len(first.taken) == 16)
+    first.stop()
+
+    def done() -> bool:
+        forwarder.tick()
+        return all_done(forwarder)
+    until(done)
+    assert sorted(second.lines) == sorted(lines)
+    assert forwarder.totals()["forward.doubted"] == 16
+
+
+def test_later_makes_the_next_one_be_used_with_nothing_twice(receivers: Any, forwarders: Any) -> None:
+    first, second = receivers(), receivers()
+    first.later = "the disk is full"
+    forwarder = forwarders(to(first, second))
+    lines = give(forwarder, 1, 40)
+    until(lambda: all_done(forwarder))
+    assert second.lines + first.lines == lines
+    assert second.lines
+    assert forwarder.totals()["forward.failures"] >= 1
+    first.later = ""
+    until(lambda: forwarder.status()["groups"][0]["in_use"] == to(first))
+    lines += give(forwarder, 41, 50)
+    until(lambda: all_done(forwarder))
+    assert second.lines + first.lines == lines
+
+
+def test_each_entry_gets_everything(receivers: Any, forwarders: Any) -> None:
+    one, other = receivers(), receivers()
+    other.stop()
+    forwarder = forwarders(f"{to(one)}, {to(other)}")
+    lines = give(forwarder, 1, 30)
+    until(lambda: one.lines == lines)
+    other.start()
+    until(lambda: all_done(forwarder))
+    assert other.lines == lines
+    assert one.lines == lines
+
+
+def test_origins_are_told_at_each_connection_and_when_they_change(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    forwarder.meta("db1", b"#agent db1\n")
+    until(lambda: there.told)
+    forwarder.meta("db1", b"#version 2\n")
+    until(lambda: len(there.told) == 2)
+    assert (there.told[-1].origin, there.told[-1].text) == ("db1", b"#agent db1\n#version 2\n")
+    there.cut()
+    until(lambda: len(there.told) == 3)
+    assert there.told[-1].text == b"#agent db1\n#version 2\n"
+
+
+def test_an_original_gets_lines_and_what_was_under_way_is_lost_counted(receivers: Any, forwarders: Any) -> None:
+    there = receivers()     # reads no line of it, and never answers
+    there.deaf = True
+    forwarder = forwarders(f"istatd:{to(there)}")
+    give(forwarder, 1, 5)
+    until(lambda: all_done(forwarder))
+    assert forwarder.totals()["forward.acknowledged"] == 5
+
+
+def test_an_end_waits_a_moment_for_what_is_under_way(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    until(lambda: forwarder.totals()["forward.connected"])
+    forwarder.lines(b"last 1\n")
+    forwarder.stop()
+    assert there.lines == [b"last 1"]
