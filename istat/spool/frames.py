@@ -141,8 +141,8 @@ def header_length(data: bytes) -> int:
 
 def header_in(data: bytes) -> Header | None:
     """The header that these bytes are, or None. SpoolError when a newer istatd wrote it."""
-    if not data or header_length(data) != len(data) or _CRC.unpack_from(data, len(data) - _CRC.size)[0] != zlib.crc32(
-            data[:-_CRC.size]):
+    end = header_length(data) - _CRC.size
+    if end < 0 or end + _CRC.size != len(data) or _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         return None
     _magic, version, _zero, salt, id, epoch, first, frames, lines, made, _length = _HEADER.unpack_from(data)
     if version != VERSION:
@@ -150,7 +150,7 @@ def header_in(data: bytes) -> Header | None:
                          f"newer istatd that wrote it, or move the spool away")
     marks: dict[tuple[bytes, int], int] = {}
     at = _HEADER.size
-    while at + _NOTED.size <= len(data) - _CRC.size:
+    while at + _NOTED.size <= end:
         mark_epoch, last, length = _NOTED.unpack_from(data, at)
         at += _NOTED.size + length
         marks[data[at - length:at], mark_epoch] = last

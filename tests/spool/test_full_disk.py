@@ -1,0 +1,118 @@
+"""A disk that takes nothing: a megabyte waits in memory and is forwarded from there; what is more is lost, counted."""
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from istat.spool.appending import MEMORY
+from tests.spool.harness import GROUP, NOW, drain, kill, lost, open_spool, put
+
+
+class Disk:
+    """`left`: how many bytes it takes yet; None: any number."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+        self._pwrite = os.pwrite
+
+    def pwrite(self, handle: int, data: bytes, at: int) -> int:
+        """As os.pwrite, where there is room: in files that have it already there always is."""
+        over = at + len(data) - os.fstat(handle).st_size
+        if self.left is None or over <= 0:
+            return self._pwrite(handle, data, at)
+        if self.left == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done = self._pwrite(handle, data[:self.left], at)
+        self.left -= done
+        return done
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    disk = Disk()
+    monkeypatch.setattr(os, "pwrite", disk.pwrite)
+    yield disk
+
+
+@pytest.mark.parametrize("left", [0, 30, 69])
+def test_what_waits_is_forwarded_meanwhile_and_written_later(tmp_path: Path, disk: Disk, left: int) -> None:
+    spool = open_spool(tmp_path)
+    put(spool, 1, 2)
+    disk.left = left
+    assert put(spool, 3, 4, 5) == [3, 4, 5]
+    assert spool.written == 2 and "No space left on device" in spool.refusing
+    assert "cannot be written" in str(spool.status()["spool_problem"])
+    assert drain(spool, spool.group(GROUP), most=3) == [1, 2, 3]
+    spool.tick()
+    assert spool.refusing
+    disk.left = None
+    spool.tick()
+    assert (spool.refusing, spool.written) == ("", 5)
+    put(spool, 6)
+    kill(spool)
+    again = open_spool(tmp_path)
+    again.group(GROUP).done("a", 3)
+    assert drain(again, again.group(GROUP)) == [4, 5, 6]
+    assert lost(again) == {}
+    again.close()
+
+
+def test_more_than_memory_holds_is_lost_and_counted(tmp_path: Path, disk: Disk) -> None:
+    spool = open_spool(tmp_path)
+    put(spool, 0)
+    disk.left = 0
+    given = [spool.append(b"a %d\n" % number + b"a 1\n" * 15_000, NOW, 15_001) for number in range(1, 31)]
+    kept = [sequence for sequence in given if sequence]
+    assert kept == list(range(2, 2 + len(kept))) and len(kept) == MEMORY // 60_000
+    assert lost(spool) == {"disk": 15_001 * (30 - len(kept))}
+    (loss,) = spool.losses()
+    assert (loss.group, loss.first, loss.last) == ("", 2 + len(kept), 31)
+    disk.left = None
+    spool.tick()
+    assert put(spool, 99) == [32]
+    assert drain(spool, spool.group(GROUP)) == [*range(len(kept) + 1), 99]
+    assert lost(spool) == {"disk": 15_001 * (30 - len(kept))}
+    spool.close()
+
+
+def test_a_target_that_is_there_gets_all_while_the_disk_is_full(tmp_path: Path, disk: Disk) -> None:
+    spool = open_spool(tmp_path)
+    disk.left = 0
+    got = []
+    for number in range(60):
+        assert spool.append(b"a %d\n" % number + b"a 1\n" * 15_000, NOW, 15_001)
+        got += drain(spool, spool.group(GROUP))
+    assert got == list(range(60)) and lost(spool) == {}
+    disk.left = None
+    spool.close()
+    again = open_spool(tmp_path)
+    assert drain(again, again.group(GROUP)) == [] and lost(again) == {}
+    again.close()
+
+
+def test_an_end_with_a_full_disk_counts_what_it_loses(tmp_path: Path, disk: Disk) -> None:
+    spool = open_spool(tmp_path)
+    put(spool, 1)
+    disk.left = 0
+    put(spool, 2, 3, lines=4)
+    spool.close()
+    assert lost(spool) == {"disk": 8}
+    again = open_spool(tmp_path)
+    assert drain(again, again.group(GROUP)) == [1]
+    again.close()
+
+
+def test_a_cursor_without_room_is_kept_in_memory(tmp_path: Path, disk: Disk) -> None:
+    spool = open_spool(tmp_path, groups=())
+    disk.left = 0
+    cursor = spool.group(GROUP)
+    spool.keep([GROUP])
+    assert "cursor cannot be written" in cursor.problem
+    disk.left = None
+    put(spool, 1)
+    assert drain(spool, cursor) == [1] and cursor.problem == ""
+    spool.close()
