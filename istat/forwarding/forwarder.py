@@ -20,7 +20,7 @@ from istat.forwarding.member import Means
 from istat.forwarding.origins import Origins
 from istat.spool.frames import Mark
 from istat.spool.spool import Limits, Spool
-from istat.wire.batches import MOST_TEXT, Hello
+from istat.wire.batches import MOST_LINES, MOST_TEXT, Hello
 
 # How often the spool and the groups look after themselves [s]; the spool's own bounds want no more.
 CHORES_SECONDS = 1.0
@@ -57,9 +57,10 @@ class Forwarder:
         self._released = self._spool.last       # what is there after a start is in the journal
         hello = Hello(self._spool.id, self._spool.epoch, who.host, values["forward-token"])
         means = Means(hello, who.version, context, clock, self._counts, self._origins, self._limit)
-        self._spool.keep([str(targets) for targets in values["forward"]])
         self._groups = [Group(targets, self._spool.group(str(targets)), means, values["forward-doubt"])
                         for targets in values["forward"]]
+        # Only then, as a group that is new begins with what those that go have not had.
+        self._spool.keep([str(targets) for targets in values["forward"]])
         self._parts: list[bytes] = []       # lines that no frame has yet, all of `_second`
         self._size = self._count = 0
         self._second = int(clock.now())
@@ -99,17 +100,21 @@ class Forwarder:
     def lines(self, text: bytes) -> None:
         """Take whole sample lines, of any size, that nobody has marked. Those without time are of the last tick, as
         the store has them. They are in the spool within 100 ms, when `tick` is called as often as that."""
-        if self._size + len(text) > MOST_TEXT:
+        count = text.count(b"\n")
+        if self._size + len(text) > MOST_TEXT or self._count + count > MOST_LINES:
             self._write_lines()
-            while len(text) > MOST_TEXT:
+            while len(text) > MOST_TEXT or text.count(b"\n") > MOST_LINES:
                 text = self._cut(text)
+            count = text.count(b"\n")
         if text:
             self._parts.append(text)
-            self._size += len(text)
+            self._size, self._count = self._size + len(text), self._count + count
 
     def _cut(self, text: bytes) -> bytes:
         """Write the first lines of what is too long for a frame; the rest. A line that is too long for any is lost."""
         end = text.rfind(b"\n", 0, MOST_TEXT) + 1
+        if text.count(b"\n", 0, end) > MOST_LINES:      # short ones
+            end = sum(map(len, text.split(b"\n", MOST_LINES)[:MOST_LINES])) + MOST_LINES
         if end:
             self._append(text[:end])
             return text[end:]
@@ -165,7 +170,7 @@ class Forwarder:
 
     def _write_lines(self) -> None:
         if self._parts:
-            text, self._parts, self._size = b"".join(self._parts), [], 0
+            text, self._parts, self._size, self._count = b"".join(self._parts), [], 0, 0
             self._append(text)
 
     def _append(self, text: bytes) -> None:

@@ -267,3 +267,28 @@ def test_an_end_waits_a_moment_for_what_is_under_way(receivers: Any, forwarders:
     forwarder.lines(b"last 1\n")
     forwarder.stop()
     assert there.lines == [b"last 1"]
+
+
+def test_short_lines_arrive_although_a_batch_may_have_so_many_only(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    forwarder.lines(b"a 1\n" * 10_000)
+    for _ in range(1000):
+        forwarder.lines(b"b 2\n" * 9)
+    forwarder.tick()
+    until(lambda: all_done(forwarder))
+    assert there.lines.count(b"a 1") == 10_000 and there.lines.count(b"b 2") == 9_000
+
+
+def test_what_a_changed_entry_has_not_had_its_new_one_gets(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    first = give(forwarder, 1, 5)
+    until(lambda: all_done(forwarder))
+    there.stop()
+    until(lambda: forwarder.totals()["forward.connected"] == 0)
+    waiting = give(forwarder, 6, 9)
+    other = receivers()
+    forwarder = forwarders(to(there, other))
+    until(lambda: all_done(forwarder))
+    assert (there.lines, sorted(other.lines)) == (first, waiting)
