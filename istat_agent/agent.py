@@ -20,6 +20,7 @@ from istat.plugin import Config, Emit
 from istat.settings.setting import TABLES, Values, no_such_table
 from istat_agent import links, names, schedule, ship
 from istat_agent.counters import Counters, Failing, self_collector
+from istat_agent.forwarding.own import OwnLines, Relaying
 from istat_agent.plugins import Collection, Found, discover
 
 LAST_FLUSH = 5.0  # seconds
@@ -138,25 +139,19 @@ class Agent:
 
     def __init__(
         self, values: Values, plan: Plan, counters: Counters, clock: Clock, threads: schedule.Threads,
-        watch: Callable[[Sequence[bytes]], None] | None = None,
+        watch: Callable[[Sequence[bytes]], None] | None = None, relay: Relaying | None = None,
     ) -> None:
-        """`counters`, `threads` and `watch` outlive a reload, and so are handed in. `watch` is given all lines that
-        are shipped."""
+        """`counters`, `threads`, `watch` and `relay` outlive a reload, and so are handed in. `watch` is given all lines
+        that are shipped; `relay` forwards them, in place of a way to the server."""
         self._watch = watch
         self._plan, self._counters, self._clock, self._threads = plan, counters, clock, threads
         self._suffix = suffix(values)
         self._failing = Failing(clock, plan.problems)
-        server = values["server"]
         introduction = ship.identity(socket.gethostname(), host_name(values), __version__)
-        self._shipper = ship.Shipper(
-            link_of(values, introduction, clock),
-            introduction,
-            values["max-datagram"],
-            counters,
-            clock,
-            str(server),
-            self._failing.lines,
-        )
+        self._shipper: ship.Shipping = (
+            OwnLines(relay, introduction, counters, self._failing.lines) if relay is not None
+            else ship.Shipper(link_of(values, introduction, clock), introduction, values["max-datagram"], counters,
+                              clock, str(values["server"]), self._failing.lines))
         self._failing.changed = self._shipper.tell
         self._greenlets: list[gevent.Greenlet] = []
 

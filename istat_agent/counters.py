@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 from istat.clock import Clock
+from istat.forwarding.counts import METRICS as FORWARDING
 from istat.plugin import Definition, Emit, Metric, collector
 from istat.wire.lines import meta_line
 
@@ -32,15 +33,20 @@ class Counters:
     late: int = 0  # readings not done, or cut off, because of the deadline
     refused: int = 0  # values not taken: too many, too late, too long for a datagram
     unreachable: int = 0  # times that the server's name or port did not answer
+    local: int = 0  # lines of this machine's programs, taken to be forwarded
+    local_refused: int = 0  # what they sent besides: no samples, datagrams without an end, connections too many
+    # What the forwarder has counted, by the names of its metrics; nothing where there is none.
+    forwarding: Callable[[], Mapping[str, float]] = field(default=dict, compare=False)
 
     def totals(self) -> dict[str, int]:
         """Name -> total."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "forwarding"}
 
 
 def self_collector(counters: Counters) -> Definition:
     """The collector `agent` over these counters: each reading reports what was added since the last."""
-    before = dict.fromkeys(counters.totals(), 0) | {"cpu_ms": 0.0}
+    before: dict[str, float] = dict.fromkeys(counters.totals(), 0) | {"cpu_ms": 0.0}
+    gauges = {metric.name for metric in FORWARDING if not metric.event}
 
     @collector(
         name="agent",
@@ -53,15 +59,22 @@ def self_collector(counters: Counters) -> Definition:
             Metric("agent.late", "", "readings cut off or left out because of a deadline", event=True),
             Metric("agent.refused", "", "values not taken: too many, too late, too long", event=True),
             Metric("agent.unreachable", "", "times that the server could not be reached", event=True),
+            Metric("agent.local", "", "lines of this machine's programs, taken by stat-port and stat-path", event=True),
+            Metric("agent.local_refused", "", "what they sent besides, and was refused", event=True),
+            *(replace(metric, name=f"agent.{metric.name}") for metric in FORWARDING),
             Metric("agent.cpu_ms", "ms", "CPU time of the agent, without scripts", event=True),
             Metric("agent.rss_bytes", "bytes", "resident memory of the agent"),
         ],
     )
     def collect(emit: Emit) -> None:
         times = os.times()
-        now = counters.totals() | {"cpu_ms": MILLISECONDS * (times.user + times.system)}
+        now: dict[str, float] = counters.totals() | {"cpu_ms": MILLISECONDS * (times.user + times.system)}
+        forwarded = counters.forwarding()
+        for name in gauges & forwarded.keys():
+            emit.gauge(f"agent.{name}", forwarded[name])
+        now.update({name: total for name, total in forwarded.items() if name not in gauges})
         for name, total in now.items():
-            emit.event(f"agent.{name}", total - before[name])
+            emit.event(f"agent.{name}", total - before.get(name, 0))
             before[name] = total
         with open("/proc/self/statm", encoding="ascii") as file:
             emit.gauge("agent.rss_bytes", int(file.read().split()[1]) * PAGE)

@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 import gevent.queue
@@ -33,10 +33,16 @@ from istat.settings.declaration import Renewal, Values
 from istat_agent.agent import Agent, Plan, host_name, link_of, make_plan, once
 from istat_agent.counters import Counters
 from istat_agent.exporting.port import ExporterPort, open_listener
+from istat_agent.forwarding.folder import context_of, prepare_folder
 from istat_agent.options import DECLARATION
 from istat_agent.schedule import Threads
 
+if TYPE_CHECKING:
+    from istat_agent.forwarding.ports import Ports
+    from istat_agent.forwarding.relay import Relay
+
 log = logging.getLogger("istat_agent")
+Watch = Callable[[Sequence[bytes]], None] | None
 
 ACTIONS = ("--check-config", *(f"--{name}" for name in DECLARATION.actions))
 STANDARD_ERROR = 2
@@ -63,10 +69,10 @@ def start(arguments: Sequence[str]) -> int:
         leave = background.go("istat-agent") if values["daemonize"] and not actions else None
         # Written and bound before we give up the right to do so.
         with background.hold(None if actions else values["pid-file"]):
-            listener = None if actions else open_listener(values)
+            openings = None if actions else Openings(open_listener(values), prepare_forwarding(values))
             if values["user"]:
                 service.drop_privileges(values["user"])
-            return act(actions, values) if actions else serve(arguments, values, listener, leave)
+            return act(actions, values) if openings is None else serve(arguments, values, openings, leave)
     except SettingsError as error:
         for problem in error.problems:
             logs.last_words("istat-agent", problem)
@@ -117,7 +123,7 @@ def act(actions: Sequence[str], values: Values) -> int:
     SettingsError for --check-config with problems."""
     with only_ours() as say:
         plan = make_plan(values, Counters())
-        link_of(values, b"", SystemClock())
+        check_ways(values)
         tag_names(values)
         if "--check-config" in actions:
             if plan.problems:
@@ -182,10 +188,35 @@ def listing(plan: Plan) -> str:
     return "".join(f"{line}\n" for line in [*lines, *plan.problems])
 
 
-def serve(arguments: Sequence[str], values: Values, listener: socket.socket | None = None,
+class Openings(NamedTuple):
+    """What was opened while we might: what prometheus-port listens on, and the local ports; None: there is none."""
+
+    prometheus: socket.socket | None
+    ports: Ports | None
+
+
+def prepare_forwarding(values: Values) -> Ports | None:
+    """Make the spool's folder and open the local ports, where something is forwarded. SpoolError, PortInUse,
+    CannotListen."""
+    if not values["forward"]:
+        return None
+    from istat_agent.forwarding.ports import open_ports  # only now: who sends to a server needs none of it
+
+    prepare_folder(values["spool"], values["user"])
+    return open_ports(values)
+
+
+def check_ways(values: Values) -> None:
+    """SettingsError for files of certificates that cannot be used."""
+    if values["forward"]:
+        context_of(values)
+    else:
+        link_of(values, b"", SystemClock())
+
+
+def serve(arguments: Sequence[str], values: Values, openings: Openings,
           leave: Callable[[], None] | None = None) -> int:
-    """Run until SIGTERM or SIGINT. `listener`: of prometheus-port, where it is wanted; `leave`: leaves the terminal
-    that it was started from, once all runs."""
+    """Run until SIGTERM or SIGINT. `leave`: leaves the terminal that it was started from, once all runs."""
     back_off = BackOff(os.environ)
     if not service.wait_to_start(back_off):
         return 0
@@ -196,36 +227,43 @@ def serve(arguments: Sequence[str], values: Values, listener: socket.socket | No
     watchdog = service.watchdog_interval()
     if watchdog is not None:
         gevent.spawn(keep_alive, watchdog)
-    exporter = exporting(values, listener, clock)
+    exporter = exporting(values, openings.prometheus, clock)
     watch = exporter.feed if exporter is not None else None
-    agent = launch(values, counters, clock, threads, watch)
+    relay = relaying(values, openings.ports, counters, clock, watch)
+    tell_ports(exporter, openings.ports)
+    agent = launch(values, counters, clock, threads, watch, relay)
     service.ready(status(values))
     if leave is not None:
         leave()
     gevent.spawn_later(STEADY, back_off.forget)
     while commands.get() == "reload":
         service.reloading()
-        renewal = read_again(values, arguments, clock)
+        renewal = read_again(values, arguments)
         if renewal is not None:
             values = renewal.values
             agent.stop()
-            agent = launch(values, counters, clock, threads, watch)
+            agent = launch(values, counters, clock, threads, watch, relay)
             log.info("settings read again; changed: %s", ", ".join(renewal.changed) or "nothing")
         service.ready(status(values))
     service.stopping()
     back_off.forget()
     agent.stop()
+    if relay is not None:
+        relay.stop()
     if exporter is not None:
         exporter.stop()
-    log.info("ended; %d samples collected, %d datagrams sent", counters.samples, counters.datagrams)
+    if relay is None:
+        log.info("ended; %d samples collected, %d datagrams sent", counters.samples, counters.datagrams)
+    else:
+        log.info("ended; %d samples collected, %d lines of programs taken", counters.samples, counters.local)
     return 0
 
 
-def read_again(values: Values, arguments: Sequence[str], clock: SystemClock) -> Renewal | None:
+def read_again(values: Values, arguments: Sequence[str]) -> Renewal | None:
     """What the settings are now; None, and a line in the log, when they cannot be used."""
     try:
         renewal = DECLARATION.renew(values, load(arguments))
-        link_of(renewal.values, b"", clock)     # certificates that do not fit are told while the old ones work
+        check_ways(renewal.values)      # certificates that do not fit are told while the old ones work
         configure_log(renewal.values)
     except (SettingsError, logs.LogFileError) as error:
         log.error("settings not read again, going on with the old ones: %s", error)
@@ -236,28 +274,47 @@ def read_again(values: Values, arguments: Sequence[str], clock: SystemClock) -> 
 
 
 def exporting(values: Values, listener: socket.socket | None, clock: SystemClock) -> ExporterPort | None:
-    """What answers at prometheus-port, which is told on standard output. SettingsError for the file of tag names."""
+    """What answers at prometheus-port. SettingsError for the file of tag names."""
     if listener is None:
         return None
     port = ExporterPort(exporter_of(values, socket.gethostname()), listener, clock, values)
     port.start()
-    try:
-        print(f"istat-agent ready prometheus-port={port.port}", flush=True)
-    except OSError as error:        # that nobody can be told is no reason not to serve
-        output.let_go()
-        log.warning("standard output cannot be written (%s)", error.strerror)
     return port
 
 
-def launch(values: Values, counters: Counters, clock: SystemClock, threads: Threads,
-           watch: Callable[[Sequence[bytes]], None] | None) -> Agent:
+def relaying(values: Values, ports: Ports | None, counters: Counters, clock: SystemClock, watch: Watch) -> Relay | None:
+    """What forwards, if that is wanted. SpoolError, SettingsError."""
+    if ports is None:
+        return None
+    from istat_agent.forwarding.relay import Relay
+
+    relay = Relay(values, ports, counters, clock, watch)
+    relay.start()
+    return relay
+
+
+def tell_ports(exporter: ExporterPort | None, ports: Ports | None) -> None:
+    """Say on standard output where we can be reached, if anywhere."""
+    words = [*(ports.told() if ports is not None else ()),
+             *([f"prometheus-port={exporter.port}"] if exporter is not None else ())]
+    if not words:
+        return
+    try:
+        print(" ".join(("istat-agent ready", *words)), flush=True)
+    except OSError as error:        # that nobody can be told is no reason not to serve
+        output.let_go()
+        log.warning("standard output cannot be written (%s)", error.strerror)
+
+
+def launch(values: Values, counters: Counters, clock: SystemClock, threads: Threads, watch: Watch,
+           relay: Relay | None) -> Agent:
     """A running agent for these settings; problems of plugins go to the log."""
     plan = make_plan(values, counters)
     tell(plan)
-    agent = Agent(values, plan, counters, clock, threads, watch)
+    agent = Agent(values, plan, counters, clock, threads, watch, relay)
     agent.start()
     names = ", ".join(dict.fromkeys(task.collector for task in plan.tasks))
-    log.info("sending to %s as host %s: %s", values["server"], host_name(values), names or "nothing")
+    log.info("%s: %s", status(values), names or "nothing")
     return agent
 
 
@@ -276,7 +333,9 @@ def keep_alive(interval: float) -> None:
 
 def status(values: Values) -> str:
     """The line for `systemctl status`."""
-    return f"sending to {values['server']} as {host_name(values)}"
+    if values["forward"]:
+        return f"forwarding to {', '.join(map(str, values['forward']))} as host {host_name(values)}"
+    return f"sending to {values['server']} as host {host_name(values)}"
 
 
 if __name__ == "__main__":

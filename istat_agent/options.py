@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from istat.exporter.options import SETTINGS as EXPORTER
+from istat.forwarding import options as forwarding
 from istat.settings import istatd
 from istat.settings.declaration import (
     Address,
@@ -17,18 +18,26 @@ from istat.settings.declaration import (
     Integer,
     Many,
     Path,
+    Port,
     Setting,
     Text,
     Values,
 )
+from istat.settings.types import OFF
 
 STAT_PORT = 8111  # where a server takes samples unless told otherwise
 # An Ethernet frame carries 1,500 bytes; IPv6 and UDP headers take 48 of them, tunnels up to 50 more.
 MAX_DATAGRAM = 1400
+# Where the package's unit lets the agent keep what waits.
+SPOOL = "/var/lib/istatd/agent/spool"
+# What says how `server` is reached, so that it means nothing where `forward` takes its place.
+OF_SERVER = ("server", "transport", "tls", "tls-ca", "tls-cert", "tls-key", "max-datagram")
 
 
 def together(values: Values) -> Iterable[str]:
     """What is wrong with values that are right alone."""
+    yield from forwarding.together(values)
+    yield from _forwarding(values)
     if values["tls"] and values["transport"] != "tcp":
         yield "tls is for transport = tcp only: set that, too"
     if values["tls"] and values["server"] is not None and not values["server"].host:
@@ -38,6 +47,17 @@ def together(values: Values) -> Iterable[str]:
             yield f"{name} is set and tls is not: set that, too, or leave {name} out"
     if values["tls-key"] is not None and values["tls-cert"] is None:
         yield "tls-key is set without tls-cert: name the certificate, too"
+
+
+def _forwarding(values: Values) -> Iterable[str]:
+    if values["forward"]:
+        for name in OF_SERVER:
+            if values.source(name) != "default":
+                yield f"{name} is set, and forward, which takes the place of server: leave one of them out"
+        return
+    for name in ("stat-port", "stat-path"):
+        if values[name] not in (OFF, None):
+            yield f"{name} takes what is to be forwarded, and nothing is: set forward in place of server, too"
 
 
 DECLARATION = Declaration(
@@ -58,15 +78,26 @@ DECLARATION = Declaration(
     examples=[
         ("istat-agent --once", "See what this machine would report"),
         ("istat-agent --server stats.example.net --tags class.web", "Send it to another machine, for a class too"),
+        ("istat-agent --forward 'stats1.example.net:8111 | stats2.example.net:8111' --stat-port 8125",
+         "Forward it, and what programs of this machine send to port 8125, by a spool that loses nothing"),
     ],
     settings=[
         Setting(
             "server",
             Address(STAT_PORT),
             f"127.0.0.1:{STAT_PORT}",
-            "where samples are sent to",
+            "where samples are sent to, where nothing is said of forward",
             reloadable=True,
         ),
+        *forwarding.settings(SPOOL),
+        Setting(
+            "stat-port",
+            Port(),
+            "off",
+            "port for samples of this machine's programs, UDP and TCP, which are forwarded; 0 takes a free one and"
+            " tells it on standard output",
+        ),
+        Setting("stat-path", Path(), "", "Unix socket for the same, as connections; empty: none"),
         Setting(
             "transport",
             Choice("udp", "tcp"),

@@ -12,6 +12,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import gevent
 from gevent.event import Event
@@ -48,6 +49,25 @@ def pack(lines: Iterable[bytes], limit: int) -> tuple[list[bytes], int]:
     if waiting:
         datagrams.append(b"".join(waiting))
     return datagrams, too_long
+
+
+class Shipping(Protocol):
+    """What brings lines away: a Shipper, or the way into the forwarder's spool (forwarding.own)."""
+
+    def offer(self, lines: Sequence[bytes]) -> None:
+        """Take lines to be sent soon. Never blocks."""
+
+    def tell(self) -> None:
+        """There are other news: tell them soon. Never blocks."""
+
+    def flush(self) -> None:
+        """Bring away everything that waits, if that is possible."""
+
+    def forever(self) -> None:
+        """Introduce the agent, then bring away what is offered."""
+
+    def close(self) -> None:
+        """End."""
 
 
 class Shipper:

@@ -64,7 +64,8 @@ class ServerContext:
     `settings.plugins["NAME"]` are the settings that a plugin declared,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
     readables their turns, `batches.tee` is given what acknowledged batches bring, `status` tells what /api/v1/status
-    does, `namespaces` keeps keys and values with their versions. `certificate.accept(sock)` makes a TLS socket; None: the settings name no certificate.
+    does, `namespaces` keeps keys and values with their versions. `certificate.accept(sock)` makes a TLS socket; None:
+    the settings name no certificate.
     """
 
     settings: Values

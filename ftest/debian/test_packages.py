@@ -367,9 +367,11 @@ def test_what_was_off_stays_off(upgraded: Machine) -> None:
                                                                       "Result": "exec-condition"}
     upgraded.run("sed -i s/ENABLE_ISTATD=0/ENABLE_ISTATD=1/ /etc/default/istatd-agent; systemctl start istatd-agent")
     assert running(upgraded, "istat-agent")
-    assert "sending to 127.0.0.1:18001" in upgraded.show("istat-agent", "StatusText")["StatusText"]
+    assert "forwarding to istatd:127.0.0.1:18001" in upgraded.show("istat-agent", "StatusText")["StatusText"]
     said = upgraded.run("journalctl --sync; journalctl -u istat-agent --no-pager")
-    assert "--stat-port: istat-agent takes no samples of other programs yet" in said
+    assert "--stat-port: from programs of this machine only" in said
+    upgraded.run("istat send --unasked --to 127.0.0.1:8001 by.the.agent 3")       # which forwards it to the server
+    assert wait_for(lambda: "by.the.agent" in upgraded.run("istat ls --server http://127.0.0.1:8011 'by.the.*'"))
 
 
 def test_istatds_data_are_left_alone_until_they_are_imported(upgraded: Machine) -> None:

@@ -30,6 +30,7 @@ from istat.wire.batches import Hello
 log = logging.getLogger(__name__)
 
 LOOK = 1.0          # [s] between two looks at whether all is well, when nothing happens
+OURSELVES = ""      # the origin that the sender itself is
 ORIGINS_AT_ONCE = 20    # told before batches have their turn again
 QUIET = 60.0        # [s] in which a target that comes and goes is told once
 FAULTS = (OSError, Refused, NotTaken, BadBatch, SpoolError)
@@ -141,8 +142,9 @@ class Member:
     def _reached(self) -> None:
         self.away, self.connected, self.why = False, True, ""
         self._means.counts.connects += 1
-        # An original has it all as its own, and is told what comes from now on.
-        self._untold = {} if self.target.original else dict.fromkeys(self._means.origins.names())
+        # An original has it all as its own: it is told of ourselves, and what comes from now on.
+        names = [OURSELVES] if self.target.original else self._means.origins.names()
+        self._untold = dict.fromkeys(names)
         if self._told_at is not None:
             away, self._told_at = self._means.clock.monotonic() - self._told_at, None
             log.info("the target %s can be reached again, after %.0f s", self.name, away)

@@ -30,7 +30,13 @@ LOOKING = ("cpu", "disk", "load", "memory", "network", "processes")     # collec
 NAMES_OF_BEFORE = {"naming": "istatd"}      # of them
 LOCAL_STATS_SECONDS = 5                 # how often istatd looked at its machine
 _WHOLE = re.compile("-?[0-9]{1,18}")
-FORWARDING, REPLICATION = "comes with forwarding", "comes with replication"
+STAT_PORT = "8111"                      # where istatd took lines unless told otherwise
+ORIGINAL = "istatd:"                    # before a target: it is sent lines, as an istatd of before wants them
+PLAINLY = ("as lines, which any istatd takes and none acknowledges, so that a cut connection can lose some; once "
+           "istat-server runs there, take istatd: out of the setting forward, and nothing is lost")
+AT_ONCE, ONE_CONNECTION = "what comes is forwarded at once", "one connection carries it all"
+REPLICA_OF = ("istatd's never replicated; only the address of a master's http-port, such as http://master:8000, is "
+              "taken")
 
 
 def same(name: str, why: str = "") -> Meaning:
@@ -82,6 +88,10 @@ def _most_series(text: str) -> Given:
     return {} if number(text, -1) in ("-1", "0") else {"max-metrics-count": text}
 
 
+def _forward(text: str) -> Given:
+    return {"forward": f"{ORIGINAL}{text}"} if text else {}
+
+
 _COMMON: dict[str, Meaning] = {
     "config": idle("a file is named on the command line only"),
     "daemonize": switch("daemonize"),
@@ -95,7 +105,8 @@ _COMMON: dict[str, Meaning] = {
     "test": Meaning(_test, valued=False),
     "thread-count": idle("one process with one event loop serves all"),
     "listen-overflow-backlog": idle("the queue of each port is as long as the system lets it be"),
-    "replica-of": idle(REPLICATION), "replica-port": idle(REPLICATION),
+    "replica-of": Meaning(lambda text: {"replica-of": text} if "://" in text else {}, REPLICA_OF),
+    "replica-port": idle("replicas ask the http-port of their master"),
     "prometheus-port": port("prometheus-port"),
     "tagnames-path": same("tagnames-path"),
     "dont-translate-metric-names": Meaning(lambda _text: {"translate-metric-names": "no"}, valued=False),
@@ -105,7 +116,8 @@ _COMMON: dict[str, Meaning] = {
 _SERVER: dict[str, Meaning] = {
     **_COMMON,
     "admin-port": port("admin-port"), "http-port": port("http-port"), "stat-port": port("stat-port"),
-    "agent": idle(FORWARDING), "agent-interval": idle(FORWARDING), "agentCount": idle(FORWARDING),
+    "agent": Meaning(_forward, PLAINLY),
+    "agent-interval": idle(AT_ONCE), "agentCount": idle(ONE_CONNECTION),
     "allocation-strategy": idle("files are written once and whole, so that none has to be laid out before"),
     "blacklist-path": same("blacklist-path"),
     "blacklist-period": Meaning(lambda text: {"blacklist-period": number(text, 0, MOST_PERIOD)}),
@@ -154,10 +166,6 @@ def _complete_server(given: Given, others: Mapping[str, str]) -> Iterable[str]:
         given.pop("files-dir", None)        # the page is installed with the program now
 
 
-def _agent(text: str) -> Given:
-    return {"server": text, "transport": "tcp"} if text else {}
-
-
 def _local_stats(text: str) -> Given:
     """`^host.h1^role.db` is a host and tags."""
     if not text:
@@ -173,21 +181,23 @@ _SERVERS = "is istat-server's"
 _AGENT: dict[str, Meaning] = {
     **{name: idle(_SERVERS, meaning.valued) for name, meaning in _SERVER.items() if name not in _COMMON},
     **_COMMON,
-    "agent": Meaning(_agent),
-    "agent-interval": idle("what is collected is sent at once"),
-    "agentCount": idle("one connection carries it all"),
+    "agent": Meaning(_forward, PLAINLY),
+    "agent-interval": idle(AT_ONCE),
+    "agentCount": idle(ONE_CONNECTION),
+    "replica-of": idle(_SERVERS), "replica-port": idle(_SERVERS),
     "fake-time": idle("an agent's clock is the machine's"),
     "listen-address": Meaning(lambda text: {"prometheus-listen-address": text or EVERYWHERE}),
     LOCAL_STATS: Meaning(_local_stats),
     "num-files": idle("an agent opens few"),
-    "stat-port": idle(f"istat-agent takes no samples of other programs yet, that {FORWARDING}; let them send to the "
-                      "server itself"),
+    "stat-port": Meaning(port("stat-port").gives, "from programs of this machine only; let others send to a server"),
 }
 
 
 def _complete_agent(given: Given, others: Mapping[str, str]) -> Iterable[str]:
-    if "server" not in given and "server" not in others:
+    if not {"server", "forward"} & {*given, *others}:
         yield "it does not say where to send to: add --agent HOST:PORT"
+    elif "server" not in others:
+        given.setdefault("stat-port", STAT_PORT)
     _complete_log(given, others)
 
 

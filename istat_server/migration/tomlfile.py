@@ -89,7 +89,7 @@ def read(path: Path) -> Before:
     if server.problems:
         raise SettingsError(server.problems)
     agent = dialect.read(text, str(path), istatd.AGENT, DECLARATION.valued)
-    if not server.given.get("store") and "server" not in agent.given:
+    if not server.given.get("store") and "forward" not in agent.given:
         raise SettingsError([f"{path} names neither a store nor where to send to (--store, --agent)"])
     _complete(istatd.SERVER, server.given)
     _complete(istatd.AGENT, agent.given)
@@ -138,14 +138,16 @@ def texts(before: Before, store: Path) -> dict[str, str]:
         given = {name: text for name, text in before.agent.items() if name in AGENTS}
         if before.store is not None:
             given.update(server=before.reached("listen-address", "stat-port", STAT_PORT), transport="tcp")
-            given = {name: text for name, text in given.items() if name not in {*OF_SCRIPTS, *OF_EXPORTER}}
+            servers = {*OF_SCRIPTS, *OF_EXPORTER, "forward", "stat-port"}
+            given = {name: text for name, text in given.items() if name not in servers}
         made["agent.toml"] = "\n".join(_lines("istat-agent", before, given))
     return made
 
 
 #: Settings of an agent that a file of istatd's may come to.
 OF_EXPORTER = tuple(setting.name for setting in EXPORTER)
-AGENTS = ("server", "transport", "interval", "host", "tags", "log-level", *OF_SCRIPTS, *OF_EXPORTER)
+AGENTS = ("server", "transport", "forward", "stat-port", "interval", "host", "tags", "log-level", *OF_SCRIPTS,
+          *OF_EXPORTER)
 
 
 def _lines(program: str, before: Before, given: Mapping[str, str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from istat.errors import SettingsError
 from istat.settings import dialect, istatd
-from istat.settings.declaration import Declaration, HostPort, Values
+from istat.settings.declaration import Declaration, Values
 from istat.settings.dialect import Dialect
 from istat.settings.types import OFF
 from istat_agent.options import DECLARATION as AGENT
@@ -67,10 +67,10 @@ def test_a_file_of_istatds_is_read_as_our_settings(tmp_path: Path) -> None:
 
 
 def test_what_does_nothing_any_more_is_named_in_one_warning(tmp_path: Path) -> None:
-    text = '--store s\n--thread-count 8\n--agent m:1\n--replica-port 0\n--blacklist-path ""\n'
+    text = '--store s\n--thread-count 8\n--agentCount 2\n--replica-port 0\n--blacklist-path ""\n'
     assert [told.replace(str(tmp_path), "F") for told in read(SERVER, tmp_path, text).warnings] == [
         "F/istatd.cfg: not all is here as it was in istatd. --thread-count: one process with one event loop serves "
-        "all; --agent: comes with forwarding"]
+        "all; --agentCount: one connection carries it all"]
     assert read(SERVER, tmp_path, "--store s\n").warnings == ()
 
 
@@ -215,7 +215,7 @@ def test_web_files_lie_beside_the_store_where_there_are_any(tmp_path: Path) -> N
 def test_an_agents_file(tmp_path: Path) -> None:
     values = read(AGENT, tmp_path, "--agent master:18001\n--stat-port 8001\n--local-stats ^host.h1^role.db\n"
                                    "--log-level 1\n--http-port 0\n--admin-port 0\n")
-    assert values["server"] == HostPort("master", 18001) and values["transport"] == "tcp"
+    assert [str(group) for group in values["forward"]] == ["istatd:master:18001"] and values["stat-port"] == 8001
     assert (values["host"], values["tags"], values["interval"]) == ("h1", ("role.db",), 5)
     assert values["log-level"] == "warning"
     assert values.tables["plugins"]["cpu"] == {"naming": "istatd"}, "the names that dashboards have"
@@ -227,8 +227,35 @@ def test_an_agents_file(tmp_path: Path) -> None:
     assert beside.tables["plugins"]["load"] == {"naming": "ours"}, "the file says so"
     assert beside.tables["plugins"]["disk"] == {"naming": "istatd"}
     assert "plugins" not in read(AGENT, tmp_path, "--agent m:1\n--interval 10\n").tables
-    assert "--stat-port: istat-agent takes no samples of other programs yet" in values.warnings[0]
+    assert "--stat-port: from programs of this machine only" in values.warnings[0]
+    assert "--agent: as lines, which any istatd takes and none acknowledges" in values.warnings[0]
     assert "http-port" not in values.warnings[0]
+
+
+def test_an_agent_takes_lines_where_istatds_did(tmp_path: Path) -> None:
+    assert read(AGENT, tmp_path, "--agent m:1\n")["stat-port"] == 8111
+    assert read(AGENT, tmp_path, "--agent m:1\n--stat-port 0\n")["stat-port"] == OFF
+    assert read(AGENT, tmp_path, "--stat-port 0\n", "--server", "m:1")["forward"] == ()
+    assert read(AGENT, tmp_path, "--log-level 1\n", "--server", "m:1")["stat-port"] == OFF
+    told = refused(AGENT, tmp_path, "--agent m:1\n", "--server", "n:1")
+    assert told == ["server is set, and forward, which takes the place of server: leave one of them out"]
+
+
+def test_a_server_that_was_an_agent_too_forwards(tmp_path: Path) -> None:
+    values = read(SERVER, tmp_path, "--store s\n--agent master:18001\n--agent-interval 10\n")
+    assert [str(group) for group in values["forward"]] == ["istatd:master:18001"]
+    assert "take istatd: out of the setting forward" in values.warnings[0]
+
+
+def test_the_blacklist_is_ours(tmp_path: Path) -> None:
+    values = read(SERVER, tmp_path, "--store s\n--blacklist-path /etc/black\n--blacklist-period 100000\n")
+    assert (values["blacklist-path"], values["blacklist-period"]) == (Path("/etc/black"), 65535)
+
+
+def test_istatds_replica_is_none_and_the_address_of_a_master_is_one(tmp_path: Path) -> None:
+    assert "istatd's never replicated" in read(SERVER, tmp_path, "--store s\n--replica-of other:1\n").warnings[0]
+    assert istatd.SERVER.meanings["replica-of"].gives is not None
+    assert istatd.SERVER.meanings["replica-of"].gives("http://m:8000") == {"replica-of": "http://m:8000"}
 
 
 def test_secrets_in_a_file_that_all_may_read_are_told(tmp_path: Path) -> None:

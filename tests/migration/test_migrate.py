@@ -70,7 +70,7 @@ def test_all_of_it_and_the_old_data_stay_as_they_are(old: Path, capsys: pytest.C
     said = capsys.readouterr()
     assert content(old) == before
     assert "--thread-count: one process with one event loop serves all" in said.out
-    assert "--agent: comes with forwarding" in said.out
+    assert "Other than before: --agent: as lines" in said.out
     assert "  counters                      2" in said.out
     assert "settings 'cit': 2 keys, taken\nsettings 'users': 1 keys, taken\n" in said.out
     out = old.parent
@@ -159,11 +159,12 @@ def test_an_agents_file_makes_an_agents(tmp_path: Path, capsys: pytest.CaptureFi
                                        "--log-level 1\n--daemonize\n")
     assert migrate(folder) == 0
     values = AGENT.load(["--config", str(tmp_path / "agent.toml")], {})
-    assert (values["server"], values["transport"], values["host"]) == (HostPort("master", 18001), "tcp", "h1")
+    assert [str(group) for group in values["forward"]] == ["istatd:master:18001"]
+    assert (values["stat-port"], values["host"]) == (8001, "h1")
     assert values["tags"] == ("role.db",) and values["log-level"] == "warning"
     assert values.tables["plugins"]["cpu"] == {"naming": "istatd"}
     assert not (tmp_path / "server.toml").exists() and not (tmp_path / "store").exists()
-    assert "--stat-port: istat-agent takes no samples of other programs yet" in capsys.readouterr().out
+    assert "--stat-port: from programs of this machine only" in capsys.readouterr().out
 
 
 def test_a_server_that_looked_at_its_machine_gets_an_agent_too(old: Path,

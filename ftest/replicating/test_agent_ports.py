@@ -1,0 +1,121 @@
+"""A real agent with local ports before a real server: what programs send it arrives, once, over ends and kills."""
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ftest.harness.agentprocess import AgentProcess
+from ftest.harness.original import Original
+from ftest.harness.serverprocess import ROOT, ServerProcess
+from ftest.harness.truth import Sample, Truth
+from istat.daemon.listening.binding import PortInUse
+from istat.errors import SpoolError, SpoolLocked
+
+
+def send(agent: AgentProcess, truth: Truth, samples: list[Sample], udp: bool = False) -> None:
+    """Give the agent samples that have their time."""
+    text = b"".join(sample.line for sample in samples)
+    if udp:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(text, ("127.0.0.1", agent.stat_port))
+    else:
+        with socket.create_connection(("127.0.0.1", agent.stat_port), timeout=10) as sock:
+            sock.sendall(text)
+    for sample in samples:
+        truth.add(sample, 0)
+
+
+def samples(name: str, count: int) -> list[Sample]:
+    now = int(time.time()) - 60
+    return [Sample(f"{name}.{at % 7}", now + at % 30, (at,)) for at in range(count)] + [Sample(f"*{name}.e", now, (3,))]
+
+
+def until_in_spool(agent: AgentProcess, text: bytes) -> None:
+    """Wait until the agent could be killed and would have it all the same."""
+    end = time.monotonic() + 10
+    while not any(text in path.read_bytes() for path in agent.spool.glob("*.spool")):
+        assert time.monotonic() < end, f"{text!r} is not in the spool"
+        time.sleep(0.02)
+
+
+def test_what_programs_send_arrives_at_the_server(tmp_path: Path) -> None:
+    path, truth = tmp_path / "stat.sock", Truth()
+    with ServerProcess(tmp_path / "server") as server, AgentProcess(
+            tmp_path / "agent", [f"127.0.0.1:{server.stat_port}"], stat_path=path) as agent:
+        send(agent, truth, samples("tcp", 500))
+        send(agent, truth, samples("udp", 20), udp=True)
+        with socket.socket(socket.AF_UNIX) as unix:
+            unix.connect(str(path))
+            more = samples("unix", 50)
+            unix.sendall(b"#hostname db1\n#class web\nnonsense\n" + b"".join(sample.line for sample in more))
+        for sample in more:
+            truth.add(sample, 0)
+        truth.check(server)
+        server.wait_until(lambda: any(one["name"] == "db1" for one in server.get("/api/v1/agents")["agents"]),
+                          "the origin is on the roster")
+        rows = {one["name"]: one for one in server.get("/api/v1/agents")["agents"]}
+        assert rows["db1"]["via"] == "web1" and rows["db1"]["metadata"]["class"] == "web"
+        assert rows["web1"]["via"] is None and rows["web1"]["online"] is True
+        server.wait_until(lambda: server.get("/api/v1/names", match="agent.local.*")["names"], "its own lines come too")
+        assert "sending" not in agent.log() and "forwarding to 127.0.0.1" in agent.log()
+
+
+def test_what_came_while_the_server_was_away_outlives_a_kill_of_the_agent(tmp_path: Path) -> None:
+    truth = Truth()
+    with ServerProcess(tmp_path / "server", stat_port=0) as server:
+        port = server.stat_port
+        server.options["stat-port"] = port
+        with AgentProcess(tmp_path / "agent", [f"127.0.0.1:{port}"]) as agent:
+            send(agent, truth, samples("before", 100))
+            truth.check(server)
+            assert server.terminate() == 0
+            send(agent, truth, samples("meanwhile", 100))
+            until_in_spool(agent, b"*meanwhile.e ")
+            agent.restart(kill=True)
+            send(agent, truth, samples("after", 100))
+            server.start()
+            truth.check(server, seconds=90.0)
+
+
+def test_a_reload_loses_nothing_and_keeps_the_ports(tmp_path: Path) -> None:
+    truth = Truth()
+    with ServerProcess(tmp_path / "server") as server, AgentProcess(
+            tmp_path / "agent", [f"127.0.0.1:{server.stat_port}"]) as agent:
+        send(agent, truth, samples("one", 50))
+        assert agent.process is not None
+        agent.process.send_signal(signal.SIGHUP)
+        send(agent, truth, samples("two", 50))
+        server.wait_until(lambda: "settings read again" in agent.log(), "it has read its settings again")
+        send(agent, truth, samples("three", 50))
+        truth.check(server)
+
+
+def test_settings_that_cannot_be_are_told(tmp_path: Path) -> None:
+    def refused(*flags: str) -> tuple[int, str]:
+        done = subprocess.run([sys.executable, "-m", "istat_agent.main", "--enable", "agent", *flags], cwd=ROOT,
+                              capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stderr
+
+    code, said = refused("--stat-port", "8125", "--check-config")
+    assert code == 78 and "set forward in place of server" in said
+    (tmp_path / "file").write_text("")
+    code, said = refused("--forward", "127.0.0.1:1", "--spool", str(tmp_path / "file"))
+    assert code == SpoolError.exit_code and "Traceback" not in said
+    with AgentProcess(tmp_path / "agent", ["127.0.0.1:1"]) as agent:
+        code, said = refused("--forward", "127.0.0.1:1", "--spool", str(tmp_path / "other"), "--stat-port",
+                             str(agent.stat_port))
+        assert code == PortInUse.exit_code and "in use" in said
+        code, said = refused("--forward", "127.0.0.1:1", "--spool", str(agent.spool))
+        assert code == SpoolLocked.exit_code and "Traceback" not in said
+
+
+def test_an_original_istatd_is_sent_lines(tmp_path: Path) -> None:
+    with Original() as original, AgentProcess(tmp_path / "agent", [f"istatd:127.0.0.1:{original.port}"]) as agent:
+        send(agent, Truth(), [Sample("a.b", 1325395000, (5,)), Sample("*c", 1325395001, (2,))])
+        original.wait_until(lambda: {b"a.b 1325395000 5", b"*c 1325395001 2"} <= {
+            line.rstrip(b"\r") for line in original.lines}, "the lines are there")
+        original.wait_until(lambda: original.metadata().get("agent") == "web1", "it is introduced")

@@ -1,0 +1,51 @@
+"""The agent's own lines on their way into the spool. Knows no forwarder, so that an agent without one needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from istat_agent.counters import Counters
+
+
+class Relaying(Protocol):
+    """What is wanted of the relay (forwarding.relay)."""
+
+    def own(self, text: bytes) -> None:
+        """Forward whole lines."""
+
+    def tell(self, text: bytes) -> None:
+        """Tell `#key value` lines about this agent."""
+
+    def flush(self) -> None:
+        """Write into the spool what was given."""
+
+
+class OwnLines:
+    """What ships the lines of our collectors, in the place of `istat_agent.ship.Shipper`."""
+
+    def __init__(self, relay: Relaying, identity: bytes, counters: Counters,
+                 news: Callable[[], Iterable[bytes]]) -> None:
+        """identity: `#key value` lines that introduce this agent; news(): more of them, told at once after `tell`."""
+        self._relay, self._identity, self._counters, self._news = relay, identity, counters, news
+
+    def offer(self, lines: Sequence[bytes]) -> None:
+        """See Shipper.offer."""
+        if lines:
+            self._relay.own(b"".join(lines))
+            self._counters.samples += len(lines)
+
+    def tell(self) -> None:
+        """See Shipper.tell. The forwarder tells it again at each connection."""
+        self._relay.tell(self._identity + b"".join(self._news()))
+
+    def forever(self) -> None:
+        """Introduce the agent; the forwarder does the rest."""
+        self.tell()
+
+    def flush(self) -> None:
+        """See Shipper.flush: all is in the spool."""
+        self._relay.flush()
+
+    def close(self) -> None:
+        """See Shipper.close. The relay outlives us."""
