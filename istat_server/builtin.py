@@ -25,10 +25,13 @@ from istat_server.ingest.connection import Connection
 from istat_server.ingest.connections import ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.ingest.places import Places
+from istat_server.replica import opening
+from istat_server.replica.serving import replication
 from istat_server.senders.blacklist import Reader
 from istat_server.sockets import ADMIN, PROMETHEUS
 from istat_server.store.files.manifest import Lineage
 from istat_server.store.interface import Store
+from istat_server.store.levels.policies import rules_of
 from istat_server.store.options import Options
 from istat_server.store.pool import Delivering
 from istat_server.store.statstore import StatStore
@@ -42,9 +45,12 @@ def istat_open_store(settings: Values, clock: Clock) -> Store:
                       lineage=Lineage(settings["rollup"], settings["make-parents"]))
     rules = Rules(settings["retention"], settings["retention-rules"])
     # Four pools, so that neither a question, a head to be written nor new names ever wait behind a merge.
-    return StatStore.open(settings["store"], rules, clock, options=options,
-                          pool=Delivering(gevent.get_hub().threadpool), background=Delivering(ThreadPool(1)),
-                          chores=Delivering(ThreadPool(1)), indexing=Delivering(ThreadPool(1)))
+    pools = {"pool": Delivering(gevent.get_hub().threadpool), "background": Delivering(ThreadPool(1)),
+             "chores": Delivering(ThreadPool(1)), "indexing": Delivering(ThreadPool(1))}
+    if opening.wanted(settings):
+        return opening.open_replica(settings, options, lambda state, changed: StatStore.open(
+            settings["store"], rules_of(state.policies), clock, options=changed, **pools))
+    return StatStore.open(settings["store"], rules, clock, options=options, **pools)
 
 
 @hookimpl
@@ -94,7 +100,10 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
                                 server.mistakes, server.certificate, server.pump.breathe)
         server.metrics.source("exporter", exporter.totals)
         found.append(exporter)
-    return found
+    replicating = replication(server.store, server.settings, server.clock, Delivering(gevent.get_hub().threadpool),
+                              server.namespaces, server.pump.failed)
+    server.metrics.source("replica", replicating.totals)
+    return [*found, *replicating.services]
 
 
 @hookimpl

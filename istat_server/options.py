@@ -27,6 +27,7 @@ from istat.settings.declaration import (
     Text,
     Values,
 )
+from istat_server.replica import options as replica
 
 # istatd's ports.
 STAT_PORT = 8111
@@ -116,6 +117,7 @@ SETTINGS = (
             "Take changes of namespaces without a token from whoever may read, as istatd did; pages of other origins "
             "are refused all the same. For a server that only this machine can ask: else give the write-token to who "
             "is to change them."),
+    *replica.SETTINGS,
     *forwarding.settings("", " Empty is the folder `spool` in the store."),
     Setting("retention", Retention(), DEFAULT_RETENTION,
             "How long which buckets are kept: interval:time, finest first. For counters that no rule of "
@@ -190,10 +192,14 @@ SETTINGS = (
             "What changes or deletes must be sent with, and may do all else too; empty refuses all such requests. "
             "Better put into the environment or a file than on the command line, as the other tokens.", secret=True,
             reloadable=True),
+    Setting("replica-token", Text(), "",
+            "What a replica of this server must be sent with, and may read all that is in the store; and what this "
+            "server sends with where it is a replica itself. Empty leaves it to the admin-token.", secret=True,
+            reloadable=True),
     Setting("fake-time", Integer(0), 0,
             "Stop the clock at this Unix time, for tests; 0 is the real time.", "s"),
 )
-TOKENS = ("read-token", "write-token", "admin-token", "samples-token")
+TOKENS = ("read-token", "write-token", "admin-token", "samples-token", "replica-token")
 
 
 def together(values: Values) -> Iterable[str]:
@@ -213,6 +219,7 @@ def together(values: Values) -> Iterable[str]:
         yield ("admin-open lets everybody delete who reaches admin-port, and admin-listen-address is not this machine: "
                "leave one of them out, and set an admin-token")
     yield from forwarding.together(values)
+    yield from replica.together(values)
     for name in ("tls-key", "tls-client-ca"):
         if values[name] is not None and values["tls-cert"] is None:
             yield f"{name} is set without tls-cert: name the certificate, or leave both out"

@@ -157,6 +157,7 @@ class Server:
         if self.tee is not None:
             self.tee.hang_on(self.intake, self.batches, self.metrics)
         self.namespaces = open_namespaces(self.settings, self.clock)
+        self.namespaces.read_only = lambda: self.store.read_only
         self.metrics.source("settings", self.namespaces.totals)
         if self.settings["settings-open"] and self.origins.wide:
             log.warning("settings-open is set, and others than this machine can ask: whoever may read may replace "
@@ -300,6 +301,8 @@ class Server:
 
     def sample_metrics(self) -> None:
         """Put them there as samples of now. One at a time: plugins may take their time for values."""
+        if self.store.read_only:        # a replica has its master's; its own are told to who asks
+            return
         with self._feeding:
             text = memoryview(self.metrics.lines(int(self.clock.now())))
             self._rate.end(self.store.totals().samples)

@@ -6,7 +6,7 @@ A change is answered when it is on the disk: first the `.set` file is replaced, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,7 @@ class Namespaces:
         self._locks: dict[str, _Lock] = {}
         self._waiting = 0
         self._coming = [0, 0]       # namespaces that are being made, and bytes that files grow by just now
+        self.read_only: Callable[[], str] = str         # why nothing is to be changed but by `replace`, or ""
         self._counts = dict.fromkeys(("get", "match", "set", "save", "refused", "skipped"), 0)
         self._log = LimitedLog(log, clock)
         self._folder.check()
@@ -119,6 +120,8 @@ class Namespaces:
         keys that cannot be, as istatd does. BadQuery for what cannot be or is too much, StoreError when it cannot be
         written.
         """
+        if why := self.read_only():
+            raise BadQuery(why, 409)
         try:
             with self._alone(name):
                 done = self._set_anew(name, changes, expected or {}, skip)

@@ -44,7 +44,9 @@ class ReplicaStore:
         self._reopen, self.master = reopen, master
         self._there = Event()
         self._there.set()
-        self.told: Callable[[], Mapping[str, object]] = dict     # how following goes, for the status
+        # How following goes, for the status; and what makes a master of it, which tells what it did. BadQuery.
+        self.told: Callable[[], Mapping[str, object]] = dict
+        self.promote: Callable[[], Mapping[str, object]] = dict
         self._name_master(inner)
 
     def _name_master(self, inner: StatStore) -> None:
@@ -95,6 +97,11 @@ class ReplicaStore:
     def read_only(self) -> str:
         """See Store."""
         return self.inner.read_only
+
+    @property
+    def ticket(self) -> int:
+        """See Store."""
+        return self.inner.ticket
 
     @property
     def written(self) -> int:
@@ -153,7 +160,7 @@ class ReplicaStore:
         """See Store."""
         return self.inner.accept_marked(view, start, end, clock, interval, mark)
 
-    def knows(self, mark: Mark) -> bool:
+    def knows(self, mark: tuple[bytes, int, int]) -> bool:
         """See Store."""
         return self.inner.knows(mark)
 

@@ -46,6 +46,15 @@ class Changes:
         need(self._store, Capability.CLOCK_GUARD)
         send_json(req, resp, {"time": int(self._clock.now()), "doubt": self._store.confirm_clock()})
 
+    def promote(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """POST /api/v1/replica/promote."""
+        promote = getattr(self._store, "promote", None)
+        if promote is None:
+            raise BadQuery("this server is no replica: it is a master already", 409)
+        answer = promote()
+        self._log.warning("promote", "%s has made this replica a master", req.remote_addr)
+        send_json(req, resp, answer)
+
     def delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """POST /api/v1/delete."""
         question = read_object(req)

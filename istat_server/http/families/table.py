@@ -134,6 +134,8 @@ def _changes(changes: Changes, limits: HttpLimits) -> Sequence[Route]:
         Route("/api/v1/rename", {"POST": changes.rename}, Access.ADMIN, "rename counters; a dry run unless confirmed",
               limits.body, (P("from", "a name, or all below a prefix: old.prefix.*", "body", needed=True),
                             P("to", "its new name, or new.prefix.*", "body", needed=True), confirm, expected)),
+        Route("/api/v1/replica/promote", {"POST": changes.promote}, Access.ADMIN,
+              "make this replica a master; its old one is told, and fenced", limits.body),
         Route("/api/v1/clock/confirm", {"POST": changes.confirm_clock}, Access.ADMIN,
               "the clock is right: old data may go", limits.body),
     )

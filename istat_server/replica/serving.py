@@ -1,0 +1,77 @@
+"""What a server runs because its store is a replica's, or was one: the services, and what is told of them.
+
+Assembled here, from a server's parts; knows neither hooks nor routes.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from istat.clock import Clock
+from istat_server.keyvalue.namespaces import Namespaces
+from istat_server.replica.companions import NamespacePull
+from istat_server.replica.following import Follower
+from istat_server.replica.opening import master_of
+from istat_server.replica.promotion import Promotion
+from istat_server.replica.source import Master
+from istat_server.replica.store import ReplicaStore
+from istat_server.store.pool import Pool
+from istat_server.store.statstore import StatStore
+
+Fault = Callable[[str, BaseException], object]
+
+
+class Running(Protocol):
+    """A service (hookspecs.Service)."""
+
+    name: str
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End."""
+
+
+@dataclass(frozen=True)
+class Replication:
+    """What runs, and its metrics."""
+
+    services: tuple[Running, ...]
+    totals: Callable[[], Mapping[str, float]]
+
+
+def replication(store: object, settings: Mapping[str, Any], clock: Clock, pool: Pool, namespaces: Namespaces,
+                fault: Fault) -> Replication:
+    """For this store; `pool`: threads; `fault`: is told of what nobody expected."""
+
+    def ask(url: str, term: int) -> Master:
+        return master_of(settings, url, term)
+
+    if isinstance(store, ReplicaStore):
+        return _of_replica(store, settings, clock, pool, namespaces, fault)
+    if isinstance(store, StatStore):        # one that was promoted may have something to tell yet
+        return Replication((Promotion(lambda: store, pool, ask, settings["replica-url"]),), dict)
+    return Replication((), dict)
+
+
+def _of_replica(store: ReplicaStore, settings: Mapping[str, Any], clock: Clock, pool: Pool, namespaces: Namespaces,
+                fault: Fault) -> Replication:
+    master = master_of(settings, store.master, store.inner.files.manifest.term)
+    follower = Follower(store, master, Path(settings["store"]), clock, pool, fault, (NamespacePull(namespaces),))
+    promotion = Promotion(lambda: store.inner, pool, lambda url, term: master_of(settings, url, term),
+                          settings["replica-url"], follower.stop)
+
+    def told() -> Mapping[str, object]:
+        return follower.status() if store.inner.following.active else {}
+
+    def totals() -> Mapping[str, float]:
+        if not store.inner.following.active:
+            return {}
+        return {"replica.behind": max(0.0, follower.lag), "replica.following": float(not follower.problem),
+                "replica.frames": follower.frames, "replica.bytes": follower.bytes, "replica.copies": follower.copies}
+
+    store.told, store.promote = told, lambda: promotion.promote(follower.master)
+    return Replication((follower, promotion), totals)
