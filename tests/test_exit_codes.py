@@ -23,6 +23,8 @@ KINDS = {
     "istat_server.http.transport.flight.Busy": "a BadQuery that is answered by HTTP",
     "istat_server.keyvalue.contents.ChangedMeanwhile": "a StoreError, after some tries",
     "istat_server.store.following.Diverged": "a StoreError, after which a replica copies anew",
+    "istat_server.store.work.copying.Gone": "a StoreError that a master answers a replica with, over HTTP",
+    "istat_server.store.work.copying.NotInPlace": "a StoreError that a master answers a replica with, over HTTP",
     "istat_server.store.versions.NewerFormat": "a StoreError that says what to do",
 }
 

@@ -26,7 +26,6 @@ from istat.cli import (
     explaining,
     namespaces,
     output,
-    replica,
     report,
     saying,
     sending,
@@ -37,6 +36,7 @@ from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
 from istat.cli.asking import again, asking, asks, client_of
 from istat.cli.figures import figure, seconds_text
 from istat.cli.pagecache import pagetrace
+from istat.cli.replicas import replica
 from istat.client import QueryClient
 from istat.clock import Clock, SystemClock
 from istat.errors import BadQuery, IstatError, ServerUnreachable, UnknownCounter, UsageError

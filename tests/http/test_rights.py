@@ -48,6 +48,9 @@ class DoubtfulStore(MemoryStore):
         self.confirmed += 1
         return "the clock went on by 9000 s at once"
 
+    def promote(self) -> dict[str, object]:
+        return {"term": 1, "deposed": "http://old:8000"}
+
 
 @pytest.fixture
 def store(clock: FakeClock) -> DoubtfulStore:

@@ -1,0 +1,1 @@
+"""`istat replica`."""
