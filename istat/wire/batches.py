@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from istat.errors import BadBatch
+from istat.kernels import lines
 from istat.wire.framing import Run, Taken
 
 #: The first line of a connection. To an original istatd it is metadata of the sender, which it never answers.
@@ -215,8 +216,9 @@ def _read_lines(body: memoryview) -> Message:
     sequence, clock, interval, count = _BATCH.unpack_from(body)
     text = bytes(body[_BATCH.size:])
     _check_text(text, MOST_TEXT)
-    if text.count(b"\n") != count or count > MOST_LINES:
-        raise BadBatch(f"a batch of {text.count(10)} lines that are told to be {count}; it has {MOST_LINES} at most")
+    found = lines.count_lines(text)
+    if found != count or count > MOST_LINES:
+        raise BadBatch(f"a batch of {found} lines that are told to be {count}; it has {MOST_LINES} at most")
     return Lines(_sequence(sequence), _bounded(clock, MOST_NUMBER, "a clock"),
                  _bounded(interval, MOST_INTERVAL, "an interval"), count, text)
 

@@ -52,6 +52,9 @@ class Keeper(Protocol):
     def written(self) -> int:
         """Up to which ticket all is kept. Grows."""
 
+    def hurry(self) -> None:
+        """Senders wait for what was taken to be written."""
+
     def refuses(self, hello: Hello, who: Any) -> Refusal | None:
         """Why batches of this sender are never taken, None where they are. Asked once, before anything else."""
 
@@ -100,6 +103,7 @@ class Receiving:
         """Send the answers that are owed for what is written by now; whether there are others."""
         if not self._owed:
             return False
+        self.keeper.hurry()
         written = self.keeper.written
         ready: dict[Session, bytearray] = {}
         while self._owed and self._owed[0][0] <= written:
@@ -155,9 +159,9 @@ class Session:
         when one is malformed."""
         at = start
         for _ in range(MOST_FRAMES):
-            if end - at < HEADER.size or frame_size(view, at) > end - at:
+            size = frame_size(view, at) if end - at >= HEADER.size else HEADER.size
+            if size > end - at:
                 break
-            size = frame_size(view, at)
             message = None if self._over else decode(view[at:at + size])
             at += size
             if message is not None:

@@ -108,6 +108,10 @@ class ReplicaStore:
         """See Store."""
         return self.inner.written
 
+    def hurry(self) -> None:
+        """See Store."""
+        self.inner.hurry()
+
     def ladder_of(self, id: int) -> Ladder:
         """See Store."""
         return self.inner.ladder_of(id)

@@ -57,13 +57,13 @@ class Batching:
             names, refused = self._learn_all(batch, rows)
             # From here on nobody else has a turn: rows and mark come into one frame.
             left = self._feed(names, rows, batch.interval, refused)
-            self._note(mark)
+            self._note(mark, put_mark(*mark))
             return Accepted(len(batch.names), left)
 
     def lines(self, text: memoryview, clock: int, interval: int, mark: Mark) -> tuple[Accepted, int]:
         """Take the whole lines of a batch that was not taken before, and its mark; and how many lines were refused.
         Nobody else has a turn: rows and mark come into one frame. ValueError when interval or mark cannot be."""
-        put_mark(*mark)
+        record = put_mark(*mark)
         if self._marks.knows(mark):
             return Accepted(len(text)), 0
         now = self._engine.set_now(clock)
@@ -71,13 +71,13 @@ class Batching:
             accepted = self._accepting.lines(text, 0, len(text), clock, interval)
         finally:
             self._engine.set_now(now)
-        self._note(mark)
+        self._note(mark, record)
         return accepted, sum(left.times for left in accepted.left if left.kind != METADATA)
 
-    def _note(self, mark: tuple[bytes, int, int]) -> None:
+    def _note(self, mark: tuple[bytes, int, int], record: bytes) -> None:
         """Its rows are taken."""
         self._engine.put_mark(*mark)
-        self._marks.note([mark])
+        self._marks.note_one(mark, record)
 
     @contextmanager
     def _turn(self, sender: tuple[bytes, int]) -> Iterator[None]:

@@ -349,6 +349,10 @@ class Store(Protocol):
     def written(self) -> int:
         """Up to which ticket all is written. Grows by itself, and is cheap to ask."""
 
+    def hurry(self) -> None:
+        """Somebody waits for what was taken to be written: begin with it, unless so much waits for that already. To be
+        called as often as one likes; without it, it is begun at the next tick."""
+
     def totals(self) -> Totals:
         """What was taken and refused."""
 

@@ -369,6 +369,11 @@ class StatStore:
         """Up to which frame the journal is written."""
         return self._journal.done
 
+    def hurry(self) -> None:
+        """Hand over what is taken, unless the journal has not done with what it was given before."""
+        if not self._journal.pending:
+            self._hand_over()
+
     def final_deletes(self) -> int:
         """Deletes up to this one cannot be undone any more, and those that were are synced; 0: not known now. Blocks
         the greenlet."""

@@ -103,6 +103,9 @@ class MemoryStore:
         refused = sum(left.times for left in accepted.left if left.kind != METADATA)
         return Marked(refused, accepted.left, self.ticket)
 
+    def hurry(self) -> None:
+        """See Store.hurry. There is nowhere to write to."""
+
     def knows(self, mark: tuple[bytes, int, int]) -> bool:
         """See Store.knows."""
         return mark[2] <= self._marks.get(mark[:2], -1)

@@ -38,13 +38,18 @@ class Marks:
 
     def note(self, marks: Iterable[tuple[bytes, int, int]]) -> None:
         """These batches are in the store."""
-        for sender, epoch, sequence in marks:
-            if not self.taken(sender, epoch, sequence):
-                self._last.pop((sender, epoch), None)
-                self._last[sender, epoch] = sequence, put_mark(sender, epoch, sequence)
-            if len(self._last) > MOST_MARKS:
-                del self._last[next(iter(self._last))]
-                self.forgotten += 1
+        for mark in marks:
+            self.note_one(mark, put_mark(*mark))
+
+    def note_one(self, mark: tuple[bytes, int, int], record: bytes) -> None:
+        """The same of one, whose record is made."""
+        sender, epoch, sequence = mark
+        if not self.taken(sender, epoch, sequence):
+            self._last.pop((sender, epoch), None)
+            self._last[sender, epoch] = sequence, record
+        if len(self._last) > MOST_MARKS:
+            del self._last[next(iter(self._last))]
+            self.forgotten += 1
 
     def records(self) -> bytes:
         """All of them, as records of the journal."""

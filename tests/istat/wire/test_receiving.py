@@ -43,6 +43,9 @@ class Keeping:
         self.mistakes: list[str] = []
         self._last: dict[tuple[bytes, int], int] = {}
 
+    def hurry(self) -> None:
+        """It takes its time."""
+
     def refuses(self, hello: Hello, who: Any) -> Refusal | None:
         return self.barred
 

@@ -313,3 +313,27 @@ cdef inline char *put_token(char *to, const char *token, Py_ssize_t size) noexce
     memcpy(to, token, size)
     to[size] = 32
     return to + size + 1
+
+
+def count_lines(const unsigned char[::1] data not None):
+    """How many line feeds there are."""
+    cdef Py_ssize_t size = data.shape[0]
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t found = 0
+    cdef const unsigned char *text
+    cdef unsigned char some
+    cdef int i
+    if size == 0:
+        return 0
+    text = &data[0]
+    with nogil:
+        while size - at >= 240:     # as many as one byte can count: the compiler takes sixteen at once then
+            some = 0
+            for i in range(240):
+                some += <unsigned char> (text[at + i] == 10)
+            found += some
+            at += 240
+        while at < size:
+            found += text[at] == 10
+            at += 1
+    return found

@@ -139,3 +139,8 @@ def _lines(data: bytes | bytearray | memoryview, start: int, end: int) -> Iterat
     for line in text.split(b"\n")[:-1]:
         yield start, line
         start += len(line) + 1
+
+
+def count_lines(data: bytes | bytearray | memoryview) -> int:
+    """How many line feeds there are."""
+    return bytes(data).count(b"\n")
