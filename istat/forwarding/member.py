@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import gevent
@@ -23,15 +23,19 @@ from istat.forwarding.retrying import Pauses
 from istat.forwarding.session import Session
 from istat.forwarding.targets import Target
 from istat.forwarding.ways import NotTaken, Refused, Sent, Way, advice, dial
+from istat.kernels import lines
 from istat.spool.cursors import Cursor
 from istat.spool.frames import Frame
-from istat.wire.batches import Hello
+from istat.wire.batches import MOST_TEXT, Hello
 
 log = logging.getLogger(__name__)
 
 LOOK = 1.0          # [s] between two looks at whether all is well, when nothing happens
 OURSELVES = ""      # the origin that the sender itself is
 ORIGINS_AT_ONCE = 20    # told before batches have their turn again
+# Frames that are joined to one batch. With 16 batches under way there are 128 frames in doubt at a target, and the
+# cursor of a group has room for three times as many.
+MOST_JOINED = 8
 QUIET = 60.0        # [s] in which a target that comes and goes is told once
 FAULTS = (OSError, Refused, NotTaken, BadBatch, SpoolError)
 
@@ -159,37 +163,55 @@ class Member:
         self._cursor.done(self.name, last)
         for first, end in self._cursor.doubts(self.name):
             for frame in self._cursor.again(first, end):
-                self._send(way, frame)
+                self._send(way, frame, [frame.sequence])
             while way.under_way:
                 way.wait(self.changed, LOOK)
             self._cursor.done(self.name, end)       # frames of it may have gone from the spool meanwhile
 
     def _feed(self, way: Way) -> None:
         """Give the target all that comes, until an earlier one of the group is to be used instead."""
-        cursor, limit = self._cursor, self._means.limit
+        cursor = self._cursor
         try:
             while self._group.keeps(self):
                 self._tell(way)
-                frame = cursor.read(limit()) if way.room else None
-                if frame is None:
+                frames = self._next() if way.room else ()
+                if frames:
+                    self._send(way, joined(frames), [frame.sequence for frame in frames])
+                else:
                     way.wait(self.changed, LOOK)
-                    continue
-                cursor.sending(self.name, frame.sequence)
-                self._send(way, frame)
             while way.under_way:
                 way.wait(self.changed, LOOK)
         except NotTaken as later:
             # What was sent before it is taken, and its acknowledgement comes no more: it stays in doubt.
             for sent in way.under_way:
                 if sent.sequence >= later.sequence:
-                    cursor.refused(self.name, sent.sequence)
+                    for sequence in sent.sequences:
+                        cursor.refused(self.name, sequence)
             raise
 
-    def _send(self, way: Way, frame: Frame) -> None:
+    def _next(self) -> list[Frame]:
+        """The next frame, and small ones behind it that make one batch with it: each costs a way to and fro."""
+        cursor, limit = self._cursor, self._means.limit()
+        found: list[Frame] = []
+        size = 0
+        while len(found) < MOST_JOINED:
+            frame = cursor.read(limit)
+            if frame is None or found and frame.interval != found[0].interval:
+                break
+            if found and frame.clock != found[0].clock:
+                frame = timed(frame)
+            size += len(frame.text)
+            if found and size > MOST_TEXT:
+                break
+            cursor.sending(self.name, frame.sequence)
+            found.append(frame)
+        return found
+
+    def _send(self, way: Way, frame: Frame, sequences: Sequence[int]) -> None:
         while not way.room:
             way.wait(self.changed, LOOK)
         self._means.counts.sent += frame.count
-        way.send(frame)
+        way.send(frame, sequences)
 
     def _tell(self, way: Way) -> None:
         for origin in list(self._untold)[:ORIGINS_AT_ONCE]:
@@ -223,3 +245,18 @@ class Member:
             self._told_at, self._quiet_until = now, now + QUIET
             log.warning("cannot forward to %s: %s; what comes waits in the spool, or goes to the next target. %s",
                         self.name, self.why, advice(self.target, error))
+
+
+def timed(frame: Frame) -> Frame:
+    """A frame each of whose lines has its time, so that it may stand with one of another clock."""
+    text = lines.timed(memoryview(frame.text), 0, len(frame.text), frame.clock)
+    return replace(frame, text=text, count=text.count(b"\n"))
+
+
+def joined(frames: Sequence[Frame]) -> Frame:
+    """Frames as one, which has the sequence of the last."""
+    first, last = frames[0], frames[-1]
+    if first is last:
+        return first
+    return replace(first, sequence=last.sequence, count=sum(frame.count for frame in frames),
+                   text=b"".join(frame.text for frame in frames))

@@ -10,7 +10,7 @@ import fcntl
 import sys
 import termios
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
@@ -66,10 +66,10 @@ class Plain:
         """See Way.room."""
         return len(self.under_way) < MOST_UNDER_WAY
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: Frame, sequences: Sequence[int]) -> None:
         """See Way.send. Each line gets its time, since it may arrive later than it was meant."""
         text = lines.timed(memoryview(frame.text), 0, len(frame.text), frame.clock)
-        self.under_way.append(Sent(frame.sequence, frame.count, len(text), self._clock.monotonic()))
+        self.under_way.append(Sent(sequences, frame.count, len(text), self._clock.monotonic()))
         self._ends.append(self._sent + len(text))
         self._send(text)
         self._look()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
@@ -85,9 +85,9 @@ class Session:
         """See Way.room."""
         return len(self.under_way) < MOST_UNDER_WAY and self._bytes + MOST_TEXT <= MOST_UNDER_WAY_BYTES
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: Frame, sequences: Sequence[int]) -> None:
         """See Way.send."""
-        self.under_way.append(Sent(frame.sequence, frame.count, len(frame.text), self._clock.monotonic()))
+        self.under_way.append(Sent(sequences, frame.count, len(frame.text), self._clock.monotonic()))
         self._bytes += len(frame.text)
         self._send(encode(Lines(frame.sequence, frame.clock, frame.interval, frame.count, frame.text)))
 

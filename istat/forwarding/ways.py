@@ -8,6 +8,7 @@ import errno
 import socket
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gevent
@@ -36,12 +37,18 @@ class NotTaken(Exception):
 
 
 class Sent(NamedTuple):
-    """A frame on its way, and when it was sent (monotonic)."""
+    """Frames of the spool on their way, as one batch whose sequence is that of the last, and when they were sent
+    (monotonic)."""
 
-    sequence: int
+    sequences: Sequence[int]
     lines: int
     bytes: int
     at: float
+
+    @property
+    def sequence(self) -> int:
+        """The batch's."""
+        return self.sequences[-1]
 
 
 class Way(Protocol):
@@ -57,8 +64,8 @@ class Way(Protocol):
     def room(self) -> bool:
         """Whether one more frame may be sent now."""
 
-    def send(self, frame: Frame) -> None:
-        """Send a frame."""
+    def send(self, frame: Frame, sequences: Sequence[int]) -> None:
+        """Send a frame, which is made of frames of these sequences."""
 
     def meta(self, origin: str, text: bytes) -> None:
         """Tell what a sender tells of itself."""

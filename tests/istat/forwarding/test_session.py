@@ -26,8 +26,8 @@ HELLO = Hello(b"s" * 16, 7, "web1", "secret")
 DEADLINE = 20.0     # seconds that only a broken machine needs
 
 
-def frame(sequence: int, text: bytes = b"a 1\n") -> Frame:
-    return Frame(sequence, 1000, 0, text.count(b"\n"), text)
+def frame(sequence: int, text: bytes = b"a 1\n") -> tuple[Frame, list[int]]:
+    return Frame(sequence, 1000, 0, text.count(b"\n"), text), [sequence]
 
 
 class Talk:
@@ -59,8 +59,8 @@ def test_batches_are_acknowledged_in_order_with_what_was_refused(receiver: Recei
     talk = Talk(receiver.port)
     assert talk.way.greet() == 0
     assert receiver.hellos == [HELLO]
-    talk.way.send(frame(1))
-    talk.way.send(frame(2, b"a 1\nbad\nbad\n"))
+    talk.way.send(*frame(1))
+    talk.way.send(*frame(2, b"a 1\nbad\nbad\n"))
     talk.way.meta("db1", b"#agent db1\n")
     talk.until(lambda: len(talk.done) == 2)
     assert talk.done == [(1, 0), (2, 2)]
@@ -78,14 +78,14 @@ def test_so_much_may_be_under_way_and_no_more(receiver: Receiver) -> None:
     talk.way.greet()
     for sequence in range(1, MOST_UNDER_WAY + 1):
         assert talk.way.room
-        talk.way.send(frame(sequence))
+        talk.way.send(*frame(sequence))
     assert not talk.way.room
     large = Talk(receiver.port)
     large.way.greet()
     sequence = MOST_UNDER_WAY
     while large.way.room:
         sequence += 1
-        large.way.send(frame(sequence, b"%064000d 1\n" % 0))
+        large.way.send(*frame(sequence, b"%064000d 1\n" % 0))
     assert sequence - MOST_UNDER_WAY == (1 << 20) // 64003
 
 
@@ -93,7 +93,7 @@ def test_what_is_not_taken_now_and_who_is_not_let_in_is_told(receiver: Receiver)
     receiver.later = "the disk is full"
     talk = Talk(receiver.port)
     talk.way.greet()
-    talk.way.send(frame(5))
+    talk.way.send(*frame(5))
     with pytest.raises(NotTaken, match="the disk is full") as later:
         talk.until(lambda: False)
     assert later.value.sequence == 5
@@ -107,13 +107,13 @@ def test_a_cut_ends_it_and_what_was_under_way_is_known(receiver: Receiver) -> No
     receiver.mute = True
     talk = Talk(receiver.port)
     talk.way.greet()
-    talk.way.send(frame(1))
+    talk.way.send(*frame(1))
     receiver.stop()
     with pytest.raises(OSError):
         talk.until(lambda: False)
     assert [sent.sequence for sent in talk.way.under_way] == [1]
     with pytest.raises(OSError):
-        talk.way.send(frame(2))
+        talk.way.send(*frame(2))
 
 
 def test_who_never_answers_the_greeting_is_perhaps_an_original(receiver: Receiver,
@@ -184,7 +184,7 @@ def test_an_original_gets_preamble_and_lines_with_times() -> None:
         way = plain(port, arrived, changed)
         assert way.greet() == 0
         way.meta("db1", b"#agent db1\n")
-        way.send(frame(1, b"a 1\nb 999 0.1\n*c^d 3\n"))
+        way.send(*frame(1, b"a 1\nb 999 0.1\n*c^d 3\n"))
         with gevent.Timeout(DEADLINE):
             while way.under_way:
                 way.wait(changed, 0.1)
