@@ -89,7 +89,8 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
     found: list[Service] = []
     if ADMIN in server.sockets.services:
         operations = Operations(server.store, server.roster, server.clock, server.namespaces, server.metrics.values,
-                                server.sockets.http_port, server.pump.settle, server.sample_metrics)
+                                server.sockets.http_port, server.pump.settle, server.sample_metrics,
+                                server.batches.tee.settle if server.batches.tee is not None else _nobody)
         admin = AdminPort(server.sockets.services[ADMIN], operations, Guard(server.settings), server.mistakes,
                           server.pump.failed, server.sockets.http_port)
         server.metrics.source("admin", admin.totals)
@@ -104,6 +105,10 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
                               server.namespaces, server.pump.failed)
     server.metrics.source("replica", replicating.totals)
     return [*found, *replicating.services]
+
+
+def _nobody(seconds: float) -> None:
+    """Nothing is forwarded."""
 
 
 @hookimpl

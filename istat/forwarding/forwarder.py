@@ -95,6 +95,14 @@ class Forwarder:
             group.stop()
         self._spool.close()
 
+    def settle(self, seconds: float) -> None:
+        """Wait until those targets that can be reached have what was taken by now, so long at most."""
+        self._write_lines()
+        last, until = self._spool.last, self._clock.monotonic() + seconds
+        while self._clock.monotonic() < until and any(
+                group.connected and group.oldest <= last for group in self._groups):
+            gevent.sleep(LAST_LOOK)
+
     # -- what comes
 
     def lines(self, text: bytes) -> None:

@@ -94,6 +94,11 @@ class Group:
         """(frames, lines, seconds) as `Cursor.behind`."""
         return self._cursor.behind
 
+    @property
+    def oldest(self) -> int:
+        """The first sequence that the group may still need."""
+        return self._cursor.oldest
+
     def status(self) -> dict[str, object]:
         """For /api/v1/status."""
         frames, lines, seconds = self.behind

@@ -19,6 +19,8 @@ from istat_server.store.interface import NamePattern, Store, Syntax
 
 # How long `flush` waits for samples that have come and are not read yet, on a server that is never done [s].
 SETTLE_SECONDS = 1.0
+# How long it waits for targets of `forward` to have what is on the disk by then; those that are away get it later [s].
+FORWARD_SECONDS = 5.0
 # Counters that are found and deleted at once: some milliseconds.
 DELETED_AT_ONCE = 250
 # How old the figures of `stats` may be [s]: they are gathered from all parts of the server.
@@ -67,11 +69,12 @@ class Operations:
 
     def __init__(self, store: Store, roster: Roster, clock: Clock, namespaces: Namespaces,
                  values: Callable[[], Mapping[str, float]], http_port: int, settle: Callable[[float], None],
-                 feed_metrics: Callable[[], None]) -> None:
-        """values: the self-metrics; settle: reads what has come; feed_metrics: makes samples of the self-metrics."""
+                 feed_metrics: Callable[[], None], forward: Callable[[float], None] = lambda seconds: None) -> None:
+        """values: the self-metrics; settle: reads what has come; feed_metrics: makes samples of the self-metrics;
+        forward: waits for the targets of what is forwarded."""
         self._store, self._roster, self._clock, self._namespaces = store, roster, clock, namespaces
         self._values, self._http_port = values, http_port
-        self._settle, self._feed_metrics = settle, feed_metrics
+        self._settle, self._feed_metrics, self._forward = settle, feed_metrics, forward
         self._flushing = Once(self._write_all)
         self._figures: Mapping[str, float] = {}
         self._figures_until = 0.0
@@ -91,7 +94,8 @@ class Operations:
         return self._figures.get(name, 0)
 
     def flush(self) -> None:
-        """Write everything that has come so far to the disk, where questions see it, namespaces too. StoreError."""
+        """Write everything that has come so far to the disk, where questions see it, namespaces too, and let the
+        targets have it where it is forwarded. StoreError."""
         self._flushing.run()
 
     def _write_all(self) -> None:
@@ -102,6 +106,7 @@ class Operations:
             self._namespaces.flush()
         except OSError as error:
             raise StoreError(f"not all of it could be written: {error.strerror or error}") from error
+        self._forward(FORWARD_SECONDS)
 
     def purge(self, keep: int, older: int) -> None:
         """Forget offline senders: see Roster.purge."""

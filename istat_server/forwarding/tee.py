@@ -72,6 +72,13 @@ class Tee:
         self._over = True
         self.forwarder.stop()
 
+    def settle(self, seconds: float) -> None:
+        """Wait until those targets that can be reached have what was taken by now, so long at most."""
+        if not self._over:
+            self.tick()
+            self._store.tick()
+            self.forwarder.settle(seconds)
+
     def lines(self, view: memoryview, start: int, end: int, whole: bool) -> None:
         """Whole lines, which the store has taken. `whole`: it has left none of them."""
         if self._over:

@@ -32,6 +32,9 @@ class Tee(Protocol):
     def meta(self, origin: str, text: bytes) -> None:
         """What a host tells of itself: lines `#key value`."""
 
+    def settle(self, seconds: float) -> None:
+        """Wait until all that was given so far is where it goes, so long at most."""
+
 
 class Batches:
     """A server's sessions of batches, and what becomes of these: a Service, and wire.receiving.Keeper."""

@@ -59,7 +59,8 @@ class Conversation:
         self.in_progress = 0.0
         self.operations = Operations(
             self.store, self.roster, self.clock, self.namespaces, lambda: {"http.current": self.in_progress},
-            http_port, lambda seconds: self.done.append("samples"), lambda: self.done.append("metrics"))
+            http_port, lambda seconds: self.done.append("samples"), lambda: self.done.append("metrics"),
+            lambda seconds: self.done.append("targets"))
         self.wrong = 0
         self.session = self.another()
 

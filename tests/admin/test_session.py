@@ -123,9 +123,9 @@ def test_stats_tell_what_is_on() -> None:
 
 
 def test_flush_is_done_in_order_before_it_is_answered(talk: Conversation) -> None:
-    """What has come is read, self-metrics become samples, the store writes, then namespaces."""
+    """What has come is read, self-metrics become samples, the store writes, then namespaces; targets have it last."""
     assert talk.say(b"flush\n") == b"ok\r\n"
-    assert talk.done == ["samples", "metrics", "store", "namespaces"]
+    assert talk.done == ["samples", "metrics", "store", "namespaces", "targets"]
 
 
 def test_a_flush_that_fails_says_why(talk: Conversation) -> None:

@@ -75,6 +75,9 @@ class Teed:
         """See Tee.meta."""
         self.metas.append((origin, text))
 
+    def settle(self, seconds: float) -> None:
+        """Nothing is under way."""
+
 
 class Site:
     """A store and the way of batches into it."""

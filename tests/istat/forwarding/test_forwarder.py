@@ -310,3 +310,12 @@ def test_what_a_changed_entry_has_not_had_its_new_one_gets(receivers: Any, forwa
     forwarder = forwarders(to(there, other))
     until(lambda: all_done(forwarder))
     assert (there.lines, sorted(other.lines)) == (first, waiting)
+
+
+def test_it_is_waited_for_targets_that_can_be_reached(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(f"{to(there)},127.0.0.1:1")
+    until(lambda: forwarder.totals()["forward.connected"] == 1)
+    forwarder.lines(b"a 1\n")
+    forwarder.settle(DEADLINE)
+    assert there.lines == [b"a 1"] and forwarder.totals()["forward.waiting"] == 1, "the other one is away"
