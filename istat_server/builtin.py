@@ -90,7 +90,8 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
     if ADMIN in server.sockets.services:
         operations = Operations(server.store, server.roster, server.clock, server.namespaces, server.metrics.values,
                                 server.sockets.http_port, server.pump.settle, server.sample_metrics,
-                                server.batches.tee.settle if server.batches.tee is not None else _nobody)
+                                server.batches.tee.settle if server.batches.tee is not None else _nobody,
+                                bool(server.settings["replica-token"]), server.settings["replica-of"])
         admin = AdminPort(server.sockets.services[ADMIN], operations, Guard(server.settings), server.mistakes,
                           server.pump.failed, server.sockets.http_port)
         server.metrics.source("admin", admin.totals)

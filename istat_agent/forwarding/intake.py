@@ -156,6 +156,9 @@ class Keeping:
         """See Keeper.refusing."""
         return self._intake.refusing()
 
+    def hurry(self) -> None:
+        """See Keeper.hurry: nothing waits."""
+
     def refuses(self, hello: Hello, who: Peer) -> Refusal | None:
         """See Keeper.refuses."""
         return None

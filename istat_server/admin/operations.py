@@ -23,6 +23,8 @@ SETTLE_SECONDS = 1.0
 FORWARD_SECONDS = 5.0
 # Counters that are found and deleted at once: some milliseconds.
 DELETED_AT_ONCE = 250
+# Metrics of the replicas that follow, one each.
+REPLICA = "replica.lag."
 # How old the figures of `stats` may be [s]: they are gathered from all parts of the server.
 FIGURES_SECONDS = 0.1
 
@@ -69,12 +71,14 @@ class Operations:
 
     def __init__(self, store: Store, roster: Roster, clock: Clock, namespaces: Namespaces,
                  values: Callable[[], Mapping[str, float]], http_port: int, settle: Callable[[float], None],
-                 feed_metrics: Callable[[], None], forward: Callable[[float], None] = lambda seconds: None) -> None:
+                 feed_metrics: Callable[[], None], forward: Callable[[float], None] = lambda seconds: None,
+                 replicas_may_come: bool = False, replica_of: str = "") -> None:
         """values: the self-metrics; settle: reads what has come; feed_metrics: makes samples of the self-metrics;
-        forward: waits for the targets of what is forwarded."""
+        forward: waits for the targets of what is forwarded; replica_of: the master's address, "" without one."""
         self._store, self._roster, self._clock, self._namespaces = store, roster, clock, namespaces
         self._values, self._http_port = values, http_port
         self._settle, self._feed_metrics, self._forward = settle, feed_metrics, forward
+        self._replicas_may_come, self._replica_of = replicas_may_come, replica_of
         self._flushing = Once(self._write_all)
         self._figures: Mapping[str, float] = {}
         self._figures_until = 0.0
@@ -84,14 +88,27 @@ class Operations:
         if self._http_port:
             yield f"http.port={self._http_port}"
             yield f"http.current={self._figure('http.current'):.0f}"
+        if self._replicas_may_come:
+            yield f"replicaServer.port={self._http_port}"
+            yield f"replicaServer.current={self._count(REPLICA):.0f}"
+        if self._replica_of:
+            yield f"replicaOf.source={self._replica_of}"
+            yield f"replicaOf.connected={self._figure('replica.following'):.0f}"
+            yield "replicaOf.queue=0"
         if self.fake_time is not None:
             yield f"fakeTime.value={self.fake_time}"
 
     def _figure(self, name: str) -> float:
+        return self._present().get(name, 0)
+
+    def _count(self, prefix: str) -> int:
+        return sum(name.startswith(prefix) for name in self._present())
+
+    def _present(self) -> Mapping[str, float]:
         if time.monotonic() >= self._figures_until:
             self._figures = self._values()
             self._figures_until = time.monotonic() + FIGURES_SECONDS
-        return self._figures.get(name, 0)
+        return self._figures
 
     def flush(self) -> None:
         """Write everything that has come so far to the disk, where questions see it, namespaces too, and let the

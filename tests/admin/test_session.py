@@ -14,6 +14,7 @@ from istat.clock import SystemClock
 from istat.errors import StoreError
 from istat_server.admin import switches
 from istat_server.admin.commands import COMMANDS
+from istat_server.admin.operations import Operations
 from istat_server.admin.session import LONGEST_LINE, PART_BYTES
 from tests.admin.conversation import NOW, TOKEN, Conversation
 
@@ -120,6 +121,16 @@ def test_stats_tell_what_is_on() -> None:
     talk = Conversation()
     talk.in_progress = 3
     assert b"http.current=3\r\n" in talk.say(b"stats\n")
+
+
+def test_stats_tell_of_replicas_where_there_may_be_some(talk: Conversation) -> None:
+    assert b"replica" not in talk.say(b"stats\n")
+    figures = {"replica.lag.a": 0.5, "replica.lag.b": 1.0, "replica.following": 1.0}
+    operations = Operations(talk.store, talk.roster, talk.clock, talk.namespaces, lambda: figures, 8000,
+                            lambda seconds: None, lambda: None, replicas_may_come=True, replica_of="http://m:8000")
+    assert [line for line in operations.stats() if line.startswith("replica")] == [
+        "replicaServer.port=8000", "replicaServer.current=2", "replicaOf.source=http://m:8000",
+        "replicaOf.connected=1", "replicaOf.queue=0"]
 
 
 def test_flush_is_done_in_order_before_it_is_answered(talk: Conversation) -> None:
