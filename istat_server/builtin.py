@@ -25,7 +25,8 @@ from istat_server.ingest.connection import Connection
 from istat_server.ingest.connections import ConnectionInput
 from istat_server.ingest.datagrams import DatagramInput
 from istat_server.ingest.places import Places
-from istat_server.replica import opening
+from istat_server.replica import basecopy, opening
+from istat_server.replica.master.handlers import Replicas
 from istat_server.replica.serving import replication
 from istat_server.senders.blacklist import Reader
 from istat_server.sockets import ADMIN, PROMETHEUS
@@ -47,6 +48,7 @@ def istat_open_store(settings: Values, clock: Clock) -> Store:
     # Four pools, so that neither a question, a head to be written nor new names ever wait behind a merge.
     pools = {"pool": Delivering(gevent.get_hub().threadpool), "background": Delivering(ThreadPool(1)),
              "chores": Delivering(ThreadPool(1)), "indexing": Delivering(ThreadPool(1))}
+    basecopy.settle(settings["store"])
     if opening.wanted(settings):
         return opening.open_replica(settings, options, lambda state, changed: StatStore.open(
             settings["store"], rules_of(state.policies), clock, options=changed, **pools))
@@ -105,7 +107,7 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
     replicating = replication(server.store, server.settings, server.clock, Delivering(gevent.get_hub().threadpool),
                               server.namespaces, server.pump.failed)
     server.metrics.source("replica", replicating.totals)
-    return [*found, *replicating.services]
+    return [*found, server.leases, *replicating.services]
 
 
 def _nobody(seconds: float) -> None:
@@ -117,4 +119,5 @@ def istat_routes(server: ServerContext) -> Sequence[Route]:
     """The page, our API and istatd's."""
     return our_routes(server.store, server.status, server.roster, server.metrics.prometheus, server.clock,
                       server.settings["files-dir"], namespaces=server.namespaces,
-                      settings_open=server.settings["settings-open"])
+                      settings_open=server.settings["settings-open"],
+                      replicas=Replicas(server.leases, server.namespaces, server.clock))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from istat_server.ingest.pump import Pump
     from istat_server.keyvalue.namespaces import Namespaces
     from istat_server.mistakes import Mistakes
+    from istat_server.replica.master.leases import Leases
     from istat_server.roster import Roster
     from istat_server.selfmetrics import SelfMetrics
     from istat_server.sockets import Sockets
@@ -64,8 +65,8 @@ class ServerContext:
     `settings.plugins["NAME"]` are the settings that a plugin declared,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
     readables their turns, `batches.tee` is given what acknowledged batches bring, `status` tells what /api/v1/status
-    does, `namespaces` keeps keys and values with their versions. `certificate.accept(sock)` makes a TLS socket; None:
-    the settings name no certificate.
+    does, `namespaces` keeps keys and values with their versions, `leases` is what replicas of this server hold.
+    `certificate.accept(sock)` makes a TLS socket; None: the settings name no certificate.
     """
 
     settings: Values
@@ -80,6 +81,7 @@ class ServerContext:
     status: Callable[[], dict[str, object]]
     namespaces: Namespaces
     batches: Batches
+    leases: Leases
     certificate: Certificate | None = None
     sample_metrics: Callable[[], None] = lambda: None   # makes samples of the self-metrics now
 

@@ -127,6 +127,8 @@ METRICS: tuple[Metric, ...] = (
         ("store.written.per_sample", "bytes", "of journal and StatFiles for each sample taken, since the start"),
         ("store.files", "files", "live StatFiles"),
         ("store.bytes", "bytes", "of live StatFiles"),
+        ("replica.lag.<kind>", "seconds", "how far a replica lags, by its name (dots as `_`); 0 while it has all that "
+         "is synced"),
         ("store.pinned", "bytes", "of files and journal segments that are kept for pins only"),
         ("store.rows_in_memory", "rows", "rows of the head that are in no StatFile yet"),
         ("store.memory", "bytes", "held by names, routes and the head"),

@@ -47,6 +47,9 @@ from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.keyvalue.opening import open_namespaces
 from istat_server.mistakes import BARRED, KINDS
 from istat_server.plugins import first_of, of_each
+from istat_server.replica.master.asking import ask_known
+from istat_server.replica.master.leases import Leases
+from istat_server.replica.opening import master_of
 from istat_server.roster import Roster, Sender
 from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
 from istat_server.sockets import Sockets
@@ -153,6 +156,9 @@ class Server:
         self.intake = Intake(self.store, self.mistakes)
         self.batches = Batches(self.store, self.intake, self.roster, self.mistakes, self.settings["samples-token"])
         self.metrics.source("batches", self.batches.totals)
+        ask_known(self.store, functools.partial(master_of, self.settings))
+        self.leases = Leases(lambda: self.store, self.clock, self.settings["replica-lease"])
+        self.metrics.source("leases", self.leases.totals)
         self.tee = open_tee(self.settings, self.clock, self.store, self._forward_context)
         if self.tee is not None:
             self.tee.hang_on(self.intake, self.batches, self.metrics)
@@ -166,7 +172,7 @@ class Server:
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets, self.status,
-                                self.namespaces, self.batches, self.certificate, self.sample_metrics)
+                                self.namespaces, self.batches, self.leases, self.certificate, self.sample_metrics)
         for hook in ("istat_inputs", "istat_outputs"):
             for owner, found in of_each(self._plugins, hook, server=context):
                 for service in found:

@@ -1,4 +1,4 @@
-"""Who may ask what: the settings read-token, write-token and admin-token, and the one check of them.
+"""Who may ask what: the settings read-token, write-token, replica-token and admin-token, and the one check of them.
 
 The application puts `check` before every handler; nothing else of a request is looked at before. Tokens are compared in
 a time that says nothing about them, and are never logged.
@@ -20,8 +20,10 @@ from istat_server.http.routes import Access
 log = logging.getLogger(__name__)
 
 SCHEME = "bearer "      # compared in lower case: schemes have no case
-SETTINGS = {Access.READ: "read-token", Access.WRITE: "write-token", Access.ADMIN: "admin-token"}
-DOES = {Access.READ: "asks for anything", Access.WRITE: "sends samples", Access.ADMIN: "changes or deletes"}
+SETTINGS = {Access.READ: "read-token", Access.WRITE: "write-token", Access.REPLICA: "replica-token",
+            Access.ADMIN: "admin-token"}
+DOES = {Access.READ: "asks for anything", Access.WRITE: "sends samples", Access.REPLICA: "copies the store",
+        Access.ADMIN: "changes or deletes"}
 # What does without a token.
 OR_OPEN = {Access.WRITE: ", or for namespaces settings-open = true, which takes changes from whoever may read"}
 # RFC 6750, 3. It is there when another token would do.
@@ -35,7 +37,7 @@ class Rights:
     """The tokens, and the comparison with what a request brings."""
 
     def __init__(self, settings: Mapping[str, Any], clock: Clock | None = None) -> None:
-        """settings: the three tokens by name; empty ones give no right to anybody."""
+        """settings: the four tokens by name; empty ones give no right to anybody."""
         self._log = LimitedLog(log, clock, LINES_PER_SECOND, at_once=1.0)
         self.take(settings)
 
@@ -51,14 +53,14 @@ class Rights:
         or no token at all would do."""
         if access <= self._free:
             return
-        enough = [SETTINGS[one] for one in SETTINGS if one >= access and one in self._set]
+        enough = [SETTINGS[one] for one in SETTINGS if one.includes(access) and one in self._set]
         if not enough:
-            names = " and no ".join(name for one, name in SETTINGS.items() if one >= access)
+            names = " and no ".join(name for one, name in SETTINGS.items() if one.includes(access))
             raise falcon.HTTPForbidden(title=f"this server takes no such requests: it has no {names}; set one"
                                              f"{OR_OPEN.get(access, '')}")
         sent = _sent(req)
         right = self._right(sent)
-        if right >= access:
+        if right.includes(access):
             return
         if right:
             raise falcon.HTTPForbidden(title=f"the {SETTINGS[right]} does not do: what {DOES[access]} needs the "

@@ -22,12 +22,18 @@ OURS = "istat_server."  # what the names of our own plugins begin with: the modu
 
 
 class Access(enum.IntEnum):
-    """The right that a request needs. Each includes those before it."""
+    """The right that a request needs. Each includes those before it, but for WRITE and REPLICA: each of these two has
+    what READ has, and not what the other has."""
 
     OPEN = 0        # anybody
     READ = 1        # sees counters and figures
     WRITE = 2       # sends samples
-    ADMIN = 3       # deletes, renames, tells the server what to believe
+    REPLICA = 3     # copies the store, and takes its place
+    ADMIN = 4       # deletes, renames, tells the server what to believe
+
+    def includes(self, other: Access) -> bool:
+        """Whether who has this right may do what needs another one."""
+        return self >= other and (self, other) != (Access.REPLICA, Access.WRITE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from istat.patterns.globs import glob
 from istat_server.keyvalue import contents, syntax
 from istat_server.keyvalue.bounds import SHOWN, Bounds, check_file, check_folder, check_name, checked
 from istat_server.keyvalue.contents import Changes, Past, Present
-from istat_server.keyvalue.folder import VERSIONS, Folder
+from istat_server.keyvalue.folder import VALUES, VERSIONS, Folder
 from istat_server.keyvalue.held import Held
 from istat_server.keyvalue.history import Version
 from istat_server.store.pool import InlinePool, Pool
@@ -140,6 +140,29 @@ class Namespaces:
         if version is None:
             raise BadQuery(f"no version {number} of {key[:SHOWN]!r} is kept in the settings {name!r}", 404)
         return self.set(name, {key: version.value or ""})
+
+    def stamps(self) -> dict[str, str]:
+        """The namespaces there are, each with a text that changes when one of its files does."""
+        found: dict[str, str] = self._pool.apply(lambda: {name: self._stamp(name) for name in self._folder.sizes()})
+        return found
+
+    def _stamp(self, name: str) -> str:
+        stamps = (self._folder.stamp(name, kind) for kind in (VALUES, VERSIONS))
+        return " ".join(f"{one.inode}.{one.changed}.{one.size}" if one else "-" for one in stamps)
+
+    def raw(self, name: str) -> tuple[str, bytes, bytes] | None:
+        """(stamp, values, versions) of a namespace, as its files have them; None when there is none. BadQuery for a
+        name that cannot be, StoreError."""
+        check_name(name)
+
+        def read() -> tuple[str, bytes, bytes] | None:
+            stamp = self._stamp(name)       # before the files: what changes meanwhile is seen by the next look
+            values = self._folder.read(name, self.bounds.file)
+            versions = self._folder.read(name, contents.MOST_HISTORY, VERSIONS)
+            return (stamp, values[0], versions[0] if versions else b"") if values else None
+
+        found: tuple[str, bytes, bytes] | None = self._pool.apply(read)
+        return found
 
     def replace(self, name: str, values: bytes | None, versions: bytes = b"") -> None:
         """Have a namespace be what another server's files say; None: there is none. BadQuery for a name that cannot be

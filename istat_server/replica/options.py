@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from istat.settings.setting import Setting
-from istat.settings.types import Path, Text
+from istat.settings.types import Duration, Path, Text
 
+LEASE_SECONDS = 3600.0      # that a master keeps for a replica that is away what it needs, unless the settings say so
 MOST_NAME = 64      # characters of a replica's name: it stands in names of counters and of leases
 _NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MOST_NAME}}}")
 
@@ -65,6 +66,9 @@ SETTINGS = (
     Setting("replica-ca", Path(), "", "What signs the master's certificate; empty trusts what the system trusts."),
     Setting("replica-cert", Path(), "", "Certificate that is shown to the master, where that wants one (PEM)."),
     Setting("replica-key", Path(), "", "Its key; empty when the certificate's file has it, too."),
+    Setting("replica-lease", Duration(60.0, 30 * 86400.0), LEASE_SECONDS,
+            "On a master: how long it keeps files and journal for a replica that does not ask any more. One that comes "
+            "later makes a new copy.", reloadable=True),
 )
 
 

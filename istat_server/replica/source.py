@@ -55,6 +55,7 @@ class State:
     time: float
     replicas: tuple[str, ...]
     final: int = 0
+    deposed: str | None = None      # the UUID of the store whose place it has taken, until that has been told
 
 
 @dataclass(frozen=True)

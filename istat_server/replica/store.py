@@ -29,6 +29,7 @@ from istat_server.store.interface import (
     Totals,
 )
 from istat_server.store.statstore import StatStore
+from istat_server.store.work.copying import Copying
 
 PATIENCE = 60.0         # that somebody waits while copies change places, before he is refused [s]
 
@@ -82,6 +83,11 @@ class ReplicaStore:
             self._there.set()
 
     # -- the store's interface
+
+    @property
+    def copying(self) -> Copying:
+        """What those are given that follow this replica."""
+        return self.inner.copying
 
     @property
     def ladder(self) -> Ladder:

@@ -85,7 +85,7 @@ class StatStore:
         self._answering = Answering(self.engine, self.catalogue, self.files, self.ladders, clock, pool)
         self.pinning = Pinning(self.files, clock, self.watch, pool, background)
         self.pin, self.unpin = self.pinning.pin, self.pinning.unpin
-        self.copying = Copying(self.files, self.pinning, pool, lambda: self._journal)
+        self.copying = Copying(self.files, self.pinning, pool, lambda: self._journal, self.final_deletes)
         self.position, self.replay_position = self.copying.position, self.copying.replay_position
         changing = Changing(self.deletes, self.renames, lambda: self.read_only, lambda: self._written())
         # What the contract asks is answered where it is kept.

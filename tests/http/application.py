@@ -30,9 +30,10 @@ class Nobody:
         return []
 
 
-def tokens(read: str = "", write: str = "", admin: str = "") -> dict[str, str]:
+def tokens(read: str = "", write: str = "", admin: str = "", replica: str = "") -> dict[str, str]:
     """The settings that rights are made of."""
-    return {"read-token": read, "write-token": write, "admin-token": admin}
+    return {"read-token": read, "write-token": write, "admin-token": admin,
+            "replica-token": replica}
 
 
 def origins(*names: str, listen: str = "", pages: Iterable[str] = ()) -> Origins:
@@ -45,7 +46,7 @@ def origins(*names: str, listen: str = "", pages: Iterable[str] = ()) -> Origins
 def app_of(store: Any, clock: Clock, agents: Any = Nobody(), status: Any = dict, metrics: Any = str,  # noqa: B008
            files: Path | None = None, limits: HttpLimits = LIMITS, more: Iterable[Route] = (),
            namespaces: Namespaces = NAMESPACES, settings_open: bool = False, **given: str) -> Any:
-    """An application; `given` are tokens: read, write, admin."""
+    """An application; `given` are tokens: read, write, admin, replica."""
     ours = our_routes(store, status, agents, metrics, clock, files, limits, namespaces=namespaces,
                       settings_open=settings_open)
     table = described([("istat_server.builtin", ours), ("mine", more)])

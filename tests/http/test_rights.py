@@ -19,7 +19,7 @@ from tests.http.application import NAMESPACES, Nobody, app_of, origins, tokens
 from tests.http.conftest import T
 
 CONFIRM = "/api/v1/clock/confirm"
-TOKENS = {"read": "reads", "write": "writes", "admin": "rules"}
+TOKENS = {"read": "reads", "write": "writes", "admin": "rules", "replica": "copies"}
 BODIES = {"/api/v1/series": {"names": ["foo.bar"]}, "/api/v1/ends": {"names": ["foo.bar"]}, "/*": {"keys": ["foo.bar"]},
           "/api/v1/delete": {"names": ["foo.bar"]}, "/api/v1/undelete": {"names": []},
           "/api/v1/rename": {"from": "foo.bar", "to": "bar"}, "/api/v1/namespace": {"name": "y", "changes": {}},
@@ -73,9 +73,10 @@ def ask(client: TestClient, route: Route, method: str, authorization: str | None
 
 
 def expected(access: Access, right: Access, free: Access) -> set[int]:
-    """The statuses of a request with this right. An unknown or no token is OPEN."""
-    if access <= max(right, free):
-        return {200, 204}
+    """The statuses of a request with this right. An unknown or no token is OPEN. 501: the model of a store cannot be
+    followed."""
+    if access <= free or right.includes(access):
+        return {200, 204, 501} if access is Access.REPLICA else {200, 204}
     return {403} if right else {401}
 
 
@@ -88,7 +89,7 @@ def test_every_route_wants_the_right_it_says(
     client = client_of(store, clock, **given)
     free = Access.READ if readable else Access.OPEN
     for name, right in ((None, Access.OPEN), ("guess", Access.OPEN), ("read", Access.READ), ("write", Access.WRITE),
-                        ("admin", Access.ADMIN)):
+                        ("replica", Access.REPLICA), ("admin", Access.ADMIN)):
         if readable and name == "read":
             continue
         sent = None if name is None else f"Bearer {given.get(name, 'guessed')}"
@@ -184,3 +185,13 @@ def test_tokens_change_while_it_runs(clock: FakeClock) -> None:
     assert statuses() == [200, 401]
     rights.take(tokens(read="other", admin="new"))
     assert statuses() == [401, 200]
+
+
+def test_who_copies_the_store_sends_no_samples_and_who_sends_copies_nothing(store: DoubtfulStore,
+                                                                           clock: FakeClock) -> None:
+    client = client_of(store, clock, **TOKENS)
+    for token, writes, copies in (("writes", 200, 403), ("copies", 403, 200), ("rules", 200, 200)):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert client.simulate_post("/api/mine/samples", headers=headers).status_code == writes
+        assert client.simulate_get("/api/v1/replica/namespaces", headers=headers).status_code == copies
+        assert client.simulate_get("/api/v1/names", headers=headers).status_code == 200

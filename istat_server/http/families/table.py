@@ -25,6 +25,9 @@ from istat_server.http.families.whole import Whole
 from istat_server.http.limits import LIMITS, HttpLimits
 from istat_server.http.routes import ANY, Access, Parameter, Route
 from istat_server.keyvalue.namespaces import Namespaces
+from istat_server.replica.master.handlers import Replicas
+from istat_server.replica.master.leases import Leases
+from istat_server.replica.options import LEASE_SECONDS
 from istat_server.store.interface import Store
 
 P = Parameter
@@ -41,11 +44,12 @@ def our_routes(
     *,
     namespaces: Namespaces,
     settings_open: bool = False,
+    replicas: Replicas | None = None,
 ) -> list[Route]:
     """All our routes, over a store.
 
     `metrics` gives the server's own in Prometheus' text format; `files` replaces the page's folder. `settings_open`:
-    who may read namespaces may change them.
+    who may read namespaces may change them; `replicas`: what those are answered who follow this server.
     """
     api = Api(store, status, agents, clock, limits)
     istatd = Istatd(store, agents, clock, limits)
@@ -61,6 +65,7 @@ def our_routes(
         *_istatd(istatd, limits),
         *_kept(Kept(namespaces, limits, settings_open), limits, settings_open),
         *_settings(Settings(namespaces, settings_open), limits, settings_open),
+        *_replicas(replicas or Replicas(Leases(lambda: store, clock, LEASE_SECONDS), namespaces, clock), limits),
         Route("/api/", {ANY: _nothing}, Access.OPEN, "anything else below is 404", below=True),
         Route("/graphite/", {ANY: _nothing}, Access.OPEN, "kept free: 404", below=True),
     ]
@@ -179,6 +184,38 @@ def _settings(settings: Settings, limits: HttpLimits, is_open: bool) -> Sequence
         Route("/", {"POST": settings.post_settings}, Access.READ if is_open else Access.WRITE,
               "change a namespace: an object of keys and values, '' deletes", limits.body, (name,),
               shown="/?s=NAME"),
+    )
+
+
+def _replicas(replicas: Replicas, limits: HttpLimits) -> Sequence[Route]:
+    name = P("name", "the replica's", needed=True)
+    term = P("term", "the highest that it has heard of", type="integer")
+    place = tuple(P(one, "of the position", type="integer", needed=True)
+                  for one in ("epoch", "segment", "offset", "salt"))
+    return (
+        Route("/api/v1/replica/state", {"GET": replicas.get_state}, Access.REPLICA, "how a server stands to others"),
+        Route("/api/v1/replica/lease", {"POST": replicas.post_lease, "DELETE": replicas.delete_lease}, Access.REPLICA,
+              "have files and the journal kept for a replica, or no more", limits.body,
+              (P("name", "the replica's", "body", needed=True, methods=("POST",)),
+               P("term", term.help, "body", "integer", methods=("POST",)),
+               P("url", "where it can be asked", "body", methods=("POST",)),
+               P("name", name.help, needed=True, methods=("DELETE",)))),
+        Route("/api/v1/replica/file", {"GET": replicas.get_file}, Access.REPLICA, "a file of a lease",
+              parameters=(name, P("path", "one that the lease names", needed=True), term)),
+        Route("/api/v1/replica/journal", {"GET": replicas.get_journal}, Access.REPLICA, "synced bytes of the journal",
+              parameters=(name, term, P("revision", "of the copy", type="integer", needed=True),
+                          P("store", "of the position", needed=True), *place,
+                          P("wait", "seconds for more, where there is nothing", type="integer"),
+                          P("most", "bytes wanted", type="integer"),
+                          P("keep", "the oldest segment that may be asked for again", type="integer"),
+                          P("applied", "clock of the last frame that was applied", type="integer"))),
+        Route("/api/v1/replica/namespaces", {"GET": replicas.get_namespaces}, Access.REPLICA,
+              "namespaces and their stamps, or the files of one", parameters=(P("name", "the namespace"),)),
+        Route("/api/v1/replica/fence", {"POST": replicas.post_fence}, Access.REPLICA,
+              "take nothing any more, as another server has taken the place", limits.body,
+              (P("store", "the UUID of the store that is meant", "body", needed=True),
+               P("term", "of the one that takes the place", "body", "integer", needed=True),
+               P("by", "where that one is", "body", needed=True))),
     )
 
 

@@ -67,9 +67,11 @@ class Stretch:
 class Copying:
     """What one store gives away."""
 
-    def __init__(self, files: LiveFiles, pinning: Pinning, pool: Pool, journal: Callable[[], Journal]) -> None:
-        """`journal` is asked for when it is there."""
+    def __init__(self, files: LiveFiles, pinning: Pinning, pool: Pool, journal: Callable[[], Journal],
+                 final_deletes: Callable[[], int]) -> None:
+        """`journal` is asked for when it is there; `final_deletes`: see StatStore."""
         self._files, self._pinning, self._pool, self._journal = files, pinning, pool, journal
+        self.final_deletes = final_deletes
 
     def _safe_end(self) -> tuple[int, int]:
         return self._journal().safe_end
@@ -159,19 +161,20 @@ class Copying:
         segment = max(segment, pin.position.segment)        # what was let go is not to be had again
         self._pinning.renew(name, until, Position(self.state.uuid, self.state.epoch, segment, 0))
 
-    @contextmanager
-    def file(self, name: str, path: str) -> Iterator[tuple[int, int]]:
-        """(descriptor, bytes) of a file of a lease. Gone when it holds no such file. To be entered in a thread."""
+    def release(self, name: str) -> bool:
+        """End a lease; whether there was one. Blocks the greenlet until it is written."""
+        return self._pinning.unpin(name)
+
+    def file(self, name: str, path: str) -> tuple[int, int]:
+        """(descriptor, bytes) of a file of a lease, for the caller to close. Gone when it holds no such file. To be
+        called in a thread."""
         if path not in self.leased(name).files:
             raise Gone("file", f"the lease of {name} holds no file of this name")
         try:
             handle = ownfiles.descriptor(self._files.folder / path, os.O_RDONLY, Use.WHOLE, ondisk.plain)
         except OSError as error:
             raise Gone("file", f"{path} cannot be read: {error.strerror}") from error
-        try:
-            yield handle, os.fstat(handle).st_size
-        finally:
-            os.close(handle)
+        return handle, os.fstat(handle).st_size
 
     # -- the journal
 

@@ -1,0 +1,1 @@
+"""What a master does for its replicas: leases, files and its journal over HTTP (docs/protocols/replication.md)."""
