@@ -30,7 +30,7 @@ def forwarded(edge: ServerProcess) -> dict[str, Any]:
 
 def lost(edge: ServerProcess) -> dict[str, int]:
     """Lines that were lost, by reason; reasons without any left out."""
-    return {reason: count for reason, count in forwarded(edge)["spool"]["lost"].items() if count}
+    return {reason: count for reason, count in forwarded(edge)["spool_lost"].items() if count}
 
 
 def waiting(edge: ServerProcess) -> int:
