@@ -28,6 +28,7 @@ def prepare_folder(folder: Path, user: str) -> None:
         guarded.check(folder)
         if folder.is_dir():
             return
+        folder.parent.mkdir(parents=True, exist_ok=True)       # whoever may pass those above it, as that user must
         make_folder(folder)
         if user and os.geteuid() == owners.ROOT:
             with guarded.Place(folder) as place:

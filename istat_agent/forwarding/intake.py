@@ -107,9 +107,10 @@ class Intake:
     def batch(self, batch: Lines, mark: Mark, peer: Peer) -> int:
         """Keep a batch, with its mark; how many of its lines are refused."""
         text, refused = self._sifted(memoryview(batch.text), 0, len(batch.text), peer)
-        self._arrived()
-        self._way.take(text, batch.clock, text.count(b"\n"), batch.interval, mark)
-        self._took(text)
+        if text:        # no frame is empty; what had no sample may come again and is no more then
+            self._arrived()
+            self._way.take(text, batch.clock, text.count(b"\n"), batch.interval, mark)
+            self._took(text)
         return refused
 
     def tell(self, origin: str, text: bytes) -> None:
@@ -118,7 +119,7 @@ class Intake:
 
     def _took(self, text: bytes) -> None:
         self._counters.local += text.count(b"\n")
-        if self._watch is not None and text:
+        if self._watch is not None:
             self._watch([text])
 
     def _sifted(self, view: memoryview, start: int, end: int, peer: Peer) -> tuple[bytes, int]:

@@ -9,7 +9,8 @@
  * @typedef {{name: string, kind: "gauge" | "event"}} Name
  * @typedef {{label: string, name: string, kind: "gauge" | "event" | null, branches: boolean}} Child
  * @typedef {{prefix: string, children: Child[], token: string}} Below  a part of what is below a prefix; a token: there is more
- * @typedef {{name: string, address: string, version: string, last_seen: number, online: boolean, transport: string}} Agent
+ * @typedef {{name: string, address: string, version: string, last_seen: number, online: boolean, transport: string, via?: string | null,
+ *   blacklisted?: boolean}} Agent
  */
 
 /** Longest wait for an answer [ms]; a year of 1,000 counters takes the server a few seconds. */

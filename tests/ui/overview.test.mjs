@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { figures } from "../../istat_server/ui/panels/agents.js";
+import { figures, presence, whence } from "../../istat_server/ui/panels/agents.js";
 import { hostLabels, hostOf, overviewCharts, plainCharts } from "../../istat_server/ui/overview/overview.js";
 import { OverviewSource } from "../../istat_server/ui/overview/source.js";
 
@@ -110,4 +110,12 @@ test("the status line's figures", () => {
   const status = { version: "0.1.0", counters: 7, ingest: { samples_per_second: 4.2 }, refused: { bad: 1, late: 2 } };
   assert.deepEqual(figures(status), { counters: 7, rate: 4.2, refused: 3, version: "0.1.0" });
   assert.deepEqual(figures({}), { counters: 0, rate: null, refused: 0, version: "" });
+});
+
+test("who is told of by a forwarder, and who is kept out, is said", () => {
+  const agent = { name: "db1", address: "10.1.0.7:5000", version: "2", last_seen: 0, online: true, transport: "tcp" };
+  assert.deepEqual([whence(agent), presence(agent)], ["10.1.0.7:5000", "online"]);
+  assert.equal(whence({ ...agent, via: "relay1" }), "10.1.0.7:5000 via relay1");
+  const barred = { ...agent, online: false, blacklisted: true };
+  assert.deepEqual([whence(barred), presence(barred)], ["10.1.0.7:5000 (on the blacklist)", "on the blacklist"]);
 });

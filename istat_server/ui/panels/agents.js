@@ -22,6 +22,18 @@ export function figures(status) {
   };
 }
 
+/** Whether a sender is there, or kept out. @param {Agent} agent @returns {string} */
+export function presence(agent) {
+  if (agent.blacklisted) return "on the blacklist";
+  return agent.online ? "online" : "offline";
+}
+
+/** Where it sends from, or who tells of it. @param {Agent} agent @returns {string} */
+export function whence(agent) {
+  const from = agent.via ? `${agent.address} via ${agent.via}` : agent.address;
+  return agent.blacklisted ? `${from} (on the blacklist)` : from;
+}
+
 export class ServerPanel {
   #timer = 0;
   /** @type {Agent[]} */
@@ -84,12 +96,12 @@ export class ServerPanel {
     byId("agents-count-all").textContent = sorted.length ? `${online.toLocaleString("en")} online, ${sorted.length.toLocaleString("en")} known${
       sorted.length > MOST_ROWS ? `; the first ${MOST_ROWS} are shown` : ""}.` : "";
     byId("agents-rows").replaceChildren(...sorted.slice(0, MOST_ROWS).map((agent) => el("tr", {},
-      el("td", {}, el("span", { class: agent.online ? "dot online" : "dot" }), el("span", { class: "visually-hidden" }, agent.online ? "online" : "offline")),
+      el("td", {}, el("span", { class: agent.online ? "dot online" : "dot" }), el("span", { class: "visually-hidden" }, presence(agent))),
       el("th", { scope: "row" }, el("button", { type: "button", class: "link", title: `Charts of ${agent.name}`, onclick: () => {
         this.dialog.close();
         this.on.host(agent.name);
       } }, agent.name)),
-      el("td", { class: "mono" }, agent.address),
+      el("td", { class: "mono" }, whence(agent)),
       el("td", {}, agent.transport.toUpperCase()),
       el("td", {}, agent.version || "–"),
       el("td", { title: formatDateTime(agent.last_seen) }, formatAge(now - agent.last_seen)))));

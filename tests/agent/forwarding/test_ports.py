@@ -175,6 +175,14 @@ def test_batches_are_kept_with_their_marks_and_acknowledged_once(local: Local) -
     assert len(local.way.frames) == 2 and local.way.told["db1"] == b"#class web\n"
 
 
+def test_a_batch_without_any_sample_is_acknowledged_and_makes_no_frame(local: Local) -> None:
+    talk = Talk(local.connect(), Hello(SENDER, 7))
+    assert talk.hear() == Welcome(0)
+    talk.say(Lines(1, 1325395000, 0, 2, b"nonsense\nmore nonsense here now\n"))
+    assert talk.hear() == Ack(1, 2)
+    assert local.way.frames == [] and local.way.text == b""
+
+
 def test_while_the_spool_takes_nothing_batches_are_to_come_later(local: Local) -> None:
     local.way.refusing = "the disk is full"
     talk = Talk(local.connect(), Hello(SENDER, 1))
