@@ -26,7 +26,7 @@ from istat.forwarding.ways import NotTaken, Refused, Sent, Way, advice, dial
 from istat.kernels import lines
 from istat.spool.cursors import Cursor
 from istat.spool.frames import Frame
-from istat.wire.batches import MOST_TEXT, Hello
+from istat.wire.batches import MOST_LINES, MOST_TEXT, Hello
 
 log = logging.getLogger(__name__)
 
@@ -193,15 +193,15 @@ class Member:
         """The next frame, and small ones behind it that make one batch with it: each costs a way to and fro."""
         cursor, limit = self._cursor, self._means.limit()
         found: list[Frame] = []
-        size = 0
+        size = count = 0
         while len(found) < MOST_JOINED:
             frame = cursor.read(limit)
             if frame is None or found and frame.interval != found[0].interval:
                 break
             if found and frame.clock != found[0].clock:
                 frame = timed(frame)
-            size += len(frame.text)
-            if found and size > MOST_TEXT:
+            size, count = size + len(frame.text), count + frame.count
+            if found and (size > MOST_TEXT or count > MOST_LINES):
                 break
             cursor.sending(self.name, frame.sequence)
             found.append(frame)

@@ -199,10 +199,9 @@ def test_the_next_is_used_while_the_first_is_away_and_each_line_is_at_one(receiv
     until(lambda: first.lines == doubtful)
     assert not second.hellos
     first.stop()
+    until(lambda: forwarder.status()["groups"][0]["in_use"] == to(second))
     lines = give(forwarder, 21, 30)
-    until(lambda: forwarder.totals()["forward.waiting"] == 20)
-    assert second.lines == lines        # what is in doubt waits for the first
-    assert forwarder.status()["groups"][0]["in_use"] == to(second)
+    until(lambda: second.lines == lines and forwarder.totals()["forward.waiting"] == 20)    # that wait for the first
     first.mute = False
     first.start()
     until(lambda: all_done(forwarder) and forwarder.status()["groups"][0]["in_use"] == to(first))
