@@ -218,3 +218,8 @@ def test_ports_are_of_this_machine_only_and_one_number_for_both(tmp_path: Path) 
         sock.close()
     none = open_ports({"stat-port": OFF, "stat-path": None})
     assert (none.listeners, none.datagrams, none.told()) == ([], [], [])
+
+
+def test_a_time_of_0_stays_one(local: Local) -> None:
+    local.connect().sendall(b"a 0 5\n")
+    until(lambda: local.way.text == b"a 0 5\n")
