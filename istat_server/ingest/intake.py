@@ -13,7 +13,8 @@ from istat_server.roster import Sender
 from istat_server.store.interface import METADATA, Accepted, Left
 
 # A line in which a sender may give itself a name.
-NAMING = re.compile(rb"^#[^\n]*hostname[^\n]*\n", re.MULTILINE)
+NAME_IN_IT = b"hostname"
+NAMING = re.compile(rb"^#[^\n]*" + NAME_IN_IT + rb"[^\n]*\n", re.MULTILINE)
 
 
 class Keeper(Protocol):
@@ -51,14 +52,14 @@ class Intake:
     def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """Take the whole lines of view[start:end]; how many bytes those were. Those of a sender that is on the
         blacklist, or says a name on it, are dropped from there on; its transport sees that, and counts it."""
-        used = (self._feed_checked if sender.doubtful else self._feed)(view, start, end, sender)
-        if self.watcher is not None:
-            self.watcher(view[start:start + used], sender)
-        return used
+        return (self._feed_checked if sender.doubtful else self._feed)(view, start, end, sender)
 
     def _feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         take = self._refuse if self._store.refusing else self._take
-        return take(view, start, end, sender)
+        used = take(view, start, end, sender)
+        if self.watcher is not None:
+            self.watcher(view[start:start + used], sender)
+        return used
 
     def _feed_checked(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """The same, name by name: what stands before one is taken or not by the names before it. A UDP sender may be
@@ -66,7 +67,8 @@ class Intake:
         text = bytes(view[start:end])
         whole = text.rfind(b"\n") + 1
         at = 0
-        for named in NAMING.finditer(text, 0, whole):
+        # Most have none, which is found out ten times as fast so.
+        for named in NAMING.finditer(text, 0, whole) if NAME_IN_IT in text else ():
             if not sender.barred:
                 self._feed(view, start + at, start + named.start(), sender)
             if not sender.barred or sender.transport == "udp":
@@ -110,5 +112,5 @@ class Intake:
         key, space, value = line[1:].partition(b" ")
         if not space or not sender.meta(key.strip(), value.strip()):
             self._mistakes.note("bad_metadata", line, by or sender)
-        elif self.tee is not None and by is None:
+        elif self.tee is not None and by is None and not sender.barred:
             self.tee.told(sender)
