@@ -56,6 +56,7 @@ class Generator:
         self._buffer = bytearray(1 << 18)
         self.acknowledged = self.connects = self.later = self.repeated = 0
         self.problems: list[str] = []       # what must never be
+        self.said = ""                      # why the last batch was not taken, in a sentence
         self._making, self._ended = True, False
         self._idle = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -196,6 +197,7 @@ class Generator:
             self._acknowledge(message.sequence)
         elif isinstance(message, batches.Later):
             self.later += 1
+            self.said = message.sentence
             raise OSError(message.sentence)
         elif isinstance(message, batches.Refusal):
             self.problems.append(f"{message.code}: {message.sentence!r}")

@@ -26,6 +26,14 @@ BLOCK = re.compile(r"```toml\n# (?P<title>(?P<machines>[a-z0-9, ]+): (?P<program
 BLOCKS = {found["title"]: found for found in BLOCK.finditer(PAGE.read_text())}
 
 
+def with_files(text: str, authority: Authority) -> str:
+    """Settings that name files which are there."""
+    pair = authority.pair()
+    for path, here in (("ca.pem", authority.ca), ("cert.pem", pair.cert), ("key.pem", pair.key)):
+        text = text.replace(f"/etc/istatd/{path}", str(here))
+    return text
+
+
 class Machines:
     """This machine's ports for the names of the page."""
 
@@ -44,12 +52,8 @@ class Machines:
         text = re.sub(r"(\w+)\.example\.net:(\d+)", lambda name: f"localhost:{self.port(name[1], name[2])}",
                       found["settings"])
         text = re.sub(r"(?m)^stat-port = 8111$", f"stat-port = {self.port(machine)}", text)
-        if self.authority is not None:
-            pair = self.authority.pair()
-            for path, here in (("ca.pem", self.authority.ca), ("cert.pem", pair.cert), ("key.pem", pair.key)):
-                text = text.replace(f"/etc/istatd/{path}", str(here))
         path = self.folder / f"{machine}.toml"
-        path.write_text(text)
+        path.write_text(text if self.authority is None else with_files(text, self.authority))
         return path
 
     def server(self, machine: str, title: str | None = None, **more: object) -> ServerProcess:
@@ -67,11 +71,11 @@ class Machines:
 
 
 @pytest.mark.parametrize("title", BLOCKS)
-def test_the_settings_are_accepted_as_they_stand(tmp_path: Path, title: str) -> None:
+def test_the_settings_are_accepted_as_they_stand(tmp_path: Path, authority: Authority, title: str) -> None:
     found = BLOCKS[title]
     path = tmp_path / f"{found['program']}.toml"
     tomllib.loads(found["settings"])
-    path.write_text(found["settings"])
+    path.write_text(with_files(found["settings"], authority))
     done = subprocess.run([sys.executable, "-m", f"istat_{found['program']}.main", "--config", str(path),
                            "--check-config"], cwd=ROOT, text=True, capture_output=True, timeout=START_SECONDS)
     assert done.returncode == 0, done.stderr
@@ -139,3 +143,38 @@ def test_an_original(tmp_path: Path) -> None:
         load.drain()
         old.wait_until(lambda: old.count(b"load.", b"*hits", b"*sent") == load.truth.samples, "all is there, once")
         assert {"proto", "version", "hostname"} <= old.metadata().keys()
+
+
+def test_a_replica_that_takes_the_masters_place(tmp_path: Path) -> None:
+    machines = Machines(tmp_path)
+    with machines.server("stats1", "stats1: server.toml") as master, \
+            machines.server("stats2", "stats2: server.toml", token="a-secret-of-who-promotes") as replica, \
+            Generator("a", lambda: master.stat_port) as load:
+        load.wait_for(10)
+        load.drain()
+        load.truth.check(master)
+        load.truth.check(replica)
+        said = istat(replica, "replica", "status")
+        assert said.returncode == 0 and f"localhost:{master.http_port}" in said.stdout, said
+        with Generator("b", lambda: replica.stat_port) as refused:
+            replica.wait_until(lambda: refused.later, "it refuses samples")
+            assert refused.acknowledged == 0 and f"localhost:{master.http_port}" in refused.said, refused.said
+        master.kill9()
+        promoted = istat(replica, "replica", "promote", "--yes")
+        assert promoted.returncode == 0, promoted
+        with Generator("c", lambda: replica.stat_port, truth=load.truth) as after:
+            after.wait_for(10)
+            after.drain()
+        load.truth.check(replica)
+        master.start()
+        with Generator("d", lambda: master.stat_port) as late:
+            master.wait_until(lambda: late.later > 3, "the old master refuses samples")
+            assert late.acknowledged == 0 and f":{replica.http_port}" in late.said, late.said
+        assert not replica.get("/api/v1/names", match="*host.d")["names"]
+
+
+def istat(server: ServerProcess, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of istat's to its end, with the admin token."""
+    return subprocess.run([sys.executable, "-m", "istat.cli.command", *words, "--server", server.url], cwd=ROOT,
+                          text=True, capture_output=True, timeout=START_SECONDS,
+                          env={**server.environment, "ISTAT_ADMIN_TOKEN": "a-secret-of-who-promotes"})
