@@ -206,12 +206,12 @@ class Session:
             self._answer(out)
 
     def _take(self, message: Message) -> None:
-        if isinstance(message, Ping):
+        if isinstance(message, Lines) and self.hello is not None:
+            self._batch(message, self.hello)
+        elif isinstance(message, Ping):
             self._out += encode(Pong())
         elif isinstance(message, Hello) and self.hello is None:
             self._begin(message)
-        elif isinstance(message, Lines) and self.hello is not None:
-            self._batch(message, self.hello)
         elif isinstance(message, Meta) and self.hello is not None:
             self._owner.keeper.tell(message, self.hello, self._who)
         else:
