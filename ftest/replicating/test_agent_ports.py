@@ -119,3 +119,16 @@ def test_an_original_istatd_is_sent_lines(tmp_path: Path) -> None:
         original.wait_until(lambda: {b"a.b 1325395000 5", b"*c 1325395001 2"} <= {
             line.rstrip(b"\r") for line in original.lines}, "the lines are there")
         original.wait_until(lambda: original.metadata().get("agent") == "web1", "it is introduced")
+
+
+def test_an_agents_file_of_istatds_forwards_as_it_did(tmp_path: Path) -> None:
+    truth = Truth()
+    with ServerProcess(tmp_path / "server") as server:
+        agent = AgentProcess(tmp_path / "agent", [])
+        file = tmp_path / "istatd-agent.cfg"
+        file.write_text(f"--agent 127.0.0.1:{server.stat_port}\n--stat-port {agent.stat_port}\n--local-stats .h1\n")
+        agent.options = {"config": file, "spool": agent.spool, "enable": "agent", "plugin-dir": ""}
+        with agent:
+            send(agent, truth, samples("old", 200))
+            truth.check(server)
+            assert "--stat-port: from programs of this machine only" in agent.log()

@@ -6,9 +6,12 @@ sockets, and of messages only how they are framed.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from collections.abc import Sequence
+
+import gevent
 
 from istat.daemon.listening.serving import Connection, Serving
 from istat.daemon.turns import turn_of_the_hub
@@ -27,6 +30,8 @@ PLACES = 256
 MOST_LINE = 65536
 # Read at once [bytes]: some 1 ms.
 READ = 64 * 1024
+# Of one connection at the end: what has come by then, and no endless stream.
+LAST_READS = 64
 # A program that does not take its answers for so long is let go [s].
 ANSWER_SECONDS = 10.0
 
@@ -51,7 +56,7 @@ class StreamInput:
         talk = Conversation(self._buffer, self._intake, self._receiving, Peer(connection.peer))
         try:
             while not talk.over:
-                size = connection.socket.recv_into(talk.room())
+                size = self._read(connection, talk)
                 if not size:
                     break
                 talk.take(size)
@@ -61,6 +66,26 @@ class StreamInput:
             self._answer(connection, talk)
         finally:
             talk.close()
+
+    def _read(self, connection: Connection, talk: Conversation) -> int:
+        """Wait for bytes in the room; how many there are, 0 at the end."""
+        try:
+            return int(connection.socket.recv_into(talk.room()))
+        except gevent.GreenletExit:     # the agent ends, or another one needs the place
+            self._take_rest(connection, talk)
+            raise
+
+    def _take_rest(self, connection: Connection, talk: Conversation) -> None:
+        """Take what has come, without waiting for anything."""
+        connection.socket.settimeout(0)
+        with contextlib.suppress(OSError):
+            for _ in range(LAST_READS):
+                size = connection.socket.recv_into(talk.room())
+                if not size or talk.over:
+                    break
+                talk.take(size)
+        with contextlib.suppress(OSError):
+            connection.socket.sendall(talk.answer())
 
     def _answer(self, connection: Connection, talk: Conversation) -> None:
         answer = talk.answer()

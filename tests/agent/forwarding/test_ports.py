@@ -223,3 +223,14 @@ def test_ports_are_of_this_machine_only_and_one_number_for_both(tmp_path: Path) 
 def test_a_time_of_0_stays_one(local: Local) -> None:
     local.connect().sendall(b"a 0 5\n")
     until(lambda: local.way.text == b"a 0 5\n")
+
+
+def test_what_has_come_by_the_end_is_taken(local: Local) -> None:
+    client = local.connect()
+    client.sendall(b"a 1\n")
+    until(lambda: local.way.text == b"a 1\n")      # it has a place
+    client.sendall(b"b 2\n" * 1000)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.sendto(b"c 3\n", ("127.0.0.1", local.ports.port))
+    local.stop()
+    assert local.way.text.count(b"b 2\n") == 1000 and b"c 3\n" in local.way.text
