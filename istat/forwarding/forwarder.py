@@ -18,6 +18,7 @@ from istat.forwarding.counts import Counts
 from istat.forwarding.group import Group
 from istat.forwarding.member import Means
 from istat.forwarding.origins import Origins
+from istat.kernels import lines as kernel
 from istat.spool.frames import Mark
 from istat.spool.spool import Limits, Spool
 from istat.wire.batches import MOST_LINES, MOST_TEXT, Hello
@@ -108,12 +109,12 @@ class Forwarder:
     def lines(self, text: bytes) -> None:
         """Take whole sample lines, of any size, that nobody has marked. Those without time are of the last tick, as
         the store has them. They are in the spool within 100 ms, when `tick` is called as often as that."""
-        count = text.count(b"\n")
+        count = kernel.count_lines(text)
         if self._size + len(text) > MOST_TEXT or self._count + count > MOST_LINES:
             self._write_lines()
-            while len(text) > MOST_TEXT or text.count(b"\n") > MOST_LINES:
+            while len(text) > MOST_TEXT or count > MOST_LINES:
                 text = self._cut(text)
-            count = text.count(b"\n")
+                count = kernel.count_lines(text)
         if text:
             self._parts.append(text)
             self._size, self._count = self._size + len(text), self._count + count
@@ -165,7 +166,7 @@ class Forwarder:
             self._wake()
 
     def tick(self) -> None:
-        """To be called about every 50 ms, after the store's: what `lines` took goes into the spool, the spool keeps its
+        """To be called about every 50 ms, before the store's: what `lines` took goes into the spool, which keeps its
         bounds."""
         self._write_lines()
         self._second = int(self._clock.now())
@@ -182,7 +183,7 @@ class Forwarder:
             self._append(text)
 
     def _append(self, text: bytes) -> None:
-        self._appended(text, self._second, text.count(b"\n"), 0, None)
+        self._appended(text, self._second, kernel.count_lines(text), 0, None)
 
     def _appended(self, text: bytes, clock: int, count: int, interval: int, mark: Mark | None) -> int:
         self._counts.lines += count
