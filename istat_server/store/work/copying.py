@@ -203,6 +203,8 @@ class Copying:
             salt = _salt(handle, position.segment)
             if position.salt != salt and (position.salt or position.offset):
                 raise Gone("position", f"segment {position.segment} is another one than the one that was read")
+            if position.segment > end[0] and not position.offset:       # it has just begun, and nothing of it is synced
+                return Stretch(b"", replace(position, salt=salt), 0)
             ended = position.segment < end[0]
             limit = os.fstat(handle).st_size if ended else end[1]
             if position.offset > max(limit, HEADER_BYTES if not ended else 0) or position.segment > end[0]:

@@ -128,6 +128,17 @@ def test_a_position_that_is_none_is_gone(store):
         assert refused.value.reason == "position"
 
 
+def test_a_segment_of_which_nothing_is_synced_yet_has_nothing_and_is_waited_for(store):
+    send(store, f"a {NOW} 1")
+    synced(store)
+    store.flush()
+    held = lease(store)
+    assert held.position.segment > store.copying.end().segment
+    part = store.copying.read(held.position, 100)
+    assert (part.data, part.next, part.left) == (b"", held.position, 0)
+    assert store.copying.waits(held.position)
+
+
 def test_positions_of_other_stores_epochs_and_revisions_are_gone(store):
     end = synced(store)
     store.copying.check(end, store.copying.state.revision)

@@ -1,0 +1,279 @@
+"""What a master answers over HTTP, as its replicas ask it: leases, files, the journal, namespaces, fencing; the lag."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import gevent
+import pytest
+
+from istat.clock import StoppedClock
+from istat.errors import ServerUnreachable, SettingsError
+from istat_server.replica.master.asking import ask_known
+from istat_server.replica.master.pouring import part_of
+from istat_server.replica.refusals import CopyNeeded, OtherStore, ReplicaError, Superseded
+from istat_server.replica.source import Master, Piece
+from istat_server.store.files import journal
+from istat_server.store.positions import Deposed, Known, Position
+from tests.replica.serving import Serving, broken_off
+from tests.store.harness import NOW, open_store
+
+
+@pytest.fixture()
+def served(tmp_path: Path) -> Iterator[Serving]:
+    made = Serving(tmp_path)
+    yield made
+    made.stop()
+
+
+def pulled(master: Master, position: Position, most: int = 1 << 20) -> tuple[dict[int, bytes], Piece]:
+    """All that is synced behind a position, by segment, and the last answer."""
+    found: dict[int, bytes] = {}
+    keep = position.segment         # so that it can be compared
+    while True:
+        piece = master.journal(position, 0, most=most, keep=keep)
+        found[position.segment] = found.get(position.segment, b"") + piece.data
+        if not piece.data and piece.next == position:
+            return found, piece
+        position = piece.next
+
+
+def test_a_state_tells_how_a_server_stands(served: Serving) -> None:
+    served.send(f"a {NOW} 1")
+    found, state = served.master().state(), served.store.files.manifest
+    assert (found.store, found.epoch, found.term, found.fenced, found.follows) == (state.uuid, state.epoch, 0, "", None)
+    assert (found.position.segment, found.position.offset) == served.store._journal.safe_end
+    assert (found.time, found.replicas, found.deposed) == (NOW, (), None)
+    served.master().lease()
+    assert served.master().state().replicas == ("two",)
+
+
+def test_a_lease_and_its_files_and_the_journal_are_the_masters_bytes(served: Serving) -> None:
+    served.send(f"a {NOW} 1")
+    served.store.flush()
+    served.send(f"b {NOW} 2")
+    master = served.master(ours="http://two:8000")
+    lease = master.lease()
+    assert {file.path.split("/")[0] for file in lease.files} == {"10s", "names"}
+    for file in lease.files:
+        data = b"".join(map(bytes, master.file(file.path)))
+        assert data == (served.store.folder / file.path).read_bytes() and len(data) == file.size
+        assert b"".join(map(bytes, master.file(file.path, file.size - 7))) == data[-7:]
+    found, last = pulled(master, lease.position)
+    place = served.store.folder / "journal"
+    assert all(data == journal.segment_path(place, number).read_bytes() for number, data in found.items())
+    assert (last.left, last.time, last.term, last.revision) == (0, NOW, 0, 0)
+    assert [(one.name, one.url) for one in served.store.files.manifest.replicas] == [("two", "http://two:8000")]
+
+
+@pytest.mark.parametrize("most", [1, 50, 1 << 20])
+def test_the_journal_comes_in_pieces_over_segments(served: Serving, most: int) -> None:
+    master = served.master()
+    lease = master.lease()
+    for step in range(2):
+        served.send(f"a{step} {NOW} 1")
+        served.store.flush()
+    served.send(f"z {NOW} 1")
+    found, _last = pulled(master, lease.position, most)
+    place = served.store.folder / "journal"
+    assert len(found) >= 3 or most > 1
+    assert all(data == journal.segment_path(place, number).read_bytes() for number, data in found.items())
+
+
+def test_who_waits_gets_what_is_synced_meanwhile_and_has_no_lag(served: Serving) -> None:
+    master = served.master()
+    _found, last = pulled(master, master.lease().position)
+    waiting = gevent.spawn(master.journal, last.next, 0, 10.0)
+    while not served.leases._of("two").waiting:
+        gevent.sleep(0.01)
+    assert served.leases.totals() == {"replica.lag.two": 0.0}
+    served.send(f"a {NOW} 1")
+    piece = waiting.get(timeout=10.0)
+    assert piece.data and piece.next.offset == last.next.offset + len(piece.data)
+
+
+def test_a_wait_ends_with_nothing_and_at_once_when_the_server_ends(served: Serving) -> None:
+    master = served.master()
+    _found, last = pulled(master, master.lease().position)
+    piece = master.journal(last.next, 0, wait=1)
+    assert (piece.data, piece.next) == (b"", last.next)
+    waiting = gevent.spawn(master.journal, last.next, 0, 10.0)
+    while not served.leases._of("two").waiting:
+        gevent.sleep(0.01)
+    served.leases.stop()
+    assert waiting.get(timeout=5.0).data == b""
+
+
+def test_a_lag_is_counted_from_what_was_applied_last(served: Serving) -> None:
+    master = served.master("two.example")
+    position = master.lease().position
+    served.send(f"a {NOW} 1")
+    served.clock.set(NOW + 100)
+    assert served.leases.totals() == {"replica.lag.two_example": 100.0}
+    master.journal(position, 0, applied=NOW + 40)
+    assert served.leases.totals() == {"replica.lag.two_example": 60.0}
+    master.release()
+    assert served.leases.totals() == {}
+
+
+def test_a_lease_is_renewed_by_pulling_and_by_copying_and_not_each_time(served: Serving) -> None:
+    served.send(f"a {NOW} 1")
+    served.store.flush()
+    master = served.master()
+    lease = master.lease()
+    path = lease.files[0].path
+
+    def until() -> int:
+        return served.store.copying.leased("two").until
+
+    first = until()
+    assert list(master.file(path)) and until() == first
+    served.clock.set(NOW + 1800)
+    assert list(master.file(path)) and until() == first + 1800
+    master.journal(lease.position, 0)
+    assert served.store.copying.leased("two").files == ()
+    with pytest.raises(CopyNeeded, match="holds no file"):
+        list(master.file(path))
+
+
+def test_segments_are_kept_from_the_one_on_that_may_be_asked_for_again(served: Serving) -> None:
+    master = served.master()
+    lease = master.lease()
+    first = lease.position.segment
+    for step in range(3):
+        served.send(f"a{step} {NOW} 1")
+        served.store.flush()
+    _found, last = pulled(master, lease.position)
+    master.journal(last.next, 0, keep=first + 1)
+    served.store.compact()
+    assert journal.segment_numbers(served.store.folder / "journal")[0] > first
+    with pytest.raises(CopyNeeded, match="is gone"):
+        master.journal(lease.position, 0)
+
+
+def test_positions_that_are_gone_want_a_new_copy(served: Serving) -> None:
+    served.send(f"a {NOW} 1")
+    master = served.master()
+    _found, last = pulled(master, master.lease().position)
+    for wrong, revision in ((replace(last.next, salt=last.next.salt ^ 1), 0), (replace(last.next, store="0" * 32), 0),
+                            (replace(last.next, segment=last.next.segment + 5), 0),
+                            (replace(last.next, offset=last.next.offset + 1), 0), (last.next, 3),
+                            (replace(last.next, epoch=last.next.epoch + 1), 0)):
+        with pytest.raises(CopyNeeded):
+            master.journal(wrong, revision)
+    assert not master.journal(last.next, 0).data
+    with pytest.raises(CopyNeeded, match="no lease of three"):
+        served.master("three").journal(last.next, 0)
+
+
+@pytest.mark.parametrize("path", ["MANIFEST", "../master/MANIFEST", "/etc/passwd", "", "names/../MANIFEST", "a\0b"])
+def test_no_file_is_given_that_the_lease_does_not_name(served: Serving, path: str) -> None:
+    master = served.master()
+    master.lease()
+    with pytest.raises(ReplicaError):
+        list(master.file(path))
+
+
+def test_a_fenced_server_gives_nothing_and_says_who_took_its_place(served: Serving) -> None:
+    master, uuid = served.master(), served.store.files.manifest.uuid
+    position = master.lease().position
+    with pytest.raises(OtherStore):
+        master.fence("0" * 32, 1, "http://two:8000")
+    master.fence(uuid, 1, "http://two:8000")
+    master.fence(uuid, 1, "http://two:8000")
+    with pytest.raises(Superseded):
+        master.fence(uuid, 1, "http://three:8000")
+    for ask in (master.lease, lambda: master.journal(position, 0), lambda: list(master.file("names/x"))):
+        with pytest.raises(Superseded, match="two:8000 has taken its place"):
+            ask()
+    assert (master.state().fenced, master.state().term) == ("http://two:8000", 1)
+    assert "two:8000" in served.store.refusing
+
+
+def test_a_master_of_a_lower_term_is_not_believed(served: Serving) -> None:
+    with pytest.raises(Superseded, match="another one of term 3"):
+        served.master(term=3).lease()
+    ours = served.master()
+    position = ours.lease().position
+    ours.term = 2
+    with pytest.raises(Superseded):
+        ours.journal(position, 0)
+
+
+def test_a_start_is_fenced_by_a_replica_that_has_taken_its_place_and_by_no_other(served: Serving, tmp_path) -> None:
+    old = open_store(tmp_path / "old", StoppedClock(NOW))
+    uuid = old.files.manifest.uuid
+    served.store.files.commit(lambda state: replace(state, term=1, deposed=Deposed("0" * 32, "")), ())
+    old.files.commit(lambda state: replace(state, replicas=(Known("two", served.url),)), ())
+    ask_known(old, lambda url: served.master())
+    assert old.read_only == ""
+    served.store.files.commit(lambda state: replace(state, deposed=Deposed(uuid, "")), ())
+    ask_known(old, lambda url: served.master())
+    assert served.url in old.read_only
+    ask_known(object(), lambda url: served.master())        # a store that nobody can follow
+    old.close()
+
+
+def test_namespaces_come_as_their_files_are(served: Serving) -> None:
+    served.namespaces.set("boards", {"one": "grün"})
+    master = served.master()
+    (stamp,) = master.namespaces().values()
+    found = master.namespace("boards")
+    assert found is not None and found.stamp == stamp
+    assert found.values == (served.namespaces._folder.path / "boards.set").read_bytes()
+    assert found.versions == (served.namespaces._folder.path / "boards.versions").read_bytes()
+    served.namespaces.set("boards", {"one": "red"})
+    assert master.namespaces()["boards"] != stamp
+    assert master.namespace("none") is None
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_without_the_token_nothing_is_answered(served: Serving, token: str) -> None:
+    with pytest.raises(ReplicaError, match="replica-token"):
+        served.master(token=token).state()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "../x"])
+def test_names_that_cannot_be_are_refused(served: Serving, name: str) -> None:
+    with pytest.raises(ReplicaError, match="name must be"):
+        served.master(name).lease()
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "x:8000", "http://x/path", "http://"])
+def test_an_address_that_is_none_is_told(url: str) -> None:
+    with pytest.raises(SettingsError):
+        Master(url, "", "two")
+
+
+def test_who_does_not_answer_is_unreachable_and_a_kept_connection_that_ended_is_none(served: Serving) -> None:
+    master = served.master()
+    assert master.state().term == 0
+    master._idle[0].sock.close()
+    assert master.state().term == 0
+    served.http.stop()
+    with pytest.raises(ServerUnreachable, match="does not answer"):
+        master.state()
+
+
+def test_a_file_that_breaks_off_is_gone_on_with(served: Serving) -> None:
+    served.send(*(f"a{one} {NOW} 1" for one in range(200)))
+    served.store.flush()
+    master = served.master()
+    (file,) = [one for one in master.lease().files if one.path.startswith("names/")]
+
+    served.spoil = lambda _environ, found: broken_off(found, file.size // 2)
+    got = b""
+    with pytest.raises(ServerUnreachable):
+        for piece in master.file(file.path):
+            got += bytes(piece)
+    assert len(got) == file.size // 2
+    served.spoil = None
+    got += b"".join(map(bytes, master.file(file.path, len(got))))
+    assert got == (served.store.folder / file.path).read_bytes()
+
+
+@pytest.mark.parametrize(("header", "part"), [("", None), ("bytes=3-", (3, 10)), ("bytes=0-0", (0, 1)),
+                                              ("bytes=2-99", (2, 10)), ("bytes=-3", None), ("lines=1-2", None)])
+def test_ranges_are_read_as_http_has_them(header: str, part: tuple[int, int] | None) -> None:
+    assert part_of(header, 10) == part
