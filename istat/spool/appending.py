@@ -20,7 +20,7 @@ from istat.spool.writing import Writer
 log = logging.getLogger(__name__)
 
 MEMORY = 1 << 20        # [bytes] of frames kept while the disk is full
-REMEMBERED = 2 << 20    # [bytes] of frames that need not be read again: as many as are under way, and some more
+REMEMBERED = 8 << 20    # [bytes] of frames that need not be read again: what a server takes until its journal has it
 MOST_MARKS = 4096       # senders and epochs of which the last batch is known; the longest silent is forgotten
 
 
@@ -113,9 +113,21 @@ class Appending:
         self._remembered.append((segment, found.at, found.next - found.at))
         self._remembered_bytes += found.next - found.at
         while self._remembered_bytes > REMEMBERED:
-            old, at, size = self._remembered.popleft()
-            old.recent.pop(at, None)
-            self._remembered_bytes -= size
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        segment, at, size = self._remembered.popleft()
+        segment.recent.pop(at, None)
+        self._remembered_bytes -= size
+
+    def forget(self, low: int) -> None:
+        """Frames before this sequence are read no more."""
+        while self._remembered:
+            segment, at, _size = self._remembered[0]
+            found = segment.recent.get(at)
+            if found is not None and found.head.sequence >= low:
+                break
+            self._forget_oldest()
 
     # -- while the disk is full
 

@@ -121,14 +121,15 @@ def firsts_in(folder: Path) -> list[int]:
 
 
 def read_header(path: Path) -> tuple[Header | None, int]:
-    """(the header, how many bytes it is) of a segment; None: it is damaged. SpoolError when it is a newer istatd's,
-    OSError when it cannot be read."""
+    """(the header, how many bytes it is) of a segment; (None, 0): it is damaged. SpoolError when a newer istatd wrote
+    it, OSError when it cannot be read."""
     handle = ownfiles.descriptor(path, os.O_RDONLY, Use.SMALL, ondisk.plain)
     try:
         data = os.pread(handle, HEADER_READ, 0)
         length = header_length(data)
         if length > MOST_HEADER:
             return None, 0
-        return header_in(data[:length] if length <= len(data) else os.pread(handle, length, 0)), length
+        header = header_in(data[:length] if length <= len(data) else os.pread(handle, length, 0))
+        return header, length if header is not None else 0
     finally:
         os.close(handle)

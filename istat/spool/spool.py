@@ -215,6 +215,7 @@ class Spool:
             while len(self._shelf.segments) > 1 and self._shelf.segments[1].first <= low:
                 self._shelf.remove_oldest("done")
         self._bound()
+        self._appending.forget(low)
         self._sync(low)
 
     def _bound(self) -> None:

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.spool.harness import GROUP, drain, kill, lost, open_spool, put
@@ -32,6 +32,7 @@ def damage(path: Path, flips: list[int]) -> None:
 
 
 @settings(max_examples=60)
+@example([(2, 131073)], False)      # a header, in the length of its marks
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1 << 20)), min_size=1, max_size=12), st.booleans())
 def test_flipped_bytes_in_segments_are_stepped_over_and_counted(tmp_path_factory: pytest.TempPathFactory,
                                                                 flips: list[tuple[int, int]], clean: bool) -> None:
