@@ -54,7 +54,7 @@ class Generator:
         self._socket: socket.socket | None = None
         self._framing = batches.BatchFraming()
         self._buffer = bytearray(1 << 18)
-        self.acknowledged = self.connects = self.later = self.repeated = 0
+        self.acknowledged = self.connects = self.later = self.repeated = self.refused = 0
         self.problems: list[str] = []       # what must never be
         self.said = ""                      # why the last batch was not taken, in a sentence
         self._making, self._ended = True, False
@@ -63,11 +63,12 @@ class Generator:
 
     # -- what a test says
 
-    def drain(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Make nothing new, and wait until all is acknowledged."""
+    def drain(self, seconds: float = DRAIN_SECONDS, may_refuse: bool = False) -> None:
+        """Make nothing new, and wait until all is acknowledged. `may_refuse`: lines may have been refused."""
         self._making = False
         assert self._idle.wait(seconds), f"{self.host}: {len(self._waiting)} batches without an answer: {self.problems}"
         assert not self.problems, self.problems
+        assert may_refuse or not self.refused, f"{self.refused} lines were refused"
 
     def wait_for(self, count: int, seconds: float = DRAIN_SECONDS) -> None:
         """Until so many batches more have been acknowledged."""
@@ -193,7 +194,7 @@ class Generator:
     def _take(self, message: batches.Message) -> None:
         if isinstance(message, batches.Ack):
             if message.refused:
-                self.problems.append(f"batch {message.sequence}: {message.refused} lines refused")
+                self.refused += message.refused
             self._acknowledge(message.sequence)
         elif isinstance(message, batches.Later):
             self.later += 1

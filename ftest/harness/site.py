@@ -42,19 +42,24 @@ class Site:
         self._networks: list[CutProxy] = []
         self.done: list[str] = []       # the troubles that were made, in order
 
-    def server(self, name: str, forward: Sequence[str | CutProxy] = (), **options: object) -> ServerProcess:
-        """A server that keeps its port, started."""
+    def server(self, name: str, forward: Sequence[str | CutProxy] = (), command: list[str] | None = None,
+               **options: object) -> ServerProcess:
+        """A server that keeps its ports, started; `command`: another than its main program."""
         options.setdefault("stat_port", own_port())
         options.setdefault("http_port", own_port())
         if forward:
             options["forward"] = ",".join(_target(one) for one in forward)
             options.setdefault("spool", self.folder / name / "spool")
-        return self._stack.enter_context(ServerProcess(self.folder / name, **options))
+        made = ServerProcess(self.folder / name, **options)
+        made.command = command or made.command
+        return self._stack.enter_context(made)
 
-    def agent(self, name: str, forward: Sequence[str | CutProxy], **options: object) -> AgentProcess:
-        """An agent, started."""
-        return self._stack.enter_context(AgentProcess(self.folder / name, [_target(one) for one in forward],
-                                                      **options))
+    def agent(self, name: str, forward: Sequence[str | CutProxy], command: list[str] | None = None,
+              **options: object) -> AgentProcess:
+        """An agent, started; `command`: another than its main program."""
+        made = AgentProcess(self.folder / name, [_target(one) for one in forward], **options)
+        made.command = command or made.command
+        return self._stack.enter_context(made)
 
     def network(self, target: Daemon | Original) -> CutProxy:
         """A network towards a daemon's stat port."""
