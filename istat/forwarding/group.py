@@ -62,7 +62,7 @@ class Group:
 
     def keeps(self, member: Member) -> bool:
         """Whether the one in use goes on: no earlier one waits for its place."""
-        return not any(one.connected for one in self.members[:self.members.index(member)])
+        return not any(one.settled for one in self.members[:self.members.index(member)])
 
     def let_go(self, member: Member) -> None:
         """The connection of a member has ended."""
@@ -74,6 +74,9 @@ class Group:
 
     def tick(self) -> None:
         """To be called about every second: what waited too long for its target goes to the one in use."""
+        for place, greenlet in enumerate(self._greenlets):
+            if greenlet.dead:       # by a fault of ours, which the hub has told: the next try may do without it
+                self._greenlets[place] = gevent.spawn(self.members[place].forever)
         used = self._in_use
         now = self._means.clock.monotonic()
         for member in self.members:

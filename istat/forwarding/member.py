@@ -80,7 +80,8 @@ class Member:
         self.target, self.name = target, str(target)
         self.changed = Event()
         self.away = False           # the last try failed
-        self.connected = False      # it has greeted us
+        self.connected = False      # it has greeted us,
+        self.settled = False        # and nothing is in doubt any more of what it was sent before
         self.state, self.why = "waiting", ""
         self.doubtful_since = means.clock.monotonic()   # since when what is in doubt waits for it
         self._group, self._cursor, self._means = group, cursor, means
@@ -120,7 +121,7 @@ class Member:
             last = way.greet()
             self._reached()
             self._settle(way, last)
-            self.state = "settled"
+            self.settled, self.state = True, "settled"
             while not self._group.claim(self):
                 if not self._group.wants(self):
                     return
@@ -130,7 +131,7 @@ class Member:
         finally:
             if self.connected:
                 self.doubtful_since = self._means.clock.monotonic()
-            self.connected, self.state = False, "waiting"
+            self.connected, self.settled, self.state = False, False, "waiting"
             way.close()
             self._write_off(way)
             self._group.let_go(self)

@@ -5,6 +5,7 @@ Waits as a greenlet does; names are looked up in gevent's threads. `session` and
 from __future__ import annotations
 
 import errno
+import functools
 import socket
 import ssl
 from collections import deque
@@ -14,11 +15,13 @@ from typing import Any, NamedTuple, Protocol
 import gevent
 import gevent.socket
 from gevent.event import Event
+from gevent.threadpool import ThreadPool
 
 from istat.forwarding.targets import Target
 from istat.spool.frames import Frame
 
-CONNECT = 10.0      # [s] for looking a name up and for a connection, and for the handshake
+CONNECT = 10.0      # [s] for looking a name up, for a connection to each of its addresses, and for the handshake
+LOOKUPS = 2         # names that are looked up at once
 STUCK = 10.0        # [s] after which a target that reads nothing counts as away
 KEEPALIVE_IDLE = 60     # [s] after which a target's machine that is silent is asked for
 
@@ -79,8 +82,11 @@ class Way(Protocol):
 
 def dial(target: Target, context: ssl.SSLContext | None) -> Any:
     """A connected socket of gevent's, after its handshake where there is a context. OSError."""
-    with gevent.Timeout(CONNECT, TimeoutError(errno.ETIMEDOUT, "no connection within 10 s")):
-        sock = gevent.socket.create_connection((target.host, target.port))
+    with gevent.Timeout(CONNECT, TimeoutError(errno.ETIMEDOUT, "its name is not found out within 10 s")):
+        found = _lookups().apply(_addresses, (target.host, target.port))
+    if isinstance(found, OSError):
+        raise found
+    sock = _connected(found)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
@@ -92,6 +98,37 @@ def dial(target: Target, context: ssl.SSLContext | None) -> Any:
     except BaseException:
         sock.close()
         raise
+
+
+@functools.cache
+def _lookups() -> ThreadPool:
+    """Threads that look names up: of their own, as a name server that does not answer must not hold up what others have
+    done in threads. Made when they are needed: a thread does not outlive a fork."""
+    return ThreadPool(LOOKUPS)
+
+
+def _addresses(host: str, port: int) -> Sequence[Any] | OSError:
+    """What getaddrinfo says, in a thread; also its error, as gevent tells the hub of what a thread raises."""
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except OSError as error:
+        return error
+
+
+def _connected(found: Sequence[Any]) -> Any:
+    """A socket to the first of these addresses that takes one. OSError of the last."""
+    last: OSError = OSError(errno.EADDRNOTAVAIL, "its name has no address")
+    for family, kind, protocol, _name, address in found:
+        sock = gevent.socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(CONNECT)
+            sock.connect(address)
+            sock.settimeout(None)
+            return sock
+        except OSError as error:
+            last = error
+            sock.close()
+    raise last
 
 
 def send_all(sock: Any, data: bytes) -> None:

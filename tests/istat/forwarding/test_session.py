@@ -223,5 +223,7 @@ def test_a_port_that_is_closed_is_told_with_advice() -> None:
         dial(Target("127.0.0.1", port), None)
     assert error.value.errno == errno.ECONNREFUSED
     assert "stat-port" in advice(Target("a", 1), error.value)
+    with pytest.raises(gevent.socket.gaierror):
+        dial(Target("nobody.invalid", port), None)
     assert "in the setting forward right" in advice(Target("a", 1), gevent.socket.gaierror(-2, "no name"))
     assert advice(Target("a", 1), Refused("why")) == ""
