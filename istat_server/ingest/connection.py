@@ -199,7 +199,8 @@ class Connection:
                 if self._session is None and self._must_show_token():
                     return
         for start, end in runs:
-            around.pump.feed(self._feeder, owner.view, start, end, self.sender)
+            if self._session is None or not self.sender.barred:     # lines are looked at one by one: it is the intake's
+                around.pump.feed(self._feeder, owner.view, start, end, self.sender)
             if self.sender.barred:
                 self.refuse(BARRED, f"{self.sender.name} is on the blacklist".encode())
                 return
@@ -233,8 +234,11 @@ class Connection:
             return
         try:
             whole = self._source.send(data) == len(data)
-        except OSError:
+        except BlockingIOError:
             whole = False
+        except OSError:     # it has gone
+            self.close()
+            return
         if not whole:
             self.refuse("answers_unread", b"it does not read its acknowledgements")
 

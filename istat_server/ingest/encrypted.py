@@ -5,6 +5,7 @@ say goes out at once or ends it, so that nobody is waited for.
 """
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import ssl
@@ -63,9 +64,9 @@ class Encrypted:
 
     def send(self, data: bytes) -> int:
         """Send plain bytes, once the handshake is over: how many, which is all of them, or none: then it is of no more
-        use. OSError when TLS is at its end."""
+        use. OSError when the sender has gone."""
         self._tls.write(data)
-        return len(data) if self._answer() else 0
+        return len(data) if self._give(self._out.read()) else 0
 
     def _read(self, view: memoryview) -> int | None:
         """Plain bytes of what the socket has now, RAW_BYTES at most; as `_decrypt`."""
@@ -102,16 +103,21 @@ class Encrypted:
             self._answer()
         return filled
 
-    def _answer(self) -> bool:
-        """Send what TLS has to say; whether it went. A sender that does not take some kilobytes has a connection that
-        is of no use."""
+    def _answer(self) -> None:
+        """Send what TLS has to say."""
         words = self._out.read()
-        if not words:
-            return True
+        if words:
+            with contextlib.suppress(OSError):      # the next read says so again
+                self._give(words)
+
+    def _give(self, words: bytes) -> bool:
+        """Send records; whether they went. A sender that does not take some kilobytes has a connection that is of no
+        use. OSError when it has gone."""
+        whole = False
         try:
-            whole = self._socket.send(words) == len(words)
-        except OSError:
-            whole = False
-        if not whole:
-            self._in.write_eof()
-        return whole
+            with contextlib.suppress(BlockingIOError):
+                whole = self._socket.send(words) == len(words)
+            return whole
+        finally:
+            if not whole:
+                self._in.write_eof()

@@ -213,10 +213,11 @@ def test_a_batch_is_taken_and_acknowledged_when_it_is_written(site: Site, connec
 
 
 def test_what_is_sent_again_counts_once(site: Site, connect: Callable[[], Any]) -> None:
-    for _ in range(3):
+    totals = site.batches.receiving.totals
+    for turn in range(3):
         client = Client(connect())
         client.say(Hello(A, 1), batch(1, b"a 5\n"), batch(2, b"a 6\n"))
-        until(lambda: site.batches.receiving.owed >= 3)
+        until(lambda: (totals["taken"], totals["again"]) == (2, 2 * turn))  # noqa: B023 - at once
         site.write()
         assert isinstance(client.hear(), Welcome)
         assert [client.hear(), client.hear()] == [Ack(1), Ack(2)]
@@ -293,6 +294,30 @@ def test_a_listed_host_is_refused(site: Site) -> None:
     assert isinstance(refusal, Refusal) and refusal.code == "barred"
     assert client.hear() is None
     assert site.counts == {"blacklisted": 1}
+
+
+def test_who_is_listed_meanwhile_is_closed_and_nothing_more_is_taken(site: Site) -> None:
+    client = Client(site.listen()())
+    client.hello(host="web1")
+    client.say(batch(1, b"a 1\n"))
+    until(lambda: site.value("a") == 1)
+    site.bench.roster.blacklist.become(Blacklist(["web1"]))
+    site.bench.roster.judge()
+    client.say(batch(2, b"a 1\n"))
+    assert client.hear() is None
+    assert site.value("a") == 1 and site.counts == {"blacklisted": 1}
+
+
+def test_who_goes_before_he_is_answered_does_nothing_wrong(site: Site, connect: Callable[[], Any]) -> None:
+    client = Client(connect())
+    client.hello()
+    client.say(batch(1, b"a 1\n"))
+    until(lambda: site.value("a") == 1)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")      # a reset
+    client.sock.close()
+    site.write()
+    until(lambda: site.batches.receiving.senders == 0 and site.batches.receiving.owed == 0)
+    assert site.counts == {}
 
 
 def test_a_store_without_marks_takes_no_batches(site: Site) -> None:
