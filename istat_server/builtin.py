@@ -105,7 +105,7 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
         server.metrics.source("exporter", exporter.totals)
         found.append(exporter)
     replicating = replication(server.store, server.settings, server.clock, Delivering(gevent.get_hub().threadpool),
-                              server.namespaces, server.pump.failed)
+                              server.namespaces, server.roster, server.pump.failed)
     server.metrics.source("replica", replicating.totals)
     return [*found, server.leases, *replicating.services]
 

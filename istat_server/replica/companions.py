@@ -5,13 +5,17 @@ Knows the master's answers; files are the namespaces' own business.
 from __future__ import annotations
 
 import logging
-from typing import Any
+
+import gevent
 
 from istat.errors import IstatError
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.replica.source import Master
+from istat_server.roster import Roster, Sender
 
 log = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 100      # of senders that are told before others have their turn: some milliseconds
 
 
 class NamespacePull:
@@ -34,6 +38,9 @@ class NamespacePull:
             if found is not None and self._put(name, found.values, found.versions):
                 self._stamps[name] = found.stamp
 
+    def end(self) -> None:
+        """See Companion."""
+
     def _put(self, name: str, values: bytes | None, versions: bytes) -> bool:
         try:
             self._namespaces.replace(name, values, versions)
@@ -44,11 +51,27 @@ class NamespacePull:
 
 
 class RosterPull:
-    """Who sent what to the master, as it told last: a replica has no senders of its own."""
+    """Who sends to the master, as far as they are online there: here they are told of by the master."""
 
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._told: Sender | None = None
 
     def pull(self, master: Master) -> None:
         """See Companion."""
-        self.rows = list(master.roster().get("agents", ()))
+        rows = master.roster().get("agents", ())
+        if self._told is None:
+            self._told = self._roster.connected("replica", master.url)
+        for number, row in enumerate(rows):
+            if row.get("online") and row.get("name"):
+                origin = self._roster.origin(self._told, str(row["name"]))
+                for key, value in (row.get("metadata") or {}).items():
+                    origin.meta(str(key), str(value))
+            if number % ROWS_AT_ONCE == 0:
+                gevent.sleep(0)
+
+    def end(self) -> None:
+        """They are no senders of ours any more."""
+        if self._told is not None:
+            self._roster.disconnected(self._told)
+            self._told = None

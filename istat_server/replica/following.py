@@ -42,6 +42,9 @@ class Companion(Protocol):
     def pull(self, master: Master) -> None:
         """Have what it has. ServerUnreachable, ReplicaError, StoreError."""
 
+    def end(self) -> None:
+        """Nothing more comes from there."""
+
 
 class Follower:
     """A service: `start`, `stop`."""
@@ -82,6 +85,8 @@ class Follower:
                 self._greenlet.kill()
                 self._greenlet = None
         self.master.close()
+        for one in self._companions:
+            one.end()
 
     def _run(self) -> None:
         while not self._ended.is_set():

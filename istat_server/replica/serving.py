@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 from istat.clock import Clock
 from istat_server.keyvalue.namespaces import Namespaces
-from istat_server.replica.companions import NamespacePull
-from istat_server.replica.following import Follower
+from istat_server.replica.companions import NamespacePull, RosterPull
+from istat_server.replica.following import Companion, Follower
 from istat_server.replica.opening import master_of
 from istat_server.replica.promotion import Promotion
 from istat_server.replica.source import Master
 from istat_server.replica.store import ReplicaStore
+from istat_server.roster import Roster
 from istat_server.store.pool import Pool
 from istat_server.store.statstore import StatStore
 
@@ -44,23 +45,23 @@ class Replication:
 
 
 def replication(store: object, settings: Mapping[str, Any], clock: Clock, pool: Pool, namespaces: Namespaces,
-                fault: Fault) -> Replication:
+                roster: Roster, fault: Fault) -> Replication:
     """For this store; `pool`: threads; `fault`: is told of what nobody expected."""
 
     def ask(url: str, term: int) -> Master:
         return master_of(settings, url, term)
 
     if isinstance(store, ReplicaStore):
-        return _of_replica(store, settings, clock, pool, namespaces, fault)
+        return _of_replica(store, settings, clock, pool, (NamespacePull(namespaces), RosterPull(roster)), fault)
     if isinstance(store, StatStore):        # one that was promoted may have something to tell yet
         return Replication((Promotion(lambda: store, pool, ask, settings["replica-url"]),), dict)
     return Replication((), dict)
 
 
-def _of_replica(store: ReplicaStore, settings: Mapping[str, Any], clock: Clock, pool: Pool, namespaces: Namespaces,
-                fault: Fault) -> Replication:
+def _of_replica(store: ReplicaStore, settings: Mapping[str, Any], clock: Clock, pool: Pool,
+                companions: tuple[Companion, ...], fault: Fault) -> Replication:
     master = master_of(settings, store.master, store.inner.files.manifest.term)
-    follower = Follower(store, master, Path(settings["store"]), clock, pool, fault, (NamespacePull(namespaces),))
+    follower = Follower(store, master, Path(settings["store"]), clock, pool, fault, companions)
     promotion = Promotion(lambda: store.inner, pool, lambda url, term: master_of(settings, url, term),
                           settings["replica-url"], follower.stop)
 
