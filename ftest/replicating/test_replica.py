@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 
 from ftest.harness.generator import Generator
 from ftest.harness.replicas import (
@@ -85,14 +86,16 @@ def test_another_retention_of_the_master_makes_a_new_copy(tmp_path: Path) -> Non
 
 
 def test_one_that_fell_behind_copies_anew_and_serves_the_old_until_then(tmp_path: Path) -> None:
-    master = server_of(tmp_path / "one", flush=1, replica_lease=2)
+    master = server_of(tmp_path / "one", flush=1)
     replica = replica_of(master, tmp_path / "two")
     with running(master, replica):
         master.send_tcp(b"a.one 1\n")
         assert_same(master, replica)
         replica.kill9()
+        answer = requests.delete(f"{master.url}/api/v1/replica/lease?name=second", timeout=10, **master.ask)
+        assert answer.json() == {"ended": True}
         end = time.monotonic() + 60
-        while following_ended(master) is False:
+        while not let_go(master):
             assert time.monotonic() < end, master.log()
             master.send_tcp(b"a.one 2\na.two 3\n")
             time.sleep(0.5)
@@ -102,7 +105,7 @@ def test_one_that_fell_behind_copies_anew_and_serves_the_old_until_then(tmp_path
         assert_same(master, replica)
 
 
-def following_ended(master: ServerProcess) -> bool:
+def let_go(master: ServerProcess) -> bool:
     """Whether the master holds nothing for a replica any more, and the journal from before is gone."""
     store = master.get("/api/v1/status")["store"]
     return not store["pins"] and store["replay_from"] > 4
