@@ -67,6 +67,7 @@ class Follower:
         self._caught_up = False                 # by the master's last answer
         self._ahead = 0.0                       # by how much the master's clock is ahead of ours [s]
         self._wait = FIRST_WAIT
+        self._fresh = False                     # a copy was made, and nothing pulled since
         self._ask_at = 0.0
         self._final: tuple[Position, int] | None = None     # deletes that are final once this position is reached
         self._durable = self._pending = (0, 0)  # (bytes of our journal, segment of the master's): synced; to be
@@ -92,10 +93,12 @@ class Follower:
         while not self._ended.is_set():
             try:
                 self.turn()
-                self.problem, self._wait = "", FIRST_WAIT
+                self.problem, self._wait, self._fresh = "", FIRST_WAIT, False
             except (CopyNeeded, Diverged) as error:
                 self._forget()
                 self._tell(str(error))
+                if self._fresh:     # a copy that cannot be followed: the next one will not be better at once
+                    self._pause()
                 self._try(self._copy_anew)
             except (IstatError, OSError) as error:
                 self._forget()
@@ -200,6 +203,7 @@ class Follower:
         with self._swapping:
             self._store.exchange(lambda: self._pool.apply(basecopy.swap, (self._folder,)))
         self.copies += 1
+        self._fresh = True
         self._durable = self._pending = (0, 0)
         self._final = None
         log.info("the new copy of %s is in use", self.master.url)

@@ -205,9 +205,10 @@ class Copying:
                 raise Gone("position", f"segment {position.segment} is another one than the one that was read")
             if position.segment > end[0] and not position.offset:       # it has just begun, and nothing of it is synced
                 return Stretch(b"", replace(position, salt=salt), 0)
-            ended = position.segment < end[0]
-            limit = os.fstat(handle).st_size if ended else end[1]
-            if position.offset > max(limit, HEADER_BYTES if not ended else 0) or position.segment > end[0]:
+            ended, begun = position.segment < end[0], position.segment > end[0]
+            # One that has begun has nothing synced yet: what a lease of just now, or who waits at the end, asks for.
+            limit = 0 if begun else os.fstat(handle).st_size if ended else end[1]
+            if position.offset > max(limit, HEADER_BYTES if not ended else 0):
                 raise Gone("position", f"the journal has no byte {position.offset} of segment {position.segment}")
             data = ownfiles.read_once(handle, position.offset, max(0, min(most, limit - position.offset)))
         at = position.offset + len(data)
@@ -228,7 +229,7 @@ class Copying:
     def _left(self, position: Position, end: tuple[int, int]) -> int:
         """Synced bytes behind a position."""
         if position.segment >= end[0]:
-            return max(0, end[1] - position.offset)
+            return max(0, end[1] - position.offset) if position.segment == end[0] else 0
         place = self._files.folder / "journal"
         sizes = [_size(segment_path(place, number)) for number in range(position.segment, end[0])]
         return max(0, sum(sizes) + end[1] - position.offset)
