@@ -226,7 +226,7 @@ class StatStore:
         self._problem = self._why_refuse()
         self.catalogue.keep_up()
         self.housekeeping.tick()
-        self.pinning.tick()
+        self.pinning.tick(self._journal.full)
         idle = self.idling.tick()
         if not self.following.active:       # else they go when they are gone there
             self.deletes.retire(self._elders.tick(idle))

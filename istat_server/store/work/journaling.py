@@ -27,6 +27,7 @@ from istat_server.store.files.journal import (
     header_bytes,
     segment_path,
 )
+from istat_server.store.files.reserve import FULL
 from istat_server.store.files.safeend import SafeEnd
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,12 @@ class Journal:
         """Bytes that are synced, since the start; and how many will be when all that was handed over is."""
         with self._wake:
             return self.synced, self.written + self._pending + FRAME_BYTES * len(self._queue)
+
+    @property
+    def full(self) -> bool:
+        """Whether it cannot be written because there is no room on the disk."""
+        error = self.error
+        return error is not None and error.errno in FULL
 
     @property
     def crowded(self) -> bool:

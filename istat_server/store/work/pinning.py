@@ -7,6 +7,7 @@ commits call in a thread. Knows neither who needs what, nor what is in it.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -116,8 +117,9 @@ class Pinning:
         except OSError as error:
             raise StoreError(f"{self._files.folder}: the pins cannot be written: {error}") from error
 
-    def tick(self) -> None:
-        """End pins whose time is over, in the background."""
+    def tick(self, full: bool = False) -> None:
+        """End pins whose time is over, in the background; where the disk is full, all that hold something: the store's
+        own samples come first."""
         now = self._clock.monotonic()
         if now < self._look_at:
             return
@@ -127,26 +129,28 @@ class Pinning:
                 return
             work, self._work = self._work, None
             work.get()
-        if self._files.manifest.pins and self._over() and not self._watch.doubt():
-            self._work = self._background.spawn(self._expire, self._over())
+        pins = self._files.manifest.pins
+        if full and pins and self._files.pinned_bytes:
+            self._work = self._background.spawn(self._let_go, {pin.name for pin in pins}, math.inf,
+                                                "the disk is full, so what was held for these is let go")
+        elif pins and self._over() and not self._watch.doubt():
+            self._work = self._background.spawn(self._let_go, self._over(), self._clock.now(), "these pins are over")
 
     def _over(self) -> set[str]:
         now = self._clock.now()
         return {pin.name for pin in self._files.manifest.pins if pin.until <= now}
 
-    def _expire(self, names: set[str]) -> None:
-        """In a thread."""
-        now = self._clock.now()
-
+    def _let_go(self, names: set[str], until: float, why: str) -> None:
+        """End pins, but for those that last longer by now. In a thread."""
         def change(state: Manifest) -> Manifest:        # one that was given a new time meanwhile stays
-            return replace(state, pins=tuple(one for one in state.pins if one.name not in names or one.until > now))
+            return replace(state, pins=tuple(one for one in state.pins if one.name not in names or one.until > until))
 
         try:
-            self._files.commit(change, ())
+            self._files.reserve.use(lambda: self._files.commit(change, ()))
         except OSError as error:
             log.error("pins that are over cannot be ended, to be tried again: %s", error)
             return
-        log.info("these pins are over: %s", ", ".join(sorted(names)))
+        log.info("%s: %s", why, ", ".join(sorted(names)))
 
     def finish(self) -> None:
         """Wait for what is under way."""

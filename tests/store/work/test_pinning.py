@@ -16,7 +16,7 @@ from istat_server.store.offline import backup, checking
 from istat_server.store.pool import Delivering, InlinePool
 from istat_server.store.statstore import StatStore
 from istat_server.store.work import pinning
-from tests.store.harness import NOW, crash, open_store, put, rows
+from tests.store.harness import NOW, crash, open_store, put, rows, send
 
 
 def filled(folder: Path, clock: FakeClock) -> StatStore:
@@ -212,4 +212,25 @@ def test_files_that_cannot_be_looked_at_end_no_flush(tmp_path: Path, monkeypatch
     store.close()
     store = open_store(tmp_path, clock)
     assert sum(row[1] for row in rows(store, "late", 0)) == 1
+    store.close()
+
+
+def test_a_full_disk_ends_what_is_held_for_others(tmp_path: Path) -> None:
+    clock = FakeClock(NOW)
+    store = open_store(tmp_path, clock)
+    send(store, f"a {NOW} 1")
+    store.flush()
+    store.pin("idle", store.position(), NOW + 10 * 86400)
+    store.pinning.tick(full=True)
+    store.pinning.finish()
+    assert [pin.name for pin in store.files.manifest.pins] == ["idle"], "it holds nothing"
+    store.pin("behind", None, NOW + 10 * 86400)
+    for _ in range(2):
+        send(store, f"a {NOW} 1")
+        store.flush()
+    assert store.files.pinned_bytes
+    clock.advance(2)
+    store.pinning.tick(full=True)
+    store.pinning.finish()
+    assert store.files.manifest.pins == ()
     store.close()
