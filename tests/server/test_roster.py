@@ -247,3 +247,30 @@ def test_a_forwarder_is_not_barred_for_whom_it_tells_of() -> None:
     forwarder = roster.connected("tcp", "10.0.0.1:1")
     roster.origin(forwarder, "db1").meta("hostname", "db1")
     assert not any(row["blacklisted"] for row in rows(roster))
+
+
+def test_those_without_a_place_are_barred_by_address_and_never_for_what_another_said() -> None:
+    roster = Roster(FakeClock(), limit=1)
+    roster.blacklist.become(Blacklist(["10.0.0.9", "db1"]))
+    roster.connected("tcp", "10.0.0.1:1")
+    listed = roster.from_udp(b"\x00\x01" + bytes([10, 0, 0, 9]), 5)
+    other = roster.from_udp(key(1), 5)
+    other.meta("hostname", "db1")
+    assert listed.barred and not other.barred
+    assert roster.from_udp(key(2), 5) is other and not other.barred
+
+
+def test_a_machine_that_is_barred_again_and_again_has_one_entry() -> None:
+    roster = Roster(FakeClock())
+    roster.blacklist.become(Blacklist(["db1"]))
+    for port in range(5):
+        sender = roster.connected("tcp", f"10.0.0.7:{port}")
+        sender.meta("hostname", "db1")
+        roster.disconnected(sender)
+    assert len(roster) == 1
+    roster.purge(0, -1)
+    assert len(roster) == 0
+    sender = roster.connected("tcp", "10.0.0.7:9")
+    sender.meta("hostname", "db1")
+    roster.disconnected(sender)
+    assert [row["blacklisted"] for row in rows(roster)] == [True]
