@@ -1,0 +1,89 @@
+"""What is in doubt at a target that went away: it waits for that one, and after forward-doubt another gets it."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftest.harness.serverprocess import ServerProcess
+from ftest.harness.site import Site
+
+pytestmark = pytest.mark.seconds(30)
+
+
+def group(edge: ServerProcess) -> dict[str, Any]:
+    found: dict[str, Any] = edge.get("/api/v1/status")["forward"]["groups"][0]
+    return found
+
+
+def total(edge: ServerProcess, name: str) -> float:
+    return float(edge.get("/api/v1/status")["forward"]["totals"][name])
+
+
+def in_doubt(edge: ServerProcess) -> int:
+    return sum(target["in_doubt"] for target in group(edge)["targets"])
+
+
+def test_doubts_wait_for_their_target_and_then_go_to_the_other(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        one, two = site.server("one"), site.server("two")
+        link = site.network(one)
+        edge = site.server("edge", [f"127.0.0.1:{link.port} | 127.0.0.1:{two.stat_port}"], forward_doubt=5)
+        load = site.load("a", edge)
+        load.wait_for(10)
+        link.stall()                    # what is sent now is never answered
+        load.wait_for(5)
+        edge.wait_until(lambda: in_doubt(edge), "something is in doubt")
+        one.kill9()                     # so nothing of it was taken
+        link.cut()
+        load.wait_for(20)
+        load.drain()
+        edge.wait_until(lambda: not in_doubt(edge), "the other one has been given it", 60)
+        edge.wait_until(lambda: not group(edge)["waiting_lines"], "and has it")
+        assert total(edge, "forward.doubted")
+        one.start()
+        load.truth.check(one, two)
+
+
+def test_a_target_that_takes_nothing_now_says_so_and_the_next_one_takes_over(tmp_path: Path) -> None:
+    """A replica takes nothing, and says so: what it was sent is in no doubt."""
+    with Site(tmp_path) as site:
+        master = site.server("master", replica_token="r" * 32)
+        replica = site.server("replica", replica_of=f"http://127.0.0.1:{master.http_port}", replica_token="r" * 32)
+        edge = site.server("edge", [f"127.0.0.1:{replica.stat_port} | 127.0.0.1:{master.stat_port}"])
+        load = site.load("a", edge)
+        load.wait_for(40)
+        load.drain()
+        load.truth.check(master)
+        load.truth.check(replica)
+        assert not in_doubt(edge) and not total(edge, "forward.doubted")
+
+
+def test_a_target_that_is_oneself_is_refused(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        server = site.server("one", ["127.0.0.1:1"])
+        server.options["forward"] = f"127.0.0.1:{server.stat_port}"
+        server.restart()
+        load = site.load("a", server)
+        load.wait_for(10)
+        server.wait_until(lambda: "own spool" in group(server)["targets"][0]["why"], "it is told")
+        load.drain()
+        load.truth.check(server)
+
+
+@pytest.mark.slow
+def test_what_is_too_old_goes_and_is_counted(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        center = site.server("center")
+        link = site.network(center)
+        link.cut()
+        edge = site.server("edge", [link], spool_age=60)
+        load = site.load("a", edge)
+        load.wait_for(10)
+        load.drain()
+        edge.wait_until(lambda: edge.get("/api/v1/status")["forward"]["spool_lost"]["age"] >= load.truth.samples,
+                        "what is older than a minute is lost", 120)
+        link.heal()
+        edge.wait_until(lambda: group(edge)["in_use"] and not group(edge)["waiting_lines"], "what is younger arrives", 90)
+        assert not center.get("/api/v1/names", match="load.*")["names"]
