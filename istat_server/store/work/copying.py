@@ -203,8 +203,6 @@ class Copying:
             salt = _salt(handle, position.segment)
             if position.salt != salt and (position.salt or position.offset):
                 raise Gone("position", f"segment {position.segment} is another one than the one that was read")
-            if position.segment > end[0] and not position.offset:       # it has just begun, and nothing of it is synced
-                return Stretch(b"", replace(position, salt=salt), 0)
             ended, begun = position.segment < end[0], position.segment > end[0]
             # One that has begun has nothing synced yet: what a lease of just now, or who waits at the end, asks for.
             limit = 0 if begun else os.fstat(handle).st_size if ended else end[1]
