@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from ftest.fuzz.serving import ANSWER_SECONDS, fuzzed
 from ftest.harness.serverprocess import ROOT, ServerProcess
+from istat.wire.batches import HEADER, MAGIC, Ack, Hello, Lines, Meta, Ping, encode
 
 SEED = 15
 SHORT, LONG = 150, 5000         # connections of each port
@@ -51,14 +53,17 @@ def noise(chance: random.Random, known: Sequence[bytes]) -> bytes:
     return bytes(text)
 
 
-def connect_at_random(port: int, known: Sequence[bytes], times: int, at_once: int = AT_ONCE) -> None:
-    """Connections of noise: some are read to their end, others are left. AssertionError when one has no end."""
+def connect_at_random(port: int, known: Sequence[bytes], times: int, at_once: int = AT_ONCE,
+                      first: bytes = b"") -> None:
+    """Connections of noise, behind what comes first: some are read to their end, others are left. AssertionError when
+    one has no end."""
     chance = random.Random(SEED)
     opened: list[socket.socket] = []
     for number in range(times):
         sock = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
         opened.append(sock)
         with contextlib.suppress(ConnectionError):      # it need not take all of it
+            sock.sendall(first)
             for _ in range(chance.choice((1, 1, 3))):
                 sock.sendall(noise(chance, known))
             end_sending(sock)
@@ -100,6 +105,27 @@ def stat_tcp(server: ServerProcess, times: int) -> None:
     connect_at_random(server.stat_port, LINES, times)
 
 
+def frames() -> list[bytes]:
+    """Frames of batches as they should be, and others whose checksum is right and whose bodies are not."""
+    chance = random.Random(SEED)
+    text = b"".join(LINES)
+    told = (Hello(bytes(16), 1, "fuzz"), Hello(bytes(16), 2), Ping(), Meta("fuzz", b"#hostname fuzz\n#\n"), Ack(1),
+            *(Lines(sequence, 1325394000, sequence % 3 * 10, text.count(b"\n"), text) for sequence in range(1, 9)))
+    found = [encode(one) for one in told]
+    for frame in found * 3:
+        kind, body = chance.choice((frame[4], frame[4], chance.randrange(12))), bytearray(frame[HEADER.size:])
+        for _ in range(chance.choice((0, 1, 5))):
+            at = chance.randrange(len(body) + 1)
+            body[at:at + 1] = chance.randbytes(chance.choice((0, 1, 1, 3)))
+        crc = zlib.crc32(body, zlib.crc32(HEADER.pack(len(body), kind, 0)[:5]))
+        found.append(HEADER.pack(len(body), kind, crc) + body)
+    return found
+
+
+def stat_batches(server: ServerProcess, times: int) -> None:
+    connect_at_random(server.stat_port, frames(), times, first=MAGIC)
+
+
 def stat_udp(server: ServerProcess, times: int) -> None:
     datagrams_at_random(server.stat_port, times)
 
@@ -116,7 +142,8 @@ def prometheus(server: ServerProcess, times: int) -> None:
     connect_at_random(server.get("/api/v1/status")["listening"]["prometheus-port"], REQUESTS, times)
 
 
-PORTS: tuple[Callable[[ServerProcess, int], None], ...] = (stat_tcp, stat_udp, http, admin, prometheus)
+PORTS: tuple[Callable[[ServerProcess, int], None], ...] = (stat_tcp, stat_batches, stat_udp, http, admin,
+                                                              prometheus)
 
 
 @pytest.fixture(scope="module")
