@@ -132,3 +132,24 @@ def test_an_agents_file_of_istatds_forwards_as_it_did(tmp_path: Path) -> None:
             send(agent, truth, samples("old", 200))
             truth.check(server)
             assert "--stat-port: from programs of this machine only" in agent.log()
+
+
+def test_who_sent_is_known_at_the_end_of_a_chain(tmp_path: Path) -> None:
+    truth = Truth()
+    with ServerProcess(tmp_path / "last") as last, ServerProcess(
+            tmp_path / "middle", forward=f"127.0.0.1:{last.stat_port}") as middle, AgentProcess(
+            tmp_path / "agent", [f"127.0.0.1:{middle.stat_port}"]) as agent:
+        with socket.create_connection(("127.0.0.1", agent.stat_port), timeout=10) as program:
+            program.sendall(b"#hostname db1\n#class web\n")
+            middle.send_tcp(b"#hostname plain1\n#class mail\n")     # one that sends lines to the server itself
+            send(agent, truth, samples("chain", 100))
+            truth.check(last)
+
+            def known() -> dict[str, dict[str, object]]:
+                return {row["name"]: row for row in last.get("/api/v1/agents")["agents"]}
+
+            last.wait_until(lambda: {"web1", "db1", "plain1"} <= known().keys(), "all of them are on the roster")
+        rows = known()
+        assert all(rows[name]["via"] for name in ("web1", "db1", "plain1"))
+        assert [rows[name]["metadata"]["class"] for name in ("db1", "plain1")] == ["web", "mail"]  # type: ignore[index]
+        assert [row["via"] for row in rows.values()].count(None) == 1, "the server between them sends itself"
