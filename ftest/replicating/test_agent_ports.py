@@ -151,5 +151,5 @@ def test_who_sent_is_known_at_the_end_of_a_chain(tmp_path: Path) -> None:
             last.wait_until(lambda: {"web1", "db1", "plain1"} <= known().keys(), "all of them are on the roster")
         rows = known()
         assert all(rows[name]["via"] for name in ("web1", "db1", "plain1"))
-        assert [rows[name]["metadata"]["class"] for name in ("db1", "plain1")] == ["web", "mail"]  # type: ignore[index]
+        assert [rows[name]["metadata"]["class"] for name in ("db1", "plain1")] == ["web", "mail"]
         assert [row["via"] for row in rows.values()].count(None) == 1, "the server between them sends itself"

@@ -85,5 +85,6 @@ def test_what_is_too_old_goes_and_is_counted(tmp_path: Path) -> None:
         edge.wait_until(lambda: edge.get("/api/v1/status")["forward"]["spool_lost"]["age"] >= load.truth.samples,
                         "what is older than a minute is lost", 120)
         link.heal()
-        edge.wait_until(lambda: group(edge)["in_use"] and not group(edge)["waiting_lines"], "what is younger arrives", 90)
+        edge.wait_until(lambda: group(edge)["in_use"] and not group(edge)["waiting_lines"], "what is younger arrives",
+                        90)
         assert not center.get("/api/v1/names", match="load.*")["names"]
