@@ -86,6 +86,9 @@ def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> 
         yield "Data", f"{store['folder']}: {bytes_text(used)} in {_number(store.get('files', 0), 'file')}{head}{disk}"
     else:
         yield "Data", f"in a store of a plugin's: {store.get('kind', 'it does not say what it is')}{head}{disk}"
+    replica = store.get("replica") or {}
+    if replica.get("master"):
+        yield "Replica", f"of {replica['master']}. {lag_text(replica.get('lag'))}"
     most = f" of at most {number_text(system['max_counters'])}" if "max_counters" in system else ""
     yield "Counters", f"{number_text(status.get('counters', 0))}{most}"
     lately = f"{number_text(float(ingest['samples_per_second']))} a second lately, " \
@@ -106,6 +109,13 @@ def _waiting(group: Mapping[str, Any]) -> str:
         return "all of it is there"
     return (f"{_number(group['waiting_lines'], 'line')} not acknowledged, the oldest came "
             f"{seconds_text(round(group['waiting_seconds']))} ago")
+
+
+def lag_text(seconds: float | None) -> str:
+    """How old what a replica has is, in a sentence without its end."""
+    if seconds is None or seconds < 0:
+        return "It is not known how far it is behind"
+    return "It has all that the master has written" if seconds == 0 else f"It is {seconds_text(round(seconds))} behind"
 
 
 def _senders(senders: Sequence[Mapping[str, Any]], now: float) -> str:

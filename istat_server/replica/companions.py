@@ -5,6 +5,7 @@ Knows the master's answers; files are the namespaces' own business.
 from __future__ import annotations
 
 import logging
+from urllib.parse import urlsplit
 
 import gevent
 
@@ -61,7 +62,7 @@ class RosterPull:
         """See Companion."""
         rows = master.roster().get("agents", ())
         if self._told is None:
-            self._told = self._roster.connected("replica", master.url)
+            self._told = self._roster.connected("replica", urlsplit(master.url).netloc)
         for number, row in enumerate(rows):
             if row.get("online") and row.get("name"):
                 origin = self._roster.origin(self._told, str(row["name"]))

@@ -18,7 +18,7 @@ from gevent.event import Event
 from gevent.lock import RLock
 
 from istat.clock import Clock
-from istat.errors import IstatError
+from istat.errors import IstatError, StoreError
 from istat_server.replica import basecopy
 from istat_server.replica.frames import Frames
 from istat_server.replica.refusals import CopyNeeded
@@ -139,6 +139,8 @@ class Follower:
         at = inner.following.position
         if at is None or at == NOWHERE:
             raise CopyNeeded("it is not known what this replica has of the master's journal")
+        if inner.trouble:       # else memory would take what the disk does not
+            raise StoreError(f"this replica cannot write: {inner.trouble}")
         if self._frames is None:
             self._frames = Frames(at)
         self._look_around(inner)

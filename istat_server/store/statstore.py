@@ -382,6 +382,11 @@ class StatStore:
         return final if self._pool.apply(self._journal.sync, (self._journal.handed, JOURNAL_SECONDS)) else 0
 
     @property
+    def trouble(self) -> str:
+        """Why nothing more can be taken now, by whatever way, or ""."""
+        return self._problem
+
+    @property
     def progress(self) -> tuple[int, int]:
         """See Journal.progress."""
         return self._journal.progress

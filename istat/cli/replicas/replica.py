@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from istat.cli.asking import asks, client_of
-from istat.cli.figures import bytes_text, number_text, seconds_text
+from istat.cli.figures import bytes_text, number_text
+from istat.cli.report import lag_text
 from istat.clock import Clock
 from istat.errors import UsageError
 from istat.subcommands import SubCommand
@@ -56,7 +57,7 @@ def lines(store: Mapping[str, Any]) -> Iterable[str]:
     replica = store.get("replica")
     if replica and replica.get("master"):
         yield f"A replica, {replica.get('name')}, of {replica['master']}"
-        yield f"  {lag(replica)}"
+        yield f"  {lag_text(replica.get('lag'))}"
         if replica.get("problem"):
             yield f"  It does not follow: {replica['problem']}"
         copying = replica.get("copying")
@@ -71,16 +72,6 @@ def lines(store: Mapping[str, Any]) -> Iterable[str]:
     yield f"  Term {number_text(store.get('term', 0))}"
     if store.get("deposed"):
         yield f"  The old master {store['deposed']} does not know yet that this server has taken its place"
-
-
-def lag(replica: Mapping[str, Any]) -> str:
-    """How old what a replica has is."""
-    seconds = replica.get("lag")
-    if seconds is None or seconds < 0:
-        return "It is not known how far it is behind"
-    if seconds == 0:
-        return "It has all that the master has written"
-    return f"It is {seconds_text(round(seconds))} behind"
 
 
 COMMAND = SubCommand(

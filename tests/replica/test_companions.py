@@ -1,0 +1,96 @@
+"""What a replica has besides the store: namespaces as the master's files are, and who sends there."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from istat.clock import FakeClock
+from istat.errors import BadQuery
+from istat_server.keyvalue.namespaces import Namespaces
+from istat_server.replica.companions import NamespacePull, RosterPull
+from istat_server.replica.source import Namespace
+from istat_server.roster import Roster
+
+
+class Master:
+    """The parts of a master that are asked."""
+
+    url = "http://master:8000"
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self.folder = namespaces._folder.path
+        self.names = namespaces.names
+        self.asked: list[str] = []
+        self.rows: list[dict[str, Any]] = []
+
+    def namespaces(self) -> dict[str, str]:
+        return {name: str((self.folder / f"{name}.set").stat().st_mtime_ns) for name in self.names()}
+
+    def namespace(self, name: str) -> Namespace:
+        self.asked.append(name)
+        versions = self.folder / f"{name}.versions"
+        return Namespace(name, self.namespaces()[name], (self.folder / f"{name}.set").read_bytes(),
+                         versions.read_bytes() if versions.exists() else b"")
+
+    def roster(self) -> dict[str, Any]:
+        return {"agents": self.rows}
+
+
+def test_namespaces_are_pulled_as_they_change_and_go_when_they_go(tmp_path, clock):
+    theirs, ours = Namespaces(tmp_path / "theirs", clock), Namespaces(tmp_path / "ours", clock)
+    master, pull = Master(theirs), NamespacePull(ours)
+    theirs.set("board", {"title": "One"})
+    theirs.set("other", {"a": "1"})
+    ours.set("left", {"b": "2"})
+    pull.pull(master)
+    assert ours.names() == ["board", "other"]
+    theirs.set("board", {"title": "Two"})
+    master.asked.clear()
+    pull.pull(master)
+    assert master.asked == ["board"]
+    assert ours.get("board") == {"title": "Two"}
+    assert [version.value for version in ours.versions("board", "title")] == ["Two", "One"]
+    assert ours.numbers("board") == theirs.numbers("board")
+    theirs.replace("other", None)
+    pull.pull(master)
+    assert ours.names() == ["board"]
+
+
+def test_one_that_cannot_be_taken_keeps_no_other_from_it(tmp_path, clock, caplog):
+    theirs, ours = Namespaces(tmp_path / "theirs", clock), Namespaces(tmp_path / "ours", clock)
+    theirs.set("board", {"title": "One"})
+    master = Master(theirs)
+    master.names = lambda: ["board"]
+    real = master.namespaces
+    master.namespaces = lambda: {"../evil": "1", **real()}
+    master.namespace = lambda name, read=master.namespace: (
+        Namespace(name, "1", b"", b"") if name != "board" else read(name))
+    NamespacePull(ours).pull(master)
+    assert ours.names() == ["board"]
+    assert "'../evil' of the master is not taken" in caplog.text
+
+
+def test_a_replica_changes_none_itself(tmp_path, clock):
+    ours = Namespaces(tmp_path / "ours", clock)
+    ours.read_only = lambda: "this server is a replica"
+    with pytest.raises(BadQuery, match="this server is a replica"):
+        ours.set("board", {"title": "One"})
+    ours.replace("board", b"", b"")
+    assert ours.names() == ["board"]
+
+
+def test_who_sends_to_the_master_is_told_of_by_it():
+    clock = FakeClock()
+    roster = Roster(clock)
+    master = Master.__new__(Master)
+    master.rows = [{"name": "web1", "online": True, "metadata": {"hostname": "web1", "agent": "web1"}},
+                   {"name": "gone", "online": False, "metadata": {}}, {"online": True}]
+    pull = RosterPull(roster)
+    pull.pull(master)
+    pull.pull(master)
+    told = {row["name"]: row for row in map(roster.row, roster.senders(None, lambda: None))}
+    assert told["web1"]["via"] is not None and "gone" not in told
+    pull.end()
+    pull.end()
+    assert roster.online() == 0
