@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from istat.clock import StoppedClock
+from istat.daemon.tls import Certificate
 from istat_server.http.app import make_app
 from istat_server.http.openapi import described
 from istat_server.http.rights import Rights
@@ -35,8 +36,9 @@ def broken_off(found: Any, size: int) -> Any:
 class Serving:
     """The master: its store, its leases, its port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificate: Certificate | None = None) -> None:
         self.clock = StoppedClock(NOW)
+        self.scheme = "http" if certificate is None else "https"
         self.store = StatStore.open(folder / "master", LADDER, self.clock, options=Options(key=1))
         self.leases = Leases(lambda: self.store, self.clock, 3600.0)
         self.namespaces = Namespaces(folder / "namespaces", self.clock)
@@ -44,7 +46,7 @@ class Serving:
         routes = [Route(PATHS + name, {method: getattr(handlers, act) for method, act in methods.items()},
                         Access.REPLICA, name) for name, methods in ROUTES.items()]
         app = make_app(described([("istat_server.builtin", routes)]), Rights(tokens(replica=TOKEN)), origins())
-        self.http = HttpServer(self.asked(app), open_http_socket("127.0.0.1", 0), connections=8)
+        self.http = HttpServer(self.asked(app), open_http_socket("127.0.0.1", 0), connections=8, certificate=certificate)
         self.http.start()
         self.spoil: Any = None      # what an answer becomes: (path, start_response's status) may raise
         self.masters: list[Master] = []
@@ -58,7 +60,7 @@ class Serving:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.port}"
+        return f"{self.scheme}://127.0.0.1:{self.http.port}"
 
     def master(self, name: str = "two", token: str = TOKEN, **more: Any) -> Master:
         """How a replica of this name asks it."""

@@ -9,6 +9,7 @@ import gevent
 import pytest
 
 from istat.clock import StoppedClock
+from istat.daemon.tls import Certificate
 from istat.errors import ServerUnreachable, SettingsError
 from istat_server.replica.master.asking import ask_known
 from istat_server.replica.master.pouring import part_of
@@ -16,6 +17,7 @@ from istat_server.replica.refusals import CopyNeeded, OtherStore, ReplicaError, 
 from istat_server.replica.source import Master, Piece
 from istat_server.store.files import journal
 from istat_server.store.positions import Deposed, Known, Position
+from tests.certificates import Authority
 from tests.replica.serving import Serving, broken_off
 from tests.store.harness import NOW, open_store
 
@@ -271,6 +273,23 @@ def test_a_file_that_breaks_off_is_gone_on_with(served: Serving) -> None:
     served.spoil = None
     got += b"".join(map(bytes, master.file(file.path, len(got))))
     assert got == (served.store.folder / file.path).read_bytes()
+
+
+def test_a_master_is_asked_by_tls_and_one_that_is_not_believed_gets_no_token(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.pair()
+    served = Serving(tmp_path, Certificate(pair.cert, pair.key))
+    served.send(*(f"a{one} {NOW} 1" for one in range(100)))
+    served.store.flush()
+    master = served.master(ca=authority.ca)
+    for file in master.lease().files:
+        assert b"".join(map(bytes, master.file(file.path))) == (served.store.folder / file.path).read_bytes()
+    with pytest.raises(ServerUnreachable, match="certificate"):
+        served.master(ca=Authority(tmp_path, "another").ca).state()
+    served.scheme = "http"
+    with pytest.raises(ServerUnreachable):
+        served.master().state()
+    served.stop()
 
 
 @pytest.mark.parametrize(("header", "part"), [("", None), ("bytes=3-", (3, 10)), ("bytes=0-0", (0, 1)),
