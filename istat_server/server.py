@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.05
 PAGE_BYTES = resource.getpagesize()
 # Metrics that /api/v1/status has under `ingest`.
-INGEST = tuple(f"statserver.{what}" for what in ("udp", "tcp", "unix", "tls", "connect"))
+INGEST = (*(f"statserver.{what}" for what in ("udp", "tcp", "unix", "tls", "connect")), "batches.")
 HTTP = "http."      # what those begin with that it has under `http`
 # Senders whose mistakes it tells, and collectors that fail: some 20 KB.
 TOLD = 50
