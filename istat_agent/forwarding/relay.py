@@ -5,6 +5,7 @@ It outlives reloads of the agent, whose own lines come in by `own.OwnLines`.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from gevent.event import Event
 
 from istat import __version__
 from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
 from istat.forwarding.forwarder import Forwarder, Introduction
 from istat.wire.receiving import Receiving
 from istat_agent.counters import Counters
@@ -22,6 +24,8 @@ from istat_agent.forwarding.folder import context_of
 from istat_agent.forwarding.intake import Intake, Keeping
 from istat_agent.forwarding.ports import Ports
 from istat_agent.forwarding.streams import StreamInput
+
+log = logging.getLogger(__name__)
 
 # How soon after lines have come the forwarder has its tick, half of the 100 ms within which they are in the spool [s].
 TICK_SECONDS = 0.05
@@ -36,6 +40,7 @@ class Relay:
                  watch: Callable[[Sequence[bytes]], None] | None = None) -> None:
         """The ports are its own from now on. SpoolError, SettingsError for certificates."""
         self._clock = clock
+        self._log = LimitedLog(log, clock)
         who = Introduction(socket.gethostname(), __version__)
         self.forwarder = Forwarder(values, values["spool"], clock, who, context_of(values))
         self._intake = Intake(self.forwarder, counters, clock, self.arrived, watch)
@@ -92,4 +97,7 @@ class Relay:
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
             gevent.sleep(TICK_SECONDS)
-            self._tick_once()
+            try:
+                self._tick_once()
+            except Exception as error:  # noqa: BLE001 - one fault of ours must not end what drives the spool
+                self._log.error("tick", "forwarding: a fault of our own", exc_info=error)

@@ -67,6 +67,14 @@ def test_the_store_is_in_the_state_folder() -> None:
     assert str(SERVER.settings["store"].default) == state
 
 
+def test_an_agents_spool_is_in_its_state_folder_and_it_may_have_a_socket_in_its_own() -> None:
+    service = unit("istat-agent.service")["Service"]
+    assert str(AGENT.settings["spool"].default) == f"/var/lib/{service['StateDirectory']}/spool"
+    assert "AF_UNIX" in service["RestrictAddressFamilies"], "for stat-path"
+    place = f"/run/{service['RuntimeDirectory']}/"
+    assert f'stat-path = "{place}' in (ROOT / "docs/operating.md").read_text()
+
+
 def test_the_socket_unit_has_the_default_ports() -> None:
     socket = unit("istat-server.socket")["Socket"]
     where = f"127.0.0.1:{SERVER.settings['stat-port'].default}"

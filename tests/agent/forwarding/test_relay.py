@@ -67,3 +67,24 @@ def test_certificates_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     assert context_of(values()) is None
     with pytest.raises(SettingsError):
         context_of(values(forward_tls="yes", forward_ca=tmp_path / "nothing.pem"))
+
+
+def test_a_tick_that_fails_is_told_and_the_next_one_comes(way: FakeForwarder, monkeypatch: pytest.MonkeyPatch,
+                                                          caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[int] = []
+
+    def tick() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("odd")
+
+    monkeypatch.setattr(way, "tick", tick)
+    relay = Relay(values(), Ports(), Counters(), FakeClock(1_700_000_000))
+    relay.start()
+    end = time.monotonic() + 10
+    while len(calls) < 2:
+        assert time.monotonic() < end
+        relay.own(b"a 1\n")
+        gevent.sleep(0.01)
+    relay.stop()
+    assert "forwarding: a fault of our own" in caplog.text
