@@ -113,7 +113,7 @@ class Tee:
         self.forwarder.tick()
         self._release()
         ticket = self._store.ticket
-        if self._waiting and self._waiting[-1][0] == ticket:
+        while self._waiting and self._waiting[-1][0] >= ticket:     # greater: a replica has another store now
             self._waiting.pop()
         self._waiting.append((ticket, self.forwarder.last))
         if self._told:

@@ -157,3 +157,24 @@ def test_what_came_last_is_forwarded_at_the_end(make: Any, there: Receiver) -> N
     assert there.lines == [b"last 1"]
     server.feed(b"later 1\n")       # as self-metrics do: for the store alone
     server.tee.tick()
+
+
+class Exchanged:
+    """A store whose tickets begin anew, as a replica's does with another base copy."""
+
+    ticket = written = 1000
+
+    def tick(self) -> None:
+        pass
+
+
+def test_tickets_that_begin_anew_hold_nothing_up(make: Any, there: Receiver) -> None:
+    server = make()
+    store = Exchanged()
+    tee = Tee(server.forwarder, store)
+    store.written = 0
+    server.forwarder.lines(b"a 1\n")
+    tee.tick()
+    store.ticket = store.written = 3
+    until(lambda: there.lines, tee.tick)
+    assert there.lines == [b"a 1"]

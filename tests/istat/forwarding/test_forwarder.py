@@ -227,6 +227,25 @@ def test_what_is_in_doubt_for_too_long_goes_to_the_one_in_use(receivers: Any, fo
     assert forwarder.totals()["forward.doubted"] == 20
 
 
+def test_a_target_that_is_back_and_settles_nothing_holds_up_nobody(receivers: Any, forwarders: Any) -> None:
+    first, second = receivers(), receivers()
+    first.mute = True
+    forwarder = forwarders(to(first, second))
+    doubtful = give(forwarder, 1, 5)
+    until(lambda: first.lines == doubtful)
+    first.stop()
+    until(lambda: forwarder.status()["groups"][0]["in_use"] == to(second))
+    first.last.clear()      # it has lost what it took, and wants it again
+    first.start()
+    until(lambda: len(first.lines) == 10)
+    lines = give(forwarder, 6, 15)
+    until(lambda: second.lines == lines)
+    first.cut()
+    first.mute = False
+    until(lambda: forwarder.status()["groups"][0]["in_use"] == to(first))
+    until(lambda: all_done(forwarder))
+
+
 def test_later_makes_the_next_one_be_used_with_nothing_twice(receivers: Any, forwarders: Any) -> None:
     first, second = receivers(), receivers()
     first.later = "the disk is full"
