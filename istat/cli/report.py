@@ -106,7 +106,7 @@ def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> 
 def _waiting(group: Mapping[str, Any]) -> str:
     """What a group of targets has not acknowledged."""
     if not group["waiting_lines"]:
-        return "all of it is there"
+        return "all that came is acknowledged"
     return (f"{_number(group['waiting_lines'], 'line')} not acknowledged, the oldest came "
             f"{seconds_text(round(group['waiting_seconds']))} ago")
 

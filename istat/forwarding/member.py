@@ -244,7 +244,7 @@ class Member:
         now = self._means.clock.monotonic()
         if self._told_at is None and now >= self._quiet_until:
             self._told_at, self._quiet_until = now, now + QUIET
-            log.warning("cannot forward to %s: %s; what comes waits in the spool, or goes to the next target. %s",
+            log.warning("cannot forward to %s: %s; what comes waits in the spool, or goes to the next target%s",
                         self.name, self.why, advice(self.target, error))
 
 

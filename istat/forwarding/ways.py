@@ -138,18 +138,18 @@ def send_all(sock: Any, data: bytes) -> None:
 
 
 def advice(target: Target, error: Exception) -> str:
-    """What to look at, as a question; "" where the error says it."""
+    """What to look at, as the end of a sentence and a question; "" where the error says it."""
     if isinstance(error, (Refused, NotTaken)):
         return ""
     if isinstance(error, socket.gaierror):
-        return "Is its name in the setting forward right?"
+        return ". Is its name in the setting forward right?"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "Is its certificate signed by one of those in our forward-ca, and for the name that forward has?"
+        return ". Is its certificate signed by one of those in our forward-ca, and for the name that forward has?"
     if isinstance(error, ssl.SSLError):
-        return "Does it speak TLS there (its tls-cert), and does it want a certificate of ours (its tls-client-ca)?"
+        return ". Does it speak TLS there (its tls-cert), and does it want a certificate of ours (its tls-client-ca)?"
     number = getattr(error, "errno", None)
     if number == errno.ECONNREFUSED:
-        return "Does a server run there, is that its stat-port, and does its listen-address let this machine in?"
+        return ". Does a server run there, is that its stat-port, and does its listen-address let this machine in?"
     if number == errno.ECONNRESET and not target.original:
-        return "Does it want TLS (its samples-tls, our forward-tls)? An original istatd is written istatd:HOST:PORT."
-    return "Is the network up, and the setting forward right?"
+        return ". Does it want TLS (its samples-tls, our forward-tls)? An original istatd is written istatd:HOST:PORT."
+    return ". Is the network up, and the setting forward right?"

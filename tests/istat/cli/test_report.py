@@ -194,7 +194,7 @@ def test_what_is_forwarded_is_told_with_what_keeps_it_from_it() -> None:
     group = {"name": "a:8111 | b:8111", "in_use": "b:8111", "waiting_frames": 0, "waiting_lines": 0,
              "waiting_seconds": 0.0, "targets": [away, used]}
     found = joined(text({**STATUS, "forward": {"groups": [group], "totals": {"forward.lost.age": 1}}}))
-    assert "Forwarded to b:8111; all of it is there" in found
+    assert "Forwarded to b:8111; all that came is acknowledged" in found
     assert "a:8111 gets nothing that is forwarded: Connection refused; b:8111 is used instead" in found
     assert "1 line will never be forwarded: they waited for longer than spool-age" in found
     alone = {**group, "name": "a:8111", "in_use": "", "waiting_lines": 1200, "waiting_seconds": 61.2, "targets": [away]}
