@@ -1,6 +1,8 @@
 """What a master answers over HTTP, as its replicas ask it: leases, files, the journal, namespaces, fencing; the lag."""
 from __future__ import annotations
 
+import http.client
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +16,11 @@ from istat.errors import ServerUnreachable, SettingsError
 from istat_server.replica.master.asking import ask_known
 from istat_server.replica.master.pouring import part_of
 from istat_server.replica.refusals import CopyNeeded, OtherStore, ReplicaError, Superseded
-from istat_server.replica.source import Master, Piece
+from istat_server.replica.source import PATHS, Master, Piece
 from istat_server.store.files import journal
 from istat_server.store.positions import Deposed, Known, Position
 from tests.certificates import Authority
-from tests.replica.serving import Serving, broken_off
+from tests.replica.serving import TOKEN, Serving, broken_off
 from tests.store.harness import NOW, open_store
 
 
@@ -167,6 +169,32 @@ def test_positions_that_are_gone_want_a_new_copy(served: Serving) -> None:
     assert not master.journal(last.next, 0).data
     with pytest.raises(CopyNeeded, match="no lease of three"):
         served.master("three").journal(last.next, 0)
+
+
+def test_no_file_stays_open_that_was_asked_for_in_vain(served: Serving) -> None:
+    served.send(f"a {NOW} 1")
+    served.store.flush()
+    master = served.master()
+    file = master.lease().files[0]
+    query = f"file?name=two&path={file.path}"
+    list(master.file(file.path))
+    before = len(os.listdir("/proc/self/fd"))
+    for method, headers, status in (("HEAD", {}, 200), ("GET", {"Range": "bytes=99999999-"}, 416),
+                                    ("HEAD", {"Range": "bytes=2-5"}, 206)):
+        connection = http.client.HTTPConnection("127.0.0.1", served.http.port)
+        asked = gevent.get_hub().threadpool.spawn(ask, connection, method, query, headers)
+        assert asked.get(timeout=10.0) == status
+    master.state()
+    assert len(os.listdir("/proc/self/fd")) <= before + 1       # ends of connections that the server sees a little later
+
+
+def ask(connection: http.client.HTTPConnection, method: str, query: str, headers: dict[str, str]) -> int:
+    """The status of an answer. In a thread: this process answers, too."""
+    connection.request(method, PATHS + query, headers={"Authorization": f"Bearer {TOKEN}", **headers})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
 
 
 @pytest.mark.parametrize("path", ["MANIFEST", "../master/MANIFEST", "/etc/passwd", "", "names/../MANIFEST", "a\0b"])

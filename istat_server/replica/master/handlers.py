@@ -112,7 +112,11 @@ class Replicas:
         if part is not None:
             resp.status = falcon.HTTP_206
             resp.set_header("Content-Range", f"bytes {begin}-{end - 1}/{size}")
-        resp.set_stream(Pouring(handle, begin, end), end - begin)
+        if req.method == "HEAD":        # nobody would take what is poured, nor close it
+            os.close(handle)
+            resp.content_length = end - begin
+        else:
+            resp.set_stream(Pouring(handle, begin, end), end - begin)
 
     @refusing
     def get_journal(self, req: falcon.Request, resp: falcon.Response) -> None:
