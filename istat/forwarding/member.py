@@ -178,6 +178,8 @@ class Member:
                 frames = self._next() if way.room else ()
                 if frames:
                     self._send(way, joined(frames), [frame.sequence for frame in frames])
+                elif self._untold:
+                    gevent.sleep(0)
                 else:
                     way.wait(self.changed, LOOK)
             while way.under_way:

@@ -287,6 +287,14 @@ def test_origins_are_told_at_each_connection_and_when_they_change(receivers: Any
     assert there.told[-1].text == b"#agent db1\n#version 2\n"
 
 
+def test_many_origins_are_told_soon(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    for n in range(1000):
+        forwarder.meta(f"host{n}", b"#agent x\n")
+    until(lambda: len({told.origin for told in there.told}) == 1000)
+
+
 def test_an_original_gets_lines_and_what_was_under_way_is_lost_counted(receivers: Any, forwarders: Any) -> None:
     there = receivers()     # reads no line of it, and never answers
     there.deaf = True
