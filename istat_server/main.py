@@ -119,7 +119,8 @@ def run(settings: Values, arguments: Sequence[str], declaration: Declaration, pl
         if http is not None:
             server.metrics.source("http", http.totals)
         with more_time():
-            open_and_start(server)
+            if not opened(server, ending):
+                return
         gevent.signal_handler(signal.SIGHUP, reload, server, declaration, arguments)
         tell_ready(settings, sockets, http)
         if leave is not None:
@@ -167,6 +168,27 @@ def end(server: Server, http: HttpServer | None) -> None:
             http.stop()
         server.close()
     log.info("ended")
+
+
+def opened(server: Server, ending: Event) -> bool:
+    """Open and start it; False when it was told to end meanwhile, as while a replica copies its master's store."""
+    failed: list[BaseException] = []
+
+    def act() -> None:
+        try:
+            open_and_start(server)
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            failed.append(error)
+
+    task = gevent.spawn(act)
+    gevent.wait([task, ending], count=1)
+    if not task.ready():
+        log.info("ending: the store was not open yet")
+        task.kill()
+        return False
+    if failed:
+        raise failed[0]
+    return True
 
 
 def open_and_start(server: Server) -> None:

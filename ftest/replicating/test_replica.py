@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import time
 from pathlib import Path
 
@@ -183,3 +184,16 @@ def test_data_of_its_own_are_never_replaced(tmp_path: Path) -> None:
         other.options["replica-of"] = master.url
         code, log = other.start_expecting_failure()
         assert code != 0 and "has data of its own, and cannot become a replica" in log
+
+
+def test_it_ends_at_once_while_it_copies(tmp_path: Path) -> None:
+    """A master that never answers must not hold a stop of the service."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        master = server_of(tmp_path / "one", http_port=silent.getsockname()[1])
+        replica = replica_of(master, tmp_path / "two")
+        replica._spawn()
+        replica.wait_until(lambda: "is copied into" in replica.log(), "it begins to copy", 30.0)
+        began = time.monotonic()
+        assert replica.terminate() == 0
+        assert time.monotonic() - began < 20
+        replica.assert_no_traceback()
