@@ -21,7 +21,7 @@ from istat.clock import Clock
 from istat.errors import IstatError, StoreError
 from istat_server.replica import basecopy
 from istat_server.replica.frames import Frames
-from istat_server.replica.refusals import CopyNeeded
+from istat_server.replica.refusals import CopyNeeded, OtherStore
 from istat_server.replica.source import LONGEST_WAIT, Master, Piece
 from istat_server.replica.store import ReplicaStore
 from istat_server.store.following import Diverged
@@ -190,13 +190,18 @@ class Follower:
     def _note_final(self, inner: StatStore) -> None:
         """Deletes that the master had let go of are so here once all is taken that came before: undone ones, too."""
         at = inner.following.position
-        if self._final is not None and at is not None and at >= self._final[0]:
-            inner.deletes.ceiling, self._final = self._final[1], None
+        if self._final is None or at is None:
+            return
+        there, final = self._final      # its epoch means nothing: what is read late has the master's present one
+        if (at.segment, at.offset) >= (there.segment, there.offset):
+            inner.deletes.ceiling, self._final = final, None
 
     # -- a copy anew
 
     def _copy_anew(self) -> None:
-        """Copy beside while the store serves what it has, then put it in its place."""
+        """Copy beside while the store serves what it has, then put it in its place. OtherStore where that would put a
+        stranger's data in the place of what we have."""
+        self._check_store()
         log.warning("a new copy of %s is made: %s", self.master.url, self.problem)
         try:
             basecopy.copy(self.master, self._folder, self._show)
@@ -209,6 +214,16 @@ class Follower:
         self._durable = self._pending = (0, 0)
         self._final = None
         log.info("the new copy of %s is in use", self.master.url)
+
+    def _check_store(self) -> None:
+        """A replica that is a master to us has another store after each copy; a master has always the same."""
+        follows = self._store.inner.files.manifest.follows
+        state = self.master.state()
+        known = NOWHERE.store if follows is None else follows.position.store
+        if state.follows is None and known not in (state.store, NOWHERE.store):
+            raise OtherStore(f"{self.master.url} has another store ({state.store}) than the one that this replica is a "
+                             f"copy of ({known}); if that one is to be followed, move this replica's store away and "
+                             "start anew")
 
     def _show(self, done: int, total: int) -> None:
         self.copying = (done, total)

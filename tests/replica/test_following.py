@@ -8,7 +8,7 @@ import pytest
 from istat.clock import FakeClock
 from istat_server.replica import following
 from istat_server.replica.following import Follower
-from istat_server.replica.refusals import CopyNeeded
+from istat_server.replica.refusals import CopyNeeded, OtherStore
 from istat_server.replica.store import ReplicaStore
 from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import StatStore
@@ -154,6 +154,21 @@ def test_fallen_behind_it_copies_anew_and_serves_meanwhile(pair):
     assert (pair.copies, pair.follower.copies) == (1, 1)
     pair.catch_up()
     assert pair.same("young.one") and pair.same("old.one")
+
+
+def test_another_store_at_the_masters_address_replaces_nothing(pair, tmp_path):
+    """As after the master's disk was lost, and it was started with an empty one."""
+    send(pair.main, "young.one 7")
+    pair.catch_up()
+    other = open_store(tmp_path / "empty", pair.clock)
+    pair.master.store = other
+    pair.follower._forget()
+    with pytest.raises(CopyNeeded):
+        pair.follower.turn(0.0)
+    with pytest.raises(OtherStore, match="move this replica's store away"):
+        pair.follower._copy_anew()
+    assert pair.copies == 0 and pair.same("young.one")
+    other.close()
 
 
 def test_a_flipped_byte_on_the_way_is_never_applied(pair):
