@@ -68,6 +68,10 @@ KINDS = {
                          "let an istat-agent forward there (its forward-token), or take samples-token out"),
     "batch_token": Kind("senders of batches that show another token than samples-token, or none",
                         "give the sender's forward-token the value of samples-token"),
+    "batch_copied": Kind("hosts that send batches with one and the same spool's id, each of which ends the other's "
+                         "connection and has its batches taken for old ones",
+                         "a machine was copied with its spool: stop the copy's program, remove its spool folder, and "
+                         "start it again"),
     "answers_unread": Kind("senders of batches that do not read their acknowledgements",
                            "look at the sender and the network between; it connects again, and nothing is lost"),
     "bad_message": Kind("messages of other protocols than lines that could not be read, frames of batches among them",

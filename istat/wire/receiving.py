@@ -130,11 +130,13 @@ class Receiving:
             return Refusal(OWN, "these batches come from the receiver's own spool: take it out of its own forward")
         return self.keeper.refuses(hello, who)
 
-    def begin(self, session: Session, sender: bytes) -> None:
+    def begin(self, session: Session, hello: Hello, who: Any) -> None:
         """This is the session of a sender from now on; one that it had before ends."""
-        before = self._sessions.get(sender)
-        self._sessions[sender] = session
+        before = self._sessions.get(hello.sender)
+        self._sessions[hello.sender] = session
         if before is not None:
+            if before.hello is not None and before.hello.host != hello.host:
+                self.keeper.mistake("batch_copied", f"{before.hello.host}, {hello.host}".encode(), who)
             before.refuse(Refusal(ELSEWHERE, "this sender has connected anew, with the same spool"))
 
     def end(self, session: Session, sender: bytes) -> None:
@@ -225,7 +227,7 @@ class Session:
             self.refuse(refusal)
             return
         self.hello = hello
-        owner.begin(self, hello.sender)
+        owner.begin(self, hello, self._who)
         owner.owe(self, Welcome(owner.keeper.last(hello.sender, hello.epoch)))
 
     def _batch(self, batch: Lines, hello: Hello) -> None:

@@ -179,6 +179,14 @@ def test_an_older_session_is_over_before_the_newer_one_is_welcomed(keeping: Keep
     assert receiving.senders == 1
 
 
+def test_a_spool_of_two_hosts_is_told(keeping: Keeping, receiving: Receiving) -> None:
+    Peer(receiving).hello(host="web1")
+    Peer(receiving).hello(host="web1")
+    assert keeping.mistakes == []
+    Peer(receiving).hello(host="copy")
+    assert keeping.mistakes == ["batch_copied"]
+
+
 def test_after_later_nothing_of_a_connection_is_taken(keeping: Keeping, receiving: Receiving) -> None:
     peer = Peer(receiving)
     peer.hello()
