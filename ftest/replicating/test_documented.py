@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ftest.harness.agentprocess import AgentProcess
+from ftest.harness.commands import istat
 from ftest.harness.generator import Generator
 from ftest.harness.original import Original
 from ftest.harness.serverprocess import ROOT, START_SECONDS, ServerProcess
@@ -20,6 +21,7 @@ from tests.certificates import Authority
 from tests.ports import own_port
 
 pytestmark = pytest.mark.seconds(40)
+ADMIN = "a-secret-of-who-promotes"      # as the page has it
 PAGE = ROOT / "docs" / "replicating.md"
 BLOCK = re.compile(r"```toml\n# (?P<title>(?P<machines>[a-z0-9, ]+): (?P<program>agent|server)\.toml[^\n]*)\n"
                    r"(?P<settings>.*?)```", re.DOTALL)
@@ -148,19 +150,19 @@ def test_an_original(tmp_path: Path) -> None:
 def test_a_replica_that_takes_the_masters_place(tmp_path: Path) -> None:
     machines = Machines(tmp_path)
     with machines.server("stats1", "stats1: server.toml") as master, \
-            machines.server("stats2", "stats2: server.toml", token="a-secret-of-who-promotes") as replica, \
+            machines.server("stats2", "stats2: server.toml", token=ADMIN) as replica, \
             Generator("a", lambda: master.stat_port) as load:
         load.wait_for(10)
         load.drain()
         load.truth.check(master)
         load.truth.check(replica)
-        said = istat(replica, "replica", "status")
+        said = istat(replica, "replica", "status", admin_token=ADMIN)
         assert said.returncode == 0 and f"localhost:{master.http_port}" in said.stdout, said
         with Generator("b", lambda: replica.stat_port) as refused:
             replica.wait_until(lambda: refused.later, "it refuses samples")
             assert refused.acknowledged == 0 and f"localhost:{master.http_port}" in refused.said, refused.said
         master.kill9()
-        promoted = istat(replica, "replica", "promote", "--yes")
+        promoted = istat(replica, "replica", "promote", "--yes", admin_token=ADMIN)
         assert promoted.returncode == 0, promoted
         with Generator("c", lambda: replica.stat_port, truth=load.truth) as after:
             after.wait_for(10)
@@ -171,10 +173,3 @@ def test_a_replica_that_takes_the_masters_place(tmp_path: Path) -> None:
             master.wait_until(lambda: late.later > 3, "the old master refuses samples")
             assert late.acknowledged == 0 and f":{replica.http_port}" in late.said, late.said
         assert not replica.get("/api/v1/names", match="*host.d")["names"]
-
-
-def istat(server: ServerProcess, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command of istat's to its end, with the admin token."""
-    return subprocess.run([sys.executable, "-m", "istat.cli.command", *words, "--server", server.url], cwd=ROOT,
-                          text=True, capture_output=True, timeout=START_SECONDS,
-                          env={**server.environment, "ISTAT_ADMIN_TOKEN": "a-secret-of-who-promotes"})

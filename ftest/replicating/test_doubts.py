@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from ftest.harness.commands import istat
 from ftest.harness.serverprocess import ServerProcess
 from ftest.harness.site import Site
+from tests.ports import own_port
 
-pytestmark = pytest.mark.seconds(30)
+pytestmark = pytest.mark.seconds(45)
+TOKEN, ADMIN = "r" * 32, "a" * 32
 
 
 def group(edge: ServerProcess) -> dict[str, Any]:
@@ -49,8 +52,8 @@ def test_doubts_wait_for_their_target_and_then_go_to_the_other(tmp_path: Path) -
 def test_a_target_that_takes_nothing_now_says_so_and_the_next_one_takes_over(tmp_path: Path) -> None:
     """A replica takes nothing, and says so: what it was sent is in no doubt."""
     with Site(tmp_path) as site:
-        master = site.server("master", replica_token="r" * 32)
-        replica = site.server("replica", replica_of=f"http://127.0.0.1:{master.http_port}", replica_token="r" * 32)
+        master = site.server("master", replica_token=TOKEN)
+        replica = site.server("replica", replica_of=f"http://127.0.0.1:{master.http_port}", replica_token=TOKEN)
         edge = site.server("edge", [f"127.0.0.1:{replica.stat_port} | 127.0.0.1:{master.stat_port}"])
         load = site.load("a", edge)
         load.wait_for(40)
@@ -58,6 +61,29 @@ def test_a_target_that_takes_nothing_now_says_so_and_the_next_one_takes_over(tmp
         load.truth.check(master)
         load.truth.check(replica)
         assert not in_doubt(edge) and not total(edge, "forward.doubted")
+
+
+def test_senders_go_to_the_replica_that_took_the_masters_place(tmp_path: Path) -> None:
+    """... and stay there when the old master comes back, which is fenced."""
+    with Site(tmp_path) as site:
+        port = own_port()
+        master = site.server("master", replica_token=TOKEN)
+        replica = site.server("replica", replica_of=f"http://127.0.0.1:{master.http_port}", replica_token=TOKEN,
+                              http_port=port, replica_url=f"http://127.0.0.1:{port}", admin_token=ADMIN)
+        edge = site.server("edge", [f"127.0.0.1:{master.stat_port} | 127.0.0.1:{replica.stat_port}"])
+        before = site.load("a", edge)
+        before.wait_for(20)
+        before.drain()
+        before.truth.check(replica)
+        master.kill9()
+        assert istat(replica, "replica", "promote", "--yes", admin_token=ADMIN).returncode == 0
+        load = site.load("b", edge, truth=before.truth)
+        load.wait_for(20)
+        master.start()
+        load.wait_for(100)
+        load.drain()
+        load.truth.check(replica)
+        assert not master.get("/api/v1/names", match="*host.b")["names"], "the old master has taken nothing"
 
 
 def test_a_target_that_is_oneself_is_refused(tmp_path: Path) -> None:

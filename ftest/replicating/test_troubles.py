@@ -12,6 +12,7 @@ import pytest
 
 from ftest.harness.site import Site
 from ftest.replicating.topologies import SHAPES, Shape, run
+from tests.certificates import Authority
 
 pytestmark = pytest.mark.seconds(300)
 
@@ -21,3 +22,20 @@ pytestmark = pytest.mark.seconds(300)
 def test_what_was_acknowledged_is_counted_once(tmp_path: Path, shape: Callable[[Site], Shape], seconds: float) -> None:
     with Site(tmp_path) as site:
         run(site, shape(site), seconds)
+
+
+def test_by_tls_and_with_a_token(tmp_path: Path, authority: Authority) -> None:
+    """Cuts fall into handshakes and records, too."""
+    pair = authority.pair()
+    with Site(tmp_path) as site:
+        center = site.server("center", ca=authority.ca, tls_cert=pair.cert, tls_key=pair.key, samples_tls="required",
+                             samples_token="s" * 32)
+        link = site.network(center)
+        edge = site.server("edge", [link], forward_ca=authority.ca, forward_token="s" * 32,
+                           environment={"ISTAT_SERVER_FORWARD_TLS": "true"})
+        load = site.load("a", edge)
+        site.trouble(load, 15, [*site.kills(edge, center), *site.cuts(link)])
+        site.settle()
+        load.drain()
+        load.truth.check(center)
+        assert center.ingest()["tls.connects"]
