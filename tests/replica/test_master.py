@@ -185,7 +185,7 @@ def test_no_file_stays_open_that_was_asked_for_in_vain(served: Serving) -> None:
         asked = gevent.get_hub().threadpool.spawn(ask, connection, method, query, headers)
         assert asked.get(timeout=10.0) == status
     master.state()
-    assert len(os.listdir("/proc/self/fd")) <= before + 1       # ends of connections that the server sees a little later
+    assert len(os.listdir("/proc/self/fd")) <= before + 1     # ends of connections are seen a little later
 
 
 def ask(connection: http.client.HTTPConnection, method: str, query: str, headers: dict[str, str]) -> int:
