@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gevent
 import pytest
 
 from istat.clock import FakeClock
@@ -213,3 +214,20 @@ def test_a_store_that_cannot_be_opened_anew_is_tried_again(pair, monkeypatch):
     send(pair.main, "young.one 7")
     pair.catch_up()
     assert pair.same("young.one") and NOW
+
+
+def test_who_asks_while_copies_change_places_is_answered_by_the_new_one(pair):
+    pair.catch_up()
+    put(pair.main, "young.one 7")
+    pair.main.flush()
+    asked = []
+
+    def swap() -> None:
+        asked.append(gevent.spawn(pair.store.find, b"young.one"))
+        gevent.sleep(0)             # it waits
+        pair.store.tick()           # and there is nothing to be done
+        assert not asked[0].ready()
+        pair.swap(pair.folder)
+
+    pair.store.exchange(swap)
+    assert asked[0].get(timeout=10.0).name == "young.one"
