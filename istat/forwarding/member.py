@@ -175,7 +175,7 @@ class Member:
         try:
             while self._group.keeps(self):
                 self._tell(way)
-                frames = self._next() if way.room else ()
+                frames = self._next(way) if way.room else ()
                 if frames:
                     self._send(way, joined(frames), [frame.sequence for frame in frames])
                 elif self._untold:
@@ -192,7 +192,7 @@ class Member:
                         cursor.refused(self.name, sequence)
             raise
 
-    def _next(self) -> list[Frame]:
+    def _next(self, way: Way) -> list[Frame]:
         """The next frame, and small ones behind it that make one batch with it: each costs a way to and fro."""
         cursor, limit = self._cursor, self._means.limit()
         found: list[Frame] = []
@@ -206,7 +206,12 @@ class Member:
             size, count = size + len(frame.text), count + frame.count
             if found and (size > MOST_TEXT or count > MOST_LINES):
                 break
-            cursor.sending(self.name, frame.sequence)
+            try:
+                cursor.sending(self.name, frame.sequence)
+            except SpoolError:      # so much is in doubt, here and at others that are away
+                if found or way.under_way:
+                    break           # there will be room
+                raise
             found.append(frame)
         return found
 

@@ -345,3 +345,22 @@ def test_it_is_waited_for_targets_that_can_be_reached(receivers: Any, forwarders
     forwarder.lines(b"a 1\n")
     forwarder.settle(DEADLINE)
     assert there.lines == [b"a 1"] and forwarder.totals()["forward.waiting"] == 1, "the other one is away"
+
+
+def test_many_targets_with_much_in_doubt_hold_up_the_one_in_use_only_for_a_while(receivers: Any,
+                                                                                 forwarders: Any) -> None:
+    there = [receivers() for _ in range(4)]
+    for one in there[:3]:
+        one.mute = True
+    forwarder = forwarders(to(*there))
+    sent: list[bytes] = []
+    for place, one in enumerate(there[:3]):
+        sent += give(forwarder, place * 1000 + 1, place * 1000 + 150)
+        until(lambda one=one: len(one.taken) == 16 or len(one.lines) >= 100)
+        one.stop()
+    sent += give(forwarder, 3001, 3100)
+    for one in there[:3]:
+        one.mute = False
+        one.start()
+    until(lambda: all_done(forwarder))
+    assert sorted(line for one in there for line in one.lines) == sorted(sent)
