@@ -1,0 +1,44 @@
+"""The pieces of the benchmark of forwarding and replicas that need no server."""
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+from bench.ingest import table
+from bench.load.work import Form, Writer
+from bench.replicas import pieces, plainly
+from bench.replicate import Sink, chunks_of, samples_of
+
+
+def test_all_samples_but_the_first_step_are_measured():
+    work, values = table(40, 3)
+    chunks = chunks_of(work.names, values, Form.ISTATD)
+    assert [chunk.count(b"\n") for chunk in chunks] == [40, 40, 40] and samples_of(values) == 80
+    times = [{int(line.split()[1]) for line in chunk.splitlines()} for chunk in chunks]
+    assert times[1] == times[2] and max(times[0]) == max(times[1]) - 10
+
+
+def test_a_sink_counts_lines_of_all_connections():
+    sink = Sink()
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", sink.port)) as connection:
+            connection.sendall(b"a 1 2\n" * 500)
+    sink.wait(1000)
+    assert sink.lines == 1000
+    sink.close()
+
+
+def test_an_even_rate_has_whole_lines_of_now():
+    work, values = table(100, 2)
+    source = pieces(Writer(work.names, Form.ISTATD), values, 30)
+    lines = b"".join(next(source) for _ in range(4)).splitlines()
+    assert len(lines) == 120 and all(len(line.split()) == 3 for line in lines)
+    assert all(abs(int(line.split()[1]) - time.time()) < 60 for line in lines)
+
+
+def test_a_plain_copy_has_all_files(tmp_path: Path):
+    (tmp_path / "store/part").mkdir(parents=True)
+    (tmp_path / "store/part/file").write_bytes(b"x" * 5000)
+    assert plainly(tmp_path / "store", tmp_path / "copy") > 0
+    assert (tmp_path / "copy/part/file").read_bytes() == b"x" * 5000
