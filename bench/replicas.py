@@ -172,7 +172,7 @@ def copy(chosen: argparse.Namespace, folder: Path) -> list[Mode]:
         server.start()
         size = sum(sizes(server.store).values())
         for _ in range(chosen.repeat):
-            mode.add("istatd", {"bytes_per_s": size / base_copied(server, fresh(folder / "base")), "bytes": size,
+            mode.add("istatd", {**base_copied(server, fresh(folder / "base")),
                                 "until_it_follows_s": followed(server, fresh(folder / "copy"))})
             mode.add("plain copy", {"bytes_per_s": size / plainly(server.store, folder / "plain")})
     finally:
@@ -181,16 +181,17 @@ def copy(chosen: argparse.Namespace, folder: Path) -> list[Mode]:
     return [mode]
 
 
-def base_copied(server: Istatd, folder: Path) -> float:
-    """Seconds of a base copy alone, checked and ready to be taken into use."""
+def base_copied(server: Istatd, folder: Path) -> Run:
+    """A base copy alone, checked and ready to be taken into use."""
     from istat_server.replica import basecopy
     from istat_server.replica.source import Master
 
     source = Master(f"http://127.0.0.1:{server.http_port}", TOKEN, "bench")
     begin = time.monotonic()
     try:
-        basecopy.copy(source, folder)
-        return time.monotonic() - begin
+        lease = basecopy.copy(source, folder)
+        size = sum(file.size for file in lease.files)
+        return {"bytes_per_s": size / (time.monotonic() - begin), "bytes": size}
     finally:
         source.release()
         source.close()
