@@ -9,17 +9,19 @@ So all lies on one disk, and the store's folder need not be moved. `copy` may ru
 """
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import uuid as uuids
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.pool import Pool as GreenletPool
 
 from istat.access.replacing import FULL
 from istat.errors import StoreCorrupt, StoreError, StoreFull
@@ -41,6 +43,7 @@ GOES = frozenset((NAME, PREVIOUS, f"{NAME}.damaged", "FORMAT", "HEARD", "reserve
 OUT, IN = b"out\n", b"in\n"         # what a swap is at: the old store goes, the new one comes
 # A file's path as a master may name it: a folder of a level or of names, and a plain name.
 _PATH = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}/[0-9A-Za-z][0-9A-Za-z_.-]{0,199}")
+AT_ONCE = 3                         # files that come at once
 ROOM = 64 << 20                     # bytes of the disk that a copy leaves free at least
 
 Show = Callable[[int, int], None]       # bytes done, bytes in all
@@ -62,13 +65,7 @@ def copy(master: Master, store: Path, show: Show = nothing) -> Lease:
     base = store / BASE
     with _told(base):
         _in_thread(_prepare, base, lease)
-        done, total = 0, sum(file.size for file in lease.files)
-        for file in lease.files:
-            _fetch(master, base, file)
-            done += file.size
-            show(done, total)
-        for file in lease.files:
-            _in_thread(_verify, base, file, state)
+        _Fetching(master, base, {entry.path for entry in state.files}).all(lease.files, show)
         _in_thread(_finish, base, lease, state)
     return lease
 
@@ -134,25 +131,61 @@ def _check_room(base: Path, missing: int) -> None:
                         f"room on its disk (df {base.parent})")
 
 
-def _fetch(master: Master, base: Path, file: LeasedFile) -> None:
-    """Have one file there, from where an earlier try ended on."""
-    target = base / file.path
-    part = target.with_name(target.name + PART)
-    at = _in_thread(_begin, target, part, file.size)
-    if at is None:
-        return
-    handle = _in_thread(ownfiles.descriptor, part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, Use.WRITTEN)
-    try:
-        for piece in master.file(file.path, at) if at < file.size else ():
+class _Fetching:
+    """Has files come, some at once, so that the network need not wait for the disk."""
+
+    def __init__(self, master: Master, base: Path, of_rows: set[str]) -> None:
+        """`of_rows`: which files are StatFiles; the others are of names."""
+        self._master, self._base, self._of_rows = master, base, of_rows
+        self._ended = False
+
+    def all(self, files: Sequence[LeasedFile], show: Show) -> None:
+        """Have all of them there. Whatever ends it, no thread writes to a file any more then."""
+        done, total = 0, sum(file.size for file in files)
+        fetching = GreenletPool(AT_ONCE)
+        try:
+            for found in fetching.imap_unordered(self._try, files):
+                if isinstance(found, Exception):
+                    raise found
+                done += found
+                show(done, total)
+        finally:
+            self._ended = True
+            fetching.join()
+
+    def _try(self, file: LeasedFile) -> int | Exception:
+        try:
+            return self._fetch(file)
+        except Exception as error:  # noqa: BLE001 - raised by `all`: what a greenlet raises is told as a fault of ours
+            return error
+
+    def _fetch(self, file: LeasedFile) -> int:
+        """Have one file there, from where an earlier try ended on; its size. It gets its name when it is sound."""
+        target = self._base / file.path
+        part = target.with_name(target.name + PART)
+        at = _in_thread(_begin, target, part, file.size)
+        if at is None:
+            return file.size
+        handle = _in_thread(ownfiles.descriptor, part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, Use.WRITTEN)
+        try:
+            at = self._pour(file, handle, at)
+            if at != file.size:
+                os.unlink(part)
+                raise StoreCorrupt(f"{self._master.url}: {file.path} has {at} bytes, not {file.size}")
+            _in_thread(_verify, part, file.path in self._of_rows)       # while it is in memory
+            _in_thread(ownfiles.put_away, handle)
+        finally:
+            os.close(handle)
+        _in_thread(os.rename, part, target)
+        return file.size
+
+    def _pour(self, file: LeasedFile, handle: int, at: int) -> int:
+        for piece in self._master.file(file.path, at) if at < file.size else ():
+            if self._ended:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "another file could not be copied")
             _in_thread(_pour, handle, at, piece)
             at += len(piece)
-        if at != file.size:
-            os.unlink(part)
-            raise StoreCorrupt(f"{master.url}: {file.path} has {at} bytes, not {file.size}")
-        _in_thread(ownfiles.put_away, handle)
-    finally:
-        os.close(handle)
-    _in_thread(os.rename, part, target)
+        return at
 
 
 def _begin(target: Path, part: Path, size: int) -> int | None:
@@ -176,13 +209,12 @@ def _pour(handle: int, at: int, piece: memoryview) -> None:
         at, piece = at + done, piece[done:]
 
 
-def _verify(base: Path, file: LeasedFile, state: Manifest) -> None:
+def _verify(path: Path, of_rows: bool) -> None:
     """Read every byte. StoreCorrupt for a damaged file, which is gone then, so that the next try fetches it anew."""
-    path = base / file.path
     try:
-        if file.path in {entry.path for entry in state.files}:
+        if of_rows:
             with StatFile.open(path) as opened:
-                for problem in opened.verify():
+                for problem in opened.verify(decoded=False):
                     raise StoreCorrupt(problem)
         else:
             namefiles.read(path)

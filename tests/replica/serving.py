@@ -46,7 +46,7 @@ class Serving:
         routes = [Route(PATHS + name, {method: getattr(handlers, act) for method, act in methods.items()},
                         Access.REPLICA, name) for name, methods in ROUTES.items()]
         app = make_app(described([("istat_server.builtin", routes)]), Rights(tokens(replica=TOKEN)), origins())
-        self.http = HttpServer(self.asked(app), open_http_socket("127.0.0.1", 0), connections=8,
+        self.http = HttpServer(self.asked(app), open_http_socket("127.0.0.1", 0), connections=32,
                                certificate=certificate)
         self.http.start()
         self.spoil: Any = None      # what an answer becomes: (path, start_response's status) may raise

@@ -278,8 +278,9 @@ class Container:
         """Entries of the blocks that may hold ids first_id..last_id, in the order of the file."""
         return list(self.entries(first_id, last_id))
 
-    def verify(self) -> list[str]:
-        """Read every byte and decode every block; give what is wrong, nothing when all is sound."""
+    def verify(self, decoded: bool = True) -> list[str]:
+        """Read every byte and decode every block; give what is wrong, nothing when all is sound. Not `decoded`: only
+        whether all bytes are those that were written, by their checksums."""
         problems: list[str] = []
         try:
             footer = self._read_footer()
@@ -295,7 +296,7 @@ class Container:
             except StoreError as error:
                 return [*problems, str(error)]
             for entry in entries:
-                problems += self._verify_block(entry, at)
+                problems += self._verify_block(entry, at) if decoded else self._verify_bytes(entry, at)
                 at += entry.length
         for number, page in enumerate(self._top):
             if page.offset != at:
@@ -307,6 +308,13 @@ class Container:
         """What is wrong with a block that should stand at `at`. Whoever knows the payload decodes it, too."""
         try:
             self.block_bytes(entry)
+        except StoreError as error:
+            return [str(error)]
+        return [] if entry.offset == at else [self._misplaced(entry)]
+
+    def _verify_bytes(self, entry: BlockEntry, at: int) -> list[str]:
+        try:
+            self._checked(entry.offset, entry.length, entry.crc, f"block at {entry.offset}", once=True)
         except StoreError as error:
             return [str(error)]
         return [] if entry.offset == at else [self._misplaced(entry)]
