@@ -279,7 +279,8 @@ class Spool:
         return {"spool_bytes": self._shelf.size, "spool_segments": len(self._shelf.segments),
                 "spool_memory": self._appending.memory, "spool_lost": dict(self._shelf.losses.lines),
                 "spool_problem": next((problem for problem in problems if problem), ""),
-                "spool_clock": self.watch.doubt()}
+                # Without the advice to confirm it, which is about a store: here it ends by itself, after a day.
+                "spool_clock": self.watch.doubt().partition("; is it right?")[0]}
 
     def close(self) -> None:
         """Sync, and let go of the folder. What the disk did not take is lost, and counted."""

@@ -158,6 +158,7 @@ def test_a_clock_in_doubt_removes_nothing(tmp_path: Path, jump: int) -> None:
     clock.set(NOW + jump)
     spool.tick()
     assert "the clock went" in str(spool.status()["spool_clock"])
+    assert "confirm" not in str(spool.status()["spool_clock"])
     spool.append(b"a 5\n", int(clock.now()), 1)
     spool.close()
     again = open_spool(tmp_path, clock, Limits(age=8000))
