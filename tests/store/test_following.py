@@ -17,6 +17,7 @@ from istat_server.store.files import journal, manifest
 from istat_server.store.following import Diverged
 from istat_server.store.interface import Batch, Fields, Mark
 from istat_server.store.levels import policies
+from istat_server.store.offline import backup
 from istat_server.store.options import Options
 from istat_server.store.positions import NOWHERE, Follows, Position
 from istat_server.store.statstore import StatStore
@@ -344,3 +345,18 @@ def test_nobody_else_changes_it(pair, clock):
         open_store(replica.folder, clock)
     with pytest.raises(StoreError, match="retention of its master"):
         StatStore.open(replica.folder, Rules(Ladder.parse("10s:2h")), clock, options=Options(replica=True))
+
+
+def test_what_is_restored_from_its_backup_is_a_store_of_its_own(pair, clock, tmp_path):
+    master, replica = pair
+    send(master, "young.one 8")
+    pull(master, replica)
+    replica.flush()
+    replica.close()
+    backup.backup(replica.folder, tmp_path / "backup", clock, lambda _done, _total: None)
+    backup.restore(tmp_path / "backup", tmp_path / "restored", lambda _done, _total: None)
+    restored = open_store(tmp_path / "restored", clock)
+    assert_same(restored, master)
+    put(restored, "mine 1")
+    assert restored.find(b"mine")
+    restored.close()

@@ -119,7 +119,7 @@ def _made(store: Path, to: Path, clock: Clock, show: Show, copy: bool, writing: 
         before, found = found, _read(store / NAME, reading)
         if missing and found == before:
             raise StoreCorrupt(f"{store / missing}: is missing; what does `istat check` say?")
-        state, text = _without_pins(found, store)
+        state, text = _as_a_copy(found, store)
         with writing:
             _check_uuid(to, state)
         work = _Work(store, to, copy, show, reading, writing)
@@ -153,7 +153,7 @@ def restore(source: Path, to: Path, show: Show, also: Also = _nothing) -> Made:
     if to.exists() and any(to.iterdir()):
         raise StoreError(f"{to} is not empty; a store is restored to a folder of its own")
     reading = owners.Rights.of_owner(source)
-    state, text = _without_pins(_read(source / NAME, reading), source)
+    state, text = _as_a_copy(_read(source / NAME, reading), source)
     with owners.as_owner(to):
         return _restored(source, to, show, reading, state, text, also)
 
@@ -185,12 +185,13 @@ def _read(path: Path, reading: owners.Rights) -> bytes:
         return file.read()
 
 
-def _without_pins(text: bytes, folder: Path) -> tuple[Manifest, bytes]:
-    """A MANIFEST and its bytes, without what others still need of the store: they need it there, not in a copy."""
+def _as_a_copy(text: bytes, folder: Path) -> tuple[Manifest, bytes]:
+    """A MANIFEST and its bytes, without what others still need of the store: they need it there, not in a copy. That of
+    a replica's store follows nobody: what is restored from it is a store of its own."""
     state = manifest.decode(text, str(folder / NAME))
-    if not state.pins:
+    if not state.pins and state.follows is None:
         return state, text
-    state = replace(state, pins=())
+    state = replace(state, pins=(), follows=None)
     return state, manifest.encode(state)
 
 
