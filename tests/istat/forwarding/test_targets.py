@@ -4,6 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from istat.forwarding import options
 from istat.forwarding.targets import MOST_TARGETS, Target, TargetGroup, Targets
@@ -29,6 +31,25 @@ def test_its_text_is_read_back_as_the_same() -> None:
     assert TargetGroup().parse(str(group)) == group
     assert TargetGroup().from_toml(str(group)) == group
     assert FORWARD.to_toml((group,)) == '["a:8111 | istatd:[::1]:9 | b:7"]'
+
+
+HOSTS = some.from_regex(r"[a-z][a-z0-9-]{0,20}(\.[a-z]{1,8}){0,2}", fullmatch=True) | some.just("::1")
+TARGETS = some.builds(Target, HOSTS, some.integers(1, 65535), some.booleans())
+
+
+@given(some.lists(TARGETS, min_size=1, max_size=MOST_TARGETS, unique_by=lambda target: (target.host, target.port)))
+def test_every_group_is_read_back(targets: list[Target]) -> None:
+    assert TargetGroup().parse(str(Targets(targets))) == tuple(targets)
+
+
+@given(some.text(max_size=60) | some.text("a:|[]19 .istatd", max_size=30))
+def test_any_other_text_is_refused_in_a_sentence(text: str) -> None:
+    try:
+        found = TargetGroup().parse(text)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert all(target.host and 0 < target.port < 65536 for target in found)
 
 
 @pytest.mark.parametrize("text", ["", "|", "a |", ":8111", "a:0", "a:70000", "a b", "http://a:8111", "istatd:",
