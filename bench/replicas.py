@@ -25,7 +25,7 @@ TOKEN = "bench"
 LOOK = 0.1          # between two looks at a replica [s]
 PATIENCE = 600.0    # until it follows [s]
 BURST = 0.01        # between two sends [s]
-# The goals: [s], us of the master's a sample, and bytes per second, or as much of what a plain copy does.
+# The goals: [s], us of the master's a sample, bytes per second.
 LAG_GOAL, MASTER_GOAL, COPY_GOAL = 2.0, 0.3, 200e6
 VALUES = 10         # steps of distinct values, sent over and over: of all of a run they would fill the memory
 

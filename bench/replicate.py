@@ -17,13 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 from bench import options
-from bench.figures import Mode, Run, print_mode, save
+from bench.figures import Mode, Run, print_mode, save, short
 from bench.ingest import Table, lost, table
 from bench.load import send
 from bench.load.work import STEP, Form, Writer
-from bench.replicas import copy, replica
+from bench.replicas import COPY_GOAL, LAG_GOAL, MASTER_GOAL, copy, replica
 from bench.servers.process import FAILURES, BenchError, Process, free_port, fresh
 from bench.servers.systems import Istatd
 
@@ -189,6 +190,25 @@ def forward(chosen: argparse.Namespace, folder: Path) -> list[Mode]:
     return [forwarding, receiving]
 
 
+def judged(modes: Sequence[Mode]) -> list[tuple[str, float, float, bool]]:
+    """(what, its median, its goal, whether it is reached) of what was measured."""
+    found = {mode.name: mode for mode in modes}
+    rows: list[tuple[str, float | None, float]] = []
+    if "forward" in found:
+        ratios = found["forward"].ratios("istatd", RELAY, "cpu_us_per_sample")
+        rows += [("forwarding: us a sample", found["forward"].median("istatd", "cpu_us_per_sample"), FORWARD_GOAL),
+                 (f"forwarding by {RELAY}", median(ratios) if ratios else None, RELAY_GOAL)]
+    if "receive" in found:
+        ratios = found["receive"].ratios("batches", "lines", "cpu_us_per_sample")
+        rows.append(("batches by lines", median(ratios) if ratios else None, BATCHES_GOAL))
+    if "replica" in found:
+        rows += [("lag [s]", found["replica"].median("istatd", "lag_s"), LAG_GOAL),
+                 ("master: us a sample", found["replica"].median("istatd", "cpu_us_per_sample"), MASTER_GOAL)]
+    told = [(what, value, goal, value <= goal) for what, value, goal in rows if value is not None]
+    speed = found["copy"].median("istatd", "bytes_per_s") if "copy" in found else None
+    return told + ([("base copy: bytes/s", speed, COPY_GOAL, speed >= COPY_GOAL)] if speed is not None else [])
+
+
 ROWS: dict[str, Callable[[argparse.Namespace, Path], list[Mode]]] = {
     "forward": forward,
     "replica": replica,
@@ -215,6 +235,8 @@ def main() -> None:
                 done += ROWS[name](chosen, folder)
             except FAILURES as error:
                 print(f"\n{name}: not measured: {error!r}", flush=True)
+    for what, value, goal, reached in judged(done):
+        print(f"{what}: {short(value)}, the goal is {short(goal)}: {'reached' if reached else 'NOT reached'}")
     if chosen.json:
         save(chosen.json, done)
 

@@ -5,10 +5,11 @@ import socket
 import time
 from pathlib import Path
 
+from bench.figures import Mode
 from bench.ingest import table
 from bench.load.work import Form, Writer
 from bench.replicas import pieces, plainly
-from bench.replicate import Sink, chunks_of, samples_of
+from bench.replicate import RELAY, Sink, chunks_of, judged, samples_of
 
 
 def test_all_samples_but_the_first_step_are_measured():
@@ -42,3 +43,12 @@ def test_a_plain_copy_has_all_files(tmp_path: Path):
     (tmp_path / "store/part/file").write_bytes(b"x" * 5000)
     assert plainly(tmp_path / "store", tmp_path / "copy") > 0
     assert (tmp_path / "copy/part/file").read_bytes() == b"x" * 5000
+
+
+def test_what_was_measured_is_judged_by_its_goals():
+    forward = Mode("forward", "", {"istatd": [{"cpu_us_per_sample": 0.2}], RELAY: [{"cpu_us_per_sample": 0.25}]})
+    receive = Mode("receive", "", {"batches": [{"cpu_us_per_sample": 0.12}], "lines": [{"cpu_us_per_sample": 0.1}]})
+    copy = Mode("copy", "", {"istatd": [{"bytes_per_s": 1e8}]})
+    assert [(what, round(value, 3), reached) for what, value, _goal, reached in judged([forward, receive, copy])] == [
+        ("forwarding: us a sample", 0.2, True), (f"forwarding by {RELAY}", 0.8, False), ("batches by lines", 1.2, True),
+        ("base copy: bytes/s", 1e8, False)]
