@@ -43,6 +43,13 @@ def pulled(master: Master, position: Position, most: int = 1 << 20) -> tuple[dic
         position = piece.next
 
 
+def await_waiting(served: Serving) -> None:
+    """A pull of the replica waits for more by now."""
+    with gevent.Timeout(10.0):
+        while not served.leases._of("two").waiting:
+            gevent.sleep(0.01)
+
+
 def test_a_state_tells_how_a_server_stands(served: Serving) -> None:
     served.send(f"a {NOW} 1")
     found, state = served.master().state(), served.store.files.manifest
@@ -89,8 +96,7 @@ def test_who_waits_gets_what_is_synced_meanwhile_and_has_no_lag(served: Serving)
     master = served.master()
     _found, last = pulled(master, master.lease().position)
     waiting = gevent.spawn(master.journal, last.next, 0, 10.0)
-    while not served.leases._of("two").waiting:
-        gevent.sleep(0.01)
+    await_waiting(served)
     assert served.leases.totals() == {"replica.lag.two": 0.0}
     served.send(f"a {NOW} 1")
     piece = waiting.get(timeout=10.0)
@@ -103,8 +109,7 @@ def test_a_wait_ends_with_nothing_and_at_once_when_the_server_ends(served: Servi
     piece = master.journal(last.next, 0, wait=1)
     assert (piece.data, piece.next) == (b"", last.next)
     waiting = gevent.spawn(master.journal, last.next, 0, 10.0)
-    while not served.leases._of("two").waiting:
-        gevent.sleep(0.01)
+    await_waiting(served)
     served.leases.stop()
     assert waiting.get(timeout=5.0).data == b""
 
