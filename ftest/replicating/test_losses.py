@@ -131,3 +131,17 @@ def test_a_full_disk_under_the_spool(tmp_path: Path, disk: Path) -> None:
         before = sum(lost(edge).values())
         edge.restart(kill=True)
         check(edge, center, load, before)
+
+
+def test_a_store_that_was_moved_away_leaves_what_waits(tmp_path: Path) -> None:
+    """The spool is told by its end that the store had all of it, so that a new store changes nothing."""
+    with Site(tmp_path) as site:
+        center, link, edge = away(site)
+        load = site.load("a", edge, **BULK)
+        load.wait_for(20)
+        load.drain()
+        assert edge.terminate() == 0
+        edge.store.rename(tmp_path / "moved")
+        edge.start()
+        link.heal()
+        load.truth.check(center)

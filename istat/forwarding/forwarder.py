@@ -83,8 +83,9 @@ class Forwarder:
         for group in self._groups:
             group.start()
 
-    def stop(self) -> None:
-        """Write what is held, give the targets a moment to acknowledge what may be sent, and close the spool."""
+    def stop(self, whole: bool = True) -> None:
+        """Write what is held, give the targets a moment to acknowledge what may be sent, and close the spool. `whole`:
+        the store has all that was taken."""
         if self._over:
             return
         self._over = True
@@ -94,7 +95,7 @@ class Forwarder:
             gevent.sleep(LAST_LOOK)
         for group in self._groups:
             group.stop()
-        self._spool.close()
+        self._spool.close(whole)
 
     def settle(self, seconds: float) -> None:
         """Wait until those targets that can be reached have what was taken by now, so long at most."""

@@ -51,7 +51,7 @@ class Spool:
         self._identity = opening.identity_of(folder, slots, clock.now())
         self.id, self.epoch = self._identity.id, self._identity.epoch
         self._shelf = opening.load(folder, self._identity)
-        if known is not None:
+        if known is not None and not self._identity.closed:
             opening.cut_unknown(self._shelf, known)
         marks = opening.measure(self._shelf, self._identity)
         segments = self._shelf.segments
@@ -72,7 +72,8 @@ class Spool:
     @classmethod
     def open(cls, folder: Path, limits: Limits, clock: Clock, known: Callable[[Mark], bool] | None = None) -> Self:
         """Take a folder into use; it is made if it is missing. `known`: whether the store's journal has a batch; the
-        spool is cut at the first frame whose batch it has not. None: the spool is the journal, and keeps marks.
+        spool is cut at the first frame whose batch it has not, unless it was closed. None: the spool is the journal,
+        and keeps marks.
 
         SpoolError: another process has it, no permission, a newer format.
         """
@@ -282,8 +283,9 @@ class Spool:
                 # Without the advice to confirm it, which is about a store: here it ends by itself, after a day.
                 "spool_clock": self.watch.doubt().partition("; is it right?")[0]}
 
-    def close(self) -> None:
-        """Sync, and let go of the folder. What the disk did not take is lost, and counted."""
+    def close(self, whole: bool = True) -> None:
+        """Sync, and let go of the folder. What the disk did not take is lost, and counted. `whole`: the store has all
+        that is in it; else the next start looks for what it has not, as after a kill."""
         self._appending.retry()
         for found in self._shelf.pending:
             self._shelf.lose(found.head)
@@ -294,12 +296,16 @@ class Spool:
         self._syncer.close()
         for segment in self._shelf.segments:
             segment.close()
+        if whole:
+            self._say_closed()
+        self._slots.close()
+
+    def _say_closed(self) -> None:
         try:
             self._slots.write(opening.closed(self._identity, self._shelf, self.watch.believed()).packed())
             os.fdatasync(self._slots.handle)
         except OSError as error:
             log.warning("%s cannot be written: %s", self._slots.path, error.strerror)
-        self._slots.close()
 
 
 def _next(cursor: Cursor) -> int:

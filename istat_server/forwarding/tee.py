@@ -70,7 +70,7 @@ class Tee:
             gevent.sleep(LAST_LOOK)
         self._release()
         self._over = True
-        self.forwarder.stop()
+        self.forwarder.stop(self._store.written >= self._store.ticket)
 
     def settle(self, seconds: float) -> None:
         """Wait until those targets that can be reached have what was taken by now, so long at most."""

@@ -140,7 +140,8 @@ def test_after_a_kill_the_spool_has_what_the_journal_has(make: Any, there: Recei
     server.take(1, b"a 1\n")
     until(lambda: server.store.written >= server.store.ticket, server.tick)
     mark = (AGENT.sender, AGENT.epoch, 2)
-    server.tee.batch(b"lost 1\n", 1000, 0, 1, mark)      # and then the process is killed
+    server.tee.batch(b"lost 1\n", 1000, 0, 1, mark)
+    server.forwarder.stop(whole=False)                   # what a kill leaves
     server = make()
     assert server.store.last_sequence(AGENT.sender, AGENT.epoch) == 1
     server.take(2, b"again 1\n")

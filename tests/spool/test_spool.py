@@ -189,6 +189,18 @@ def test_a_servers_spool_ends_where_its_store_does(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_spool_that_was_closed_is_kept_whatever_the_store_knows(tmp_path: Path) -> None:
+    """As when the store was moved away, or put back from a backup, and the spool was not."""
+    for whole, left in ((False, []), (True, [1, 2])):
+        spool = open_spool(tmp_path / str(whole), known=lambda mark: True)
+        for number in (1, 2):
+            put(spool, number, mark=(b"me", 1, number))
+        spool.close(whole)
+        again = open_spool(tmp_path / str(whole), known=lambda mark: False)
+        assert drain(again, again.group(GROUP)) == left
+        again.close()
+
+
 def test_a_cut_goes_back_over_segments(tmp_path: Path) -> None:
     limits = Limits(bytes=4 << 20)
     spool = open_spool(tmp_path, limits=limits, known=lambda mark: True)
