@@ -26,7 +26,7 @@ from istat_server.replica.source import LONGEST_WAIT, Master, Piece
 from istat_server.replica.store import ReplicaStore
 from istat_server.store.following import Diverged
 from istat_server.store.pool import Pool
-from istat_server.store.positions import NOWHERE, Position
+from istat_server.store.positions import Position
 from istat_server.store.statstore import StatStore
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class Follower:
         self._store.open_again()
         inner = self._store.inner
         at = inner.following.position
-        if at is None or at == NOWHERE:
+        if at is None or not at.known:
             raise CopyNeeded("it is not known what this replica has of the master's journal")
         if inner.trouble:       # else memory would take what the disk does not
             raise StoreError(f"this replica cannot write: {inner.trouble}")
@@ -219,8 +219,8 @@ class Follower:
         """A replica that is a master to us has another store after each copy; a master has always the same."""
         follows = self._store.inner.files.manifest.follows
         state = self.master.state()
-        known = NOWHERE.store if follows is None else follows.position.store
-        if state.follows is None and known not in (state.store, NOWHERE.store):
+        known = state.store if follows is None else follows.position.store
+        if state.follows is None and known != state.store:
             raise OtherStore(f"{self.master.url} has another store ({state.store}) than the one that this replica is a "
                              f"copy of ({known}); if that one is to be followed, move this replica's store away and "
                              "start anew")

@@ -24,7 +24,7 @@ from istat.kernels.unknown import UnknownRecord
 from istat_server.store.files.journal import VERSION, Damage
 from istat_server.store.levels.limits import Limits
 from istat_server.store.names.deletes import Deletes
-from istat_server.store.positions import NOWHERE, Follows, Position
+from istat_server.store.positions import Follows, Position
 from istat_server.store.versions import NewerFormat
 from istat_server.store.work.marks import Marks
 
@@ -70,8 +70,8 @@ class Following:
     def replayed(self, damage: Damage) -> None:
         """Our own journal was read: it may know a later position than the MANIFEST."""
         found = self._engine.take_position()
-        if self._follows is None:
-            return
+        if self._follows is None or not self._follows.position.known:
+            return      # what a MANIFEST says to be unknown, as after a repair, no record makes known again
         if found is not None:
             store, *numbers = found
             self.position = Position(store.hex(), *numbers)
@@ -81,7 +81,8 @@ class Following:
     def lose(self, why: str) -> None:
         """From now on it is not known what this store has of the other's journal, after a restart neither."""
         log.error("this replica cannot go on with its master's journal: %s; it makes a copy anew", why)
-        self.position = NOWHERE
+        if self._follows is not None:
+            self.position = self._follows.position.lost()
 
     def apply(self, payload: bytes | memoryview, clock: int, position: Position) -> None:
         """Take a frame of that clock [Unix s], at whose end the position is; it is one of our own journal, too. May
@@ -90,7 +91,7 @@ class Following:
         NewerFormat when a newer istatd wrote it: nothing is taken. Diverged when it cannot be of the store that this
         one is a copy of.
         """
-        if self._follows is None or self.position == NOWHERE:
+        if self.position is None or not self.position.known:
             raise Diverged("this store follows no other")
         self._hand_over()
         self._take(payload, clock, position)

@@ -17,9 +17,15 @@ class Position:
     offset: int                 # [bytes] in the segment
     salt: int = field(default=0, compare=False)     # of the segment's header; 0: not known
 
+    def lost(self) -> Position:
+        """That it is not known any more what a replica has of this store: it wants a copy anew. Whose it was stays
+        known, so that it is copied from no other, and fenced by a promotion."""
+        return Position(self.store, 0, 0, 0)
 
-# What a replica has of its master is not known: it wants a copy anew.
-NOWHERE = Position("0" * 32, 0, 0, 0)
+    @property
+    def known(self) -> bool:
+        """Whether it is a place: the first segment is 1."""
+        return self.segment > 0
 
 
 @dataclass(frozen=True)

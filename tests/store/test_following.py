@@ -19,7 +19,7 @@ from istat_server.store.interface import Batch, Fields, Mark
 from istat_server.store.levels import policies
 from istat_server.store.offline import backup
 from istat_server.store.options import Options
-from istat_server.store.positions import NOWHERE, Follows, Position
+from istat_server.store.positions import Follows, Position
 from istat_server.store.statstore import StatStore
 from istat_server.store.versions import NewerFormat
 from tests.store.harness import LADDER, NOW, crash, glob, open_store, put, rows, send
@@ -292,15 +292,15 @@ def test_a_frame_of_a_newer_istatd_is_not_taken(pair):
 
 
 def test_what_cannot_be_the_masters_wants_a_copy_anew_even_after_a_restart(pair, clock):
-    _master, replica = pair
+    master, replica = pair
     payload = records.put_counter(3, False, b"new.one") + records.put_counter(0, False, b"this id has a name")
     with pytest.raises(Diverged, match="before byte 1000000"):
         replica.apply(payload, NOW, replace(replica.following.position, offset=10 ** 6))
-    assert replica.following.position == NOWHERE
+    assert replica.following.position == Position(master.files.manifest.uuid, 0, 0, 0)
     replica.flush()
     kill(replica)
     again = reopen(replica.folder, clock)
-    assert again.following.position == NOWHERE
+    assert again.following.position == Position(master.files.manifest.uuid, 0, 0, 0)
     with pytest.raises(Diverged):
         again.apply(b"", NOW, Position(MASTER, 1, 1, 1))
     again.close()
@@ -318,7 +318,21 @@ def test_damage_in_its_own_journal_wants_a_copy_anew(pair, clock):
     data[journal.HEADER_BYTES + 30] ^= 1
     path.write_bytes(data)
     again = reopen(replica.folder, clock)
-    assert again.following.position == NOWHERE
+    assert not again.following.position.known
+    again.close()
+
+
+def test_after_a_repair_no_record_of_its_journal_makes_it_go_on(pair, clock):
+    master, replica = pair
+    send(master, "one.1 1")
+    master._written()
+    pull(master, replica)
+    replica._written()
+    kill(replica)
+    state, _problem = manifest.load(replica.folder)
+    manifest.save(replica.folder, replace(state, follows=Follows(state.follows.position.lost(), 0)))
+    again = reopen(replica.folder, clock)
+    assert again.following.position == Position(master.files.manifest.uuid, 0, 0, 0)
     again.close()
 
 

@@ -22,7 +22,6 @@ from istat_server.store.files.statfile import StatFile, StatFileWriter
 from istat_server.store.levels.policies import make_engine
 from istat_server.store.names import namefiles
 from istat_server.store.offline import checking
-from istat_server.store.positions import NOWHERE
 
 LOST_COUNTER = b"istatd.lost.counter.%d"        # as replaying damaged names gives them
 
@@ -75,7 +74,7 @@ class _Work:
             follows = self._state.follows       # a replica's: what it has of its master is not known any more
             manifest.save(self._folder, replace(
                 self._state, revision=self._state.revision + 1,
-                follows=None if follows is None else replace(follows, position=NOWHERE)))
+                follows=None if follows is None else replace(follows, position=follows.position.lost())))
             if self._problem:
                 self._say(f"{self._problem}; the one before it is in use")
         self._move_aside()
