@@ -16,7 +16,8 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-STARTING = error_body("the server is starting: the store is being opened; try again in a moment")
+STARTING = error_body("the server is starting: the store is being opened, or a replica's is "
+                      "copied from its master; try again in a moment, its log says how far it is")
 
 
 class Front:

@@ -186,6 +186,22 @@ def test_data_of_its_own_are_never_replaced(tmp_path: Path) -> None:
         assert code != 0 and "has data of its own, and cannot become a replica" in log
 
 
+def test_the_first_copy_waits_for_a_master_that_is_away(tmp_path: Path) -> None:
+    master = server_of(tmp_path / "one")
+    replica = replica_of(master, tmp_path / "two")
+    with running(master):
+        master.send_tcp(b"a.one 1\n")
+        master.wait_for_samples(1)
+    replica._spawn()
+    replica.wait_until(lambda: "there is no first copy of the master yet" in replica.log(), "it waits", 30.0)
+    answer = requests.get(f"{replica.url}/api/v1/status", timeout=10, **replica.ask)
+    assert answer.status_code == 503 and "copied from its master" in answer.json()["error"]
+    with running(master):
+        replica.wait_until(replica.healthy, "it serves its copy", 60.0)
+        assert_same(master, replica)
+    assert replica.terminate() == 0
+
+
 def test_it_ends_at_once_while_it_copies(tmp_path: Path) -> None:
     """A master that never answers must not hold a stop of the service."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -17,6 +17,7 @@ from istat.errors import BadQuery, IstatError, StoreError
 from istat_server.replica.refusals import OtherStore, Superseded
 from istat_server.replica.source import Master
 from istat_server.store.files.manifest import Manifest
+from istat_server.store.levels.policies import rules_of
 from istat_server.store.pool import Pool
 from istat_server.store.positions import Deposed
 from istat_server.store.statstore import StatStore
@@ -32,12 +33,12 @@ class Promotion:
     name = "telling the old master"
 
     def __init__(self, store: Callable[[], StatStore], pool: Pool, ask: Callable[[str, int], Master], url: str,
-                 stop_following: Callable[[], None] = lambda: None) -> None:
+                 stop_following: Callable[[], None] = lambda: None, retention: str = "") -> None:
         """`store`: the one that is open; `ask`: makes a Master of an address and a term; `url`: where we
-        can be asked."""
+        can be asked; `retention`: of the settings here, "": the master's."""
         self.problem = ""
         self._store, self._pool, self._ask, self._url = store, pool, ask, url
-        self._stop_following = stop_following
+        self._stop_following, self._retention = stop_following, retention
         self._ended = Event()
         self._greenlet: gevent.Greenlet | None = None
 
@@ -68,7 +69,17 @@ class Promotion:
         inner.following.end()
         log.warning("this server has become a master, of term %d; %s is told until it has heard it", term, master.url)
         self._greenlet = gevent.spawn(self._tell)
-        return {"term": term, "deposed": master.url}
+        return {"term": term, "deposed": master.url, **self._retentions(rules_of(state.policies).default.text)}
+
+    def _retentions(self, now: str) -> dict[str, object]:
+        """Where the settings here say another retention than the master had: a start would change it, and what only the
+        master's keeps would be let go."""
+        if self._retention in ("", now):
+            return {}
+        log.warning("the retention stays as it was at the master, %s, until the next start: the settings here say %s, "
+                    "and what that does not keep would be let go then; set retention = %s to keep it", now,
+                    self._retention, now)
+        return {"retention": now, "retention_of_settings": self._retention}
 
     def _commit(self, inner: StatStore, change: Callable[[Manifest], Manifest]) -> None:
         try:

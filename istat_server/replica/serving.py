@@ -63,7 +63,7 @@ def _of_replica(store: ReplicaStore, settings: Mapping[str, Any], clock: Clock, 
     master = master_of(settings, store.master, store.inner.files.manifest.term)
     follower = Follower(store, master, Path(settings["store"]), clock, pool, fault, companions)
     promotion = Promotion(lambda: store.inner, pool, lambda url, term: master_of(settings, url, term),
-                          settings["replica-url"], follower.stop)
+                          settings["replica-url"], follower.stop, settings["retention"].text)
 
     def told() -> Mapping[str, object]:
         return follower.status() if store.inner.following.active else {}

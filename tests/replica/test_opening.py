@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from istat.errors import SettingsError, StoreError
+from istat.errors import ServerUnreachable, SettingsError, StoreCorrupt, StoreError
 from istat_server.options import DECLARATION
 from istat_server.replica import opening
 from istat_server.replica.options import name_of
+from istat_server.replica.refusals import CopyNeeded, ReplicaError
 from istat_server.replica.store import ReplicaStore
 from istat_server.store.files import manifest
 from istat_server.store.levels.policies import rules_of
@@ -45,6 +46,36 @@ def test_data_of_its_own_are_not_replaced_and_a_promoted_one_stays_a_master(tmp_
     manifest.save(folder, replace(state, term=1))
     assert not opening.wanted(settings(folder))
     assert "take it out of the settings" in caplog.text
+
+
+def test_a_fenced_master_is_told_what_to_do_to_become_a_replica(tmp_path, clock):
+    folder = tmp_path / "own"
+    open_store(folder, clock).close()
+    state, _problem = manifest.load(folder)
+    manifest.save(folder, replace(state, term=1, fenced="http://two:8000"))
+    with pytest.raises(StoreError, match="fenced: http://two:8000 has taken its place.* move the folder away"):
+        opening.wanted(settings(folder))
+
+
+def test_a_first_copy_waits_for_the_master_and_is_not_tried_where_it_is_refused(tmp_path, clock, master, monkeypatch,
+                                                                                caplog):
+    folder, answers = tmp_path / "replica", [ServerUnreachable("no route"), ServerUnreachable("no route"),
+                                             CopyNeeded("the lease is over"), StoreCorrupt("damaged on the way"), None]
+
+    def copy(asked: object, store: Path, show: Any) -> None:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(opening, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(opening.basecopy, "copy", copy)
+    monkeypatch.setattr(opening.basecopy, "swap", lambda to: copy_store(master, to))
+    opening.open_replica(settings(folder), Options(), lambda state, options: (
+        StatStore.open(folder, rules_of(state.policies), clock, options=replace(options, key=2)))).close()
+    assert not answers and caplog.text.count("no route") == 1 and "tried again" in caplog.text
+    answers.append(ReplicaError("the token is wrong"))
+    with pytest.raises(ReplicaError, match="the token is wrong"):
+        opening.open_replica(settings(tmp_path / "third"), Options(), lambda state, options: None)
 
 
 def test_the_first_start_copies_and_the_next_does_not(tmp_path, clock, master, monkeypatch):

@@ -110,6 +110,21 @@ def test_where_another_was_promoted_too_people_are_told(pair, monkeypatch):
     assert pair.store.status()["deposed"]
 
 
+def test_the_old_one_is_fenced_even_by_one_that_did_not_know_any_more_what_it_had(pair):
+    pair.store.following.lose("a test")
+    pair.store.flush()
+    pair.promotion.promote(pair.master)
+    told(pair)
+    assert [store for store, _term, _by in pair.master.fenced] == [pair.main.files.manifest.uuid]
+
+
+def test_another_retention_of_the_settings_is_told_before_a_start_changes_it(pair, caplog):
+    pair.promotion = Promotion(lambda: pair.store, InlinePool(), pair.ask, "http://second:8000", pair.stop, "10s:7h")
+    answer = pair.promotion.promote(pair.master)
+    assert (answer["retention"], answer["retention_of_settings"]) == (LADDER.text, "10s:7h")
+    assert f"set retention = {LADDER.text} to keep it" in caplog.text
+
+
 def test_a_term_is_higher_than_any_that_was_heard_of(pair):
     pair.master.term = 7
     assert pair.promotion.promote(pair.master)["term"] == 8

@@ -50,6 +50,10 @@ def _promote(arguments: argparse.Namespace) -> None:
         return
     print(f"It is a master now, of term {answer['term']}. Send to it from now on; {answer['deposed']} is told as soon "
           "as it can be reached, and takes nothing then (istat replica status).")
+    if answer.get("retention"):
+        print(f"Its retention is {answer['retention']}, as the old master's was. Its settings say "
+              f"{answer['retention_of_settings']}, which would begin with its next start, and let go what that does "
+              "not keep: set the first one there, unless that is wanted.")
 
 
 def lines(store: Mapping[str, Any]) -> Iterable[str]:
