@@ -20,7 +20,7 @@ class Address(Text):
 
     def parse(self, text: str) -> str:
         """See Type.parse."""
-        if text and not _is_address(text):
+        if text and not is_address(text):
             raise self.wrong(text)
         return text.rstrip("/")
 
@@ -43,7 +43,8 @@ class ReplicaName(Text):
         return f"1 to {MOST_NAME} letters, digits, dots, dashes and underscores"
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is where a server can be asked over HTTP, and nothing but that."""
     try:
         parts = urlsplit(text)
         port = parts.port

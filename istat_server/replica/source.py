@@ -25,6 +25,7 @@ from gevent import socket
 from istat.daemon.tls import client_context
 from istat.errors import ServerUnreachable, SettingsError
 from istat.unanswered import distrust
+from istat_server.replica.options import is_address
 from istat_server.replica.refusals import CopyNeeded, OtherStore, ReplicaError, Superseded
 from istat_server.store.positions import Position
 
@@ -35,6 +36,8 @@ LONGEST_WAIT = 10.0         # that a master may be asked to wait for more of the
 PIECE = 1 << 20             # of a file at once [bytes]
 MOST_JOURNAL = 4 << 20      # of the journal at once, unless more is asked for [bytes]
 MOST_ANSWER = 64 << 20      # an answer in JSON: a MANIFEST of 100,000 files twice [bytes]
+# One that has no lists of files: who is asked need not be a server of ours, and reading JSON takes the hub [bytes].
+MOST_WORDS = 64 << 10
 IDLE = 4                    # connections kept for the next question
 NO_ANSWER = (OSError, http.client.HTTPException)
 
@@ -136,11 +139,11 @@ class Master:
 
         `term` is the highest that was heard of; it grows with answers, and a master of a lower one is Superseded.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        if not is_address(url):
             raise SettingsError([f"{url!r} is no master: give it as http://HOST:PORT or https://HOST:PORT"])
+        parts = urlsplit(url)
         self.url, self.name, self.ours, self.term = url.rstrip("/"), name, ours, term
-        self._host = parts.hostname
+        self._host = parts.hostname or ""
         self._port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         self._tls = client_context(ca, cert, key) if parts.scheme == "https" else None
         self._headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
@@ -150,7 +153,7 @@ class Master:
 
     def state(self) -> State:
         """How it stands. A lower term than ours is no error here."""
-        found = self._json("GET", "state", {})
+        found = self._json("GET", "state", {}, most=MOST_WORDS)
         return State(**{**found, "position": Position(**found["position"]), "replicas": tuple(found["replicas"])})
 
     def lease(self) -> Lease:
@@ -217,7 +220,7 @@ class Master:
     def fence(self, store: str, term: int, by: str) -> None:
         """Have it take no samples and no changes any more: `by` (an address) is the master from now on. `store`: its
         UUID. Superseded when its term is not lower, OtherStore when it is another store."""
-        self._json("POST", "fence", {}, {"store": store, "term": term, "by": by})
+        self._json("POST", "fence", {}, {"store": store, "term": term, "by": by}, MOST_WORDS)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -232,13 +235,14 @@ class Master:
                              "server has taken its place; name that one in replica-of")
         self.term = term
 
-    def _json(self, method: str, path: str, query: dict[str, object], body: object = None) -> dict[str, Any]:
+    def _json(self, method: str, path: str, query: dict[str, object], body: object = None,
+              most: int = MOST_ANSWER) -> dict[str, Any]:
         if query:
             path += "?" + urlencode(query)
         with self._asked(method, path, {}, body=body) as answer:
-            text = answer.read(MOST_ANSWER + 1)
+            text = answer.read(most + 1)
         try:
-            found = json.loads(text) if len(text) <= MOST_ANSWER else None
+            found = json.loads(text) if len(text) <= most else None
         except ValueError:
             found = None
         if not isinstance(found, dict):
@@ -295,7 +299,7 @@ class Master:
     def _refusal(self, answer: http.client.HTTPResponse) -> Exception:
         """The error for a status and what is said with it."""
         try:
-            told = json.loads(answer.read(MOST_ANSWER))
+            told = json.loads(answer.read(MOST_WORDS))
             words, reason = str(told["error"]), str(told.get("reason", ""))
         except (ValueError, KeyError, TypeError):
             return ServerUnreachable(f"{self.url} does not answer as an istat-server would (status {answer.status}); "

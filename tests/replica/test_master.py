@@ -16,7 +16,7 @@ from istat.errors import ServerUnreachable, SettingsError
 from istat_server.replica.master.asking import ask_known
 from istat_server.replica.master.pouring import part_of
 from istat_server.replica.refusals import CopyNeeded, OtherStore, ReplicaError, Superseded
-from istat_server.replica.source import PATHS, Master, Piece
+from istat_server.replica.source import MOST_WORDS, PATHS, Master, Piece
 from istat_server.store.files import journal
 from istat_server.store.positions import Deposed, Known, Position
 from tests.certificates import Authority
@@ -276,10 +276,23 @@ def test_names_that_cannot_be_are_refused(served: Serving, name: str) -> None:
         served.master(name).lease()
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "x:8000", "http://x/path", "http://"])
+@pytest.mark.parametrize("url", ["ftp://x", "x:8000", "http://x/path", "http://", "http://x:99999", "http://[::1", "http://a:b@x"])
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(SettingsError):
         Master(url, "", "two")
+
+
+@pytest.mark.parametrize("url", ["http://x:99999", "http://[::1", "http://x/y", "http://x:80?y", "file://x", "x"])
+def test_a_master_remembers_no_address_at_which_it_could_not_ask(served: Serving, url: str) -> None:
+    with pytest.raises(ReplicaError, match="url must be an address"):
+        served.master(ours=url).lease()
+    assert served.store.files.manifest.replicas == ()
+
+
+def test_whoever_is_asked_for_a_state_cannot_make_us_read_much(served: Serving) -> None:
+    served.spoil = lambda _environ, found: [b"[" * (MOST_WORDS + 1)]
+    with pytest.raises(ServerUnreachable):
+        served.master().state()
 
 
 def test_who_does_not_answer_is_unreachable_and_a_kept_connection_that_ended_is_none(served: Serving) -> None:

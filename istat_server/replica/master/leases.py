@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from istat.clock import Clock
 from istat.errors import BadQuery
+from istat_server.replica.options import is_address
 from istat_server.store.interface import Store
 from istat_server.store.positions import Known, Position
 from istat_server.store.work.copying import Copying, Leased
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 
 # A replica's name: it stands in names of counters.
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Where a replica can be asked.
-URL = re.compile(r"(https?://[A-Za-z0-9._:\[\]-]{1,255}/?)?")
+# Where a replica can be asked: what else `is_address` demands. It stands in sentences and in the MANIFEST.
+URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,255}/?")
 # A lease is written down anew when less than this part of its time is left.
 RENEW_PART = 0.75
 LOOK_SECONDS = 0.05         # between two looks whether more is synced, for who waits [s]
@@ -78,7 +79,7 @@ class Leases:
 
     def take(self, name: str, url: str) -> Leased:
         """A lease for a replica of this name. BadQuery for a name or an address that cannot be; StoreError."""
-        if not URL.fullmatch(url):
+        if url and not (URL.fullmatch(url) and is_address(url)):
             raise BadQuery("url must be an address such as https://stats2:8000, or empty")
         leased = self.copying.lease(Known(check_name(name), url.rstrip("/")), self._until())
         self._seen[name] = Seen(self._clock.now())
