@@ -33,12 +33,16 @@ def test_doubts_wait_for_their_target_and_then_go_to_the_other(tmp_path: Path) -
         one, two = site.server("one"), site.server("two")
         link = site.network(one)
         edge = site.server("edge", [f"127.0.0.1:{link.port} | 127.0.0.1:{two.stat_port}"], forward_doubt=5)
-        load = site.load("a", edge)
-        load.wait_for(10)
-        link.stall()                    # what is sent now is never answered
+        before = site.load("a", edge)
+        before.wait_for(10)
+        before.drain()
+        before.truth.check(one)
+        edge.wait_until(lambda: not in_doubt(edge), "the first one has acknowledged it all")
+        link.stall()                    # so nothing of what is sent now is taken there
+        load = site.load("b", edge, truth=before.truth)
         load.wait_for(5)
         edge.wait_until(lambda: in_doubt(edge), "something is in doubt")
-        one.kill9()                     # so nothing of it was taken
+        one.kill9()
         link.cut()
         load.wait_for(20)
         load.drain()
