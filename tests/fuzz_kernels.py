@@ -164,7 +164,11 @@ def feed_rows(rng: random.Random, reached: Counter[str]) -> None:
     records = taker.take_journal()
     again = KERNELS.engine.Engine([10, 300], 7)
     again.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
-    tried(reached, again.replay, taker.dump_names())
+    names, at = taker.dump_names(), 0
+    while at < len(names):
+        at = again.replay_names(names, at, rng.randint(1, 20))
+    tried(reached, KERNELS.engine.Engine([10], 7).replay_names, damaged(rng, names), rng.randint(-1, len(names) + 1),
+          rng.choice([0, 1, 50]))
     follow = rng.random() < 0.5
     tried(reached, again.replay, damaged(rng, records) if rng.random() < 0.7 else records, False, True, follow)
     reached["marks"] += len(again.take_marks())

@@ -64,7 +64,7 @@ class ReplicaStore:
 
     def exchange(self, swap: Callable[[], None]) -> None:
         """Close the store, let `swap` put another one into its folder, and open that. Whatever fails, what is in the
-        folder then is opened. Blocks the greenlet, and the hub while names are read."""
+        folder then is opened. Blocks the greenlet."""
         inner = self.inner
         self._there.clear()
         self._inner = None

@@ -23,6 +23,7 @@ from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of, names_path, references
 from istat_server.store.levels.policies import rules_of
 from istat_server.store.names import namefiles
+from istat_server.store.pool import Pool
 from istat_server.store.versions import NewerFormat
 
 if TYPE_CHECKING:
@@ -127,14 +128,19 @@ def refuse_newer(folder: Path, found: bytes) -> None:
         raise NewerFormat(f"the store {folder}", int(match[1]), FORMAT_VERSION)
 
 
-def load_names(folder: Path, state: Manifest, engine: Engine) -> None:
-    """Read the names files into the engine. StoreCorrupt when one is damaged: ids would shift."""
+def load_names(folder: Path, state: Manifest, engine: Engine, pool: Pool) -> None:
+    """Read the names files into the engine, and let others have their turns meanwhile: a replica's that are exchanged
+    may be millions. StoreCorrupt when one is damaged: ids would shift."""
     for number in state.names:
         path = names_path(folder, number)
         try:
-            namefiles.replay(engine, path, namefiles.read(path), True)
+            namefiles.load(engine, path, pool.apply(namefiles.read, (path,)), lambda: pool.apply(_nothing))
         except ValueError as error:
             raise StoreCorrupt(f"{path}: {error}") from error
+
+
+def _nothing() -> None:
+    """A turn for others."""
 
 
 def replay(folder: Path, state: Manifest, engine: Engine, set_limits: Callable[[float], None],

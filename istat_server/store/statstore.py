@@ -163,7 +163,7 @@ class StatStore:
         `careful`: the previous MANIFEST is in use, so that nothing is removed.
         """
         state = self.files.manifest
-        opening.load_names(self.folder, state, self.engine)
+        opening.load_names(self.folder, state, self.engine, self._pool)
         self.idling.load()
         self.deletes.names_loaded()
         damage = journal.Damage()

@@ -6,7 +6,8 @@ each name is written again only a few times. Knows files, not what a name means.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ TIER_RATIO = 2
 # Gone counters that are not worth writing names anew for.
 LEAST_GONE = 10_000
 DUMPED_AT_ONCE = 65_536     # names in a frame: some 30 ms of work
+REPLAYED_AT_ONCE = 5_000    # records: some 4 ms
 SMALL_FILE = 64 << 10      # all below are of one size [bytes]
 
 
@@ -41,14 +43,29 @@ def read(path: Path) -> bytes | memoryview:
     return frames[0] if len(frames) == 1 else b"".join(frames)
 
 
+def load(engine: Engine, path: Path, records: bytes | memoryview, pause: Callable[[], object]) -> None:
+    """Have an engine take the records of a names file, with a pause now and then. Errors as of `replay`."""
+    at = 0
+    with _told(path):
+        while at < len(records):
+            at = engine.replay_names(records, at, REPLAYED_AT_ONCE)
+            pause()
+
+
 def replay(engine: Engine, path: Path, records: bytes | memoryview, saved: bool = False) -> None:
     """Have an engine take the records of a names file or of a frame of the journal; `saved` as of Engine.replay.
 
     ValueError when they are malformed, NewerFormat when there is one of a kind that is not known: to go on without it
     would lose it with the file.
     """
-    try:
+    with _told(path):
         engine.replay(records, saved)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except UnknownRecord as error:
         raise NewerFormat(path, f"{journal.VERSION} with the record {error}", journal.VERSION) from error
 

@@ -14,6 +14,7 @@ from istat_server.store.files import journal, manifest
 from istat_server.store.files.manifest import FileEntry, Manifest
 from istat_server.store.levels.arithmetic import old_level_for
 from istat_server.store.levels.policies import fits, make_engine, reconcile, season_like
+from istat_server.store.pool import InlinePool
 
 # A server that is busy replaces its MANIFEST every two minutes: a few attempts always find it at rest.
 ATTEMPTS = 5
@@ -65,7 +66,7 @@ def read_store(folder: Path) -> tuple[Manifest, Names]:
             raise StoreError(f"{folder} holds no store")
         engine = make_engine(state.policies, 0)
         try:
-            opening.load_names(folder, state, engine)
+            opening.load_names(folder, state, engine, InlinePool())
             for number in journal.segment_numbers(folder / "journal"):
                 if number >= state.replay_from:
                     path = journal.segment_path(folder / "journal", number)

@@ -41,6 +41,49 @@ def test_replay_of_damaged_bytes_is_an_error_and_the_same_one(native, noise, at,
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("most", [1, 2, 1000])
+def test_names_may_be_read_back_in_portions(kernels, most):
+    source = kernels.engine.Engine([10, 300], 7)
+    for number in range(20):
+        source.add_route(b"web.%d" % number, [source.add_counter(b"web.%d" % number, False)])
+    source.rename(3, b"moved")
+    source.delete(4, 9)
+    source.gone(5, 2)
+    source.unlearn_moved()
+    names = source.dump_names()
+    whole, parts = (kernels.engine.Engine([10, 300], 7) for _ in range(2))
+    whole.replay(names, True)
+    at, calls = 0, 0
+    while at < len(names):
+        behind = parts.replay_names(names, at, most)
+        assert behind > at
+        at, calls = behind, calls + 1
+    assert at == len(names) and (calls == 1) == (most == 1000)
+    assert parts.dump_names() == whole.dump_names()
+    assert parts.take_names() == whole.take_names() == b""
+    assert parts.replay_names(b"", 0, most) == 0
+
+
+@given(st.binary(max_size=100), st.integers(0, 300), st.integers(0, 255), st.integers(1, 9))
+def test_portions_of_damaged_names_are_an_error_and_the_same_one(native, noise, at, flip, most):
+    source = engine_of(TWIN)
+    feed(source, b"foo.bar 1325394000 5\nagg.x 1325394000 10 34 2 5 3\n*ev 1325394000 10\n")
+    source.rename(0, b"moved")
+    payload = bytearray(source.dump_names() + noise)
+    payload[at % len(payload)] ^= flip
+    results = []
+    for build in (native, TWIN):
+        engine, place, said = build.engine.Engine([10, 300], 7), 0, ""
+        engine.set_limits(NOW, NOW + 60, NOW + 10, [0, 0])
+        try:
+            while place < len(payload):
+                place = engine.replay_names(bytes(payload), place, most)
+        except ValueError as error:
+            said = str(error)
+        results.append((place, said, engine.dump_names()))
+    assert results[0] == results[1]
+
+
 def test_lost_name_records_shift_no_later_id(kernels):
     """A damaged frame takes its names along; what comes after still means the same counters."""
     source = kernels.engine.Engine([10, 300], 7)

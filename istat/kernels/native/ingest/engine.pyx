@@ -132,7 +132,7 @@ cdef class Engine(Feed):
         record.time = 0
         self.following = follow
         try:
-            records = self.replay_all(&at, end, &record, saved, journal)
+            records = self.replay_all(&at, end, &record, saved, journal, payload.shape[0])
         finally:
             self.following = False
         self.end_rows()
@@ -141,14 +141,37 @@ cdef class Engine(Feed):
             self.refuse(&record, at - begin, payload.shape[0])
         return records
 
+    def replay_names(self, const unsigned char[::1] payload, Py_ssize_t at, Py_ssize_t most):
+        """The same as `replay(payload, saved=True)`, at most so many records from a place on: the place behind them.
+        To be called until that is the end."""
+        cdef const uint8_t *begin
+        cdef const uint8_t *place
+        cdef const uint8_t *end
+        cdef Record record
+        cdef Py_ssize_t taken
+        if not 0 <= at < payload.shape[0]:
+            return payload.shape[0]
+        begin = <const uint8_t *> &payload[0]
+        place = begin + at
+        end = begin + payload.shape[0]
+        record.time = 0
+        record.unknown = False
+        taken = self.replay_all(&place, end, &record, True, False, most)
+        if taken < most and place < end:
+            self.refuse(&record, place - begin, payload.shape[0])
+        if place == end:
+            self.end_rows()
+            self.unlearn_moved()
+        return place - begin
+
     cdef Py_ssize_t replay_all(self, const uint8_t **place, const uint8_t *end, Record *record, bint saved,
-                               bint journal) except -1:
-        """Take records up to the end, or to one that cannot be: `place` is there then. How many."""
+                               bint journal, Py_ssize_t most) except -1:
+        """Take records up to the end, or so many, or to one that cannot be: `place` is there then. How many."""
         cdef const uint8_t *at = place[0]
         cdef const uint8_t *next
         cdef const uint8_t *ahead = NULL
         cdef Py_ssize_t records = 0
-        while at < end:
+        while at < end and records < most:
             place[0] = at
             next = read_record(at, end, record)
             if next == NULL:
@@ -172,7 +195,7 @@ cdef class Engine(Feed):
                 raise MemoryError()
             at = next
             records += 1
-        place[0] = end
+        place[0] = at
         return records
 
     cdef int refuse(self, Record *record, Py_ssize_t at, Py_ssize_t size) except -1:

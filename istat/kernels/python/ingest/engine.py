@@ -119,6 +119,30 @@ class Engine(Feed):
             self.unlearn_moved()
         return records
 
+    def replay_names(self, payload: bytes | bytearray | memoryview, at: int, most: int) -> int:
+        """The same as `replay(payload, saved=True)`, at most so many records from a place on: the place behind them.
+        To be called until that is the end."""
+        data, time = bytes(payload), 0
+        if not 0 <= at < len(data):
+            return len(data)
+        try:
+            for _ in range(most):
+                if at >= len(data):
+                    break
+                record, end = read(data, at, time)
+                if isinstance(record, Sample):
+                    time = record.fields[0]
+                self._replay_one(record, False)
+                at = end
+        except UnknownRecord as error:
+            raise UnknownRecord(f"{error} at byte {at} of {len(data)}") from error
+        except ValueError as error:
+            raise ValueError(f"malformed record at byte {at} of {len(data)}") from error
+        if at >= len(data):
+            self._end_rows()
+            self.unlearn_moved()
+        return at
+
     def _replay_one(self, record: Record, journal: bool) -> None:
         """ValueError when that cannot be."""
         match record:
