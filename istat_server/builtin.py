@@ -52,6 +52,7 @@ def istat_open_store(settings: Values, clock: Clock) -> Store:
     if opening.wanted(settings):
         return opening.open_replica(settings, options, lambda state, changed: StatStore.open(
             settings["store"], rules_of(state.policies), clock, options=changed, **pools))
+    basecopy.settle(settings["store"], keep=False)
     return StatStore.open(settings["store"], rules, clock, options=options, **pools)
 
 

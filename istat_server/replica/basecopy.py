@@ -268,9 +268,11 @@ def swap(store: Path) -> None:
 
 def settle(store: Path, keep: bool = True) -> None:
     """At a start, before the store is opened: bring a swap that was begun to its end, and remove what is left over.
-    A copy that is being made, or ready, stays if it is to be kept. StoreError."""
+    A copy that is being made, or ready, stays if it is to be kept: a master, which may have been a replica, has no use
+    for one. StoreError."""
     swapping = (store / SWAPPING).exists()
-    if not swapping and not (store / OUTGOING).exists() and (keep or not (store / BASE).exists()):
+    goes = not keep and (store / BASE / WHOSE).exists()         # else it is none of ours
+    if not swapping and not (store / OUTGOING).exists() and not goes:
         return
     lock = opening.Lock(store)
     try:
@@ -278,7 +280,7 @@ def settle(store: Path, keep: bool = True) -> None:
             if swapping:
                 _go_on(store)
             _remove(store / OUTGOING)
-            if not keep:
+            if goes:
                 _remove(store / BASE)
     finally:
         lock.close()

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT, MOST_WAIT, GROWTH = 1.0, 60.0, 1.5      # between tries [s], each with up to half more
 ASK_SECONDS = 10.0          # between two looks at what else the master has: its final deletes, namespaces, senders
+GRACE = 5.0                 # beyond what a master may wait, after which an answer is overdue [s]
 TURN_SECONDS = 0.005        # that frames are taken before others have their turn
 
 
@@ -65,6 +66,7 @@ class Follower:
         self._frames: Frames | None = None
         self._applied: int | None = None        # clock of the last frame [Unix s]
         self._caught_up = False                 # by the master's last answer
+        self._asked = 0.0                       # when the last one was asked for, by monotonic()
         self._ahead = 0.0                       # by how much the master's clock is ahead of ours [s]
         self._wait = FIRST_WAIT
         self._fresh = False                     # a copy was made, and nothing pulled since
@@ -144,6 +146,7 @@ class Follower:
         if self._frames is None:
             self._frames = Frames(at)
         self._look_around(inner)
+        self._asked = monotonic()
         piece = self.master.journal(self._frames.wanted, inner.following.revision, wait, keep=self._keep(inner, at),
                                     applied=self._applied)
         self._ahead = piece.time - self._clock.now()
@@ -234,7 +237,7 @@ class Follower:
     def lag(self) -> float:
         """How old what the replica has is [s]: now at the master less the clock of the last frame that was taken; 0
         when all is taken that the master has synced."""
-        if self._caught_up:
+        if self._caught_up and monotonic() - self._asked < LONGEST_WAIT + GRACE:     # else it would have answered
             return 0.0
         if self._applied is None:
             return 0.0 if not self.problem else -1.0

@@ -66,10 +66,10 @@ def _of_replica(store: ReplicaStore, settings: Mapping[str, Any], clock: Clock, 
                           settings["replica-url"], follower.stop, settings["retention"].text)
 
     def told() -> Mapping[str, object]:
-        return follower.status() if store.inner.following.active else {}
+        return follower.status() if store.follows else {}
 
     def totals() -> Mapping[str, float]:
-        if not store.inner.following.active:
+        if not store.follows:
             return {}
         return {"replica.behind": max(0.0, follower.lag), "replica.following": float(not follower.problem),
                 "replica.frames": follower.frames, "replica.bytes": follower.bytes, "replica.copies": follower.copies}

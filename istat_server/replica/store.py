@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from gevent.event import Event
 
-from istat.errors import StoreError
+from istat.errors import IstatError, StoreError
 from istat.retention import Ladder
 from istat_server.store.interface import (
     Accepted,
@@ -31,6 +31,7 @@ from istat_server.store.interface import (
 from istat_server.store.statstore import StatStore
 from istat_server.store.work.copying import Copying
 
+EXCHANGED = "the replica's store is being exchanged for a new copy; ask again in a moment"
 PATIENCE = 60.0         # that somebody waits while copies change places, before he is refused [s]
 
 
@@ -43,8 +44,9 @@ class ReplicaStore:
         """`reopen`: opens the folder anew; `master`: where the one that is followed is asked."""
         self._inner: StatStore | None = inner
         self._reopen, self.master = reopen, master
-        self._there = Event()
+        self._there = Event()       # it is, or it could not be opened
         self._there.set()
+        self._problem = ""          # why it could not
         # How following goes, for the status; and what makes a master of it, which tells what it did. BadQuery.
         self.told: Callable[[], Mapping[str, object]] = dict
         self.promote: Callable[[], Mapping[str, object]] = dict
@@ -59,8 +61,13 @@ class ReplicaStore:
         if self._inner is None:
             self._there.wait(PATIENCE)
         if self._inner is None:
-            raise StoreError("the replica's store is being exchanged for a new copy; ask again in a moment")
+            raise StoreError(self._problem or EXCHANGED)
         return self._inner
+
+    @property
+    def follows(self) -> bool:
+        """Whether it is a replica's yet, which nobody waits for."""
+        return self._inner is None or self._inner.following.active
 
     def exchange(self, swap: Callable[[], None]) -> None:
         """Close the store, let `swap` put another one into its folder, and open that. Whatever fails, what is in the
@@ -77,9 +84,14 @@ class ReplicaStore:
     def open_again(self) -> None:
         """Open what is in the folder, where nothing is open. StoreError."""
         if self._inner is None:
-            opened = self._reopen()
+            try:
+                opened = self._reopen()
+            except (IstatError, OSError) as error:
+                self._problem = f"the replica's store cannot be opened: {error}"
+                self._there.set()       # nobody need wait for what may not come
+                raise
             self._name_master(opened)
-            self._inner = opened
+            self._inner, self._problem = opened, ""
             self._there.set()
 
     # -- the store's interface

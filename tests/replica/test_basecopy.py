@@ -50,7 +50,9 @@ def test_a_copy_is_a_store_of_its_own_that_says_whom_it_follows(served: Serving,
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["10s", "FORMAT", "LOCK", "MANIFEST", "names"]
 
 
-def test_what_was_copied_before_it_broke_off_is_not_copied_again(served: Serving, tmp_path: Path) -> None:
+def test_what_was_copied_before_it_broke_off_is_not_copied_again(served: Serving, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(basecopy, "AT_ONCE", 1)
     asked: list[str] = []
 
     def cut(environ, found):

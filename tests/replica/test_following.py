@@ -7,6 +7,7 @@ import gevent
 import pytest
 
 from istat.clock import FakeClock
+from istat.errors import StoreError
 from istat_server.replica import following
 from istat_server.replica.following import Follower
 from istat_server.replica.refusals import CopyNeeded, OtherStore
@@ -125,6 +126,15 @@ def test_lag_is_told_from_the_masters_clock(pair):
     assert pair.follower.lag == 40.0
 
 
+def test_a_master_that_hangs_is_no_proof_that_all_is_here(pair):
+    send(pair.main, "young.one 7")
+    pair.catch_up()
+    assert pair.follower.lag == 0.0
+    pair.follower._asked -= 60.0
+    pair.clock.advance(60)
+    assert pair.follower.lag == 60.0
+
+
 def test_what_is_not_safe_here_is_held_there(pair):
     """The master lets go of segments that the replica has synced, and of no others."""
     for number in range(4):
@@ -209,6 +219,9 @@ def test_a_store_that_cannot_be_opened_anew_is_tried_again(pair, monkeypatch):
     monkeypatch.setattr(pair.store, "_reopen", fails)
     with pytest.raises(OSError, match="no such disk"):
         pair.store.exchange(lambda: None)
+    with pytest.raises(StoreError, match="cannot be opened: no such disk"):     # and nobody waits for that
+        pair.store.find(b"old.one")
+    assert pair.store.follows
     monkeypatch.setattr(pair.store, "_reopen", real)
     pair.follower._forget()
     send(pair.main, "young.one 7")

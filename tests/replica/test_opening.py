@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from istat.errors import ServerUnreachable, SettingsError, StoreCorrupt, StoreError
+from istat_server import builtin
 from istat_server.options import DECLARATION
-from istat_server.replica import opening
+from istat_server.replica import basecopy, opening
 from istat_server.replica.options import name_of
 from istat_server.replica.refusals import CopyNeeded, ReplicaError
 from istat_server.replica.store import ReplicaStore
@@ -46,6 +47,18 @@ def test_data_of_its_own_are_not_replaced_and_a_promoted_one_stays_a_master(tmp_
     manifest.save(folder, replace(state, term=1))
     assert not opening.wanted(settings(folder))
     assert "take it out of the settings" in caplog.text
+
+
+def test_what_a_promoted_one_had_copied_of_its_master_goes_with_its_next_start(tmp_path, clock):
+    folder = tmp_path / "own"
+    open_store(folder, clock).close()
+    (folder / "base").mkdir()
+    (folder / "base" / "mine").touch()
+    for whose, stays in ((False, True), (True, False)):
+        if whose:
+            (folder / "base" / basecopy.WHOSE).touch()
+        builtin.istat_open_store(DECLARATION.load(["--store", str(folder)], {}), clock).close()
+        assert (folder / "base").exists() == stays
 
 
 def test_a_fenced_master_is_told_what_to_do_to_become_a_replica(tmp_path, clock):
