@@ -27,7 +27,8 @@ from istat.access.replacing import FULL
 from istat.errors import StoreCorrupt, StoreError, StoreFull
 from istat.pagecache import ownfiles
 from istat.pagecache.ownfiles import Use
-from istat_server.replica.source import Lease, LeasedFile, Master
+from istat_server.replica.master.answers import Lease, LeasedFile
+from istat_server.replica.source import Master
 from istat_server.store import ondisk, opening
 from istat_server.store.files import manifest
 from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest
@@ -183,6 +184,8 @@ class _Fetching:
         for piece in self._master.file(file.path, at) if at < file.size else ():
             if self._ended:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "another file could not be copied")
+            if at + len(piece) > file.size:
+                raise StoreCorrupt(f"{self._master.url}: {file.path} has more than {file.size} bytes")
             _in_thread(_pour, handle, at, piece)
             at += len(piece)
         return at

@@ -60,14 +60,13 @@ class RosterPull:
 
     def pull(self, master: Master) -> None:
         """See Companion."""
-        rows = master.roster().get("agents", ())
+        rows = master.roster()
         if self._told is None:
             self._told = self._roster.connected("replica", urlsplit(master.url).netloc)
-        for number, row in enumerate(rows):
-            if row.get("online") and row.get("name"):
-                origin = self._roster.origin(self._told, str(row["name"]))
-                for key, value in (row.get("metadata") or {}).items():
-                    origin.meta(str(key), str(value))
+        for number, (name, metadata) in enumerate(rows):
+            origin = self._roster.origin(self._told, name)
+            for key, value in metadata.items():
+                origin.meta(key, value)
             if number % ROWS_AT_ONCE == 0:
                 gevent.sleep(0)
 

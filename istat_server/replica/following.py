@@ -21,8 +21,9 @@ from istat.clock import Clock
 from istat.errors import IstatError, StoreError
 from istat_server.replica import basecopy
 from istat_server.replica.frames import Frames
+from istat_server.replica.master.answers import Piece
 from istat_server.replica.refusals import CopyNeeded, OtherStore
-from istat_server.replica.source import LONGEST_WAIT, Master, Piece
+from istat_server.replica.source import LONGEST_WAIT, Master
 from istat_server.replica.store import ReplicaStore
 from istat_server.store.following import Diverged
 from istat_server.store.pool import Pool

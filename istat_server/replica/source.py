@@ -11,20 +11,34 @@ again), ReplicaError and its kinds when it refuses. Knows no files and no store.
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from gevent import socket
 
 from istat.daemon.tls import client_context
+from istat.daemon.turns import turn_of_the_hub
 from istat.errors import ServerUnreachable, SettingsError
 from istat.unanswered import distrust
+from istat_server.replica.master.answers import (
+    STRANGE,
+    Lease,
+    Namespace,
+    Piece,
+    State,
+    lease_of,
+    piece_of,
+    state_of,
+    whole,
+)
 from istat_server.replica.options import is_address
 from istat_server.replica.refusals import CopyNeeded, OtherStore, ReplicaError, Superseded
 from istat_server.store.positions import Position
@@ -39,80 +53,46 @@ MOST_ANSWER = 64 << 20      # an answer in JSON: a MANIFEST of 100,000 files twi
 # One that has no lists of files: who is asked need not be a server of ours, and reading JSON takes the hub [bytes].
 MOST_WORDS = 64 << 10
 IDLE = 4                    # connections kept for the next question
+TURN_SECONDS = 0.005        # that an answer is read before others have their turn
 NO_ANSWER = (OSError, http.client.HTTPException)
 
 
-@dataclass(frozen=True)
-class State:
-    """How a server stands. `position`: the end of what is synced of its journal; `time` [Unix s]; `final`: deletes
-    up to this one cannot be undone any more, which holds for who has read up to `position` (0: not known now)."""
+class _Fair(io.RawIOBase):
+    """What a connection brings. Reads of what is there already never give the hub its turn; these do."""
 
-    version: str
-    store: str
-    epoch: int
-    revision: int
-    term: int
-    fenced: str
-    follows: str | None
-    position: Position
-    time: float
-    replicas: tuple[str, ...]
-    final: int = 0
-    deposed: str | None = None      # the UUID of the store whose place it has taken, until that has been told
+    def __init__(self, raw: Any) -> None:
+        self._raw, self._since = raw, monotonic()
 
+    def readable(self) -> bool:
+        """It is."""
+        return True
 
-@dataclass(frozen=True)
-class LeasedFile:
-    """A file of a lease: its path in the store, and its size [bytes]."""
+    def readinto(self, room: Any) -> int | None:
+        """See RawIOBase."""
+        if monotonic() - self._since > TURN_SECONDS:
+            turn_of_the_hub()
+            self._since = monotonic()
+        size: int | None = self._raw.readinto(room)
+        return size
 
-    path: str
-    size: int
+    def close(self) -> None:
+        """See RawIOBase."""
+        self._raw.close()
+        super().close()
 
 
-@dataclass(frozen=True)
-class Lease:
-    """What a master holds for a replica: files, and the journal from `position` (offset 0) on, which together are one
-    state of its store. `manifest` is the text of that state's MANIFEST."""
+class _Response(http.client.HTTPResponse):
+    """An answer, however long, that is read with turns for others."""
 
-    name: str
-    until: int
-    term: int
-    revision: int
-    time: float
-    position: Position
-    manifest: str
-    files: tuple[LeasedFile, ...]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Synced bytes of one segment, from `position` on; none when there was nothing more in time.
-
-    `next` is the position behind them; where its segment is another one, that of `position` has ended. `left`: bytes
-    that are synced and come behind these; `time`: the master's clock [Unix s].
-    """
-
-    position: Position
-    data: bytes
-    next: Position
-    left: int
-    time: float
-    term: int
-    revision: int
-
-
-@dataclass(frozen=True)
-class Namespace:
-    """The two files of a namespace, and the stamp by which it is known that they have changed."""
-
-    name: str
-    stamp: str
-    values: bytes
-    versions: bytes
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.fp: Any = io.BufferedReader(_Fair(self.fp.detach()))
 
 
 class _Connection(http.client.HTTPConnection):
     """A connection over gevent's sockets."""
+
+    response_class = _Response
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         super().__init__(host, port, timeout=PATIENCE)
@@ -153,15 +133,15 @@ class Master:
 
     def state(self) -> State:
         """How it stands. A lower term than ours is no error here."""
-        found = self._json("GET", "state", {}, most=MOST_WORDS)
-        return State(**{**found, "position": Position(**found["position"]), "replicas": tuple(found["replicas"])})
+        with self._understood():
+            return state_of(self._json("GET", "state", {}, most=MOST_WORDS))
 
     def lease(self) -> Lease:
         """Have it hold what a base copy needs; what it held for us before goes."""
-        found = self._json("POST", "lease", {}, {"name": self.name, "term": self.term, "url": self.ours})
-        self._believe(found["term"])
-        return Lease(**{**found, "position": Position(**found["position"]),
-                        "files": tuple(LeasedFile(path, size) for path, size in found["files"])})
+        with self._understood():
+            lease = lease_of(self._json("POST", "lease", {}, {"name": self.name, "term": self.term, "url": self.ours}))
+        self._believe(lease.term)
+        return lease
 
     def release(self) -> bool:
         """It need hold nothing for us any more; whether it did."""
@@ -174,7 +154,7 @@ class Master:
         query = {"name": self.name, "path": path, "term": self.term}
         with self._asked("GET", f"file?{urlencode(query, quote_via=quote)}", headers) as answer:
             room = memoryview(bytearray(PIECE))
-            left = int(answer.headers["Content-Length"])
+            left = whole(answer.headers["Content-Length"])
             while left:
                 got = answer.readinto(room[:min(left, PIECE)])
                 if not got:
@@ -193,17 +173,17 @@ class Master:
                                     "wait": min(wait, LONGEST_WAIT), "most": most}
         query.update({key: value for key, value in (("keep", keep), ("applied", applied)) if value is not None})
         with self._asked("GET", f"journal?{urlencode(query)}", {}, wait) as answer:
-            data = answer.read()
-            told = answer.headers
-            self._believe(int(told["X-Istat-Term"]))
-            store, *numbers = told["X-Istat-Next"].split()
-            epoch, segment, offset, salt = map(int, numbers)
-            return Piece(position, data, Position(store, epoch, segment, offset, salt), int(told["X-Istat-Left"]),
-                         float(told["X-Istat-Time"]), int(told["X-Istat-Term"]), int(told["X-Istat-Revision"]))
+            data = answer.read(most + 1)
+            if len(data) > most:
+                raise ValueError("more of the journal than was asked for")
+            piece = piece_of(position, data, answer.headers)
+            self._believe(piece.term)
+            return piece
 
     def namespaces(self) -> dict[str, str]:
         """All namespaces, each with its stamp."""
-        return dict(self._json("GET", "namespaces", {})["namespaces"])
+        with self._understood():
+            return {str(name): str(stamp) for name, stamp in self._json("GET", "namespaces", {})["namespaces"]}
 
     def namespace(self, name: str) -> Namespace | None:
         """The files of one; None when there is none (any more)."""
@@ -211,11 +191,17 @@ class Master:
             found = self._json("GET", "namespaces", {"name": name})
         except CopyNeeded:
             return None
-        return Namespace(name, found["stamp"], found["values"].encode("latin-1"), found["versions"].encode("latin-1"))
+        with self._understood():
+            return Namespace(name, str(found["stamp"]), found["values"].encode("latin-1"),
+                             found["versions"].encode("latin-1"))
 
-    def roster(self) -> dict[str, Any]:
-        """Who sent what, as /api/v1/agents tells it (its first page)."""
-        return self._json("GET", "../agents", {})
+    def roster(self) -> list[tuple[str, dict[str, str]]]:
+        """Those who send there and are online: names, and what each tells of itself. The first page of
+        /api/v1/agents."""
+        with self._understood():
+            rows = self._json("GET", "../agents", {})["agents"]
+            return [(str(row["name"]), {str(key): str(value) for key, value in (row.get("metadata") or {}).items()})
+                    for row in rows if row.get("online") and row.get("name")]
 
     def fence(self, store: str, term: int, by: str) -> None:
         """Have it take no samples and no changes any more: `by` (an address) is the master from now on. `store`: its
@@ -241,13 +227,22 @@ class Master:
             path += "?" + urlencode(query)
         with self._asked(method, path, {}, body=body) as answer:
             text = answer.read(most + 1)
-        try:
+        with self._understood():
             found = json.loads(text) if len(text) <= most else None
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise ServerUnreachable(f"{self.url} does not answer as an istat-server would; is it another's port?")
-        return found
+            if not isinstance(found, dict):
+                raise TypeError("no object")
+            return found
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Whatever an answer has instead of what it should have."""
+        try:
+            yield
+        except STRANGE as error:
+            raise self._stranger() from error
+
+    def _stranger(self, more: str = "") -> ServerUnreachable:
+        return ServerUnreachable(f"{self.url} does not answer as an istat-server would{more}; is it another's port?")
 
     @contextmanager
     def _asked(self, method: str, path: str, headers: dict[str, str], wait: float = 0.0,
@@ -260,10 +255,15 @@ class Master:
         try:
             if answer.status >= 400:        # noqa: PLR2004 - HTTP's refusals
                 raise self._refusal(answer)
+            if answer.status >= 300:        # noqa: PLR2004 - we go to no other place with our token
+                raise self._stranger(f" (status {answer.status})")
             yield answer
-        except (*NO_ANSWER, KeyError, ValueError, TypeError) as error:
+        except NO_ANSWER as error:
             connection.close()
             raise self._away(error) from error
+        except STRANGE as error:
+            connection.close()
+            raise self._stranger() from error
         except BaseException:
             connection.close()
             raise
@@ -301,9 +301,8 @@ class Master:
         try:
             told = json.loads(answer.read(MOST_WORDS))
             words, reason = str(told["error"]), str(told.get("reason", ""))
-        except (ValueError, KeyError, TypeError):
-            return ServerUnreachable(f"{self.url} does not answer as an istat-server would (status {answer.status}); "
-                                     "is it another's port?")
+        except STRANGE:
+            return self._stranger(f" (status {answer.status})")
         said = f"{self.url}: {words}"
         if answer.status >= 500 and answer.status != 501:       # noqa: PLR2004
             return ServerUnreachable(said)

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from istat.clock import FakeClock
 from istat.errors import ServerUnreachable
+from istat_server.replica.master.answers import Piece, State
 from istat_server.replica.refusals import CopyNeeded
-from istat_server.replica.source import Piece, State
 from istat_server.store.files import journal, manifest
 from istat_server.store.levels.policies import rules_of
 from istat_server.store.options import Options

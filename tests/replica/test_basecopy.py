@@ -10,7 +10,7 @@ import pytest
 
 from istat.errors import ServerUnreachable, StoreCorrupt, StoreError, StoreFull
 from istat_server.replica import basecopy
-from istat_server.replica.source import LeasedFile
+from istat_server.replica.master.answers import LeasedFile
 from istat_server.store.files import manifest
 from istat_server.store.positions import Follows
 from tests.replica.serving import Serving, broken_off

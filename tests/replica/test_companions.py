@@ -1,15 +1,13 @@
 """What a replica has besides the store: namespaces as the master's files are, and who sends there."""
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from istat.clock import FakeClock
 from istat.errors import BadQuery
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.replica.companions import NamespacePull, RosterPull
-from istat_server.replica.source import Namespace
+from istat_server.replica.master.answers import Namespace
 from istat_server.roster import Roster
 
 
@@ -22,7 +20,7 @@ class Master:
         self.folder = namespaces._folder.path
         self.names = namespaces.names
         self.asked: list[str] = []
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[tuple[str, dict[str, str]]] = []
 
     def namespaces(self) -> dict[str, str]:
         return {name: str((self.folder / f"{name}.set").stat().st_mtime_ns) for name in self.names()}
@@ -33,8 +31,8 @@ class Master:
         return Namespace(name, self.namespaces()[name], (self.folder / f"{name}.set").read_bytes(),
                          versions.read_bytes() if versions.exists() else b"")
 
-    def roster(self) -> dict[str, Any]:
-        return {"agents": self.rows}
+    def roster(self) -> list[tuple[str, dict[str, str]]]:
+        return self.rows
 
 
 def test_namespaces_are_pulled_as_they_change_and_go_when_they_go(tmp_path, clock):
@@ -84,13 +82,12 @@ def test_who_sends_to_the_master_is_told_of_by_it():
     clock = FakeClock()
     roster = Roster(clock)
     master = Master.__new__(Master)
-    master.rows = [{"name": "web1", "online": True, "metadata": {"hostname": "web1", "agent": "web1"}},
-                   {"name": "gone", "online": False, "metadata": {}}, {"online": True}]
+    master.rows = [("web1", {"hostname": "web1", "agent": "web1"}), ("web2", {})]
     pull = RosterPull(roster)
     pull.pull(master)
     pull.pull(master)
     told = {row["name"]: row for row in map(roster.row, roster.senders(None, lambda: None))}
-    assert told["web1"]["via"] is not None and "gone" not in told
+    assert told["web1"]["via"] is not None and told["web1"]["metadata"]["agent"] == "web1"
     pull.end()
     pull.end()
     assert roster.online() == 0

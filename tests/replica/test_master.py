@@ -13,10 +13,11 @@ import pytest
 from istat.clock import StoppedClock
 from istat.daemon.tls import Certificate
 from istat.errors import ServerUnreachable, SettingsError
+from istat_server.replica.master.answers import Piece
 from istat_server.replica.master.asking import ask_known
 from istat_server.replica.master.pouring import part_of
 from istat_server.replica.refusals import CopyNeeded, OtherStore, ReplicaError, Superseded
-from istat_server.replica.source import MOST_WORDS, PATHS, Master, Piece
+from istat_server.replica.source import MOST_WORDS, PATHS, Master
 from istat_server.store.files import journal
 from istat_server.store.positions import Deposed, Known, Position
 from tests.certificates import Authority
