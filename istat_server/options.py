@@ -27,6 +27,7 @@ from istat.settings.declaration import (
     Text,
     Values,
 )
+from istat.wire.batches import MOST_WORDS
 from istat_server.replica import options as replica
 
 # istatd's ports.
@@ -208,6 +209,8 @@ def together(values: Values) -> Iterable[str]:
         token = values[name]
         if token != token.strip() or not all(" " <= sign <= "~" for sign in token):
             yield f"{name} has signs that HTTP cannot carry: take letters and digits (openssl rand -hex 32)"
+    if len(values["samples-token"]) > MOST_WORDS:
+        yield f"samples-token is longer than {MOST_WORDS} signs, which no sender can show: take a shorter one"
     given = [name for name in TOKENS if values[name]]
     for at, name in enumerate(given):
         for same in given[at + 1:]:

@@ -57,7 +57,7 @@ class Forwarder:
         self._held = known is not None
         self._released = self._spool.last       # what is there after a start is in the journal
         hello = Hello(self._spool.id, self._spool.epoch, who.host, values["forward-token"])
-        means = Means(hello, who.version, context, clock, self._counts, self._origins, self._limit)
+        means = Means(hello, who.version, context, clock, self._counts, self._origins, self._limit, lambda: self.last)
         self._groups = [Group(targets, self._spool.group(str(targets)), means, values["forward-doubt"])
                         for targets in values["forward"]]
         # Only then, as a group that is new begins with what those that go have not had.

@@ -42,7 +42,8 @@ FAULTS = (OSError, Refused, NotTaken, BadBatch, SpoolError)
 
 @dataclass(frozen=True)
 class Means:
-    """What all members of a daemon have in common. `limit()`: the last sequence that may be sent."""
+    """What all members of a daemon have in common. `limit()`: the last sequence that may be sent; `given()`: the last
+    that there is."""
 
     hello: Hello
     version: str
@@ -51,6 +52,7 @@ class Means:
     counts: Counts
     origins: Origins
     limit: Callable[[], int]
+    given: Callable[[], int]
 
 
 class Turns(Protocol):
@@ -119,6 +121,7 @@ class Member:
         way = self._open()
         try:
             last = way.greet()
+            self._check_last(last)
             self._reached()
             self._settle(way, last)
             self.settled, self.state = True, "settled"
@@ -143,6 +146,14 @@ class Member:
             return Plain(sock, preamble(means.hello.host, means.version), means.clock, self._arrived, self.changed)
         sock = dial(self.target, means.context)
         return Session(sock, means.hello, means.clock, self._acknowledged, self.changed)
+
+    def _check_last(self, last: int) -> None:
+        """Refused where the target would take what is new for old: it would acknowledge that, and count nothing."""
+        given = self._means.given()
+        if last > given:
+            raise Refused(f"it says that it has the batch {last} of our spool, whose last one is {given}: was the "
+                          "spool put back as it was before? Then move its folder away (setting spool), so that a new "
+                          "one begins")
 
     def _reached(self) -> None:
         self.away, self.connected, self.why = False, True, ""

@@ -8,6 +8,7 @@ from typing import Any
 from istat.forwarding.targets import TargetGroup
 from istat.settings.setting import Setting
 from istat.settings.types import Duration, Flag, HostPort, Many, Path, Size, Text
+from istat.wire.batches import MOST_WORDS
 
 # Of a server with 10,000 samples a second these are some ten hours, of an agent with 100 a second more than a month.
 SPOOL_BYTES = "1G"
@@ -63,6 +64,8 @@ def together(values: Mapping[str, Any]) -> Iterable[str]:
     token = values["forward-token"]
     if token != token.strip() or not all(" " <= sign <= "~" for sign in token):
         yield "forward-token has signs that no samples-token can have: take the target's"
+    if len(token) > MOST_WORDS:
+        yield f"forward-token is longer than {MOST_WORDS} signs, which cannot be shown: give the target a shorter one"
     for target in (target for group in values["forward"] for target in group):
         if target.original and values["forward-tls"]:
             yield f"forward-tls is set, and {target} knows no TLS: what goes there would be readable; leave one out"

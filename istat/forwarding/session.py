@@ -13,12 +13,14 @@ import gevent
 from gevent.event import Event
 
 from istat.clock import Clock
+from istat.daemon.turns import turn_of_the_hub
 from istat.errors import BadBatch
 from istat.forwarding.ways import NotTaken, Refused, Sent, send_all
 from istat.spool.frames import Frame
 from istat.wire.batches import (
     MAGIC,
     MOST_FRAME,
+    MOST_META,
     MOST_TEXT,
     MOST_UNDER_WAY,
     MOST_UNDER_WAY_BYTES,
@@ -65,6 +67,7 @@ class Session:
         self._acknowledged, self._changed = acknowledged, changed
         self._ended: Exception | None = None
         self._last: int | None = None       # of Welcome
+        self._pings = 0                     # that are not answered
         self._heard_at = self._asked_at = clock.monotonic()
         self._reader = gevent.spawn(self._read)
 
@@ -92,8 +95,11 @@ class Session:
         self._send(encode(Lines(frame.sequence, frame.clock, frame.interval, frame.count, frame.text)))
 
     def meta(self, origin: str, text: bytes) -> None:
-        """See Way.meta."""
-        self._send(encode(Meta(origin, text)))
+        """See Way.meta. In as many messages as it needs: one origin may tell a little more than one of them takes."""
+        while text:
+            end = text.rfind(b"\n", 0, MOST_META) + 1
+            self._send(encode(Meta(origin, text[:end])))
+            text = text[end:]
 
     def wait(self, changed: Event, seconds: float) -> None:
         """See Way.wait. Asks a silent target whether it is there, and gives up one that does not answer."""
@@ -105,6 +111,7 @@ class Session:
             raise TimeoutError(errno.ETIMEDOUT, f"it has not answered for {ANSWER:.0f} s")
         if not waits and now - self._heard_at > PING:
             self._asked_at = now
+            self._pings += 1
             self._send(encode(Ping()))
 
     def close(self) -> None:
@@ -148,6 +155,7 @@ class Session:
                         self._hear(decode(view[start:after]))
                         start = after
                 self._changed.set()
+                turn_of_the_hub()       # a read of what is there already is none
         except (OSError, BadBatch, Refused, NotTaken) as error:
             self._ended = error
             self._changed.set()
@@ -167,5 +175,7 @@ class Session:
             raise NotTaken(message.sequence, message.sentence)
         elif isinstance(message, Refusal):
             raise Refused(message.sentence)
-        elif not isinstance(message, Pong):
-            raise BadBatch(f"it says {type(message).__name__}, which is the sender's to say")
+        elif isinstance(message, Pong) and self._pings:
+            self._pings -= 1
+        else:
+            raise BadBatch(f"it says {type(message).__name__}, which is not what comes now")

@@ -17,6 +17,7 @@ import gevent.socket
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
+from istat.errors import BadBatch
 from istat.forwarding.targets import Target
 from istat.spool.frames import Frame
 
@@ -141,6 +142,9 @@ def advice(target: Target, error: Exception) -> str:
     """What to look at, as the end of a sentence and a question; "" where the error says it."""
     if isinstance(error, (Refused, NotTaken)):
         return ""
+    if isinstance(error, BadBatch):
+        return ". Is that its stat-port, and is it an istatd that is no older than ours? An original is written " \
+               "istatd:HOST:PORT."
     if isinstance(error, socket.gaierror):
         return ". Is its name in the setting forward right?"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -17,6 +17,8 @@ from istat_server.options import DECLARATION, TOKENS
     (["--read-token", "same", "--admin-token", "same"], "read-token and admin-token are the same"),
     (["--write-token", "same", "--admin-token", "same"], "write-token and admin-token are the same"),
     (["--admin-token", "sécret"], "admin-token has signs that HTTP cannot carry"),
+    (["--samples-token", "x" * 1001], "samples-token is longer than 1000 signs"),
+    (["--forward-token", "x" * 1001], "forward-token is longer than 1000 signs"),
     (["--read-token", " blank "], "read-token has signs that HTTP cannot carry"),
     (["--admin-open", "--admin-listen-address", "*"], "admin-open lets everybody delete who reaches admin-port"),
     (["--admin-open", "--admin-listen-address", "192.0.2.1"], "admin-open lets everybody delete"),

@@ -28,7 +28,7 @@ from istat.wire.batches import (
 
 class Receiver:
     """Takes batches once. `later`: takes none, for this reason; `refusal`: lets nobody in; `mute`: never acknowledges;
-    `deaf`: takes nothing that comes, and says nothing."""
+    `deaf`: takes nothing that comes, and says nothing; `say`: before each acknowledgement."""
 
     def __init__(self, port: int = 0) -> None:
         self.taken: list[Lines] = []
@@ -37,6 +37,7 @@ class Receiver:
         self.again = 0
         self.later, self.refusal = "", ""
         self.mute = self.deaf = False
+        self.say = b""
         self.last: dict[tuple[bytes, int], int] = {}
         self._port = port
         self._open: list[Any] = []
@@ -98,7 +99,7 @@ class Receiver:
                     continue
                 self._take(message, (hello.sender, hello.epoch))
                 if not self.mute:
-                    sock.sendall(encode(Ack(message.sequence, message.text.count(b"bad"))))
+                    sock.sendall(self.say + encode(Ack(message.sequence, message.text.count(b"bad"))))
             elif isinstance(message, Meta):
                 self.told.append(message)
             elif isinstance(message, Ping):

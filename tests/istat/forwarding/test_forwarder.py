@@ -191,6 +191,22 @@ def test_what_was_under_way_over_a_restart_is_settled(receivers: Any, forwarders
     assert there.lines == lines
 
 
+def test_a_target_that_knows_later_batches_of_the_spool_gets_none(receivers: Any, forwarders: Any) -> None:
+    """It would acknowledge what is new, as old, and not count it."""
+    there, other = receivers(), receivers()
+    forwarder = forwarders(to(there, other))
+    until(lambda: there.hellos)
+    key = there.hellos[0].sender, there.hellos[0].epoch
+    there.last[key] = (1 << 63) - 1
+    there.cut()
+    until(lambda: forwarder.status()["groups"][0]["in_use"] == to(other))
+    lines = give(forwarder, 1, 20)
+    until(lambda: all_done(forwarder))
+    assert (there.lines, other.lines) == ([], lines)
+    target = forwarder.status()["groups"][0]["targets"][0]
+    assert target["state"] == "away" and "was the spool put back" in target["why"]
+
+
 def test_the_next_is_used_while_the_first_is_away_and_each_line_is_at_one(receivers: Any, forwarders: Any) -> None:
     first, second = receivers(), receivers()
     first.mute = True

@@ -14,12 +14,13 @@ from gevent.server import StreamServer
 from istat.clock import FakeClock, SystemClock
 from istat.errors import BadBatch
 from istat.forwarding import session as sessions
+from istat.forwarding.origins import MOST_KEYS, MOST_LINE
 from istat.forwarding.plain import Answers, Plain, preamble
 from istat.forwarding.session import Ended, Session
 from istat.forwarding.targets import Target
 from istat.forwarding.ways import NotTaken, Refused, Sent, advice, dial
 from istat.spool.frames import Frame
-from istat.wire.batches import MOST_UNDER_WAY, Hello, encode
+from istat.wire.batches import MOST_META, MOST_UNDER_WAY, Hello, Pong, encode
 from tests.istat.forwarding.receiver import Receiver
 
 HELLO = Hello(b"s" * 16, 7, "web1", "secret")
@@ -70,6 +71,20 @@ def test_batches_are_acknowledged_in_order_with_what_was_refused(receiver: Recei
     again = Talk(receiver.port)
     assert again.way.greet() == 2
     assert [(meta.origin, meta.text) for meta in receiver.told] == [("db1", b"#agent db1\n")]
+
+
+def test_what_an_origin_tells_goes_in_as_many_messages_as_it_needs(receiver: Receiver) -> None:
+    """The longest that there is: a receiver's 32 keys, with all the bytes that they may have."""
+    text = b"".join(b"#%02d%s %s\n" % (key, b"k" * 254, b"v" * 256) for key in range(32))
+    assert MOST_META < len(text) <= MOST_KEYS * MOST_LINE
+    talk = Talk(receiver.port)
+    talk.way.greet()
+    talk.way.meta("db1", text)
+    talk.way.send(*frame(1))
+    talk.until(lambda: talk.done)
+    assert [meta.origin for meta in receiver.told] == ["db1", "db1"]
+    assert b"".join(meta.text for meta in receiver.told) == text
+    talk.way.close()
 
 
 def test_so_much_may_be_under_way_and_no_more(receiver: Receiver) -> None:
@@ -144,6 +159,29 @@ def test_silence_is_asked_about_and_ends_it(receiver: Receiver) -> None:
 def test_an_answer_that_is_none_ends_it(answer: bytes) -> None:
     with serving(lambda sock: sock.sendall(answer)) as port, pytest.raises((BadBatch, Ended)):
         Talk(port).way.greet()
+
+
+def test_a_target_that_never_ends_talking_is_left_and_holds_up_nobody(receiver: Receiver) -> None:
+    """Reads of what is there already do not wait: without a turn for others the whole process would hang."""
+    talk = Talk(receiver.port)
+    talk.way.greet()
+    receiver.say = encode(Pong()) * 5000
+    with gevent.Timeout(DEADLINE), pytest.raises(BadBatch, match="it says Pong, which is not what comes now"):
+        talk.way.send(*frame(1))
+        while True:
+            talk.way.wait(talk.changed, 0.1)
+
+
+def test_others_have_turns_while_answers_come(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
+    turns: list[int] = []
+    real = sessions.turn_of_the_hub
+    monkeypatch.setattr(sessions, "turn_of_the_hub", lambda: (turns.append(1), real()))
+    talk = Talk(receiver.port)
+    talk.way.greet()
+    for sequence in range(1, 11):
+        talk.way.send(*frame(sequence))
+        talk.until(lambda: not talk.way.under_way)
+    assert len(turns) >= 10
 
 
 # -- an original istatd
@@ -226,4 +264,5 @@ def test_a_port_that_is_closed_is_told_with_advice() -> None:
     with pytest.raises(gevent.socket.gaierror):
         dial(Target("nobody.invalid", port), None)
     assert "in the setting forward right" in advice(Target("a", 1), gevent.socket.gaierror(-2, "no name"))
+    assert "is it an istatd" in advice(Target("a", 1), BadBatch("a frame of 2000000000 bytes"))
     assert advice(Target("a", 1), Refused("why")) == ""
