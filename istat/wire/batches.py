@@ -6,6 +6,7 @@ business on one side and the forwarder's on the other. Knows no sockets, no stor
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ MOST_TEXT = 65536
 MOST_LINES = 4096
 # What one origin tells of itself at once [bytes]: a receiver keeps 32 keys of some hundred bytes.
 MOST_META = 16384
+# And in how many lines: twice the keys of which it keeps something; each line costs a receiver some microseconds.
+MOST_META_LINES = 64
 # What may be sent and not answered yet: at 100 ms to and fro that is 10 MB/s of one sender.
 MOST_UNDER_WAY = 16
 MOST_UNDER_WAY_BYTES = 1 << 20
@@ -37,6 +40,7 @@ _BATCH = struct.Struct("<QQII")         # sequence, clock, interval, lines
 _ACK = struct.Struct("<QI")             # sequence, refused lines
 _NUMBER = struct.Struct("<Q")
 _SIZE = struct.Struct("<H")             # of words behind it [bytes]
+_META = re.compile(rb"(?:#[^\n]*\n){1,%d}" % MOST_META_LINES)
 #: The longest frame [bytes]: lines, and more room before them than any message takes.
 MOST_FRAME = HEADER.size + MOST_TEXT + 4096
 
@@ -100,7 +104,8 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What one origin tells of itself: lines `#key value`. `origin` is a host's name; "" is the sender itself."""
+    """What one origin tells of itself: 1 to MOST_META_LINES lines `#key value`. `origin` is a host's name; "" is the
+    sender itself."""
 
     origin: str
     text: bytes
@@ -243,6 +248,8 @@ def _read_meta(body: memoryview) -> Message:
     origin, at = _take_words(body, 0)
     text = bytes(body[at:])
     _check_text(text, MOST_META)
+    if not _META.fullmatch(text):
+        raise BadBatch(f"what an origin tells is 1 to {MOST_META_LINES} lines that begin with #")
     return Meta(origin, text)
 
 

@@ -30,7 +30,7 @@ from istat.wire.batches import (
     frame_size,
 )
 
-# Frames that one call of `feed` takes, unless a batch comes before: some 0.5 ms.
+# Frames that one call of `feed` takes, unless one with lines comes before: some 0.5 ms.
 MOST_FRAMES = 64
 # Codes of refusals (docs/protocols/batches.md): no or another token, one's own spool, no marks, the blacklist, a newer
 # session, and what is no conversation of this protocol.
@@ -157,8 +157,8 @@ class Session:
         self._over = False      # refused or closed: nothing more is heard or said
 
     def feed(self, view: memoryview, start: int, end: int, sender: object = None) -> int:
-        """Take whole frames of view[start:end], up to and with the first batch; how many bytes those were. BadBatch
-        when one is malformed."""
+        """Take whole frames of view[start:end], up to and with the first that has lines; how many bytes those were.
+        BadBatch when one is malformed."""
         at = start
         for _ in range(MOST_FRAMES):
             size = frame_size(view, at) if end - at >= HEADER.size else HEADER.size
@@ -168,7 +168,7 @@ class Session:
             at += size
             if message is not None:
                 self._take(message)
-            if isinstance(message, Lines):
+            if isinstance(message, Lines | Meta):
                 break
         self._say()
         return at - start

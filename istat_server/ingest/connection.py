@@ -143,8 +143,8 @@ class Connection:
                 owner.shaken_hands(self)
 
     def finish(self) -> None:
-        """Take what has arrived, and close."""
-        for _ in range(LAST_READS):
+        """Take what has arrived, and close. Of batches nothing more: they are sent again, and are counted once."""
+        for _ in range(LAST_READS if self._session is None else 0):
             try:
                 if self.work() is Outcome.CLOSED or not self.waits():
                     break

@@ -16,6 +16,7 @@ from istat.wire.batches import (
     MOST_FRAME,
     MOST_LINES,
     MOST_META,
+    MOST_META_LINES,
     MOST_TEXT,
     Ack,
     BatchFraming,
@@ -41,13 +42,15 @@ SEQUENCE = st.integers(1, (1 << 63) - 1)
 WORDS = st.text(max_size=200)
 TEXT = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"") + b"\n"), min_size=1,
                 max_size=30).map(b"".join)
+TOLD = st.lists(st.binary(max_size=40).map(lambda line: b"#" + line.replace(b"\n", b"") + b"\n"), min_size=1,
+                max_size=MOST_META_LINES).map(b"".join)
 MESSAGE: st.SearchStrategy[Message] = st.one_of(
     st.builds(Hello, st.binary(min_size=16, max_size=16), NUMBER, WORDS, WORDS),
     st.builds(Welcome, NUMBER), st.builds(Refusal, WORDS, WORDS),
     st.builds(lambda sequence, clock, interval, text: Lines(sequence, clock, interval, text.count(b"\n"), text),
               SEQUENCE, NUMBER, st.integers(0, (1 << 31) - 1), TEXT),
     st.builds(Ack, SEQUENCE, st.integers(0, (1 << 32) - 1)), st.builds(Later, SEQUENCE, WORDS),
-    st.builds(Meta, WORDS, TEXT), st.just(Ping()), st.just(Pong()))
+    st.builds(Meta, WORDS, TOLD), st.just(Ping()), st.just(Pong()))
 
 
 def read(data: bytes, sizes: list[int]) -> list[Message]:
@@ -132,7 +135,7 @@ def test_the_largest_batch_fits_and_a_larger_one_does_not() -> None:
     Lines(0, 1, 0, 1, b"\n"),
     Lines(1, 1 << 63, 0, 1, b"\n"), Lines(1, 1, 1 << 31, 1, b"\n"), Lines(1, 1, 0, 2, b"a 1\n"), Lines(1, 1, 0, 0, b""),
     Lines(1, 1, 0, 0, b"a 1"), Ack(0), Ack(1, -1), Ack(1, 1 << 32), Later(0, ""), Later(1, "ä" * 501), Meta("", b""),
-    Meta("x" * 1001, b"#a b\n"),
+    Meta("x" * 1001, b"#a b\n"), Meta("", b"\n"), Meta("", b"#a b\na 1\n"), Meta("", b"#a b\n" * (MOST_META_LINES + 1)),
 ], ids=repr)
 def test_what_cannot_be_a_message_is_not_written(message: Message) -> None:
     with pytest.raises(ValueError, match="cannot be sent"):

@@ -325,3 +325,13 @@ def test_whatever_is_cut_and_killed_each_batch_is_kept_once(steps: list[str]) ->
     receiving.settle()
     kept = [sequence for _, _, sequence, _ in keeping.taken]
     assert kept == sorted(set(kept)) and set(kept) >= acknowledged
+
+
+def test_one_call_takes_the_lines_of_one_message_only(receiving: Receiving) -> None:
+    """Else one that is full of them would keep all others waiting for many milliseconds."""
+    peer = Peer(receiving)
+    peer.hello()
+    for many in (Meta("web1", b"#a b\n" * 60), batch(1)):
+        data = encode(many)
+        assert peer.session.feed(memoryview(data * 3), 0, 3 * len(data)) == len(data)
+    assert peer.session.feed(memoryview(encode(Ping()) * 3), 0, 3 * len(encode(Ping()))) == 3 * len(encode(Ping()))
