@@ -13,7 +13,6 @@ import gevent
 from gevent.event import Event
 
 from istat.clock import Clock
-from istat.daemon.turns import turn_of_the_hub
 from istat.errors import BadBatch
 from istat.forwarding.ways import NotTaken, Refused, Sent, send_all
 from istat.spool.frames import Frame
@@ -44,6 +43,7 @@ READ_BYTES = 16 * 1024
 # Until a target answers [s]: it acknowledges within 100 ms, unless its disk or the network is slow.
 ANSWER = 30.0
 GREETING = 10.0     # the same, of the first answer [s]: who does not know what we speak never gives one
+TURN = 1e-6         # [s] a timer, after which all sockets are looked at; sleep(0) would be back before
 PING = 20.0         # [s] of silence after which it is asked whether it is there
 
 
@@ -155,7 +155,7 @@ class Session:
                         self._hear(decode(view[start:after]))
                         start = after
                 self._changed.set()
-                turn_of_the_hub()       # a read of what is there already is none
+                gevent.sleep(TURN)      # a read of what is there already is no turn for others
         except (OSError, BadBatch, Refused, NotTaken) as error:
             self._ended = error
             self._changed.set()
