@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { figures, presence, whence } from "../../istat_server/ui/panels/agents.js";
+import { figures, presence, standing, whence } from "../../istat_server/ui/panels/agents.js";
 import { hostLabels, hostOf, overviewCharts, plainCharts } from "../../istat_server/ui/overview/overview.js";
 import { OverviewSource } from "../../istat_server/ui/overview/source.js";
 
@@ -46,6 +46,19 @@ test("a host of istatd's alone is found", async () => {
 test("a machine with a loop-back only shows that; unknown counters are shown one by one", () => {
   assert.deepEqual(overviewCharts("h1", of("network.lo.rx_bytes")), [of("network.lo.rx_bytes")]);
   assert.deepEqual(overviewCharts("h1", of("b", "a")), [of("a"), of("b")]);
+});
+
+test("a replica says whose it is and how old what it has is", () => {
+  const replica = { master: "https://stats1:8000", lag: 0, following: true, problem: "" };
+  const told = (/** @type {any} */ more) => standing({ store: { replica: { ...replica, ...more } } });
+  assert.deepEqual(told({}), { text: "replica of stats1:8000, up to date", why: "", bad: false });
+  const late = told({ lag: 90.2, following: false, problem: "it is away" });
+  assert.deepEqual({ ...late, text: late.text.replaceAll("\u00a0", " ") },
+    { text: "replica of stats1:8000, 1 min 30 s behind", why: "it is away", bad: true });
+  assert.equal(told({ lag: -1 }).text, "replica of stats1:8000, not known how far behind");
+  assert.deepEqual(standing({ store: { fenced: "http://stats2:8000", replica: {} } }),
+    { text: "fenced", why: "http://stats2:8000 has taken this server's place", bad: true });
+  assert.equal(standing({ store: { replica: {} } }).text + standing({}).text, "");
 });
 
 test("hosts", () => {

@@ -26,6 +26,16 @@ test("figures are grouped, with units", () => {
   });
 });
 
+test("a replica, a fenced server and a new master are told first", () => {
+  const shown = (/** @type {any} */ store) => sections({ store }).filter(({ title }) => title === "Replica")
+    .flatMap(({ rows }) => rows.map(({ label, value }) => `${label}: ${plain(value)}`));
+  assert.deepEqual(shown({ replica: { master: "http://one:8000", lag: 2.5, copying: { bytes: 1 << 20, of: 3 << 20 } }, fenced: "" }),
+    ["Of: http://one:8000", "It is: 2.5 s behind", "A new copy is made: 1 MiB of 3 MiB"]);
+  assert.deepEqual(shown({ replica: {}, fenced: "http://two:8000", deposed: "" }), ["Its place was taken by: http://two:8000"]);
+  assert.deepEqual(shown({ deposed: "http://one:8000" }), ["Former master that has not heard of it: http://one:8000"]);
+  assert.deepEqual(shown({ fenced: "", deposed: "" }), []);
+});
+
 test("what was refused is told with what helps", () => {
   const status = { ...STATUS, ingest: { "udp.drops": 2 }, refused_help: { bad_number: { what: "no number", cure: "write one" } } };
   const rows = sections(status).at(-1)?.rows ?? [];

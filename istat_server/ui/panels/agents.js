@@ -3,6 +3,7 @@
 /** @import {Agent, Api} from "../api.js" */
 import { byId, el } from "../dom.js";
 import { formatAge, formatDateTime, formatValue } from "../format.js";
+import { formatLag } from "./status.js";
 
 /** Period of the status line [ms]. */
 const PERIOD = 10000;
@@ -20,6 +21,16 @@ export function figures(status) {
     refused: Object.values(refused).reduce((/** @type {number} */ sum, count) => sum + Number(count), 0),
     version: String(status.version ?? ""),
   };
+}
+
+/** Whose replica it is and how old what it has is, or who has taken its place; "" of a master that nobody has.
+ * @param {any} status @returns {{text: string, why: string, bad: boolean}} */
+export function standing(status) {
+  const { replica, fenced } = status.store ?? {};
+  if (fenced) return { text: "fenced", why: `${fenced} has taken this server's place`, bad: true };
+  if (!replica?.master) return { text: "", why: "", bad: false };
+  const host = String(replica.master).replace(/^https?:\/\//, "");
+  return { text: `replica of ${host}, ${formatLag(Number(replica.lag))}`, why: String(replica.problem ?? ""), bad: !replica.following };
 }
 
 /** Whether a sender is there, or kept out. @param {Agent} agent @returns {string} */
@@ -58,6 +69,7 @@ export class ServerPanel {
       const [status, agents] = await Promise.all([this.api.status(), this.api.agents()]);
       this.agents = agents;
       this.#line(figures(status));
+      this.#standing(standing(status));
       this.on.status(status);
       if (this.dialog.open) this.#table();
     } catch (error) {
@@ -79,6 +91,13 @@ export class ServerPanel {
     byId("status-version").textContent = now.version ? `istatd ${now.version}` : "";
     byId("agents-count").textContent = String(online);
     byId("agents-button").setAttribute("aria-label", `Agents: ${online} online`);
+  }
+
+  /** @param {ReturnType<typeof standing>} how */
+  #standing({ text, why, bad }) {
+    byId("status-replica").textContent = text;
+    byId("status-replica").title = why;
+    byId("status-replica").classList.toggle("bad", bad);
   }
 
   open() {

@@ -30,6 +30,15 @@ export function formatSpan(seconds) {
   return `${Math.floor(seconds / size)}\u00a0${unit}` + (rest ? ` ${rest}\u00a0${units[at + 1][0]}` : "");
 }
 
+/** How old what a replica has is. @param {number} seconds  below 0: not known */
+export function formatLag(seconds) {
+  if (!(seconds >= 0)) return "not known how far behind";
+  return seconds === 0 ? "up to date" : `${formatSpan(seconds)} behind`;
+}
+
+/** How much of a new copy of the master is there. @param {{bytes: number, of: number}} copying */
+const copied = ({ bytes: done, of: all }) => `${bytes(done)} of ${bytes(all)}`;
+
 /** What the server says is wrong and what helps, in its own words, as `istat status` says it; an agent's name stays as it is.
  * @param {any} status @returns {string[]} */
 export function problems(status) {
@@ -84,6 +93,13 @@ export function sections(status) {
   const asked = number(store.cache_hits) + number(store.cache_misses);
   /** @type {[string, [string, string, unknown, ((value: any) => string)?, string?][]][]} */
   const groups = [
+    ["Replica", [
+      ["Of", "master", store.replica?.master, String],
+      ["It is", "lag", store.replica?.lag, formatLag, "what it has is so old"],
+      ["A new copy is made", "copying", store.replica?.copying, copied],
+      ["Its place was taken by", "fenced", store.fenced || undefined, String, "this server is fenced: it takes nothing any more"],
+      ["Former master that has not heard of it", "deposed", store.deposed || undefined, String],
+    ]],
     ["Counters", [
       ["There now", "counters", store.counters],
       ["Deleted, can come back", "deleted_waiting", store.deleted_waiting],
