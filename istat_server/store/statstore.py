@@ -284,7 +284,7 @@ class StatStore:
         segment, handed = self._begin_segment(), self._journal.handed
         settle = partial(self._journal.sync, handed, SETTLE_SECONDS) if self.marks else nothing
         self.flushing.hold(CutHead(frozen, names, segment, self.deletes.gone, self.count(), self.deletes.cut(),
-                                   settle, self.following.at_cut()))
+                                   settle, self.following.at_cut(), partial(self._journal.misses, handed)))
 
     def _skip_to(self, segment: int) -> None:
         """What waits for the segments before this one need not be written any more. Replicas miss it there."""

@@ -46,6 +46,7 @@ class CutHead:
     cleaned: int = 0            # deletes up to this one have no rows in it
     settle: Callable[[], object] = nothing      # waits until what the next segment repeats of those before is safe
     follows: Follows | None = None              # a replica's: up to where it has its master's journal
+    missed: Callable[[], bool] = lambda: False  # whether the journal may never have it, so that replicas would miss it
 
 
 class Flushing:
@@ -166,7 +167,7 @@ class Flushing:
             if held.follows is not None and state.follows is not None:
                 state = replace(state, follows=held.follows)
             return state.with_files(written, replay_from=held.segment, names=names, next_names=next_names,
-                                    names_gone=names_gone)
+                                    names_gone=names_gone, revision=state.revision + held.missed())
 
         held.settle()
         files.commit(change, written, flushed=True)

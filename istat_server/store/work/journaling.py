@@ -131,6 +131,10 @@ class Journal:
         """Of these, those that are written, or not needed any more: they are in files."""
         return self._done
 
+    def misses(self, handed: int) -> bool:
+        """Whether some of the first so many frames and cuts are not written, and cannot be now."""
+        return self.error is not None and self._done < handed
+
     @property
     def pending(self) -> int:
         """Bytes handed over and not written yet."""
