@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from istat.errors import BadBatch
 from istat.kernels import lines
@@ -38,6 +38,7 @@ HEADER = struct.Struct("<IBI")
 _COVERED = struct.Struct("<IB")
 _BATCH = struct.Struct("<QQII")         # sequence, clock, interval, lines
 _ACK = struct.Struct("<QI")             # sequence, refused lines
+_ACK_FRAME = struct.Struct("<IBIQI")    # the same with its header
 _NUMBER = struct.Struct("<Q")
 _SIZE = struct.Struct("<H")             # of words behind it [bytes]
 _META = re.compile(rb"(?:#[^\n]*\n){1,%d}" % MOST_META_LINES)
@@ -85,8 +86,7 @@ class Lines:
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(NamedTuple):
     """The batch of this sequence is in the receiver's journal, but for so many of its lines that were refused."""
 
     sequence: int
@@ -137,6 +137,12 @@ def encode(message: Message) -> bytes:
     except (struct.error, BadBatch) as error:
         raise ValueError(f"{type(message).__name__} cannot be sent: {error}") from error
     return HEADER.pack(len(body), kind, zlib.crc32(body, zlib.crc32(_COVERED.pack(len(body), kind)))) + body
+
+
+def encode_ack(sequence: int, refused: int) -> bytes:
+    """The same as encode(Ack(sequence, refused)), of a sequence that was decoded: there is one for each batch."""
+    body = _ACK.pack(sequence, refused)
+    return _ACK_FRAME.pack(_ACK.size, _ACK_KIND, zlib.crc32(body, _ACK_BEGIN), sequence, refused)
 
 
 def _words(text: str) -> bytes:
@@ -224,8 +230,9 @@ def _read_lines(body: memoryview) -> Message:
     found = lines.count_lines(text)
     if found != count or count > MOST_LINES:
         raise BadBatch(f"a batch of {found} lines that are told to be {count}; it has {MOST_LINES} at most")
-    return Lines(_sequence(sequence), _bounded(clock, MOST_NUMBER, "a clock"),
-                 _bounded(interval, MOST_INTERVAL, "an interval"), count, text)
+    if not (0 < sequence < MOST_NUMBER and clock < MOST_NUMBER and interval < MOST_INTERVAL):
+        raise BadBatch(f"a batch whose sequence, clock or interval cannot be: {sequence}, {clock}, {interval}")
+    return Lines(sequence, clock, interval, count, text)
 
 
 def _check_text(text: bytes, most: int) -> None:
@@ -254,6 +261,8 @@ def _read_meta(body: memoryview) -> Message:
 
 
 _KINDS: Mapping[type, int] = {Hello: 1, Welcome: 2, Refusal: 3, Lines: 4, Ack: 5, Later: 6, Meta: 7, Ping: 8, Pong: 9}
+_ACK_KIND = _KINDS[Ack]
+_ACK_BEGIN = zlib.crc32(_COVERED.pack(_ACK.size, _ACK_KIND))      # checksum of the header's part of it
 _BODIES: Mapping[int, Callable[[Any], bytes]] = {
     1: _hello_body, 2: lambda told: _NUMBER.pack(told.last), 3: lambda told: _words(told.code) + _words(told.sentence),
     4: _lines_body, 5: lambda told: _ACK.pack(told.sequence, told.refused),
@@ -292,7 +301,7 @@ class BatchFraming:
                     break
                 _check(view[at:at + size])
                 at += size
-        self._tail = bytes(buffer[at:end])
+            self._tail = bytes(view[at:end])
         run: Run = (0, at)
         return ([run] if at else (), ())
 

@@ -27,6 +27,7 @@ from istat.wire.batches import (
     Welcome,
     decode,
     encode,
+    encode_ack,
     frame_size,
 )
 
@@ -60,6 +61,9 @@ class Keeper(Protocol):
 
     def last(self, sender: bytes, epoch: int) -> int:
         """The last sequence that was taken of a sender's epoch; 0 for none."""
+
+    def prepare(self, batch: Lines) -> bool:
+        """Do what can be done before a batch is taken, if that takes long; whether others had their turn meanwhile."""
 
     def take(self, batch: Lines, hello: Hello, who: Any) -> int:
         """Take a batch that was not taken before, mark and lines together; how many lines were refused."""
@@ -109,7 +113,8 @@ class Receiving:
         while self._owed and self._owed[0][0] <= written:
             _ticket, session, message = self._owed.popleft()
             if session.paid(message):
-                ready.setdefault(session, bytearray()).extend(encode(message))
+                frame = encode_ack(*message) if isinstance(message, Ack) else encode(message)
+                ready.setdefault(session, bytearray()).extend(frame)
         for session, frames in ready.items():
             session.answer(bytes(frames))
         return bool(self._owed)
@@ -236,6 +241,10 @@ class Session:
             self.refuse(Refusal(PROTOCOL, f"more than {MOST_UNDER_WAY} batches under way"))
             return
         self._later = self._later or owner.keeper.refusing
+        if not self._later and owner.keeper.prepare(batch):
+            if self._over:      # its sender is here anew, and sends it again there
+                return
+            self._later = owner.keeper.refusing
         if self._later:         # what comes behind one that was not taken would make that one look taken
             totals["later"] += 1
             self._out += encode(Later(batch.sequence, self._later))

@@ -168,6 +168,10 @@ class Keeping:
         """See Keeper.last."""
         return self._intake.last(sender, epoch)
 
+    def prepare(self, batch: Lines) -> bool:
+        """See Keeper.prepare: nothing is learnt here."""
+        return False
+
     def take(self, batch: Lines, hello: Hello, who: Peer) -> int:
         """See Keeper.take."""
         return self._intake.batch(batch, (hello.sender, hello.epoch, batch.sequence), who)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import gevent
 
+from istat.daemon.turns import turn_of_the_hub
 from istat.wire.batches import Hello, Lines, Meta, Refusal
 from istat.wire.receiving import BARRED, UNABLE, Receiving
 from istat_server.ingest.intake import Intake
@@ -93,6 +94,14 @@ class Batches:
     def last(self, sender: bytes, epoch: int) -> int:
         """See Keeper.last."""
         return self._store.last_sequence(sender, epoch)
+
+    def prepare(self, batch: Lines) -> bool:
+        """See Keeper.prepare."""
+        turns = 0
+        for _ in self._store.prepare(batch.text, batch.clock, batch.interval):
+            turn_of_the_hub()
+            turns += 1
+        return turns > 0
 
     def take(self, batch: Lines, hello: Hello, who: Sender) -> int:
         """See Keeper.take."""

@@ -178,6 +178,10 @@ class ReplicaStore:
         """See Store."""
         return self.inner.accept_batch(batch)
 
+    def prepare(self, text: bytes, clock: int, interval: int) -> Iterator[None]:
+        """See Store."""
+        return self.inner.prepare(text, clock, interval)
+
     def accept_marked(self, view: memoryview, start: int, end: int, clock: int, interval: int, mark: Mark) -> Marked:
         """See Store."""
         return self.inner.accept_marked(view, start, end, clock, interval, mark)

@@ -15,7 +15,7 @@ from istat_server.store.names.catalogue import Catalogue, Learned
 if TYPE_CHECKING:
     from istat.kernels.python.ingest.engine import Engine
 
-UNKNOWN = lines.CODES["UNKNOWN"]
+SAMPLE, UNKNOWN = lines.CODES["SAMPLE"], lines.CODES["UNKNOWN"]
 KIND_OF = {code: name.lower() for name, code in lines.CODES.items()} | {lines.CODES["META"]: METADATA}
 # What the engine's tally counts of refusals, by the same names.
 TALLIED = ("bad_fields", "bad_number", "not_finite", "reserved", "from_future", "from_past", "rejected",
@@ -67,6 +67,19 @@ class Accepting:
             told += (Left(KIND_OF[code], line) for code, line in self._engine.take_leftovers())
         told += (Left(KIND_OF[code], b"", count) for code, count in self._engine.take_untold().items())
         return told
+
+    def learn_ahead(self, line: bytes, clock: int, interval: int) -> None:
+        """Have the name of a line learnt, before the line is taken, if it is a sample that all of its counters will
+        take. Nothing is counted or told here."""
+        if lines.parse(line, self._engine.refuse_nan)[0] != SAMPLE:
+            return
+        words = line.split()
+        meaning = self._catalogue.meaning(words[0])
+        sample = _sighted(words, line, clock, interval)
+        if isinstance(meaning, Learned) or sample is None:
+            return
+        if not any(self._engine.foresee(*sample, self._catalogue.targets(meaning))):
+            self._catalogue.add(words[0], meaning)
 
     def learn(self, wire: bytes, sample: Sighted | None) -> Learnt:
         """Have the catalogue learn a name for a sample (None: one value of now, which no counter refuses); what it is

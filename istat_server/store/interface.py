@@ -326,6 +326,10 @@ class Store(Protocol):
         columns have not one length, or it has too many rows. StoreError when it is not taken, or not written, now: it
         may be sent again."""
 
+    def prepare(self, text: bytes, clock: int, interval: int) -> Iterator[None]:
+        """Have new names of a batch's lines learnt that are so many that others should have their turn in between;
+        those of refused samples are not. Then comes `accept_marked`, which can do without. (BATCH_MARKS)"""
+
     def accept_marked(self, view: memoryview, start: int, end: int, clock: int, interval: int, mark: Mark) -> Marked:
         """Take the whole lines of view[start:end], at most 64 KiB, of a batch; one that the store knows is answered as
         taken. As `accept`, but: lines without a time are of `clock` [Unix s]; lines of seven words cover `interval` [s]

@@ -96,7 +96,7 @@ class StatStore:
         self.rename_problems = self.renames.problems
         self.delete, self.undelete, self.rename = changing.delete, changing.undelete, changing.rename
         self.totals, self.ladder_of = self._accepting.totals, self._answering.ladder_of
-        self.knows, self.last_sequence = self.marks.knows, self.marks.last
+        self.knows, self.last_sequence, self.prepare = self.marks.knows, self.marks.last, self._batching.prepare
         self.select, self.read = self._answering.select, self._answering.read
         self.combine, self.describe = self._answering.combine, self._answering.describe
         self._cut_at = clock.monotonic()

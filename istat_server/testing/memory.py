@@ -92,6 +92,10 @@ class MemoryStore:
         """See Store.accept."""
         return self._lines_of(bytes(view[start:end]), int(self._clock.now()), 0)
 
+    def prepare(self, text: bytes, clock: int, interval: int) -> Iterator[None]:
+        """See Store.prepare. Nothing takes long."""
+        return iter(())
+
     def accept_marked(self, view: memoryview, start: int, end: int, clock: int, interval: int, mark: Mark) -> Marked:
         """See Store.accept_marked."""
         if not (0 < len(mark.sender) <= MOST_SENDER and min(mark[1:]) >= 0):

@@ -125,3 +125,29 @@ def test_the_stores_own_clock_is_back_after_a_batch(tmp_path: Path) -> None:
     assert [row[0] for row in rows(store, "a", 0)] == [T, NOW - NOW % 10]
     assert store.last_sequence(A, 1) == 1
     store.close()
+
+
+def test_many_new_names_are_learnt_with_turns_in_between(tmp_path: Path) -> None:
+    """And nothing else: what will be refused is not, and nothing is counted before the batch is taken."""
+    store = open_store(tmp_path, FakeClock(NOW))
+    good = "".join(f"n.{i} 1\n" for i in range(2000))
+    bad = f"old 5 1\nhalf^a {NOW} x\n#key value\n\n* 1\nold.{T} 5 4 1 1 1 1\n"
+    text = (good + bad + good + "last 1\n").encode()
+    before = store.totals()
+    turns = [store.count() for _ in store.prepare(text, T, 0)]
+    assert turns == [500, 1000, 1500, 2000]
+    assert store.count() == 2001 and store.totals() == before and store.last_sequence(A, 1) == 0
+    marked = take(store, 1, text.decode(), clock=T)
+    assert marked.refused == 4 and store.count() == 2001
+    assert counts(store, "n.1999") == [2, 2, 2]
+    store.close()
+
+
+def test_few_new_names_or_none_need_no_turns(tmp_path: Path) -> None:
+    store = open_store(tmp_path, FakeClock(NOW))
+    assert list(store.prepare(b"".join(b"few.%d 1\n" % i for i in range(500)), NOW, 0)) == []
+    assert store.count() == 0
+    many = "".join(f"n.{i} 1\n" for i in range(4096))
+    take(store, 1, many)
+    assert list(store.prepare(many.encode(), NOW, 0)) == []
+    store.close()

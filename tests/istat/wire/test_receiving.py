@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ class Keeping:
         self.taken: list[tuple[bytes, int, int, bytes]] = []
         self.told: list[tuple[str, bytes]] = []
         self.mistakes: list[str] = []
+        self.meanwhile: list[Callable[[], object]] = []     # what others do while a batch is prepared
         self._last: dict[tuple[bytes, int], int] = {}
 
     def hurry(self) -> None:
@@ -51,6 +53,9 @@ class Keeping:
 
     def last(self, sender: bytes, epoch: int) -> int:
         return self._last.get((sender, epoch), 0)
+
+    def prepare(self, batch: Lines) -> bool:
+        return bool(self.meanwhile and (self.meanwhile.pop()(), True))
 
     def take(self, batch: Lines, hello: Hello, who: Any) -> int:
         assert batch.sequence > self.last(hello.sender, hello.epoch)
@@ -335,3 +340,32 @@ def test_one_call_takes_the_lines_of_one_message_only(receiving: Receiving) -> N
         data = encode(many)
         assert peer.session.feed(memoryview(data * 3), 0, 3 * len(data)) == len(data)
     assert peer.session.feed(memoryview(encode(Ping()) * 3), 0, 3 * len(encode(Ping()))) == 3 * len(encode(Ping()))
+
+
+def test_a_sender_that_is_here_anew_while_its_batch_is_prepared_sends_it_again(keeping: Keeping) -> None:
+    """Else it would be told that the batch is not here, and it was there a moment later."""
+    receiving = Receiving(keeping)
+    old, new = Peer(receiving), Peer(receiving)
+    old.hello()
+    receiving.settle()
+    keeping.meanwhile.append(new.hello)
+    old.say(batch(1))
+    receiving.settle()
+    assert keeping.taken == [] and not any(isinstance(message, Ack) for message in old.heard)
+    assert new.heard == [Welcome(0)]
+    new.say(batch(1))
+    keeping.write()
+    receiving.settle()
+    assert [sequence for _, _, sequence, _ in keeping.taken] == [1] and new.heard[1:] == [Ack(1)]
+
+
+def test_a_batch_that_is_prepared_when_nothing_is_taken_any_more_is_for_later(keeping: Keeping) -> None:
+    peer = Peer(Receiving(keeping))
+    peer.hello()
+
+    def fills() -> None:
+        keeping.refusing = "the disk is full"
+
+    keeping.meanwhile.append(fills)
+    assert peer.say(batch(1), batch(2)) == [Later(1, "the disk is full"), Later(2, "the disk is full")]
+    assert keeping.taken == []

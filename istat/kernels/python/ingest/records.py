@@ -7,6 +7,7 @@ gives the same bytes.
 """
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from typing import NamedTuple
@@ -137,8 +138,13 @@ def put_change(what: int, number: int, *values: int, name: bytes | None = None) 
 
 def put_escape(kind: int, payload: bytes) -> bytes:
     """A record of another kind: its length lets those who do not know the kind see where it ends."""
-    numbers = (CHANGE << 2 | FORM_NAMES, ESCAPE, kind, len(payload))
-    return b"".join(map(put_varint, numbers)) + payload
+    return b"".join((_escape_head(kind), put_varint(len(payload)), payload))
+
+
+@functools.cache
+def _escape_head(kind: int) -> bytes:
+    """What a record of that kind begins with."""
+    return b"".join(map(put_varint, (CHANGE << 2 | FORM_NAMES, ESCAPE, kind)))
 
 
 def put_interval(seconds: int) -> bytes:
