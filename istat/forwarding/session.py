@@ -164,7 +164,10 @@ class Session:
         if isinstance(message, Ack):
             if not self.under_way or self.under_way[0].sequence != message.sequence:
                 raise BadBatch(f"it acknowledges the batch {message.sequence}, which is not the next one under way")
-            sent = self.under_way.popleft()
+            sent = self.under_way[0]
+            if message.refused > sent.lines:
+                raise BadBatch(f"it refuses {message.refused} lines of a batch that has {sent.lines}")
+            self.under_way.popleft()
             self._bytes -= sent.bytes
             self._acknowledged(sent, message.refused)
         elif isinstance(message, Welcome):

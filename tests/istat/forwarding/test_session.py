@@ -18,9 +18,9 @@ from istat.forwarding.origins import MOST_KEYS, MOST_LINE
 from istat.forwarding.plain import Answers, Plain, preamble
 from istat.forwarding.session import Ended, Session
 from istat.forwarding.targets import Target
-from istat.forwarding.ways import NotTaken, Refused, Sent, advice, dial
+from istat.forwarding.ways import MOST_SENTENCE, NotTaken, Refused, Sent, advice, dial
 from istat.spool.frames import Frame
-from istat.wire.batches import MOST_META, MOST_UNDER_WAY, Hello, Pong, encode
+from istat.wire.batches import MOST_META, MOST_UNDER_WAY, Ack, Hello, Pong, encode
 from tests.istat.forwarding.receiver import Receiver
 
 HELLO = Hello(b"s" * 16, 7, "web1", "secret")
@@ -170,6 +170,25 @@ def test_a_target_that_never_ends_talking_is_left_and_holds_up_nobody(receiver: 
         talk.way.send(*frame(1))
         while True:
             talk.way.wait(talk.changed, 0.1)
+
+
+def test_who_refuses_more_than_there_is_does_not_speak_the_protocol(receiver: Receiver) -> None:
+    """Else what was acknowledged would be counted below zero."""
+    talk = Talk(receiver.port)
+    talk.way.greet()
+    receiver.say = encode(Ack(1, 5))
+    with gevent.Timeout(DEADLINE), pytest.raises(BadBatch, match="refuses 5 lines of a batch that has 1"):
+        talk.way.send(*frame(1))
+        while True:
+            talk.way.wait(talk.changed, 0.1)
+    assert talk.done == [] and [sent.sequence for sent in talk.way.under_way] == [1]
+
+
+def test_what_a_target_says_is_a_part_of_a_line() -> None:
+    said = "no\n2026 ERROR root\x1b[2J" + "y" * 999
+    for error in (Refused(said), NotTaken(1, said)):
+        assert str(error).startswith("no 2026 ERROR root [2Jyyy") and len(str(error)) <= MOST_SENTENCE
+    assert str(Refused("")) == "it does not say why"
 
 
 def test_others_have_turns_while_answers_come(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
