@@ -134,7 +134,7 @@ class Forwarder:
     def take(self, text: bytes, clock: int, count: int, interval: int = 0, mark: Mark | None = None) -> int:
         """Write a frame at once; its sequence. At most 64 KiB of whole sample lines; `clock` [Unix seconds] is the time
         of those without one, `interval` [s] that of 7-token lines, 0: they are samples. A full disk is handled inside,
-        and counted."""
+        and counted, but for a frame with a mark where the spool is the journal: 0, it is not taken."""
         self._write_lines()     # what came before it stands before it
         return self._appended(text, clock, count, interval, mark)
 
@@ -187,8 +187,10 @@ class Forwarder:
         self._appended(text, self._second, kernel.count_lines(text), 0, None)
 
     def _appended(self, text: bytes, clock: int, count: int, interval: int, mark: Mark | None) -> int:
-        self._counts.lines += count
         sequence = self._spool.append(text, clock, count, interval, mark)
+        if not sequence and mark is not None and not self._held:
+            return 0
+        self._counts.lines += count
         if not self._held:
             self._wake()
         return sequence

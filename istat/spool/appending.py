@@ -44,7 +44,8 @@ class Appending:
         self._remembered_bytes = 0
 
     def append(self, frame: Frame, only: int) -> int:
-        """Its sequence, the shelf's next; 0: it is lost. `only`: the key of the group that it is for, 0: all.
+        """Its sequence, the shelf's next; 0: it is lost, or has a mark and the spool is the journal: then nobody was
+        told that it is kept, and whoever sent it still has it. `only`: the key of the group that it is for, 0: all.
         ValueError: something of it does not fit."""
         shelf = self._shelf
         head, data = encode(self._identity.salt, frame, shelf.frames, shelf.lines, only)
@@ -52,6 +53,8 @@ class Appending:
         if at >= 0:
             self._remember(Found(head, frame, at, at + len(data)))
             self.written = frame.sequence
+        elif self.marks is not None and frame.mark is not None:
+            return 0
         elif not self._keep_in_memory(Found(head, frame, -1, -1)):
             shelf.last = frame.sequence
             shelf.lose(head)

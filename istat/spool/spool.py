@@ -108,7 +108,8 @@ class Spool:
 
     def append(self, text: bytes, clock: int, count: int, interval: int = 0, mark: Mark | None = None) -> int:
         """The sequence of a new frame: whole lines, at most MOST_TEXT bytes. It is in the file when this returns
-        (`written`), or in memory while the disk is full; 0: there is too much of that, it is lost and counted.
+        (`written`), or in memory while the disk is full; 0: there is too much of that, it is lost and counted. A frame
+        with a mark is never in memory alone where the spool is the journal: 0, it is not taken, and not lost.
 
         ValueError: too long, or a number that cannot be one.
         """

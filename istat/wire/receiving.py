@@ -38,6 +38,10 @@ MOST_FRAMES = 64
 TOKEN, OWN, UNABLE, BARRED, ELSEWHERE, PROTOCOL = "token", "own", "unable", "barred", "elsewhere", "protocol"
 
 
+class NotKept(Exception):
+    """A batch cannot be kept now, which turned out only when it was to be: nothing of it is there. Says why."""
+
+
 class Keeper(Protocol):
     """Where batches go: a daemon's store or spool. `who` is whatever the daemon gave with the session."""
 
@@ -66,7 +70,7 @@ class Keeper(Protocol):
         """Do what can be done before a batch is taken, if that takes long; whether others had their turn meanwhile."""
 
     def take(self, batch: Lines, hello: Hello, who: Any) -> int:
-        """Take a batch that was not taken before, mark and lines together; how many lines were refused."""
+        """Take a batch that was not taken before, mark and lines together; how many lines were refused. NotKept."""
 
     def tell(self, meta: Meta, hello: Hello, who: Any) -> None:
         """What an origin tells of itself."""
@@ -123,7 +127,10 @@ class Receiving:
         """An answer that holds once all that was taken by now is written."""
         if not self._owed:
             self.wake()
-        self._owed.append((self.keeper.ticket, session, message))
+        ticket = self.keeper.ticket
+        if self._owed and self._owed[-1][0] > ticket:       # a replica has another store now, whose tickets begin anew
+            self._owed = deque((min(old, ticket), whose, what) for old, whose, what in self._owed)
+        self._owed.append((ticket, session, message))
 
     def why_not(self, hello: Hello, who: Any) -> Refusal | None:
         """Why a sender is not let in; None where it is."""
@@ -240,23 +247,37 @@ class Session:
         if self._owed >= MOST_UNDER_WAY:
             self.refuse(Refusal(PROTOCOL, f"more than {MOST_UNDER_WAY} batches under way"))
             return
-        self._later = self._later or owner.keeper.refusing
-        if not self._later and owner.keeper.prepare(batch):
-            if self._over:      # its sender is here anew, and sends it again there
-                return
-            self._later = owner.keeper.refusing
-        if self._later:         # what comes behind one that was not taken would make that one look taken
-            totals["later"] += 1
-            self._out += encode(Later(batch.sequence, self._later))
-            return
         refused = 0
         if batch.sequence <= owner.keeper.last(hello.sender, hello.epoch):
-            totals["again"] += 1
+            totals["again"] += 1        # also while nothing is taken: told "later", it would go elsewhere, too
         else:
-            refused = owner.keeper.take(batch, hello, self._who)
-            totals["taken"] += 1
-            totals["lines"] += batch.count
-            totals["bytes"] += len(batch.text)
-            totals["refused"] += refused
+            kept = self._kept(batch, hello)
+            if kept is None:
+                return
+            refused = kept
         self._owed += 1
         owner.owe(self, Ack(batch.sequence, refused))
+
+    def _kept(self, batch: Lines, hello: Hello) -> int | None:
+        """Take a batch that was not taken before; how many lines were refused, None: it was not taken, which its sender
+        is told unless it is here anew."""
+        keeper, totals = self._owner.keeper, self._owner.totals
+        self._later = self._later or keeper.refusing
+        if not self._later and keeper.prepare(batch):
+            if self._over:      # its sender is here anew, and sends it again there
+                return None
+            self._later = keeper.refusing
+        if not self._later:
+            try:
+                refused = keeper.take(batch, hello, self._who)
+            except NotKept as error:
+                self._later = str(error)
+            else:
+                for what, many in (("taken", 1), ("lines", batch.count), ("bytes", len(batch.text)),
+                                   ("refused", refused)):
+                    totals[what] += many
+                return refused
+        # What comes behind one that was not taken would make that one look taken.
+        totals["later"] += 1
+        self._out += encode(Later(batch.sequence, self._later))
+        return None

@@ -15,6 +15,7 @@ from istat.daemon.ratelimit import LimitedLog
 from istat.kernels import lines as grammar
 from istat.spool.frames import Mark
 from istat.wire.batches import Hello, Lines, Meta, Refusal
+from istat.wire.receiving import NotKept
 from istat_agent.counters import Counters
 
 log = logging.getLogger(__name__)
@@ -105,11 +106,12 @@ class Intake:
         return int(self._way.marks().get((sender, epoch), 0))
 
     def batch(self, batch: Lines, mark: Mark, peer: Peer) -> int:
-        """Keep a batch, with its mark; how many of its lines are refused."""
+        """Keep a batch, with its mark; how many of its lines are refused. NotKept: the disk does not take it."""
         text, refused = self._sifted(memoryview(batch.text), 0, len(batch.text), peer)
         if text:        # no frame is empty; what had no sample may come again and is no more then
             self._arrived()
-            self._way.take(text, batch.clock, text.count(b"\n"), batch.interval, mark)
+            if not self._way.take(text, batch.clock, text.count(b"\n"), batch.interval, mark):
+                raise NotKept("the spool cannot be written: its disk is full, or fails")
             self._took(text)
         return refused
 

@@ -116,3 +116,19 @@ def test_a_cursor_without_room_is_kept_in_memory(tmp_path: Path, disk: Disk) -> 
     put(spool, 1)
     assert drain(spool, cursor) == [1] and cursor.problem == ""
     spool.close()
+
+
+def test_a_batch_is_not_taken_into_memory_alone_where_the_spool_is_the_journal(tmp_path: Path, disk: Disk) -> None:
+    """Its sender would be told that it is kept, and a kill would lose it."""
+    spool = open_spool(tmp_path)
+    put(spool, 1, mark=(b"s" * 16, 1, 1))
+    disk.left = 10
+    assert put(spool, 2, mark=(b"s" * 16, 1, 2)) == [0]
+    assert spool.marks() == {(b"s" * 16, 1): 1} and lost(spool) == {} and not spool.refusing
+    disk.left = None
+    put(spool, 3, mark=(b"s" * 16, 1, 3))
+    kill(spool)
+    spool = open_spool(tmp_path)
+    assert spool.marks() == {(b"s" * 16, 1): 3}
+    assert drain(spool, spool.group(GROUP)) == [1, 3]
+    spool.close()

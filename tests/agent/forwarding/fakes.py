@@ -14,6 +14,7 @@ class FakeForwarder:
 
     def __init__(self) -> None:
         self.refusing = ""
+        self.full = False       # the disk takes nothing, which nobody has seen yet
         self.text = b""
         self.frames: list[tuple[bytes, int, int, int, Mark | None]] = []
         self.told: dict[str, bytes] = {}
@@ -24,6 +25,8 @@ class FakeForwarder:
         self.text += text
 
     def take(self, text: bytes, clock: int, count: int, interval: int = 0, mark: Mark | None = None) -> int:
+        if self.full and mark is not None:
+            return 0
         self.frames.append((text, clock, count, interval, mark))
         if mark is not None:
             self._marks[mark[0], mark[1]] = mark[2]

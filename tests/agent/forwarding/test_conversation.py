@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.clock import FakeClock
-from istat.wire.batches import MAGIC, MOST_FRAME, Hello, Lines, Ping, encode
+from istat.wire.batches import MAGIC, MOST_FRAME, Hello, Later, Lines, Ping, encode
 from istat.wire.receiving import Receiving
 from istat_agent.counters import Counters
 from istat_agent.forwarding.intake import Intake, Keeping, Peer
@@ -84,3 +84,11 @@ def test_a_line_that_is_too_long_is_skipped_whole() -> None:
     talk = Talk()
     talk.hear(b"a 1\n" + b"x" * (MOST_LINE + 10) + b"\nb 2\n")
     assert talk.way.text == b"a 1\nb 2\n" and talk.counters.local_refused == 1
+
+
+def test_a_batch_that_the_disk_does_not_take_is_not_acknowledged() -> None:
+    talk = Talk()
+    talk.way.full = True
+    talk.hear(MAGIC + encode(Hello(SENDER, 3)) + encode(BATCHES[0]))
+    assert encode(Later(1, "the spool cannot be written: its disk is full, or fails")) in talk.answers
+    assert talk.way.frames == [] and talk.counters.local == 0

@@ -26,7 +26,7 @@ from istat.wire.batches import (
     encode,
     frame_size,
 )
-from istat.wire.receiving import Receiving
+from istat.wire.receiving import NotKept, Receiving
 
 A, B = bytes(16), b"b" * 16
 
@@ -39,6 +39,7 @@ class Keeping:
         self.barred: Refusal | None = None
         self.ticket = self.written = 0
         self.refused = 0
+        self.full = False
         self.taken: list[tuple[bytes, int, int, bytes]] = []
         self.told: list[tuple[str, bytes]] = []
         self.mistakes: list[str] = []
@@ -59,6 +60,8 @@ class Keeping:
 
     def take(self, batch: Lines, hello: Hello, who: Any) -> int:
         assert batch.sequence > self.last(hello.sender, hello.epoch)
+        if self.full:
+            raise NotKept("the disk is full")
         self._last[hello.sender, hello.epoch] = batch.sequence
         self.taken.append((hello.sender, hello.epoch, batch.sequence, batch.text))
         self.ticket += 1
@@ -369,3 +372,41 @@ def test_a_batch_that_is_prepared_when_nothing_is_taken_any_more_is_for_later(ke
     keeping.meanwhile.append(fills)
     assert peer.say(batch(1), batch(2)) == [Later(1, "the disk is full"), Later(2, "the disk is full")]
     assert keeping.taken == []
+
+
+def test_a_batch_that_cannot_be_kept_after_all_is_for_later_and_so_is_what_comes_behind_it(keeping: Keeping) -> None:
+    receiving = Receiving(keeping)
+    peer = Peer(receiving)
+    peer.hello()
+    keeping.full = True
+    assert peer.say(batch(1)) == [Later(1, "the disk is full")]
+    keeping.full = False
+    assert peer.say(batch(2)) == [Later(2, "the disk is full")]
+    assert keeping.taken == [] and receiving.totals["later"] == 2 and receiving.totals["taken"] == 0
+
+
+def test_what_was_taken_is_acknowledged_while_nothing_is_taken(keeping: Keeping) -> None:
+    """Told "later", its sender would give it to the next target, too."""
+    receiving = Receiving(keeping)
+    Peer(receiving).hello()
+    first, again = Peer(receiving), Peer(receiving)
+    first.hello()
+    first.say(batch(1))
+    again.hello()
+    keeping.refusing = "the disk is full"
+    assert again.say(batch(1), batch(2)) == [Later(2, "the disk is full")]
+    keeping.write()
+    receiving.settle()
+    assert again.heard[-1] == Ack(1) and len(keeping.taken) == 1
+
+
+def test_tickets_that_begin_anew_with_another_store_hold_no_answer_up(keeping: Keeping) -> None:
+    """As a replica's do when its copies change places."""
+    receiving = Receiving(keeping)
+    before, after = Peer(receiving), Peer(receiving)
+    keeping.ticket = 5000
+    before.hello()
+    keeping.ticket = keeping.written = 3
+    after.hello(B)
+    receiving.settle()
+    assert before.heard == after.heard == [Welcome(0)]
