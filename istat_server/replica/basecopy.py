@@ -30,10 +30,10 @@ from istat.pagecache.ownfiles import Use
 from istat_server.replica.master.answers import Lease, LeasedFile
 from istat_server.replica.source import Master
 from istat_server.store import ondisk, opening
-from istat_server.store.files import manifest
+from istat_server.store.files import journal, manifest
 from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest
 from istat_server.store.files.statfile import StatFile
-from istat_server.store.names import namefiles
+from istat_server.store.pool import Delivering, Pool
 from istat_server.store.positions import Follows
 
 BASE, OUTGOING, SWAPPING = "base", "outgoing", ".swapping"
@@ -71,8 +71,12 @@ def copy(master: Master, store: Path, show: Show = nothing) -> Lease:
     return lease
 
 
+def _threads() -> Pool:
+    return Delivering(gevent.get_hub().threadpool)
+
+
 def _in_thread(act: Callable[..., Any], *given: object) -> Any:
-    return gevent.get_hub().threadpool.apply(act, given)
+    return _threads().apply(act, given)
 
 
 @contextmanager
@@ -173,8 +177,12 @@ class _Fetching:
             if at != file.size:
                 os.unlink(part)
                 raise StoreCorrupt(f"{self._master.url}: {file.path} has {at} bytes, not {file.size}")
-            _in_thread(_verify, part, file.path in self._of_rows)       # while it is in memory
-            _in_thread(ownfiles.put_away, handle)
+            synced = _threads().spawn(os.fdatasync, handle)
+            try:
+                _in_thread(_verify, part, file.path in self._of_rows)       # while it is in memory
+            finally:
+                synced.get()        # nobody may close it meanwhile
+            _in_thread(ownfiles.let_go, handle)
         finally:
             os.close(handle)
         _in_thread(os.rename, part, target)
@@ -220,7 +228,7 @@ def _verify(path: Path, of_rows: bool) -> None:
                 for problem in opened.verify(decoded=False):
                     raise StoreCorrupt(problem)
         else:
-            namefiles.read(path)
+            journal.verify(path)
     except StoreCorrupt:
         path.unlink(missing_ok=True)
         raise

@@ -205,11 +205,14 @@ def ask(connection: http.client.HTTPConnection, method: str, query: str, headers
 
 
 @pytest.mark.parametrize("path", ["MANIFEST", "../master/MANIFEST", "/etc/passwd", "", "names/../MANIFEST", "a\0b"])
-def test_no_file_is_given_that_the_lease_does_not_name(served: Serving, path: str) -> None:
+def test_no_file_is_given_that_the_lease_does_not_name(served: Serving, path: str, monkeypatch) -> None:
+    faults: list[object] = []
+    monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda *given: faults.append(given))
     master = served.master()
     master.lease()
     with pytest.raises(ReplicaError):
         list(master.file(path))
+    assert not faults       # a refusal is none
 
 
 def test_a_fenced_server_gives_nothing_and_says_who_took_its_place(served: Serving) -> None:

@@ -22,6 +22,7 @@ from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.replica.master.leases import Leases, check_name
 from istat_server.replica.master.pouring import Pouring, part_of
 from istat_server.store.files import manifest
+from istat_server.store.pool import Delivering
 from istat_server.store.positions import Position
 from istat_server.store.work.copying import Copying, Gone, NotInPlace
 
@@ -84,7 +85,7 @@ class Replicas:
         if not isinstance(url, str):
             raise BadQuery("url must be a text")
         leased = self._leases.take(check_name(question.get("name")), url)
-        text = gevent.get_hub().threadpool.apply(manifest.encode, (leased.state,))
+        text = Delivering(gevent.get_hub().threadpool).apply(manifest.encode, (leased.state,))
         send_json(req, resp, {
             "name": leased.pin.name, "until": leased.pin.until, "term": leased.state.term,
             "revision": leased.state.revision, "time": self._clock.now(), "position": asdict(leased.position),
@@ -101,7 +102,7 @@ class Replicas:
         copying = self._in_place(_number(req, "term"))
         name = check_name(parameter(req, "name"))
         self._leases.renew(name)
-        handle, size = gevent.get_hub().threadpool.apply(copying.file, (name, parameter(req, "path")))
+        handle, size = Delivering(gevent.get_hub().threadpool).apply(copying.file, (name, parameter(req, "path")))
         try:
             part = part_of(req.env.get("HTTP_RANGE", ""), size)
         except BadQuery:

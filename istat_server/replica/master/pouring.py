@@ -11,6 +11,7 @@ import gevent
 
 from istat.errors import BadQuery
 from istat.pagecache import ownfiles
+from istat_server.store.pool import Delivering
 
 # Read and handed over at once [bytes]: some 0.3 ms of a thread's time.
 PIECE = 1 << 20
@@ -31,7 +32,7 @@ class Pouring:
         wanted = min(PIECE, self._end - self._at)
         data: bytes = b""
         if wanted > 0:
-            data = gevent.get_hub().threadpool.apply(ownfiles.read_once, (self._handle, self._at, wanted))
+            data = Delivering(gevent.get_hub().threadpool).apply(ownfiles.read_once, (self._handle, self._at, wanted))
         if not data:
             self.close()
             raise StopIteration

@@ -96,6 +96,21 @@ def read_segment(path: Path, damage: Damage) -> Iterator[tuple[int, memoryview]]
         damage.notes.append(f"{path.name}: bytes {begin} to {at} are damaged and were left out")
 
 
+def verify(path: Path) -> None:
+    """Read every byte of a file that was written whole, such as one of names, a piece at a time. StoreCorrupt when they
+    are not what was written; NewerFormat."""
+    with ownfiles.reading(path) as file:
+        salt, piece = salt_of(file.read(HEADER_BYTES), path), memoryview(bytearray(ownfiles.PIECE))
+        while head := file.read(FRAME_BYTES):
+            begin = file.tell() - len(head)
+            marker, length, clock, crc = _FRAME.unpack(head) if len(head) == FRAME_BYTES else (0, 0, 0, 0)
+            summed, left = zlib.crc32(_SUMMED.pack(length, clock)), length if length <= MAX_PAYLOAD else 0
+            while left and (got := file.readinto(piece[:left])):
+                summed, left = zlib.crc32(piece[:got], summed), left - got
+            if len(head) < FRAME_BYTES or marker != salt or left or summed != crc:
+                raise StoreCorrupt(f"{path}: the frame at byte {begin} is not what was written")
+
+
 def salt_of(data: bytes, path: str | Path) -> int:
     """The salt in the first bytes of a segment. StoreCorrupt, NewerFormat."""
     if len(data) < HEADER_BYTES or _CRC.unpack_from(data, _HEADER.size)[0] != zlib.crc32(data[:_HEADER.size]):
