@@ -229,8 +229,7 @@ class QueryClient:
         """token: the server's `read-token` where it has one, its `admin-token` for what changes or deletes.
 
         Of https:// addresses: `ca` (PEM) has the authorities that the server's certificate may be signed by, instead of
-        those that the system trusts; `cert` and `key` (None: in the same file) are shown to a server that wants one.
-        """
+        those that the system trusts; `cert` and `key` (None: in the same file) are shown to a server that wants one."""
         self.url, self.timeout = url.rstrip("/"), timeout
         self._session = session or requests.Session()
         if token:
@@ -258,8 +257,7 @@ class QueryClient:
 
         The range is `start` <= time < `end`; a part of a second at its end means that whole second.
         `level`: the name of the retention level to answer from, such as `10s`; else the server chooses. `tz`: the time
-        zone whose days points of whole days are, such as Europe/Berlin (UTC); the answer then has their `times`.
-        """
+        zone whose days points of whole days are, such as Europe/Berlin (UTC); the answer then has their `times`."""
         question: dict[str, Any] = {"names": list(names), "columns": ",".join(columns)}
         for key, value in (("from", start), ("to", None if end is None else math.ceil(end)), ("points", points)):
             if value is not None:
@@ -272,8 +270,7 @@ class QueryClient:
         """Counters whose names match a pattern with * : {"names": [{"name", "kind"}], "truncated", "token"}.
 
         With `regex` those in whose names this regular expression is found. `token`, of the answer before, asks for the
-        page that follows.
-        """
+        page that follows."""
         question: dict[str, str | int] = {"limit": limit, "offset": offset} if not token else {"limit": limit}
         question.update({"regex": regex} if regex else {"match": match})
         return self.ask("GET", "/api/v1/names", params=_with_token(question, token))
@@ -293,8 +290,7 @@ class QueryClient:
         "rows": {level: [[time, count, sum, min, max, sdev]]}}], "unfinished", "truncated", "token"}.
 
         `token`, of the answer before, asks for the page that follows; where that was `unfinished`, its last counter
-        goes on there.
-        """
+        goes on there."""
         question: dict[str, Any] = {"match": match, "from": int(start), "token": token}
         if end is not None:
             question["to"] = math.ceil(end)

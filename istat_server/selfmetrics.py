@@ -32,6 +32,28 @@ FAILED = "metrics.failed."
 LONGEST_READING = 1.0
 MOST_VALUES = 1000
 KIND = re.compile(r"[A-Za-z0-9_-]{1,100}")
+# Metric <- key of the store's status. What a store does not tell stays 0.
+STORE_METRICS = {
+    "counters": "counters", "journal.bytes": "journal_bytes", "journal.pending": "journal_pending",
+    "store.cuts": "cuts", "store.jobs": "jobs", "store.files": "files", "store.bytes": "file_bytes",
+    "store.written.files": "files_written", "store.written.bytes": "bytes_written",
+    "store.damaged_blocks": "damaged_blocks", "store.flush_errors": "flush_errors",
+    "store.head": "head_bytes", "store.flush.seconds": "flush_seconds", "store.debt.files": "debt_files",
+    "store.debt.bytes": "debt_bytes", "store.written.per_sample": "written_per_sample",
+    "store.cache.hits": "cache_hits", "store.cache.misses": "cache_misses", "journal.unsynced": "unsynced_seconds",
+    "counters.folded": "names_folded", "counters.deleted": "counters_deleted",
+    "counters.undeleted": "counters_undeleted", "counters.renamed": "counters_renamed",
+    "counters.gone": "counters_gone", "counters.retired": "counters_retired",
+    "counters.deleted.waiting": "deleted_waiting",
+    "store.pinned": "pinned_bytes",
+    "store.rows_in_memory": "rows_in_memory", "store.memory": "memory_bytes",
+}
+# Metric <- kinds of mistakes.
+REFUSAL_METRICS = {
+    "counter.from_future": ("from_future",), "counter.from_past": ("from_past",), "counter.rejected": ("rejected",),
+    "statserver.commands.reserved": ("reserved",), "blacklist.count": ("blacklisted",),
+    "statserver.commands.bad": ("bad_fields", "bad_number", "not_finite"),
+}
 
 
 def _events(*rows: tuple[str, str, str]) -> list[Metric]:

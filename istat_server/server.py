@@ -45,13 +45,13 @@ from istat_server.ingest.pump import Pump
 from istat_server.ingest.rate import Rate
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.keyvalue.opening import open_namespaces
-from istat_server.mistakes import BARRED, KINDS
+from istat_server.mistakes import KINDS
 from istat_server.plugins import first_of, of_each
 from istat_server.replica.master.asking import ask_known
 from istat_server.replica.master.leases import Leases
 from istat_server.replica.opening import master_of
 from istat_server.roster import Roster, Sender
-from istat_server.selfmetrics import INTERVAL, METRICS, SelfMetrics
+from istat_server.selfmetrics import INTERVAL, METRICS, REFUSAL_METRICS, STORE_METRICS, SelfMetrics
 from istat_server.sockets import Sockets
 from istat_server.store.files.reserve import FULL
 from istat_server.store.interface import Capability, Store
@@ -68,31 +68,9 @@ INGEST = (*(f"statserver.{what}" for what in ("udp", "tcp", "unix", "tls", "conn
 HTTP = "http."      # what those begin with that it has under `http`
 # Senders whose mistakes it tells, and collectors that fail: some 20 KB.
 TOLD = 50
-# Metric <- key of the store's status. What a store does not tell stays 0.
-STORE_METRICS = {
-    "counters": "counters", "journal.bytes": "journal_bytes", "journal.pending": "journal_pending",
-    "store.cuts": "cuts", "store.jobs": "jobs", "store.files": "files", "store.bytes": "file_bytes",
-    "store.written.files": "files_written", "store.written.bytes": "bytes_written",
-    "store.damaged_blocks": "damaged_blocks", "store.flush_errors": "flush_errors",
-    "store.head": "head_bytes", "store.flush.seconds": "flush_seconds", "store.debt.files": "debt_files",
-    "store.debt.bytes": "debt_bytes", "store.written.per_sample": "written_per_sample",
-    "store.cache.hits": "cache_hits", "store.cache.misses": "cache_misses", "journal.unsynced": "unsynced_seconds",
-    "counters.folded": "names_folded", "counters.deleted": "counters_deleted",
-    "counters.undeleted": "counters_undeleted", "counters.renamed": "counters_renamed",
-    "counters.gone": "counters_gone", "counters.retired": "counters_retired",
-    "counters.deleted.waiting": "deleted_waiting",
-    "store.pinned": "pinned_bytes",
-    "store.rows_in_memory": "rows_in_memory", "store.memory": "memory_bytes",
-}
 # What a store and a service have, whoever brings them.
 STORE = ("capabilities", *(name for name in vars(Store) if not name.startswith("_")))
 SERVICE = ("name", "start", "stop")
-# Metric <- kinds of mistakes.
-REFUSAL_METRICS = {
-    "counter.from_future": ("from_future",), "counter.from_past": ("from_past",), "counter.rejected": ("rejected",),
-    "statserver.commands.reserved": ("reserved",), "blacklist.count": (BARRED,),
-    "statserver.commands.bad": ("bad_fields", "bad_number", "not_finite"),
-}
 
 
 class Server:

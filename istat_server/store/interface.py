@@ -175,10 +175,8 @@ class Function(enum.Enum):
 
 
 class Left(NamedTuple):
-    """A line (or the wire name of a batch's row) that a sender should hear of, with METADATA or a kind of mistake.
-
-    With an empty text: so many more of the kind, whose text was not kept.
-    """
+    """A line (or the wire name of a batch's row) that a sender should hear of, with METADATA or a kind of mistake. With
+    an empty text: so many more of the kind, whose text was not kept."""
 
     kind: str
     text: bytes
@@ -298,10 +296,8 @@ class Store(Protocol):
 
     def combine(self, question: Question, groups: Sequence[Sequence[Id]], function: Function) -> list[Answer]:
         """One series for each group of the question's counters: their buckets merged, as if all samples were one
-        counter's (events that did not come are zeros). All counters of a group are read at one level.
-
-        Blocks the greenlet, not the hub.
-        """
+        counter's (events that did not come are zeros). All counters of a group are read at one level. Blocks the
+        greenlet, not the hub."""
 
     # -- samples
 

@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import re
+import uuid as uuids
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +22,7 @@ from istat_server.store import ondisk
 from istat_server.store.files import journal, manifest, safeend
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import NAME, PREVIOUS, Manifest, Policy, folder_of, names_path, references
-from istat_server.store.levels.policies import rules_of
+from istat_server.store.levels.policies import first_policies, rules_of
 from istat_server.store.names import namefiles
 from istat_server.store.pool import Pool
 from istat_server.store.versions import NewerFormat
@@ -87,6 +88,20 @@ def check_format(folder: Path) -> None:
     known = FORMAT_TEXT.startswith(found) or any((folder / name).exists() for name in (NAME, PREVIOUS))
     if not known:
         raise StoreError(f"{folder / 'FORMAT'} is none of istatd's; name another folder with --store")
+
+
+def load_manifest(folder: Path, rules: Rules, replica: bool) -> tuple[Manifest, str]:
+    """The MANIFEST of a store, a new one where there is none; and what is wrong, where it is the one before the last.
+    StoreError, as `check_replica`."""
+    state, problem = manifest.load(folder)
+    if problem:
+        log.error("%s; going on from the MANIFEST before it", problem)
+    if state is None:
+        state = Manifest(uuid=uuids.uuid4().hex, policies=first_policies(rules))
+    if rules != rules_of(state.policies):
+        log.info("the retention changes: %s", folder)
+    check_replica(folder, state, rules, replica)
+    return state, problem
 
 
 def check_replica(folder: Path, state: Manifest, rules: Rules, replica: bool) -> None:

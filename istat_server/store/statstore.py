@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid as uuids
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -21,7 +20,7 @@ from istat_server.store import opening
 from istat_server.store.accepting import Accepting
 from istat_server.store.answering import Answering
 from istat_server.store.batching import Batching
-from istat_server.store.files import journal, manifest
+from istat_server.store.files import journal
 from istat_server.store.files.livefiles import LiveFiles
 from istat_server.store.files.manifest import Manifest
 from istat_server.store.following import Following
@@ -63,8 +62,7 @@ class StatStore:
         self.ladder = rules.default
         self.folder = folder
         self.ladders = {policy.number: policy.ladder for policy in state.policies if not policy.leaving}
-        self._clock, self._pool, self._options, self._lock = clock, pool, options, lock
-        self._chores = chores
+        self._clock, self._pool, self._options, self._lock, self._chores = clock, pool, options, lock, chores
         key = options.key if options.key is not None else int.from_bytes(os.urandom(8), "little")
         self.engine = policies.make_engine(state.policies, key)
         self.engine.refuse_nan = options.refuse_nan
@@ -87,7 +85,9 @@ class StatStore:
         self.pin, self.unpin = self.pinning.pin, self.pinning.unpin
         self.copying = Copying(self.files, self.pinning, pool, lambda: self._journal, self.final_deletes)
         self.position, self.replay_position = self.copying.position, self.copying.replay_position
-        changing = Changing(self.deletes, self.renames, lambda: self.read_only, lambda: self._written())
+        changing = Changing(self.deletes, self.renames, self.files, self.watch, pool, lambda: self.read_only,
+                            lambda: self._written())
+        self.confirm_clock = changing.confirm_clock
         # What the contract asks is answered where it is kept.
         names = self.catalogue
         self.learn, self.find, self.counter, self.count = names.learn, names.find, names.counter, names.count
@@ -122,15 +122,8 @@ class StatStore:
         lock = opening.Lock(folder)
         try:
             opening.check_format(folder)
-            state, problem = manifest.load(folder)
-            if problem:
-                log.error("%s; going on from the MANIFEST before it", problem)
-            if state is None:
-                state = Manifest(uuid=uuids.uuid4().hex, policies=policies.first_policies(rules))
-            if rules != policies.rules_of(state.policies):
-                log.info("the retention changes: %s", folder)
-            opening.check_replica(folder, state, rules, (options or Options()).replica)
-            before, state = state, policies.reconcile(state, rules)
+            before, problem = opening.load_manifest(folder, rules, (options or Options()).replica)
+            state = policies.reconcile(before, rules)
             state = replace(state, epoch=max(state.epoch + 1, int(clock.now())),
                             revision=state.revision + (state is not before))
             store = cls(folder, rules, clock, given(pool), given(background),
@@ -316,16 +309,6 @@ class StatStore:
         self.housekeeping.compact()
         # What was merged is still there for the MANIFEST before this one; another lets go of it.
         self._pool.apply(self.files.commit, (lambda state: state, ()))
-
-    def confirm_clock(self) -> str:
-        """Believe the clock as it is: what is old by it may go. What was doubted, or "". Blocks the greenlet: it is
-        written down at once, so that the next start believes it too. StoreError if it cannot be."""
-        doubted = self.watch.confirm()
-        try:
-            self._pool.apply(self.files.commit, (lambda state: state, ()))
-        except OSError as error:
-            raise StoreError(f"the clock is believed, but a restart will doubt it again: {error}") from error
-        return doubted
 
     # -- the store's interface
 

@@ -19,9 +19,8 @@ from istat_server.ingest.endpoints import Transport
 from istat_server.ingest.intake import Intake
 from istat_server.ingest.places import Places
 from istat_server.ingest.pump import Surroundings
-from istat_server.selfmetrics import METRICS
+from istat_server.selfmetrics import METRICS, REFUSAL_METRICS
 from istat_server.senders.blacklist import MOST_FILE, Blacklist, Reader
-from istat_server.server import REFUSAL_METRICS
 from istat_server.store.interface import METADATA, Accepted
 from tests.ingest.fakes import Bench, listening, until
 
