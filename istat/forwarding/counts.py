@@ -16,7 +16,8 @@ METRICS = (
     Metric("forward.doubted", "lines", "given to another target because the one they were sent to had not been back "
            "for forward-doubt: perhaps counted twice", event=True),
     Metric("forward.lost.<kind>", "lines", "that a group never gets, by why: `bytes`, `age` (bounds of the spool), "
-           "`damaged` (the spool), `disk` (it was full), `cut` (a connection to an original istatd), `too_long`",
+           "`damaged` (the spool), `disk` (it was full), `unknown` (to the store, at a start after a kill), `cut` (a "
+           "connection to an original istatd), `too_long`",
            event=True),
     Metric("forward.connects", "connections", "to targets that greeted us", event=True),
     Metric("forward.failures", "tries", "to reach a target that failed, and connections that ended by a fault",

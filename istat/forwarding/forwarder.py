@@ -164,6 +164,7 @@ class Forwarder:
         """All frames up to this one may be sent. Of no meaning where the spool is the journal."""
         if sequence > self._released:
             self._released = sequence
+            self._spool.release(sequence)
             self._wake()
 
     def tick(self) -> None:

@@ -105,8 +105,10 @@ class Group:
     def status(self) -> dict[str, object]:
         """For /api/v1/status."""
         frames, lines, seconds = self.behind
+        lost = self._cursor.lost
         return {"name": self.name, "in_use": self._in_use.name if self._in_use is not None else "",
                 "waiting_frames": frames, "waiting_lines": lines, "waiting_seconds": seconds,
+                "lost_frames": lost.frames, "lost_lines": lost.lines,
                 "targets": [{"target": one.name, "state": one.state, "why": one.why,
                              "in_doubt": sum(last - first + 1 for first, last in self._cursor.doubts(one.name))}
                             for one in self.members]}

@@ -59,7 +59,9 @@ class Appending:
             shelf.last = frame.sequence
             shelf.lose(head)
             return 0
-        shelf.last, shelf.frames, shelf.lines = frame.sequence, shelf.frames + 1, shelf.lines + frame.count
+        shelf.last = frame.sequence
+        if not only:        # else its group has it in its cursor, and to all others it is nothing
+            shelf.frames, shelf.lines = shelf.frames + 1, shelf.lines + frame.count
         if self.marks is not None and frame.mark is not None:
             self._note(self.marks, frame.mark)
         return frame.sequence

@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from istat.spool.losses import REASONS, Tally
 from istat.spool.slots import Slots
 
 log = logging.getLogger(__name__)
 
 MAGIC = b"ISTATCUR"
 SUFFIX = ".cursor"
-ROOM = 16 << 10         # [bytes] of a slot, in which all these have room:
+ROOM = 24 << 10         # [bytes] of a slot, in which all these have room:
 MOST_ENTRIES = 384      # frames in doubt and refused ones, of all members of a group
+MOST_AGAIN = 128        # frames that were given up and stand at the end once more
 MOST_MEMBERS = 16       # at which something is in doubt at a time
 MOST_NAME = 1024        # [bytes] of a group's name
 MOST_MEMBER = 255       # [bytes] of a member's
 
 _STATE = struct.Struct("<QQQQQ")    # next; frames and lines before it; first sequence of its segment, and where in it
+_REST = struct.Struct(f"<Q{2 * len(REASONS)}Q")   # trusted; what was lost
 _SIZE = struct.Struct("<H")
 _ENTRY = struct.Struct("<QIqQ")     # sequence, lines, clock, where in its segment (NOWHERE: not known)
 NOWHERE = (1 << 64) - 1
@@ -38,7 +41,9 @@ class Entry(NamedTuple):
 
 @dataclass
 class State:
-    """How far a group is. What is at the member "" was refused, and is sent again."""
+    """How far a group is. What is at the member "" was refused, and is sent again. `again`: frames for this group
+    alone, which are still to come; all others of that kind were left by a kill and are not sent, but for those up to
+    the sequence `trusted`, which are when it is not known what `again` was."""
 
     next: int = 1
     frames: int = 0
@@ -46,6 +51,9 @@ class State:
     segment: int = 0
     at: int = 0
     members: dict[str, list[Entry]] = field(default_factory=dict)
+    again: list[Entry] = field(default_factory=list)
+    trusted: int = 0
+    lost: Tally = field(default_factory=Tally)
 
 
 def group_key(name: str) -> int:
@@ -59,10 +67,13 @@ def encode(name: str, state: State) -> bytes:
              _SIZE.pack(sum(map(bool, state.members.values())))]
     for member, entries in state.members.items():
         if entries:
-            parts += [_text(member), _SIZE.pack(len(entries))]
-            parts += [_ENTRY.pack(one.sequence, one.holds, one.clock, NOWHERE if one.at < 0 else one.at)
-                      for one in entries]
-    return b"".join(parts)
+            parts += [_text(member), _packed(entries)]
+    return b"".join([*parts, _packed(state.again), _REST.pack(state.trusted, *state.lost.numbers)])
+
+
+def _packed(entries: list[Entry]) -> bytes:
+    return _SIZE.pack(len(entries)) + b"".join(
+        _ENTRY.pack(one.sequence, one.holds, one.clock, NOWHERE if one.at < 0 else one.at) for one in entries)
 
 
 def _text(text: str) -> bytes:
@@ -79,15 +90,21 @@ def decode(data: bytes) -> tuple[str, State]:
         at += _STATE.size + _SIZE.size
         for _ in range(members):
             member, at = _text_in(data, at)
-            (count,) = _SIZE.unpack_from(data, at)
-            at += _SIZE.size
-            entries = [_ENTRY.unpack_from(data, at + place * _ENTRY.size) for place in range(count)]
-            state.members[member] = [Entry(sequence, holds, clock, -1 if place == NOWHERE else place)
-                                      for sequence, holds, clock, place in entries]
-            at += count * _ENTRY.size
+            state.members[member], at = _entries_in(data, at)
+        state.again, at = _entries_in(data, at)
+        state.trusted, *lost = _REST.unpack_from(data, at)
+        state.lost = Tally(lost)
     except struct.error as error:
         raise ValueError(f"no cursor: {error}") from error
     return name, state
+
+
+def _entries_in(data: bytes, at: int) -> tuple[list[Entry], int]:
+    (count,) = _SIZE.unpack_from(data, at)
+    at += _SIZE.size
+    found = [_ENTRY.unpack_from(data, at + place * _ENTRY.size) for place in range(count)]
+    return [Entry(sequence, holds, clock, -1 if place == NOWHERE else place)
+            for sequence, holds, clock, place in found], at + count * _ENTRY.size
 
 
 def _text_in(data: bytes, at: int) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from istat.clock import Clock
 from istat.errors import SpoolError
 from istat.spool.cursorfile import (
+    MOST_AGAIN,
     MOST_ENTRIES,
     MOST_MEMBER,
     MOST_MEMBERS,
@@ -20,7 +21,7 @@ from istat.spool.cursorfile import (
     group_key,
 )
 from istat.spool.frames import Frame
-from istat.spool.losses import Loss
+from istat.spool.losses import Loss, Tally
 from istat.spool.segments import Found
 from istat.spool.shelf import Shelf, Walk
 
@@ -82,7 +83,7 @@ class Cursor:
         if found is None or found.head.sequence != sequence:
             raise ValueError(f"{sequence} is not what is to be sent next")
         self._go_past(found)
-        return Entry(sequence, found.head.holds, found.head.clock, found.at)
+        return _entry(found)
 
     # -- what became of it
 
@@ -124,18 +125,34 @@ class Cursor:
 
     def give_up(self, member: str) -> tuple[int, int]:
         """(frames, lines) that are no more in doubt at a member: they stand at the end of the spool again, for this
-        group only and under new sequences (up to `Spool.last`), so that another member takes them."""
+        group only and under new sequences (up to `Spool.last`), so that another member takes them. Those for which
+        there is no room stay in doubt. After a kill either all of that was done, or nothing."""
         frames = lines = 0
         for entry in self._entries(member):
             found = self._shelf.locate(entry.sequence, entry.at)
             if found is None or found.frame is None:
                 self._lose_entry(member, entry)
-                continue
-            self._renew(found.frame, self._key)
-            self._take(member, entry)
-            frames, lines = frames + 1, lines + entry.holds
+            elif len(self._state.again) < MOST_AGAIN and self._stand_again(member, entry, found.frame):
+                frames, lines = frames + 1, lines + entry.holds
+            else:
+                break
         self.flush()
         return frames, lines
+
+    def _stand_again(self, member: str, entry: Entry, frame: Frame) -> bool:
+        """Put a frame in doubt at the end; False: the disk does not take it. The file of the cursor decides whether it
+        counts there or here, and is written only when it is there."""
+        if self._shelf.pending:
+            return False
+        renewed = Entry(self._shelf.last + 1, entry.holds, entry.clock, -1)
+        self._take(member, entry)
+        self._state.again.append(renewed)
+        self._renew(frame, self._key)
+        if self._shelf.pending:
+            self._state.again.remove(renewed)
+            self._put(member, entry)
+            return False
+        return True
 
     # -- how far it is
 
@@ -143,11 +160,16 @@ class Cursor:
     def behind(self) -> tuple[int, int, float]:
         """(frames, lines, seconds) that this group has not had; of the oldest of them how long ago it came."""
         found = self._ahead()
-        entries = [entry for some in self._state.members.values() for entry in some]
+        entries = [entry for some in [*self._state.members.values(), self._state.again] for entry in some]
         frames = max(0, self._shelf.frames - self._state.frames) + len(entries)
         lines = max(0, self._shelf.lines - self._state.lines) + sum(entry.holds for entry in entries)
         clocks = [entry.clock for entry in entries] + ([found.head.clock] if found is not None else [])
         return frames, lines, max(0.0, self._clock.now() - min(clocks)) if clocks else 0.0
+
+    @property
+    def lost(self) -> Tally:
+        """What this group never gets, since the spool was made."""
+        return self._state.lost
 
     @property
     def oldest(self) -> int:
@@ -203,27 +225,33 @@ class Cursor:
             if head.sequence < self.next:
                 self._walk.step()
                 continue
-            if head.lines > self._state.lines:
-                self._lose(head.sequence - 1, head.lines, head.clock)
-            self._state.frames, self._state.lines = head.frames, head.lines
-            if head.only not in (0, self._key):
-                self._go_past(found)
-            elif found.frame is None:
-                self._lose(head.sequence, head.lines + head.holds, head.clock)
-                self._go_past(found)
+            self._lose_up_to(head.sequence - 1, head.frames, head.lines, head.clock)
+            if head.only:
+                wanted = head.only == self._key and self._stands(head.sequence)
             else:
+                wanted = True
+            if wanted and found.frame is not None:
                 return found
+            if wanted:
+                self._note_loss(head.sequence, head.sequence, 1, head.holds, head.clock)
+            self._go_past(found)
+
+    def _stands(self, sequence: int) -> bool:
+        """Whether a frame for this group alone is to be sent."""
+        return sequence <= self._state.trusted or any(one.sequence == sequence for one in self._state.again)
 
     def _count_end(self) -> None:
         """Nothing is ahead: all that ever came in was sent, or is not there any more."""
-        if self._shelf.lines > self._state.lines:
-            self._lose(self._shelf.last, self._shelf.lines, self._seen)
-        self._state.frames, self._state.lines = self._shelf.frames, self._shelf.lines
+        self._lose_up_to(self._shelf.last, self._shelf.frames, self._shelf.lines, self._seen)
 
     def _go_past(self, found: Found) -> None:
         head, state = found.head, self._state
         state.next = head.sequence + 1
-        state.frames, state.lines = head.frames + 1, head.lines + head.holds
+        state.frames, state.lines = head.frames, head.lines
+        if head.only:
+            state.again = [one for one in state.again if one.sequence != head.sequence]
+        else:
+            state.frames, state.lines = head.frames + 1, head.lines + head.holds
         self._seen = head.clock
         if found.at >= 0:
             self._walk.step()
@@ -233,17 +261,29 @@ class Cursor:
 
     # -- what is lost
 
-    def _lose(self, last: int, lines: int, end: int) -> None:
-        """All up to this sequence, before which there are so many lines, is not there."""
-        self._shelf.losses.note(Loss(self.name, self._shelf.why(self.next), self.next, max(last, self.next),
-                                     lines - self._state.lines, self._seen or end, end))
-        self._state.lines = lines
-        self._dirty = True
+    def _lose_up_to(self, last: int, frames: int, lines: int, end: int) -> None:
+        """Nothing more is there up to this sequence; so many frames and lines had come by then, for all groups."""
+        state = self._state
+        if frames > state.frames or lines > state.lines:
+            came = self._shelf.came
+            told = min(last, came) if self.next <= came else last       # behind it are sequences that were never given
+            self._note_loss(self.next, max(told, self.next), max(0, frames - state.frames),
+                            max(0, lines - state.lines), end)
+        state.frames, state.lines = frames, lines
+        while state.again and state.again[0].sequence <= last:
+            entry = state.again.pop(0)
+            self._note_loss(entry.sequence, entry.sequence, 1, entry.holds, entry.clock)
 
     def _lose_entry(self, member: str, entry: Entry) -> None:
         self._take(member, entry)
-        self._shelf.losses.note(Loss(self.name, self._shelf.why(entry.sequence), entry.sequence, entry.sequence,
-                                     entry.holds, entry.clock, entry.clock))
+        self._note_loss(entry.sequence, entry.sequence, 1, entry.holds, entry.clock)
+
+    def _note_loss(self, first: int, last: int, frames: int, lines: int, end: int) -> None:
+        reason = self._shelf.why(first)
+        begin = end if first < self.next else self._seen or end
+        self._shelf.losses.note(Loss(self.name, reason, first, last, lines, begin, end, frames))
+        self._state.lost.add(reason, frames, lines)
+        self._dirty = True
 
     # -- entries
 
@@ -275,3 +315,7 @@ class Cursor:
     def _write(self) -> None:
         self._dirty = False
         self._file.write(self._state)
+
+
+def _entry(found: Found) -> Entry:
+    return Entry(found.head.sequence, found.head.holds, found.head.clock, found.at)

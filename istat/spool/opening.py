@@ -9,7 +9,7 @@ import logging
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from istat.access import ondisk
@@ -17,6 +17,7 @@ from istat.errors import SpoolLocked
 from istat.pagecache import ownfiles
 from istat.pagecache.ownfiles import Use
 from istat.spool.frames import Header, Mark
+from istat.spool.losses import REASONS, Tally
 from istat.spool.segments import Found, Segment, firsts_in, path_of, read_header
 from istat.spool.shelf import Shelf
 from istat.spool.slots import Slots
@@ -32,14 +33,16 @@ RESERVED = 1 << 20
 # How far back frames are looked for that the store does not know: the store's journal has at most 32 MiB that wait to
 # be written, and lines are some four times as long as its records [segments].
 LOOK_BACK = 16
-# id; epoch; salt; 1: it was closed; the first sequence that was never given; the last one, frames and lines; the time
-# that is believed [Unix s].
-_IDENTITY = struct.Struct("<16sQIIQQQQq")
+# id; epoch; salt; 1: it was closed; the first sequence that was certainly never given; the last one, frames and lines;
+# the time that is believed [Unix s]; the last sequence that the store's journal has; from which sequence on and below
+# which frames were cut, and the same of those that were in memory alone; frames and lines that no group ever saw, by
+# reason.
+_IDENTITY = struct.Struct(f"<16sQIIQQQQqQQQQQ{2 * len(REASONS)}Q")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Identity:
-    """Whose the frames of a spool are, and how many it has given."""
+    """Whose the frames of a spool are, and how many it has given. `rebuilt`: its file could not be read."""
 
     id: bytes
     epoch: int
@@ -50,11 +53,19 @@ class Identity:
     frames: int = 0
     lines: int = 0
     saved: int = 0
+    journaled: int = 0
+    cut_first: int = 0
+    cut_below: int = 0
+    memory_first: int = 0
+    memory_below: int = 0
+    lost: Tally = field(default_factory=Tally)
+    rebuilt: bool = False
 
     def packed(self) -> bytes:
         """As the file has it."""
         return _IDENTITY.pack(self.id, self.epoch, self.salt, self.closed, self.ceiling, self.last, self.frames,
-                              self.lines, self.saved)
+                              self.lines, self.saved, self.journaled, self.cut_first, self.cut_below,
+                              self.memory_first, self.memory_below, *self.lost.numbers)
 
 
 def lock(folder: Path) -> Slots:
@@ -73,25 +84,33 @@ def identity_of(folder: Path, slots: Slots, now: float) -> Identity:
     """Who the spool is: as its file says, else as its newest segment does, else somebody new."""
     value = slots.read()
     if value is not None and len(value) == _IDENTITY.size:
-        return Identity(*_IDENTITY.unpack(value))
+        numbers = _IDENTITY.unpack(value)
+        identity = Identity(*numbers[:14])
+        identity.lost = Tally(numbers[14:])
+        return identity
     for first in reversed(firsts_in(folder)):
         header, _length = read_header(path_of(folder, first))
         if header is not None:
             log.warning("%s is damaged or missing: taken from the segments", folder / NAME)
-            return Identity(header.id, header.epoch, header.salt, 0, first + 2 * RESERVED)
+            return Identity(header.id, header.epoch, header.salt, 0, first + 2 * RESERVED, rebuilt=True)
     return Identity(os.urandom(16), max(1, int(now)), int.from_bytes(os.urandom(4), "little") or 1)
 
 
 def load(folder: Path, identity: Identity) -> Shelf:
     """The segments of a spool. SpoolError when a newer istatd wrote one; OSError."""
     shelf = Shelf()
+    shelf.lost = identity.lost
+    shelf.was_lost(identity.cut_first, identity.cut_below, "unknown")
+    shelf.was_lost(identity.memory_first, identity.memory_below, "disk")
     before = Header(identity.salt, identity.id, identity.epoch, 1, 0, 0, 0, {})
     for first in firsts_in(folder):
         path = path_of(folder, first)
         header, length = read_header(path)
         if header is None:
             log.warning("%s: the header is damaged; its frames are looked for all the same", path)
-            header = replace_first(before, first)
+            # When it was made is not known: not later than this, so that it does not look old.
+            made = identity.saved or int(path.stat().st_mtime)
+            header = before._replace(first=first, marks={}, made=max(before.made, made))
         if header.id != identity.id:
             log.warning("%s is another spool's, and is left alone", path)
             continue
@@ -101,11 +120,6 @@ def load(folder: Path, identity: Identity) -> Shelf:
         shelf.segments.append(segment)
         before = header
     return shelf
-
-
-def replace_first(header: Header, first: int) -> Header:
-    """A header for a segment whose own cannot be read, of that before it."""
-    return header._replace(first=first, marks={})
 
 
 def measure(shelf: Shelf, identity: Identity) -> dict[tuple[bytes, int], int]:
@@ -120,7 +134,9 @@ def measure(shelf: Shelf, identity: Identity) -> dict[tuple[bytes, int], int]:
         found = segment.find(segment.begin)
         while found is not None:
             head, end = found.head, found.next
-            shelf.last, shelf.frames, shelf.lines = head.sequence, head.frames + 1, head.lines + head.holds
+            shelf.last, shelf.frames, shelf.lines = head.sequence, head.frames, head.lines
+            if not head.only:
+                shelf.frames, shelf.lines = head.frames + 1, head.lines + head.holds
             segment.ended = max(segment.ended, head.clock)
             if found.frame is not None and found.frame.mark is not None:
                 sender, epoch, sequence = found.frame.mark
@@ -128,31 +144,34 @@ def measure(shelf: Shelf, identity: Identity) -> dict[tuple[bytes, int], int]:
             found = segment.find(end)
         segment.size = max(end, segment.begin)
         segment.close()
-    if identity.closed:     # else it is not known what was written behind it
-        shelf.last, shelf.frames = max(shelf.last, identity.last), max(shelf.frames, identity.frames)
-        shelf.lines = max(shelf.lines, identity.lines)
-    else:
+    # What is missing at the end is counted by the groups.
+    shelf.last = shelf.came = max(shelf.last, identity.last)
+    shelf.frames, shelf.lines = max(shelf.frames, identity.frames), max(shelf.lines, identity.lines)
+    if not identity.closed:     # a power cut can have taken frames, and what the file says of them
         shelf.last = max(shelf.last, identity.ceiling - 1)
     return marks
 
 
-def cut_unknown(shelf: Shelf, known: Callable[[Mark], bool]) -> None:
-    """Cut the spool at the first frame whose batch is not known: neither it nor what came after it is in the store.
-    OSError."""
+def cut_unknown(shelf: Shelf, identity: Identity, known: Callable[[Mark], bool], slots: Slots) -> Identity:
+    """Cut the spool where the store's journal ends: at the first frame whose batch is not known, behind the last one
+    that is and behind what the journal was told to have. The identity as it is then: of what was cut those frames go
+    that their senders send again, since nobody acknowledged them; the others stay counted, and are missing. OSError."""
     cut: tuple[int, Found] | None = None
     for place in reversed(range(len(shelf.segments))[-LOOK_BACK:]):
-        unknown, any_known = _first_unknown(shelf.segments[place], known)
+        unknown, any_known = _first_unknown(shelf.segments[place], identity.journaled, known)
         if unknown is not None:
             cut = place, unknown
         if any_known:
             break
     if cut is None:
-        return
+        return identity
     place, found = cut
-    log.info("%d segments of the spool, from sequence %d on, are cut: the store does not have what came then, and who "
-             "sent it sends it again", len(shelf.segments) - place, found.head.sequence)
+    identity = _without(shelf.segments[place:], found, identity)
+    log.info("%d segments of the spool, from sequence %d on, are cut: the store does not have what came then; who sent "
+             "batches sends them again, other lines are lost", len(shelf.segments) - place, found.head.sequence)
+    slots.write(identity.packed())      # first: a kill in between has the same cut once more
     while len(shelf.segments) > place + 1:
-        shelf.segments.pop().remove("done")
+        shelf.segments.pop().remove("unknown")
     segment = shelf.segments[place]
     segment.close()
     handle = ownfiles.descriptor(segment.path, os.O_WRONLY, Use.WRITTEN, ondisk.plain)
@@ -162,30 +181,59 @@ def cut_unknown(shelf: Shelf, known: Callable[[Mark], bool]) -> None:
     finally:
         os.close(handle)
     segment.size = found.at
+    shelf.was_lost(identity.cut_first, identity.cut_below, "unknown")
+    return identity
 
 
-def _first_unknown(segment: Segment, known: Callable[[Mark], bool]) -> tuple[Found | None, bool]:
-    """The first frame of a segment whose batch is not known, and whether one before it is."""
-    any_known = False
+def _without(segments: list[Segment], found: Found | None, identity: Identity) -> Identity:
+    """The identity when these segments are cut at this frame. An identity that was rebuilt does not know up to where
+    the journal came: then batches may have been acknowledged, and count as lost too."""
+    first = last = found.head.sequence if found is not None else 0
+    frames = lines = again_frames = again_lines = 0
+    for segment in segments:
+        found = segment.find(segment.begin) if segment is not segments[0] else found
+        while found is not None:
+            head, last = found.head, found.head.sequence
+            counts = not head.only
+            frames, lines = head.frames + counts, head.lines + counts * head.holds
+            if counts and head.mark_length and not identity.rebuilt:
+                again_frames, again_lines = again_frames + 1, again_lines + head.holds
+            found = segment.find(found.next)
+        segment.close()
+    last = max(last, identity.last)
+    return replace(identity, last=last, frames=max(frames, identity.frames) - again_frames,
+                   lines=max(lines, identity.lines) - again_lines, cut_first=first, cut_below=last + 1)
+
+
+def _first_unknown(segment: Segment, journaled: int, known: Callable[[Mark], bool]) -> tuple[Found | None, bool]:
+    """The first frame of a segment whose batch is not known, behind the last one that is; whether there is one that is.
+    The journal has all that came before one that it has."""
+    unknown, any_known = None, False
     found = segment.find(segment.begin)
     while found is not None:
         mark = found.frame.mark if found.frame is not None else None
-        if mark is not None:
-            if not known(mark):
-                segment.close()
-                return found, any_known
-            any_known = True
+        if found.head.sequence <= journaled or mark is not None and known(mark):
+            unknown, any_known = None, True
+        elif mark is not None and unknown is None:
+            unknown = found
         found = segment.find(found.next)
     segment.close()
-    return None, any_known
+    return unknown, any_known
 
 
-def closed(identity: Identity, shelf: Shelf, believed: float) -> Identity:
-    """The identity of a spool that ends cleanly."""
-    return replace(identity, closed=1, ceiling=shelf.last + 1, last=shelf.last, frames=shelf.frames,
-                   lines=shelf.lines, saved=int(believed))
+def note_end(identity: Identity, shelf: Shelf, believed: float) -> None:
+    """Have the identity of a spool that is open say how much came by now, what of it is in memory alone, and which
+    sequences may be given before its ceiling is raised again."""
+    if identity.closed or shelf.last + RESERVED // 2 > identity.ceiling:
+        identity.closed, identity.ceiling = 0, shelf.last + 1 + RESERVED
+    identity.last, identity.frames, identity.lines = shelf.last, shelf.frames, shelf.lines
+    identity.saved = int(believed)
+    if shelf.pending:
+        identity.memory_first, identity.memory_below = shelf.pending[0].head.sequence, shelf.last + 1
+    elif identity.memory_first > shelf.came:    # it is on the disk
+        identity.memory_first = identity.memory_below = 0
 
 
-def reserved(identity: Identity, shelf: Shelf, believed: float) -> Identity:
-    """The identity of a spool that is open, and may give so many sequences more before this is written again."""
-    return replace(identity, closed=0, ceiling=shelf.last + 1 + RESERVED, saved=int(believed))
+def note_closed(identity: Identity) -> None:
+    """Have the identity say that the spool ended cleanly."""
+    identity.closed, identity.ceiling = 1, identity.last + 1

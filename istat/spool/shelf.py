@@ -6,7 +6,7 @@ import logging
 from collections import deque
 
 from istat.spool.frames import Head
-from istat.spool.losses import Loss, Losses
+from istat.spool.losses import Loss, Losses, Tally
 from istat.spool.segments import Found, Segment
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,10 @@ class Shelf:
         self.pending: list[Found] = []          # frames that are not on the disk yet, oldest first
         self.last = 0                           # the last sequence that was given
         self.frames = self.lines = 0            # that ever came in, those before a frame are in its head
+        self.came = 0                           # the last sequence that came before this start
         self.losses = Losses()
-        self._lost: deque[tuple[int, str]] = deque(maxlen=MOST_REMEMBERED)      # below this sequence; why
+        self.lost = Tally()                     # what no group ever saw
+        self._lost: deque[tuple[int, int, str]] = deque(maxlen=MOST_REMEMBERED)     # from, below, why
 
     def after(self, segment: Segment | None) -> Segment | None:
         """The segment that follows on another one, which may be gone; None: there is none."""
@@ -63,13 +65,14 @@ class Shelf:
     def lose(self, head: Head) -> None:
         """A frame that the disk did not take, and memory cannot keep."""
         self.losses.note(Loss("", "disk", head.sequence, head.sequence, head.holds, head.clock, head.clock))
+        self.lost.add("disk", 1, head.holds)
 
     def remove_oldest(self, reason: str) -> None:
         """Let the oldest segment go, lost for this reason or "done"."""
         segment = self.segments.pop(0)
         after = self.segments[0].first if self.segments else self.last + 1
         if reason != "done":
-            self._lost.append((after, reason))
+            self.was_lost(0, after, reason)
         try:
             segment.remove(reason)
         except OSError as error:
@@ -77,7 +80,11 @@ class Shelf:
 
     def why(self, sequence: int) -> str:
         """The reason for which a frame is not there any more."""
-        return next((reason for below, reason in self._lost if sequence < below), "damaged")
+        return next((reason for first, below, reason in self._lost if first <= sequence < below), "damaged")
+
+    def was_lost(self, first: int, below: int, reason: str) -> None:
+        """Remember why these sequences are not there."""
+        self._lost.append((first, below, reason))
 
     @property
     def size(self) -> int:

@@ -19,8 +19,7 @@ from istat.spool.appending import Appending
 from istat.spool.cursorfile import MOST_NAME, SUFFIX, CursorFile, State, name_in
 from istat.spool.cursors import Cursor
 from istat.spool.frames import Frame, Mark
-from istat.spool.losses import Loss
-from istat.spool.opening import RESERVED
+from istat.spool.losses import REASONS, Loss
 from istat.spool.slots import Slots
 from istat.spool.syncing import Syncer
 
@@ -52,8 +51,9 @@ class Spool:
         self.id, self.epoch = self._identity.id, self._identity.epoch
         self._shelf = opening.load(folder, self._identity)
         if known is not None and not self._identity.closed:
-            opening.cut_unknown(self._shelf, known)
+            self._identity = opening.cut_unknown(self._shelf, self._identity, known, slots)
         marks = opening.measure(self._shelf, self._identity)
+        self._identity.journaled = self._shelf.last     # what is there now is not cut any more
         segments = self._shelf.segments
         self.watch = ClockWatch(clock, max([self._identity.saved, *(one.header.made for one in segments[-1:])]))
         self._syncer = Syncer(folder)
@@ -63,8 +63,9 @@ class Spool:
         self._cursors: dict[str, Cursor] = {}
         self._unread: set[Path] = set()         # files of cursors that cannot be read
         self._kept = False                      # all groups are known
+        self._trouble = ""                      # why the identity cannot be written
         self._load_cursors()
-        self._reserve()
+        self._note_end()
         os.fdatasync(slots.handle)              # before the first sequence is given
         if slots.fresh:
             ondisk.sync_folder(folder)
@@ -122,9 +123,14 @@ class Spool:
     def _append(self, frame: Frame, only: int) -> int:
         segments = len(self._shelf.segments)
         sequence = self._appending.append(frame, only)
+        self._note_end()
         if len(self._shelf.segments) > segments:
             self._bound()
         return sequence
+
+    def release(self, sequence: int) -> None:
+        """The store's journal has all frames up to this one: a start does not cut them."""
+        self._identity.journaled = max(self._identity.journaled, sequence)
 
     def knows(self, mark: Mark) -> bool:
         """Whether this batch, or a later one of its sender and epoch, is in the spool or was. Of no meaning where
@@ -163,7 +169,7 @@ class Spool:
             self._unread.discard(file.path)
         if self._shelf.segments:
             header = self._shelf.segments[0].header
-            return State(header.first, header.frames, header.lines)
+            return State(header.first, header.frames, header.lines, trusted=self._shelf.last)
         return State(self._shelf.last + 1, self._shelf.frames, self._shelf.lines)
 
     def keep(self, names: Iterable[str]) -> None:
@@ -209,8 +215,10 @@ class Spool:
         for cursor in self._cursors.values():
             cursor.flush()
         self._appending.retry()
-        if self._shelf.last + RESERVED // 2 > self._identity.ceiling:
-            self._reserve()
+        ceiling = self._identity.ceiling
+        self._note_end()
+        if self._identity.ceiling != ceiling:
+            self._syncer.hand_over([os.dup(self._slots.handle)])
         self._age()
         low = self._low()
         if self._kept:
@@ -260,14 +268,20 @@ class Spool:
         handles = [cursor.duplicate() for cursor in self._cursors.values()]
         return [handle for handle in handles if handle is not None]
 
-    def _reserve(self) -> None:
-        """Have sequences to give: after a kill those are left out that may have been given."""
-        self._identity = opening.reserved(self._identity, self._shelf, self.watch.believed())
+    def _note_end(self) -> None:
+        """Write down how much came, so that after a kill it is known what is missing at the end, and which sequences
+        may be given: after a power cut those are left out that may have been."""
+        opening.note_end(self._identity, self._shelf, self.watch.believed())
+        self._write_identity()
+
+    def _write_identity(self) -> None:
         try:
             self._slots.write(self._identity.packed())
-            self._syncer.hand_over([os.dup(self._slots.handle)])
+            self._trouble = ""
         except OSError as error:
-            log.warning("%s cannot be written: %s", self._slots.path, error.strerror)
+            if not self._trouble:
+                log.warning("%s cannot be written: %s", self._slots.path, error.strerror)
+            self._trouble = f"{self._slots.path} cannot be written: {error.strerror}"
 
     # -- what is told
 
@@ -275,21 +289,32 @@ class Spool:
         """What was lost, the newest last; bounded. `status` has the sums."""
         return self._shelf.losses.told()
 
+    def lost(self) -> dict[str, dict[str, int]]:
+        """Frames and lines by reason that were lost since the spool was made, by all groups together."""
+        tallies = [self._shelf.lost.numbers, *(cursor.lost.numbers for cursor in self._cursors.values())]
+        sums = [sum(numbers) for numbers in zip(*tallies, strict=True)]
+        return {reason: {"frames": sums[2 * place], "lines": sums[2 * place + 1]}
+                for place, reason in enumerate(REASONS)}
+
     def status(self) -> dict[str, object]:
-        """Bytes and segments on the disk, bytes in memory, lines lost since the start by reason, and what is wrong."""
-        problems = [self.refusing, self._syncer.failed, *(cursor.problem for cursor in self._cursors.values())]
+        """Bytes and segments on the disk, bytes in memory, what was lost by reason (lines since the start, all since
+        the spool was made), and what is wrong."""
+        problems = [self.refusing, self._trouble, self._syncer.failed,
+                    *(cursor.problem for cursor in self._cursors.values())]
         return {"spool_bytes": self._shelf.size, "spool_segments": len(self._shelf.segments),
                 "spool_memory": self._appending.memory, "spool_lost": dict(self._shelf.losses.lines),
+                "spool_lost_ever": self.lost(),
                 "spool_problem": next((problem for problem in problems if problem), ""),
                 # Without the advice to confirm it, which is about a store: here it ends by itself, after a day.
                 "spool_clock": self.watch.doubt().partition("; is it right?")[0]}
 
     def close(self, whole: bool = True) -> None:
-        """Sync, and let go of the folder. What the disk did not take is lost, and counted. `whole`: the store has all
-        that is in it; else the next start looks for what it has not, as after a kill."""
+        """Sync, and let go of the folder. What the disk did not take is lost, and counted by the next start. `whole`:
+        the store has all that is in it; else the next start looks for what it has not, as after a kill."""
         self._appending.retry()
-        for found in self._shelf.pending:
-            self._shelf.lose(found.head)
+        if self._shelf.pending:
+            log.warning("%d frames are lost with the end, unless they were sent: the disk did not take them",
+                        len(self._shelf.pending))
         handles, writer = self._cursor_handles(), self._appending.writer
         for cursor in self._cursors.values():
             cursor.close()
@@ -302,11 +327,13 @@ class Spool:
         self._slots.close()
 
     def _say_closed(self) -> None:
+        self._note_end()
+        opening.note_closed(self._identity)
+        self._write_identity()
         try:
-            self._slots.write(opening.closed(self._identity, self._shelf, self.watch.believed()).packed())
             os.fdatasync(self._slots.handle)
         except OSError as error:
-            log.warning("%s cannot be written: %s", self._slots.path, error.strerror)
+            log.warning("%s cannot be synced: %s", self._slots.path, error.strerror)
 
 
 def _next(cursor: Cursor) -> int:

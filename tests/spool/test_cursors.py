@@ -7,7 +7,7 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.errors import SpoolError
-from istat.spool.cursorfile import MOST_ENTRIES, State, decode, encode
+from istat.spool.cursorfile import MOST_ENTRIES, ROOM, State, decode, encode
 from tests.spool.harness import GROUP, NOW, drain, kill, lost, number_of, open_spool, put
 
 
@@ -128,7 +128,7 @@ def test_many_members_with_long_names_have_room(tmp_path: Path) -> None:
     with pytest.raises(SpoolError):
         cursor.sending("a", MOST_ENTRIES + 1)
     kill(spool)
-    assert [len(path.read_bytes()) for path in tmp_path.glob("*.cursor")] == [32768]
+    assert [len(path.read_bytes()) for path in tmp_path.glob("*.cursor")] == [2 * ROOM]
     again = open_spool(tmp_path, groups=(name,))
     assert len(again.group(name).members()) == 15
     again.close()
@@ -154,3 +154,40 @@ def test_a_cursor_that_is_cut_is_none(length: int) -> None:
     if length < len(whole):
         with pytest.raises(ValueError):
             decode(whole[:length])
+
+
+def test_a_kill_while_something_is_given_up_leaves_it_in_one_place(tmp_path: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = open_spool(tmp_path)
+    put(spool, 1, 2, 3)
+    cursor = spool.group(GROUP)
+    cursor.sending("a", 1)
+    cursor.sending("a", 2)
+    monkeypatch.setattr(cursor, "_write", lambda: None)     # killed before the cursor is written
+    assert cursor.give_up("a") == (2, 2)
+    kill(spool)
+    again = open_spool(tmp_path)
+    cursor = again.group(GROUP)
+    assert cursor.doubts("a") == [(1, 2)]
+    assert cursor.give_up("a") == (2, 2)
+    assert drain(again, cursor, "b") == [3, 1, 2] and lost(again) == {}
+    assert cursor.behind == (0, 0, 0.0)
+    again.close()
+
+
+def test_what_is_given_up_and_damaged_is_lost_for_its_group_alone(tmp_path: Path) -> None:
+    groups = ("a | b", "c")
+    spool = open_spool(tmp_path, groups=groups)
+    put(spool, 1, lines=3)
+    cursor = spool.group("a | b")
+    cursor.sending("a", 1)
+    assert cursor.give_up("a") == (1, 3)
+    kill(spool)
+    (path,) = tmp_path.glob("*.spool")
+    data = bytearray(path.read_bytes())
+    data[-80] ^= 1
+    path.write_bytes(data)
+    again = open_spool(tmp_path, groups=groups)
+    assert drain(again, again.group("a | b")) == [] and drain(again, again.group("c")) == [1]
+    assert again.group("a | b").lost.lines == 3 and again.group("c").lost.lines == 0
+    again.close()

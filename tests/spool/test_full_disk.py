@@ -94,15 +94,31 @@ def test_a_target_that_is_there_gets_all_while_the_disk_is_full(tmp_path: Path, 
     again.close()
 
 
-def test_an_end_with_a_full_disk_counts_what_it_loses(tmp_path: Path, disk: Disk) -> None:
+@pytest.mark.parametrize("clean", [True, False])
+def test_what_an_end_with_a_full_disk_loses_is_counted_once(tmp_path: Path, disk: Disk, clean: bool) -> None:
     spool = open_spool(tmp_path)
     put(spool, 1)
     disk.left = 0
     put(spool, 2, 3, lines=4)
-    spool.close()
-    assert lost(spool) == {"disk": 8}
+    spool.close() if clean else kill(spool)
+    disk.left = None
     again = open_spool(tmp_path)
     assert drain(again, again.group(GROUP)) == [1]
+    assert lost(again) == {"disk": 8} and again.lost()["disk"] == {"frames": 2, "lines": 8}
+    again.close()
+
+
+def test_what_was_sent_from_memory_is_not_lost_with_the_end(tmp_path: Path, disk: Disk) -> None:
+    spool = open_spool(tmp_path)
+    disk.left = 0
+    put(spool, 1, 2, lines=4)
+    assert drain(spool, spool.group(GROUP)) == [1, 2]
+    kill(spool)
+    disk.left = None
+    again = open_spool(tmp_path)
+    cursor = again.group(GROUP)
+    cursor.done("a", 2)
+    assert drain(again, cursor) == [] and lost(again) == {}
     again.close()
 
 

@@ -76,11 +76,66 @@ def test_a_torn_tail_is_passed(tmp_path: Path) -> None:
     put(spool, 0, 1, 2)
     kill(spool)
     (path,) = tmp_path.glob("*.spool")
-    os.truncate(path, path.stat().st_size - 2)
+    data = path.read_bytes()
+    path.write_bytes(data + data[-70:-2])
     again = open_spool(tmp_path)
     put(again, 3)
-    assert drain(again, again.group(GROUP)) == [0, 1, 3]
+    assert drain(again, again.group(GROUP)) == [0, 1, 2, 3]
     assert lost(again) == {}            # it was never told to be written
+    again.close()
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_what_is_missing_at_the_end_is_counted_and_named(tmp_path: Path, clean: bool) -> None:
+    spool = open_spool(tmp_path)
+    last = put(spool, *range(6), lines=2)[-1]
+    drain(spool, spool.group(GROUP), most=1)
+    spool.close() if clean else kill(spool)
+    (path,) = tmp_path.glob("*.spool")
+    frame = (path.stat().st_size - 80) // 6
+    data = bytearray(path.read_bytes())
+    for head in (4, 5):     # the last two: nothing tells that they were frames
+        data[80 + head * frame] ^= 1
+    path.write_bytes(data)
+    for _ in range(2):      # a kill does not have it counted again
+        again = open_spool(tmp_path)
+        again.group(GROUP).done("a", 1)
+        assert drain(again, again.group(GROUP)) in ([1, 2, 3], [])
+        assert again.lost()["damaged"] == {"frames": 2, "lines": 4}
+        again.tick()
+        kill(again)
+    again = open_spool(tmp_path)
+    assert drain(again, again.group(GROUP)) == [] and again.losses() == []
+    assert again.lost()["damaged"] == {"frames": 2, "lines": 4}
+    again.close()
+    assert last == 6
+
+
+def test_what_is_missing_at_the_end_is_named(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    put(spool, *range(6), lines=2)
+    kill(spool)
+    (path,) = tmp_path.glob("*.spool")
+    os.truncate(path, path.stat().st_size - 2)
+    again = open_spool(tmp_path)
+    drain(again, again.group(GROUP))
+    (loss,) = again.losses()
+    assert (loss.group, loss.reason, loss.first, loss.last, loss.frames, loss.lines) == (GROUP, "damaged", 6, 6, 1, 2)
+    again.close()
+
+
+def test_a_segment_whose_header_is_damaged_is_not_too_old(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    put(spool, 1)
+    kill(spool)
+    (path,) = tmp_path.glob("*.spool")
+    data = bytearray(path.read_bytes())
+    data[30] ^= 1
+    path.write_bytes(data)
+    again = open_spool(tmp_path)
+    put(again, 2)
+    again.tick()
+    assert drain(again, again.group(GROUP)) == [1, 2] and lost(again) == {}
     again.close()
 
 
@@ -182,10 +237,60 @@ def test_a_servers_spool_ends_where_its_store_does(tmp_path: Path) -> None:
         return mark[2] <= 5
 
     again = open_spool(tmp_path, known=known)
-    assert asked[-1] == (b"me", 1, 6)
+    assert set(asked) == {(b"me", 1, number) for number in range(1, 9)}
     put(again, 7)
     assert drain(again, again.group(GROUP)) == [4, 104, 5, 105, 7]
-    assert lost(again) == {} and again.marks() == {}
+    # The batches 6 to 8 are sent again by their sender; the lines that came beside them by nobody.
+    assert lost(again) == {"unknown": 3} and again.marks() == {}
+    kill(again)
+    again = open_spool(tmp_path, known=known)
+    assert drain(again, again.group(GROUP)) == []
+    assert again.lost()["unknown"] == {"frames": 3, "lines": 3}
+    again.close()
+
+
+def test_a_sender_that_the_store_forgot_cuts_nothing_that_the_journal_had(tmp_path: Path) -> None:
+    def forgotten(mark: Mark) -> bool:
+        return mark[0] != b"long ago"
+
+    spool = open_spool(tmp_path, known=lambda mark: True)
+    put(spool, 1, mark=(b"long ago", 1, 1))
+    put(spool, 2, mark=(b"me", 1, 1))
+    kill(spool)
+    again = open_spool(tmp_path, known=forgotten)
+    put(again, 3, mark=(b"long ago", 1, 2))
+    again.release(again.last)
+    put(again, 4, mark=(b"long ago", 1, 3))
+    kill(again)
+    again = open_spool(tmp_path, known=forgotten)
+    assert drain(again, again.group(GROUP)) == [1, 2, 3]
+    assert lost(again) == {}        # 4 was not acknowledged: its sender sends it again
+    again.close()
+
+
+def test_another_store_after_a_kill_costs_only_what_the_old_one_had_not_yet(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, known=lambda mark: True)
+    put(spool, 1, 2, mark=(b"me", 1, 2))
+    spool.release(2)
+    put(spool, 3, mark=(b"me", 1, 3))
+    put(spool, 4, 5, lines=2)
+    kill(spool)
+    again = open_spool(tmp_path, known=lambda mark: False)
+    assert drain(again, again.group(GROUP)) == [1, 2]
+    assert again.lost()["unknown"] == {"frames": 2, "lines": 4}
+    assert [(loss.reason, loss.first, loss.last) for loss in again.losses()] == [("unknown", 3, 5)]
+    again.close()
+
+
+def test_what_is_cut_without_an_identity_counts_as_lost(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, known=lambda mark: True)
+    put(spool, 1, mark=(b"me", 1, 1))
+    put(spool, 2, lines=2)
+    kill(spool)
+    (tmp_path / "identity").unlink()
+    again = open_spool(tmp_path, known=lambda mark: False)
+    assert drain(again, again.group(GROUP)) == []
+    assert again.lost()["unknown"] == {"frames": 2, "lines": 3}
     again.close()
 
 
