@@ -70,6 +70,13 @@ class Group:
             self._in_use = None
         self.shifts()
 
+    def free(self, member: Member, first: int) -> None:
+        """What is in doubt at a member from this sequence on was certainly not taken: others may have it, at once.
+        Where there are none it stays, to be sent there again in its place."""
+        if len(self.members) > 1:
+            self._cursor.give_up(member.name, first)
+            self.shifts()
+
     # -- for the forwarder
 
     def tick(self) -> None:

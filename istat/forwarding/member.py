@@ -70,6 +70,9 @@ class Turns(Protocol):
     def let_go(self, member: Member) -> None:
         """Its connection has ended."""
 
+    def free(self, member: Member, first: int) -> None:
+        """What is in doubt there from this sequence on was certainly not taken."""
+
     def shifts(self) -> None:
         """It has gone: others may be wanted."""
 
@@ -173,12 +176,17 @@ class Member:
                 self._cursor.done(self.name, end)
             return
         self._cursor.done(self.name, last)
-        for first, end in self._cursor.doubts(self.name):
-            for frame in self._cursor.again(first, end):
-                self._send(way, frame, [frame.sequence])
-            while way.under_way:
-                way.wait(self.changed, LOOK)
-            self._cursor.done(self.name, end)       # frames of it may have gone from the spool meanwhile
+        try:
+            for first, end in self._cursor.doubts(self.name):
+                for frame in self._cursor.again(first, end):
+                    self._send(way, frame, [frame.sequence])
+                while way.under_way:
+                    way.wait(self.changed, LOOK)
+                self._cursor.done(self.name, end)       # frames of it may have gone from the spool meanwhile
+        except NotTaken as later:
+            # WELCOME said that it had none of this, and it takes none of it on this connection, nor on an earlier one.
+            self._group.free(self, later.sequence)
+            raise
 
     def _feed(self, way: Way) -> None:
         """Give the target all that comes, until an earlier one of the group is to be used instead."""

@@ -123,12 +123,14 @@ class Cursor:
                     else:
                         self._lose_entry(member, entry)
 
-    def give_up(self, member: str) -> tuple[int, int]:
-        """(frames, lines) that are no more in doubt at a member: they stand at the end of the spool again, for this
-        group only and under new sequences (up to `Spool.last`), so that another member takes them. Those for which
-        there is no room stay in doubt. After a kill either all of that was done, or nothing."""
+    def give_up(self, member: str, first: int = 0) -> tuple[int, int]:
+        """(frames, lines) from a sequence on that are no more in doubt at a member: they stand at the end of the spool
+        again, for this group only and under new sequences (up to `Spool.last`), so that another member takes them.
+        Those for which there is no room stay in doubt. After a kill either all of that was done, or nothing."""
         frames = lines = 0
         for entry in self._entries(member):
+            if entry.sequence < first:
+                continue
             found = self._shelf.locate(entry.sequence, entry.at)
             if found is None or found.frame is None:
                 self._lose_entry(member, entry)

@@ -28,7 +28,8 @@ from istat.wire.batches import (
 
 class Receiver:
     """Takes batches once. `later`: takes none, for this reason; `refusal`: lets nobody in; `mute`: never acknowledges;
-    `deaf`: takes nothing that comes, and says nothing; `say`: before each acknowledgement."""
+    `deaf`: takes nothing that comes, and says nothing; `swallow`: the same of batches alone; `say`: before each
+    acknowledgement."""
 
     def __init__(self, port: int = 0) -> None:
         self.taken: list[Lines] = []
@@ -36,7 +37,8 @@ class Receiver:
         self.hellos: list[Hello] = []
         self.again = 0
         self.later, self.refusal = "", ""
-        self.mute = self.deaf = False
+        self.mute = self.deaf = self.swallow = False
+        self.swallowed = 0
         self.say = b""
         self.last: dict[tuple[bytes, int], int] = {}
         self._port = port
@@ -93,6 +95,9 @@ class Receiver:
                 sock.sendall(encode(Refusal("token", self.refusal) if self.refusal else
                                     Welcome(self.last.get(key, 0))))
             elif isinstance(message, Lines):
+                if self.swallow:
+                    self.swallowed += 1
+                    continue
                 put_off = put_off or self.later
                 if put_off:
                     sock.sendall(encode(Later(message.sequence, put_off)))

@@ -262,6 +262,24 @@ def test_a_target_that_is_back_and_settles_nothing_holds_up_nobody(receivers: An
     until(lambda: all_done(forwarder))
 
 
+def test_what_a_target_that_is_back_refuses_goes_to_the_next_at_once(receivers: Any, forwarders: Any) -> None:
+    """WELCOME says what it has of it, and LATER that it takes no more: nothing is in doubt."""
+    first, second = receivers(), receivers()
+    first.mute = True
+    forwarder = forwarders(to(first, second))
+    lines = give(forwarder, 1, 5)
+    until(lambda: first.lines == lines)
+    first.mute, first.later = False, "it is a replica"      # so what comes now is under way behind what it has
+    first.swallow = True
+    lost = give(forwarder, 6, 30)
+    until(lambda: first.swallowed)
+    first.swallow = False
+    first.cut()
+    until(lambda: all_done(forwarder))
+    assert first.lines == lines and sorted(second.lines) == sorted(lost)
+    assert forwarder.totals()["forward.doubted"] == 0
+
+
 def test_later_makes_the_next_one_be_used_with_nothing_twice(receivers: Any, forwarders: Any) -> None:
     first, second = receivers(), receivers()
     first.later = "the disk is full"
