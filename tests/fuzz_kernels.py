@@ -123,6 +123,7 @@ def feed_lines(rng: random.Random, reached: Counter[str]) -> None:
     start = rng.randrange(len(text) + 2)
     tried(reached, KERNELS.lines.sift, text, start, len(text), rng.random() < 0.5)
     tried(reached, KERNELS.lines.timed, text, start, len(text), rng.getrandbits(63))
+    tried(reached, taker.new_among, text, rng.randrange(20), rng.getrandbits(64))
     at = 0
     for end in sorted(rng.randrange(len(text) + 1) for _ in range(3)) + [len(text)]:
         at += taker.feed(text[:end], at, end)

@@ -178,3 +178,21 @@ def test_times_with_a_fraction_are_cut_by_the_quick_way_too(kernels):
     engine = engine_of(kernels)
     feed(engine, b"foo.bar 1325393999.99999 1\nfoo.bar 1325394000.9 2\nfoo.bar 1325394009.9999999999 3\n")
     assert [row[:3] for row in rows(engine, 0)] == [(1325393990, 1, 1.0), (1325394000, 2, 5.0)]
+
+
+def test_some_lines_tell_whether_there_are_new_names(kernels):
+    engine = engine_of(kernels)
+    known, new = b"foo.bar 1\n" * 50, b"".join(b"new.%d 1\n" % i for i in range(50))
+    before = engine.tally()
+    for seed in (0, 5, (1 << 64) - 1):
+        assert engine.new_among(known, 20, seed) == 0
+        assert engine.new_among(new, 20, seed) == 20
+        assert 10 < engine.new_among(known + new, 100, seed) < 90
+        assert engine.new_among(b" foo\n\n", 9, seed) == engine.new_among(b"", 9, seed) == 0
+        assert engine.new_among(new, 0, seed) == 0
+    assert engine.tally() == before and engine.take_leftovers() in ((), [])
+
+
+@given(text=st.lists(LINES, max_size=30).map(b"".join) | st.binary(max_size=60), seed=st.integers(0, (1 << 64) - 1))
+def test_both_builds_look_at_the_same_lines(native, text, seed):
+    assert engine_of(TWIN).new_among(text, 12, seed) == engine_of(native).new_among(text, 12, seed)

@@ -43,6 +43,10 @@ cdef enum:
     BAD_KEPT = 32              # bad lines kept with their text between two calls of take_leftovers; the rest is counted
     BAD_ROOM = 200             # [bytes] of a bad line kept
 
+# What `new_among` draws lines by (Knuth's MMIX).
+cdef uint64_t DRAW_TIMES = 6364136223846793005
+cdef uint64_t DRAW_PLUS = 1442695040888963407
+
 
 cdef int tally_of(int code) noexcept nogil:
     """Where a line that was left over is counted."""
@@ -539,6 +543,30 @@ cdef class Feed(Registry):
         if code <= UNKNOWN:             # the others were counted once for each counter that refused
             self.tally_[tally_of(code)] += 1
         return 0
+
+    def new_among(self, const unsigned char[::1] data not None, int looks, uint64_t seed):
+        """How many of so many lines, from anywhere in data, begin with a name that has no route. Which lines is up to
+        the seed (64 bits); long ones, or those behind them, come more often. Nothing is counted or taken."""
+        cdef Py_ssize_t size = data.shape[0]
+        cdef const char *text
+        cdef const char *at
+        cdef const char *name
+        cdef int found = 0
+        cdef int i
+        if size == 0:
+            return 0
+        text = <const char *> &data[0]
+        for i in range(looks):
+            seed = seed * DRAW_TIMES + DRAW_PLUS
+            at = text + (seed >> 33) % <uint64_t> size
+            while at > text and (at - 1)[0] != 10:
+                at -= 1
+            name = at
+            while at < text + size and at[0] != 10 and not is_space(at[0]):
+                at += 1
+            if at > name and self.routes.find_text(name, at - name) < 0:
+                found += 1
+        return found
 
     def take_leftovers(self):
         """[(code, line)] that Python has to handle, in order, since the last call; at most 32 of them bad or refused

@@ -9,6 +9,7 @@ senders repeat their names, which only saves time.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from istat.kernels.python.columns import Columns
@@ -49,6 +50,9 @@ _TALLY_OF = {BAD_FIELDS: "bad_fields", BAD_NUMBER: "bad_number", NOT_FINITE: "no
              RESERVED: "reserved", META: "metadata", UNKNOWN: "unknown"}
 # Counted once for each counter that refuses, not for each line.
 _REFUSALS = (FROM_FUTURE, FROM_PAST, REJECTED, TOO_COARSE)
+# What `new_among` draws lines by (Knuth's MMIX), and what a line's name is.
+DRAW_TIMES, DRAW_PLUS = 6364136223846793005, 1442695040888963407
+_NAME = re.compile(rb"[^ \t\n\x0b\x0c\r]+")
 
 
 class Feed(Registry):
@@ -274,6 +278,17 @@ class Feed(Registry):
             self._untold[code] = self._untold.get(code, 0) + 1
         if code not in _REFUSALS:
             self._tally[_TALLY_OF[code]] += 1
+
+    def new_among(self, data: bytes | bytearray | memoryview, looks: int, seed: int) -> int:
+        """How many of so many lines, from anywhere in data, begin with a name that has no route. Which lines is up to
+        the seed (64 bits); long ones, or those behind them, come more often. Nothing is counted or taken."""
+        text, found = bytes(data), 0
+        for _ in range(looks if text else 0):
+            seed = (seed * DRAW_TIMES + DRAW_PLUS) % (1 << 64)
+            at = text.rfind(b"\n", 0, (seed >> 33) % len(text)) + 1
+            name = _NAME.match(text, at)
+            found += name is not None and self.routes.find(name[0]) < 0
+        return found
 
     def take_leftovers(self) -> Sequence[tuple[int, bytes]]:
         """[(code, line)] that Python has to handle, in order, since the last call; at most 32 of them bad or refused
