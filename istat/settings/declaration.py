@@ -339,8 +339,8 @@ class Declaration:
         rows = ["| setting | value | default | meaning |", "|---|---|---|---|"]
         for s in self.settings.values():
             default = f"`{s.shown_default}`" if s.shown_default else ""
-            meaning = s.meaning.replace("|", "\\|")
-            rows.append(f"| `{s.name}` | {s.type.expects()} | {default} | {meaning} |")
+            expects, meaning = (text.replace("|", "\\|") for text in (s.type.expects(), s.meaning))
+            rows.append(f"| `{s.name}` | {expects} | {default} | {meaning} |")
         return "\n".join(rows) + "\n"
 
 
