@@ -4,11 +4,17 @@ The first that can be reached is used, and the first is gone back to. Knows no s
 """
 from __future__ import annotations
 
+import logging
+
 import gevent
 
 from istat.forwarding.member import Means, Member
 from istat.forwarding.targets import Targets
 from istat.spool.cursors import Cursor
+
+log = logging.getLogger(__name__)
+
+QUIET = 60.0    # [s] in which it is told once which target is used: they may come and go
 
 
 class Group:
@@ -21,6 +27,7 @@ class Group:
         self.members = [Member(self, target, cursor, means) for target in targets]
         self._in_use: Member | None = None
         self._greenlets: list[gevent.Greenlet] = []
+        self._told, self._quiet_until = "", float("-inf")   # which one is in use, and until when no other is told
 
     def start(self) -> None:
         """Begin to send."""
@@ -56,6 +63,7 @@ class Group:
         """Make a member the one in use; not while another one is, which is to let go if it is a later one."""
         if self._in_use is None:
             self._in_use = member
+            self._tell()
         elif self._in_use is not member:
             self._in_use.changed.set()      # it asks whether it keeps its place
         return self._in_use is member
@@ -81,6 +89,7 @@ class Group:
 
     def tick(self) -> None:
         """To be called about every second: what waited too long for its target goes to the one in use."""
+        self._tell()
         for place, greenlet in enumerate(self._greenlets):
             if greenlet.dead:       # by a fault of ours, which the hub has told: the next try may do without it
                 self._greenlets[place] = gevent.spawn(self.members[place].forever)
@@ -93,6 +102,15 @@ class Group:
                 _frames, lines = self._cursor.give_up(member.name)
                 self._means.counts.doubted += lines
                 self.wake()
+
+    def _tell(self) -> None:
+        """Log which target is in use, where that is another one than was told."""
+        now = self._means.clock.monotonic()
+        if self._in_use is not None and self._in_use.name != self._told and now >= self._quiet_until:
+            self._told, self._quiet_until = self._in_use.name, now + QUIET
+            frames, lines, _seconds = self.behind
+            log.info("forwarding to %s%s%s", self._told, f" of {self.name}" if len(self.members) > 1 else "",
+                     f"; {lines} lines wait" if frames else "")
 
     @property
     def connected(self) -> bool:

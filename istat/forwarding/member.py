@@ -93,6 +93,7 @@ class Member:
         self._pauses = Pauses()
         self._untold: dict[str, None] = {}      # origins to be told of
         self._told_at: float | None = None      # since when it is away, if that was told
+        self._greeted = False                   # in the last try
         self._quiet_until = float("-inf")
 
     @property
@@ -120,7 +121,7 @@ class Member:
 
     def _visit(self) -> None:
         """One connection, from its beginning to its end."""
-        self.state = "connecting"
+        self.state, self._greeted = "connecting", False
         way = self._open()
         try:
             last = way.greet()
@@ -159,7 +160,7 @@ class Member:
                           "one begins")
 
     def _reached(self) -> None:
-        self.away, self.connected, self.why = False, True, ""
+        self.away, self.connected, self._greeted, self.why = False, True, True, ""
         self._means.counts.connects += 1
         # An original has it all as its own: it is told of ourselves, and what comes from now on.
         names = [OURSELVES] if self.target.original else self._means.origins.names()
@@ -271,7 +272,7 @@ class Member:
         if self._told_at is None and now >= self._quiet_until:
             self._told_at, self._quiet_until = now, now + QUIET
             log.warning("cannot forward to %s: %s; what comes waits in the spool, or goes to the next target%s",
-                        self.name, self.why, advice(self.target, error))
+                        self.name, self.why, advice(self.target, error, self._greeted))
 
 
 def timed(frame: Frame) -> Frame:

@@ -148,10 +148,13 @@ def send_all(sock: Any, data: bytes) -> None:
         sock.sendall(data)
 
 
-def advice(target: Target, error: Exception) -> str:
-    """What to look at, as the end of a sentence and a question; "" where the error says it."""
+def advice(target: Target, error: Exception, greeted: bool = False) -> str:
+    """What to look at, as the end of a sentence and a question; "" where the error says it. `greeted`: it was reached,
+    and ended later, so that the settings fit."""
     if isinstance(error, (Refused, NotTaken)):
         return ""
+    if greeted and isinstance(error, OSError):
+        return ". Does it still run, and is the network up?"
     if isinstance(error, BadBatch):
         return ". Is that its stat-port, and is it an istatd that is no older than ours? An original is written " \
                "istatd:HOST:PORT."

@@ -12,6 +12,14 @@ log = logging.getLogger(__name__)
 #: was full and too much waited for it, the store did not know it at a start after a kill. Files have them in this
 #: order.
 REASONS = ("bytes", "age", "damaged", "disk", "unknown")
+# In the log.
+WHY = {
+    "bytes": "the spool is full (spool-bytes): the oldest go",
+    "age": "they waited for too long (spool-age)",
+    "damaged": "the spool is damaged: does its disk fail?",
+    "disk": "the disk of the spool is full",
+    "unknown": "the store does not know them after a kill: is it another one than before?",
+}
 MOST_TOLD = 100     # losses kept with their sequences; the sums count all
 
 
@@ -81,9 +89,9 @@ class Losses:
                                      end=max(loss.end, last.end), frames=last.frames + loss.frames)
             return
         self._told.append(loss)
-        log.warning("lines are lost (%s)%s: sequences %d to %d, %d frames, %d lines; what more is lost of the "
-                    "same is counted", loss.reason, f" for {loss.group}" if loss.group else "", loss.first, loss.last,
-                    loss.frames, loss.lines)
+        log.warning("lines are lost%s: %s: %d lines, %d frames, sequences %d to %d; what more is lost of the same is "
+                    "counted as forward.lost.%s", f" for {loss.group}" if loss.group else "", WHY[loss.reason],
+                    loss.lines, loss.frames, loss.first, loss.last, loss.reason)
 
     def told(self) -> list[Loss]:
         """The latest, the newest last."""

@@ -161,8 +161,9 @@ class Spool:
         others = [] if file.path in self._unread else list(self._cursors.values())
         if others:
             least = min(others, key=_next)
-            log.info("%s is new among those that are forwarded to: it begins with what %s has not had yet, sequence %d",
-                     file.name, least.name, least.next)
+            if self.last:
+                log.info("%s is new among those that are forwarded to: it begins with what %s has not had yet, "
+                         "sequence %d", file.name, least.name, least.next)
             return least.place()
         if file.path in self._unread:
             log.warning("the cursor of %s cannot be read: all that there is is sent again", file.name)
@@ -297,13 +298,13 @@ class Spool:
                 for place, reason in enumerate(REASONS)}
 
     def status(self) -> dict[str, object]:
-        """Bytes and segments on the disk, bytes in memory, what was lost by reason (lines since the start, all since
-        the spool was made), and what is wrong."""
+        """Bytes on the disk and how many they may be, segments, bytes in memory, what was lost by reason (lines since
+        the start, all since the spool was made), and what is wrong."""
         problems = [self.refusing, self._trouble, self._syncer.failed,
                     *(cursor.problem for cursor in self._cursors.values())]
-        return {"spool_bytes": self._shelf.size, "spool_segments": len(self._shelf.segments),
-                "spool_memory": self._appending.memory, "spool_lost": dict(self._shelf.losses.lines),
-                "spool_lost_ever": self.lost(),
+        return {"spool_bytes": self._shelf.size, "spool_most_bytes": self.limits.bytes,
+                "spool_segments": len(self._shelf.segments), "spool_memory": self._appending.memory,
+                "spool_lost": dict(self._shelf.losses.lines), "spool_lost_ever": self.lost(),
                 "spool_problem": next((problem for problem in problems if problem), ""),
                 # Without the advice to confirm it, which is about a store: here it ends by itself, after a day.
                 "spool_clock": self.watch.doubt().partition("; is it right?")[0]}

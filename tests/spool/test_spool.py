@@ -9,6 +9,7 @@ import pytest
 from istat.clock import FakeClock
 from istat.errors import SpoolError, SpoolLocked
 from istat.spool.frames import MOST_TEXT, Mark
+from istat.spool.losses import REASONS, WHY, Loss, Losses
 from istat.spool.opening import RESERVED
 from istat.spool.spool import Limits, Spool
 from tests.spool.harness import GROUP, NOW, drain, kill, lost, open_spool, put
@@ -352,4 +353,31 @@ def test_no_group_is_too_long_to_name(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     with pytest.raises(SpoolError, match="a group of targets has a name"):
         spool.group("x" * 1025)
+    spool.close()
+
+
+def test_the_groups_of_a_new_spool_are_no_news_and_a_later_one_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "istat.spool")
+    spool = open_spool(tmp_path)
+    spool.group("a"), spool.group("b")
+    assert caplog.text == ""
+    put(spool, 1)
+    spool.group("c")
+    assert "c is new among those that are forwarded to" in caplog.text
+    spool.close()
+
+
+def test_what_is_lost_is_logged_with_why_and_the_bound_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    losses = Losses()
+    losses.note(Loss("a:8111", "bytes", 1, 3, 30, 0, 0))
+    losses.note(Loss("a:8111", "bytes", 4, 4, 10, 0, 0))
+    assert ("lines are lost for a:8111: the spool is full (spool-bytes): the oldest go: 30 lines, 1 frames, sequences 1 to "
+            "3; what more is lost of the same is counted as forward.lost.bytes") in caplog.text
+    assert set(WHY) == set(REASONS)
+    spool = open_spool(tmp_path)
+    assert spool.status()["spool_most_bytes"] == spool.limits.bytes
     spool.close()

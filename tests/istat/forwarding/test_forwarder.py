@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from istat.clock import SystemClock
-from istat.forwarding import options, retrying
+from istat.forwarding import group, options, retrying
 from istat.forwarding.forwarder import Forwarder, Introduction
 from istat.forwarding.targets import TargetGroup
 from istat.settings.types import Many
@@ -203,8 +203,20 @@ def test_a_target_that_knows_later_batches_of_the_spool_gets_none(receivers: Any
     lines = give(forwarder, 1, 20)
     until(lambda: all_done(forwarder))
     assert (there.lines, other.lines) == ([], lines)
-    target = forwarder.status()["groups"][0]["targets"][0]
-    assert target["state"] == "away" and "was the spool put back" in target["why"]
+    until(lambda: "was the spool put back" in forwarder.status()["groups"][0]["targets"][0]["why"])
+
+
+def test_the_log_says_which_target_is_used(receivers: Any, forwarders: Any, caplog: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(group, "QUIET", 0.0)
+    caplog.set_level("INFO", "istat.forwarding")
+    first, second = receivers(), receivers()
+    forwarder = forwarders(to(first, second))
+    name = f"{to(first)} | {to(second)}"
+    until(lambda: f"forwarding to {to(first)} of {name}" in caplog.text)
+    first.stop()
+    until(lambda: f"forwarding to {to(second)} of {name}" in caplog.text)
+    assert "Does it want TLS" not in caplog.text, "it was reached, so that its settings fit"
+    assert forwarder.status()["groups"][0]["in_use"] == to(second)
 
 
 def test_the_next_is_used_while_the_first_is_away_and_each_line_is_at_one(receivers: Any, forwarders: Any) -> None:

@@ -285,3 +285,8 @@ def test_a_port_that_is_closed_is_told_with_advice() -> None:
     assert "in the setting forward right" in advice(Target("a", 1), gevent.socket.gaierror(-2, "no name"))
     assert "is it an istatd" in advice(Target("a", 1), BadBatch("a frame of 2000000000 bytes"))
     assert advice(Target("a", 1), Refused("why")) == ""
+
+
+def test_a_target_that_ends_after_it_was_reached_has_the_right_settings() -> None:
+    assert "samples-tls" in advice(Target("a", 1), Ended())
+    assert advice(Target("a", 1), Ended(), greeted=True) == ". Does it still run, and is the network up?"
