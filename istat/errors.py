@@ -93,9 +93,14 @@ class UnknownNamespace(BadQuery):
 
 
 class ServerUnreachable(IstatError):
-    """The server did not answer, or not as an istat-server would."""
+    """The server did not answer, or not as an istat-server would. `answered`: it did, in its own words, as one
+    whose store is not open yet."""
 
     exit_code = 85
+
+    def __init__(self, sentence: str = "", answered: bool = False) -> None:
+        super().__init__(sentence)
+        self.answered = answered
 
 
 class PluginError(IstatError):

@@ -24,7 +24,7 @@ def refusal(url: str, status: int, body: object, path: str) -> Exception:
                                  "is it another's port?")
     said = str(body["error"])
     if status >= 500:
-        return ServerUnreachable(said)
+        return ServerUnreachable(said, answered=True)
     if said.startswith(NO_PATH):
         return ServerUnreachable(f"{url} answers: {said}; a server is addressed as http://HOST:PORT, without a path, "
                                  "and an older one does not have all that is asked for")

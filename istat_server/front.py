@@ -17,7 +17,8 @@ StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 STARTING = error_body("the server is starting: the store is being opened, or a replica's is "
-                      "copied from its master; try again in a moment, its log says how far it is")
+                      "copied from its master; try again in a moment, its log says how far it is, and what it "
+                      "waits for")
 
 
 class Front:

@@ -110,7 +110,9 @@ KINDS = {
     "admin_token": Kind("wrong tokens at admin-port", "see who sends them: `auth TOKEN` wants the admin-token"),
     "admin_too_many": Kind("connections of admin-port closed because others needed the places",
                            "let scripts close theirs (`quit`)"),
-    "store_refuses": Kind("lines that came while the store took nothing", "see to the reason, told as `refusing`"),
+    "store_refuses": Kind("lines that came while the store took nothing",
+                          "`istat status` says why as long as it is so, and the log: a full disk, or a replica or a "
+                          "fenced master, which is not to be sent to"),
 }
 
 

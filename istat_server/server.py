@@ -238,6 +238,9 @@ class Server:
                  "listening": self._sockets.listening()}
         if self.tee is not None:
             found["forward"] = self.tee.forwarder.status()
+        replicas = self.leases.known_lags()
+        if replicas:
+            found["replicas"] = replicas
         return {**found, "problems": list(server_problems(found, now))}
 
     def _system(self, store: Mapping[str, object]) -> dict[str, object]:

@@ -304,7 +304,8 @@ def _status(arguments: argparse.Namespace, clock: Clock) -> None:
         status = client.status()
         senders = [] if arguments.json or arguments.all else client.agents()
     except ServerUnreachable as error:
-        advice = "".join(f"\n  {line}" for line in report.unreachable(arguments.server, services))
+        advice = "" if error.answered else "".join(
+            f"\n  {line}" for line in report.unreachable(arguments.server, services))
         raise ServerUnreachable(f"{error}{advice}") from error
     if arguments.json:
         _print_json(status)

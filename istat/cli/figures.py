@@ -37,7 +37,9 @@ def figure(name: str, value: object) -> str:
     """The value of a key of the status, whose last word tells its unit."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value) if value not in ("", None) else "-"
-    last = name.rpartition(".")[2]
+    group, _, last = name.rpartition(".")
+    if group.endswith("lost"):
+        return number_text(value)       # lines, by why they are: `forward.lost.bytes`
     if last.endswith("bytes") or last == "journal_pending":
         return bytes_text(value)
     if last.endswith("seconds") or last == "uptime":

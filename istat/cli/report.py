@@ -23,6 +23,8 @@ FAILING = 10            # collectors that fail
 CLOCK_SECONDS = 30.0
 # A server that runs shorter has not heard from every agent: they say who they are every 60 s [s].
 AGENT_SECONDS = 70.0
+# A replica is behind by less than 2 s, and by a little more after a start of either [s].
+REPLICA_SECONDS = 60.0
 # Free space under which it is worth a word: a disk that is nearly full [share, bytes].
 FREE_SHARE, FREE_BYTES = 0.05, 1 << 30
 PROBLEMS = {
@@ -89,6 +91,8 @@ def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> 
     replica = store.get("replica") or {}
     if replica.get("master"):
         yield "Replica", f"of {replica['master']}. {lag_text(replica.get('lag'))}"
+    if status.get("replicas"):
+        yield "Replicas", ", ".join(f"{name}: {_lags(lag)}" for name, lag in sorted(status["replicas"].items()))
     most = f" of at most {number_text(system['max_counters'])}" if "max_counters" in system else ""
     yield "Counters", f"{number_text(status.get('counters', 0))}{most}"
     lately = f"{number_text(float(ingest['samples_per_second']))} a second lately, " \
@@ -101,6 +105,9 @@ def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> 
     for group in status.get("forward", {}).get("groups", ()):
         where = f"to {group['in_use']}" if group["in_use"] else f"to nobody, {group['name']} is away"
         yield "Forwarded", f"{where}; {_waiting(group)}"
+    if "spool_most_bytes" in status.get("forward", {}):
+        spool = status["forward"]
+        yield "Spool", f"{bytes_text(spool['spool_bytes'])} of at most {bytes_text(spool['spool_most_bytes'])}"
 
 
 def _waiting(group: Mapping[str, Any]) -> str:
@@ -116,6 +123,11 @@ def lag_text(seconds: float | None) -> str:
     if seconds is None or seconds < 0:
         return "It is not known how far it is behind"
     return "It has all that the master has written" if seconds == 0 else f"It is {seconds_text(round(seconds))} behind"
+
+
+def _lags(seconds: float) -> str:
+    """How far a replica of this server is, in a few words."""
+    return "has all that is written here" if seconds == 0 else f"{seconds_text(round(seconds, 1))} behind"
 
 
 def _senders(senders: Sequence[Mapping[str, Any]], now: float) -> str:
@@ -143,6 +155,10 @@ def _named(rows: Sequence[Mapping[str, Any]], now: float) -> str:
 
 def _sender(row: Mapping[str, Any], now: float) -> str:
     what = f"istat-agent {row.get('version')}" if is_agent(row) else str(row.get("transport", ""))
+    if row.get("via"):
+        what = f"via {row['via']}"
+    elif what == "replica":
+        what = "by this replica's master"
     ago = max(0.0, now - float(row.get("last_seen", now)))
     return f"{row.get('name')} ({what}, {seconds_text(round(ago))} ago)"
 
@@ -214,6 +230,10 @@ def server_problems(status: Status, now: float) -> Iterable[str]:
     if store.get("routes_without_ancestors"):
         yield (f"{_number(store['routes_without_ancestors'], 'name')} of samples feed no ancestors (rollup, "
                "make-parents): there is no room for these; raise max-counters and restart")
+    for name, lag in sorted(status.get("replicas", {}).items()):
+        if lag > REPLICA_SECONDS:
+            yield (f"the replica {name} is {seconds_text(round(lag))} behind: does it run, and what does its log say? "
+                   "After replica-lease without a word of it it has to make a new copy")
     yield from _granted(system)
     yield from _not_forwarded(status.get("forward", {}))
     yield from _failing(status, now)
@@ -229,7 +249,7 @@ def _not_forwarded(forward: Status) -> Iterable[str]:
     for kind, lines in LOST.items():
         lost = forward.get("totals", {}).get(f"forward.lost.{kind}", 0)
         if lost:
-            yield f"{_number(lost, 'line')} will never be forwarded: {lines}"
+            yield f"{_number(lost, 'line')} lost since the start, which will never be forwarded: {lines}"
     if forward.get("spool_problem"):
         yield f"the spool: {forward['spool_problem']}"
 
@@ -246,7 +266,7 @@ def _problems(status: Status, senders: Sequence[Mapping[str, Any]], services: Se
     if agent and agent.active and late and not any(is_agent(row) and row.get("online") for row in senders):
         yield f"{AGENT} runs here, but nothing came from an agent; see: journalctl -u {AGENT.partition('.')[0]}"
     if not services and not senders and is_local(url):
-        yield "nobody has sent anything yet; start istat-agent, or try: istat send test.first 1"
+        yield "nobody has sent anything since the start; start istat-agent, or try: istat send test.first 1"
 
 
 def _granted(system: Status) -> Iterable[str]:

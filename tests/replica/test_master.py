@@ -123,6 +123,7 @@ def test_a_lag_is_counted_from_what_was_applied_last(served: Serving) -> None:
     assert served.leases.totals() == {"replica.lag.two_example": 100.0}
     master.journal(position, 0, applied=NOW + 40)
     assert served.leases.totals() == {"replica.lag.two_example": 60.0}
+    assert served.leases.known_lags() == {"two.example": 60.0}
     master.release()
     assert served.leases.totals() == {}
 

@@ -25,12 +25,14 @@ def _arguments(command: argparse.ArgumentParser) -> None:
 
 def _act(arguments: argparse.Namespace, clock: Clock) -> None:
     if arguments.what == "status":
+        arguments.changes = False       # a question, as `istat status` asks it
         status = client_of(arguments).status()
         store = status.get("store", {})
         if arguments.json:
-            print(json.dumps({key: store.get(key) for key in ("replica", "term", "fenced", "deposed")}))
+            found = {key: store.get(key) for key in ("replica", "term", "fenced", "deposed")}
+            print(json.dumps({**found, "replicas": status.get("replicas", {})}))
         else:
-            for line in lines(store):
+            for line in (*lines(store), *replicas(status)):
                 print(line)
         return
     _promote(arguments)
@@ -76,6 +78,12 @@ def lines(store: Mapping[str, Any]) -> Iterable[str]:
     yield f"  Term {number_text(store.get('term', 0))}"
     if store.get("deposed"):
         yield f"  The old master {store['deposed']} does not know yet that this server has taken its place"
+
+
+def replicas(status: Mapping[str, Any]) -> Iterable[str]:
+    """The replicas that a server knows of, and how far each is."""
+    for name, lag in sorted(status.get("replicas", {}).items()):
+        yield f"  Its replica {name}: {lag_text(lag)}"
 
 
 COMMAND = SubCommand(

@@ -87,11 +87,32 @@ function refusals(status) {
   return rows.length ? rows : [{ label: "Nothing", value: "", bad: false, cure: "", who: [] }];
 }
 
+/** @typedef {[string, string, unknown, ((value: any) => string)?, string?]} Figure  label, key, value, how it is shown, note */
+
+/** A master's replicas, and how far each is. @param {any} status @returns {Figure[]} */
+function replicas(status) {
+  return Object.entries(status.replicas ?? {}).map(([name, lag]) => [`Its replica ${name}`, "replicas", number(lag), formatLag]);
+}
+
+/** What each group of targets has not acknowledged, what is lost, and how full the spool is. @param {any} status @returns {Figure[]} */
+function forwarding(status) {
+  const { groups = [], totals = {}, spool_bytes, spool_most_bytes: most } = status.forward ?? {};
+  const lost = Object.entries(totals).filter(([name]) => name.startsWith("forward.lost.")).reduce((sum, [, lines]) => sum + number(lines), 0);
+  /** @type {Figure[]} */
+  const rows = groups.map((/** @type {any} */ group) => [group.in_use || `${group.name} is away`, "groups", group, waiting, "lines not acknowledged"]);
+  return status.forward ? [...rows, ["Lines lost", "lost", lost, count, "since the start, of all groups"],
+    ["Spool", "spool_bytes", spool_bytes, (size) => bytes(size) + (most ? ` of ${bytes(most)}` : "")]] : [];
+}
+
+/** @param {any} group */
+const waiting = (group) => number(group.waiting_lines) === 0 ? "up to date"
+  : `${count(group.waiting_lines)} lines, ${formatSpan(Math.round(number(group.waiting_seconds)))} behind`;
+
 /** The figures in groups; what the server does not tell is left out. @param {any} status @returns {Section[]} */
 export function sections(status) {
   const store = status.store ?? {};
   const asked = number(store.cache_hits) + number(store.cache_misses);
-  /** @type {[string, [string, string, unknown, ((value: any) => string)?, string?][]][]} */
+  /** @type {[string, Figure[]][]} */
   const groups = [
     ["Replica", [
       ["Of", "master", store.replica?.master, String],
@@ -99,7 +120,9 @@ export function sections(status) {
       ["A new copy is made", "copying", store.replica?.copying, copied],
       ["Its place was taken by", "fenced", store.fenced || undefined, String, "this server is fenced: it takes nothing any more"],
       ["Former master that has not heard of it", "deposed", store.deposed || undefined, String],
+      ...replicas(status),
     ]],
+    ["Forwarding", forwarding(status)],
     ["Counters", [
       ["There now", "counters", store.counters],
       ["Deleted, can come back", "deleted_waiting", store.deleted_waiting],

@@ -11,6 +11,7 @@ import pytest
 from istat.cli import asking, command
 from istat.clock import FakeClock
 from istat.errors import BadQuery, ServerUnreachable, UnknownCounter
+from istat.unanswered import refusal
 
 
 class Server:
@@ -196,6 +197,17 @@ def test_status_in_its_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert run("status", "--json") == 0
     assert json.loads(capsys.readouterr().out)["store"] == {"counters": 5}
+
+
+def test_status_does_not_ask_whether_a_server_runs_that_says_it_is_starting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status(self: Server) -> dict[str, Any]:
+        raise refusal("http://one:8000", 503, {"error": "the server is starting"}, "/api/v1/status")
+
+    monkeypatch.setattr(Server, "status", status)
+    assert run("status") == ServerUnreachable.exit_code
+    assert capsys.readouterr().err == "istat: the server is starting\n"
 
 
 def test_status_says_what_to_try_when_no_server_answers(

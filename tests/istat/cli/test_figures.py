@@ -29,5 +29,7 @@ def test_a_key_tells_the_unit() -> None:
     assert figure("store.file_bytes", 2048) == "2 KiB"
     assert figure("uptime", 61.2) == "1 min 1 s"
     assert figure("store.refusing", "") == "-"
+    assert figure("forward.totals.forward.lost.bytes", 266962) == "266,962", "lines that went because of spool-bytes"
+    assert figure("forward.spool_lost.bytes", 0) == "0"
     assert figure("store.files", 1000) == "1,000"
     assert figure("version", "0.1") == "0.1"

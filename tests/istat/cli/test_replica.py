@@ -56,7 +56,26 @@ def test_it_tells_how_it_stands(client, capsys, store, says):
 def test_json_has_what_there_is(client, capsys):
     client.store["replica"] = FOLLOWING
     assert command.main(["replica", "status", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"replica": FOLLOWING, "term": 0, "fenced": "", "deposed": ""}
+    assert json.loads(capsys.readouterr().out) == {"replica": FOLLOWING, "term": 0, "fenced": "", "deposed": "",
+                                                        "replicas": {}}
+
+
+def test_a_master_tells_of_its_replicas(client, capsys, monkeypatch):
+    monkeypatch.setattr(client, "status", lambda: {"store": client.store, "replicas": {"two": 0.0, "three": 90.0}})
+    assert command.main(["replica", "status"]) == 0
+    told = capsys.readouterr().out
+    assert "Its replica two: It has all that the master has written" in told
+    assert "Its replica three: It is 1 min 30 s behind" in told
+
+
+def test_looking_wants_no_admin_token_and_promoting_does(monkeypatch, capsys):
+    for name in ("ISTAT_TOKEN", "ISTAT_ADMIN_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    closed = ["--server", "http://127.0.0.1:1"]
+    assert command.main(["replica", "status", *closed]) == 85
+    assert "cannot connect" in capsys.readouterr().err
+    assert command.main(["replica", "promote", "--yes", *closed]) == 2
+    assert "admin-token" in capsys.readouterr().err
 
 
 def test_a_promotion_wants_a_word(client, capsys, tmp_path):

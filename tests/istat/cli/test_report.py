@@ -195,9 +195,24 @@ def test_what_is_forwarded_is_told_with_what_keeps_it_from_it() -> None:
              "waiting_seconds": 0.0, "targets": [away, used]}
     found = joined(text({**STATUS, "forward": {"groups": [group], "totals": {"forward.lost.age": 1}}}))
     assert "Forwarded to b:8111; all that came is acknowledged" in found
+    assert "Spool" not in found, "an older server does not tell its bound"
+    spool = {"groups": [group], "spool_bytes": 3 << 20, "spool_most_bytes": 16 << 20}
+    assert "Spool 3 MiB of at most 16 MiB" in joined(text({**STATUS, "forward": spool}))
     assert "a:8111 gets nothing that is forwarded: Connection refused; b:8111 is used instead" in found
-    assert "1 line will never be forwarded: they waited for longer than spool-age" in found
+    assert "1 line lost since the start, which will never be forwarded: they waited for longer than spool-age" in found
     alone = {**group, "name": "a:8111", "in_use": "", "waiting_lines": 1200, "waiting_seconds": 61.2, "targets": [away]}
     found = joined(text({**STATUS, "forward": {"groups": [alone]}}))
     assert "Forwarded to nobody, a:8111 is away; 1,200 lines not acknowledged, the oldest came 1 min 1 s ago" in found
     assert "Connection refused; what comes waits in the spool" in found
+
+
+def test_replicas_of_a_master_are_told_with_how_far_they_are() -> None:
+    found = joined(text({**STATUS, "replicas": {"two": 0.0, "three": 90.0}}))
+    assert "Replicas three: 1 min 30 s behind, two: has all that is written here" in found
+    assert "the replica three is 1 min 30 s behind: does it run" in found
+    assert "the replica two is" not in found
+
+
+def test_senders_by_others_are_told_as_such() -> None:
+    assert f"{SCRIPT['name']} (via web1, " in joined(text(senders=[{**SCRIPT, "via": "web1"}]))
+    assert "(by this replica's master, " in joined(text(senders=[{**SCRIPT, "transport": "replica"}]))
