@@ -39,6 +39,7 @@ LOST = {
     "age": "they waited for longer than spool-age; raise it, or mend the target",
     "damaged": "the spool was damaged; see whether its disk fails (dmesg)",
     "disk": "the disk of the spool was full; make room on it",
+    "unknown": "the store did not know them when it was started after a kill: it was another one than before",
     "cut": "a connection to an original istatd ended, which acknowledges nothing",
     "too_long": "they are longer than 64 KiB, which no batch can have",
 }
@@ -112,10 +113,12 @@ def _facts(status: Status, senders: Sequence[Mapping[str, Any]], now: float) -> 
 
 def _waiting(group: Mapping[str, Any]) -> str:
     """What a group of targets has not acknowledged."""
+    ever = group.get("lost_lines")
+    lost = f"; {_number(ever, 'line')} lost since the spool was made" if ever else ""
     if not group["waiting_lines"]:
-        return "all that came is acknowledged"
+        return f"all that came is acknowledged{lost}"
     return (f"{_number(group['waiting_lines'], 'line')} not acknowledged, the oldest came "
-            f"{seconds_text(round(group['waiting_seconds']))} ago")
+            f"{seconds_text(round(group['waiting_seconds']))} ago{lost}")
 
 
 def lag_text(seconds: float | None) -> str:

@@ -375,8 +375,8 @@ def test_what_is_lost_is_logged_with_why_and_the_bound_is_told(
     losses = Losses()
     losses.note(Loss("a:8111", "bytes", 1, 3, 30, 0, 0))
     losses.note(Loss("a:8111", "bytes", 4, 4, 10, 0, 0))
-    assert ("lines are lost for a:8111: the spool is full (spool-bytes): the oldest go: 30 lines, 1 frames, sequences 1 to "
-            "3; what more is lost of the same is counted as forward.lost.bytes") in caplog.text
+    assert ("lines are lost for a:8111: the spool is full (spool-bytes): the oldest go: 30 lines, 1 frames, "
+            "sequences 1 to 3; what more is lost of the same is counted as forward.lost.bytes") in caplog.text
     assert set(WHY) == set(REASONS)
     spool = open_spool(tmp_path)
     assert spool.status()["spool_most_bytes"] == spool.limits.bytes

@@ -42,11 +42,11 @@ test("a master tells how far its replicas are, and who forwards how far its targ
   assert.deepEqual(shown({ replicas: { two: 0, three: 90.4 } }, "Replica"), ["Its replica two: up to date", "Its replica three: 1 min 30 s behind"]);
   const forward = {
     groups: [{ name: "a:1 | b:1", in_use: "b:1", waiting_lines: 0, waiting_seconds: 0 },
-      { name: "c:1", in_use: "", waiting_lines: 1200, waiting_seconds: 61.2 }],
+      { name: "c:1", in_use: "", waiting_lines: 1200, waiting_seconds: 61.2, lost_lines: 30 }],
     totals: { "forward.lines": 5, "forward.lost.bytes": 30, "forward.lost.age": 4 }, spool_bytes: 3 << 20, spool_most_bytes: 16 << 20,
   };
   assert.deepEqual(shown({ forward }, "Forwarding"),
-    ["b:1: up to date", "c:1 is away: 1,200 lines, 1 min 1 s behind", "Lines lost: 34", "Spool: 3 MiB of 16 MiB"]);
+    ["b:1: up to date", "c:1 is away: 1,200 lines, 1 min 1 s behind, 30 lost", "Lines lost: 34", "Spool: 3 MiB of 16 MiB"]);
   assert.deepEqual(shown({}, "Forwarding"), []);
 });
 

@@ -99,14 +99,15 @@ function forwarding(status) {
   const { groups = [], totals = {}, spool_bytes, spool_most_bytes: most } = status.forward ?? {};
   const lost = Object.entries(totals).filter(([name]) => name.startsWith("forward.lost.")).reduce((sum, [, lines]) => sum + number(lines), 0);
   /** @type {Figure[]} */
-  const rows = groups.map((/** @type {any} */ group) => [group.in_use || `${group.name} is away`, "groups", group, waiting, "lines not acknowledged"]);
+  const rows = groups.map((/** @type {any} */ group) => [group.in_use || `${group.name} is away`, "groups", group, waiting, "lines not acknowledged, and those lost since the spool was made"]);
   return status.forward ? [...rows, ["Lines lost", "lost", lost, count, "since the start, of all groups"],
     ["Spool", "spool_bytes", spool_bytes, (size) => bytes(size) + (most ? ` of ${bytes(most)}` : "")]] : [];
 }
 
 /** @param {any} group */
-const waiting = (group) => number(group.waiting_lines) === 0 ? "up to date"
-  : `${count(group.waiting_lines)} lines, ${formatSpan(Math.round(number(group.waiting_seconds)))} behind`;
+const waiting = (group) => (number(group.waiting_lines) === 0 ? "up to date"
+  : `${count(group.waiting_lines)} lines, ${formatSpan(Math.round(number(group.waiting_seconds)))} behind`)
+  + (number(group.lost_lines) ? `, ${count(group.lost_lines)} lost` : "");
 
 /** The figures in groups; what the server does not tell is left out. @param {any} status @returns {Section[]} */
 export function sections(status) {

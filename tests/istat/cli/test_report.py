@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from istat.cli.report import report, unreachable
+from istat.cli.report import LOST, report, unreachable
 from istat.cli.systemctl import Unit
+from istat.spool.losses import REASONS
 
 NOW = 1325395000.0      # 2012-01-01 05:16:40 UTC
 URL = "http://127.0.0.1:8000"
@@ -200,6 +201,8 @@ def test_what_is_forwarded_is_told_with_what_keeps_it_from_it() -> None:
     assert "Spool 3 MiB of at most 16 MiB" in joined(text({**STATUS, "forward": spool}))
     assert "a:8111 gets nothing that is forwarded: Connection refused; b:8111 is used instead" in found
     assert "1 line lost since the start, which will never be forwarded: they waited for longer than spool-age" in found
+    found = joined(text({**STATUS, "forward": {"groups": [{**group, "lost_lines": 1234}]}}))
+    assert "all that came is acknowledged; 1,234 lines lost since the spool was made" in found
     alone = {**group, "name": "a:8111", "in_use": "", "waiting_lines": 1200, "waiting_seconds": 61.2, "targets": [away]}
     found = joined(text({**STATUS, "forward": {"groups": [alone]}}))
     assert "Forwarded to nobody, a:8111 is away; 1,200 lines not acknowledged, the oldest came 1 min 1 s ago" in found
@@ -216,3 +219,7 @@ def test_replicas_of_a_master_are_told_with_how_far_they_are() -> None:
 def test_senders_by_others_are_told_as_such() -> None:
     assert f"{SCRIPT['name']} (via web1, " in joined(text(senders=[{**SCRIPT, "via": "web1"}]))
     assert "(by this replica's master, " in joined(text(senders=[{**SCRIPT, "transport": "replica"}]))
+
+
+def test_each_kind_of_loss_has_a_cure() -> None:
+    assert set(LOST) == {*REASONS, "cut", "too_long"}
