@@ -3,9 +3,10 @@
     python -m bench.replicate [ROW ...] [--repeat N] [--samples N] [--quick] [--json FILE]
 
 `forward`: samples over TCP to a server that forwards to another, with its spool, and to one that does not; the
-difference in CPU is what forwarding costs, beside carbon-c-relay on the same samples in Graphite's format. The
-receiver of the batches beside the one of the lines. `replica`: a master with a replica and without, at an even rate
-over UDP. `copy`: the base copy of a store, beside plain reading and writing of as many bytes. One machine has it all.
+difference in CPU is what forwarding costs, beside carbon-c-relay on the same samples in Graphite's format. Then the
+same lines as acknowledged batches to a server that does not forward, beside the lines. `replica`: a master with a
+replica and without, at an even rate over UDP. `copy`: the base copy of a store, beside plain reading and writing of as
+many bytes. One machine has it all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bench.load.work import STEP, Form, Writer
 from bench.replicas import COPY_GOAL, LAG_GOAL, MASTER_GOAL, copy, replica
 from bench.servers.process import FAILURES, BenchError, Process, free_port, fresh
 from bench.servers.systems import Istatd
+from istat.wire.batches import MOST_TEXT, Lines, encode
 
 RELAY = "carbon-c-relay"
 RELAY_QUEUE = 20_000_000    # lines: none is dropped, as the spool drops none
@@ -89,6 +91,35 @@ def plain_run(folder: Path, names: Sequence[bytes], values: Table) -> Run:
         return {"cpu_us_per_sample": (server.process.quiet() - before) / samples_of(values) * 1e6}
     finally:
         server.stop()
+
+
+def batches_run(folder: Path, names: Sequence[bytes], values: Table) -> Run:
+    """The same lines as acknowledged batches, made before and sent as plain lines are."""
+    server = Istatd(folder)
+    server.start()
+    try:
+        chunks = chunks_of(names, values, server.form)
+        first = frames_of(chunks[:1], 0)
+        others = frames_of(chunks[1:], len(first))
+        send.batches(server.stat_port, first)
+        before = server.process.quiet()
+        send.batches(server.stat_port, others)
+        return {"cpu_us_per_sample": (server.process.quiet() - before) / samples_of(values) * 1e6}
+    finally:
+        server.stop()
+
+
+def frames_of(chunks: Sequence[bytes], last: int) -> list[bytes]:
+    """Lines as batches, as long as they may be; `last`: the sequence before them."""
+    frames: list[bytes] = []
+    now = int(time.time())
+    for chunk in chunks:
+        at = 0
+        while at < len(chunk):
+            end = chunk.rfind(b"\n", at, at + MOST_TEXT) + 1
+            text, at = chunk[at:end], end
+            frames.append(encode(Lines(last + len(frames) + 1, now, 0, text.count(b"\n"), text)))
+    return frames
 
 
 def samples_of(values: Table) -> int:
@@ -156,13 +187,15 @@ def answers(port: int) -> bool:
 
 
 def one_round(folder: Path, names: Sequence[bytes], values: Table, relay: bool, turned: bool) -> dict[str, Run]:
-    """One run of each, the last one first where it is `turned`: what the server without forwarding spent, the one that
-    forwards and the one that it forwards to, and the relay."""
+    """One run of each, the last one first where it is `turned`: what the server without forwarding spent on lines and
+    on batches, the one that forwards and the one that it forwards to, and the relay."""
     runs: dict[str, Run] = {}
-    kinds = ["plain", "forward", *(["relay"] if relay else [])]
+    kinds = ["plain", "batches", "forward", *(["relay"] if relay else [])]
     for kind in reversed(kinds) if turned else kinds:
         if kind == "plain":
             runs["plain"] = plain_run(fresh(folder), names, values)
+        elif kind == "batches":
+            runs["batches"] = batches_run(fresh(folder), names, values)
         elif kind == "relay":
             runs["relay"] = relay_run(fresh(folder), names, values)
         else:
@@ -176,15 +209,16 @@ def forward(chosen: argparse.Namespace, folder: Path) -> list[Mode]:
     work, values = table(series, max(2, chosen.samples // series) + 1)
     text = f"{series:,} series x {len(values) - 1:,} samples over TCP, times are now"
     forwarding = Mode("forward", text + "; on top of taking them in")
-    receiving = Mode("receive", text + "; batches of a forwarder, and lines")
+    receiving = Mode("receive", text + "; batches, lines, and batches of a forwarder beside it")
     for turn in range(chosen.repeat):
         runs = one_round(folder / "run", work.names, values, chosen.peer != "none", turn % 2 == 1)
         on_top = runs["server"]["cpu_us_per_sample"] - runs["plain"]["cpu_us_per_sample"]
         forwarding.add("istatd", {**runs["server"], "cpu_us_per_sample": on_top})
         if "relay" in runs:
             forwarding.add(RELAY, runs["relay"])
-        receiving.add("batches", runs["receiver"])
+        receiving.add("batches", runs["batches"])
         receiving.add("lines", runs["plain"])
+        receiving.add("of a forwarder", runs["receiver"])
     print_mode(forwarding)
     print_mode(receiving)
     return [forwarding, receiving]

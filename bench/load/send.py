@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from istat.wire.batches import MAGIC, MOST_UNDER_WAY, Ack, Hello, Welcome, encode
+
 TCP_PATIENCE = 120.0  # [s] for the server to read the rest and close
 BURST_PERIOD = 0.001  # [s] between two bursts of datagrams
 CATCH_UP = 3  # a burst after a delay is at most this many times the usual one: no flood
@@ -24,6 +26,30 @@ def tcp(port: int, chunks: Iterable[bytes]) -> float:
         while connection.recv(65536):
             pass
         return time.perf_counter() - start
+
+
+def batches(port: int, frames: Sequence[bytes], epoch: int = 1) -> None:
+    """Sends the frames of acknowledged batches on one connection, as many at once as may be; returns when all are
+    acknowledged."""
+    hello = MAGIC + encode(Hello(bytes(range(16)), epoch))
+    welcome, answer = len(encode(Welcome(0))), len(encode(Ack(1, 0)))
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(TCP_PATIENCE)
+        connection.sendall(hello)
+        heard = -welcome        # [bytes] of acknowledgements
+        for number, frame in enumerate(frames):
+            while heard < max(0, number + 1 - MOST_UNDER_WAY) * answer:
+                heard += len(_some(connection))
+            connection.sendall(frame)
+        while heard < len(frames) * answer:
+            heard += len(_some(connection))
+
+
+def _some(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionResetError("the receiver has closed the connection")
+    return data
 
 
 @dataclass

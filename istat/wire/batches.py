@@ -19,7 +19,7 @@ from istat.wire.framing import Run, Taken
 
 #: The first line of a connection. To an original istatd it is metadata of the sender, which it never answers.
 MAGIC = b"#istat-batches 1\n"
-# Lines of one batch [bytes], and how many: the hub takes them in one turn, some 40 ms at worst (all of new names).
+# Lines of one batch [bytes], and how many: the hub takes them in one turn, some 0.5 ms; new names are learnt before.
 MOST_TEXT = 65536
 MOST_LINES = 4096
 # What one origin tells of itself at once [bytes]: a receiver keeps 32 keys of some hundred bytes.

@@ -33,6 +33,7 @@ from istat.wire.batches import (
 
 # Frames that one call of `feed` takes, unless one with lines comes before: some 0.5 ms.
 MOST_FRAMES = 64
+WITH_LINES = (Lines, Meta)
 # Codes of refusals (docs/protocols/batches.md): no or another token, one's own spool, no marks, the blacklist, a newer
 # session, and what is no conversation of this protocol.
 TOKEN, OWN, UNABLE, BARRED, ELSEWHERE, PROTOCOL = "token", "own", "unable", "barred", "elsewhere", "protocol"
@@ -180,7 +181,7 @@ class Session:
             at += size
             if message is not None:
                 self._take(message)
-            if isinstance(message, Lines | Meta):
+            if isinstance(message, WITH_LINES):
                 break
         self._say()
         return at - start

@@ -91,7 +91,8 @@ class Batching:
         finally:
             self._engine.set_now(now)
         self._note(mark, record)
-        return accepted, sum(left.times for left in accepted.left if left.kind != METADATA)
+        refused = sum([left.times for left in accepted.left if left.kind != METADATA]) if accepted.left else 0
+        return accepted, refused
 
     def _note(self, mark: tuple[bytes, int, int], record: bytes) -> None:
         """Its rows are taken."""

@@ -9,7 +9,8 @@ from bench.figures import Mode
 from bench.ingest import table
 from bench.load.work import Form, Writer
 from bench.replicas import pieces, plainly
-from bench.replicate import RELAY, Sink, chunks_of, judged, samples_of
+from bench.replicate import RELAY, Sink, chunks_of, frames_of, judged, samples_of
+from istat.wire.batches import Lines, decode
 
 
 def test_all_samples_but_the_first_step_are_measured():
@@ -52,3 +53,11 @@ def test_what_was_measured_is_judged_by_its_goals():
     assert [(what, round(value, 3), reached) for what, value, _goal, reached in judged([forward, receive, copy])] == [
         ("forwarding: us a sample", 0.2, True), (f"forwarding by {RELAY}", 0.8, False), ("batches by lines", 1.2, True),
         ("base copy: bytes/s", 1e8, False)]
+
+
+def test_batches_have_the_same_lines():
+    work, values = table(2000, 3)
+    chunks = chunks_of(work.names, values, Form.ISTATD)
+    made = [decode(frame) for frame in frames_of(chunks[1:], 7)]
+    assert [batch.sequence for batch in made if isinstance(batch, Lines)] == list(range(8, 8 + len(made)))
+    assert b"".join(batch.text for batch in made if isinstance(batch, Lines)) == b"".join(chunks[1:])
