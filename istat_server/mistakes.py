@@ -40,6 +40,8 @@ class Kind:
     cure: str
 
 
+# Kinds whose text is a sender's host, which does not say what is wrong with it.
+BATCHES = "batch_"
 # The kind of those whom the blacklist bars.
 BARRED = "blacklisted"
 # Every kind there is, whoever counts it: listeners, the intake, the engine.
@@ -63,7 +65,8 @@ KINDS = {
                        "look at the reason in the log: is the server's authority known to the sender, and does the "
                        "server want a certificate of its own (tls-client-ca)?"),
     "plain_refused": Kind("TCP connections without TLS while samples-tls is required",
-                          "let the sender use TLS (of istat-agent: transport = tcp, tls = true)"),
+                          "let the sender use TLS (of istat-agent: forward-tls, or with server transport = tcp, "
+                          "tls = true)"),
     "token_wanted": Kind("connections of other machines that send lines while samples-token is set",
                          "let an istat-agent forward there (its forward-token), or take samples-token out"),
     "batch_token": Kind("senders of batches that show another token than samples-token, or none",
@@ -217,7 +220,7 @@ class Mistakes:
 
 
 class _Hint:
-    """What was probably meant by a line: worked out only if the log takes it."""
+    """What was probably meant by a line, or what helps: worked out only if the log takes it."""
 
     __slots__ = ("_kind", "_line", "_clock")
 
@@ -225,6 +228,8 @@ class _Hint:
         self._kind, self._line, self._clock = kind, line, clock
 
     def __str__(self) -> str:
+        if self._kind.startswith(BATCHES):
+            return f" ({KINDS[self._kind].cure})"
         found = _explained(self._kind, self._line, self._clock.now())
         return f" ({found.wrong}; write: {_text(found.right)})" if found is not None and found.right else ""
 

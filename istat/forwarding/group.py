@@ -36,6 +36,9 @@ class Group:
     def stop(self) -> None:
         """End the connections. What is under way is settled by the next ones."""
         gevent.killall(self._greenlets)
+        frames, lines, _seconds = self.behind
+        if frames:
+            log.info("lines that wait in the spool for %s until the next start: %d", self.name, lines)
 
     def wake(self) -> None:
         """There may be something to send."""

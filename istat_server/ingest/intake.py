@@ -101,11 +101,13 @@ class Intake:
 
     def _refuse(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         text = bytes(view[start:end])
-        count = text.count(b"\n")
+        text = text[:text.rfind(b"\n") + 1]
+        count = text.count(b"\n") - text.count(b"\n#") - text.startswith(b"#")    # metadata are no samples
         self._mistakes.add("store_refuses", count)
         if count:
-            self._mistakes.blame("store_refuses", text[:text.index(b"\n")], sender, count)
-        return text.rfind(b"\n") + 1
+            first = next(line for line in text.split(b"\n") if not line.startswith(b"#"))
+            self._mistakes.blame("store_refuses", first, sender, count)
+        return len(text)
 
     def meta(self, line: bytes, sender: Sender, by: Sender | None = None) -> None:
         """`#key value`, split at the first space only. by: who tells this of the sender, where it is another one."""

@@ -251,7 +251,9 @@ def test_a_peer_may_tell_so_much_about_itself(feed: Feed) -> None:
 
 def test_what_comes_while_the_store_refuses_is_counted_and_dropped(feed: Feed) -> None:
     feed.keeper.refusing = "the disk is full"
-    assert feed(b"a 1\n#hostname web1\nb") == 19
+    assert feed(b"#hostname web1\n") == 15
+    assert feed.refused == {}, "what a sender says of itself is no sample"
+    assert feed(b"#agent web1\na 1\n#hostname web1\nc 2\nb") == 35
     assert feed.refused == {"store_refuses": 2}
     assert feed.sender.refused == {"store_refuses": 2}
     assert feed(b"no end") == 0

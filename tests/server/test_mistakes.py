@@ -39,6 +39,13 @@ def test_long_lines_are_cut(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["long_line from unknown sender: '" + "x" * 200 + "'... (70000 bytes)"]
 
 
+def test_of_senders_of_batches_the_log_says_what_helps(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        Mistakes(FakeClock()).note("batch_token", b"web1", Sender("tls", "10.0.0.7:99", 0))
+    assert caplog.messages == ["batch_token from tls 10.0.0.7:99: 'web1' (give the sender's forward-token the value of "
+                               "samples-token)"]
+
+
 def test_every_kind_is_explained_with_what_to_do() -> None:
     """Listeners and intake name theirs where they count; stores have lists."""
     calls = re.findall(r"mistakes\.(?:add|note|show)\(\"([a-z_]+)\"", "".join(

@@ -165,6 +165,18 @@ def test_a_target_that_is_away_gets_all_when_it_is_back(receivers: Any, forwarde
     assert there.lines == lines
 
 
+def test_the_end_says_what_waits_in_the_spool(receivers: Any, forwarders: Any, caplog: Any) -> None:
+    caplog.set_level("INFO", "istat.forwarding")
+    here, away = receivers(), receivers()
+    away.stop()
+    forwarder = forwarders(f"{to(here)}, {to(away)}")
+    give(forwarder, 1, 50)
+    until(lambda: len(here.lines) == 50)
+    forwarder.stop()
+    assert f"lines that wait in the spool for {to(away)} until the next start: 50" in caplog.text
+    assert f"lines that wait in the spool for {to(here)}" not in caplog.text
+
+
 def test_what_was_under_way_when_it_was_cut_is_sent_again_and_counted_once(receivers: Any, forwarders: Any) -> None:
     there = receivers()
     there.mute = True       # takes, and does not say so
