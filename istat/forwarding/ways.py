@@ -20,11 +20,11 @@ from gevent.threadpool import ThreadPool
 from istat.errors import BadBatch
 from istat.forwarding.targets import Target
 from istat.spool.frames import Frame
+from istat.wire.strangers import in_words
 
 CONNECT = 10.0      # [s] for looking a name up, for a connection to each of its addresses, and for the handshake
 LOOKUPS = 2         # names that are looked up at once
 STUCK = 10.0        # [s] after which a target that reads nothing counts as away
-MOST_SENTENCE = 300     # signs of what a target says; ours have less
 KEEPALIVE_IDLE = 60     # [s] after which a target's machine that is silent is asked for
 
 
@@ -42,12 +42,6 @@ class NotTaken(Exception):
     def __init__(self, sequence: int, sentence: str) -> None:
         self.sequence = sequence
         super().__init__(in_words(sentence))
-
-
-def in_words(sentence: str) -> str:
-    """What a target says, as a part of a line: whoever it is, it writes no lines of its own into logs and terminals."""
-    words = "".join(sign if sign.isprintable() else " " for sign in sentence[:MOST_SENTENCE]).strip()
-    return words or "it does not say why"
 
 
 class Sent(NamedTuple):

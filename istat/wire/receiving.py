@@ -186,6 +186,11 @@ class Session:
         self._say()
         return at - start
 
+    @property
+    def begun(self) -> bool:
+        """Whether a sender is there that was let in."""
+        return self.hello is not None and not self._over
+
     def refuse(self, refusal: Refusal) -> None:
         """Say so, and hear no more."""
         if not self._over:

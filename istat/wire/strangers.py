@@ -25,3 +25,11 @@ def not_here(what: str, http_port: int) -> bytes:
     where = f"ask port {http_port}" if http_port else "ask the server's http-port"
     told = f'{{"error":"this port takes {what} and answers no HTTP: {where}"}}\n'.encode()
     return _NOT_HERE % (len(told), told)
+MOST_SENTENCE = 300     # signs of what the other side says; ours have less
+
+
+def in_words(sentence: str) -> str:
+    """What the other side says, as a part of a line: whoever it is, it writes no lines of its own into logs and
+    terminals."""
+    words = "".join(sign if sign.isprintable() else " " for sign in sentence[:MOST_SENTENCE]).strip()
+    return words or "it does not say why"

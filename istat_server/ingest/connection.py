@@ -169,8 +169,9 @@ class Connection:
 
     @property
     def mute(self) -> bool:
-        """Whether nothing has come ever."""
-        return self._read_at < 0 and not self.waits()
+        """Whether nothing has come ever, or batches were announced and their sender was not let in (yet)."""
+        nobody = self._read_at < 0 or (self._session is not None and not self._session.begun)
+        return nobody and not self.waits()
 
     def waits(self) -> bool:
         """Whether something has come that was not read yet."""
@@ -191,13 +192,14 @@ class Connection:
         self.sender.seen(around.roster.now(), size)
         runs, lost = self._framing.take(owner.buffer, held + size)
         if runs or lost:
-            owner.connections.heard(self)
             if self._new:
                 if self._is_http(held + size, bool(lost) and not (runs and runs[0][0] == 0)):
                     return
                 runs, lost = self._begin_batches(held + size) or (runs, lost)
                 if self._session is None and self._must_show_token():
                     return
+            if self._session is None or self._session.begun:    # who was not let in is the first to make room
+                owner.connections.heard(self)
         for start, end in runs:
             if self._session is None or not self.sender.barred:     # lines are looked at one by one: it is the intake's
                 around.pump.feed(self._feeder, owner.view, start, end, self.sender)

@@ -70,7 +70,8 @@ class Follower:
         self._asked = 0.0                       # when the last one was asked for, by monotonic()
         self._ahead = 0.0                       # by how much the master's clock is ahead of ours [s]
         self._wait = FIRST_WAIT
-        self._fresh = False                     # a copy was made, and nothing pulled since
+        self._between = FIRST_WAIT              # between two copies, where they follow each other [s]
+        self._copied_at = float("-inf")         # when the last copy was made (monotonic)
         self._ask_at = 0.0
         self._final: tuple[Position, int] | None = None     # deletes that are final once this position is reached
         self._durable = self._pending = (0, 0)  # (bytes of our journal, segment of the master's): synced; to be
@@ -96,12 +97,11 @@ class Follower:
         while not self._ended.is_set():
             try:
                 self.turn()
-                self.problem, self._wait, self._fresh = "", FIRST_WAIT, False
+                self.problem, self._wait = "", FIRST_WAIT
             except (CopyNeeded, Diverged) as error:
                 self._forget()
                 self._tell(str(error))
-                if self._fresh:     # a copy that cannot be followed: the next one will not be better at once
-                    self._pause()
+                self._space_out()
                 self._try(self._copy_anew)
             except (IstatError, OSError) as error:
                 self._forget()
@@ -112,6 +112,15 @@ class Follower:
                 self._fault(self.name, error)
                 self._tell(repr(error))
                 self._pause()
+
+    def _space_out(self) -> None:
+        """Wait where a copy was made just now: one that cannot be followed for long is dear, and the next may be no
+        better."""
+        if monotonic() - self._copied_at > MOST_WAIT:
+            self._between = FIRST_WAIT
+        else:
+            self._rest(self._between)
+            self._between = min(self._between * GROWTH, MOST_WAIT)
 
     def _try(self, act: Callable[[], None]) -> None:
         try:
@@ -126,8 +135,11 @@ class Follower:
         self.problem = problem
 
     def _pause(self) -> None:
-        self._ended.wait(self._wait * (1 + random.random() / 2))        # noqa: S311 - no secret
+        self._rest(self._wait)
         self._wait = min(self._wait * GROWTH, MOST_WAIT)
+
+    def _rest(self, seconds: float) -> None:
+        self._ended.wait(seconds * (1 + random.random() / 2))       # noqa: S311 - no secret
 
     def _forget(self) -> None:
         """Begin anew at what the store has."""
@@ -214,7 +226,7 @@ class Follower:
         with self._swapping:
             self._store.exchange(lambda: self._pool.apply(basecopy.swap, (self._folder,)))
         self.copies += 1
-        self._fresh = True
+        self._copied_at = monotonic()
         self._durable = self._pending = (0, 0)
         self._final = None
         log.info("the new copy of %s is in use", self.master.url)

@@ -17,6 +17,7 @@ _FRAME = struct.Struct("<IIqI")         # salt, length, clock, CRC
 _SUMMED = struct.Struct("<Iq")
 _SALT = struct.Struct("<I")
 SALT_AT = 12            # of a segment's header [bytes]
+MOST_CLOCK = 1 << 40    # [Unix s] no clock of a server is there, whatever a frame says
 
 
 class Frames:
@@ -73,7 +74,7 @@ class Frames:
         if len(view) - begin < length:
             return None
         payload = view[begin:begin + length]
-        if zlib.crc32(payload, zlib.crc32(_SUMMED.pack(length, clock))) != crc:
+        if zlib.crc32(payload, zlib.crc32(_SUMMED.pack(length, clock))) != crc or not 0 <= clock < MOST_CLOCK:
             raise self._damaged()
         return clock, payload
 

@@ -28,6 +28,7 @@ from istat.daemon.tls import client_context
 from istat.daemon.turns import turn_of_the_hub
 from istat.errors import ServerUnreachable, SettingsError
 from istat.unanswered import distrust
+from istat.wire.strangers import in_words
 from istat_server.replica.master.answers import (
     STRANGE,
     Lease,
@@ -300,7 +301,7 @@ class Master:
         """The error for a status and what is said with it."""
         try:
             told = json.loads(answer.read(MOST_WORDS))
-            words, reason = str(told["error"]), str(told.get("reason", ""))
+            words, reason = in_words(str(told["error"])), str(told.get("reason", ""))
         except STRANGE:
             return self._stranger(f" (status {answer.status})")
         said = f"{self.url}: {words}"

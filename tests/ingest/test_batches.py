@@ -403,3 +403,22 @@ def test_with_a_token_lines_are_taken_of_this_machine_only(bench: Bench, monkeyp
     until(lambda: site.counts == {"token_wanted": 2})
     assert site.store.count() == 1
     site.listeners[0].stop()
+
+
+def test_who_was_not_let_in_makes_room_for_who_is(site: Site) -> None:
+    """Else whoever says the first line, and has no token, could take all places for good."""
+    site.batches.receiving.token = "secret"
+    connect = site.listen()
+    (listener,) = site.listeners
+    listener.reload({"max-connections": 50, "max-connections-per-address": 3})
+    good, wrong, begun = Client(connect()), Client(connect()), Client(connect())
+    assert good.hello(token="secret") == Welcome(0)
+    refusal = wrong.hello(token="guessed", sender=b"w" * 16)
+    assert isinstance(refusal, Refusal) and refusal.code == "token"
+    until(lambda: len(listener.connections) == 3 and not any(one.waits() for one in listener.connections))
+    others = [Client(connect()) for _ in range(2)]
+    assert [other.hello(token="secret", sender=bytes([at]) * 16) for at, other in enumerate(others)] == [Welcome(0)] * 2
+    assert (wrong.hear(), begun.hear()) == (None, None)
+    good.say(batch(1, b"a 1\n"), Ping())
+    assert good.hear() == Pong()
+    assert site.counts == {"batch_token": 1, "too_many_of_address": 2}

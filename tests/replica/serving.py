@@ -1,8 +1,12 @@
 """A master that answers over HTTP in this process, over a real store, and how tests ask it."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import gevent
 
 from istat.clock import StoppedClock
 from istat.daemon.tls import Certificate
@@ -25,6 +29,20 @@ TOKEN = "copies"
 ROUTES = {"state": {"GET": "get_state"}, "lease": {"POST": "post_lease", "DELETE": "delete_lease"},
           "file": {"GET": "get_file"}, "journal": {"GET": "get_journal"}, "namespaces": {"GET": "get_namespaces"},
           "fence": {"POST": "post_fence"}}
+
+
+@contextmanager
+def no_faults() -> Iterator[None]:
+    """What is raised reaches who waits for it, and the hub is told of nothing: it would be a traceback in the log."""
+    faults: list[tuple[Any, ...]] = []
+    hub = gevent.get_hub()
+    hub.handle_error = lambda *told: faults.append(told)
+    try:
+        yield
+        gevent.sleep(0)
+    finally:
+        del hub.handle_error
+    assert faults == []
 
 
 def broken_off(found: Any, size: int) -> Any:

@@ -13,7 +13,7 @@ from istat_server.replica import basecopy
 from istat_server.replica.master.answers import LeasedFile
 from istat_server.store.files import manifest
 from istat_server.store.positions import Follows
-from tests.replica.serving import Serving, broken_off
+from tests.replica.serving import Serving, broken_off, no_faults
 from tests.store.harness import NOW, open_store, rows
 
 
@@ -91,13 +91,22 @@ def test_a_flipped_byte_on_the_way_is_found_and_fetched_anew(served: Serving, tm
         return [bytes(data)]
 
     served.spoil = flip
-    with pytest.raises(StoreCorrupt):
+    with no_faults(), pytest.raises(StoreCorrupt):
         basecopy.copy(served.master(), tmp_path / "two")
     assert not basecopy.is_ready(tmp_path / "two")
     served.spoil = None
     basecopy.copy(served.master(), tmp_path / "two")
     basecopy.swap(tmp_path / "two")
     assert counters(tmp_path / "two", served)["a49"]
+
+
+def test_a_file_that_is_longer_than_its_lease_says_takes_no_more_room(served: Serving, tmp_path: Path) -> None:
+    master = served.master()
+    real = master.lease
+    master.lease = lambda: replace(real(), files=tuple(replace(one, size=one.size - 1) for one in real().files))
+    with no_faults(), pytest.raises(StoreCorrupt, match="has more than"):
+        basecopy.copy(master, tmp_path / "two")
+    assert not basecopy.is_ready(tmp_path / "two")
 
 
 @pytest.mark.parametrize("path", ["../x", "names/../../x", "/etc/x", "names/.x", "names"])

@@ -244,3 +244,23 @@ def test_who_asks_while_copies_change_places_is_answered_by_the_new_one(pair):
 
     pair.store.exchange(swap)
     assert asked[0].get(timeout=10.0).name == "young.one"
+
+
+def test_copies_are_not_made_one_after_the_other(pair, monkeypatch):
+    """Where one can be followed for a moment only, neither: a base copy of a large store is dear to its master."""
+    follower, pauses, turns = pair.follower, [], []
+
+    def rest(seconds: float) -> None:
+        pauses.append((pair.copies, seconds))
+        if len(pauses) == 3:
+            follower._ended.set()
+
+    def turn() -> None:
+        turns.append(1)
+        if len(turns) % 2:
+            raise CopyNeeded("gone again")
+
+    monkeypatch.setattr(follower, "_rest", rest)
+    monkeypatch.setattr(follower, "turn", turn)
+    follower._run()
+    assert pauses == [(1, 1.0), (2, 1.5), (3, 2.25)]

@@ -68,3 +68,12 @@ def test_damage_wants_a_copy_anew(place):
     data[place] ^= 0x40
     with pytest.raises(CopyNeeded, match=f"segment 3 behind byte {HEADER_BYTES}"):
         taken(Frames(BEGIN), bytes(data), at(len(data)))
+
+
+@pytest.mark.parametrize("clock", [-1, -1 << 63, 1 << 40, (1 << 63) - 1])
+def test_a_frame_of_an_impossible_time_is_none(clock):
+    """Whatever a master says: the engine calculates with it."""
+    head = header_bytes(KIND_JOURNAL, SALT, 3, bytes.fromhex(STORE))
+    data = head + frame_header(SALT, clock, b"x") + b"x"
+    with pytest.raises(CopyNeeded, match="damaged in segment 3"):
+        taken(Frames(BEGIN), data, at(len(data)))

@@ -21,7 +21,7 @@ from istat_server.replica.source import MOST_WORDS, PATHS, Master
 from istat_server.store.files import journal
 from istat_server.store.positions import Deposed, Known, Position
 from tests.certificates import Authority
-from tests.replica.serving import TOKEN, Serving, broken_off
+from tests.replica.serving import TOKEN, Serving, broken_off, no_faults
 from tests.store.harness import NOW, open_store
 
 
@@ -348,3 +348,10 @@ def test_a_master_is_asked_by_tls_and_one_that_is_not_believed_gets_no_token(tmp
                                               ("bytes=2-99", (2, 10)), ("bytes=-3", None), ("lines=1-2", None)])
 def test_ranges_are_read_as_http_has_them(header: str, part: tuple[int, int] | None) -> None:
     assert part_of(header, 10) == part
+
+
+def test_a_file_that_no_lease_holds_is_refused_and_no_fault_of_ours(served: Serving) -> None:
+    master = served.master()
+    master.lease()
+    with no_faults(), pytest.raises(CopyNeeded, match="holds no file of this name"):
+        list(master.file("../MANIFEST"))

@@ -114,7 +114,9 @@ def test_an_answer_with_something_odd_is_told_in_a_sentence(stranger: Stranger, 
 
 @pytest.mark.parametrize("changed", [{key: odd} for key in HEADERS for odd in (
     "", "x", "-1", "nan", "inf", "1 2", str(1 << 63), "9" * 5000)] + [
-        {"X-Istat-Next": f"{'z' * 32} 1 1 1 1"}, {"X-Istat-Next": f"{STORE} 1 1 -1 1"}, {"X-Istat-Next": STORE}],
+        {"X-Istat-Next": f"{'z' * 32} 1 1 1 1"}, {"X-Istat-Next": f"{'f' * 32} 1 1 3 7"},
+        {"X-Istat-Next": f"{STORE} 1 1 4 7"}, {"X-Istat-Next": f"{STORE} 1 0 3 7"},
+        {"X-Istat-Next": f"{STORE} 1 1 -1 1"}, {"X-Istat-Next": STORE}],
     ids=lambda changed: " ".join(map(str, changed.items()))[:50])
 def test_a_journal_with_odd_headers_is_none(stranger: Stranger, master: Master, changed: dict[str, str]) -> None:
     stranger.says(b"abc", **{**HEADERS, **changed})
@@ -155,3 +157,9 @@ def test_a_file_of_no_size_is_none(stranger: Stranger, master: Master, length: s
     stranger.says(b"abc", Content_Length=length)
     with pytest.raises(ServerUnreachable):
         list(master.file("a/b"))
+
+
+def test_what_it_refuses_with_is_a_part_of_a_line(stranger: Stranger, master: Master) -> None:
+    stranger.says(json.dumps({"error": "no\n2026 ERROR root\x1b[2J" + "y" * 999}).encode(), "503 Later")
+    with pytest.raises(ServerUnreachable, match=r"http://[0-9.:]+: no 2026 ERROR root \[2Jy{1,300}$"):
+        master.state()

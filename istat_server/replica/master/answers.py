@@ -139,5 +139,8 @@ def lease_of(found: dict[str, Any]) -> Lease:
 def piece_of(position: Position, data: bytes, told: Message) -> Piece:
     """What came of a journal from a position on, and the headers that came with it."""
     behind = position_of(dict(zip(_POSITION, told["X-Istat-Next"].split(), strict=True)))
+    within = behind.segment == position.segment and behind.offset == position.offset + len(data)
+    if behind.store != position.store or not (within or behind.segment > position.segment):
+        raise ValueError("the bytes of a journal do not end where it goes on")
     return Piece(position, data, behind, whole(told["X-Istat-Left"]), time_of(told["X-Istat-Time"]),
                  whole(told["X-Istat-Term"]), whole(told["X-Istat-Revision"]))

@@ -4,6 +4,7 @@ Knows a descriptor and a part of its bytes; HTTP asks for one piece after the ot
 """
 from __future__ import annotations
 
+import logging
 import os
 import re
 
@@ -12,6 +13,8 @@ import gevent
 from istat.errors import BadQuery
 from istat.pagecache import ownfiles
 from istat_server.store.pool import Delivering
+
+log = logging.getLogger(__name__)
 
 # Read and handed over at once [bytes]: some 0.3 ms of a thread's time.
 PIECE = 1 << 20
@@ -28,11 +31,15 @@ class Pouring:
         return self
 
     def __next__(self) -> bytes:
-        """The next piece. A file that became shorter ends early, and whoever reads misses the rest."""
+        """The next piece. A file that became shorter, or cannot be read, ends early: whoever reads misses the rest."""
         wanted = min(PIECE, self._end - self._at)
         data: bytes = b""
         if wanted > 0:
-            data = Delivering(gevent.get_hub().threadpool).apply(ownfiles.read_once, (self._handle, self._at, wanted))
+            try:
+                data = Delivering(gevent.get_hub().threadpool).apply(
+                    ownfiles.read_once, (self._handle, self._at, wanted))
+            except OSError as error:
+                log.warning("a file cannot be given to a replica: %s", error)
         if not data:
             self.close()
             raise StopIteration

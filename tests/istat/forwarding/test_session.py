@@ -18,9 +18,10 @@ from istat.forwarding.origins import MOST_KEYS, MOST_LINE
 from istat.forwarding.plain import Answers, Plain, preamble
 from istat.forwarding.session import Ended, Session
 from istat.forwarding.targets import Target
-from istat.forwarding.ways import MOST_SENTENCE, NotTaken, Refused, Sent, advice, dial
+from istat.forwarding.ways import NotTaken, Refused, Sent, advice, dial
 from istat.spool.frames import Frame
 from istat.wire.batches import MOST_META, MOST_UNDER_WAY, Ack, Hello, Pong, encode
+from istat.wire.strangers import MOST_SENTENCE
 from tests.istat.forwarding.receiver import Receiver
 
 HELLO = Hello(b"s" * 16, 7, "web1", "secret")
