@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 SUFFIX = ".spool"
 SEARCHED = 1 << 20      # [bytes] at once, for the next good frame after damage
 HEADER_READ = 4096      # [bytes] at first: a header without many marks
+MOST_FIRST = 1 << 62    # no spool comes so far; what has such a name would leave no sequences to be given
+MOST_DIGITS = 19        # of one below that
 MOST_HEADER = 2 << 20   # [bytes] more than this is damage
 
 
@@ -116,8 +118,10 @@ def path_of(folder: Path, first: int) -> Path:
 
 def firsts_in(folder: Path) -> list[int]:
     """The first sequences of the segments in a folder, ascending. Files of any other name are none of ours."""
-    stems = (path.stem for path in folder.glob(f"*{SUFFIX}"))
-    return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdecimal() and stem == f"{int(stem):016d}")
+    stems = [path.stem for path in folder.glob(f"*{SUFFIX}")]
+    numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdecimal() and len(stem) <= MOST_DIGITS
+               and stem == f"{int(stem):016d}"]
+    return sorted(number for number in numbers if 0 < number < MOST_FIRST)
 
 
 def read_header(path: Path) -> tuple[Header | None, int]:

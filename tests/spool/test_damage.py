@@ -139,3 +139,16 @@ def test_a_segment_of_noise_costs_what_was_in_it(tmp_path: Path) -> None:
     assert drain(spool, spool.group(GROUP)) == [*range(FRAMES), *range(2 * FRAMES, 3 * FRAMES)]
     assert lost(spool) == {"damaged": 3 * FRAMES}
     spool.close()
+
+
+@pytest.mark.parametrize("name", ["0" * 16, "9" * 20, "9" * 5000, str((1 << 63) - 1), str(1 << 62), "00000000000000001",
+                                  "x", "²" * 16])
+def test_files_of_other_names_are_left_alone(tmp_path: Path, name: str) -> None:
+    filled(tmp_path, True, 1)
+    stray = tmp_path / f"{name[:200]}.spool"
+    stray.write_bytes(b"stray" * 100)
+    spool = open_spool(tmp_path)
+    assert put(spool, 500) == [FRAMES + 1]
+    assert len(drain(spool, spool.group(GROUP))) == FRAMES + 1
+    spool.close()
+    assert stray.read_bytes() == b"stray" * 100
