@@ -11,6 +11,9 @@ MOST_ORIGINS = 10_000
 # What one may tell: keys, and bytes of a line (those of the roster, with room for both of its texts).
 MOST_KEYS = 32
 MOST_LINE = 600
+# What all may tell together [bytes of memory]: 10,000 agents of ten lines each need 24 MB, forged ones all they may.
+MOST_BYTES = 32 << 20
+LINE_BYTES = 200        # what a line costs besides its own bytes
 MOST_NAME = 256         # [bytes] of an origin's name
 
 
@@ -19,6 +22,7 @@ class Origins:
 
     def __init__(self) -> None:
         self._told: OrderedDict[str, dict[bytes, bytes]] = OrderedDict()    # longest unchanged first
+        self._bytes = 0
 
     def names(self) -> list[str]:
         """All origins."""
@@ -40,11 +44,17 @@ class Origins:
             if not blank or not key.startswith(b"#") or len(whole) > MOST_LINE or known.get(key) == whole:
                 continue
             if key in known or len(known) < MOST_KEYS:
+                self._bytes += _cost(whole) - (_cost(known[key]) if key in known else 0)
                 known[key] = whole
                 news.append(whole)
         if news:
             self._told[origin] = known
             self._told.move_to_end(origin)
-            if len(self._told) > MOST_ORIGINS:
-                self._told.popitem(last=False)
+            while len(self._told) > MOST_ORIGINS or self._bytes > MOST_BYTES:
+                _origin, gone = self._told.popitem(last=False)
+                self._bytes -= sum(map(_cost, gone.values()))
         return b"".join(news)
+
+
+def _cost(line: bytes) -> int:
+    return len(line) + LINE_BYTES

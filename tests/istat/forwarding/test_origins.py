@@ -1,6 +1,8 @@
 """What senders tell of themselves, kept for targets."""
 from __future__ import annotations
 
+import pytest
+
 from istat.forwarding import origins
 from istat.forwarding.origins import Origins
 
@@ -29,3 +31,17 @@ def test_there_is_a_bound_for_keys_and_for_origins() -> None:
         told.take(f"host{n}", b"#agent x\n")
     assert told.text("many") == b""
     assert len(told.names()) == origins.MOST_ORIGINS
+
+
+def test_all_together_cost_so_much_memory_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tells of thousands of hosts, all that each may tell, does not fill ours."""
+    monkeypatch.setattr(origins, "MOST_BYTES", 100_000)
+    told = origins.Origins()
+    text = b"".join(b"#k%d %s\n" % (key, b"v" * 500) for key in range(origins.MOST_KEYS))
+    for number in range(100):
+        told.take(f"host{number}", text)
+    assert told.names() == ["host96", "host97", "host98", "host99"]
+    for _ in range(100):
+        told.take("host96", b"#k1 %d\n" % _)
+    assert told._bytes == sum(len(line) + origins.LINE_BYTES for name in told.names()
+                              for line in told.text(name).splitlines(keepends=True))
