@@ -9,7 +9,7 @@ has it: rows and position are there together or not at all, whatever ends the pr
   there. One that was deleted is gone there once its rows are in no file there; here it is once they are in none of
   ours, which are others. Until then it stays deleted, and rows are let go of only when nobody can undo that there any
   more (`Deletes.ceiling`).
-* Files are our own business: flushes, merges, derived levels and expiry.
+* Files are our own business: flushes, merges, derived levels and expiry, which goes by the clock of the last frame.
 
 Knows the engine, and neither where frames come from nor who wants to have them. Belongs to the hub.
 """
@@ -49,6 +49,7 @@ class Following:
         self._follows = follows
         self.position = None if follows is None else follows.position
         self.master = ""        # where it is asked, for people
+        self.clock = 0          # of the last frame that was taken [Unix s]; 0: none yet
 
     @property
     def read_only(self) -> str:
@@ -113,7 +114,7 @@ class Following:
                                   position.salt)
         self._marks.note(self._engine.take_marks())
         self._deletes.followed(self._engine.take_followed())
-        self.position = position
+        self.position, self.clock = position, clock
 
     def at_cut(self) -> Follows | None:
         """What the MANIFEST is to say of files that have all that was taken so far."""

@@ -99,7 +99,7 @@ class StatStore:
         self.knows, self.last_sequence, self.prepare = self.marks.knows, self.marks.last, self._batching.prepare
         self.select, self.read = self._answering.select, self._answering.read
         self.combine, self.describe = self._answering.combine, self._answering.describe
-        self._cut_at = clock.monotonic()
+        self._cut_at, self._held_since = clock.monotonic(), 0
         self.limits = Limits(self.engine, self.ladders, self.files, clock.now())
         self.following = Following(self.engine, self.limits, self.marks, self.deletes, state.follows, self._hand_over,
                                    self._keep_bounds)
@@ -176,7 +176,7 @@ class StatStore:
                                 self.files.reserve.room)
         pressure = Pressure(self._journal, self.flushing, self.head)
         self.housekeeping = Housekeeping(self.files, self._clock, self._chores, self.engine.policy, self.watch,
-                                         pressure, self.deletes)
+                                         pressure, self.deletes, self._old_by)
 
     def close(self) -> None:
         """Write everything that is in memory to StatFiles, then let go of the folder."""
@@ -265,6 +265,7 @@ class StatStore:
         self._hand_over()
         self._cut_at = self._clock.monotonic()
         frozen = self.engine.freeze()
+        self._held_since, self.limits.since = self.limits.since, self.limits.clock
         names = self.engine.take_names()
         if not names and not any(map(any, frozen.values())):
             self.deletes.cut()
@@ -278,6 +279,15 @@ class StatStore:
         settle = partial(self._journal.sync, handed, SETTLE_SECONDS) if self.marks else nothing
         self.flushing.hold(CutHead(frozen, names, segment, self.deletes.gone, self.count(), self.deletes.cut(),
                                    settle, self.following.at_cut(), partial(self._journal.misses, handed)))
+
+    def _old_by(self, now: int) -> int:
+        """The time by which files are old. Rows in memory, and of a replica those that are still to come, were taken
+        when the finest level had their time: to lose the files of that span first would lose them for the others."""
+        if self.flushing.holding:
+            now = min(now, self._held_since)
+        elif any(map(len, self.engine.heads)):
+            now = min(now, self.limits.since)
+        return min(now, self.following.clock) if self.following.active else now
 
     def _skip_to(self, segment: int) -> None:
         """What waits for the segments before this one need not be written any more. Replicas miss it there."""

@@ -19,11 +19,13 @@ class Limits:
     def __init__(self, engine: Any, ladders: Mapping[int, Ladder], files: LiveFiles, now: float) -> None:
         """ladders: by policy."""
         self.clock = int(now)       # by which they were set last [Unix s]
+        self.since = int(now)       # the earliest since a head began
         self._engine, self._ladders, self._files = engine, ladders, files
 
     def set(self, now: float) -> None:
         """Let the engine take what may be taken at this time."""
         clock = self.clock = int(now)
+        self.since = min(self.since, clock)
         for number, ladder in self._ladders.items():
             self._engine.set_limits(clock, clock + GAUGE_AHEAD, clock + ladder.finest.interval,
                                     self.oldest(number, clock), number)

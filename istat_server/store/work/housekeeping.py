@@ -42,14 +42,16 @@ class Housekeeping:
     """Merging, deriving and expiring."""
 
     def __init__(self, files: LiveFiles, clock: Clock, background: Pool, policy_of: Callable[[int], int],
-                 watch: ClockWatch, pressure: Pressure, deletes: Deletes) -> None:
-        """policy_of: a counter's; pressure: of ingest, which jobs let go first when it is high."""
+                 watch: ClockWatch, pressure: Pressure, deletes: Deletes,
+                 old_by: Callable[[int], int] = lambda now: now) -> None:
+        """policy_of: a counter's; pressure: of ingest, which jobs let go first when it is high; old_by: the time by
+        which files are old, by now."""
         self.jobs = 0                           # done
         self.problem = ""                       # why work waits
         self.expiry_problem = ""
         self._files, self._clock = files, clock
         self._background, self._policy_of, self._watch = background, policy_of, watch
-        self._pressure, self._deletes = pressure, deletes
+        self._pressure, self._deletes, self._old_by = pressure, deletes, old_by
         self._closing = False
         self._work: Work | None = None
         self._plan_at = clock.monotonic()
@@ -115,8 +117,9 @@ class Housekeeping:
         if bool(doubt) != bool(self.expiry_problem):
             log.warning("expiry: %s", doubt or "the clock is believed again; old data are removed")
         self.expiry_problem = doubt
-        return planning.next_job(self._files.manifest, int(self._clock.now()), force,
-                                 self._files.unreadable, not doubt, self._deletes.due(force))
+        now = int(self._clock.now())
+        return planning.next_job(self._files.manifest, now, force, self._files.unreadable, not doubt,
+                                 self._deletes.due(force), self._old_by(now))
 
     def _why_wait(self, job: planning.Job) -> str:
         """Nothing, or that there is too little space to write files anew."""

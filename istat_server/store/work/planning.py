@@ -74,14 +74,16 @@ Job = Merge | Rollup | Expire | Move
 
 
 def next_job(manifest: Manifest, now: int, force: bool = False,
-             avoid: Collection[str] = (), expire: bool = True, due: Due = NOTHING_DUE) -> Job | None:
+             avoid: Collection[str] = (), expire: bool = True, due: Due = NOTHING_DUE,
+             old_by: int | None = None) -> Job | None:
     """The most urgent thing to do, or None.
 
     `force`: as if every file had been quiet for long; `avoid`: paths of files that cannot be read whole;
-    `expire`: whether the clock may be believed that files are old; `due`: deleted counters whose rows may go.
+    `expire`: whether the clock may be believed that files are old; `due`: deleted counters whose rows may go; `old_by`:
+    the time by which files are old, where that is not now.
     """
-    groups = manifest.groups()
-    expired = tuple(entry for group in groups for entry in group.files if _expired(entry, group, now))
+    groups, old = manifest.groups(), now if old_by is None else old_by
+    expired = tuple(entry for group in groups for entry in group.files if _expired(entry, group, old))
     if expired and expire:
         return Expire(expired)
     for group in groups:
@@ -145,7 +147,10 @@ def overlapping(files: Iterable[FileEntry], start: int, end: int) -> tuple[FileE
 def _expired(entry: FileEntry, group: FileGroup, now: int) -> bool:
     if entry.end <= group.policy.moved:        # of a level that its heir does not have, or moved over
         return True
-    if entry.end > now - group.ladder.stored[entry.level].keep - EXPIRE_GRACE:
+    # A span that has lost its rows takes none any more, so that it must be old as a whole: else it would depend on when
+    # a file goes which of the levels a late sample is kept in, and a replica's go at another time than its master's.
+    end = entry.end + -entry.end % group.span if entry.kind == FINE else entry.end
+    if end > now - group.ladder.stored[entry.level].keep - EXPIRE_GRACE:
         return False
     if group.policy.heir is not None:
         return True             # nothing will be derived here any more
