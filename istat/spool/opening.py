@@ -8,7 +8,7 @@ import fcntl
 import logging
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,9 +35,9 @@ RESERVED = 1 << 20
 LOOK_BACK = 16
 # id; epoch; salt; 1: it was closed; the first sequence that was certainly never given; the last one, frames and lines;
 # the time that is believed [Unix s]; the last sequence that the store's journal has; from which sequence on and below
-# which frames were cut, and the same of those that were in memory alone; frames and lines that no group ever saw, by
-# reason.
-_IDENTITY = struct.Struct(f"<16sQIIQQQQqQQQQQ{2 * len(REASONS)}Q")
+# which frames were cut, and the same of those that were in memory alone; frames and lines that came as batches behind
+# what the journal has; frames and lines that no group ever saw, by reason.
+_IDENTITY = struct.Struct(f"<16sQIIQQQQqQQQQQQQ{2 * len(REASONS)}Q")
 
 
 @dataclass(slots=True)
@@ -58,6 +58,8 @@ class Identity:
     cut_below: int = 0
     memory_first: int = 0
     memory_below: int = 0
+    again_frames: int = 0
+    again_lines: int = 0
     lost: Tally = field(default_factory=Tally)
     rebuilt: bool = False
 
@@ -65,7 +67,8 @@ class Identity:
         """As the file has it."""
         return _IDENTITY.pack(self.id, self.epoch, self.salt, self.closed, self.ceiling, self.last, self.frames,
                               self.lines, self.saved, self.journaled, self.cut_first, self.cut_below,
-                              self.memory_first, self.memory_below, *self.lost.numbers)
+                              self.memory_first, self.memory_below,
+                              self.again_frames, self.again_lines, *self.lost.numbers)
 
 
 def lock(folder: Path) -> Slots:
@@ -85,8 +88,8 @@ def identity_of(folder: Path, slots: Slots, now: float) -> Identity:
     value = slots.read()
     if value is not None and len(value) == _IDENTITY.size:
         numbers = _IDENTITY.unpack(value)
-        identity = Identity(*numbers[:14])
-        identity.lost = Tally(numbers[14:])
+        identity = Identity(*numbers[:16])
+        identity.lost = Tally(numbers[16:])
         return identity
     for first in reversed(firsts_in(folder)):
         header, _length = read_header(path_of(folder, first))
@@ -153,20 +156,28 @@ def measure(shelf: Shelf, identity: Identity) -> dict[tuple[bytes, int], int]:
 
 
 def cut_unknown(shelf: Shelf, identity: Identity, known: Callable[[Mark], bool], slots: Slots) -> Identity:
-    """Cut the spool where the store's journal ends: at the first frame whose batch is not known, behind the last one
-    that is and behind what the journal was told to have. The identity as it is then: of what was cut those frames go
-    that their senders send again, since nobody acknowledged them; the others stay counted, and are missing. OSError."""
+    """Cut the spool where the store's journal ends: at the first frame whose batch is not known, or of which that
+    cannot be told, behind the last one that is and behind what the journal was told to have. The identity as it is:
+    batches that the journal has not are sent again by their senders, since nobody acknowledged them; all else that was
+    cut stays counted, and is missing. OSError."""
     cut: tuple[int, Found] | None = None
+    frames, lines = identity.again_frames, identity.again_lines
     for place in reversed(range(len(shelf.segments))[-LOOK_BACK:]):
-        unknown, any_known = _first_unknown(shelf.segments[place], identity.journaled, known)
-        if unknown is not None:
-            cut = place, unknown
-        if any_known:
+        end = _End(identity, known)
+        end.search(shelf.segments[place])
+        frames, lines = frames - end.frames, lines - end.lines
+        if end.unknown is not None:
+            cut = place, end.unknown
+        if end.any_known:
             break
+    identity = replace(identity, again_frames=0, again_lines=0, frames=identity.frames - max(0, frames),
+                       lines=identity.lines - max(0, lines))
     if cut is None:
         return identity
     place, found = cut
-    identity = _without(shelf.segments[place:], found, identity)
+    identity.cut_first, identity.cut_below = found.head.sequence, max(identity.last, _last(shelf)) + 1
+    if identity.rebuilt:
+        identity.frames, identity.lines = _came(shelf)
     log.info("%d segments of the spool, from sequence %d on, are cut: the store does not have what came then; who sent "
              "batches sends them again, other lines are lost", len(shelf.segments) - place, found.head.sequence)
     slots.write(identity.packed())      # first: a kill in between has the same cut once more
@@ -185,40 +196,53 @@ def cut_unknown(shelf: Shelf, identity: Identity, known: Callable[[Mark], bool],
     return identity
 
 
-def _without(segments: list[Segment], found: Found | None, identity: Identity) -> Identity:
-    """The identity when these segments are cut at this frame. An identity that was rebuilt does not know up to where
-    the journal came: then batches may have been acknowledged, and count as lost too."""
-    first = last = found.head.sequence if found is not None else 0
-    frames = lines = again_frames = again_lines = 0
-    for segment in segments:
-        found = segment.find(segment.begin) if segment is not segments[0] else found
+class _End:
+    """Where the journal ends in a segment: `unknown`, the first frame behind that; None: it has them all. `any_known`:
+    whether it has one of them. `frames` and `lines` of batches that it has although it was not noted that it does."""
+
+    def __init__(self, identity: Identity, known: Callable[[Mark], bool]) -> None:
+        self.unknown: Found | None = None
+        self.any_known = False
+        self.frames = self.lines = 0
+        self._journaled, self._known = identity.journaled, known
+        self._damage_counts = identity.again_frames > 0     # what is damaged may be a batch
+
+    def search(self, segment: Segment) -> None:
+        """Look at all of its frames: the journal has all that came before one that it has."""
+        came = segment.header.frames
+        found = segment.find(segment.begin)
         while found is not None:
-            head, last = found.head, found.head.sequence
-            counts = not head.only
-            frames, lines = head.frames + counts, head.lines + counts * head.holds
-            if counts and head.mark_length and not identity.rebuilt:
-                again_frames, again_lines = again_frames + 1, again_lines + head.holds
+            head = found.head
+            mark = found.frame.mark if found.frame is not None else None
+            damaged = found.frame is None or head.frames != came
+            if head.sequence <= self._journaled or mark is not None and self._known(mark):
+                self.unknown, self.any_known = None, True
+                if head.sequence > self._journaled:
+                    self.frames, self.lines = self.frames + 1, self.lines + head.holds
+            elif self.unknown is None and (mark is not None or damaged and self._damage_counts):
+                self.unknown = found
+            came = head.frames + (not head.only)
             found = segment.find(found.next)
         segment.close()
-    last = max(last, identity.last)
-    return replace(identity, last=last, frames=max(frames, identity.frames) - again_frames,
-                   lines=max(lines, identity.lines) - again_lines, cut_first=first, cut_below=last + 1)
 
 
-def _first_unknown(segment: Segment, journaled: int, known: Callable[[Mark], bool]) -> tuple[Found | None, bool]:
-    """The first frame of a segment whose batch is not known, behind the last one that is; whether there is one that is.
-    The journal has all that came before one that it has."""
-    unknown, any_known = None, False
+def _last(shelf: Shelf) -> int:
+    """The last sequence that can be read of the newest segment."""
+    return max([found.head.sequence for found in _frames(shelf.segments[-1])], default=0)
+
+
+def _came(shelf: Shelf) -> tuple[int, int]:
+    """Frames and lines that came by the end of the newest segment, as far as can be read."""
+    heads = [found.head for found in _frames(shelf.segments[-1])]
+    return max([(head.frames + 1, head.lines + head.holds) for head in heads], default=(0, 0))
+
+
+def _frames(segment: Segment) -> Iterator[Found]:
     found = segment.find(segment.begin)
     while found is not None:
-        mark = found.frame.mark if found.frame is not None else None
-        if found.head.sequence <= journaled or mark is not None and known(mark):
-            unknown, any_known = None, True
-        elif mark is not None and unknown is None:
-            unknown = found
+        yield found
         found = segment.find(found.next)
     segment.close()
-    return unknown, any_known
 
 
 def note_end(identity: Identity, shelf: Shelf, believed: float) -> None:

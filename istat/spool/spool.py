@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class Spool:
             self._identity = opening.cut_unknown(self._shelf, self._identity, known, slots)
         marks = opening.measure(self._shelf, self._identity)
         self._identity.journaled = self._shelf.last     # what is there now is not cut any more
+        self._identity.again_frames = self._identity.again_lines = 0
         segments = self._shelf.segments
         self.watch = ClockWatch(clock, max([self._identity.saved, *(one.header.made for one in segments[-1:])]))
         self._syncer = Syncer(folder)
@@ -64,6 +66,7 @@ class Spool:
         self._unread: set[Path] = set()         # files of cursors that cannot be read
         self._kept = False                      # all groups are known
         self._trouble = ""                      # why the identity cannot be written
+        self._batches: deque[tuple[int, int]] = deque()     # sequences and lines of those the journal may not have
         self._load_cursors()
         self._note_end()
         os.fdatasync(slots.handle)              # before the first sequence is given
@@ -123,6 +126,10 @@ class Spool:
     def _append(self, frame: Frame, only: int) -> int:
         segments = len(self._shelf.segments)
         sequence = self._appending.append(frame, only)
+        if sequence and frame.mark is not None and self._appending.marks is None:
+            self._batches.append((sequence, frame.count))
+            self._identity.again_frames += 1
+            self._identity.again_lines += frame.count
         self._note_end()
         if len(self._shelf.segments) > segments:
             self._bound()
@@ -130,7 +137,14 @@ class Spool:
 
     def release(self, sequence: int) -> None:
         """The store's journal has all frames up to this one: a start does not cut them."""
-        self._identity.journaled = max(self._identity.journaled, sequence)
+        identity = self._identity
+        if sequence <= identity.journaled:
+            return
+        identity.journaled = sequence
+        while self._batches and self._batches[0][0] <= sequence:
+            _sequence, lines = self._batches.popleft()
+            identity.again_frames, identity.again_lines = identity.again_frames - 1, identity.again_lines - lines
+        self._note_end()
 
     def knows(self, mark: Mark) -> bool:
         """Whether this batch, or a later one of its sender and epoch, is in the spool or was. Of no meaning where

@@ -1,7 +1,6 @@
 """A disk that takes nothing: a megabyte waits in memory and is forwarded from there; what is more is lost, counted."""
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,26 +8,7 @@ from pathlib import Path
 import pytest
 
 from istat.spool.appending import MEMORY
-from tests.spool.harness import GROUP, NOW, drain, kill, lost, open_spool, put
-
-
-class Disk:
-    """`left`: how many bytes it takes yet; None: any number."""
-
-    def __init__(self) -> None:
-        self.left: int | None = None
-        self._pwrite = os.pwrite
-
-    def pwrite(self, handle: int, data: bytes, at: int) -> int:
-        """As os.pwrite, where there is room: in files that have it already there always is."""
-        over = at + len(data) - os.fstat(handle).st_size
-        if self.left is None or over <= 0:
-            return self._pwrite(handle, data, at)
-        if self.left == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        done = self._pwrite(handle, data[:self.left], at)
-        self.left -= done
-        return done
+from tests.spool.harness import GROUP, NOW, Disk, drain, kill, lost, open_spool, put
 
 
 @pytest.fixture
