@@ -248,7 +248,7 @@ def _not_forwarded(forward: Status) -> Iterable[str]:
         for target in group["targets"]:
             if target["why"] and target["target"] != group["in_use"]:
                 instead = f"{group['in_use']} is used instead" if group["in_use"] else "what comes waits in the spool"
-                yield f"{target['target']} gets nothing that is forwarded: {target['why']}; {instead}"
+                yield f"nothing is forwarded to {target['target']}: {target['why']}; {instead}"
     for kind, lines in LOST.items():
         lost = forward.get("totals", {}).get(f"forward.lost.{kind}", 0)
         if lost:

@@ -66,7 +66,6 @@ class Group:
         """Make a member the one in use; not while another one is, which is to let go if it is a later one."""
         if self._in_use is None:
             self._in_use = member
-            self._tell()
         elif self._in_use is not member:
             self._in_use.changed.set()      # it asks whether it keeps its place
         return self._in_use is member
@@ -92,7 +91,6 @@ class Group:
 
     def tick(self) -> None:
         """To be called about every second: what waited too long for its target goes to the one in use."""
-        self._tell()
         for place, greenlet in enumerate(self._greenlets):
             if greenlet.dead:       # by a fault of ours, which the hub has told: the next try may do without it
                 self._greenlets[place] = gevent.spawn(self.members[place].forever)
@@ -106,11 +104,14 @@ class Group:
                 self._means.counts.doubted += lines
                 self.wake()
 
-    def _tell(self) -> None:
-        """Log which target is in use, where that is another one than was told."""
+    def taken(self, member: Member) -> None:
+        """A member has acknowledged something. Log which one that is, where another one was told: one that is reached
+        may refuse all, as a replica does."""
+        if self._in_use is not member or member.name == self._told:
+            return
         now = self._means.clock.monotonic()
-        if self._in_use is not None and self._in_use.name != self._told and now >= self._quiet_until:
-            self._told, self._quiet_until = self._in_use.name, now + QUIET
+        if now >= self._quiet_until:
+            self._told, self._quiet_until = member.name, now + QUIET
             frames, lines, _seconds = self.behind
             log.info("forwarding to %s%s%s", self._told, f" of {self.name}" if len(self.members) > 1 else "",
                      f"; {lines} lines wait" if frames else "")

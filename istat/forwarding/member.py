@@ -73,6 +73,9 @@ class Turns(Protocol):
     def free(self, member: Member, first: int) -> None:
         """What is in doubt there from this sequence on was certainly not taken."""
 
+    def taken(self, member: Member) -> None:
+        """It has acknowledged something."""
+
     def shifts(self) -> None:
         """It has gone: others may be wanted."""
 
@@ -94,6 +97,7 @@ class Member:
         self._untold: dict[str, None] = {}      # origins to be told of
         self._told_at: float | None = None      # since when it is away, if that was told
         self._greeted = False                   # in the last try
+        self._refuses = False                   # the last batch that it answered
         self._quiet_until = float("-inf")
 
     @property
@@ -165,9 +169,15 @@ class Member:
         # An original has it all as its own: it is told of ourselves, and what comes from now on.
         names = [OURSELVES] if self.target.original else self._means.origins.names()
         self._untold = dict.fromkeys(names)
+        if not self._refuses:
+            self._tell_back()
+
+    def _tell_back(self) -> None:
+        """That it was away was told; so it is told that it is back. Of one that took nothing, once it takes."""
         if self._told_at is not None:
             away, self._told_at = self._means.clock.monotonic() - self._told_at, None
-            log.info("the target %s can be reached again, after %.0f s", self.name, away)
+            log.info("the target %s %s again, after %.0f s", self.name,
+                     "takes samples" if self._refuses else "can be reached", away)
 
     def _settle(self, way: Way, last: int) -> None:
         """Have what is in doubt here no more in doubt."""
@@ -253,6 +263,9 @@ class Member:
         self._means.counts.acknowledged += sent.lines - refused
         self._means.counts.refused += refused
         self._pauses.forget()
+        self._tell_back()
+        self._refuses = False
+        self._group.taken(self)
 
     def _arrived(self, sent: Sent) -> None:
         self._acknowledged(sent, 0)
@@ -264,7 +277,7 @@ class Member:
             self._cursor.done(self.name, way.under_way[-1].sequence)
 
     def _fails(self, error: Exception) -> None:
-        self.away, self.state = True, "away"
+        self.away, self.state, self._refuses = True, "away", isinstance(error, NotTaken)
         self.why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         self._means.counts.failures += 1
         self._group.shifts()

@@ -199,7 +199,7 @@ def test_what_is_forwarded_is_told_with_what_keeps_it_from_it() -> None:
     assert "Spool" not in found, "an older server does not tell its bound"
     spool = {"groups": [group], "spool_bytes": 3 << 20, "spool_most_bytes": 16 << 20}
     assert "Spool 3 MiB of at most 16 MiB" in joined(text({**STATUS, "forward": spool}))
-    assert "a:8111 gets nothing that is forwarded: Connection refused; b:8111 is used instead" in found
+    assert "nothing is forwarded to a:8111: Connection refused; b:8111 is used instead" in found
     assert "1 line lost since the start, which will never be forwarded: they waited for longer than spool-age" in found
     found = joined(text({**STATUS, "forward": {"groups": [{**group, "lost_lines": 1234}]}}))
     assert "all that came is acknowledged; 1,234 lines lost since the spool was made" in found

@@ -165,6 +165,21 @@ def test_a_target_that_is_away_gets_all_when_it_is_back(receivers: Any, forwarde
     assert there.lines == lines
 
 
+def test_a_target_that_takes_nothing_is_not_told_to_be_back(receivers: Any, forwarders: Any, caplog: Any) -> None:
+    caplog.set_level("INFO", "istat.forwarding")
+    there = receivers()
+    there.later = "it is a replica"
+    forwarder = forwarders(to(there))
+    give(forwarder, 1, 2)
+    until(lambda: forwarder.totals()["forward.connects"] >= 3)
+    assert f"cannot forward to {to(there)}: it is a replica" in caplog.text
+    assert "again, after" not in caplog.text and "forwarding to" not in caplog.text
+    there.later = ""
+    until(lambda: all_done(forwarder))
+    assert f"the target {to(there)} takes samples again, after" in caplog.text
+    assert f"forwarding to {to(there)}" in caplog.text
+
+
 def test_the_end_says_what_waits_in_the_spool(receivers: Any, forwarders: Any, caplog: Any) -> None:
     caplog.set_level("INFO", "istat.forwarding")
     here, away = receivers(), receivers()
@@ -223,9 +238,12 @@ def test_the_log_says_which_target_is_used(receivers: Any, forwarders: Any, capl
     caplog.set_level("INFO", "istat.forwarding")
     first, second = receivers(), receivers()
     forwarder = forwarders(to(first, second))
+    give(forwarder, 1, 2)
     name = f"{to(first)} | {to(second)}"
     until(lambda: f"forwarding to {to(first)} of {name}" in caplog.text)
     first.stop()
+    until(lambda: forwarder.status()["groups"][0]["in_use"] == to(second))
+    give(forwarder, 3, 4)
     until(lambda: f"forwarding to {to(second)} of {name}" in caplog.text)
     assert "Does it want TLS" not in caplog.text, "it was reached, so that its settings fit"
     assert forwarder.status()["groups"][0]["in_use"] == to(second)
