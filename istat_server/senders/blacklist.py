@@ -126,6 +126,13 @@ class Reader:
         if found is not None:
             self._hold(found)
             log.info("the blacklist %s has %d entries", path, len(self._blacklist))
+            self._warn(path, [name for name in found.names if "/" in name])
+
+    def _warn(self, path: Path, names: list[str]) -> None:
+        """Of what was meant as a network, as no host has such a name."""
+        if names:
+            log.warning("the blacklist %s bars nobody by %r, which is no network%s", path, min(names)[:100],
+                        f", nor by {len(names) - 1} others" if len(names) > 1 else "")
 
     def _hold(self, found: Blacklist) -> None:
         if len(found) or len(self._blacklist):

@@ -211,6 +211,17 @@ def test_the_file_is_read_again_when_it_has_changed(tmp_path: Path, caplog: pyte
         assert len(black) == 0
 
 
+def test_what_was_meant_as_a_network_and_is_none_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "black"
+    path.write_text("10.0.0.0/33\n192.0.2.0/24\n10.1/16\nweb1\n")
+    Reader(Blacklist(), lambda: None, {"blacklist-path": path, "blacklist-period": 1.0}).look()
+    assert "bars nobody by '10.0.0.0/33', which is no network, nor by 1 others" in caplog.text
+    caplog.clear()
+    path.write_text("192.0.2.0/24\nweb1\n")
+    Reader(Blacklist(), lambda: None, {"blacklist-path": path, "blacklist-period": 1.0}).look()
+    assert "bars nobody" not in caplog.text
+
+
 def test_a_period_of_0_bars_nobody_and_a_pipe_is_not_waited_for(tmp_path: Path,
                                                                 caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "black"
