@@ -169,7 +169,8 @@ class Copying:
         """(descriptor, bytes) of a file of a lease, for the caller to close. Gone when it holds no such file. To be
         called in a thread."""
         if path not in self.leased(name).files:
-            raise Gone("file", f"the lease of {name} holds no file of this name")
+            raise Gone("file", f"the lease of {name} holds no file of this name (any more); has another replica the "
+                               "same replica-name?")
         try:
             handle = ownfiles.descriptor(self._files.folder / path, os.O_RDONLY, Use.WHOLE, ondisk.plain)
         except OSError as error:

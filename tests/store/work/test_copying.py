@@ -179,6 +179,15 @@ def test_no_other_file_is_given(store, path):
         store.copying.file("two", path)
 
 
+def test_two_replicas_of_one_name_are_told_of(store):
+    send(store, f"a {NOW} 1")
+    store.flush()
+    (path, _size), *_more = store.copying.lease(Known("two", ""), NOW + DAY).files
+    store.copying.hold("two", 1, NOW + DAY)           # the other one of this name pulls
+    with pytest.raises(Gone, match="same replica-name"):
+        store.copying.file("two", path)
+
+
 def test_a_link_in_a_files_place_is_not_followed(store, tmp_path):
     send(store, f"a {NOW} 1")
     store.flush()
