@@ -14,7 +14,8 @@ import requests
 from istat.errors import NO_PATH, BadQuery, ServerUnreachable, UnknownCounter
 
 ENDED = ("without response", "Connection reset by peer")    # of a connection that there was, in the libraries' words
-WANTS_CERT = "it may want another certificate than it got, or one at all (--cert FILE of istat)"
+CA, CERT = "--ca FILE of istat", "--cert FILE of istat"
+WANTS_CERT = f"it may want another certificate than it got, or one at all ({CERT})"
 
 
 def refusal(url: str, status: int, body: object, path: str) -> Exception:
@@ -31,25 +32,25 @@ def refusal(url: str, status: int, body: object, path: str) -> Exception:
     return UnknownCounter(said) if status == 404 else BadQuery(said, status)
 
 
-def not_believed(error: ssl.SSLCertVerificationError) -> str:
-    """The end of the sentence about a server's certificate."""
-    return (f"not believed: {error.verify_message}; name the file of the authority that signed it (--ca FILE of "
-            "istat)")
+def not_believed(error: ssl.SSLCertVerificationError, ca: str = CA) -> str:
+    """The end of the sentence about a server's certificate. `ca`: the option or setting for the authority."""
+    return f"not believed: {error.verify_message}; name the file of the authority that signed it ({ca})"
 
 
-def distrust(url: str, error: BaseException) -> str:
-    """The sentence for a failed TLS handshake."""
+def distrust(url: str, error: BaseException, ca: str = CA, cert: str = CERT) -> str:
+    """The sentence for a failed TLS handshake. `ca`, `cert`: the options or settings for the authority, and for our own
+    certificate."""
     inner: BaseException | None = error
     while inner is not None and not isinstance(inner, ssl.SSLError):
         inner = inner.args[0] if inner.args and isinstance(inner.args[0], BaseException) else (
             getattr(inner, "reason", None) or inner.__cause__ or inner.__context__)
     if isinstance(inner, ssl.SSLCertVerificationError):
-        return f"the certificate of {url} is {not_believed(inner)}"
+        return f"the certificate of {url} is {not_believed(inner, ca)}"
     reason = getattr(inner, "reason", None) or str(error)
     if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason or "RECORD_LAYER_FAILURE" in reason:
         return f"{url} does not speak TLS; try {url.replace('https:', 'http:', 1)}"
     if "ALERT" in reason or isinstance(inner, ssl.SSLEOFError):
-        return f"{url} ended the TLS connection: {WANTS_CERT}"
+        return f"{url} ended the TLS connection: {WANTS_CERT.replace(CERT, cert)}"
     return f"no TLS with {url}: {reason}"
 
 

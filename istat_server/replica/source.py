@@ -305,6 +305,8 @@ class Master:
         except STRANGE:
             return self._stranger(f" (status {answer.status})")
         said = f"{self.url}: {words}"
+        if answer.status == 401:        # noqa: PLR2004
+            said += " (our setting replica-token)"
         if answer.status >= 500 and answer.status != 501:       # noqa: PLR2004
             return ServerUnreachable(said)
         kinds = {(404, "file"): CopyNeeded, (404, "namespace"): CopyNeeded, (409, "term"): Superseded,
@@ -314,6 +316,6 @@ class Master:
 
     def _away(self, error: BaseException) -> ServerUnreachable:
         if isinstance(error, ssl.SSLError):
-            return ServerUnreachable(distrust(self.url, error))
+            return ServerUnreachable(distrust(self.url, error, "replica-ca", "replica-cert"))
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return ServerUnreachable(f"the master {self.url} does not answer: {words}")
