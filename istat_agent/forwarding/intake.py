@@ -130,7 +130,8 @@ class Intake:
         if not left:
             return bytes(view[start:end]), 0
         parts: list[memoryview] = []
-        at, refused, told = start, 0, False
+        at, told = start, False
+        wrong: dict[str, tuple[bytes, int]] = {}        # by kind the first line, and how many; told once each
         for code, first, last in left:
             parts.append(view[at:first])
             at = last
@@ -138,11 +139,14 @@ class Intake:
             if code == META and peer.tell(line):
                 told = True
             elif code != EMPTY:
-                refused += 1
-                self.mistake("bad_metadata" if code == META else KINDS[code], line, peer.label)
+                kind = "bad_metadata" if code == META else KINDS[code]
+                first_line, count = wrong.get(kind, (line, 0))
+                wrong[kind] = first_line, count + 1
+        for kind, (line, count) in wrong.items():
+            self.mistake(kind, line, peer.label, count)
         if told:
             self._way.meta(peer.origin, b"".join(peer.told.values()))
-        return b"".join([*parts, view[at:end]]), refused
+        return b"".join([*parts, view[at:end]]), sum(count for _, count in wrong.values())
 
 
 class Keeping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,3 +93,19 @@ def test_a_batch_that_the_disk_does_not_take_is_not_acknowledged() -> None:
     talk.hear(MAGIC + encode(Hello(SENDER, 3)) + encode(BATCHES[0]))
     assert encode(Later(1, "the spool cannot be written: its disk is full, or fails")) in talk.answers
     assert talk.way.frames == [] and talk.counters.local == 0
+
+
+def test_of_many_lines_that_are_none_all_are_counted_and_few_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by itself would keep the agent from its other work for long."""
+    told: list[tuple[str, bytes, int]] = []
+    real = Intake.mistake
+
+    def mistake(self: Intake, kind: str, text: bytes, label: str, count: int = 1) -> None:
+        told.append((kind, text, count))
+        real(self, kind, text, label, count)
+
+    monkeypatch.setattr(Intake, "mistake", mistake)
+    talk = Talk()
+    talk.hear(b"bad1\n#\nbad2\na 1\n" * 100)
+    assert told == [("bad_fields", b"bad1", 200), ("bad_metadata", b"#", 100)]
+    assert (talk.counters.local_refused, talk.counters.local) == (300, 100)
