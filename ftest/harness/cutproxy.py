@@ -128,7 +128,10 @@ class CutProxy:
                 self._flowing.wait()
                 data = source.recv(CHUNK)
                 if not data:
-                    sink.shutdown(socket.SHUT_WR)
+                    with self._lock:
+                        reset = not any(source in pair for pair in self._open)
+                    if not reset:       # else this end is the reset's own: the other side is not to see an orderly one
+                        sink.shutdown(socket.SHUT_WR)
                     return
                 if towards and self._must_cut(sink, data):
                     return

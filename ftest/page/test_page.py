@@ -155,7 +155,7 @@ def test_search_finds_and_click_adds_a_chart(open_page: Open) -> None:
     page.click(".result")
     page.wait_for_selector(".u-wrap canvas")
     assert fragment(page) == "#c=network.eth0.rx_bytes.host.web1"
-    assert page.locator(".result").get_attribute("aria-pressed") == "true"
+    until(page, "document.querySelector('.result').getAttribute('aria-pressed') === 'true'")
     page.go_back()
     page.wait_for_selector("#no-charts:not([hidden])")
     page.go_forward()
@@ -387,6 +387,7 @@ def test_an_empty_page_says_how_to_send_to_this_server(open_page: Open, tmp_path
         assert json.loads(sent.stdout)["taken"] is True
         page.wait_for_selector(".u-wrap canvas", timeout=15_000)
         assert charts(page) == [["my.first.counter"]]
+        page.context.close()        # else it may ask a server that is gone
 
 
 def test_agents_panel(open_page: Open, server: ServerProcess) -> None:

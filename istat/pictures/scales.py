@@ -12,9 +12,10 @@ DECADES_FOR_HALVES = 2          # so few decades of a logarithmic scale get 2 an
 
 def step(span: float, most: int) -> float:
     """The smallest round step of which at most `most` fit into the span (above 0)."""
-    rough = span / max(1, most)
-    power = 10.0 ** floor(log10(rough))
-    return next(power * s for s in STEPS if power * s >= rough * (1 - 1e-9))
+    least = ulp(0.0)            # below the least number that there is a step would be 0
+    rough = max(span / max(1, most), least)
+    power = max(10.0 ** floor(log10(rough)), least)
+    return next((power * s for s in STEPS if power * s >= rough * (1 - 1e-9)), rough)
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:

@@ -134,6 +134,15 @@ def test_what_nobody_can_look_at_is_refused() -> None:
         Chart("", Axis(), Axis(), (Line("", (), "pie"),)).svg()
 
 
+@pytest.mark.parametrize("high", (5e-324, 1.5e-323, 3e-322, 1e-310, 2.3e-308))
+def test_the_least_numbers_have_ticks(high: float) -> None:
+    for most in (1, 2, 3, 5, 10):
+        assert scales.step(high, most) > 0
+        for low in (0.0, -high):
+            found = scales.ticks(low, high, most)
+            assert found == sorted(set(found)) and 1 <= len(found) <= most + 2
+
+
 @given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(allow_nan=True, allow_infinity=True)), max_size=20),
        st.sampled_from((LINE, STEPS, POINTS, BARS)), st.booleans())
 def test_any_numbers_make_a_picture(points: list[tuple[float, float]], kind: str, log: bool) -> None:
