@@ -174,9 +174,9 @@ class StatStore:
         self.engine.take_journal()
         self._journal = Journal(self.folder / "journal", last + 1, self.files.uuid, self._options.journal_sync,
                                 self.files.reserve.room)
-        pressure = Pressure(self._journal, self.flushing, self.head)
+        self._pressure = Pressure(self._journal, self.flushing, self.head)
         self.housekeeping = Housekeeping(self.files, self._clock, self._chores, self.engine.policy, self.watch,
-                                         pressure, self.deletes, self._old_by)
+                                         self._pressure, self.deletes, self._old_by)
 
     def close(self) -> None:
         """Write everything that is in memory to StatFiles, then let go of the folder."""
@@ -216,7 +216,7 @@ class StatStore:
         if not self.flushing.holding and (elapsed >= self._options.cut_seconds or self._journal.needs_cut
                                           or self.head.full() or failing):
             self._cut()
-        self._problem = self._why_refuse()
+        self._problem = self._pressure.problem
         self.catalogue.keep_up()
         self.housekeeping.tick()
         self.pinning.tick(self._journal.full)
@@ -229,13 +229,6 @@ class StatStore:
         """The journal cannot be written: what waits for it goes to files by a cut. Whether it is time for one."""
         self._skip_to(self.files.manifest.replay_from)
         return self._clock.monotonic() - self._cut_at >= RESCUE_SECONDS
-
-    def _why_refuse(self) -> str:
-        if self._journal.error is not None:
-            return f"the journal cannot be written: {self._journal.error}; it goes on by itself once it can be"
-        if self.flushing.problem and self.head.full():
-            return f"memory is full and cannot be written: {self.flushing.problem}"
-        return ""
 
     def after_feed(self) -> None:
         """After a portion of samples: keep the journal and the head within bounds, waiting if need be."""
@@ -250,7 +243,7 @@ class StatStore:
                 self.flushing.finish()
             if not self.flushing.holding:
                 self._cut()
-            self._problem = self._why_refuse()
+            self._problem = self._pressure.problem
         if self._journal.crowded and self._journal.error is None:
             self._pool.apply(self._journal.drain, (10.0,))
 
@@ -309,9 +302,8 @@ class StatStore:
         if self._journal.error is None:     # what waits is the previous MANIFEST's, as long as it can be written
             return
         self._skip_to(self.files.manifest.replay_from)
-        error = self._journal.error
-        if error is not None and self._journal.pending:
-            raise StoreError(f"the journal cannot be written: {error}")
+        if self._journal.error is not None and self._journal.pending:
+            raise StoreError(f"the journal cannot be written: {self._journal.error}")
 
     def compact(self) -> None:
         """Write the head and bring all files into their final form now. Waits for it."""
@@ -397,8 +389,7 @@ class StatStore:
         return {
             "folder": str(self.folder), "retention": self.ladder.text, "counters": self.count(),
             "ids": len(self.engine.counters), "routes": len(self.engine.routes), **self.catalogue.status(),
-            "head_bytes": self.head.used(), "rows_in_memory": sum(len(head) for head in self.engine.heads),
-            "memory_bytes": self.engine.memory() + self.catalogue.memory(),
+            **self.head.status(), "memory_bytes": self.engine.memory() + self.catalogue.memory(),
             "written_per_sample": written / samples if samples else 0.0,
             "refusing": self.refusing, "deleted_waiting": self.deletes.waiting,
             "counters_renamed": self.renames.total, "pins": self.pinning.status(),

@@ -39,6 +39,10 @@ class HeadRoom:
         """Whether ingest has to wait until a head that was cut is written."""
         return self.used() >= CROWDED * self.room()
 
+    def status(self) -> dict[str, int]:
+        """What is in memory only."""
+        return {"head_bytes": self.used(), "rows_in_memory": sum(len(head) for head in self._engine.heads)}
+
 
 class Pressure:
     """Whether samples come faster than they are written. May be asked from any thread."""
@@ -49,3 +53,12 @@ class Pressure:
     def high(self) -> bool:
         """Whether they do."""
         return self._journal.crowded or (self._flushing.holding and self._head.full())
+
+    @property
+    def problem(self) -> str:
+        """Why no samples are taken for now, or ""."""
+        if self._journal.error is not None:
+            return f"the journal cannot be written: {self._journal.error}; it goes on by itself once it can be"
+        if self._flushing.problem and self._head.full():
+            return f"memory is full and cannot be written: {self._flushing.problem}"
+        return ""
