@@ -252,11 +252,16 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
         relay.stop()
     if exporter is not None:
         exporter.stop()
+    tell_end(relay, counters)
+    return 0
+
+
+def tell_end(relay: Relay | None, counters: Counters) -> None:
+    """Say what was done."""
     if relay is None:
         log.info("ended; %d samples collected, %d datagrams sent", counters.samples, counters.datagrams)
     else:
         log.info("ended; %d samples collected, %d lines of programs taken", counters.samples, counters.local)
-    return 0
 
 
 def read_again(values: Values, arguments: Sequence[str]) -> Renewal | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -94,13 +94,23 @@ class Roster:
         now = self._clock.now()
         found = self._origins.get(forwarder, {}).get(label)
         if found is None:
-            found = Sender(forwarder.transport, label, now, self._common, via=forwarder)
-            if forwarder in self._open and self._make_place(now):
+            listed = forwarder in self._open and self._make_place(now)
+            # What one that is on no list has told is nobody's to forget: it takes no room of others'.
+            found = Sender(forwarder.transport, label, now, self._common if listed else None, via=forwarder)
+            if listed:
                 self._origins.setdefault(forwarder, {})[label] = found
             else:
                 self.unlisted += 1
         found.seen(now, 0)
         return found
+
+    def keep_origins(self, forwarder: Sender, labels: Collection[str]) -> None:
+        """Those that a forwarder tells of no more are gone."""
+        told = self._origins.get(forwarder, {})
+        for label in [one for one in told if one not in labels]:
+            origin = told.pop(label)
+            origin.connected = False
+            self._gone[origin] = None
 
     def judge(self, between: Callable[[], None] = lambda: None) -> None:
         """See of all senders whether they are on the blacklist, which has changed. `between`: as of `senders`."""

@@ -74,9 +74,9 @@ class Sender:
         for _ in range(rng.randrange(AT_ONCE + 1)):
             self._send(store, now)
         if rng.random() < 0.05:
-            store.pin(f"pin{rng.randrange(3)}", None, now + PIN_SECONDS)
+            store.pinning.pin(f"pin{rng.randrange(3)}", None, now + PIN_SECONDS)
         elif rng.random() < 0.05:
-            store.unpin(f"pin{rng.randrange(3)}")
+            store.pinning.unpin(f"pin{rng.randrange(3)}")
 
     def _send(self, store: StatStore, now: int) -> None:
         if self._waiting is None:

@@ -35,8 +35,6 @@ class CutProxy:
         self._listener.bind(("127.0.0.1", port))
         self._listener.listen(64)
         self.port: int = self._listener.getsockname()[1]
-        self.accepted = 0           # connections that were passed on, ever
-        self.passed = 0             # bytes towards the target
         self._open: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         self._is_cut = self._ended = False
@@ -56,13 +54,8 @@ class CutProxy:
         for pair in pairs:
             _reset(*pair)
 
-    def blink(self) -> None:
-        """Reset what is there; what comes is passed on."""
-        self.cut()
-        self.heal()
-
     def cut_after(self, count: int) -> None:
-        """As blink(), once so many more bytes have gone to the target."""
+        """Reset what is there once so many more bytes have gone to the target; what comes then is passed on."""
         with self._lock:
             self._left = count
 
@@ -113,8 +106,12 @@ class CutProxy:
 
     def _pair(self, here: socket.socket, there: socket.socket) -> None:
         with self._lock:
-            self._open.append((here, there))
-            self.accepted += 1
+            cut = self._is_cut          # meanwhile
+            if not cut:
+                self._open.append((here, there))
+        if cut:
+            _reset(here, there)
+            return
         for source, sink, towards in ((here, there, True), (there, here, False)):
             thread = threading.Thread(target=self._pass, args=(source, sink, towards), daemon=True)
             thread.start()
@@ -142,7 +139,6 @@ class CutProxy:
     def _must_cut(self, sink: socket.socket, data: bytes) -> bool:
         """Count; pass on what may still go, and cut, where this is the end."""
         with self._lock:
-            self.passed += len(data)
             if self._left is None:
                 return False
             left = self._left

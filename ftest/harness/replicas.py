@@ -1,7 +1,6 @@
 """A master and its replicas as processes, and the comparison of all that they have, bucket by bucket."""
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,23 +10,16 @@ from typing import Any
 import requests
 
 from ftest.harness.serverprocess import ServerProcess
+from tests.ports import own_port
 
 TOKEN, ADMIN = "replicas may ask", "an operator may"
 CATCH_UP_SECONDS = 60.0
 CLOSE = 1e-9            # that sums may differ by, relatively: they were added in another order
 
 
-def free_port() -> int:
-    """One that nobody has now: a master must come back at its address."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def server_of(folder: Path, **options: object) -> ServerProcess:
     """A server that replicas may follow, at a port that stays."""
-    given: dict[str, object] = {"http_port": free_port(), "replica_token": TOKEN, "admin_token": ADMIN, "flush": 3,
+    given: dict[str, object] = {"http_port": own_port(), "replica_token": TOKEN, "admin_token": ADMIN, "flush": 3,
                                 **options}
     found = ServerProcess(folder, token=ADMIN, **given)
     found.http_port = int(str(given["http_port"]))
@@ -36,7 +28,7 @@ def server_of(folder: Path, **options: object) -> ServerProcess:
 
 def replica_of(master: ServerProcess, folder: Path, name: str = "second", **options: object) -> ServerProcess:
     """A replica of a server; it has an address of its own that stays."""
-    port = free_port()
+    port = own_port()
     return server_of(folder, replica_of=f"http://127.0.0.1:{master.http_port}", replica_name=name, http_port=port,
                      replica_url=f"http://127.0.0.1:{port}", **options)
 

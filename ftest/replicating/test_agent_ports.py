@@ -8,12 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from ftest.harness.agentprocess import AgentProcess
 from ftest.harness.original import Original
 from ftest.harness.serverprocess import ROOT, ServerProcess
 from ftest.harness.truth import Sample, Truth
 from istat.daemon.listening.binding import PortInUse
 from istat.errors import SpoolError, SpoolLocked
+from tests.ports import own_port
+
+pytestmark = pytest.mark.seconds(30)
 
 
 def send(agent: AgentProcess, truth: Truth, samples: list[Sample], udp: bool = False) -> None:
@@ -66,19 +71,18 @@ def test_what_programs_send_arrives_at_the_server(tmp_path: Path) -> None:
 
 def test_what_came_while_the_server_was_away_outlives_a_kill_of_the_agent(tmp_path: Path) -> None:
     truth = Truth()
-    with ServerProcess(tmp_path / "server", stat_port=0) as server:
-        port = server.stat_port
-        server.options["stat-port"] = port
-        with AgentProcess(tmp_path / "agent", [f"127.0.0.1:{port}"]) as agent:
-            send(agent, truth, samples("before", 100))
-            truth.check(server)
-            assert server.terminate() == 0
-            send(agent, truth, samples("meanwhile", 100))
-            until_in_spool(agent, b"*meanwhile.e ")
-            agent.restart(kill=True)
-            send(agent, truth, samples("after", 100))
-            server.start()
-            truth.check(server, seconds=90.0)
+    port = own_port()
+    with ServerProcess(tmp_path / "server", stat_port=port) as server, \
+            AgentProcess(tmp_path / "agent", [f"127.0.0.1:{port}"]) as agent:
+        send(agent, truth, samples("before", 100))
+        truth.check(server)
+        assert server.terminate() == 0
+        send(agent, truth, samples("meanwhile", 100))
+        until_in_spool(agent, b"*meanwhile.e ")
+        agent.restart(kill=True)
+        send(agent, truth, samples("after", 100))
+        server.start()
+        truth.check(server, seconds=90.0)
 
 
 def test_a_reload_loses_nothing_and_keeps_the_ports(tmp_path: Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from ftest.harness.generator import Generator
 from ftest.harness.replicas import assert_same, following, replica_of, running, server_of
+
+pytestmark = pytest.mark.seconds(20)
 
 
 def test_an_old_master_takes_nothing_from_its_first_moment_on(tmp_path: Path) -> None:

@@ -91,12 +91,15 @@ def test_an_agent_and_two_servers(tmp_path: Path) -> None:
             Generator("a", lambda: agent.stat_port) as load:
         load.wait_for(10)
         two.kill9()                 # one that is away does not hold up the other
-        load.wait_for(10)
-        one.wait_until(lambda: not load.truth.differences(one) or load.wait_for(1), "the other has it")
+        with Generator("b", lambda: agent.stat_port, gauges=("load.meanwhile",), events=()) as meanwhile:
+            meanwhile.wait_for(10)
+            meanwhile.drain()
+            meanwhile.truth.check(one)
         two.start()
         load.drain()
         for server in (one, two):
             load.truth.check(server)
+            meanwhile.truth.check(server)
             server.wait_until(lambda server=server: server.get("/api/v1/names", match="agent.*.host.web1")["names"],
                               "what the agent's own collectors report is there")
 
@@ -133,8 +136,6 @@ def test_a_tree_of_servers(tmp_path: Path, authority: Authority) -> None:
         for load in loads:
             load.drain()
         truth.check(center)
-        senders = {row["name"] for row in center.get("/api/v1/agents")["agents"] if row["online"]}
-        assert len(senders) >= 1
 
 
 def test_an_original(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from ftest.harness.original import Original
 from ftest.harness.site import Site
 from ftest.harness.truth import Cell, Truth
+from tests.ports import own_port
 
 pytestmark = pytest.mark.seconds(40)
 ANY = 0     # a clock that no line needs: each has its time
@@ -56,8 +57,7 @@ def ours(old: Original) -> Truth:
 
 def test_the_original_away_for_a_while_gets_what_waited(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
-        with Original() as old:
-            port = old.port
+        port = own_port()
         edge = site.agent("edge", [f"istatd:127.0.0.1:{port}"])
         load = site.load("a", edge)
         load.wait_for(20)

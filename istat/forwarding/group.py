@@ -93,6 +93,8 @@ class Group:
         """To be called about every second: what waited too long for its target goes to the one in use."""
         for place, greenlet in enumerate(self._greenlets):
             if greenlet.dead:       # by a fault of ours, which the hub has told: the next try may do without it
+                self.members[place].away = True         # others are wanted meanwhile
+                self.shifts()
                 self._greenlets[place] = gevent.spawn(self.members[place].forever)
         used = self._in_use
         now = self._means.clock.monotonic()

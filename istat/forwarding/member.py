@@ -140,7 +140,7 @@ class Member:
             self.state = "in use"
             self._feed(way)
         finally:
-            if self.connected:
+            if self.settled:        # else what is in doubt is what was before
                 self.doubtful_since = self._means.clock.monotonic()
             self.connected, self.settled, self.state = False, False, "waiting"
             way.close()

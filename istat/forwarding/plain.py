@@ -64,7 +64,7 @@ class Plain:
     @property
     def room(self) -> bool:
         """See Way.room."""
-        return len(self.under_way) < MOST_UNDER_WAY
+        return self._ended is None and len(self.under_way) < MOST_UNDER_WAY
 
     def send(self, frame: Frame, sequences: Sequence[int]) -> None:
         """See Way.send. Each line gets its time, since it may arrive later than it was meant."""

@@ -118,6 +118,8 @@ def _addresses(host: str, port: int) -> Sequence[Any] | OSError:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except OSError as error:
         return error
+    except UnicodeError as error:
+        return OSError(errno.EINVAL, f"no name that can be looked up: {error}")
 
 
 def _connected(found: Sequence[Any]) -> Any:

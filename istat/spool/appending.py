@@ -76,7 +76,7 @@ class Appending:
         """Write a frame; where it is in its segment, negative: the disk does not take it."""
         try:
             writer = self.writer
-            if writer is None or writer.broken or self._begin_anew or self._syncer.failed or (
+            if writer is None or writer.broken or self._begin_anew or (
                     writer.segment.size + len(data) > self._segment_bytes):
                 writer = self.begin_segment()
             at = writer.write(data)

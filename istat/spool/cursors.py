@@ -6,6 +6,7 @@ For what is to go to another one all the same there is `give_up`.
 """
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 from istat.clock import Clock
@@ -161,7 +162,9 @@ class Cursor:
     @property
     def behind(self) -> tuple[int, int, float]:
         """(frames, lines, seconds) that this group has not had; of the oldest of them how long ago it came."""
-        found = self._ahead()
+        found = None
+        with contextlib.suppress(OSError):      # it cannot be looked at for now, so how old it is is not told
+            found = self._ahead()
         entries = [entry for some in [*self._state.members.values(), self._state.again] for entry in some]
         frames = max(0, self._shelf.frames - self._state.frames) + len(entries)
         lines = max(0, self._shelf.lines - self._state.lines) + sum(entry.holds for entry in entries)
@@ -188,7 +191,8 @@ class Cursor:
     def catch_up(self) -> None:
         """Go past what was removed, and count it."""
         if self._walk.segment is not None and self._walk.segment.gone:
-            self._ahead()
+            with contextlib.suppress(OSError):      # the next read does it
+                self._ahead()
 
     def flush(self) -> None:
         """Bring to the file what changed since it was last written."""

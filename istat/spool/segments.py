@@ -4,6 +4,7 @@ Format: docs/formats/spool.md.
 """
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import struct
@@ -23,6 +24,8 @@ HEADER_READ = 4096      # [bytes] at first: a header without many marks
 MOST_FIRST = 1 << 62    # no spool comes so far; what has such a name would leave no sequences to be given
 MOST_DIGITS = 19        # of one below that
 MOST_HEADER = 2 << 20   # [bytes] more than this is damage
+# Nothing is wrong with a file that cannot be opened for want of these: it is read later.
+WANT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Found(NamedTuple):
@@ -52,7 +55,8 @@ class Segment:
         return self.header.first
 
     def find(self, at: int) -> Found | None:
-        """The frame there, or the next one behind damage; None: there is no more."""
+        """The frame there, or the next one behind damage; None: there is no more. OSError where the file cannot be
+        opened for now."""
         found = self.recent.get(at)
         if found is not None:
             return found
@@ -64,6 +68,8 @@ class Segment:
                     return Found(head, frame_in(head, self._read(at + HEAD_BYTES, head.length)), at, end)
                 at = self._search(at + 1)
         except OSError as error:
+            if error.errno in WANT:
+                raise
             log.warning("%s cannot be read from byte %d on: %s", self.path, at, error.strerror)
         return None
 

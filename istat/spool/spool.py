@@ -241,6 +241,8 @@ class Spool:
                 self._shelf.remove_oldest("done")
         self._bound()
         self._appending.forget(low)
+        if self._syncer.failed:     # what the kernel could not write it may have dropped: only a new file is trusted
+            self._appending.end_segment()
         self._sync(low)
 
     def _bound(self) -> None:
@@ -273,7 +275,7 @@ class Spool:
     def _sync(self, low: int) -> None:
         """Have synced what was written a second ago and is not acknowledged by all."""
         since, writer = self._appending.unsynced_since, self._appending.writer
-        if since is None or writer is None or self._clock.monotonic() - since < SYNC_SECONDS:
+        if since is None or writer is None or self._syncer.behind or self._clock.monotonic() - since < SYNC_SECONDS:
             return
         self._appending.unsynced_since = None
         if low <= self.written:
@@ -334,10 +336,10 @@ class Spool:
         for cursor in self._cursors.values():
             cursor.close()
         self._syncer.hand_over([*handles, *([writer.end()] if writer is not None else [])], folder=True)
-        self._syncer.close()
+        synced = self._syncer.close()
         for segment in self._shelf.segments:
             segment.close()
-        if whole:
+        if whole and synced:
             self._say_closed()
         self._slots.close()
 

@@ -12,6 +12,8 @@ from istat.pagecache import ownfiles
 
 log = logging.getLogger(__name__)
 
+END_SECONDS = 20.0      # that an end waits for the disk: below what a service manager's watchdog waits
+
 
 class Syncer:
     """Syncs descriptors that are handed over, and closes them. `failed`: that something could not be synced."""
@@ -30,11 +32,18 @@ class Syncer:
             self._thread.start()
         self._queue.put((handles, finished, folder))
 
-    def close(self, timeout: float = 30.0) -> None:
-        """Wait until all is synced, at most so many seconds."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(timeout)
+    @property
+    def behind(self) -> bool:
+        """Whether it has not begun with all that it was given."""
+        return not self._queue.empty()
+
+    def close(self, timeout: float = END_SECONDS) -> bool:
+        """Wait until all is synced, at most so many seconds; whether it is."""
+        if self._thread is None:
+            return True
+        self._queue.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive() and not self.failed
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:

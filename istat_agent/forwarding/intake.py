@@ -58,7 +58,7 @@ class Peer:
     def tell(self, line: bytes) -> bool:
         """It says `#key value`; whether that is taken."""
         key, blank, _ = line.partition(b" ")
-        if not blank or len(line) > MOST_LINE or (key not in self.told and len(self.told) >= MOST_KEYS):
+        if not blank or len(line) >= MOST_LINE or (key not in self.told and len(self.told) >= MOST_KEYS):
             return False
         self.told[key] = line.rstrip(b"\r") + b"\n"
         return True

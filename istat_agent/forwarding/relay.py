@@ -90,14 +90,14 @@ class Relay:
 
     def _tick_once(self) -> None:
         self._ticked = self._clock.monotonic()
-        self.forwarder.tick()
+        try:
+            self.forwarder.tick()
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends neither who gives lines, nor what drives this
+            self._log.error("tick", "forwarding: a fault of our own", exc_info=error)
 
     def _tick(self) -> None:
         while True:
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
             gevent.sleep(TICK_SECONDS)
-            try:
-                self._tick_once()
-            except Exception as error:  # noqa: BLE001 - one fault of ours must not end what drives the spool
-                self._log.error("tick", "forwarding: a fault of our own", exc_info=error)
+            self._tick_once()

@@ -61,7 +61,8 @@ def copy(master: Master, store: Path, show: Show = nothing) -> Lease:
     as of the master, StoreCorrupt when what came is not what was sent, StoreFull, StoreError.
     """
     lease = master.lease()
-    state = manifest.decode(lease.manifest.encode(), f"{master.url}, MANIFEST")
+    text = lease.manifest.encode("utf-8", "surrogatepass")      # what is no text is told by the checksum
+    state = _in_thread(manifest.decode, text, f"{master.url}, MANIFEST")
     _check(lease, state, master.url)
     base = store / BASE
     with _told(base):

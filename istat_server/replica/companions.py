@@ -69,6 +69,7 @@ class RosterPull:
                 origin.meta(key, value)
             if number % ROWS_AT_ONCE == 0:
                 gevent.sleep(0)
+        self._roster.keep_origins(self._told, {name for name, _metadata in rows})
 
     def end(self) -> None:
         """They are no senders of ours any more."""

@@ -58,6 +58,7 @@ class Follower:
         """`folder`: the store's; `pool`: threads for what blocks; `fault`: told of what nobody expected."""
         self.master, self.problem = master, "not asked yet"
         self.copies = self.frames = self.bytes = 0
+        self.began = monotonic()
         self.copying: tuple[int, int] | None = None     # bytes done and in all of the copy that is made
         self._store, self._folder, self._clock, self._pool = store, folder, clock, pool
         self._fault, self._companions = fault, companions
@@ -127,6 +128,10 @@ class Follower:
             act()
         except (IstatError, OSError) as error:
             self._tell(str(error))
+            self._pause()
+        except Exception as error:  # noqa: BLE001 - as in _run
+            self._fault(self.name, error)
+            self._tell(repr(error))
             self._pause()
 
     def _tell(self, problem: str) -> None:
@@ -199,7 +204,7 @@ class Follower:
             self._final = (state.position, state.final)
         if self.master.term > inner.files.manifest.term:        # so that a start follows none of a lower one
             term = self.master.term
-            self._pool.apply(inner.files.commit, (lambda now: replace(now, term=term), ()))
+            self._pool.apply(inner.files.commit, (lambda now: replace(now, term=max(now.term, term)), ()))
         for one in self._companions:
             one.pull(self.master)
 
@@ -223,12 +228,11 @@ class Follower:
             basecopy.copy(self.master, self._folder, self._show)
         finally:
             self.copying = None
-        with self._swapping:
+        with self._swapping:        # what is known of the store before says nothing of the new one, if that opens later
+            self._copied_at, self._final = monotonic(), None
+            self._durable = self._pending = (0, 0)
             self._store.exchange(lambda: self._pool.apply(basecopy.swap, (self._folder,)))
         self.copies += 1
-        self._copied_at = monotonic()
-        self._durable = self._pending = (0, 0)
-        self._final = None
         log.info("the new copy of %s is in use", self.master.url)
 
     def _check_store(self) -> None:

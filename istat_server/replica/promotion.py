@@ -5,6 +5,7 @@ makes it forget. Belongs to the hub. Knows neither who asks for it nor why.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -109,6 +110,8 @@ class Promotion:
         master = self._ask(deposed.url, 0)
         try:
             master.fence(deposed.store, term, self._url or "another server")
+            with contextlib.suppress(IstatError, OSError):      # else it ends by itself, an hour later
+                master.release()
         finally:
             master.close()
         self._commit(self._store(), lambda now: replace(now, deposed=None))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Protocol
 
 from istat.clock import Clock
@@ -71,7 +72,9 @@ def _of_replica(store: ReplicaStore, settings: Mapping[str, Any], clock: Clock, 
     def totals() -> Mapping[str, float]:
         if not store.follows:
             return {}
-        return {"replica.behind": max(0.0, follower.lag), "replica.following": float(not follower.problem),
+        # What is not known is at least as long ago as the start, and not none.
+        behind = follower.lag if follower.lag >= 0 else monotonic() - follower.began
+        return {"replica.behind": behind, "replica.following": float(not follower.problem),
                 "replica.frames": follower.frames, "replica.bytes": follower.bytes, "replica.copies": follower.copies}
 
     store.told, store.promote = told, lambda: promotion.promote(follower.master)

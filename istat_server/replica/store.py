@@ -123,12 +123,13 @@ class ReplicaStore:
 
     @property
     def written(self) -> int:
-        """See Store."""
-        return self.inner.written
+        """See Store. It is asked from the event loop itself, which cannot wait for a store that is exchanged."""
+        return 0 if self._inner is None else self._inner.written
 
     def hurry(self) -> None:
-        """See Store."""
-        self.inner.hurry()
+        """See Store, and `written`."""
+        if self._inner is not None:
+            self._inner.hurry()
 
     def ladder_of(self, id: int) -> Ladder:
         """See Store."""

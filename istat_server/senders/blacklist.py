@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # Of a file [bytes]: some 60,000 names.
 MOST_FILE = 1 << 20
+MAPPED_BITS = 96         # of an IPv6 address before the IPv4 one that is mapped into it
 # What no host name is: worth the time to look whether it is an address.
 _ADDRESS = re.compile(r"[0-9a-f.:]+(?:%[^/]*)?(?:/[0-9.]+)?", re.IGNORECASE)
 # What tells a file from itself of before: its modification time [ns], size [bytes], inode.
@@ -75,9 +76,14 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     if _ADDRESS.fullmatch(text) is None:
         return None
     try:
-        return ipaddress.ip_network(text, strict=False)
+        found = ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
+    # As `bars` takes an address: one of IPv4 that is written as one of IPv6 is that.
+    mapped = found.network_address.ipv4_mapped if isinstance(found, ipaddress.IPv6Network) else None
+    if mapped is not None and found.prefixlen >= MAPPED_BITS:
+        return ipaddress.IPv4Network((int(mapped), found.prefixlen - MAPPED_BITS))
+    return found
 
 
 class Reader:

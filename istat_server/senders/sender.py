@@ -137,9 +137,9 @@ class Sender:
 
     def online(self, now: float) -> bool:
         """Whether the sender is there: its connection is open, or its last datagram is recent. Of one that is told of
-        by a forwarder: whether that one is."""
+        by a forwarder: whether that one is, and tells of it still."""
         if self.via is not None:
-            return self.via.online(now)
+            return self.connected and self.via.online(now)
         if self.transport == "udp":
             return now - self.last_seen <= UDP_ONLINE_SECONDS
         return self.connected

@@ -82,8 +82,7 @@ class StatStore:
         self._batching = Batching(self.engine, self._accepting, self.marks, lambda: pool.apply(nothing))
         self._answering = Answering(self.engine, self.catalogue, self.files, self.ladders, clock, pool)
         self.pinning = Pinning(self.files, clock, self.watch, pool, background)
-        self.pin, self.unpin = self.pinning.pin, self.pinning.unpin
-        self.copying = Copying(self.files, self.pinning, pool, lambda: self._journal, self.final_deletes)
+        self.copying = Copying(self.files, self.pinning, pool, lambda: self._journal, self._final_deletes)
         self.position, self.replay_position = self.copying.position, self.copying.replay_position
         changing = Changing(self.deletes, self.renames, self.files, self.watch, pool, lambda: self.read_only,
                             lambda: self._written())
@@ -359,7 +358,7 @@ class StatStore:
         if not self._journal.pending:
             self._hand_over()
 
-    def final_deletes(self) -> int:
+    def _final_deletes(self) -> int:
         """Deletes up to this one cannot be undone any more, and those that were are synced; 0: not known now. Blocks
         the greenlet."""
         final = self.deletes.final

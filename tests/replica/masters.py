@@ -30,6 +30,7 @@ class FakeMaster:
         self.away = ""
         self.kept: int | None = None
         self.fenced: list[tuple[str, int, str]] = []
+        self.released = 0
         self.spoil = lambda data: data
 
     def _ask(self) -> None:
@@ -39,7 +40,7 @@ class FakeMaster:
     def state(self) -> State:
         """See Master."""
         self._ask()
-        state, final = self.store.files.manifest, self.store.final_deletes()
+        state, final = self.store.files.manifest, self.store.copying.final_deletes()
         return State("1", state.uuid, state.epoch, state.revision, state.term, "", None, self._end(), self.clock.now(),
                      (), final)
 
@@ -47,9 +48,13 @@ class FakeMaster:
         self.store._written()
         return self.store.position()
 
+    def release(self) -> bool:
+        self.released += 1
+        return True
+
     def lease(self) -> Position:
         """Hold what a copy needs; from where on its journal is."""
-        return self.store.pin(self.name, None, FAR).position
+        return self.store.pinning.pin(self.name, None, FAR).position
 
     def journal(self, position: Position, revision: int, wait: float = 0.0, most: int = 0, *, keep: int | None = None,
                 applied: int | None = None) -> Piece:

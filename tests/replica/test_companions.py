@@ -91,3 +91,15 @@ def test_who_sends_to_the_master_is_told_of_by_it():
     pull.end()
     pull.end()
     assert roster.online() == 0
+
+
+def test_who_is_not_there_any_more_at_the_master_is_not_here_either():
+    roster = Roster(FakeClock())
+    master = Master.__new__(Master)
+    pull = RosterPull(roster)
+    for number in range(20_000):        # containers that come and go, more than a roster has room for
+        master.rows = [(f"web{number}", {"agent": f"web{number}"})]
+        pull.pull(master)
+    rows = map(roster.row, roster.senders(None, lambda: None))
+    assert [row["name"] for row in rows if row["online"] and row["via"]] == ["web19999"]
+    assert roster.unlisted == 0

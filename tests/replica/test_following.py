@@ -15,7 +15,7 @@ from istat_server.replica.store import ReplicaStore
 from istat_server.store.pool import InlinePool
 from istat_server.store.statstore import StatStore
 from tests.replica.masters import FakeMaster, copy_store, open_replica
-from tests.store.harness import NOW, open_store, put, rows, send
+from tests.store.harness import open_store, put, rows, send
 
 
 class Pair:
@@ -151,7 +151,7 @@ def test_what_is_not_safe_here_is_held_there(pair):
 
 
 def test_fallen_behind_it_copies_anew_and_serves_meanwhile(pair):
-    pair.main.unpin("replica")
+    pair.main.pinning.unpin("replica")
     send(pair.main, "young.one 7")
     for _ in range(3):
         pair.clock.advance(1)
@@ -165,6 +165,24 @@ def test_fallen_behind_it_copies_anew_and_serves_meanwhile(pair):
     assert (pair.copies, pair.follower.copies) == (1, 1)
     pair.catch_up()
     assert pair.same("young.one") and pair.same("old.one")
+
+
+def test_a_fault_of_ours_in_a_copy_ends_nothing(pair, monkeypatch):
+    def broken() -> None:
+        raise ValueError("nobody expected this")
+
+    monkeypatch.setattr(pair.follower, "_pause", lambda: None)
+    pair.follower._try(broken)
+    assert len(pair.faults) == 1 and "nobody expected this" in pair.follower.problem
+
+
+def test_the_event_loop_asks_a_store_that_is_exchanged_for_nothing(pair):
+    def meanwhile() -> None:
+        pair.store.hurry()
+        assert pair.store.written == 0
+
+    pair.store.exchange(meanwhile)
+    assert pair.same("old.one")
 
 
 def test_another_store_at_the_masters_address_replaces_nothing(pair, tmp_path):
@@ -226,7 +244,7 @@ def test_a_store_that_cannot_be_opened_anew_is_tried_again(pair, monkeypatch):
     pair.follower._forget()
     send(pair.main, "young.one 7")
     pair.catch_up()
-    assert pair.same("young.one") and NOW
+    assert pair.same("young.one")
 
 
 def test_who_asks_while_copies_change_places_is_answered_by_the_new_one(pair):

@@ -124,6 +124,12 @@ def test_any_line_is_read(line: str) -> None:
     assert len(Blacklist([line])) <= 1
 
 
+def test_an_ipv4_address_written_as_one_of_ipv6_is_that_one() -> None:
+    listed = Blacklist(["::ffff:10.0.0.7", "::ffff:10.1.0.0/112"])
+    assert listed.bars("10.0.0.7") and listed.bars("::ffff:10.0.0.7") and listed.bars("10.1.200.3")
+    assert not listed.bars("10.0.0.8") and not listed.bars("10.2.0.1") and not listed.bars("::1")
+
+
 def test_a_connection_that_says_a_name_on_it_is_closed_and_what_follows_is_dropped(
         around: Around, connect: Connect) -> None:
     around.bar("db1")

@@ -1,6 +1,8 @@
 """Damaged bytes: what can be read arrives once, and every line that does not is counted."""
 from __future__ import annotations
 
+import errno
+import os
 import random
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from istat.pagecache import ownfiles
 from tests.spool.harness import GROUP, drain, kill, lost, open_spool, put
 
 FRAMES = 60
@@ -51,6 +54,29 @@ def test_flipped_bytes_in_segments_are_stepped_over_and_counted(tmp_path_factory
     put(spool, 1000)
     assert drain(spool, spool.group(GROUP)) == [1000]
     assert spool.group(GROUP).behind == (0, 0, 0.0)
+    spool.close()
+
+
+@pytest.mark.parametrize("want", (errno.EMFILE, errno.ENFILE))
+def test_want_of_descriptors_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, want: int) -> None:
+    filled(tmp_path, clean=True)
+    spool = open_spool(tmp_path)
+    cursor = spool.group(GROUP)
+    real = ownfiles.descriptor
+
+    def none_left(path: Path, *given: object, **named: object) -> int:
+        if path.suffix == ".spool":
+            raise OSError(want, os.strerror(want))
+        return real(path, *given, **named)      # type: ignore[arg-type]
+
+    monkeypatch.setattr(ownfiles, "descriptor", none_left)
+    with pytest.raises(OSError):
+        cursor.read(spool.last)
+    assert cursor.behind[:2] == (3 * FRAMES, 9 * FRAMES)
+    spool.tick()
+    monkeypatch.setattr(ownfiles, "descriptor", real)
+    assert drain(spool, cursor) == list(range(3 * FRAMES))
+    assert not any(lost(spool).values())
     spool.close()
 
 

@@ -33,7 +33,7 @@ def copy(master: StatStore, folder: Path) -> None:
     state = master.files.manifest
     copytree(master.folder, folder, ignore=ignore_patterns("journal", "LOCK", "*.tmp"))
     (folder / "journal").mkdir()
-    at = master.pin("replica", None, NOW + 10 ** 6).position
+    at = master.pinning.pin("replica", None, NOW + 10 ** 6).position
     manifest.save(folder, replace(state, uuid=UUID(int=2).hex, replay_from=1, epoch=0, pins=(),
                                   follows=Follows(at, state.revision)))
 

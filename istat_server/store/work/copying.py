@@ -69,7 +69,8 @@ class Copying:
 
     def __init__(self, files: LiveFiles, pinning: Pinning, pool: Pool, journal: Callable[[], Journal],
                  final_deletes: Callable[[], int]) -> None:
-        """`journal` is asked for when it is there; `final_deletes`: see StatStore."""
+        """`journal` is asked for when it is there; `final_deletes`: deletes up to this one cannot be undone
+        any more, and those that were are synced; 0: not known now."""
         self._files, self._pinning, self._pool, self._journal = files, pinning, pool, journal
         self.final_deletes = final_deletes
 
@@ -104,7 +105,7 @@ class Copying:
         if term <= state.term:
             raise NotInPlace("term", f"this server has the term {state.term}, so that one of {term} cannot take its "
                                      f"place{f': {state.fenced} has' if state.fenced else ''}")
-        self._commit(lambda now: replace(now, term=term, fenced=by))
+        self._commit(lambda now: replace(now, term=term, fenced=by) if term > now.term else now)
 
     def _commit(self, change: Callable[[Manifest], Manifest]) -> None:
         try:

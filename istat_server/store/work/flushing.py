@@ -122,7 +122,11 @@ class Flushing:
     def _begin(self) -> None:
         assert self._held is not None and self._work is None
         self._retry_at = float("inf")       # a pool may let us wait for a thread: nobody else begins meanwhile
-        self._work = self._background.spawn(self._attempt, self._held)
+        try:
+            self._work = self._background.spawn(self._attempt, self._held)
+        except BaseException:       # whoever waited for a thread was ended: the next tick begins
+            self._retry_at = 0.0
+            raise
 
     # -- in a thread
 

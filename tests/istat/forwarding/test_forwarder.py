@@ -1,6 +1,7 @@
 """The whole forwarder, over a real spool, to receivers on ports of this machine: what arrives, and where, at last."""
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -371,13 +372,28 @@ def test_many_origins_are_told_soon(receivers: Any, forwarders: Any) -> None:
     until(lambda: len({told.origin for told in there.told}) == 1000)
 
 
-def test_an_original_gets_lines_and_what_was_under_way_is_lost_counted(receivers: Any, forwarders: Any) -> None:
+def test_an_original_gets_lines(receivers: Any, forwarders: Any) -> None:
     there = receivers()     # reads no line of it, and never answers
     there.deaf = True
     forwarder = forwarders(f"istatd:{to(there)}")
     give(forwarder, 1, 5)
     until(lambda: all_done(forwarder))
     assert forwarder.totals()["forward.acknowledged"] == 5
+
+
+def test_what_was_under_way_to_an_original_that_goes_is_lost_and_counted(forwarders: Any) -> None:
+    with socket.socket() as there:          # it takes a connection and reads nothing: its end is a reset
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        there.bind(("127.0.0.1", 0))
+        there.listen(1)
+        forwarder = forwarders(f"istatd:127.0.0.1:{there.getsockname()[1]}")
+        for _ in range(100):
+            forwarder.take(b"c 1000 1\n" * 4000, 1000, 4000)
+        until(lambda: forwarder.totals()["forward.sent"])
+    until(lambda: forwarder.totals()["forward.failures"])
+    totals = forwarder.totals()
+    assert totals["forward.lost.cut"] > 0
+    assert totals["forward.acknowledged"] + totals["forward.lost.cut"] + totals["forward.waiting"] == 400_000
 
 
 def test_an_end_waits_a_moment_for_what_is_under_way(receivers: Any, forwarders: Any) -> None:

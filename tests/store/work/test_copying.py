@@ -211,7 +211,7 @@ def test_there_is_no_lease_that_nobody_made(store):
 def test_replicas_are_remembered_and_at_most_sixteen(store):
     for number in range(20):
         lease(store, f"r{number}", f"http://r{number}:8000")
-        store.unpin(f"r{number}")
+        store.pinning.unpin(f"r{number}")
     known = store.files.manifest.replicas
     assert [one.name for one in known] == [f"r{number}" for number in range(4, 20)]
     assert known[-1].url == "http://r19:8000"

@@ -51,7 +51,7 @@ def test_what_a_pin_holds_stays_over_restarts_and_goes_with_it(tmp_path: Path) -
     clock = FakeClock(NOW)
     store = filled(tmp_path, clock)
     held, position = manifest.live_paths(store.files.manifest), store.replay_position()
-    pin = store.pin("replica", None, NOW + 3600)
+    pin = store.pinning.pin("replica", None, NOW + 3600)
     assert (set(pin.files), pin.position) == (held, position)
     for end in (crash, StatStore.close, crash):
         churn(store, clock)
@@ -65,7 +65,7 @@ def test_what_a_pin_holds_stays_over_restarts_and_goes_with_it(tmp_path: Path) -
         assert checking.check(tmp_path).findings == []
         store = open_store(tmp_path, clock)
     before = rows(store, "a.b", 0)
-    assert store.unpin("replica") and not store.unpin("replica")
+    assert store.pinning.unpin("replica") and not store.pinning.unpin("replica")
     store.files.commit(lambda state: state, ())
     assert there(store, held) == held & manifest.live_paths(store.files.manifest)
     assert min(segments(store)) > position.segment
@@ -77,8 +77,8 @@ def test_what_a_pin_holds_stays_over_restarts_and_goes_with_it(tmp_path: Path) -
 def test_a_pin_ends_by_a_clock_that_is_believed(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     store = filled(tmp_path, clock)
-    store.pin("short", store.position(), NOW + 100)
-    store.pin("long", store.position(), NOW + 1000)
+    store.pinning.pin("short", store.position(), NOW + 100)
+    store.pinning.pin("long", store.position(), NOW + 1000)
     assert [pin.name for pin in store.files.manifest.pins] == ["short", "long"]
     for _ in range(11):
         clock.advance(10)
@@ -101,10 +101,10 @@ def test_a_pin_of_the_same_position_is_renewed_and_another_moves_on(tmp_path: Pa
     clock = FakeClock(NOW)
     store = filled(tmp_path, clock)
     position = store.replay_position()
-    first = store.pin("r", position, NOW + 100)
+    first = store.pinning.pin("r", position, NOW + 100)
     churn(store, clock)
-    assert store.pin("r", position, NOW + 200) == dataclasses.replace(first, until=NOW + 200)
-    later = store.pin("r", store.position(), NOW + 300)
+    assert store.pinning.pin("r", position, NOW + 200) == dataclasses.replace(first, until=NOW + 200)
+    later = store.pinning.pin("r", store.position(), NOW + 300)
     assert later.files != first.files and later.position > position
     store.close()
     epoch = store.files.manifest.epoch
@@ -125,12 +125,12 @@ def test_what_cannot_be_pinned_says_why(tmp_path: Path, monkeypatch: pytest.Monk
             ("x", replace(at, offset=1 << 30), NOW + 9, "has no byte 1073741824"),
             ("x", at, NOW, "over before it begins"), ("", at, NOW + 9, "a pin's name")):
         with pytest.raises(StoreError, match=words):
-            store.pin(name, position, until)
+            store.pinning.pin(name, position, until)
     monkeypatch.setattr(pinning, "MOST_PINS", 1)
-    store.pin("one", at, NOW + 9)
-    store.pin("one", at, NOW + 19)
+    store.pinning.pin("one", at, NOW + 9)
+    store.pinning.pin("one", at, NOW + 19)
     with pytest.raises(StoreError, match="there are 1 pins already: one"):
-        store.pin("two", at, NOW + 9)
+        store.pinning.pin("two", at, NOW + 9)
     store.close()
 
 
@@ -149,14 +149,14 @@ def test_what_is_refused_is_no_fault_in_the_thread_that_writes(tmp_path: Path, m
     store = filled(tmp_path, FakeClock(NOW))
     monkeypatch.setattr(store.pinning, "_pool", Delivering(Telling()))
     with pytest.raises(StoreError, match="has no byte"):
-        store.pin("x", dataclasses.replace(store.position(), segment=1), NOW + 9)
+        store.pinning.pin("x", dataclasses.replace(store.position(), segment=1), NOW + 9)
 
     def fail(*_: object) -> None:
         raise OSError("Input/output error")
 
     monkeypatch.setattr(manifest, "save", fail)
     with pytest.raises(StoreError, match="the pins cannot be written: Input/output error"):
-        store.pin("x", None, NOW + 9)
+        store.pinning.pin("x", None, NOW + 9)
     monkeypatch.undo()
     assert raised == [] and store.files.manifest.pins == ()
     store.close()
@@ -165,7 +165,7 @@ def test_what_is_refused_is_no_fault_in_the_thread_that_writes(tmp_path: Path, m
 def test_a_backup_has_no_pins(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     store = filled(tmp_path / "s", clock)
-    store.pin("r", store.replay_position(), NOW + 100)
+    store.pinning.pin("r", store.replay_position(), NOW + 100)
     churn(store, clock)
     store._written()
     backup.backup(tmp_path / "s", tmp_path / "b", clock, lambda _done, _all: None)
@@ -195,7 +195,7 @@ def test_a_position_is_a_place_in_the_journal(tmp_path: Path) -> None:
 def test_files_that_cannot_be_looked_at_end_no_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock(NOW)
     store = filled(tmp_path, clock)
-    store.pin("replica", store.replay_position(), NOW + 3600)
+    store.pinning.pin("replica", store.replay_position(), NOW + 3600)
     churn(store, clock)
     put(store, "late 1")
     look = Path.stat
@@ -220,11 +220,11 @@ def test_a_full_disk_ends_what_is_held_for_others(tmp_path: Path) -> None:
     store = open_store(tmp_path, clock)
     send(store, f"a {NOW} 1")
     store.flush()
-    store.pin("idle", store.position(), NOW + 10 * 86400)
+    store.pinning.pin("idle", store.position(), NOW + 10 * 86400)
     store.pinning.tick(full=True)
     store.pinning.finish()
     assert [pin.name for pin in store.files.manifest.pins] == ["idle"], "it holds nothing"
-    store.pin("behind", None, NOW + 10 * 86400)
+    store.pinning.pin("behind", None, NOW + 10 * 86400)
     for _ in range(2):
         send(store, f"a {NOW} 1")
         store.flush()
