@@ -29,6 +29,12 @@ def kill(spool: Spool) -> None:
     """Let go of the folder as the end of a process does: nothing is written any more."""
     spool._syncer.close()
     spool._slots.close()
+    for segment in spool._shelf.segments:
+        segment.close()
+    for cursor in spool._cursors.values():
+        cursor._file.close()
+    if spool._appending.writer is not None:
+        os.close(spool._appending.writer.end())
 
 
 def put(spool: Spool, *numbers: int, lines: int = 1, mark: Mark | None = None) -> list[int]:
