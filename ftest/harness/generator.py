@@ -201,7 +201,7 @@ class Generator:
             self.said = message.sentence
             raise OSError(message.sentence)
         elif isinstance(message, batches.Refusal):
-            if message.code != "elsewhere":     # a connection of before, which the network held back, came after this one
+            if message.code != "elsewhere":     # else one of before, which the network held back, came after this one
                 self.problems.append(f"{message.code}: {message.sentence!r}")
             raise OSError("refused")
         elif isinstance(message, batches.Ping):
