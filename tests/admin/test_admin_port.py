@@ -160,8 +160,9 @@ def test_who_sends_without_end_lets_others_have_their_turn(served: Served) -> No
     crowd = [served.connect() for _ in range(4)]
     for one in crowd:
         one.sendall(b"stats\n" * 200)
-    assert answer(served.connect(), b"flush\n") == b"ok\r\n"
-    assert served.port.commands < 700       # it did not wait for all of them
+    # One that waits for nothing: during a flush, whose disk may be slow, the others have as many turns as they like.
+    assert answer(served.connect(), b"stats\n").endswith(b"ok\r\n")
+    assert served.port.commands < 100       # it did not wait for all of them
     while served.port.commands < 801:
         gevent.sleep(0.01)
 
