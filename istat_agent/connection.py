@@ -7,16 +7,14 @@ neither the queue nor what is in it. Whatever waits here waits as a greenlet.
 from __future__ import annotations
 
 import errno
-import fcntl
 import ssl
-import sys
-import termios
 from collections import deque
 from typing import Any
 
 import gevent
 import gevent.socket
 
+from istat.forwarding.ways import unacknowledged
 from istat_agent.links import Broken
 
 CONNECT = 10.0  # seconds for a connection, and for its handshake
@@ -113,12 +111,10 @@ class TcpLink:
 
     def _forget_acknowledged(self) -> None:
         """With TLS the kernel has some more bytes than we sent, so that rather more is counted as lost than less."""
-        try:
-            told = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))     # SIOCOUTQ of tcp(7)
-        except OSError:
+        waits = unacknowledged(self._socket)
+        if waits is None:
             return
-        arrived = self._sent - int.from_bytes(told, sys.byteorder)
-        while self._in_flight and self._in_flight[0] <= arrived:
+        while self._in_flight and self._in_flight[0] <= self._sent - waits:
             self._in_flight.popleft()
 
     def _ended(self) -> OSError | None:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import requests
 
@@ -35,9 +35,92 @@ def now_bucket() -> int:
     return int(time.time()) // 10 * 10 - 20
 
 
-class ServerProcess:
+class DaemonProcess:
+    """A daemon of ours over its folder, which may be ended and started again. `options` are flags without dashes."""
+
+    what = ""                   # it is called in sentences
+
+    def __init__(self, folder: Path, module: str, options: dict[str, object], given: dict[str, object]) -> None:
+        """`module`: its main program; `given`: options by names with underscores, which replace others."""
+        self.folder = Path(folder)
+        self.log_path = self.folder / f"{self.what}.log"
+        self.options = {**options, **{name.replace("_", "-"): value for name, value in given.items()}}
+        self.command = [sys.executable, "-m", module]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self.environment = {**os.environ, "PYTHONPATH": path}
+        self.pass_fds: tuple[int, ...] = ()         # descriptors that it inherits
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it and wait until it is ready. AssertionError with the log otherwise."""
+        raise NotImplementedError
+
+    def terminate(self) -> int:
+        """SIGTERM, and wait: the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill9(self) -> None:
+        """SIGKILL: what is not in the kernel's hands by now is lost."""
+        self._end(signal.SIGKILL)
+
+    def restart(self, *, kill: bool = False) -> Self:
+        """End it (gently, unless `kill`) and start it over the same folder; free ports are chosen anew."""
+        if kill:
+            self.kill9()
+        else:
+            assert self.terminate() == 0, self.log()
+        return self.start()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        code = self.terminate() if self.process is not None else 0
+        if kind is None:
+            assert code == 0, f"the {self.what} ended with {code}:\n{self.log()}"
+            self.assert_no_traceback()
+
+    def log(self) -> str:
+        """Everything it has logged, over all its starts."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def assert_no_traceback(self) -> None:
+        """AssertionError when its log has one."""
+        assert "Traceback" not in self.log(), self.log()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        assert self.process is None, "it runs already"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = list(self.command)
+        for name, value in self.options.items():
+            command += [f"--{name}", str(value)]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment,
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                                            pass_fds=self.pass_fds)
+        return self.process
+
+    def _end(self, number: int) -> int:
+        process, self.process = self.process, None
+        assert process is not None, "it does not run"
+        process.send_signal(number)
+        try:
+            return process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"the {self.what} did not end within {STOP_SECONDS:g} s:\n{self.log()}") from None
+        finally:
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+class ServerProcess(DaemonProcess):
     """One server over one store folder; may be ended and started again. `options` are flags without dashes:
     ServerProcess(tmp_path, retention="10s:1h", flush=5)."""
+
+    what = "server"
 
     def __init__(self, folder: Path, *, environment: dict[str, str] | None = None, ca: Path | None = None,
                  token: str = "", **options: object) -> None:
@@ -45,23 +128,16 @@ class ServerProcess:
         self.scheme = "https" if ca else "http"
         self.ask: dict[str, Any] = {"verify": str(ca) if ca else True,
                                     "headers": {"Authorization": f"Bearer {token}"} if token else {}}
-        self.folder = Path(folder)
-        self.store = self.folder / "store"
-        self.log_path = self.folder / "server.log"
-        self.options: dict[str, object] = {"stat-port": 0, "http-port": 0, "store": self.store}
-        self.options.update({name.replace("_", "-"): value for name, value in options.items()})
-        self.command = [sys.executable, "-m", "istat_server.main"]
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        self.environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
-        self.pass_fds: tuple[int, ...] = ()         # descriptors that it inherits
-        self.process: subprocess.Popen[bytes] | None = None
+        self.store = Path(folder) / "store"
+        super().__init__(folder, "istat_server.main", {"stat-port": 0, "http-port": 0, "store": self.store}, options)
+        self.environment |= environment or {}
         self.ready_line = ""        # what it said of itself on standard output
         self.stat_port = 0
         self.http_port = 0
 
     # -- life
 
-    def start(self) -> ServerProcess:
+    def start(self) -> Self:
         """Start it and wait until it is ready and /health says so. AssertionError with the log otherwise."""
         self._spawn()
         self.ready_line = self._first_line()
@@ -78,36 +154,10 @@ class ServerProcess:
         self.process = None
         return code, self.log()
 
-    def terminate(self) -> int:
-        """SIGTERM, and wait: the exit code."""
-        return self._end(signal.SIGTERM)
-
-    def kill9(self) -> None:
-        """SIGKILL: what is not in the kernel's hands by now is lost."""
-        self._end(signal.SIGKILL)
-
-    def restart(self, *, kill: bool = False) -> ServerProcess:
-        """End it (gently, unless `kill`) and start it over the same store; free ports are chosen anew."""
-        if kill:
-            self.kill9()
-        else:
-            assert self.terminate() == 0, self.log()
-        return self.start()
-
     def signal(self, number: int) -> None:
         """Send it a signal."""
         assert self.process is not None
         self.process.send_signal(number)
-
-    def __enter__(self) -> ServerProcess:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        code = self.terminate() if self.process is not None else 0
-        if kind is None:
-            assert code == 0, f"the server ended with {code}:\n{self.log()}"
-            self.assert_no_traceback()
 
     # -- talking to it
 
@@ -178,14 +228,6 @@ class ServerProcess:
 
     # -- what it said and uses
 
-    def log(self) -> str:
-        """Everything it has logged, over all its starts."""
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-
-    def assert_no_traceback(self) -> None:
-        """AssertionError when its log has one."""
-        assert "Traceback" not in self.log(), self.log()
-
     def resident_bytes(self) -> int:
         """Its resident memory now."""
         assert self.process is not None
@@ -194,33 +236,7 @@ class ServerProcess:
 
     # -- inside
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        assert self.process is None, "it runs already"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        command = list(self.command)
-        for name, value in self.options.items():
-            command += [f"--{name}", str(value)]
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment,
-                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                                            pass_fds=self.pass_fds)
-        return self.process
-
     def _first_line(self) -> str:
         assert self.process is not None and self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
         return self.process.stdout.readline().decode() if readable else ""
-
-    def _end(self, number: int) -> int:
-        process, self.process = self.process, None
-        assert process is not None, "it does not run"
-        process.send_signal(number)
-        try:
-            return process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError(f"the server did not end within {STOP_SECONDS:g} s:\n{self.log()}") from None
-        finally:
-            assert process.stdout is not None
-            process.stdout.close()

@@ -6,9 +6,6 @@ when a connection ends counts as lost. Knows neither spool nor groups.
 from __future__ import annotations
 
 import errno
-import fcntl
-import sys
-import termios
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +14,7 @@ import gevent
 from gevent.event import Event
 
 from istat.clock import Clock
-from istat.forwarding.ways import STUCK, Sent, send_all
+from istat.forwarding.ways import STUCK, Sent, send_all, unacknowledged
 from istat.kernels import lines
 from istat.spool.frames import Frame
 
@@ -106,12 +103,10 @@ class Plain:
 
     def _look(self) -> None:
         """Forget what the other machine has acknowledged."""
-        try:
-            told = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))     # SIOCOUTQ of tcp(7)
-        except OSError:
+        waits = unacknowledged(self._socket)
+        if waits is None:
             return
-        arrived = self._sent - int.from_bytes(told, sys.byteorder)
-        while self._ends and self._ends[0] <= arrived:
+        while self._ends and self._ends[0] <= self._sent - waits:
             self._ends.popleft()
             self._arrived(self.under_way.popleft())
 

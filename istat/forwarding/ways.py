@@ -5,9 +5,12 @@ Waits as a greenlet does; names are looked up in gevent's threads. `session` and
 from __future__ import annotations
 
 import errno
+import fcntl
 import functools
 import socket
 import ssl
+import sys
+import termios
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -26,6 +29,16 @@ CONNECT = 10.0      # [s] for looking a name up, for a connection to each of its
 LOOKUPS = 2         # names that are looked up at once
 STUCK = 10.0        # [s] after which a target that reads nothing counts as away
 KEEPALIVE_IDLE = 60     # [s] after which a target's machine that is silent is asked for
+
+
+def unacknowledged(sock: Any) -> int | None:
+    """How many bytes of what was given to a TCP connection the other machine has not acknowledged; with TLS these are
+    some more than we sent. None where the connection has ended."""
+    try:
+        told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))     # SIOCOUTQ of tcp(7)
+    except OSError:
+        return None
+    return int.from_bytes(told, sys.byteorder)
 
 
 class Refused(Exception):
