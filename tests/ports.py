@@ -9,35 +9,43 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import IO
 
 from istat.daemon.handover import Handover
 from istat_server.sockets import HTTP, open_service
 
 FIRST = 20_000
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_held: list[IO[bytes]] = []
+_ours: set[int] = set()
+_locks = -1
 
 
 def own_port() -> int:
     """A port that nothing uses, by TCP or UDP, and that is this process's as long as it lives.
 
     The kernel gives it to nobody who binds port 0, for it lies below the range of those; other test processes of
-    this user leave it alone, for it is locked. OSError when all are taken.
+    this user leave it alone, for it is locked: a byte of one file each, since tests count descriptors. OSError when all
+    are taken.
     """
-    locks = Path(tempfile.gettempdir()) / f"istat-test-ports-{os.getuid()}"
-    locks.mkdir(mode=0o700, exist_ok=True)
     for port in range(FIRST, int(_RANGE.read_text().split()[0])):
-        lock = (locks / str(port)).open("wb")
+        if port in _ours:
+            continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(port)
             _try(port)
         except OSError:
-            lock.close()
-        else:
-            _held.append(lock)
-            return port
+            continue
+        _ours.add(port)
+        return port
     raise OSError("no port is free")
+
+
+def _lock(port: int) -> None:
+    """OSError when another process has it. Our own locks last until we end, or close any descriptor of the file."""
+    global _locks
+    if _locks < 0:
+        _locks = os.open(Path(tempfile.gettempdir()) / f"istat-test-ports-{os.getuid()}.locks",
+                         os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fcntl.lockf(_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
 
 
 def open_http_socket(host: str, port: int, handover: Handover | None = None) -> socket.socket:
