@@ -18,10 +18,12 @@ from istat import __version__
 from istat.clock import Clock
 from istat.plugin import Config, Emit
 from istat.settings.setting import TABLES, Values, no_such_table
-from istat_agent import links, names, schedule, ship
+from istat_agent import names
+from istat_agent.collecting import schedule
+from istat_agent.collecting.finding import Collection, Found, discover
 from istat_agent.counters import Counters, Failing, self_collector
 from istat_agent.forwarding.own import OwnLines, Relaying
-from istat_agent.plugins import Collection, Found, discover
+from istat_agent.shipping import links, ship
 
 LAST_FLUSH = 5.0  # seconds
 
@@ -128,7 +130,7 @@ def link_of(values: Values, introduction: bytes, clock: Clock) -> links.Link:
         return links.UdpLink(server.host, server.port, clock)
     # Only now, since both bring the libraries of TLS, which take memory.
     from istat.daemon.tls import client_context
-    from istat_agent.connection import TcpLink
+    from istat_agent.shipping.connection import TcpLink
 
     context = client_context(values["tls-ca"], values["tls-cert"], values["tls-key"]) if values["tls"] else None
     return TcpLink(server.host, server.port, introduction, context)

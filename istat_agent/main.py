@@ -31,11 +31,11 @@ from istat.exporter.mapping import tag_names
 from istat.exporter.series import exporter_of
 from istat.settings.declaration import Renewal, Values
 from istat_agent.agent import Agent, Plan, host_name, link_of, make_plan, once
+from istat_agent.collecting.schedule import Threads
 from istat_agent.counters import Counters
 from istat_agent.exporting.port import ExporterPort, open_listener
 from istat_agent.forwarding.folder import context_of, prepare_folder
 from istat_agent.options import DECLARATION
-from istat_agent.schedule import Threads
 
 if TYPE_CHECKING:
     from istat_agent.forwarding.ports import Ports

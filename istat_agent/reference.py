@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from istat.plugin import Definition
+from istat_agent.collecting.finding import discover
 from istat_agent.counters import Counters, self_collector
-from istat_agent.plugins import discover
 
 PAGE = Path("docs/collectors.md")
 PLUGINS = Path("plugins")

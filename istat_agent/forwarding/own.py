@@ -22,7 +22,7 @@ class Relaying(Protocol):
 
 
 class OwnLines:
-    """What ships the lines of our collectors, in the place of `istat_agent.ship.Shipper`."""
+    """What ships the lines of our collectors, in the place of `istat_agent.shipping.ship.Shipper`."""
 
     def __init__(self, relay: Relaying, identity: bytes, counters: Counters,
                  news: Callable[[], Iterable[bytes]]) -> None:

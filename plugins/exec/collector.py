@@ -20,10 +20,10 @@ from istat import owners
 from istat.access import dropin, trust
 from istat.errors import PluginError
 from istat.plugin import Config, Emit, Job, Metric, Setting, collector
+from istat.running.process import GIVE_UP, NOT_STARTED, Outcome, run
 
 from . import starting
 from .lines import report, told
-from .process import GIVE_UP, NOT_STARTED, Outcome, run
 
 HEADER_BYTES = 1024  # of a script, within which it may say `# istat: interval=60 timeout=20`
 HEADER = re.compile(rb"^[#;/-]+\s*istat:\s*(.*)$", re.MULTILINE)

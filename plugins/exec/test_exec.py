@@ -16,12 +16,12 @@ import pytest
 from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Config, Emit, Job
+from istat.running import process
+from istat.running.process import GIVE_UP, MAX_ERRORS, MAX_OUTPUT, run
 
-from . import process
 from .collector import Exec, environment
 from .collector import Script as Declared
 from .lines import report
-from .process import GIVE_UP, MAX_ERRORS, MAX_OUTPUT, run
 
 SOON = 20.0  # seconds that a test would wait for a script at most
 

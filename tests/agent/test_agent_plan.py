@@ -13,9 +13,9 @@ from istat.plugin import Config, Emit, Setting, collector
 from istat.settings.declaration import Values
 from istat_agent import main
 from istat_agent.agent import Plan, make_plan, once, suffix
+from istat_agent.collecting.finding import Collection, Found
 from istat_agent.counters import Counters
 from istat_agent.options import DECLARATION
-from istat_agent.plugins import Collection, Found
 
 
 @collector(name="queue", interval=30, settings=[Setting("depth", int, 3, "how deep")])

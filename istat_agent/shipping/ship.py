@@ -20,7 +20,7 @@ from gevent.event import Event
 from istat.clock import Clock
 from istat.wire.lines import meta_line
 from istat_agent.counters import Counters
-from istat_agent.links import Broken, Link
+from istat_agent.shipping.links import Broken, Link
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import gevent
 import gevent.socket
 
 from istat.forwarding.ways import unacknowledged
-from istat_agent.links import Broken
+from istat_agent.shipping.links import Broken
 
 CONNECT = 10.0  # seconds for a connection, and for its handshake
 WELCOME = 0.1  # seconds in which a server that does not take us closes a new connection, most networks included

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import PluginError
 from istat.plugin import Emit, Job
+from istat_agent.collecting.schedule import LONGEST_BACK_OFF, QUIET, Late, Runner, Task, Threads, next_due
 from istat_agent.counters import MOST_TOLD, Counters, Failing, self_collector
-from istat_agent.schedule import LONGEST_BACK_OFF, QUIET, Late, Runner, Task, Threads, next_due
 
 
 class Bench:

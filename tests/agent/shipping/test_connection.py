@@ -16,12 +16,12 @@ import pytest
 from istat.clock import FakeClock
 from istat.daemon.tls import client_context, server_context
 from istat.errors import SettingsError
-from istat_agent import connection, ship
 from istat_agent.agent import link_of
-from istat_agent.connection import TcpLink
 from istat_agent.counters import Counters
-from istat_agent.links import Broken
 from istat_agent.options import DECLARATION
+from istat_agent.shipping import connection, ship
+from istat_agent.shipping.connection import TcpLink
+from istat_agent.shipping.links import Broken
 from tests.certificates import Authority
 from tests.ports import own_port
 

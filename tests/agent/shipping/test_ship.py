@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from istat.clock import FakeClock
-from istat_agent import links, ship
 from istat_agent.counters import Counters
+from istat_agent.shipping import links, ship
 from tests.ports import own_port
 
 IDENTITY = ship.identity("web1.example.net", "web1", "1.2")

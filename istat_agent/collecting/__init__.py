@@ -1,0 +1,1 @@
+"""What the agent collects: finding plugins, and running their collectors in time."""
