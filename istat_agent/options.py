@@ -164,6 +164,13 @@ DECLARATION = Declaration(
             "folders of drop-in collectors: *.py files, and executable files, which exec runs",
             reloadable=True,
         ),
+        Setting(
+            "control-path",
+            Path(),
+            "",
+            "Unix socket by which root and the agent's user ask it: istat-agent plugins, reload, try; empty: `control`"
+            " in the service's runtime folder, which is /run/istat-agent, or none where it has no such folder",
+        ),
         Setting("enable", Many(Text()), "", "collectors to run; empty: all that are on by default", reloadable=True),
         Setting("disable", Many(Text()), "", "collectors not to run", reloadable=True),
         Setting(

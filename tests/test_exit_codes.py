@@ -20,6 +20,7 @@ KINDS = {
     "istat.cli.cubes.files.BadFrame": "a FormatError that names the file",
     "istat.cli.istatd.adminport.Refused": "a BadQuery, which the admin port has refused",
     "istat.cli.istatd.alias.Misread": "of istatd's programs, which end with istatd's statuses",
+    "istat_agent.control.asking.Refused": "what an agent has answered, with the code of its error",
     "istat_server.http.transport.flight.Busy": "a BadQuery that is answered by HTTP",
     "istat_server.keyvalue.contents.ChangedMeanwhile": "a StoreError, after some tries",
     "istat_server.store.following.Diverged": "a StoreError, after which a replica copies anew",

@@ -64,4 +64,4 @@ def _path_error(error: OSError, path: str) -> CannotListen:
         return CannotListen(f"the folder of {path} does not exist: make it, or name another path")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return CannotListen(f"no permission for {path}: let this user write to its folder, or name another path")
-    return CannotListen(f"cannot listen on {path}: {error.strerror}")
+    return CannotListen(f"cannot listen on {path}: {error.strerror or error}")
