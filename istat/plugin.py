@@ -29,18 +29,24 @@ from istat.settings.setting import NAME, PluginSettings, Setting, Values
 from istat.settings.types import Address, Choice, Duration, Flag, Integer, Many, Number, Path, Size, Text
 
 __all__ = [
-    "Address", "Choice", "Config", "Definition", "Duration", "Emit", "Flag", "Integer", "Job", "Labels", "Many",
+    "API_VERSION", "Address", "Choice", "Config", "Definition", "Duration", "Emit", "Flag", "Integer", "Job", "Labels", "Many",
     "Metric", "Number", "Path", "Rates", "Reading", "Setting", "Size", "Text", "collector", "hookimpl", "source_of",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("istat_agent")  # marks a function that implements one of the agent's hooks
 
+# Of what this module and the agent's hooks promise: MAJOR.MINOR; minor: something came, major: something went. A plugin
+# may say what it was written for: ISTAT_API = "1.0".
+API_VERSION = "1.0"
 OFFERED = ("emit", "config")  # what a collector function may ask for
 MAX_SAMPLES = 20_000  # samples of one reading: a runaway loop must not fill the memory; 1.2 MB of lines
 RESERVED = frozenset("*#@$%&;:")  # a sample line that starts with one of these means something else
 # What would end a name within its line, and what Python has for bytes that are no UTF-8: they cannot be sent.
 BLANK = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 MAX_INTERVAL = 86400  # seconds; a longer one is a mistake
+MAX_NAMES = 10_000  # different names of a foreign collector since it began: each becomes a counter of the server
+MAX_CPU = 20.0  # percent of a core; a reading each 10 s may take 2 s
+CHILD_MEMORY = "256M"  # private memory of an isolated collector's child: a bare one takes 10 MB
 
 T = TypeVar("T", bound=Callable[..., Any])
 K = TypeVar("K", bound=Hashable)
@@ -76,9 +82,12 @@ class Reading:
 class Emit:
     """Takes the values of one reading. Also the tool to test a collector with: see `gauges` and `events`."""
 
-    def __init__(self, time: int = 0, monotonic: float = 0.0) -> None:
+    def __init__(self, time: int = 0, monotonic: float = 0.0, most: int | None = None) -> None:
         """`time`: Unix seconds that the values will carry, a multiple of the interval. `monotonic`: seconds
-        of a clock that never jumps, at which the reading really happens: what rates are computed with."""
+        of a clock that never jumps, at which the reading really happens: what rates are computed with. `most`: values
+        that are taken, MAX_SAMPLES unless told."""
+        self._most = MAX_SAMPLES if most is None else most
+        self.cpu = 0.0  # CPU seconds that the reading took in another process
         self.time = time
         self.monotonic = monotonic
         self.readings: list[Reading] = []
@@ -124,7 +133,7 @@ class Emit:
             time = None if time is None else seconds(time)
         except ValueError as error:
             raise PluginError(f"{call}: the time {time} {error}") from None
-        if self.closed or len(self.readings) >= MAX_SAMPLES:
+        if self.closed or len(self.readings) >= self._most:
             self.refused += 1
             return
         self.readings.append(Reading(BLANK.sub("_", name), value, event, time))
@@ -165,6 +174,8 @@ class Job:
     collect: Callable[[Emit], None]
     interval: int | None = None  # seconds; None: the collector's
     timeout: float | None = None  # seconds; None: the collector's
+    # Of a collector whose jobs come and go while it runs: a job with the same name and key as before goes on untouched.
+    key: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +190,7 @@ class Definition:
     metrics: tuple[Metric, ...]
     help: str
     default_on: bool
+    isolated: bool = False  # runs in a child of its own
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What was decorated stays callable: `collect(emit)`, or `Cpu(source=fake)` for a class."""
@@ -187,7 +199,7 @@ class Definition:
     @property
     def table(self) -> PluginSettings:
         """The table `[plugins.NAME]`: what every collector has, then its own settings."""
-        return PluginSettings(self.name, (*_common(self.interval, self.timeout), *self.settings))
+        return PluginSettings(self.name, (*_common(self.interval, self.timeout, self.isolated), *self.settings))
 
     def configure(self, table: object) -> Values:
         """The settings of a `[plugins.NAME]` table, or defaults. ValueError has every problem, one a line."""
@@ -212,7 +224,7 @@ class Definition:
         return [Job(self.name, instance.collect)]
 
 
-def _common(interval: int | None, timeout: float | None) -> tuple[Setting, ...]:
+def _common(interval: int | None, timeout: float | None, isolated: bool) -> tuple[Setting, ...]:
     """The settings of every collector; None leaves them to the agent."""
     every = interval or 10
     whose = "" if interval else "; default the agent's interval"
@@ -221,6 +233,14 @@ def _common(interval: int | None, timeout: float | None) -> tuple[Setting, ...]:
                 example=str(every)),
         Setting("timeout", Number(0.001), timeout, "seconds that one may take; default its interval",
                 example=f"{timeout or every:g}"),
+        Setting("isolated", Flag(), isolated, "run it in a child of its own, with limits"),
+        Setting("max-samples", Integer(1, MAX_SAMPLES), MAX_SAMPLES, "values taken of one reading"),
+        Setting("max-names", Integer(1), None,
+                f"different names taken since it began; default {MAX_NAMES}, and no bound for built-in ones other than "
+                "exec, where it is each script's", example=str(MAX_NAMES)),
+        Setting("max-cpu", Number(0.01, 100), MAX_CPU,
+                "percent of a core, over its last ten readings; what takes more is run less often"),
+        Setting("memory", Size(16 * 2**20), CHILD_MEMORY, "private memory of its child, where it is isolated"),
     )  # fmt: skip
 
 
@@ -233,14 +253,16 @@ def collector(
     metrics: Sequence[Metric] = (),
     help: str | None = None,
     default_on: bool = True,
+    isolated: bool = False,
 ) -> Callable[[T], Definition]:
     """Declare a collector: a function `collect(emit)` or `collect(emit, config)`, or a class that needs no
     arguments, with `collect(self, emit)` and, if it likes, `setup(self, config)`.
 
     `name`: default the module's (or its folder's) name. `interval`, `timeout`: seconds. `help`: one
     sentence; default the first line of the docstring. `default_on`: whether it runs without being named in
-    the setting `enable`. `settings`: the keys of its table; a SIGHUP reads all of them again, since collectors begin
-    anew then. PluginError when what is declared cannot work.
+    the setting `enable`. `isolated`: it lives in a child of its own, with limits; write it as `isolated=True`,
+    which the agent looks for before it would import a file. `settings`: the keys of its table; a SIGHUP reads all of
+    them again, and collectors of which one has changed begin anew. PluginError when what is declared cannot work.
     """
 
     def declare(target: T) -> Definition:
@@ -254,6 +276,7 @@ def collector(
             metrics=tuple(metrics),
             help=help or (inspect.getdoc(target) or "").partition("\n")[0],
             default_on=default_on,
+            isolated=isolated,
         )
         _check_definition(definition)
         return definition

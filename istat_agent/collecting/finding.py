@@ -40,8 +40,20 @@ DROP_IN_PREFIX = "istat_drop_in."
 class Found:
     """A collector and the plugin that brought it."""
 
-    definition: Definition
-    origin: str
+    # None of one that is never imported here, since it is isolated: what it declares is known by its child only.
+    definition: Definition | None
+    origin: str  # for messages: the path, or the entry point
+    own: bool = False  # one of ours; all others are foreign
+    path: str | None = None  # of a drop-in file
+    entry: str | None = None  # of an entry point: what it names, MODULE or MODULE:ATTRIBUTE
+    stamp: str = ""  # another one when the plugin has changed
+    isolated: str = ""  # why it is to run in a child, "" for one that need not; settings may say so besides
+    called: str = ""  # its name, where there is no definition
+
+    @property
+    def name(self) -> str:
+        """The collector's name."""
+        return self.called if self.definition is None else self.definition.name
 
 
 @dataclass
