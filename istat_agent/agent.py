@@ -18,7 +18,7 @@ from istat import __version__
 from istat.clock import Clock
 from istat.plugin import Config, Emit
 from istat.settings.setting import TABLES, Values, no_such_table
-from istat_agent import names
+from istat_agent import names, transport
 from istat_agent.collecting import schedule
 from istat_agent.collecting.finding import Collection, Found, discover
 from istat_agent.counters import Counters, Failing, self_collector
@@ -126,7 +126,7 @@ def _enabled(values: Values, found: Mapping[str, Found], problems: list[str]) ->
 def link_of(values: Values, introduction: bytes, clock: Clock) -> links.Link:
     """The way to the server that the settings mean. SettingsError for files of certificates that cannot be used."""
     server = values["server"]
-    if values["transport"] == "udp":
+    if values["transport"] in (transport.UDP, transport.AUTO):
         return links.UdpLink(server.host, server.port, clock)
     # Only now, since both bring the libraries of TLS, which take memory.
     from istat.daemon.tls import client_context

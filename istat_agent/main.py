@@ -26,10 +26,11 @@ from istat.cli import output
 from istat.clock import SystemClock
 from istat.daemon import background, descriptors, logs, service
 from istat.daemon.backoff import STEADY, BackOff
-from istat.errors import IstatError, PluginError, SettingsError
+from istat.errors import IstatError, PluginError, SettingsError, SpoolError
 from istat.exporter.mapping import tag_names
 from istat.exporter.series import exporter_of
 from istat.settings.declaration import Renewal, Values
+from istat_agent import transport
 from istat_agent.agent import Agent, Plan, host_name, link_of, make_plan, once
 from istat_agent.collecting.schedule import Threads
 from istat_agent.counters import Counters
@@ -69,7 +70,10 @@ def start(arguments: Sequence[str]) -> int:
         leave = background.go("istat-agent") if values["daemonize"] and not actions else None
         # Written and bound before we give up the right to do so.
         with background.hold(None if actions else values["pid-file"]):
-            openings = None if actions else Openings(open_listener(values), prepare_forwarding(values))
+            openings = None
+            if not actions:
+                values, ports = prepare_forwarding(values)
+                openings = Openings(open_listener(values), ports)
             if values["user"]:
                 service.drop_privileges(values["user"])
             return act(actions, values) if openings is None else serve(arguments, values, openings, leave)
@@ -115,7 +119,7 @@ def load(arguments: Sequence[str]) -> Values:
         except OSError as error:
             raise SettingsError(f"cannot see whether others could change the settings file {path}, which says what is "
                                 f"run: {error.strerror}") from error
-    return DECLARATION.load(arguments, os.environ)
+    return transport.resolved(DECLARATION.load(arguments, os.environ))
 
 
 def act(actions: Sequence[str], values: Values) -> int:
@@ -195,15 +199,28 @@ class Openings(NamedTuple):
     ports: Ports | None
 
 
-def prepare_forwarding(values: Values) -> Ports | None:
-    """Make the spool's folder and open the local ports, where something is forwarded. SpoolError, PortInUse,
-    CannotListen."""
+def prepare_forwarding(values: Values) -> tuple[Values, Ports | None]:
+    """Make the spool's folder and open the local ports, where something is forwarded. The settings are others where
+    the folder cannot be made and can be done without. SpoolError, PortInUse, CannotListen."""
     if not values["forward"]:
-        return None
+        return values, None
     from istat_agent.forwarding.ports import open_ports  # only now: who sends to a server needs none of it
 
-    prepare_folder(values["spool"], values["user"])
-    return open_ports(values)
+    try:
+        prepare_folder(values["spool"], values["user"])
+    except SpoolError as error:
+        return spared(values, error), None
+    return values, open_ports(values)
+
+
+def spared(values: Values, error: SpoolError) -> Values:
+    """The settings without a spool, which cannot be used; the error where it is wanted."""
+    plain = transport.without_spool(values)
+    if plain is None:
+        raise error
+    log.warning("%s. Samples are sent by plain TCP: while %s is away only some minutes of them wait, in memory", error,
+                values["server"])
+    return plain
 
 
 def check_ways(values: Values) -> None:
@@ -229,7 +246,10 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
         gevent.spawn(keep_alive, watchdog)
     exporter = exporting(values, openings.prometheus, clock)
     watch = exporter.feed if exporter is not None else None
-    relay = relaying(values, openings.ports, counters, clock, watch)
+    try:
+        relay = relaying(values, openings.ports, counters, clock, watch)
+    except SpoolError as error:
+        values, relay = spared(values, error), None
     tell_ports(exporter, openings.ports)
     agent = launch(values, counters, clock, threads, watch, relay)
     service.ready(status(values))
@@ -267,14 +287,16 @@ def tell_end(relay: Relay | None, counters: Counters) -> None:
 def read_again(values: Values, arguments: Sequence[str]) -> Renewal | None:
     """What the settings are now; None, and a line in the log, when they cannot be used."""
     try:
-        renewal = DECLARATION.renew(values, load(arguments))
+        new, waiting = transport.held(values, load(arguments))
+        renewal = DECLARATION.renew(values, new)
         check_ways(renewal.values)      # certificates that do not fit are told while the old ones work
         configure_log(renewal.values)
     except (SettingsError, logs.LogFileError) as error:
         log.error("settings not read again, going on with the old ones: %s", error)
         return None
-    if renewal.waiting:
-        log.warning("these settings change with a restart only: %s", ", ".join(renewal.waiting))
+    waiting += renewal.waiting
+    if waiting:
+        log.warning("these settings change with a restart only: %s", ", ".join(waiting))
     return renewal
 
 

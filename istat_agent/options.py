@@ -23,41 +23,19 @@ from istat.settings.declaration import (
     Text,
     Values,
 )
-from istat.settings.types import OFF
+from istat_agent import transport
 
 STAT_PORT = 8111  # where a server takes samples unless told otherwise
 # An Ethernet frame carries 1,500 bytes; IPv6 and UDP headers take 48 of them, tunnels up to 50 more.
 MAX_DATAGRAM = 1400
 # Where the package's unit lets the agent keep what waits.
 SPOOL = "/var/lib/istatd/agent/spool"
-# What says how `server` is reached, so that it means nothing where `forward` takes its place.
-OF_SERVER = ("server", "transport", "tls", "tls-ca", "tls-cert", "tls-key", "max-datagram")
 
 
 def together(values: Values) -> Iterable[str]:
     """What is wrong with values that are right alone."""
     yield from forwarding.together(values)
-    yield from _forwarding(values)
-    if values["tls"] and values["transport"] != "tcp":
-        yield "tls is for transport = tcp only: set that, too"
-    if values["tls"] and values["server"] is not None and not values["server"].host:
-        yield "server has no name that its certificate could be for: write it as HOST:PORT"
-    for name in ("tls-ca", "tls-cert", "tls-key"):
-        if values[name] is not None and not values["tls"]:
-            yield f"{name} is set and tls is not: set that, too, or leave {name} out"
-    if values["tls-key"] is not None and values["tls-cert"] is None:
-        yield "tls-key is set without tls-cert: name the certificate, too"
-
-
-def _forwarding(values: Values) -> Iterable[str]:
-    if values["forward"]:
-        for name in OF_SERVER:
-            if values.source(name) != "default":
-                yield f"{name} is set, and forward, which takes the place of server: leave one of them out"
-        return
-    for name in ("stat-port", "stat-path"):
-        if values[name] not in (OFF, None):
-            yield f"{name} takes what is to be forwarded, and nothing is: set forward in place of server, too"
+    yield from transport.problems(values)
 
 
 DECLARATION = Declaration(
@@ -100,16 +78,20 @@ DECLARATION = Declaration(
         Setting("stat-path", Path(), "", "Unix socket for the same, as connections; empty: none"),
         Setting(
             "transport",
-            Choice("udp", "tcp"),
-            "udp",
-            "how: udp loses what nobody takes; tcp knows when a server is away, and lets samples wait",
+            Choice(transport.AUTO, transport.UDP, transport.TCP),
+            transport.AUTO,
+            "how: auto is udp to this machine (localhost, or a loopback address); to another one acknowledged"
+            " batches and the spool, as if it were named in forward, so that nothing is lost. udp loses what nobody"
+            " takes; tcp knows when a server is away, and lets some minutes of samples wait in memory. An original"
+            " istatd on another machine wants udp or tcp, or forward with istatd: before it",
             reloadable=True,
         ),
         Setting(
             "tls",
             Flag(),
             False,
-            "encrypt what is sent, and believe a server only by its certificate; for transport tcp",
+            "encrypt what is sent, and believe a server only by its certificate; for transport tcp, and for auto to"
+            " another machine",
             reloadable=True,
         ),
         Setting(
@@ -127,6 +109,15 @@ DECLARATION = Declaration(
             reloadable=True,
         ),
         Setting("tls-key", Path(), "", "key of tls-cert (PEM), when it is not in the same file", reloadable=True),
+        Setting(
+            "token",
+            Text(),
+            "",
+            "the server's samples-token, where it has one; for transport auto; readable on the way without tls. Better"
+            " put into the environment or a file than on the command line",
+            reloadable=True,
+            secret=True,
+        ),
         Setting(
             "interval",
             Integer(1, 3600),

@@ -61,11 +61,15 @@ def together(values: Mapping[str, Any]) -> Iterable[str]:
             yield f"{name} is set and forward-tls is not: set that, too, or leave {name} out"
     if values["forward-key"] is not None and values["forward-cert"] is None:
         yield "forward-key is set without forward-cert: name the certificate, too"
-    token = values["forward-token"]
-    if token != token.strip() or not all(" " <= sign <= "~" for sign in token):
-        yield "forward-token has signs that no samples-token can have: take the target's"
-    if len(token) > MOST_WORDS:
-        yield f"forward-token is longer than {MOST_WORDS} signs, which cannot be shown: give the target a shorter one"
+    yield from token_problems("forward-token", values["forward-token"])
     for target in (target for group in values["forward"] for target in group):
         if target.original and values["forward-tls"]:
             yield f"forward-tls is set, and {target} knows no TLS: what goes there would be readable; leave one out"
+
+
+def token_problems(name: str, token: str) -> Iterable[str]:
+    """What is wrong with a token to be shown, which stands in the setting of this name."""
+    if token != token.strip() or not all(" " <= sign <= "~" for sign in token):
+        yield f"{name} has signs that no samples-token can have: take the target's"
+    if len(token) > MOST_WORDS:
+        yield f"{name} is longer than {MOST_WORDS} signs, which cannot be shown: give the target a shorter one"

@@ -79,7 +79,7 @@ class Session:
             left = until - self._clock.monotonic()
             if left <= 0:
                 raise TimeoutError(errno.ETIMEDOUT, "it does not answer: an original istatd never does, and is to be "
-                                                    "written with istatd: before it")
+                                                    "written with istatd: before it, in the setting forward")
             self._wait(self._changed, left)
         return self._last
 
