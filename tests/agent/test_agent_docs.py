@@ -10,7 +10,8 @@ import pytest
 
 from istat.plugin import Config, Emit
 from istat_agent import hookspecs, reference
-from istat_agent.collecting.finding import ENTRY_POINTS, definitions_of
+from istat_agent.collecting.finding import ENTRY_POINTS
+from istat_agent.collecting.loading import definitions_of
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").exists())

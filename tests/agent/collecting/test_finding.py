@@ -10,7 +10,8 @@ import pytest
 from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Definition, Emit, collector, hookimpl
-from istat_agent.collecting.finding import definitions_of, discover
+from istat_agent.collecting.finding import discover
+from istat_agent.collecting.loading import definitions_of
 
 BUILT_IN = {"cpu", "disk", "exec", "load", "memory", "network", "pagecache", "processes", "space"}
 
