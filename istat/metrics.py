@@ -22,13 +22,15 @@ class Metric:
     """One metric; a part `<word>` of its name varies, and the name then stands for several.
 
     An `event` is something that happens: a collector reports how often since its last reading, the server a
-    total since its start, and the counter is a rate per second. Anything else is a gauge: the value now.
+    total since its start, and the counter is a rate per second. Anything else is a gauge: the value now. `link`: a
+    page with more about it, http:// or https://.
     """
 
     name: str
     unit: str
     help: str
     event: bool = False
+    link: str = ""
 
     @property
     def kind(self) -> str:

@@ -39,6 +39,7 @@ hookimpl = pluggy.HookimplMarker("istat_agent")  # marks a function that impleme
 # may say what it was written for: ISTAT_API = "1.0".
 API_VERSION = "1.0"
 OFFERED = ("emit", "config")  # what a collector function may ask for
+MAX_METRICS = 1000  # told by one reading
 MAX_SAMPLES = 20_000  # samples of one reading: a runaway loop must not fill the memory; 1.2 MB of lines
 RESERVED = frozenset("*#@$%&;:")  # a sample line that starts with one of these means something else
 # What would end a name within its line, and what Python has for bytes that are no UTF-8: they cannot be sent.
@@ -94,6 +95,7 @@ class Emit:
         self.closed = False  # set when the deadline is over: what comes later is not taken
         self.refused = 0  # values that were not taken: too many, or too late
         self.problems: list[str] = []  # see `problem`
+        self.metrics: list[Metric] = []  # see `metric`
 
     def gauge(self, name: str, value: float, time: int | None = None) -> None:
         """Report that `name` now is `value`. PluginError when either cannot be sent."""
@@ -107,6 +109,12 @@ class Emit:
         """Tell that a part of this reading failed, and what to do, while the rest is good: it is logged, and counts as
         a failure, but the collector goes on at its interval."""
         self.problems.append(sentence)
+
+    def metric(self, metric: Metric) -> None:
+        """Tell what a metric is that is known at a reading only, as a script tells it. What a collector knows before
+        it declares: `@collector(metrics=[...])`. Told again it costs nothing."""
+        if not self.closed and len(self.metrics) < MAX_METRICS:
+            self.metrics.append(metric)
 
     def gauges(self) -> dict[str, float]:
         """Name -> last value of the gauges reported so far."""

@@ -22,6 +22,7 @@ from istat_agent import names, transport
 from istat_agent.collecting import schedule
 from istat_agent.collecting.finding import Collection, Found, discover
 from istat_agent.counters import Counters, Failing, self_collector
+from istat_agent.declaring import Declaring
 from istat_agent.forwarding.own import OwnLines, Relaying
 from istat_agent.shipping import links, ship
 
@@ -149,12 +150,14 @@ class Agent:
         self._plan, self._counters, self._clock, self._threads = plan, counters, clock, threads
         self._suffix = suffix(values)
         self._failing = Failing(clock, plan.problems)
+        self._declaring = Declaring(metric for name in plan.enabled for metric in plan.found[name].definition.metrics)
         introduction = ship.identity(socket.gethostname(), host_name(values), __version__)
         self._shipper: ship.Shipping = (
-            OwnLines(relay, introduction, counters, self._failing.lines) if relay is not None
+            OwnLines(relay, introduction, counters, self._failing.lines, self._declaring.lines) if relay is not None
             else ship.Shipper(link_of(values, introduction, clock), introduction, values["max-datagram"], counters,
-                              clock, str(values["server"]), self._failing.lines))
+                              clock, str(values["server"]), self._failing.lines, self._declaring.lines))
         self._failing.changed = self._shipper.tell
+        self._declaring.changed = self._shipper.declare
         self._greenlets: list[gevent.Greenlet] = []
 
     def start(self) -> None:
@@ -174,6 +177,8 @@ class Agent:
     def _deliver(self, emit: Emit) -> None:
         lines = names.lines(emit.readings, self._suffix, emit.time)
         self._shipper.offer(lines)
+        if emit.metrics:
+            self._declaring.found(emit.metrics)
         if self._watch is not None:
             self._watch(lines)
 

@@ -34,8 +34,9 @@ ALLOWED = {
                             "istat.settings", "istat.subcommands"),
     "istat/exporter": ("istat.exporter", "istat.kernels", "istat.names", "istat.settings", "istat.errors"),
     # What daemons know of TLS and of users is handed in.
-    "istat/forwarding": ("istat.forwarding", "istat.spool", "istat.wire", "istat.kernels", "istat.settings",
-                         "istat.errors", "istat.clock", "istat.metrics"),
+    "istat/declared": ("istat.declared", "istat.errors", "istat.metrics", "istat.names"),
+    "istat/forwarding": ("istat.forwarding", "istat.declared", "istat.spool", "istat.wire", "istat.kernels",
+                         "istat.settings", "istat.errors", "istat.clock", "istat.metrics"),
     # Files and clocks, no sockets: what is done with frames is others' business.
     "istat/spool": ("istat.spool", "istat.access", "istat.clock", "istat.errors", "istat.pagecache", "istat.wire"),
     "istat/wire": ("istat.wire", "istat.kernels", "istat.errors"),

@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 
 from istat.clock import Clock
+from istat.declared.told import Told, parted
 from istat.forwarding.counts import Counts
 from istat.forwarding.group import Group
 from istat.forwarding.member import Means
@@ -52,12 +53,13 @@ class Forwarder:
         frames wait for `release`. None: the spool is the journal, and frames are sent at once.
         """
         self._clock = clock
-        self._counts, self._origins = Counts(), Origins()
+        self._counts, self._origins, self._declared = Counts(), Origins(), Told()
         self._spool = Spool.open(folder, Limits(values["spool-bytes"], int(values["spool-age"])), clock, known)
         self._held = known is not None
         self._released = self._spool.last       # what is there after a start is in the journal
         hello = Hello(self._spool.id, self._spool.epoch, who.host, values["forward-token"])
-        means = Means(hello, who.version, context, clock, self._counts, self._origins, self._limit, lambda: self.last)
+        means = Means(hello, who.version, context, clock, self._counts, self._origins, self._declared, self._limit,
+                      lambda: self.last)
         self._groups = [Group(targets, self._spool.group(str(targets)), means, values["forward-doubt"])
                         for targets in values["forward"]]
         # Only then, as a group that is new begins with what those that go have not had.
@@ -148,8 +150,13 @@ class Forwarder:
 
     def meta(self, origin: str, text: bytes) -> None:
         """What a sender of this name tells of itself, `#key value` lines: told to the targets, again at each
-        connection. Bounded; the longest silent is forgotten."""
-        if self._origins.take(origin, text):
+        connection. Bounded; the longest silent is forgotten. What is declared of metrics among it (`#metric`) is
+        nobody's in particular, and told once whoever declares it."""
+        metrics, text = parted(text)
+        declared = self._declared.take(metrics)
+        for group in self._groups if declared else ():
+            group.declared(declared)
+        if text and self._origins.take(origin, text):
             for group in self._groups:
                 group.news(origin)
 

@@ -5,6 +5,7 @@ The first that can be reached is used, and the first is gone back to. Knows no s
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import gevent
 
@@ -49,6 +50,11 @@ class Group:
         """A target has gone, or has come: others may be wanted now."""
         for member in self.members:
             member.changed.set()
+
+    def declared(self, names: Sequence[bytes]) -> None:
+        """What is declared of these metrics is new."""
+        for member in self.members:
+            member.declared(names)
 
     def news(self, origin: str) -> None:
         """An origin tells something new."""

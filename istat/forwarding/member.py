@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 
 from istat.clock import Clock
+from istat.declared.told import Told
 from istat.errors import BadBatch, SpoolError
 from istat.forwarding.counts import Counts
 from istat.forwarding.origins import Origins
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 LOOK = 1.0          # [s] between two looks at whether all is well, when nothing happens
 OURSELVES = ""      # the origin that the sender itself is
 ORIGINS_AT_ONCE = 20    # told before batches have their turn again
+METRICS_AT_ONCE = 30    # declared before that: one message takes as many, however long they are
 # Frames that are joined to one batch. With 16 batches under way there are 128 frames in doubt at a target, and the
 # cursor of a group has room for three times as many.
 MOST_JOINED = 8
@@ -51,6 +53,7 @@ class Means:
     clock: Clock
     counts: Counts
     origins: Origins
+    declared: Told
     limit: Callable[[], int]
     given: Callable[[], int]
 
@@ -95,6 +98,7 @@ class Member:
         self._group, self._cursor, self._means = group, cursor, means
         self._pauses = Pauses()
         self._untold: dict[str, None] = {}      # origins to be told of
+        self._undeclared: dict[bytes, None] = {}        # metrics to be declared
         self._told_at: float | None = None      # since when it is away, if that was told
         self._greeted = False                   # in the last try
         self._refuses = False                   # the last batch that it answered
@@ -109,6 +113,12 @@ class Member:
         """An origin tells something new."""
         if self.connected:
             self._untold[origin] = None
+            self.changed.set()
+
+    def declared(self, names: Sequence[bytes]) -> None:
+        """What is declared of these metrics is new. An original knows none."""
+        if self.connected and not self.target.original:
+            self._undeclared.update(dict.fromkeys(names))
             self.changed.set()
 
     def forever(self) -> None:
@@ -169,6 +179,7 @@ class Member:
         # An original has it all as its own: it is told of ourselves, and what comes from now on.
         names = [OURSELVES] if self.target.original else self._means.origins.names()
         self._untold = dict.fromkeys(names)
+        self._undeclared = {} if self.target.original else dict.fromkeys(self._means.declared.names())
         if not self._refuses:
             self._tell_back()
 
@@ -208,7 +219,7 @@ class Member:
                 frames = self._next(way) if way.room else ()
                 if frames:
                     self._send(way, joined(frames), [frame.sequence for frame in frames])
-                elif self._untold:
+                elif self._untold or self._undeclared:
                     gevent.sleep(0)
                 else:
                     way.wait(self.changed, LOOK)
@@ -257,6 +268,11 @@ class Member:
             text = self._means.origins.text(origin)
             if text:
                 way.meta(origin, text)
+        if self._undeclared:
+            names = list(self._undeclared)[:METRICS_AT_ONCE]
+            for name in names:
+                del self._undeclared[name]
+            way.meta(OURSELVES, self._means.declared.text(names))
 
     def _acknowledged(self, sent: Sent, refused: int) -> None:
         self._cursor.done(self.name, sent.sequence)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from istat.clock import Clock
 from istat.daemon.ratelimit import LimitedLog
+from istat.declared.lines import BEGINS
 from istat.kernels import lines as grammar
 from istat.spool.frames import Mark
 from istat.wire.batches import Hello, Lines, Meta, Refusal
@@ -131,12 +132,15 @@ class Intake:
             return bytes(view[start:end]), 0
         parts: list[memoryview] = []
         at, told = start, False
+        declared: list[bytes] = []
         wrong: dict[str, tuple[bytes, int]] = {}        # by kind the first line, and how many; told once each
         for code, first, last in left:
             parts.append(view[at:first])
             at = last
             line = bytes(view[first:last]).rstrip(b"\n")
-            if code == META and peer.tell(line):
+            if code == META and line.startswith(BEGINS):
+                declared.append(line + b"\n")
+            elif code == META and peer.tell(line):
                 told = True
             elif code != EMPTY:
                 kind = "bad_metadata" if code == META else KINDS[code]
@@ -144,6 +148,8 @@ class Intake:
                 wrong[kind] = first_line, count + 1
         for kind, (line, count) in wrong.items():
             self.mistake(kind, line, peer.label, count)
+        if declared:
+            self._way.meta(peer.origin, b"".join(declared))
         if told:
             self._way.meta(peer.origin, b"".join(peer.told.values()))
         return b"".join([*parts, view[at:end]]), sum(count for _, count in wrong.values())

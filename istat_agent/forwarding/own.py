@@ -25,9 +25,11 @@ class OwnLines:
     """What ships the lines of our collectors, in the place of `istat_agent.shipping.ship.Shipper`."""
 
     def __init__(self, relay: Relaying, identity: bytes, counters: Counters,
-                 news: Callable[[], Iterable[bytes]]) -> None:
-        """identity: `#key value` lines that introduce this agent; news(): more of them, told at once after `tell`."""
+                 news: Callable[[], Iterable[bytes]], metrics: Callable[[], Iterable[bytes]] = tuple) -> None:
+        """identity: `#key value` lines that introduce this agent; news(): more of them, told at once after `tell`;
+        metrics(): what it declares of metrics, told at once after `declare`."""
         self._relay, self._identity, self._counters, self._news = relay, identity, counters, news
+        self._metrics = metrics
 
     def offer(self, lines: Sequence[bytes]) -> None:
         """See Shipper.offer."""
@@ -39,9 +41,16 @@ class OwnLines:
         """See Shipper.tell. The forwarder tells it again at each connection."""
         self._relay.tell(self._identity + b"".join(self._news()))
 
+    def declare(self) -> None:
+        """See Shipper.declare. The forwarder tells them again at each connection."""
+        lines = b"".join(self._metrics())
+        if lines:
+            self._relay.tell(lines)
+
     def forever(self) -> None:
         """Introduce the agent; the forwarder does the rest."""
         self.tell()
+        self.declare()
 
     def flush(self) -> None:
         """See Shipper.flush: all is in the spool."""

@@ -35,7 +35,7 @@ class TcpLink:
     def __init__(self, host: str, port: int, greeting: bytes = b"", context: ssl.SSLContext | None = None) -> None:
         """greeting: sent first over each new connection. context: of istat.daemon.tls, whose sockets wait as greenlets
         do; the server's certificate must be for `host`."""
-        self.lost = 0
+        self.lost = self.opened = 0
         self._host, self._port, self._greeting, self._context = host, port, greeting, context
         self._socket: Any = None
         # How many bytes had been sent with each datagram that the server's machine has not acknowledged yet.
@@ -52,6 +52,7 @@ class TcpLink:
                 raise ended
         if self._socket is None:
             self._socket = self._connected()
+            self.opened += 1
             self._in_flight.clear()
             self._sent = self._here = 0
             if self._greeting:      # that can be spared: then nothing else goes to a server that refuses us

@@ -18,9 +18,11 @@ RESOLVE = 60.0  # seconds for which an address is believed
 
 
 class Link(Protocol):
-    """A way to the server. `lost`: datagrams that were taken and then, as far as is known, did not arrive."""
+    """A way to the server. `lost`: datagrams that were taken and then, as far as is known, did not arrive. `opened`:
+    connections so far, where there are such: what was told over one may be told anew over the next."""
 
     lost: int
+    opened: int
 
     def send(self, datagram: bytes) -> None:
         """Hand a datagram to the kernel. OSError when the server cannot be reached, as far as is known: the datagram
@@ -54,6 +56,7 @@ class UdpLink:
         resolve: Callable[[str, int], Sequence[Any]] | None = None,
     ) -> None:
         self.lost = 0  # nobody knows
+        self.opened = 0
         self._host, self._port, self._clock = host, port, clock
         self._resolve = resolve or _getaddrinfo
         self._socket: socket.socket | None = None

@@ -29,6 +29,7 @@ LINGER = 0.1  # seconds between the first waiting line and its datagram, so that
 RETRY = 5.0  # seconds between two tries while the server is away
 PROBE = 0.1  # seconds for a closed port to say so
 IDENTITY = 60.0  # seconds between two introductions
+METRICS = 3600.0  # seconds between two times that metrics are declared: a datagram may get lost, a server is new
 QUIET = 60.0  # seconds in which a server that comes and goes is told once
 
 
@@ -60,6 +61,9 @@ class Shipping(Protocol):
     def tell(self) -> None:
         """There are other news: tell them soon. Never blocks."""
 
+    def declare(self) -> None:
+        """There are other declarations of metrics: tell them soon. Never blocks."""
+
     def flush(self) -> None:
         """Bring away everything that waits, if that is possible."""
 
@@ -82,11 +86,14 @@ class Shipper:
         clock: Clock,
         server: str = "",
         news: Callable[[], Iterable[bytes]] = tuple,
+        metrics: Callable[[], Iterable[bytes]] = tuple,
     ) -> None:
         """`identity`: the datagram that introduces this agent. `server`: for messages. `news()`: lines that are told
-        after each introduction, and at once after `tell`."""
+        after each introduction, and at once after `tell`. `metrics()`: lines that are told over each connection, every
+        hour, and at once after `declare`."""
         self._link, self._identity, self._limit = link, identity, max_datagram
         self._news, self._untold = news, False
+        self._metrics, self._declared, self._over = metrics, float("-inf"), -1
         self._counters, self._clock, self._server = counters, clock, server
         self._lines: list[bytes] = []
         self._queue: deque[bytes] = deque()
@@ -109,6 +116,11 @@ class Shipper:
     def tell(self) -> None:
         """There are other news: tell them soon. Never blocks."""
         self._untold = True
+        self._wake.set()
+
+    def declare(self) -> None:
+        """There are other declarations of metrics: tell them soon. Never blocks."""
+        self._declared = float("-inf")
         self._wake.set()
 
     def flush(self) -> None:
@@ -179,6 +191,19 @@ class Shipper:
             self._introduced, self._untold = now, True
         if self._untold:
             self._tell_news()
+        if now - self._declared >= METRICS or self._over != self._link.opened:
+            self._tell_metrics(now)
+
+    def _tell_metrics(self, now: float) -> None:
+        """Only what was told as a whole is told: what is the same again costs the server next to nothing."""
+        self._declared = now    # others may come while we send
+        try:
+            for datagram in pack(self._metrics(), self._limit)[0]:
+                self._link.send(datagram)
+        except OSError:
+            self._declared = float("-inf")
+            raise
+        self._over = self._link.opened
 
     def _tell_news(self) -> None:
         self._untold = False    # others may come while we send

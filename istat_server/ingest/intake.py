@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from istat.declared.lines import BEGINS
 from istat_server.mistakes import Mistakes
 from istat_server.roster import Sender
 from istat_server.store.interface import METADATA, Accepted, Left
@@ -48,6 +49,8 @@ class Intake:
         self.watcher: Callable[[memoryview, Sender], None] | None = None
         # Given all lines that the store took, or alone refused, where the server forwards.
         self.tee: LineTee | None = None
+        # Given `NAME JSON` of what senders declare of metrics.
+        self.declared: Callable[[bytes, Sender], None] = _nowhere
 
     def feed(self, view: memoryview, start: int, end: int, sender: Sender) -> int:
         """Take the whole lines of view[start:end]; how many bytes those were. Those of a sender that is on the
@@ -111,8 +114,15 @@ class Intake:
 
     def meta(self, line: bytes, sender: Sender, by: Sender | None = None) -> None:
         """`#key value`, split at the first space only. by: who tells this of the sender, where it is another one."""
+        if line.startswith(BEGINS):
+            self.declared(line[len(BEGINS):], by or sender)
+            return
         key, space, value = line[1:].partition(b" ")
         if not space or not sender.meta(key.strip(), value.strip()):
             self._mistakes.note("bad_metadata", line, by or sender)
         elif self.tee is not None and by is None and not sender.barred:
             self.tee.told(sender)
+
+
+def _nowhere(text: bytes, sender: Sender) -> None:
+    """Nobody keeps what is declared."""

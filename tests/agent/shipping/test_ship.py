@@ -36,7 +36,7 @@ class FakeLink:
         self.sent: list[bytes] = []
         self.error: OSError | None = None
         self.closed_port: OSError | None = None
-        self.lost = 0
+        self.lost = self.opened = 0
 
     def close(self) -> None:
         pass
