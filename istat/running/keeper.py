@@ -20,6 +20,10 @@ what it watched over comes to the keeper, which ends it. When the keeper is kill
 runs, and the next run begins another. Something can stay only when both are killed in one moment, and not all of the
 service's control group; they are not called after the agent, so that `pkill -9 istat` does not do that.
 
+Limits (limits.py) are set by the warden, to itself first: what it starts has them from its first instruction on, and it
+needs little. Most of what lasts, as the child of an isolated collector, rests: for each reading the agent tells the
+warden deadline and CPU time, so that both hold while the agent itself is held up.
+
 A fresh interpreter, not a fork of the agent, whose threads, sockets and memory it would take along. It imports little,
 and nothing of ours: a warden is a fork of it, and takes about a millisecond and a megabyte.
 """
@@ -28,7 +32,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import os
+import resource
 import select
 import signal
 import socket
@@ -42,8 +48,18 @@ END_SECONDS = 2.0  # that what is left of a run has to be gone after SIGKILL; it
 GLANCE_SECONDS = 0.05  # between two looks at what does not want to die
 STRANGERS_SECONDS = 1.0  # between two looks of the keeper at what a killed warden left
 REQUEST_BYTES = 128 * 1024  # of a run that is asked for: command and environment; a socket takes no more than 200 kB
-DESCRIPTORS = 3  # that come with it: the run's socket, standard output, standard error
-ENDED, LATE, STOPPED, FAILED = "ended", "late", "stopped", "failed"  # how a run ended: what a warden tells
+DESCRIPTORS = 3  # that come with it: the run's socket, standard output, standard error; and the channel, if it has one
+CHANNEL = 3  # the number that this has in the process which is run
+READING, REST = b"reading", b"rest"  # words to a warden: `reading DEADLINE CPU_SECONDS`, and that it is over
+WORD_BYTES = 64  # of one
+# How a run ended: what a warden tells.
+ENDED, LATE, STOPPED, FAILED, CROWD = "ended", "late", "stopped", "failed", "crowd"
+COUNT_SECONDS = 60.0  # how long a count of the user's processes holds: it takes 10 ms where there are 500
+CROWD_SECONDS = 0.25  # between two looks at how many there are, where the system sets no limit: root
+# The system is to end what we run before the agent, when it has no memory left; as large a part of all memory [1/1000]
+# is what they seem to have more. Not the wardens, which are there to end them.
+OOM_SCORE, OOM_FILE = b"500", "/proc/self/oom_score_adj"
+TICKS = os.sysconf("SC_CLK_TCK")
 
 SUBREAPER, NAME = 36, 15  # linux/prctl.h
 NEVER_THESE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # what a service manager sends to all processes at once
@@ -65,9 +81,10 @@ def be_called(name: bytes) -> None:
     prctl(NAME, ctypes.cast(ctypes.c_char_p(name), ctypes.c_void_p).value or 0)
 
 
-def encode(deadline: float, program: str, command: Sequence[str], environment: Sequence[str]) -> bytes:
-    """A run as it is asked for. `deadline`: of the monotonic clock, which all processes share."""
-    words = [str(deadline), str(len(command)), program, *command, *environment]
+def encode(deadline: float, program: str, command: Sequence[str], environment: Sequence[str], limits: str) -> bytes:
+    """A run as it is asked for. `deadline`: of the monotonic clock, which all processes share. `limits`: words of
+    limits.py."""
+    words = [str(deadline), limits, str(len(command)), program, *command, *environment]
     return b"\0".join(os.fsencode(word) for word in words)
 
 
@@ -82,11 +99,56 @@ def children() -> list[int]:
 
 
 def _parent(pid: str) -> int:
+    words = stat_words(pid)
+    return int(words[1]) if words else 0
+
+
+def stat_words(pid: int | str) -> list[bytes]:
+    """What /proc/PID/stat says behind the name, proc(5): the first is the state. Nothing when it has gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
+            return file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
+        return []
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has taken."""
+    words = stat_words(pid)
+    return (int(words[11]) + int(words[12])) / TICKS if words else 0.0
+
+
+def descendants(most: int) -> int:
+    """How many processes there are below us; no more than `most` + 1 are counted."""
+    found = waiting = children()
+    while waiting and len(found) <= most:
+        below = []
+        for pid in waiting:
+            below += _below(pid)
+        found, waiting = found + below, below
+    return len(found)
+
+
+def _below(pid: int) -> list[int]:
+    """Children of a process; of its first thread, since only what forks in others has any there."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def threads_of(user: int) -> int:
+    """What the system holds against a user's limit of processes: all threads of all of them."""
+    total = 0
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == user:
+                words = stat_words(name)
+                total += int(words[17]) if words else 0
+        except FileNotFoundError:
+            continue
+    return total
 
 
 def kill(pids: Sequence[int]) -> None:
@@ -101,13 +163,18 @@ def kill(pids: Sequence[int]) -> None:
 class Warden:
     """One run: starts the script, waits for its end, ends all that it left. In a process of its own, a subreaper."""
 
-    def __init__(self, agent: socket.socket, output: int, errors: int, request: bytes) -> None:
-        """`agent`: tells us to stop, or closes, and is told how the run ended."""
-        deadline, count, self._program, *words = request.split(b"\0")
-        self._agent, self._outputs, self._deadline = agent, (output, errors), float(deadline)
+    def __init__(self, agent: socket.socket, descriptors: Sequence[int], request: bytes, threads: int) -> None:
+        """`agent`: tells us to stop, or closes, and is told how the run ended. `descriptors`: output, errors and, if
+        there is one, channel. `threads`: that the user has."""
+        deadline, limits, count, self._program, *words = request.split(b"\0")
+        self._agent, self._descriptors, self._deadline = agent, descriptors, float(deadline)
+        pairs = [word.partition(b"=") for word in limits.split()]
+        self._processes = next((int(most) for name, _, most in pairs if name == b"processes"), 0)
+        self._limits = [(int(name), int(most)) for name, _, most in pairs if name.isdigit()]
+        if threads:
+            self._limits.append((resource.RLIMIT_NPROC, threads + self._processes))
         self._command = words[: int(count)]
-        pairs = (word.partition(b"=") for word in words[int(count):])
-        self._environment = {name: value for name, _, value in pairs}
+        self._environment = {name: value for name, _, value in (word.partition(b"=") for word in words[int(count):])}
 
     def watch(self, keeper: int) -> None:
         """The whole life of the run. `keeper`: the process above us, without which nothing would watch over us."""
@@ -130,25 +197,75 @@ class Warden:
 
     def _start(self) -> int:
         """The script's process. Not by a fork of ours, which would cost as much again as we do."""
-        output, errors = self._outputs
-        actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                   (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, errors, 2)]
+        places = ((os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(self._descriptors, 1))
+        actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), *places]
+        for number, most in self._limits:
+            limit(number, most)
+        before = _oom_score(OOM_SCORE)
         try:
             return os.posix_spawn(self._program, self._command, self._environment, file_actions=actions, setsid=True,
                                   setsigdef=AS_USUAL, setsigmask=())
         finally:
-            os.close(output)
-            os.close(errors)
+            _oom_score(before)
+            for descriptor in self._descriptors:
+                os.close(descriptor)
 
     def _wait(self, script: int, above: int) -> str:
         """How it ended. It is not reaped: its number stays its own."""
-        ended = os.pidfd_open(script)
+        ended, agent = os.pidfd_open(script), self._agent.fileno()
         poll = select.poll()
-        for descriptor in (ended, above, self._agent.fileno()):  # the agent's is a word to stop, or its end
+        for descriptor in (ended, above, agent):
             poll.register(descriptor, select.POLLIN)
-        ready = [descriptor for descriptor, _ in poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000)]
+        look = CROWD_SECONDS if self._processes and os.geteuid() == 0 else math.inf
+        how = ""
+        while not how:
+            left = max(0.0, self._deadline - time.monotonic())
+            wait = min(left, look)
+            ready = [descriptor for descriptor, _ in poll.poll(None if math.isinf(wait) else wait * 1000)]
+            if ended in ready:
+                how = ENDED
+            elif above in ready or agent in ready and not self._hear(script):
+                how = STOPPED
+            elif not ready:
+                how = LATE if left <= wait else CROWD if descendants(self._processes) > self._processes else ""
         os.close(ended)
-        return LATE if not ready else ENDED if ended in ready else STOPPED
+        return how
+
+    def _hear(self, script: int) -> bool:
+        """Take what the agent tells of a reading. False for its word to stop, or its end."""
+        try:
+            word, *numbers = self._agent.recv(WORD_BYTES).split() or [b""]
+        except ConnectionResetError:
+            return False
+        if word == READING:
+            self._deadline = float(numbers[0])
+            with suppress(ProcessLookupError, PermissionError):  # it has ended; or is set-uid, and has another user
+                most = math.ceil(cpu_seconds(script)) + int(numbers[1])
+                resource.prlimit(script, resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+        elif word == REST:
+            self._deadline = math.inf
+        return word in (READING, REST)
+
+
+def limit(number: int, most: int) -> None:
+    """Set a limit of ours, which those that we start have as well, for good: `most`, or what holds if that is less."""
+    hard = resource.getrlimit(number)[1]
+    hard = hard if hard != resource.RLIM_INFINITY else sys.maxsize
+    most = min(most, hard)
+    # Of CPU time the lesser one is told by a signal of its own, the greater one kills.
+    resource.setrlimit(number, (most, most + 1 if number == resource.RLIMIT_CPU and most < hard else most))
+
+
+def _oom_score(score: bytes) -> bytes:
+    """Set how gladly the system ends us, and what we start from now on, for want of memory; what it was."""
+    try:
+        with open(OOM_FILE, "r+b", buffering=0) as file:
+            before = file.read().strip()
+            file.seek(0)
+            file.write(score)
+            return before
+    except OSError:  # whoever started the agent has forbidden to go back to less, or there is no such file
+        return score
 
 
 def end_all(script: int, until: float) -> tuple[int | None, list[int]]:
@@ -157,6 +274,8 @@ def end_all(script: int, until: float) -> tuple[int | None, list[int]]:
     (the script's exit status, negative for a signal; what is left: as another user, or stuck in the kernel)
     """
     status = None
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(script, signal.SIGKILL)  # at one stroke, so that none of them starts more meanwhile
     while True:
         try:
             pid, ended = os.waitpid(-1, os.WNOHANG)
@@ -181,6 +300,8 @@ class Keeper:
         self._agent = agent
         self._wardens: set[int] = set()
         self._strangers = False  # whether there may be children of ours that are no wardens
+        self._threads = 0  # that our user has, when it was counted
+        self._counted = -math.inf  # monotonic
         self._wake, self._woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def keep(self) -> None:
@@ -207,7 +328,7 @@ class Keeper:
 
     def _take(self) -> bool:
         """Start a run that is asked for. False when the agent has gone."""
-        request, descriptors, _, _ = socket.recv_fds(self._agent, REQUEST_BYTES, DESCRIPTORS)
+        request, descriptors, _, _ = socket.recv_fds(self._agent, REQUEST_BYTES, DESCRIPTORS + 1)
         if not request:
             return False
         for descriptor in descriptors:  # recv_fds has no flags for it, whatever its arguments say
@@ -216,8 +337,8 @@ class Keeper:
             for descriptor in descriptors:
                 os.close(descriptor)
             return True
-        run, output, errors = descriptors
-        own = os.getpid()
+        run, *others = descriptors
+        own, threads = os.getpid(), self._count()
         with socket.socket(fileno=run) as agent:
             try:
                 warden = os.fork()
@@ -226,19 +347,27 @@ class Keeper:
                     agent.send(f"{FAILED} {error.errno}".encode())
             else:
                 if not warden:
-                    self._become_warden(Warden(agent, output, errors, request), own)
+                    self._become_warden(agent, others, request, threads, own)
                 self._wardens.add(warden)
-        os.close(output)
-        os.close(errors)
+        for descriptor in others:
+            os.close(descriptor)
         return True
 
-    def _become_warden(self, warden: Warden, keeper: int) -> NoReturn:
+    def _count(self) -> int:
+        """Threads of our user, or 0 for root, whom the system does not limit."""
+        user, now = os.getuid(), time.monotonic()
+        if user and now >= self._counted + COUNT_SECONDS:
+            self._threads, self._counted = threads_of(user), now
+        return self._threads
+
+    def _become_warden(self, agent: socket.socket, descriptors: Sequence[int], request: bytes, threads: int,
+                       keeper: int) -> NoReturn:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
             for descriptor in (self._wake, self._woken, self._agent.detach()):
                 os.close(descriptor)
-            warden.watch(keeper)
+            Warden(agent, descriptors, request, threads).watch(keeper)
             status = 0
         except Exception:  # noqa: BLE001 - it must not go on as a second keeper
             sys.excepthook(*sys.exc_info())

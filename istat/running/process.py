@@ -20,6 +20,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from . import keeper
+from .limits import Limits
 
 MAX_OUTPUT = 64 * 1024  # bytes of standard output; more is a runaway script
 MAX_ERRORS = 4 * 1024  # bytes of standard error that are kept, the last ones, as they say why it failed
@@ -32,6 +33,10 @@ TOO_LATE = "not finished"
 TOO_MUCH = f"printed more than {MAX_OUTPUT} bytes"
 LOST = "what watched over it was killed"
 NOT_STARTED = "cannot be started: "  # before what the system said of it
+# What ended something for a limit, in words that say which.
+OF_LIMITS: dict[int, str] = {
+    signal.SIGXCPU: "took more CPU time than it may", signal.SIGXFSZ: "wrote a larger file than it may",
+}
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,42 @@ _keeper = Keeper()
 _running: set[socket.socket] = set()  # their ends with the wardens, so that no run outlives the agent
 
 
+@dataclass(frozen=True)
+class Begun:
+    """Our ends of a run: the socket of its warden, pipes with standard output and error, and its channel, if it has one
+    (where there is a channel, output is with the errors)."""
+
+    warden: socket.socket
+    output: int
+    errors: int
+    channel: socket.socket | None
+
+
+def begin(request: bytes, kept: ExitStack, channel: bool = False) -> Begun:
+    """Have a run begun. What it takes is closed with `kept`. OSError when it cannot be."""
+    if len(request) > keeper.REQUEST_BYTES:
+        raise OSError(errno.E2BIG, "the command is too long")
+    with ExitStack() as passed:
+        warden, theirs = _pair(kept, passed, socket.SOCK_SEQPACKET)
+        _running.add(warden)
+        kept.callback(_running.discard, warden)
+        errors, their_errors = _pipe(kept, passed)
+        if channel:
+            ours, their_channel = _pair(kept, passed, socket.SOCK_STREAM)
+            _keeper.ask(request, [theirs.fileno(), their_errors, their_errors, their_channel.fileno()])
+            return Begun(warden, errors, errors, ours)
+        output, their_output = _pipe(kept, passed)
+        _keeper.ask(request, [theirs.fileno(), their_output, their_errors])
+        return Begun(warden, output, errors, None)
+
+
+def _pair(kept: ExitStack, passed: ExitStack, kind: int) -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    kept.enter_context(ours)
+    passed.enter_context(theirs)
+    return ours, theirs
+
+
 @dataclass
 class _Run:
     """What is known of a run while it lasts."""
@@ -109,32 +150,24 @@ class _Run:
     failure: str | None = None  # for which we ended it
 
 
-def run(command: Sequence[str], timeout: float, environment: Mapping[str, str], program: str = "") -> Outcome:
+def run(command: Sequence[str], timeout: float, environment: Mapping[str, str], program: str = "",
+        limits: Limits = Limits()) -> Outcome:  # noqa: B008 - it cannot be changed
     """Run `command` without a shell, in a session of its own, in `/`, with nothing on standard input.
 
     `program`: the file to run, if not `command[0]`. The run ends with the command, whoever holds its outputs open, or
-    when `timeout` [s] is over or there is too much output; then all that it started is killed. When it was
-    us who ended it, what it printed before counts up to its last complete line.
+    when `timeout` [s] is over, there is too much output, or it starts more processes than `limits` says; then all that
+    it started is killed. When it was us who ended it, what it printed before counts up to its last complete line.
     """
     began = time.monotonic()
     pairs = [f"{name}={value}" for name, value in environment.items()]
-    request = keeper.encode(began + timeout, program or command[0], command, pairs)
+    request = keeper.encode(began + timeout, program or command[0], command, pairs, limits.words(timeout))
     with ExitStack() as kept:
         try:
-            with ExitStack() as passed:
-                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                kept.enter_context(ours)
-                passed.enter_context(theirs)
-                (output, their_output), (errors, their_errors) = _pipe(kept, passed), _pipe(kept, passed)
-                _running.add(ours)
-                kept.callback(_running.discard, ours)
-                if len(request) > keeper.REQUEST_BYTES:
-                    raise OSError(errno.E2BIG, "the command is too long")
-                _keeper.ask(request, [theirs.fileno(), their_output, their_errors])
+            begun = begin(request, kept)
         except OSError as error:
             return Outcome(b"", b"", 0.0, f"{NOT_STARTED}{error.strerror}")
-        found = _follow(ours, output, errors, began + timeout + GIVE_UP)
-    return _outcome(found, timeout, time.monotonic() - began)
+        found = _follow(begun.warden, begun.output, begun.errors, began + timeout + GIVE_UP)
+    return _outcome(found, timeout, time.monotonic() - began, limits)
 
 
 def _pipe(kept: ExitStack, passed: ExitStack) -> tuple[int, int]:
@@ -187,7 +220,7 @@ def _take(pipe: int, data: bytearray, run: _Run) -> bool:
     return bool(more)
 
 
-def _outcome(run: _Run, timeout: float, seconds: float) -> Outcome:
+def _outcome(run: _Run, timeout: float, seconds: float, limits: Limits = Limits()) -> Outcome:  # noqa: B008
     """What the run was in the end."""
     how, *words = run.told or ["lost"]
     if how == keeper.FAILED:
@@ -196,12 +229,13 @@ def _outcome(run: _Run, timeout: float, seconds: float) -> Outcome:
     if failure is None and len(run.output) > MAX_OUTPUT:
         failure = TOO_MUCH
     if failure is None and how != keeper.ENDED:
-        failure = TOO_LATE if how == keeper.LATE else LOST
+        crowd = f"started more than {limits.processes} processes"
+        failure = {keeper.LATE: TOO_LATE, keeper.CROWD: crowd}.get(how, LOST)
     output = bytes(run.output[:MAX_OUTPUT])
     if failure is not None:  # killed by us, perhaps in the middle of a line
         output = output[: output.rfind(b"\n") + 1]
     else:
-        failure = _ending(words[0])
+        failure = ending(words[0])
     if failure == TOO_LATE:
         failure = f"{TOO_LATE} after {timeout:g} s"
     if words[1:]:
@@ -210,7 +244,7 @@ def _outcome(run: _Run, timeout: float, seconds: float) -> Outcome:
     return Outcome(output, bytes(run.errors), seconds, failure)
 
 
-def _ending(status: str) -> str | None:
+def ending(status: str) -> str | None:
     """What was wrong with how the command itself ended, or None."""
     if status == str(None):
         return "could not be ended"
@@ -218,7 +252,8 @@ def _ending(status: str) -> str | None:
     if number >= 0:
         return f"exit status {number}" if number else None
     try:
-        return f"ended by {signal.Signals(-number).name}"
+        ended = f"ended by {signal.Signals(-number).name}"
+        return f"{OF_LIMITS[-number]} ({ended})" if -number in OF_LIMITS else ended
     except ValueError:  # a real-time signal
         return f"ended by signal {-number}"
 
