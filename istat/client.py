@@ -1,11 +1,11 @@
 """Clients for programs: `StatClient` sends samples to a server or agent, `QueryClient` asks a server.
 
-    with StatClient("127.0.0.1", 8111) as stats:
+    with StatClient() as stats:
         stats.gauge("queue.length", 17)
         stats.event("mail.sent")
-    QueryClient("http://127.0.0.1:8000").series(["mail.sent"], columns=["avg", "max"])
+    QueryClient().series(["mail.sent"], columns=["avg", "max"])
 
-Sending never raises because of the network: what cannot be sent is dropped and counted. Asking raises
+Without arguments both find the server as the commands do: by ISTAT_TO and ISTAT_URL. Sending never raises because of the network: what cannot be sent is dropped and counted. Asking raises
 typed errors. Neither knows anything of the store.
 """
 
@@ -15,10 +15,10 @@ import math
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
@@ -26,16 +26,43 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from istat import unanswered
 from istat.clock import Clock, SystemClock
 from istat.errors import BadName, BadQuery, ServerUnreachable, UsageError
+from istat.settings.types import Address, HostPort
 from istat.wire.lines import sample_line
 
 DEFAULT_STAT_PORT = 8111
-DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_URL = f"http://{DEFAULT_HOST}:8000"
+# Where a server answers, and where it takes samples (HOST:PORT), when nobody says.
+URL_VARIABLE, TO_VARIABLE = "ISTAT_URL", "ISTAT_TO"
 # Bytes of samples in one datagram: below the Ethernet MTU less IP and UDP headers, so never fragmented.
 BATCH_BYTES = 1400
 CAPACITY_BYTES = 1 << 20  # what a TCP client holds while the server is away
 RETRY_SECONDS = 1.0  # between two attempts to connect
 SEND_TIMEOUT = 5.0  # [s]; a server that does not read for so long counts as away
 LINGER_SECONDS = 1.0  # a batch is sent at the latest by the first sample after this
+
+
+def samples_address(environment: Mapping[str, str] = os.environ) -> HostPort:
+    """Where samples go when nobody says: ISTAT_TO, else the host of ISTAT_URL at the usual port, else this machine.
+    UsageError for what is no address."""
+    if told := environment.get(TO_VARIABLE, ""):
+        try:
+            found = Address(DEFAULT_STAT_PORT).parse(told)
+        except ValueError as error:
+            raise UsageError(f"{TO_VARIABLE} (where samples are sent) {error}") from None
+        if found is None or not found.host or not found.port:
+            raise UsageError(f"{TO_VARIABLE} (where samples are sent) is {told!r}, which names no "
+                             f"{'port' if found is not None and found.host else 'host'}: write it as HOST:PORT")
+        return found
+    url = environment.get(URL_VARIABLE, "")
+    try:
+        host = urlsplit(url).hostname if url else DEFAULT_HOST
+    except ValueError:      # a bracket that is not closed
+        host = None
+    if not host:
+        raise UsageError(f"{URL_VARIABLE} is {url!r}, which is no address of a server: write it as http://HOST:PORT, "
+                         f"such as {DEFAULT_URL}, or say by {TO_VARIABLE}=HOST:PORT where samples are sent")
+    return HostPort(host, DEFAULT_STAT_PORT)
 
 
 class StatClient:
@@ -47,22 +74,27 @@ class StatClient:
 
     def __init__(
         self,
-        host: str = "127.0.0.1",
-        port: int = DEFAULT_STAT_PORT,
+        host: str | None = None,
+        port: int | None = None,
         transport: str = "udp",
         clock: Clock | None = None,
         batch_bytes: int = BATCH_BYTES,
         capacity: int = CAPACITY_BYTES,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """tls: for TCP, such as `ssl.create_default_context(cafile="ca.pem")`: the server must then show a certificate
+        """host: None is the one that the environment names (`samples_address`), with its port unless `port` is given;
+        UsageError for one that is no address. port: that of a given host is 8111 unless told otherwise.
+
+        tls: for TCP, such as `ssl.create_default_context(cafile="ca.pem")`: the server must then show a certificate
         for `host` that this context believes. One that it does not counts as away."""
         if tls is not None and transport != "tcp":
             raise ValueError("TLS is for tcp only")
         if transport not in ("udp", "tcp"):
             raise ValueError(f"a transport is udp or tcp, not {transport!r}")
         self.sent = self.dropped = 0
-        self._address, self._transport, self._tls = (host, port), transport, tls
+        told = samples_address() if host is None else HostPort(host, DEFAULT_STAT_PORT)
+        self._address = (told.host, told.port if port is None else port)
+        self._transport, self._tls = transport, tls
         self._clock = clock or SystemClock()
         self._batch_bytes, self._capacity = batch_bytes, capacity
         self._lines: list[bytes] = []
@@ -222,15 +254,18 @@ class QueryClient:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, timeout: float = 10.0, session: requests.Session | None = None, token: str = "",
+        self, url: str | None = None, timeout: float = 10.0, session: requests.Session | None = None, token: str = "",
         ca: str | os.PathLike[str] | None = None, cert: str | os.PathLike[str] | None = None,
         key: str | os.PathLike[str] | None = None,
     ) -> None:
-        """token: the server's `read-token` where it has one, its `admin-token` for what changes or deletes.
+        """url: None is that of ISTAT_URL, else of this machine.
+
+        token: the server's `read-token` where it has one, its `admin-token` for what changes or deletes.
 
         Of https:// addresses: `ca` (PEM) has the authorities that the server's certificate may be signed by, instead of
         those that the system trusts; `cert` and `key` (None: in the same file) are shown to a server that wants one."""
-        self.url, self.timeout = url.rstrip("/"), timeout
+        told = url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
+        self.url, self.timeout = told.rstrip("/"), timeout
         self._session = session or requests.Session()
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"

@@ -10,15 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from istat.cli import tokens
-from istat.client import DEFAULT_URL, QueryClient
+from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, TO_VARIABLE, URL_VARIABLE, QueryClient
 from istat.errors import UsageError
 
-URL_VARIABLE, CA_VARIABLE = "ISTAT_URL", "ISTAT_CA"
+CA_VARIABLE = "ISTAT_CA"
 CERT_VARIABLE, KEY_VARIABLE = "ISTAT_CERT", "ISTAT_KEY"
 TIMEOUT = 10.0      # for an answer, where the command does not say otherwise [s]
 #: Environment variable -> what it is for.
 ENVIRONMENT = {
     URL_VARIABLE: f"where the server answers, when there is no --server (default {DEFAULT_URL})",
+    TO_VARIABLE: f"where samples are sent, HOST:PORT, when there is no --to (default port {DEFAULT_STAT_PORT} of the "
+                 f"host in {URL_VARIABLE})",
     CA_VARIABLE: "the authorities to believe, when there is no --ca",
     CERT_VARIABLE: "the certificate to show, when there is no --cert",
     KEY_VARIABLE: "its key, when there is no --key",

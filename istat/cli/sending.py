@@ -17,9 +17,17 @@ import time
 from typing import Any
 
 from istat.cli import saying
-from istat.cli.asking import URL_VARIABLE, client_of, context_of, secures
+from istat.cli.asking import client_of, context_of, secures
 from istat.cli.tokens import takes_token
-from istat.client import DEFAULT_STAT_PORT, QueryClient, StatClient
+from istat.client import (
+    DEFAULT_HOST,
+    DEFAULT_STAT_PORT,
+    TO_VARIABLE,
+    URL_VARIABLE,
+    QueryClient,
+    StatClient,
+    samples_address,
+)
 from istat.clock import Clock
 from istat.errors import BadLine, IstatError, ServerUnreachable, UsageError
 from istat.settings.types import Address
@@ -70,8 +78,9 @@ def _unix(text: str) -> int:
 def _arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="the counter's; *NAME is an event counter")
     command.add_argument("value", type=_number, metavar="VALUE", help="a number; of events how many there were")
-    to = f"127.0.0.1:{DEFAULT_STAT_PORT}"
-    command.add_argument("--to", default=to, metavar="HOST:PORT", help=f"where the server takes samples (default {to})")
+    command.add_argument("--to", metavar="HOST:PORT",
+                         help=f"where the server takes samples (default {DEFAULT_HOST}:{DEFAULT_STAT_PORT}, or this port "
+                              f"of the host in {URL_VARIABLE}); also from {TO_VARIABLE}")
     command.add_argument("--time", type=_unix, metavar="UNIX", help="its time (default: now)")
     command.add_argument("--server", default=os.environ.get(URL_VARIABLE), metavar="URL",
                          help=f"where it is asked whether the sample was taken (default port {HTTP_PORT} of the host "
@@ -102,6 +111,8 @@ def _send(arguments: argparse.Namespace, clock: Clock) -> None:
 
 
 def _target(arguments: argparse.Namespace) -> Any:
+    if arguments.to is None:
+        return samples_address()
     try:
         target = Address(DEFAULT_STAT_PORT).parse(arguments.to)
     except ValueError as error:

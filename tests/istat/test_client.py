@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from istat.client import QueryClient, StatClient
+from istat.client import QueryClient, StatClient, samples_address
 from istat.clock import FakeClock
 from istat.errors import BadLine, BadName, BadQuery, ServerUnreachable, UnknownCounter, UsageError
 from istat.wire.lines import sample_line
@@ -71,6 +71,60 @@ def test_a_batch_does_not_linger(udp: socket.socket) -> None:
 def test_a_gauge_is_no_event() -> None:
     with pytest.raises(BadName, match="use event"):
         StatClient().gauge("*a", 1)
+
+
+@pytest.mark.parametrize(("environment", "address"), [
+    ({}, ("127.0.0.1", 8111)),
+    ({"ISTAT_TO": "stats.example.net:9"}, ("stats.example.net", 9)),
+    ({"ISTAT_TO": "stats.example.net"}, ("stats.example.net", 8111)),
+    ({"ISTAT_TO": "[::1]:9", "ISTAT_URL": "http://other:8000"}, ("::1", 9)),
+    ({"ISTAT_URL": "https://stats.example.net:8443/x"}, ("stats.example.net", 8111)),
+    ({"ISTAT_URL": "http://[::1]:8000"}, ("::1", 8111)),
+    ({"ISTAT_TO": "", "ISTAT_URL": ""}, ("127.0.0.1", 8111)),
+])
+def test_the_environment_says_where_samples_go(environment: dict[str, str], address: tuple[str, int]) -> None:
+    assert samples_address(environment) == address
+
+
+@pytest.mark.parametrize(("environment", "words"), [
+    ({"ISTAT_TO": "a:b"}, "ISTAT_TO (where samples are sent) wants an address such as stats.example.net:8111"),
+    ({"ISTAT_TO": "http://one:8000"}, "ISTAT_TO (where samples are sent) wants an address such as"),
+    ({"ISTAT_TO": ":80"}, "ISTAT_TO (where samples are sent) is ':80', which names no host: write it as HOST:PORT"),
+    ({"ISTAT_TO": "one:0"}, "ISTAT_TO (where samples are sent) is 'one:0', which names no port: write it as HOST:PORT"),
+    ({"ISTAT_URL": "one"}, "ISTAT_URL is 'one', which is no address of a server: write it as http://HOST:PORT"),
+    ({"ISTAT_URL": "http://[::1"}, "ISTAT_URL is 'http://[::1', which is no address of a server"),
+])
+def test_an_environment_that_is_wrong_is_told(environment: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        samples_address(environment)
+    assert str(caught.value).startswith(words)
+
+
+def test_a_client_without_arguments_sends_where_the_environment_says_and_arguments_win(
+        udp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = udp.getsockname()[1]
+    monkeypatch.setenv("ISTAT_TO", f"127.0.0.1:{port}")
+    with StatClient() as client:
+        client.gauge("a", 1)
+    assert udp.recv(100) == b"a 1\n"
+    monkeypatch.setenv("ISTAT_TO", "127.0.0.1:1")
+    for client in (StatClient("127.0.0.1", port), StatClient(port=port)):
+        with client:
+            client.gauge("b", 2)
+        assert udp.recv(100) == b"b 2\n"
+    monkeypatch.setenv("ISTAT_TO", "a:b")
+    with pytest.raises(UsageError, match="ISTAT_TO"):
+        StatClient()
+    with StatClient("127.0.0.1", port) as client:       # what is not needed is not looked at
+        client.gauge("c", 3)
+    assert udp.recv(100) == b"c 3\n"
+
+
+def test_who_is_asked_is_in_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ISTAT_URL", raising=False)
+    assert QueryClient().url == "http://127.0.0.1:8000"
+    monkeypatch.setenv("ISTAT_URL", "http://one:9/")
+    assert (QueryClient().url, QueryClient("http://two:9").url) == ("http://one:9", "http://two:9")
 
 
 def test_tcp_holds_lines_while_the_server_is_away_up_to_its_capacity() -> None:

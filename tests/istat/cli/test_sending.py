@@ -105,6 +105,22 @@ def test_whom_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Server.made == ["http://localhost:8000", "http://one:9", "http://two:9"]
 
 
+def test_where_it_sends_is_in_the_environment(monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("ISTAT_URL", raising=False)
+    with takes() as (to, listener):
+        monkeypatch.setenv("ISTAT_TO", to)
+        assert run("send", "a", "1") == 0
+        assert read(listener).startswith(b"a 1.0\n")
+        monkeypatch.setenv("ISTAT_TO", "127.0.0.1:1")
+        assert run("send", "a", "2", "--to", to) == 0
+        assert read(listener).startswith(b"a 2.0\n")
+    assert Server.made == ["http://127.0.0.1:8000"] * 2
+    monkeypatch.setenv("ISTAT_TO", "nowhere:x")
+    assert run("send", "a", "1") == UsageError.exit_code
+    assert capsys.readouterr().err.startswith("istat: ISTAT_TO (where samples are sent) wants an address such as")
+
+
 def test_a_sample_that_was_refused_is_told_with_the_reason_and_what_was_meant(
         capsys: pytest.CaptureFixture[str]) -> None:
     Server.sender = {"refused": {"from_past": 1, "new_kind": 1}}
