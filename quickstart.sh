@@ -1,6 +1,7 @@
 #!/bin/sh
 # Try istatd: install what is missing, build, start a server and an agent in the foreground.
-# ISTAT_STAT_PORT (8111), ISTAT_HTTP_PORT (8000) and ISTAT_DATA (./istat-data) say otherwise.
+# ISTAT_STAT_PORT (8111), ISTAT_HTTP_PORT (8000), ISTAT_DATA (./istat-data) and ISTAT_AGENT_PLUGIN_DIR (plugins.d in it,
+# made with a sample script) say otherwise. The file env in ISTAT_DATA tells another terminal where all this is.
 set -eu
 cd "$(dirname "$0")"
 . packaging/setup-machine.sh
@@ -33,6 +34,32 @@ for text, kind, variable in (
 END
 
 mkdir -p "$DATA/store"
+
+# A drop-in folder with a sample, once: what of it was deleted or changed stays so.
+make_plugin_folder() {
+    [ ! -d "$1" ] || return 0
+    mkdir -m 755 "$1"
+    cat >"$1/sockets" <<'END'
+#!/bin/sh
+# istat: interval=10
+# How many TCP connections are open. A line is "NAME VALUE"; "*NAME 1" tells of something that happened.
+awk '/^TCP:/ { print "sockets.tcp.open", $3 }' /proc/net/sockstat
+END
+    chmod 755 "$1/sockets"
+}
+
+PLUGINS=${ISTAT_AGENT_PLUGIN_DIR:-$DATA/plugins.d}
+[ -n "${ISTAT_AGENT_PLUGIN_DIR:-}" ] || make_plugin_folder "$PLUGINS"
+
+$VENV/bin/python - "$DATA" $VENV "$STAT_PORT" "$HTTP_PORT" <<'END'
+import os, shlex, sys
+data, venv = (os.path.abspath(name) for name in sys.argv[1:3])
+found = {"ISTAT_TO": f"127.0.0.1:{sys.argv[3]}", "ISTAT_URL": f"http://127.0.0.1:{sys.argv[4]}"}
+with open(f"{data}/env", "w") as file:
+    file.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in found.items())
+    file.write(f'export PATH={shlex.quote(venv + "/bin")}:"$PATH"\n')
+END
+
 server='' agent=''
 
 # Ask both to end and wait until they did: the agent sends what it has, the server writes what it has.
@@ -60,11 +87,12 @@ while not client.healthy():
 END
 wait $! || { stop; fail "The server did not become ready; its messages stand above."; }
 
-$VENV/bin/istat-agent --server "127.0.0.1:$STAT_PORT" &
+$VENV/bin/istat-agent --server "127.0.0.1:$STAT_PORT" --plugin-dir "$PLUGINS" &
 agent=$!
 
 say "istatd runs. The page: http://127.0.0.1:$HTTP_PORT/"
 say "Samples go to port $STAT_PORT (UDP and TCP); data are in $DATA. Ctrl-C stops both."
+say "The agent runs what is put into $PLUGINS. In another terminal, for the commands: . $DATA/env"
 while alive $server && alive $agent; do
     sleep 1 &
     wait $! || :

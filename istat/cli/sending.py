@@ -79,8 +79,8 @@ def _arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="the counter's; *NAME is an event counter")
     command.add_argument("value", type=_number, metavar="VALUE", help="a number; of events how many there were")
     command.add_argument("--to", metavar="HOST:PORT",
-                         help=f"where the server takes samples (default {DEFAULT_HOST}:{DEFAULT_STAT_PORT}, or this port "
-                              f"of the host in {URL_VARIABLE}); also from {TO_VARIABLE}")
+                         help=f"where the server takes samples (default {DEFAULT_HOST}:{DEFAULT_STAT_PORT}, or this "
+                              f"port of the host in {URL_VARIABLE}); also from {TO_VARIABLE}")
     command.add_argument("--time", type=_unix, metavar="UNIX", help="its time (default: now)")
     command.add_argument("--server", default=os.environ.get(URL_VARIABLE), metavar="URL",
                          help=f"where it is asked whether the sample was taken (default port {HTTP_PORT} of the host "
