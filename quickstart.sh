@@ -48,17 +48,25 @@ END
     chmod 755 "$1/sockets"
 }
 
-PLUGINS=${ISTAT_AGENT_PLUGIN_DIR:-$DATA/plugins.d}
-[ -n "${ISTAT_AGENT_PLUGIN_DIR:-}" ] || make_plugin_folder "$PLUGINS"
-
+[ -n "${ISTAT_AGENT_PLUGIN_DIR:-}" ] || make_plugin_folder "$DATA/plugins.d"
+# What every terminal needs for the commands, this one, too.
 $VENV/bin/python - "$DATA" $VENV "$STAT_PORT" "$HTTP_PORT" <<'END'
 import os, shlex, sys
 data, venv = (os.path.abspath(name) for name in sys.argv[1:3])
-found = {"ISTAT_TO": f"127.0.0.1:{sys.argv[3]}", "ISTAT_URL": f"http://127.0.0.1:{sys.argv[4]}"}
+control = f"{data}/agent-control"
+found = {
+    "ISTAT_TO": f"127.0.0.1:{sys.argv[3]}",
+    "ISTAT_URL": f"http://127.0.0.1:{sys.argv[4]}",
+    "ISTAT_AGENT_SERVER": f"127.0.0.1:{sys.argv[3]}",
+    "ISTAT_AGENT_PLUGIN_DIR": os.environ.get("ISTAT_AGENT_PLUGIN_DIR") or f"{data}/plugins.d",
+    # A Unix socket's path has 107 bytes at most, unix(7).
+    **({"ISTAT_AGENT_CONTROL_PATH": control} if len(os.fsencode(control)) < 108 else {}),
+}
 with open(f"{data}/env", "w") as file:
     file.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in found.items())
     file.write(f'export PATH={shlex.quote(venv + "/bin")}:"$PATH"\n')
 END
+case "$DATA" in */*) . "$DATA/env" ;; *) . "./$DATA/env" ;; esac
 
 server='' agent=''
 
@@ -87,12 +95,12 @@ while not client.healthy():
 END
 wait $! || { stop; fail "The server did not become ready; its messages stand above."; }
 
-$VENV/bin/istat-agent --server "127.0.0.1:$STAT_PORT" --plugin-dir "$PLUGINS" &
+$VENV/bin/istat-agent &
 agent=$!
 
 say "istatd runs. The page: http://127.0.0.1:$HTTP_PORT/"
 say "Samples go to port $STAT_PORT (UDP and TCP); data are in $DATA. Ctrl-C stops both."
-say "The agent runs what is put into $PLUGINS. In another terminal, for the commands: . $DATA/env"
+say "The agent runs what is put into $ISTAT_AGENT_PLUGIN_DIR. For the commands, in another terminal: . $DATA/env"
 while alive $server && alive $agent; do
     sleep 1 &
     wait $! || :

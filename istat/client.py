@@ -6,7 +6,7 @@
     QueryClient().series(["mail.sent"], columns=["avg", "max"])
 
 Without arguments both find the server as the commands do: by ISTAT_TO and ISTAT_URL. Sending never raises because of
-the network: what cannot be sent is dropped and counted. Asking raises typed errors. Neither knows anything of the store.
+the network: what cannot be sent is dropped and counted. Asking raises typed errors. Neither knows of the store.
 """
 
 from __future__ import annotations
