@@ -45,16 +45,18 @@ class Forwarder:
     name = "forwarding"
 
     def __init__(self, values: Mapping[str, Any], folder: Path, clock: Clock, who: Introduction,
-                 context: ssl.SSLContext | None = None, known: Callable[[Mark], bool] | None = None) -> None:
+                 context: ssl.SSLContext | None = None, known: Callable[[Mark], bool] | None = None,
+                 wait: float = 0.0) -> None:
         """Open the spool in a folder, which is made where it is missing. SpoolError when that cannot be.
 
         values: with the settings of `istat.forwarding.options`. context: of `istat.daemon.tls.client_context`, where
         forward-tls is set. known: whether the store has a batch; the spool is cut at the first that it has not, and
-        frames wait for `release`. None: the spool is the journal, and frames are sent at once.
+        frames wait for `release`. None: the spool is the journal, and frames are sent at once. wait: how long lines
+        that may wait do so in memory before they are written [s]; where the spool is the journal.
         """
         self._clock = clock
         self._counts, self._origins, self._declared = Counts(), Origins(), Told()
-        self._spool = Spool.open(folder, Limits(values["spool-bytes"], int(values["spool-age"])), clock, known)
+        self._spool = Spool.open(folder, Limits(values["spool-bytes"], int(values["spool-age"]), wait), clock, known)
         self._held = known is not None
         self._released = self._spool.last       # what is there after a start is in the journal
         hello = Hello(self._spool.id, self._spool.epoch, who.host, values["forward-token"])
@@ -66,6 +68,7 @@ class Forwarder:
         self._spool.keep([str(targets) for targets in values["forward"]])
         self._parts: list[bytes] = []       # lines that no frame has yet, all of `_second`
         self._size = self._count = 0
+        self._may_wait = True               # all of them
         self._second = int(clock.now())
         self._chores_at = clock.monotonic()
         self._over = False
@@ -109,15 +112,17 @@ class Forwarder:
 
     # -- what comes
 
-    def lines(self, text: bytes) -> None:
+    def lines(self, text: bytes, waits: bool = False) -> None:
         """Take whole sample lines, of any size, that nobody has marked. Those without time are of the last tick, as
-        the store has them. They are in the spool within 100 ms, when `tick` is called as often as that."""
+        the store has them. They are in the spool within 100 ms, when `tick` is called as often as that. `waits`: they
+        are sent as soon, and may be in memory for the time that was given, so that a kill takes them."""
         count = kernel.count_lines(text)
         if self._size + len(text) > MOST_TEXT or self._count + count > MOST_LINES:
             self._write_lines()
-            while len(text) > MOST_TEXT or count > MOST_LINES:
-                text = self._cut(text)
-                count = kernel.count_lines(text)
+        self._may_wait = waits and (self._may_wait or not self._parts)
+        while len(text) > MOST_TEXT or count > MOST_LINES:
+            text = self._cut(text)
+            count = kernel.count_lines(text)
         if text:
             self._parts.append(text)
             self._size, self._count = self._size + len(text), self._count + count
@@ -192,10 +197,11 @@ class Forwarder:
             self._append(text)
 
     def _append(self, text: bytes) -> None:
-        self._appended(text, self._second, kernel.count_lines(text), 0, None)
+        self._appended(text, self._second, kernel.count_lines(text), 0, None, self._may_wait)
 
-    def _appended(self, text: bytes, clock: int, count: int, interval: int, mark: Mark | None) -> int:
-        sequence = self._spool.append(text, clock, count, interval, mark)
+    def _appended(self, text: bytes, clock: int, count: int, interval: int, mark: Mark | None,
+                  waits: bool = False) -> int:
+        sequence = self._spool.append(text, clock, count, interval, mark, waits)
         if not sequence and mark is not None and not self._held:
             return 0
         self._counts.lines += count

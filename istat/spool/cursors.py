@@ -34,12 +34,15 @@ class Cursor:
     at a member and for what was refused, which `read` gives again, first."""
 
     def __init__(self, shelf: Shelf, file: CursorFile, state: State, clock: Clock,
-                 renew: Callable[[Frame, int], int]) -> None:
-        """`renew`: put lines at the end of the spool, for the group of this key only."""
+                 renew: Callable[[Frame, int], int], settle: Callable[[], object]) -> None:
+        """`renew`: put lines at the end of the spool, for the group of this key only. `settle`: have nothing wait in
+        memory, so that they can stand there."""
         self.name = file.name
-        self._shelf, self._file, self._state, self._clock, self._renew = shelf, file, state, clock, renew
+        self._shelf, self._file, self._state, self._clock = shelf, file, state, clock
+        self._renew, self._settle = renew, settle
         self._key = group_key(file.name)
         self._dirty = True
+        self._filed: tuple[dict[str, list[Entry]], list[Entry], tuple[int, ...]] = ({}, [], ())     # see _misleads
         self._seen = 0          # clock of the last frame that was read: when about what is lost came
         segment = shelf.holding(state.next)
         at = state.at if segment is not None and segment.first == state.segment else 0
@@ -64,7 +67,8 @@ class Cursor:
         return None if found is None or found.head.sequence > limit else found.frame
 
     def sending(self, member: str, sequence: int) -> None:
-        """The frame that `read` gave is about to be sent: in doubt at this member from now on, also after a kill.
+        """The frame that `read` gave is about to be sent: in doubt at this member from now on, also after a kill that
+        leaves the frame.
 
         SpoolError: too much is in doubt already. ValueError: `read` gave no such frame.
         """
@@ -76,7 +80,8 @@ class Cursor:
         else:
             entry = self._pass(sequence)
         self._put(member, entry)
-        self._write()
+        if sequence < self._shelf.untold:
+            self._write()
 
     def _pass(self, sequence: int) -> Entry:
         """Go past the frame that is next."""
@@ -128,6 +133,7 @@ class Cursor:
         """(frames, lines) from a sequence on that are no more in doubt at a member: they stand at the end of the spool
         again, for this group only and under new sequences (up to `Spool.last`), so that another member takes them.
         Those for which there is no room stay in doubt. After a kill either all of that was done, or nothing."""
+        self._settle()
         frames = lines = 0
         for entry in self._entries(member):
             if entry.sequence < first:
@@ -145,13 +151,13 @@ class Cursor:
     def _stand_again(self, member: str, entry: Entry, frame: Frame) -> bool:
         """Put a frame in doubt at the end; False: the disk does not take it. The file of the cursor decides whether it
         counts there or here, and is written only when it is there."""
-        if self._shelf.pending:
+        if self._shelf.stuck:
             return False
         renewed = Entry(self._shelf.last + 1, entry.holds, entry.clock, -1)
         self._take(member, entry)
         self._state.again.append(renewed)
         self._renew(frame, self._key)
-        if self._shelf.pending:
+        if self._shelf.stuck:
             self._state.again.remove(renewed)
             self._put(member, entry)
             return False
@@ -198,6 +204,18 @@ class Cursor:
         """Bring to the file what changed since it was last written."""
         if self._dirty:
             self._write()
+
+    def correct(self) -> None:
+        """Bring it to the file where that has in doubt what is not, or has not what was lost. That frames were sent out
+        of memory it need not say, so that a group whose targets are well costs no write."""
+        if self._dirty and self._misleads():
+            self._write()
+
+    def _misleads(self) -> bool:
+        members, again, lost = self._filed
+        now = self._state.members
+        return again != self._state.again or lost != self._state.lost.numbers or any(
+            entry not in now.get(member, ()) for member, entries in members.items() for entry in entries)
 
     def duplicate(self) -> int | None:
         """A descriptor of the file, for a thread that syncs."""
@@ -282,10 +300,12 @@ class Cursor:
 
     def _lose_entry(self, member: str, entry: Entry) -> None:
         self._take(member, entry)
-        self._note_loss(entry.sequence, entry.sequence, 1, entry.holds, entry.clock)
+        self._note_loss(entry.sequence, entry.sequence, 1, entry.holds, entry.clock,
+                        "damaged" if entry.at >= 0 else "disk")
 
-    def _note_loss(self, first: int, last: int, frames: int, lines: int, end: int) -> None:
-        reason = self._shelf.why(first)
+    def _note_loss(self, first: int, last: int, frames: int, lines: int, end: int, unless: str = "damaged") -> None:
+        """`unless`: the reason where no other one is known: what was in memory never got to the disk."""
+        reason = self._shelf.why(first) or unless
         begin = end if first < self.next else self._seen or end
         self._shelf.losses.note(Loss(self.name, reason, first, last, lines, begin, end, frames))
         self._state.lost.add(reason, frames, lines)
@@ -320,6 +340,7 @@ class Cursor:
 
     def _write(self) -> None:
         self._dirty = False
+        self._filed = dict(self._state.members), list(self._state.again), self._state.lost.numbers
         self._file.write(self._state)
 
 

@@ -248,14 +248,19 @@ def _frames(segment: Segment) -> Iterator[Found]:
 def note_end(identity: Identity, shelf: Shelf, believed: float) -> None:
     """Have the identity of a spool that is open say how much came by now, what of it is in memory alone, and which
     sequences may be given before its ceiling is raised again."""
-    if identity.closed or shelf.last + RESERVED // 2 > identity.ceiling:
+    if identity.closed or nears_ceiling(identity, shelf):
         identity.closed, identity.ceiling = 0, shelf.last + 1 + RESERVED
-    identity.last, identity.frames, identity.lines = shelf.last, shelf.frames, shelf.lines
+    identity.last, identity.frames, identity.lines = shelf.told
     identity.saved = int(believed)
-    if shelf.pending:
+    if shelf.stuck:
         identity.memory_first, identity.memory_below = shelf.pending[0].head.sequence, shelf.last + 1
     elif identity.memory_first > shelf.came:    # it is on the disk
         identity.memory_first = identity.memory_below = 0
+
+
+def nears_ceiling(identity: Identity, shelf: Shelf) -> bool:
+    """Whether the ceiling is to be raised, long before its sequence is given."""
+    return shelf.last + RESERVED // 2 > identity.ceiling
 
 
 def note_closed(identity: Identity) -> None:

@@ -11,6 +11,7 @@ from istat.spool.segments import Found, Segment
 
 log = logging.getLogger(__name__)
 
+NEVER = 1 << 63             # no sequence is so high
 MOST_REMEMBERED = 1000      # segments that were lost, so that it is known why a frame is not there
 
 
@@ -20,12 +21,28 @@ class Shelf:
     def __init__(self) -> None:
         self.segments: list[Segment] = []       # oldest first; at the end the one that is written to
         self.pending: list[Found] = []          # frames that are not on the disk yet, oldest first
+        # From this sequence on frames are in memory alone, and nothing on the disk says that they ever came: a kill
+        # leaves nothing of them, so that sending them needs no note. NEVER: there are none, or the disk is full.
+        self.untold = NEVER
         self.last = 0                           # the last sequence that was given
         self.frames = self.lines = 0            # that ever came in, those before a frame are in its head
         self.came = 0                           # the last sequence that came before this start
         self.losses = Losses()
         self.lost = Tally()                     # what no group ever saw
         self._lost: deque[tuple[int, int, str]] = deque(maxlen=MOST_REMEMBERED)     # from, below, why
+
+    @property
+    def stuck(self) -> bool:
+        """Whether frames are in memory since the disk does not take them."""
+        return bool(self.pending) and self.untold == NEVER
+
+    @property
+    def told(self) -> tuple[int, int, int]:
+        """The last sequence, frames and lines that came, without those of which the disk is to know nothing yet."""
+        if self.pending and self.untold != NEVER:
+            head = self.pending[0].head
+            return head.sequence - 1, head.frames, head.lines
+        return self.last, self.frames, self.lines
 
     def after(self, segment: Segment | None) -> Segment | None:
         """The segment that follows on another one, which may be gone; None: there is none."""
@@ -79,8 +96,8 @@ class Shelf:
             log.warning("%s cannot be removed: %s", segment.path, error.strerror)
 
     def why(self, sequence: int) -> str:
-        """The reason for which a frame is not there any more."""
-        return next((reason for first, below, reason in self._lost if first <= sequence < below), "damaged")
+        """The reason for which a frame is not there any more; "": it should be."""
+        return next((reason for first, below, reason in self._lost if first <= sequence < below), "")
 
     def was_lost(self, first: int, below: int, reason: str) -> None:
         """Remember why these sequences are not there."""

@@ -1,6 +1,7 @@
 """The spool of a program: lines come in as frames, and stay until every group of targets has had them.
 
-Knows no sockets. `append` writes at once (write(2)); a thread of the spool's own syncs. All else belongs to one thread.
+Knows no sockets. `append` writes at once (write(2)), but for what may wait; a thread of the spool's own syncs. All else
+belongs to one thread.
 """
 from __future__ import annotations
 
@@ -30,14 +31,19 @@ SEGMENT_BYTES = 8 << 20
 LEAST_SEGMENT = 256 << 10       # [bytes] where the spool may have little
 PARTS = 8                       # a spool has at least so many segments when it is full, or as old as it may be
 SYNC_SECONDS = 1.0              # what waits longer than this is synced
+# How old the time in the identity may be while nothing else is to be written [s]: less than a jump by which a clock is
+# doubted at the next start (istat/clock.py).
+TIME_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a spool keeps of what was not acknowledged: bytes on the disk, and for how long [s]."""
+    """How much a spool keeps of what was not acknowledged: bytes on the disk, and for how long [s]. `wait` [s]: how
+    long frames that may wait do so in memory alone, where the spool is the journal."""
 
     bytes: int = 1 << 30
     age: int = 3 * 86_400
+    wait: float = 0.0
 
 
 class Spool:
@@ -61,14 +67,16 @@ class Spool:
         self._syncer = Syncer(folder)
         self._appending = Appending(
             folder, self._shelf, self._identity, None if known is not None else marks, self._syncer, clock, self.watch,
-            min(SEGMENT_BYTES, max(LEAST_SEGMENT, limits.bytes // PARTS)), self._low)
+            min(SEGMENT_BYTES, max(LEAST_SEGMENT, limits.bytes // PARTS)), self._low, self._flush)
         self._cursors: dict[str, Cursor] = {}
         self._unread: set[Path] = set()         # files of cursors that cannot be read
         self._kept = False                      # all groups are known
         self._trouble = ""                      # why the identity cannot be written
         self._batches: deque[tuple[int, int]] = deque()     # sequences and lines of those the journal may not have
         self._load_cursors()
+        self._noted_at, self._synced = clock.monotonic(), 0     # when the identity was written, and the synced ceiling
         self._note_end()
+        self._synced = self._identity.ceiling
         os.fdatasync(slots.handle)              # before the first sequence is given
         if slots.fresh:
             ondisk.sync_folder(folder)
@@ -108,16 +116,24 @@ class Spool:
     @property
     def refusing(self) -> str:
         """Why nothing should be taken for the spool now, in a sentence; "": nothing is wrong."""
-        return f"the spool {self.folder} cannot be written: {self._appending.trouble}" if self._shelf.pending else ""
+        return f"the spool {self.folder} cannot be written: {self._appending.trouble}" if self._shelf.stuck else ""
 
-    def append(self, text: bytes, clock: int, count: int, interval: int = 0, mark: Mark | None = None) -> int:
+    def append(self, text: bytes, clock: int, count: int, interval: int = 0, mark: Mark | None = None,
+               waits: bool = False) -> int:
         """The sequence of a new frame: whole lines, at most MOST_TEXT bytes. It is in the file when this returns
         (`written`), or in memory while the disk is full; 0: there is too much of that, it is lost and counted. A frame
-        with a mark is never in memory alone where the spool is the journal: 0, it is not taken, and not lost.
+        with a mark is never in memory alone where the spool is the journal: 0, it is not taken, and not lost. `waits`:
+        it may be in memory for `Limits.wait`, is written then unless all groups have had it, and goes with a kill.
 
         ValueError: too long, or a number that cannot be one.
         """
-        return self._append(Frame(self._shelf.last + 1, clock, interval, count, text, mark), 0)
+        frame = Frame(self._shelf.last + 1, clock, interval, count, text, mark)
+        may_wait = waits and mark is None and self.limits.wait > 0 and self._appending.marks is not None
+        if not may_wait or not self._appending.wait(frame):
+            return self._append(frame, 0)
+        if opening.nears_ceiling(self._identity, self._shelf):
+            self._note_end()
+        return frame.sequence
 
     def _renew(self, frame: Frame, only: int) -> int:
         """The lines of a frame once more, for one group."""
@@ -217,7 +233,7 @@ class Spool:
             self._cursors[file.name] = self._cursor(file, state)
 
     def _cursor(self, file: CursorFile, state: State) -> Cursor:
-        return Cursor(self._shelf, file, state, self._clock, self._renew)
+        return Cursor(self._shelf, file, state, self._clock, self._renew, self._write_waiting)
 
     def _low(self) -> int:
         """The first sequence that some group may still need."""
@@ -228,22 +244,43 @@ class Spool:
     def tick(self) -> None:
         """Let go of what is done, too much or too old; have synced what waits. To be called every second or so."""
         for cursor in self._cursors.values():
-            cursor.flush()
-        self._appending.retry()
-        ceiling = self._identity.ceiling
-        self._note_end()
-        if self._identity.ceiling != ceiling:
+            cursor.correct()
+        self._write_waiting(self.limits.wait)
+        if self._appending.retry() or self._clock.monotonic() - self._noted_at >= self._time_seconds:
+            self._note_end()
+        if self._identity.ceiling != self._synced:
+            self._synced = self._identity.ceiling
             self._syncer.hand_over([os.dup(self._slots.handle)])
         self._age()
         low = self._low()
-        if self._kept:
-            while len(self._shelf.segments) > 1 and self._shelf.segments[1].first <= low:
+        if self._kept and self._done(low):
+            self._flush()       # first: else one would look for what is gone, after a kill
+            while self._done(low):
                 self._shelf.remove_oldest("done")
         self._bound()
         self._appending.forget(low)
         if self._syncer.failed:     # what the kernel could not write it may have dropped: only a new file is trusted
             self._appending.end_segment()
         self._sync(low)
+
+    def _flush(self) -> None:
+        for cursor in self._cursors.values():
+            cursor.flush()
+
+    def _done(self, low: int) -> bool:
+        """Whether the oldest segment has nothing for anybody; never the one that is written to."""
+        segments = self._shelf.segments
+        return len(segments) > 1 and segments[1].first <= low
+
+    def _write_waiting(self, seconds: float = 0.0) -> None:
+        """Write the frames of which the oldest has waited for so long."""
+        if self._appending.write_waiting(seconds):
+            self._note_end()
+
+    @property
+    def _time_seconds(self) -> float:
+        """How old the time in the identity may be: a server's spool is written to all the time anyhow."""
+        return TIME_SECONDS if self._appending.marks is not None else 0.0
 
     def _bound(self) -> None:
         """Let the oldest segments go while there is too much."""
@@ -288,6 +325,8 @@ class Spool:
     def _note_end(self) -> None:
         """Write down how much came, so that after a kill it is known what is missing at the end, and which sequences
         may be given: after a power cut those are left out that may have been."""
+        self._noted_at = self._clock.monotonic()
+        self._appending.tell()
         opening.note_end(self._identity, self._shelf, self.watch.believed())
         self._write_identity()
 
@@ -328,6 +367,7 @@ class Spool:
     def close(self, whole: bool = True) -> None:
         """Sync, and let go of the folder. What the disk did not take is lost, and counted by the next start. `whole`:
         the store has all that is in it; else the next start looks for what it has not, as after a kill."""
+        self._appending.write_waiting()
         self._appending.retry()
         if self._shelf.pending:
             log.warning("%d frames are lost with the end, unless they were sent: the disk did not take them",

@@ -18,7 +18,7 @@ class Relaying(Protocol):
         """Tell `#key value` lines about this agent."""
 
     def flush(self) -> None:
-        """Write into the spool what was given."""
+        """Have what was given sent, or in the spool soon."""
 
 
 class OwnLines:
@@ -53,7 +53,7 @@ class OwnLines:
         self.declare()
 
     def flush(self) -> None:
-        """See Shipper.flush: all is in the spool."""
+        """See Shipper.flush: all is in the spool, or will be soon."""
         self._relay.flush()
 
     def close(self) -> None:

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.05
 # The same while nothing comes: the spool's bounds want no more [s].
 IDLE_SECONDS = 1.0
+# How long our own lines wait in memory for a target that takes them, before they are written: an interval, and no more
+# than this, as a kill takes them [s].
+MOST_WAIT = 10.0
 
 
 class Relay:
@@ -42,7 +45,8 @@ class Relay:
         self._clock = clock
         self._log = LimitedLog(log, clock)
         who = Introduction(socket.gethostname(), __version__)
-        self.forwarder = Forwarder(values, values["spool"], clock, who, context_of(values))
+        self.forwarder = Forwarder(values, values["spool"], clock, who, context_of(values),
+                                   wait=min(float(values["interval"]), MOST_WAIT))
         self._intake = Intake(self.forwarder, counters, clock, self.arrived, watch)
         receiving = Receiving(Keeping(self._intake))
         receiving.own.add(self.forwarder.id)
@@ -78,7 +82,7 @@ class Relay:
     def own(self, text: bytes) -> None:
         """See Relaying.own."""
         self.arrived()
-        self.forwarder.lines(text)
+        self.forwarder.lines(text, waits=True)
 
     def tell(self, text: bytes) -> None:
         """See Relaying.tell."""

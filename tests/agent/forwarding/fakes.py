@@ -16,13 +16,15 @@ class FakeForwarder:
         self.refusing = ""
         self.full = False       # the disk takes nothing, which nobody has seen yet
         self.text = b""
+        self.waiting = b""      # what of it may wait in memory
         self.frames: list[tuple[bytes, int, int, int, Mark | None]] = []
         self.told: dict[str, bytes] = {}
         self.ticks = 0
         self._marks: dict[tuple[bytes, int], int] = {}
 
-    def lines(self, text: bytes) -> None:
+    def lines(self, text: bytes, waits: bool = False) -> None:
         self.text += text
+        self.waiting += text if waits else b""
 
     def take(self, text: bytes, clock: int, count: int, interval: int = 0, mark: Mark | None = None) -> int:
         if self.full and mark is not None:

@@ -23,7 +23,7 @@ from tests.agent.forwarding.fakes import FakeForwarder
 @pytest.fixture
 def way(monkeypatch: pytest.MonkeyPatch) -> FakeForwarder:
     way = FakeForwarder()
-    monkeypatch.setattr(module, "Forwarder", lambda *given: way)
+    monkeypatch.setattr(module, "Forwarder", lambda *given, wait: way)
     return way
 
 
@@ -40,7 +40,7 @@ def test_lines_without_a_time_have_that_at_which_they_came_after_a_silence_too(w
     clock.advance(TICK_SECONDS * 10)
     relay.own(b"b 1\n")
     relay.own(b"c 1\n")
-    assert way.ticks == 1 and way.text == b"a 1\nb 1\nc 1\n"
+    assert way.ticks == 1 and way.text == way.waiting == b"a 1\nb 1\nc 1\n"
     relay.tell(b"#agent web1\n")
     relay.flush()
     assert way.told == {"": b"#agent web1\n"} and way.ticks == 2

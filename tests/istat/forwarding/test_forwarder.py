@@ -50,14 +50,14 @@ def receivers() -> Iterator[Callable[[], Receiver]]:
 def forwarders(tmp_path: Path) -> Iterator[Callable[..., Forwarder]]:
     running: list[Forwarder] = []
 
-    def make(forward: str, known: Any = None, **changed: Any) -> Forwarder:
+    def make(forward: str, known: Any = None, wait: float = 0.0, **changed: Any) -> Forwarder:
         for one in running:
             one.stop()
         running.clear()
         values = {setting.name: setting.default for setting in options.settings("/unused")}
         values |= {"forward": Many(TargetGroup()).parse(forward), "forward-token": "secret"}
         values |= {name.replace("_", "-"): value for name, value in changed.items()}
-        made = Forwarder(values, tmp_path / "spool", SystemClock(), WHO, known=known)
+        made = Forwarder(values, tmp_path / "spool", SystemClock(), WHO, known=known, wait=wait)
         made.start()
         running.append(made)
         return made
@@ -456,3 +456,39 @@ def test_many_targets_with_much_in_doubt_hold_up_the_one_in_use_only_for_a_while
         one.start()
     until(lambda: all_done(forwarder))
     assert sorted(line for one in there for line in one.lines) == sorted(sent)
+
+
+def test_lines_that_may_wait_are_not_in_the_spool_before_they_are_acknowledged(receivers: Any, forwarders: Any,
+                                                                               tmp_path: Path) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there), wait=600.0)
+    forwarder.lines(b"a 1\n", waits=True)
+    forwarder.lines(b"b 2\n", waits=True)
+    forwarder.tick()
+    until(lambda: all_done(forwarder))
+    assert there.lines == [b"a 1", b"b 2"] and not list((tmp_path / "spool").glob("*.spool"))
+    there.stop()
+    forwarder.lines(b"c 3\n", waits=True)
+    forwarder.lines(b"d 4\n")
+    forwarder.lines(b"e 5\n", waits=True)
+    forwarder.tick()
+    (segment,) = (tmp_path / "spool").glob("*.spool")
+    assert b"c 3\nd 4\ne 5\n" in segment.read_bytes(), "those of programs do not wait, nor what came with them"
+    forwarder.lines(b"f 6\n", waits=True)
+    forwarder.tick()
+    assert b"f 6" not in segment.read_bytes()
+    there.start()
+    until(lambda: all_done(forwarder))
+    assert there.lines == [b"a 1", b"b 2", b"c 3", b"d 4", b"e 5", b"f 6"]
+
+
+def test_what_waits_is_in_the_spool_at_the_end(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    there.stop()
+    forwarder = forwarders(to(there), wait=600.0)
+    forwarder.lines(b"a 1\n", waits=True)
+    forwarder.stop()
+    there.start()
+    forwarder = forwarders(to(there), wait=600.0)
+    until(lambda: all_done(forwarder))
+    assert there.lines == [b"a 1"]
