@@ -106,7 +106,7 @@ def istat_outputs(server: ServerContext) -> Sequence[Service]:
         server.metrics.source("exporter", exporter.totals)
         found.append(exporter)
     replicating = replication(server.store, server.settings, server.clock, Delivering(gevent.get_hub().threadpool),
-                              server.namespaces, server.roster, server.pump.failed)
+                              server.namespaces, server.roster, server.declared, server.pump.failed)
     server.metrics.source("replica", replicating.totals)
     return [*found, server.leases, *replicating.services]
 
@@ -121,4 +121,5 @@ def istat_routes(server: ServerContext) -> Sequence[Route]:
     return our_routes(server.store, server.status, server.roster, server.metrics.prometheus, server.clock,
                       server.settings["files-dir"], namespaces=server.namespaces,
                       settings_open=server.settings["settings-open"],
-                      replicas=Replicas(server.leases, server.namespaces, server.clock))
+                      replicas=Replicas(server.leases, server.namespaces, server.clock, server.declared),
+                      declared=server.declared)

@@ -27,6 +27,7 @@ from istat_server.ingest.endpoints import Endpoint, Transport
 
 if TYPE_CHECKING:
     from istat.daemon.tls import Certificate
+    from istat_server.declared.declared import Declared
     from istat_server.http.routes import Route
     from istat_server.ingest.batches import Batches
     from istat_server.ingest.intake import Intake
@@ -65,7 +66,8 @@ class ServerContext:
     `settings.plugins["NAME"]` are the settings that a plugin declared,
     `intake.feed(view, start, end, sender)` takes whole lines (senders come from `roster`), `pump` gives
     readables their turns, `batches.tee` is given what acknowledged batches bring, `status` tells what /api/v1/status
-    does, `namespaces` keeps keys and values with their versions, `leases` is what replicas of this server hold.
+    does, `namespaces` keeps keys and values with their versions, `leases` is what replicas of this server hold,
+    `declared.find(counter)` tells what senders have declared of a counter's metric.
     `certificate.accept(sock)` makes a TLS socket; None: the settings name no certificate.
     """
 
@@ -82,6 +84,7 @@ class ServerContext:
     namespaces: Namespaces
     batches: Batches
     leases: Leases
+    declared: Declared
     certificate: Certificate | None = None
     sample_metrics: Callable[[], None] = lambda: None   # makes samples of the self-metrics now
 

@@ -83,8 +83,10 @@ KINDS = {
     "bad_number": Kind("lines whose time or value is no number", "write decimal numbers, times in Unix seconds"),
     "not_finite": Kind("values that are infinite or no number", "send nothing where there is no value"),
     "reserved": Kind("lines whose first character is reserved", "begin names with none of # @ $ % & ; :"),
-    "bad_metadata": Kind("lines `#key value` that are too long or too many, of a sender or of all",
-                         "send at most 32 keys of 256 bytes; beyond 512 bytes each, all senders together tell 8 MiB"),
+    "bad_metadata": Kind("lines `#key value` that are too long or too many, of a sender or of all, and lines `#metric` "
+                         "that cannot be read",
+                         "send at most 32 keys of 256 bytes; beyond 512 bytes each, all senders together tell 8 MiB. "
+                         "`#metric NAME JSON` has 512 bytes, such as #metric a.b {\"unit\":\"ms\"}"),
     "from_future": Kind("samples whose time is more than a minute ahead",
                         "set the clocks, the sender's and this machine's (timedatectl tells whether one is right); "
                         "times are Unix seconds, not milliseconds"),

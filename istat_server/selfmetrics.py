@@ -11,7 +11,7 @@ import itertools
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import gevent
 
@@ -95,6 +95,9 @@ METRICS: tuple[Metric, ...] = (
         ("batches.again", "batches", "that were there already when they came, and were not counted again"),
         ("batches.later", "batches", "not taken, as the store took nothing: their senders keep them"),
         ("batches.denied", "sessions", "of senders of batches that were refused, or begun anew elsewhere"),
+        ("declared.changed", "declarations", "of metrics by senders that were new, or said something else"),
+        ("declared.refused", "declarations", "of metrics by senders that could not be read, or that no room was for, "
+         "changed too often, or were of the server's own names"),
         ("replica.frames", "frames", "of the master's journal that this replica has taken"),
         ("replica.bytes", "bytes", "of the master's journal that this replica has pulled"),
         ("replica.copies", "copies", "of the master's store that were made anew, as it could not be followed on"),
@@ -159,6 +162,8 @@ METRICS: tuple[Metric, ...] = (
         ("blacklist.entries", "entries", "host names, addresses and networks on the blacklist"),
         ("batches.senders", "senders", "of acknowledged batches that are connected now"),
         ("batches.owed", "answers", "to senders of batches that wait for the journal"),
+        ("declared.metrics", "metrics", "that senders have declared"),
+        ("declared.bytes", "bytes", "of what they have declared"),
         ("statserver.failing", "collectors", "collectors that fail at agents which are online, as these tell"),
         ("http.current", "requests", "HTTP requests in progress"),
         ("http.connected", "connections", "HTTP connections open now"),
@@ -206,6 +211,10 @@ class SelfMetrics:
         if not KIND.fullmatch(kind):
             raise KeyError(name)
         return self._families[family + dot]
+
+    def declared(self) -> list[Metric]:
+        """All of them, by what their counters are called."""
+        return [replace(one, name=PREFIX + one.name) for one in (*self._plain.values(), *self._families.values())]
 
     def add(self, name: str, amount: float = 1) -> None:
         """Add to the total of an event metric. KeyError for a name, ValueError for an amount that cannot be."""

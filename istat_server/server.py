@@ -30,6 +30,8 @@ from istat.errors import IstatError, PluginError, SettingsError, StoreError, Sto
 from istat.kernels import IMPLEMENTATION
 from istat.metrics import Metric
 from istat.settings.declaration import Values
+from istat_server.declared.declared import Declared
+from istat_server.declared.opening import open_declared
 from istat_server.faults import Faults
 from istat_server.forwarding.opening import open_tee
 from istat_server.forwarding.tee import Tee
@@ -51,7 +53,7 @@ from istat_server.replica.master.asking import ask_known
 from istat_server.replica.master.leases import Leases
 from istat_server.replica.opening import master_of
 from istat_server.roster import Roster, Sender
-from istat_server.selfmetrics import INTERVAL, METRICS, REFUSAL_METRICS, STORE_METRICS, SelfMetrics
+from istat_server.selfmetrics import INTERVAL, METRICS, PREFIX, REFUSAL_METRICS, STORE_METRICS, SelfMetrics
 from istat_server.sockets import Sockets
 from istat_server.store.files.reserve import FULL
 from istat_server.store.interface import Capability, Store
@@ -89,6 +91,7 @@ class Server:
         self.faults = faults
         self.metrics = SelfMetrics((*METRICS, *metrics))
         self.mistakes = front.mistakes
+        self.declared = Declared(clock, self.mistakes, self.metrics.declared(), PREFIX)
         self.roster = Roster(SystemClock())
         self.pump = Pump(faults.note)
         self._opened: Store | None = None
@@ -134,12 +137,14 @@ class Server:
         self.intake = Intake(self.store, self.mistakes)
         self.batches = Batches(self.store, self.intake, self.roster, self.mistakes, self.settings["samples-token"])
         self.metrics.source("batches", self.batches.totals)
+        self._services = [open_declared(self.declared, self.settings, self.clock, self.store, self.intake)]
+        self.metrics.source("declared", self.declared.totals)
         ask_known(self.store, functools.partial(master_of, self.settings))
         self.leases = Leases(lambda: self.store, self.clock, self.settings["replica-lease"])
         self.metrics.source("leases", self.leases.totals)
         self.tee = open_tee(self.settings, self.clock, self.store, self._forward_context)
         if self.tee is not None:
-            self.tee.hang_on(self.intake, self.batches, self.metrics)
+            self.tee.hang_on(self.intake, self.batches, self.declared, self.metrics)
         self.namespaces = open_namespaces(self.settings, self.clock)
         self.namespaces.read_only = lambda: self.store.read_only
         self.metrics.source("settings", self.namespaces.totals)
@@ -150,7 +155,8 @@ class Server:
         self.metrics.source("server", self._measure)
         context = ServerContext(self.settings, self.clock, self.store, self.intake, self.roster,
                                 self.mistakes, self.metrics, self.pump, self._sockets, self.status,
-                                self.namespaces, self.batches, self.leases, self.certificate, self.sample_metrics)
+                                self.namespaces, self.batches, self.leases, self.declared, self.certificate,
+                                self.sample_metrics)
         for hook in ("istat_inputs", "istat_outputs"):
             for owner, found in of_each(self._plugins, hook, server=context):
                 for service in found:

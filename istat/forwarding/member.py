@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 LOOK = 1.0          # [s] between two looks at whether all is well, when nothing happens
 OURSELVES = ""      # the origin that the sender itself is
 ORIGINS_AT_ONCE = 20    # told before batches have their turn again
+METRICS_AGAIN = 6 * 3600.0      # [s] after which all are declared again: a server lets go of what nobody tells for a day
 METRICS_AT_ONCE = 30    # declared before that: one message takes as many, however long they are
 # Frames that are joined to one batch. With 16 batches under way there are 128 frames in doubt at a target, and the
 # cursor of a group has room for three times as many.
@@ -99,6 +100,7 @@ class Member:
         self._pauses = Pauses()
         self._untold: dict[str, None] = {}      # origins to be told of
         self._undeclared: dict[bytes, None] = {}        # metrics to be declared
+        self._declared_at = means.clock.monotonic()     # when all of them were
         self._told_at: float | None = None      # since when it is away, if that was told
         self._greeted = False                   # in the last try
         self._refuses = False                   # the last batch that it answered
@@ -179,9 +181,14 @@ class Member:
         # An original has it all as its own: it is told of ourselves, and what comes from now on.
         names = [OURSELVES] if self.target.original else self._means.origins.names()
         self._untold = dict.fromkeys(names)
-        self._undeclared = {} if self.target.original else dict.fromkeys(self._means.declared.names())
+        self._declare_all()
         if not self._refuses:
             self._tell_back()
+
+    def _declare_all(self) -> None:
+        """An original knows no declarations."""
+        self._declared_at = self._means.clock.monotonic()
+        self._undeclared = {} if self.target.original else dict.fromkeys(self._means.declared.names())
 
     def _tell_back(self) -> None:
         """That it was away was told; so it is told that it is back. Of one that took nothing, once it takes."""
@@ -268,6 +275,8 @@ class Member:
             text = self._means.origins.text(origin)
             if text:
                 way.meta(origin, text)
+        if self._means.clock.monotonic() - self._declared_at > METRICS_AGAIN:
+            self._declare_all()
         if self._undeclared:
             names = list(self._undeclared)[:METRICS_AT_ONCE]
             for name in names:

@@ -13,6 +13,7 @@ import gevent
 from istat.forwarding.forwarder import Forwarder
 from istat.kernels import lines
 from istat.spool.frames import Mark
+from istat_server.declared.declared import Declared
 from istat_server.ingest.batches import Batches
 from istat_server.ingest.intake import Intake
 from istat_server.roster import Sender
@@ -50,9 +51,11 @@ class Tee:
         self._told: dict[Sender, None] = {}     # who has told something since the last tick
         self._over = False
 
-    def hang_on(self, intake: Intake, batches: Batches, metrics: SelfMetrics) -> None:
-        """Be given what these take."""
+    def hang_on(self, intake: Intake, batches: Batches, declared: Declared, metrics: SelfMetrics) -> None:
+        """Be given what these take, and what is declared of metrics by now."""
         intake.tee = batches.tee = self
+        declared.news = lambda line: self.meta("", line)
+        self.meta("", declared.lines())
         batches.receiving.own.add(self.forwarder.id)    # batches that come with it came back to us
         metrics.source("forward", self.forwarder.totals)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import gevent
 
 from istat.daemon.turns import turn_of_the_hub
+from istat.declared.told import parted
 from istat.wire.batches import Hello, Lines, Meta, Refusal
 from istat.wire.receiving import BARRED, UNABLE, Receiving
 from istat_server.ingest.intake import Intake
@@ -123,8 +124,9 @@ class Batches:
         of = who if meta.origin in ("", hello.host) else self._roster.origin(who, meta.origin)
         for line in meta.text.split(b"\n")[:-1]:
             self._intake.meta(line, of, who)
-        if self.tee is not None:
-            self.tee.meta(meta.origin or who.name, meta.text)
+        _declared, text = parted(meta.text)     # that is told on by whoever keeps it
+        if self.tee is not None and text:
+            self.tee.meta(meta.origin or who.name, text)
 
     def mistake(self, kind: str, text: bytes, who: Sender) -> None:
         """See Keeper.mistake."""

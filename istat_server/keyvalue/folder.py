@@ -24,6 +24,8 @@ from istat_server.keyvalue.syntax import is_name
 from istat_server.store import ondisk
 
 VALUES, VERSIONS, ASIDE = ".set", ".versions", ".aside"
+# Not of a namespace: what is declared of metrics lies beside them (istat_server/declared).
+DECLARED = ".declared"
 _OURS_ASIDE = re.compile(r"\.[0-9a-f]{16}\.aside")
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from istat import owners
+from istat.declared.pages import decode
 from istat.errors import StoreError
 from istat_server.keyvalue import syntax
 from istat_server.keyvalue.bounds import Bounds
 from istat_server.keyvalue.contents import MOST_HISTORY, read_past, read_present
-from istat_server.keyvalue.folder import VALUES, VERSIONS, Folder
+from istat_server.keyvalue.folder import DECLARED, VALUES, VERSIONS, Folder
 
 
 @dataclass
@@ -26,10 +27,10 @@ class Copied:
 
 
 def copy(source: Path, to: Path, reading: owners.Rights, writing: owners.Rights) -> Copied:
-    """Copy all namespaces of a folder, which may be missing, as they are, damaged ones too. OSError, StoreError where
-    it cannot be written."""
+    """Copy all namespaces of a folder, which may be missing, and what is declared of metrics beside them, as they are,
+    damaged ones too. OSError, StoreError where it cannot be written."""
     made, old, new = Copied(), Folder(source), Folder(to)
-    for kind in (VERSIONS, VALUES):
+    for kind in (VERSIONS, VALUES, DECLARED):
         with reading:
             names = sorted(old.sizes(kind))
         for name in names:
@@ -79,12 +80,13 @@ class Checked:
 def check(path: Path) -> Checked:
     """Read all files of a folder of namespaces, which may be missing. OSError."""
     folder, found, most = Folder(path), Checked(), Bounds().file
-    for kind in (VALUES, VERSIONS):
+    reads = {VALUES: lambda folder, name: _values(folder, name, most), VERSIONS: _versions, DECLARED: _declared}
+    for kind, read in reads.items():
         for name, size in sorted(folder.sizes(kind).items()):
             found.files, found.bytes = found.files + 1, found.bytes + size
             file = folder.place(name, kind).name
             try:
-                problems = list(_values(folder, name, most) if kind == VALUES else _versions(folder, name))
+                problems = list(read(folder, name))
             except StoreError as error:
                 problems = [(str(error).removeprefix(f"{folder.place(name, kind)}: "), False)]
             found.problems += [Problem(file, text, harmless) for text, harmless in problems]
@@ -104,3 +106,9 @@ def _versions(folder: Folder, name: str) -> Iterator[tuple[str, bool]]:
         yield f"{damaged:,} damaged lines, which are left out", False
     if folder.stamp(name) is None:
         yield f"there is no {folder.place(name).name} beside it", True
+
+
+def _declared(folder: Folder, name: str) -> Iterator[tuple[str, bool]]:
+    data = folder.read(name, MOST_HISTORY, DECLARED)
+    if data is not None:
+        yield from ((problem, False) for problem in decode(data[0]).problems)

@@ -1,4 +1,5 @@
-"""What else a replica has of its master than the store: namespaces, pulled as they change, and who sent what.
+"""What else a replica has of its master than the store: namespaces and what is declared of metrics, pulled as they
+change, and who sent what.
 
 Knows the master's answers; files are the namespaces' own business.
 """
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 
 import gevent
 
+from istat.declared.pages import decode
 from istat.errors import IstatError
+from istat_server.declared.declared import Declared
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.replica.source import Master
 from istat_server.roster import Roster, Sender
@@ -49,6 +52,29 @@ class NamespacePull:
             log.warning("the namespace %r of the master is not taken: %s", name, error)
             return False
         return True
+
+
+class DeclaredPull:
+    """What is declared of metrics is what the master has."""
+
+    def __init__(self, declared: Declared) -> None:
+        self._declared = declared
+        self._stamp = ""        # of what is here; after a start it is pulled once
+
+    def pull(self, master: Master) -> None:
+        """See Companion. What was damaged on its way is pulled again."""
+        stamp, data = master.declared(self._stamp)
+        if data is None:
+            return
+        page = decode(data)
+        if page.problems:
+            log.warning("what the master has declared of metrics is not taken: %s", "; ".join(page.problems))
+            return
+        self._declared.replace(page.kept, lambda: gevent.sleep(0))
+        self._stamp = stamp
+
+    def end(self) -> None:
+        """See Companion."""
 
 
 class RosterPull:

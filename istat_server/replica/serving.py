@@ -11,8 +11,9 @@ from time import monotonic
 from typing import Any, Protocol
 
 from istat.clock import Clock
+from istat_server.declared.declared import Declared
 from istat_server.keyvalue.namespaces import Namespaces
-from istat_server.replica.companions import NamespacePull, RosterPull
+from istat_server.replica.companions import DeclaredPull, NamespacePull, RosterPull
 from istat_server.replica.following import Companion, Follower
 from istat_server.replica.opening import master_of
 from istat_server.replica.promotion import Promotion
@@ -46,14 +47,15 @@ class Replication:
 
 
 def replication(store: object, settings: Mapping[str, Any], clock: Clock, pool: Pool, namespaces: Namespaces,
-                roster: Roster, fault: Fault) -> Replication:
+                roster: Roster, declared: Declared, fault: Fault) -> Replication:
     """For this store; `pool`: threads; `fault`: is told of what nobody expected."""
 
     def ask(url: str, term: int) -> Master:
         return master_of(settings, url, term)
 
     if isinstance(store, ReplicaStore):
-        return _of_replica(store, settings, clock, pool, (NamespacePull(namespaces), RosterPull(roster)), fault)
+        companions = NamespacePull(namespaces), DeclaredPull(declared), RosterPull(roster)
+        return _of_replica(store, settings, clock, pool, companions, fault)
     if isinstance(store, StatStore):        # one that was promoted may have something to tell yet
         return Replication((Promotion(lambda: store, pool, ask, settings["replica-url"]),), dict)
     return Replication((), dict)

@@ -204,6 +204,17 @@ class Master:
             return [(str(row["name"]), {str(key): str(value) for key, value in (row.get("metadata") or {}).items()})
                     for row in rows if row.get("online") and row.get("name")]
 
+    def declared(self, known: str) -> tuple[str, bytes | None]:
+        """(the stamp of what is declared of metrics there, that as istat.declared.pages has it: None where the stamp is
+        the known one). ("", None) of a master that is older, and has none."""
+        try:
+            found = self._json("GET", "declared", {"known": known})
+        except ReplicaError:
+            return "", None
+        with self._understood():
+            text = found.get("declared")
+            return str(found["stamp"]), None if text is None else text.encode("latin-1")
+
     def fence(self, store: str, term: int, by: str) -> None:
         """Have it take no samples and no changes any more: `by` (an address) is the master from now on. `store`: its
         UUID. Superseded when its term is not lower, OtherStore when it is another store."""

@@ -15,6 +15,7 @@ from istat.forwarding.targets import TargetGroup
 from istat.retention import Ladder
 from istat.settings.types import Many
 from istat.wire.batches import Hello, Lines, Meta
+from istat_server.declared.declared import Declared
 from istat_server.forwarding.tee import Tee
 from istat_server.ingest.batches import Batches
 from istat_server.ingest.intake import Intake
@@ -48,7 +49,9 @@ class Forwarding:
         self.intake = Intake(self.store, self.mistakes)
         self.batches = Batches(self.store, self.intake, self.roster, self.mistakes)
         self.tee = Tee(self.forwarder, self.store)
-        self.tee.hang_on(self.intake, self.batches, self.metrics)
+        self.declared = Declared(clock, self.mistakes)
+        self.intake.declared = self.declared.take
+        self.tee.hang_on(self.intake, self.batches, self.declared, self.metrics)
         self.tee.start()
         self.sender = self.roster.connected("tcp", "10.0.0.7:99")
 

@@ -15,6 +15,7 @@ from istat.errors import NO_PATH
 from istat_server.http.errors import refuse
 from istat_server.http.families.api import Agents, Api, Status
 from istat_server.http.families.changes import Changes
+from istat_server.http.families.describing import Declarations, Describing, Nothing
 from istat_server.http.families.files import Files
 from istat_server.http.families.istatd import Istatd
 from istat_server.http.families.kept import Kept
@@ -45,11 +46,13 @@ def our_routes(
     namespaces: Namespaces,
     settings_open: bool = False,
     replicas: Replicas | None = None,
+    declared: Declarations | None = None,
 ) -> list[Route]:
     """All our routes, over a store.
 
     `metrics` gives the server's own in Prometheus' text format; `files` replaces the page's folder. `settings_open`:
-    who may read namespaces may change them; `replicas`: what those are answered who follow this server.
+    who may read namespaces may change them; `replicas`: what those are answered who follow this server; `declared`:
+    what is declared of metrics.
     """
     api = Api(store, status, agents, clock, limits)
     istatd = Istatd(store, agents, clock, limits)
@@ -60,6 +63,7 @@ def our_routes(
               "the server's own metrics for Prometheus"),
         *_questions(api, limits),
         *_whole(Whole(store, clock, limits), limits),
+        _describing(Describing(store, declared or Nothing(), limits), limits),
         *_changes(Changes(store, clock, limits), limits),
         *_files(Files(page_folder(files), clock, "" if files else INDEX)),
         *_istatd(istatd, limits),
@@ -121,6 +125,17 @@ def _whole(whole: Whole, limits: HttpLimits) -> Sequence[Route]:
               (P("name", "a counter", many=True, needed=True, methods=("GET",)),
                P("names", "counters", "body", many=True, needed=True)), "name=a"),
     )
+
+
+def _describing(describing: Describing, limits: HttpLimits) -> Route:
+    return Route(
+        "/api/v1/describe", {"GET": describing.get_describe, "POST": describing.post_describe}, Access.READ,
+        "unit, kind, help and link of counters, as senders declare them; without names, of all metrics", limits.body,
+        (P("name", "a counter", many=True, methods=("GET",)),
+         P("match", "without names: a pattern for those of metrics", methods=("GET",)),
+         P("limit", "most rows of an answer", type="integer", methods=("GET",)),
+         P("token", "of the page before, to get the next one", methods=("GET",)),
+         P("names", "counters", "body", many=True, needed=True)))
 
 
 def _changes(changes: Changes, limits: HttpLimits) -> Sequence[Route]:
@@ -193,6 +208,9 @@ def _replicas(replicas: Replicas, limits: HttpLimits) -> Sequence[Route]:
     place = tuple(P(one, "of the position", type="integer", needed=True)
                   for one in ("epoch", "segment", "offset", "salt"))
     return (
+        Route("/api/v1/replica/declared", {"GET": replicas.get_declared}, Access.REPLICA,
+              "what is declared of metrics, unless it is known already", parameters=(
+                  P("known", "the stamp of what is known"),)),
         Route("/api/v1/replica/state", {"GET": replicas.get_state}, Access.REPLICA, "how a server stands to others"),
         Route("/api/v1/replica/lease", {"POST": replicas.post_lease, "DELETE": replicas.delete_lease}, Access.REPLICA,
               "have files and the journal kept for a replica, or no more", limits.body,

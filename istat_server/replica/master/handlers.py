@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import wraps
@@ -16,7 +17,9 @@ import gevent
 
 from istat import __version__
 from istat.clock import Clock
+from istat.declared.pages import encode
 from istat.errors import BadQuery
+from istat_server.declared.declared import Declared
 from istat_server.http.reply import JSON, parameter, read_object, send_json, whole_number
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.replica.master.leases import Leases, check_name
@@ -60,8 +63,9 @@ def _refuse(resp: falcon.Response, status: int, reason: str, words: str) -> None
 class Replicas:
     """The handlers, by the names that the table of routes uses."""
 
-    def __init__(self, leases: Leases, namespaces: Namespaces, clock: Clock) -> None:
-        self._leases, self._namespaces, self._clock = leases, namespaces, clock
+    def __init__(self, leases: Leases, namespaces: Namespaces, clock: Clock, declared: Declared | None = None) -> None:
+        self._leases, self._namespaces, self._clock, self._declared = leases, namespaces, clock, declared
+        self._began = secrets.token_hex(8)      # so that no stamp is one of before the start
 
     @refusing
     def get_state(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -163,6 +167,16 @@ class Replicas:
         stamp, values, versions = found
         send_json(req, resp, {"name": name, "stamp": stamp, "values": values.decode("latin-1"),
                               "versions": versions.decode("latin-1")})
+
+    @refusing
+    def get_declared(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """GET /api/v1/replica/declared."""
+        stamp = f"{self._began}.{self._declared.number if self._declared is not None else 0}"
+        if parameter(req, "known") == stamp:
+            send_json(req, resp, {"stamp": stamp})
+            return
+        page = encode(self._declared.kept() if self._declared is not None else ())
+        send_json(req, resp, {"stamp": stamp, "declared": page.decode("latin-1")})
 
     @refusing
     def post_fence(self, req: falcon.Request, resp: falcon.Response) -> None:

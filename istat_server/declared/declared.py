@@ -1,0 +1,235 @@
+"""What senders declare of metrics, and what the server declares of its own: bounded, and whose word holds.
+
+The latest word on a name holds, whoever says it, but for the server's own names. Nobody pushes out what others still
+tell: who comes when there is no room is refused and counted. The same word again costs a look into a dictionary. Knows
+no files, no sockets and no store. Names are as counters have them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
+from istat.declared.lines import BEGINS, MOST_TEXT, read
+from istat.declared.matching import Matching
+from istat.declared.pages import Kept
+from istat.errors import BadLine
+from istat.metrics import Metric
+from istat_server.mistakes import Mistakes
+from istat_server.roster import FORGET_SECONDS, Sender
+
+log = logging.getLogger(__name__)
+
+MOST_NAMES = 10_000             # of all senders: some 10 MB of memory
+MOST_BYTES = 4 << 20            # of `NAME JSON`, of all senders
+MOST_OF_ONE = 2_000             # names of one sender's host: it may forward what a thousand machines declare
+MOST_UDP = MOST_NAMES // 2      # names of all that came by UDP, whose addresses can be forged
+UDP = "udp"
+# How often a name may change its meaning: so many times at once, and then once in so many seconds. Two versions of a
+# collector that are at work at the same time change it with each hour.
+CHANGES, CHANGE_SECONDS = 5.0, 600.0
+LOADED_AT_ONCE = 200            # some 4 ms
+SWEEP_SECONDS = 60.0            # between two looks for what nobody tells any more
+BAD = "bad_metadata"
+
+
+@dataclass
+class Entry:
+    """A declaration: as it was told, by whom, when last, and how often it may still change."""
+
+    metric: Metric
+    named: bytes        # NAME as the sender has it
+    words: bytes        # JSON
+    by: str
+    told: float         # monotonic
+    changes: float = CHANGES
+    changed: float = 0.0
+
+    @property
+    def text(self) -> bytes:
+        """`NAME JSON`."""
+        return self.named + b" " + self.words
+
+
+class Declared:
+    """All declarations. `news(line)` is told of each that is new or another one now."""
+
+    def __init__(self, clock: Clock, mistakes: Mistakes, own: Iterable[Metric] = (), prefix: str = "") -> None:
+        """own: the server's metrics, which nobody else declares; `prefix`: what their counters' names begin with, and
+        nobody else's declarations."""
+        self.news: Callable[[bytes], None] = lambda line: None
+        self.changed: Callable[[], None] = lambda: None     # something is to be kept
+        self.read_only: Callable[[], str] = str     # why senders declare nothing here: a replica has its master's
+        self.number = 0         # of changes so far
+        self._clock, self._mistakes, self._prefix = clock, mistakes, prefix
+        self._log = LimitedLog(log, clock)
+        self._own: Matching[Metric] = Matching()
+        self._own_metrics = list(own)
+        for metric in self._own_metrics:
+            self._own.put(metric.name, metric)
+        self._names: Matching[Entry] = Matching()
+        self._as_told: dict[bytes, Entry] = {}      # by NAME as it was told
+        self._of: dict[str, int] = {}               # names, by who declared them first
+        self._by_udp = 0                            # of these, those that came by UDP
+        self._bytes = 0
+        self._sweep_at = float("-inf")
+        self._counts = {"changed": 0, "refused": 0}
+
+    def totals(self) -> Mapping[str, float]:
+        """Values of the metrics `declared.*`."""
+        return {"declared.metrics": len(self._as_told), "declared.bytes": self._bytes,
+                **{f"declared.{what}": count for what, count in self._counts.items()}}
+
+    # -- what senders say
+
+    def take(self, text: bytes, sender: Sender) -> None:
+        """A sender says `NAME JSON`."""
+        named, _, words = text.partition(b" ")
+        known = self._as_told.get(named)
+        if known is not None and known.words == words:
+            known.told = self._clock.monotonic()
+        elif not self.read_only():
+            self._take_news(text.strip(), sender)
+
+    def _take_news(self, text: bytes, sender: Sender) -> None:
+        try:
+            metric = read(text)
+        except BadLine:
+            self._counts["refused"] += 1
+            self._mistakes.note(BAD, BEGINS + text[:MOST_TEXT], sender)
+            return
+        if self._prefix and metric.name.startswith(self._prefix):
+            if self._own.get(metric.name) != metric:
+                self._counts["refused"] += 1
+            return
+        if self._put(metric, text, who(sender)):
+            self.news(BEGINS + text + b"\n")
+            self.changed()
+
+    def _put(self, metric: Metric, text: bytes, by: str) -> bool:
+        """Whether this is news that is taken."""
+        known = self._names.get(metric.name)
+        now = self._clock.monotonic()
+        if known is not None:
+            known.told = now
+            return known.metric != metric and self._change(known, metric, text, now)
+        if not self._has_room(by, len(text), now):
+            return False
+        named, _, words = text.partition(b" ")
+        entry = Entry(metric, named, words, by, now, changed=now)
+        if not self._names.put(metric.name, entry):
+            return self._refuse(by)
+        self._as_told[named] = entry
+        self._of[by] = self._of.get(by, 0) + 1
+        self._by_udp += by.startswith(UDP)
+        self._bytes += len(text)
+        self._count_change()
+        return True
+
+    def _change(self, known: Entry, metric: Metric, text: bytes, now: float) -> bool:
+        """Another word on a name that is known; whether it may change already."""
+        allowed = min(CHANGES, known.changes + (now - known.changed) / CHANGE_SECONDS)
+        more = len(text) - len(known.text)
+        if allowed < 1 or (more > 0 and self._bytes + more > MOST_BYTES):
+            self._counts["refused"] += 1
+            return False
+        named, _, words = text.partition(b" ")
+        self._as_told.pop(known.named, None)
+        self._names.drop(known.metric.name)     # another word may stand between < and >
+        known.metric, known.named, known.words = metric, named, words
+        known.changes, known.changed = allowed - 1, now
+        self._as_told[named] = known
+        self._names.put(metric.name, known)
+        self._bytes += more
+        self._count_change()
+        return True
+
+    def _count_change(self) -> None:
+        self.number += 1
+        self._counts["changed"] += 1
+
+    # -- room
+
+    def _has_room(self, by: str, size: int, now: float) -> bool:
+        if self._fits(by, size):
+            return True
+        if now - self._sweep_at >= SWEEP_SECONDS:
+            self._sweep_at = now
+            for entry in [one for one in self._as_told.values() if now - one.told > FORGET_SECONDS]:
+                self._drop(entry)
+        return self._fits(by, size) or self._refuse(by)
+
+    def _fits(self, by: str, size: int) -> bool:
+        return (self._of.get(by, 0) < MOST_OF_ONE and len(self._as_told) < MOST_NAMES
+                and (self._by_udp < MOST_UDP or not by.startswith(UDP)) and self._bytes + size <= MOST_BYTES)
+
+    def _refuse(self, by: str) -> bool:
+        self._counts["refused"] += 1
+        self._log.warning("room", "there is no room for what %s declares of metrics: %d names of %d are kept, %d of "
+                          "its own, of %d; what nobody tells for a day makes room", by, len(self._as_told), MOST_NAMES,
+                          self._of.get(by, 0), MOST_OF_ONE)
+        return False
+
+    def _drop(self, entry: Entry) -> None:
+        self._as_told.pop(entry.named, None)
+        self._names.drop(entry.metric.name)
+        self._bytes -= len(entry.text)
+        self._by_udp -= entry.by.startswith(UDP)
+        self._of[entry.by] -= 1
+        if not self._of[entry.by]:
+            del self._of[entry.by]
+
+    # -- what is asked
+
+    def find(self, counter: str) -> Metric | None:
+        """What is declared of a counter, whose name is the stored one; None for nothing."""
+        if self._prefix and counter.startswith(self._prefix):
+            return self._own.find(counter)
+        entry = self._names.find(counter)
+        return entry.metric if entry is not None else None
+
+    def all(self) -> list[Metric]:
+        """All that is declared, by senders and by the server, in order of names."""
+        told = [entry.metric for entry in self._as_told.values()]
+        return sorted([*told, *self._own_metrics], key=lambda metric: metric.name)
+
+    def lines(self) -> bytes:
+        """What senders have declared, as lines `#metric NAME JSON`."""
+        return b"".join(BEGINS + entry.text + b"\n" for entry in self._as_told.values())
+
+    # -- what is kept, and what a replica has of its master
+
+    def kept(self) -> list[Kept]:
+        """All that is to be kept."""
+        return [Kept(entry.by, entry.text) for entry in self._as_told.values()]
+
+    def load(self, kept: Iterable[Kept]) -> int:
+        """Take what was kept, within the bounds; how many cannot be."""
+        return sum(not self._load(one) for one in kept)
+
+    def _load(self, one: Kept) -> bool:
+        try:
+            return self._put(read(one.text), one.text, one.by)
+        except BadLine:
+            return False
+
+    def replace(self, kept: Iterable[Kept], between: Callable[[], None] = lambda: None) -> None:
+        """Have these in place of all there are. `between` is called between portions of some milliseconds' work."""
+        wanted = {one.text: one for one in kept}
+        for entry in list(self._as_told.values()):
+            if wanted.pop(entry.text, None) is None:
+                self._drop(entry)
+                self.number += 1
+        for count, one in enumerate(wanted.values(), 1):
+            self._load(one)
+            if count % LOADED_AT_ONCE == 0:
+                between()
+        self.changed()
+
+
+def who(sender: Sender) -> str:
+    """Whose declarations are one sender's: its host's, by one transport."""
+    return f"{sender.transport} {sender.who}"
