@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 LOOK = 1.0          # [s] between two looks at whether all is well, when nothing happens
 OURSELVES = ""      # the origin that the sender itself is
 ORIGINS_AT_ONCE = 20    # told before batches have their turn again
-METRICS_AGAIN = 6 * 3600.0      # [s] after which all are declared again: a server lets go of what nobody tells for a day
+METRICS_AGAIN = 6 * 3600.0      # [s] after which all are declared again: what nobody tells for a day may go there
 METRICS_AT_ONCE = 30    # declared before that: one message takes as many, however long they are
 # Frames that are joined to one batch. With 16 batches under way there are 128 frames in doubt at a target, and the
 # cursor of a group has room for three times as many.

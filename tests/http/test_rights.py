@@ -22,7 +22,8 @@ CONFIRM = "/api/v1/clock/confirm"
 TOKENS = {"read": "reads", "write": "writes", "admin": "rules", "replica": "copies"}
 BODIES = {"/api/v1/series": {"names": ["foo.bar"]}, "/api/v1/ends": {"names": ["foo.bar"]}, "/*": {"keys": ["foo.bar"]},
           "/api/v1/delete": {"names": ["foo.bar"]}, "/api/v1/undelete": {"names": []},
-          "/api/v1/describe": {"names": ["foo.bar"]}, "/api/v1/rename": {"from": "foo.bar", "to": "bar"}, "/api/v1/namespace": {"name": "y", "changes": {}},
+          "/api/v1/describe": {"names": ["foo.bar"]},
+          "/api/v1/rename": {"from": "foo.bar", "to": "bar"}, "/api/v1/namespace": {"name": "y", "changes": {}},
           "/api/v1/replica/fence": {"store": "0" * 32, "term": 1, "by": "http://two:8000"},
           "/api/v1/namespace/restore": {"name": "x", "key": "key", "version": 1}}
 PATHS = {"/<counter>": "/foo.bar", "/ui/": "/ui/app.js", "/?q=PATTERN": "/", "/?a=*": "/",
