@@ -11,6 +11,7 @@ native kernel works on the memory of the other native kernels. Both have the sam
     ingest/                     datagrams and lines to buckets, records to buckets: the engine of a store
     replay/                     references to pages, replayed in caches of a size and a policy
     render, rings               rows as JSON text; the slots of istatd's ring files as rows
+    watchdog                    a thread that needs no interpreter, and sees that the loop stands still
 
     from istat.kernels import columns           # the chosen build
     twin = implementation("python").columns     # one build by name, for tests
@@ -27,19 +28,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from istat.kernels.python import blocks, columns, cubes, names, render, replay, rings, search
+    from istat.kernels.python import blocks, columns, cubes, names, render, replay, rings, search, watchdog
     from istat.kernels.python.ingest import engine, head, lines, udp
 
 __all__ = [
     "IMPLEMENTATION", "KERNELS", "blocks", "columns", "cubes", "engine", "head", "implementation", "lines",
-    "names", "native_missing", "render", "replay", "rings", "search", "udp",
+    "names", "native_missing", "render", "replay", "rings", "search", "udp", "watchdog",
 ]  # fmt: skip
 
 #: Where each kernel is in its build; a room that is one tells in its __init__ what is for others.
 KERNELS = {
     "blocks": "blocks", "columns": "columns", "cubes": "cubes", "engine": "ingest.engine", "head": "ingest.head",
     "lines": "ingest.lines", "names": "names", "render": "render", "replay": "replay", "rings": "rings",
-    "search": "search", "udp": "ingest.udp",
+    "search": "search", "udp": "ingest.udp", "watchdog": "watchdog",
 }  # fmt: skip
 ROOMS = ("", "blocks", "cubes", "cubes/sampling", "cubes/wire", "ingest", "replay", "search")
 TWINS_ONLY = {"__init__", "reading", "varints"}     # native ones have none, or stand in a .pxd alone

@@ -1,0 +1,71 @@
+"""Keeps a foreign plugin that runs in the agent's process from ending it, from making a second one of it, and from
+starting processes that would outlive it: what only a child may do, of which all is ended in the end.
+
+Whoever tries is told so by a PluginError, and is to be isolated. What a plugin does in threads of its own, and in C, is
+not seen. Knows Python's audit events, and no collector.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from istat.errors import PluginError
+
+# Audit events (docs.python.org/3/library/audit_events.html) of what starts a process, or makes another one of ours.
+STARTS = frozenset(("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"))
+ENDS = frozenset(("os.kill", "os.killpg", "signal.pthread_kill"))
+CURE = "it runs in a child of its own from now on, where it may; @collector(isolated=True) says so from the start"
+
+_here = threading.local()
+_exit = os._exit
+_on = False
+
+
+@contextmanager
+def guarded(verdict: Callable[[str], None]) -> Iterator[None]:
+    """In the `with`, this thread runs foreign code. `verdict` is told why it is to be isolated, when it is."""
+    _switch_on()
+    own, before = os.getpid(), getattr(_here, "verdict", None)
+    _here.verdict = verdict
+    try:
+        yield
+    finally:
+        if os.getpid() != own:  # a fork that was not seen has come back into the agent's code
+            _exit(1)
+        _here.verdict = before
+
+
+def _switch_on() -> None:
+    """With the first foreign code: a hook cannot be removed, and costs each event 100 ns."""
+    global _on
+    if not _on:
+        _on = True
+        sys.addaudithook(_audit)
+        os._exit = _end  # there is no event for it
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    verdict = getattr(_here, "verdict", None)
+    if verdict is None or event not in STARTS and event not in ENDS:
+        return
+    if event in STARTS:
+        _refuse(verdict, f"it starts processes ({event})")
+    if event == "signal.pthread_kill" or abs(int(arguments[0])) in (0, 1, os.getpid(), os.getpgid(0)):
+        _refuse(verdict, f"it sends signals to the agent ({event})")
+
+
+def _end(status: int) -> NoReturn:
+    verdict = getattr(_here, "verdict", None)
+    if verdict is not None:
+        _refuse(verdict, f"it called os._exit({status!r})")
+    _exit(status)
+
+
+def _refuse(verdict: Callable[[str], None], why: str) -> NoReturn:
+    verdict(why)
+    raise PluginError(f"{why}: {CURE}")

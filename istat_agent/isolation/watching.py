@@ -1,0 +1,102 @@
+"""Sees that the hub turns while foreign code runs in the process, and what is to be known of the process before.
+
+    isolation = Isolation(folder, handed)             # verdicts of before, and of a crash
+    with isolation.running(origin, stamp): ...        # in a thread: a foreign plugin is loaded, or read
+    isolation.watch(seconds, keep)                    # the watchdog; a greenlet beats
+
+When the hub has stood still, the agent is executed anew in its own process, with the same arguments and environment;
+those that ran are isolated then: who it was cannot be known. Knows no collector, and no socket.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import gevent
+
+from istat.kernels import watchdog
+from istat_agent.isolation import anew, guard
+from istat_agent.isolation.marks import Marks, open_marks
+from istat_agent.isolation.verdicts import Verdicts
+
+log = logging.getLogger(__name__)
+
+BEATS = 5  # of the hub in the time that it may stand still
+TOLD = signal.SIGRTMIN + 7  # which says where all threads are; a number that libraries do not take
+STOOD_STILL = "the agent stood still while it ran"
+CRASHED = "the agent ended by a crash while it ran"
+
+
+class Isolation:
+    """Marks, verdicts and the watchdog of this process."""
+
+    def __init__(self, folder: str = "", handed: anew.Handed | None = None) -> None:
+        """`folder`: the runtime folder, "" where there is none. What ran when the process before ended is isolated."""
+        self.anew = handed is not None and handed.anew
+        self.marks: Marks = open_marks(folder, handed.take("marks") if handed is not None else None)
+        self.verdicts = Verdicts(folder, handed.take("verdicts") if handed is not None else None)
+        self._watchdog: watchdog.Watchdog | None = None
+        self._beating: gevent.Greenlet | None = None
+        self._folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        self.stood_still = self.marks.stood_still and self.anew
+        for origin in self.marks.left:
+            why = STOOD_STILL if self.stood_still else CRASHED
+            self.verdicts.isolate(origin, why)
+            log.error("%s is isolated from now on: %s%s", origin, why, self._others(origin))
+
+    def _others(self, origin: str) -> str:
+        others = [one for one in self.marks.left if one != origin]
+        return f"; so did {', '.join(others)}, and who it was cannot be known" if others else ""
+
+    @property
+    def pause(self) -> float:
+        """How long this start is to wait, so that an agent that stands still again and again takes no processor [s]."""
+        return anew.pause(self.marks.anew) if self.stood_still else 0.0
+
+    @contextmanager
+    def running(self, origin: str, stamp: str) -> Iterator[None]:
+        """In the `with`, this thread runs code of a foreign plugin. A PluginError says what it may not do here."""
+        with self.marks.running(origin), guard.guarded(lambda why: self.verdicts.isolate(origin, why, stamp)):
+            if self._watchdog is not None:
+                self._watchdog.marked()
+            yield
+
+    def watch(self, seconds: float, keep: Callable[[], Sequence[tuple[str, int]]] = tuple) -> None:
+        """Watch from now on: `seconds` are what the hub may stand still. `keep`: descriptors to hand on, by name. To be
+        called when all that hears signals does."""
+        descriptors = [("marks", self.marks.descriptor), *keep()]
+        if self.verdicts.descriptor is not None:
+            descriptors.append(("verdicts", self.verdicts.descriptor))
+        environment = {**os.environ, anew.VARIABLE: anew.told(descriptors)}
+        faulthandler.register(TOLD, all_threads=True, file=sys.__stderr__ or sys.stderr)
+        self._watchdog = watchdog.Watchdog(
+            self.marks.memory, os.fsencode(sys.executable), [os.fsencode(word) for word in sys.orig_argv],
+            [os.fsencode(f"{name}={value}") for name, value in environment.items()],
+            [number for _, number in descriptors], self._folder, seconds, TOLD)
+        self._watchdog.start()
+        self._beating = gevent.spawn(self._beat, self._watchdog, seconds / BEATS)
+
+    @staticmethod
+    def _beat(watched: watchdog.Watchdog, pause: float) -> None:
+        while True:
+            watched.beat()
+            gevent.sleep(pause)
+
+    def steady(self) -> None:
+        """The agent has been up for a while: standing still would be the first time."""
+        self.marks.steady()
+
+    def stop(self) -> None:
+        """The agent ends as it should: what still runs is no crash."""
+        if self._beating is not None:
+            self._beating.kill()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self._watchdog = None
+        self.marks.clear()
