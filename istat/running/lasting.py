@@ -17,8 +17,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import NoReturn
 
-from istat.errors import IstatError
-
 from . import keeper, process
 from .limits import Limits
 
@@ -28,7 +26,7 @@ READS = 4  # of what it prints, for each look: what prints without an end must n
 ANSWER_BYTES = 4 * 1024 * 1024  # of an answer: 20,000 samples with long names
 
 
-class Failed(IstatError):
+class Failed(Exception):
     """It gave no answer; words that say why. It has been ended, with all that it started."""
 
 

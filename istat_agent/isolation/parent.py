@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 10.0  # that a child may take to begin, and to load and set up its plugin
 KEPT_BACK = ("ISTAT_AGENT_", "NOTIFY_", "WATCHDOG_", "LISTEN_")  # beginnings of variables that a child does not get
+FATAL = "Fatal Python error"  # with which faulthandler begins
 SHOWN = 200  # characters of what a child printed last that go into an error
 MOST_TOLD = 100  # things of one kind that a child can tell: jobs, metrics, problems
 METRIC_FIELDS = {field.name for field in fields(Metric)}
@@ -221,8 +222,11 @@ def _environment() -> dict[str, str]:
 
 
 def _said(process: Lasting | None) -> str:
+    """The end of what it printed; of a crash in C the beginning of what Python says of it."""
     said = process.said if process is not None else ""
-    return f"; it said: {said[-SHOWN:]}" if said else ""
+    at = said.rfind(FATAL)
+    shown = " ".join((said[at:at + SHOWN] if at >= 0 else said[-SHOWN:]).split())
+    return f"; it said: {shown}" if shown else ""
 
 
 def _job(own: _Child, number: int, told: Mapping[str, Any], about: About) -> Job:

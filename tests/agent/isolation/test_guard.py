@@ -1,0 +1,58 @@
+"""What foreign code may not do in the agent's process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from istat.errors import PluginError
+from istat_agent.isolation.guard import guarded
+
+ROOT = Path(__file__).parents[3]
+
+TRIES: dict[str, Callable[[], object]] = {
+    "os.fork": os.fork,
+    "subprocess.Popen": lambda: subprocess.run(["true"], check=False),
+    "os.system": lambda: os.system("true"),
+    "os.posix_spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+    "os.exec": lambda: os.execv("/bin/true", ["true"]),
+    "os._exit(7)": lambda: os._exit(7),
+    "os.kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "os.killpg": lambda: os.killpg(os.getpgid(0), signal.SIGKILL),
+}
+
+
+@pytest.mark.parametrize("name", TRIES)
+def test_it_is_told_and_isolated_and_nothing_happens(name: str) -> None:
+    told: list[str] = []
+    with pytest.raises(PluginError, match="isolated=True"), guarded(told.append):
+        TRIES[name]()
+    (why,) = told
+    assert name in why
+
+
+def test_all_else_may_do_it_meanwhile() -> None:
+    done: list[int] = []
+    with guarded(lambda why: pytest.fail(why)):
+        thread = threading.Thread(target=lambda: done.append(subprocess.run(["true"], check=False).returncode))
+        thread.start()
+        thread.join()
+        os.kill(os.getppid(), 0)  # to others
+    assert done == [0]
+    assert subprocess.run(["true"], check=False).returncode == 0
+
+
+def test_a_fork_that_is_not_seen_does_not_come_back_as_a_second_agent() -> None:
+    program = (f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+               "import ctypes, os\nfrom istat_agent.isolation.guard import guarded\n"
+               "with guarded(print):\n    child = ctypes.CDLL(None).fork()\n"
+               "print('back', flush=True)\nprint(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["back", "1"], done.stderr
