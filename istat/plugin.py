@@ -29,8 +29,9 @@ from istat.settings.setting import NAME, PluginSettings, Setting, Values
 from istat.settings.types import Address, Choice, Duration, Flag, Integer, Many, Number, Path, Size, Text
 
 __all__ = [
-    "API_VERSION", "Address", "Choice", "Config", "Definition", "Duration", "Emit", "Flag", "Integer", "Job", "Labels", "Many",
-    "Metric", "Number", "Path", "Rates", "Reading", "Setting", "Size", "Text", "collector", "hookimpl", "source_of",
+    "API_VERSION", "Address", "Choice", "Config", "Definition", "Duration", "Emit", "Flag", "Integer", "Job", "Labels",
+    "Many", "Metric", "Number", "Path", "Rates", "Reading", "Setting", "Size", "Text", "collector", "common_settings",
+    "hookimpl", "source_of",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("istat_agent")  # marks a function that implements one of the agent's hooks
@@ -87,7 +88,7 @@ class Emit:
         """`time`: Unix seconds that the values will carry, a multiple of the interval. `monotonic`: seconds
         of a clock that never jumps, at which the reading really happens: what rates are computed with. `most`: values
         that are taken, MAX_SAMPLES unless told."""
-        self._most = MAX_SAMPLES if most is None else most
+        self.most = MAX_SAMPLES if most is None else most
         self.cpu = 0.0  # CPU seconds that the reading took in another process
         self.time = time
         self.monotonic = monotonic
@@ -141,7 +142,7 @@ class Emit:
             time = None if time is None else seconds(time)
         except ValueError as error:
             raise PluginError(f"{call}: the time {time} {error}") from None
-        if self.closed or len(self.readings) >= self._most:
+        if self.closed or len(self.readings) >= self.most:
             self.refused += 1
             return
         self.readings.append(Reading(BLANK.sub("_", name), value, event, time))
@@ -207,7 +208,7 @@ class Definition:
     @property
     def table(self) -> PluginSettings:
         """The table `[plugins.NAME]`: what every collector has, then its own settings."""
-        return PluginSettings(self.name, (*_common(self.interval, self.timeout, self.isolated), *self.settings))
+        return PluginSettings(self.name, (*common(self.interval, self.timeout, self.isolated), *self.settings))
 
     def configure(self, table: object) -> Values:
         """The settings of a `[plugins.NAME]` table, or defaults. ValueError has every problem, one a line."""
@@ -232,7 +233,20 @@ class Definition:
         return [Job(self.name, instance.collect)]
 
 
-def _common(interval: int | None, timeout: float | None, isolated: bool) -> tuple[Setting, ...]:
+def common_settings(name: str, table: object) -> Values:
+    """The settings that every collector has, of its table; the others are left to whoever knows them. ValueError."""
+    settings = common()
+    known = {setting.name for setting in settings}
+    if isinstance(table, Mapping):
+        table = {key: value for key, value in table.items() if key in known}
+    problems: list[str] = []
+    values = PluginSettings(name, settings).read(table, problems)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return values
+
+
+def common(interval: int | None = None, timeout: float | None = None, isolated: bool = False) -> tuple[Setting, ...]:
     """The settings of every collector; None leaves them to the agent."""
     every = interval or 10
     whose = "" if interval else "; default the agent's interval"

@@ -1,127 +1,55 @@
-"""Puts the agent together from its settings: collectors -> schedule -> names -> ship.
+"""Puts the agent together from its settings: collectors -> collecting -> names -> shipping.
 
-`Plan` is what the settings and the plugins found come to, problems included; `Agent` runs a plan. It knows
-neither signals nor the service manager (`main.py` does).
+`Agent` runs until it is told to stop, takes other settings over while it does, and follows the drop-in folders. It
+knows neither signals nor the service manager (`main.py` does).
 """
 
 from __future__ import annotations
 
 import functools
-import os
+import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import gevent
+from gevent.event import Event
+from gevent.lock import RLock
 
 from istat import __version__
 from istat.clock import Clock
-from istat.plugin import Config, Emit
-from istat.settings.setting import TABLES, Values, no_such_table
+from istat.plugin import Emit
+from istat.settings.setting import Values
 from istat_agent import names, transport
-from istat_agent.collecting import schedule
-from istat_agent.collecting.finding import Collection, Found, discover
-from istat_agent.counters import Counters, Failing, self_collector
+from istat_agent.collecting.collecting import Collecting
+from istat_agent.collecting.finding import Finder, Mark, Why
+from istat_agent.collecting.looking import Folders
+from istat_agent.collecting.plan import Plan, Planner, host_name, plugin_dirs, wanted_isolated
+from istat_agent.collecting.runner import Runner
+from istat_agent.collecting.schedule import Task, next_due
+from istat_agent.collecting.states import Changes, State
+from istat_agent.collecting.threads import Late, Threads
+from istat_agent.counters import Counters, Failing
 from istat_agent.declaring import Declaring
 from istat_agent.forwarding.own import OwnLines, Relaying
 from istat_agent.shipping import links, ship
 
+log = logging.getLogger(__name__)
+
 LAST_FLUSH = 5.0  # seconds
-
-
-@dataclass
-class Plan:
-    """What is to run. `problems` has a sentence for everything that cannot, the rest runs all the same."""
-
-    found: dict[str, Found]
-    tasks: list[schedule.Task] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    # Names of the collectors that run; their jobs may have other names.
-    enabled: list[str] = field(default_factory=list)
-
-
-def host_name(values: Values) -> str:
-    """The name this machine has in counters: the setting, or the host name up to the first dot."""
-    return names.host_label(values["host"] or socket.gethostname().partition(".")[0])
+LOOK_SECONDS = 5.0  # between two looks at the drop-in folders
+SOON_SECONDS = 1.0  # the same while a file is not still, or a plugin is being loaded
+LATE_SECONDS = 30.0  # that a look at a folder may take which does not answer
+PATIENCE_SECONDS = 2.0  # that all others wait for plugins that are being loaded; as long again for their setup
+LOADERS = 8  # threads that load plugins and set collectors up
+# Settings that say how lines go to the server.
+WAY = ("server", "transport", "tls", "tls-ca", "tls-cert", "tls-key", "max-datagram", "host")
 
 
 def suffix(values: Values) -> str:
     """What follows every name. Tags that cannot be used are left out: the plan has told of them."""
     tags = [tag for tag in values["tags"] if names.TAG.match(tag)]
     return names.suffix(host_name(values), tags, values["aggregate"])
-
-
-def make_plan(values: Values, counters: Counters, collection: Collection | None = None) -> Plan:
-    """Find the collectors, check their settings and start them. Never raises for a plugin's sake.
-
-    `collection`: what was found, for tests; default is to look for it.
-    """
-    folders = tuple(str(path) for path in values["plugin-dir"])
-    if collection is None:
-        collection = discover(folders)
-    own = self_collector(counters)
-    found = {**collection.found, own.name: Found(own, "the agent itself")}
-    plan = Plan(found, problems=[*_missing(values, folders), *collection.problems])
-    tables = _tables(values, found, plan.problems)
-    plan.problems += [
-        f"tags: {tag!r} has a blank, a caret or a star" for tag in values["tags"] if not names.TAG.match(tag)
-    ]
-    plan.enabled = _enabled(values, found, plan.problems)
-    for name in plan.enabled:
-        _plan_one(plan, found[name], tables.get(name, {}), values, folders)
-    return plan
-
-
-def _missing(values: Values, folders: tuple[str, ...]) -> list[str]:
-    """Folders that are not there and that somebody typed: a file of many machines may name what only some have."""
-    if values.source("plugin-dir") not in ("flag", "environment"):
-        return []
-    return [f"plugin-dir: there is no folder {folder}" for folder in folders if not os.path.lexists(folder)]
-
-
-def _plan_one(
-    plan: Plan, found: Found, table: object, values: Values, folders: tuple[str, ...]
-) -> None:
-    definition = found.definition
-    try:
-        settings = definition.configure(table)
-        interval, timeout = settings["interval"] or values["interval"], settings["timeout"]
-        config = Config(settings, host_name(values), interval, folders)
-        jobs = definition.start(config)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a collector's set-up may raise anything
-        told = (
-            str(error)
-            if isinstance(error, ValueError)
-            else f"{found.origin}: {type(error).__name__}: {error}"
-        )
-        plan.problems.append(f"collector {definition.name} does not run: {told}")
-        return
-    plan.problems += [f"collector {definition.name}: {problem}" for problem in config.problems]
-    for job in jobs:
-        every = job.interval or interval
-        deadline = job.timeout or min(timeout or every, every)
-        plan.tasks.append(schedule.Task(definition.name, job, every, float(deadline)))
-
-
-def _tables(values: Values, found: Mapping[str, Found], problems: list[str]) -> Mapping[str, object]:
-    tables = values.tables.get(TABLES, {})
-    problems += [no_such_table(name, found) for name in tables if name not in found]
-    return tables
-
-
-def _enabled(values: Values, found: Mapping[str, Found], problems: list[str]) -> list[str]:
-    for setting in ("enable", "disable"):
-        problems += [
-            f"{setting}: there is no collector {name!r}; there are {', '.join(sorted(found))}"
-            for name in values[setting]
-            if name not in found
-        ]
-    wanted = set(values["enable"])
-    return [
-        name
-        for name, one in found.items()
-        if (name in wanted if wanted else one.definition.default_on) and name not in values["disable"]
-    ]
 
 
 def link_of(values: Values, introduction: bytes, clock: Clock) -> links.Link:
@@ -137,42 +65,148 @@ def link_of(values: Values, introduction: bytes, clock: Clock) -> links.Link:
     return TcpLink(server.host, server.port, introduction, context)
 
 
+def introduction_of(values: Values) -> bytes:
+    """Who we are, for the server."""
+    return ship.identity(socket.gethostname(), host_name(values), __version__)
+
+
 class Agent:
-    """A running plan: greenlets for its tasks, and one that ships."""
+    """A running agent: what collects, what ships, and what follows the drop-in folders."""
 
     def __init__(
-        self, values: Values, plan: Plan, counters: Counters, clock: Clock, threads: schedule.Threads,
+        self, values: Values, counters: Counters, clock: Clock,
         watch: Callable[[Sequence[bytes]], None] | None = None, relay: Relaying | None = None,
+        mark: Mark = nullcontext, verdict: Why = lambda origin, stamp: "",
+        isolate: Callable[[str, str, str], None] = lambda origin, stamp, why: None,
     ) -> None:
-        """`counters`, `threads`, `watch` and `relay` outlive a reload, and so are handed in. `watch` is given all lines
-        that are shipped; `relay` forwards them, in place of a way to the server."""
-        self._watch = watch
-        self._plan, self._counters, self._clock, self._threads = plan, counters, clock, threads
+        """`watch` is given all lines that are shipped; `relay` forwards them, in place of a way to the server.
+        `mark(origin)` says that a foreign plugin runs; `verdict(origin, stamp)` why one is isolated, if it is, and
+        `isolate(origin, stamp, why)` has it so from now on."""
+        self._values, self._counters, self._clock, self._watch = values, counters, clock, watch
         self._suffix = suffix(values)
-        self._failing = Failing(clock, plan.problems)
-        self._declaring = Declaring(metric for name in plan.enabled for metric in plan.found[name].definition.metrics)
-        introduction = ship.identity(socket.gethostname(), host_name(values), __version__)
-        self._shipper: ship.Shipping = (
-            OwnLines(relay, introduction, counters, self._failing.lines, self._declaring.lines) if relay is not None
-            else ship.Shipper(link_of(values, introduction, clock), introduction, values["max-datagram"], counters,
-                              clock, str(values["server"]), self._failing.lines, self._declaring.lines))
+        self._failing, self._declaring = Failing(clock), Declaring()
+        self._condemn = isolate
+        loaders = Threads(LOADERS)
+        self._lookers = Threads(1)
+        self._folders = Folders(clock)
+        self._finder = Finder(loaders.call, verdict, self._wanted, mark)
+        self._planner = Planner(counters, loaders.call, mark)
+        self._plan = Plan({})
+        self._collecting = Collecting(self._deliver, counters, clock, Threads().call, Threads().call, self._failing,
+                                      mark, self._stuck)
+        self._shipper = self._way(relay)
         self._failing.changed = self._shipper.tell
         self._declaring.changed = self._shipper.declare
         self._greenlets: list[gevent.Greenlet] = []
+        self._exchanging = RLock()
+        self._wake = Event()  # look at once
 
     def start(self) -> None:
-        """Begin to collect and to ship."""
-        self._greenlets = schedule.start(
-            self._plan.tasks, self._threads, self._deliver, self._counters, self._clock, self._failing
-        )
-        self._greenlets.append(gevent.spawn(self._shipper.forever))
+        """Begin to collect and to ship. What cannot run goes to the log."""
+        self._take_all()
+        self._exchange(again=True)
+        self._greenlets = [gevent.spawn(self._shipper.forever), gevent.spawn(self._follow)]
+
+    def reload(self, values: Values) -> Changes:
+        """Take other settings over, and what has changed in the drop-in folders and among packages: what is the same
+        goes on untouched, and lines that wait still wait."""
+        with self._exchanging:
+            before, self._values = self._values, values
+            self._suffix = suffix(values)
+            if isinstance(self._shipper, OwnLines):
+                self._shipper.renew(introduction_of(values))
+            elif values["tls"] or any(before[name] != values[name] for name in WAY):
+                introduction = introduction_of(values)
+                self._shipper.renew(link_of(values, introduction, self._clock), introduction, values["max-datagram"],
+                                    str(values["server"]))
+            self._take_all()
+            return self._exchange(again=True)
 
     def stop(self) -> None:
         """End collecting, then send what waits. Collectors that still run are not waited for."""
         gevent.killall(self._greenlets, timeout=1.0)
+        self._collecting.stop()
         with gevent.Timeout(LAST_FLUSH, False):  # a name server that does not answer must not hold up the end
             self._shipper.flush()
         self._shipper.close()
+
+    def states(self) -> list[State]:
+        """What is known of each collector."""
+        return self._collecting.states()
+
+    def problems(self) -> list[str]:
+        """Sentences about what cannot run."""
+        return self._plan.problems
+
+    def running(self) -> list[str]:
+        """Names of the collectors that run."""
+        return list(dict.fromkeys(task.collector for task in self._plan.tasks))
+
+    def _way(self, relay: Relaying | None) -> ship.Shipper | OwnLines:
+        values, introduction = self._values, introduction_of(self._values)
+        news, metrics = self._failing.lines, self._declaring.lines
+        if relay is not None:
+            return OwnLines(relay, introduction, self._counters, news, metrics)
+        return ship.Shipper(link_of(values, introduction, self._clock), introduction, values["max-datagram"],
+                            self._counters, self._clock, str(values["server"]), news, metrics)
+
+    def _wanted(self, name: str) -> bool | None:
+        return wanted_isolated(self._values, name)
+
+    def _watched(self) -> list[str]:
+        return [*plugin_dirs(self._values), *self._plan.followed]
+
+    def _take_all(self) -> None:
+        """Look at the folders, and take what is there as it is now."""
+        try:
+            self._lookers.call(functools.partial(self._folders.take_all, self._watched()), LATE_SECONDS)
+        except Late:
+            log.error("the drop-in folders do not answer; what was there before goes on")
+
+    def _exchange(self, again: bool) -> Changes:
+        """Make a plan of what there is now, and run that. `again`: try again what could not be loaded or begun."""
+        folders = plugin_dirs(self._values)
+        collection = self._finder.find(self._folders.python_files(folders), self._planner.holding, again,
+                                       PATIENCE_SECONDS)
+        for folder, why in self._folders.problems.items():
+            collection.refuse(folder, why)
+        self._plan = self._planner.plan(self._values, collection, again, PATIENCE_SECONDS)
+        changes = self._collecting.apply(self._plan)
+        self._declaring.plan(self._plan.metrics())
+        for problem in self._failing.refused(self._plan.problems):
+            log.error("%s", problem)
+        return changes
+
+    def _follow(self) -> None:
+        """Look at the drop-in folders for ever, and take what has changed."""
+        while True:
+            self._wake.wait(SOON_SECONDS if self._is_unsettled() else LOOK_SECONDS)
+            woken = self._wake.is_set()
+            self._wake.clear()
+            with self._exchanging:
+                if self._look() or woken or self._plan.pending:
+                    changes = self._exchange(again=False)
+                    if any((changes.added, changes.changed, changes.removed)):
+                        log.info("drop-in folders: %s", changes)
+
+    def _is_unsettled(self) -> bool:
+        return self._folders.unsettled or self._plan.pending
+
+    def _look(self) -> bool:
+        """Whether something has changed."""
+        answer: list[bool] = []
+        try:
+            self._lookers.call(lambda: answer.append(self._folders.look(self._watched())), LATE_SECONDS)
+        except Late:
+            return False  # told by what cannot be run there; the next look waits for this one's thread
+        return answer[0]
+
+    def _stuck(self, task: Task, why: str) -> None:
+        """A collector does not end: it lives in a child from now on."""
+        found = self._plan.found.get(task.collector)
+        if found is not None and found.origin == task.origin:
+            self._condemn(found.origin, found.stamp, why)
+            self._wake.set()
 
     def _deliver(self, emit: Emit) -> None:
         lines = names.lines(emit.readings, self._suffix, emit.time)
@@ -188,10 +222,10 @@ def once(values: Values, plan: Plan, clock: Clock, pause: float) -> list[str]:
     which there would be no rates. Of a collector that hangs in its first reading there is no second, and what it
     reported before counts. What fails goes to the log."""
     every_name = suffix(values)
-    threads = schedule.Threads()
+    threads = Threads()
     found: dict[int, Emit] = {}
     runners = [
-        schedule.Runner(task, threads.call, functools.partial(found.__setitem__, n), Counters(), clock)
+        Runner(task, threads.call, functools.partial(found.__setitem__, n), Counters(), clock)
         for n, task in enumerate(plan.tasks)
     ]
     _read_all(runners, clock, values["interval"])
@@ -204,7 +238,7 @@ def once(values: Values, plan: Plan, clock: Clock, pause: float) -> list[str]:
     ]
 
 
-def _read_all(runners: Sequence[schedule.Runner], clock: Clock, interval: int) -> None:
-    time = schedule.next_due(clock.now(), interval) - interval
+def _read_all(runners: Sequence[Runner], clock: Clock, interval: int) -> None:
+    time = next_due(clock.now(), interval) - interval
     for runner in runners:
         runner.run(time)

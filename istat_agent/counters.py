@@ -90,8 +90,18 @@ class Failing:
         self.changed: Callable[[], None] = lambda: None
         self._clock = clock
         self._since: dict[str, tuple[int, str]] = {}  # name -> when it began [Unix seconds], why it failed last
-        self._problems = [(int(clock.now()), f": {' '.join(problem.split())}") for problem in problems]
-        self._told = bool(problems)  # whether there ever was anything to tell
+        self._problems: dict[str, int] = {}  # sentence -> since when
+        self._told = False  # whether there ever was anything to tell
+        self.refused(problems)
+
+    def refused(self, problems: Sequence[str]) -> list[str]:
+        """These do not run at all, and no others; which of them are new."""
+        before, now = self._problems, int(self._clock.now())
+        self._problems = {problem: before.get(problem, now) for problem in problems}
+        if self._problems.keys() != before.keys():
+            self._told = True
+            self.changed()
+        return [problem for problem in self._problems if problem not in before]
 
     def fails(self, name: str, why: str) -> None:
         """A collector (a job's name) has failed, or goes on to."""
@@ -111,7 +121,8 @@ class Failing:
         if not self._told:
             return []
         failing = sorted(self._since.items(), key=lambda one: -one[1][0])
-        found = [(since, f"{name[:NAME_ROOM]}: {why}") for name, (since, why) in failing] + self._problems
+        found = [(since, f"{name[:NAME_ROOM]}: {why}") for name, (since, why) in failing]
+        found += [(since, f": {' '.join(problem.split())}") for problem, since in self._problems.items()]
         values = [_told(f"{since} {words}") for since, words in found]
         return [
             meta_line("failing", str(len(found))),

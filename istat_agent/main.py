@@ -31,8 +31,9 @@ from istat.exporter.mapping import tag_names
 from istat.exporter.series import exporter_of
 from istat.settings.declaration import Renewal, Values
 from istat_agent import transport
-from istat_agent.agent import Agent, Plan, host_name, link_of, make_plan, once
-from istat_agent.collecting.schedule import Threads
+from istat_agent.agent import Agent, link_of, once
+from istat_agent.collecting.plan import Plan, host_name, make_plan
+from istat_agent.collecting.threads import Threads
 from istat_agent.counters import Counters
 from istat_agent.exporting.port import ExporterPort, open_listener
 from istat_agent.forwarding.folder import context_of, prepare_folder
@@ -105,7 +106,7 @@ def read_settings(arguments: Sequence[str], actions: Sequence[str]) -> Values:
         values = DECLARATION.attempt(arguments, os.environ)[0]
         if values["user"]:
             service.drop_privileges(values["user"])
-        raise SettingsError([*error.problems, *make_plan(values, Counters()).problems]) from error
+        raise SettingsError([*error.problems, *make_plan(values, Counters(), call=Threads().call).problems]) from error
 
 
 def load(arguments: Sequence[str]) -> Values:
@@ -126,7 +127,7 @@ def act(actions: Sequence[str], values: Values) -> int:
     """Answer the questions that do not start a daemon; the status of wrong settings where something does not run.
     SettingsError for --check-config with problems."""
     with only_ours() as say:
-        plan = make_plan(values, Counters())
+        plan = make_plan(values, Counters(), call=Threads().call)
         check_ways(values)
         tag_names(values)
         if "--check-config" in actions:
@@ -186,7 +187,7 @@ def listing(plan: Plan) -> str:
     every = {task.collector: f"{task.interval} s" for task in reversed(plan.tasks)}
     for name, found in sorted(plan.found.items()):
         interval = every.get(name, "no jobs" if name in plan.enabled else "off")
-        rows.append((name, interval, found.origin, found.definition.help))
+        rows.append((name, interval, found.origin, plan.help(name)))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]) for row in rows]
     return "".join(f"{line}\n" for line in [*lines, *plan.problems])
@@ -237,7 +238,7 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
     back_off = BackOff(os.environ)
     if not service.wait_to_start(back_off):
         return 0
-    counters, clock, threads = Counters(), SystemClock(), Threads()
+    counters, clock = Counters(), SystemClock()
     commands: gevent.queue.Queue[str] = gevent.queue.Queue()
     for number, command in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
         gevent.signal_handler(number, commands.put, command)
@@ -251,7 +252,7 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
     except SpoolError as error:
         values, relay = spared(values, error), None
     tell_ports(exporter, openings.ports)
-    agent = launch(values, counters, clock, threads, watch, relay)
+    agent = launch(values, counters, clock, watch, relay)
     service.ready(status(values))
     if leave is not None:
         leave()
@@ -261,9 +262,9 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
         renewal = read_again(values, arguments)
         if renewal is not None:
             values = renewal.values
-            agent.stop()
-            agent = launch(values, counters, clock, threads, watch, relay)
-            log.info("settings read again; changed: %s", ", ".join(renewal.changed) or "nothing")
+            changes = agent.reload(values)
+            log.info("settings read again; changed: %s; collectors: %s", ", ".join(renewal.changed) or "nothing",
+                     changes)
         service.ready(status(values))
     service.stopping()
     back_off.forget()
@@ -333,15 +334,11 @@ def tell_ports(exporter: ExporterPort | None, ports: Ports | None) -> None:
         log.warning("standard output cannot be written (%s)", error.strerror)
 
 
-def launch(values: Values, counters: Counters, clock: SystemClock, threads: Threads, watch: Watch,
-           relay: Relay | None) -> Agent:
+def launch(values: Values, counters: Counters, clock: SystemClock, watch: Watch, relay: Relay | None) -> Agent:
     """A running agent for these settings; problems of plugins go to the log."""
-    plan = make_plan(values, counters)
-    tell(plan)
-    agent = Agent(values, plan, counters, clock, threads, watch, relay)
+    agent = Agent(values, counters, clock, watch, relay)
     agent.start()
-    names = ", ".join(dict.fromkeys(task.collector for task in plan.tasks))
-    log.info("%s: %s", status(values), names or "nothing")
+    log.info("%s: %s", status(values), ", ".join(agent.running()) or "nothing")
     return agent
 
 

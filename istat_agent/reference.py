@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from istat.plugin import Definition
+from istat.plugin import Definition, common
+from istat.settings.setting import PluginSettings
 from istat_agent.collecting.finding import discover
 from istat_agent.counters import Counters, self_collector
 
@@ -27,9 +28,11 @@ What the agent's built-in collectors report. On the wire every name carries the 
 others are gauges. A part in `<...>` varies. What cannot be known is absent, never zero; rates are absent
 at the first reading of a device.
 
-Every collector can have `interval` (whole seconds; default the agent's `interval`) and `timeout` (seconds;
-default its interval) in its table `[plugins.NAME]` of `agent.toml`, besides the settings below. `enable` and
-`disable` in `agent.toml` choose collectors by name. `istat-agent --once` prints what would be sent.
+Every collector can have these settings in its table `[plugins.NAME]` of `agent.toml`, besides those below:
+
+{common}
+
+`enable` and `disable` in `agent.toml` choose collectors by name. `istat-agent --once` prints what would be sent.
 
 With `naming = "istatd"`, which `cpu`, `disk`, `load`, `memory`, `network` and `processes` have, what istatd's daemon
 told by its `local-stats` too is told by its names: `localstat.cpu.user^host.web1` instead of `cpu.user^host.web1`;
@@ -46,14 +49,15 @@ def definitions() -> dict[str, tuple[str, Definition]]:
     own = self_collector(Counters())
     found = {own.name: ("", own)}
     for name, one in discover([]).found.items():
-        if one.origin.startswith("built-in "):
+        if one.origin.startswith("built-in ") and one.definition is not None:
             found[name] = (one.origin.removeprefix("built-in "), one.definition)
     return found
 
 
 def page() -> str:
     """docs/collectors.md."""
-    return "\n".join([INTRODUCTION, *(_section(*one) for _, one in sorted(definitions().items()))])
+    sections = [_section(*one) for _, one in sorted(definitions().items())]
+    return "\n".join([INTRODUCTION.replace("{common}", _common()), *sections])
 
 
 def about(folder: str) -> str:
@@ -86,6 +90,15 @@ def _section(folder: str, definition: Definition) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _common() -> str:
+    """The settings that every collector has."""
+    return "\n".join(f"* `{one.name}`: {one.meaning}{_default(one.shown_default)}." for one in common())
+
+
+def _default(shown: str) -> str:
+    return f"; default `{shown}`" if shown else ""
+
+
 def _every(definition: Definition) -> str:
     if definition.interval is None:
         return "Runs at the agent's interval."
@@ -93,8 +106,9 @@ def _every(definition: Definition) -> str:
 
 
 def sample(definition: Definition) -> str:
-    """A table for agent.toml with everything commented out at its default."""
-    return definition.table.sample(definition.help)
+    """A table for agent.toml with everything commented out at its default, but for what hardly anybody needs."""
+    settings = (*common(definition.interval, definition.timeout)[:2], *definition.settings)
+    return PluginSettings(definition.name, settings).sample(definition.help)
 
 
 def samples() -> dict[str, str]:

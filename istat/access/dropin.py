@@ -99,12 +99,17 @@ def _begins_as_script(path: str) -> bool:
         return False    # not for us, or gone meanwhile
 
 
+def candidates(folder: str) -> list[str]:
+    """Paths of all that is neither hidden nor a copy, by name. A folder that is not there is an empty one; OSError."""
+    return [os.path.join(folder, entry) for entry in _entries(folder) if not is_copy(entry)]
+
+
 def _files(folders: Sequence[str]) -> list[str]:
     """Plain files by folder and name, without hidden ones, `_helpers.py` and copies.
 
     A folder that is not there is an empty one; OSError when one cannot be read.
     """
-    paths = [os.path.join(folder, e) for folder in folders for e in _entries(folder) if not is_copy(e)]
+    paths = [path for folder in folders for path in candidates(folder)]
     return [path for path in paths if os.path.isfile(path)]
 
 

@@ -1,7 +1,9 @@
 """Finds collectors: the built-in ones, entry points of group `istat_agent.plugins`, and drop-in `*.py` files.
 
-All three go through one door (`hookspecs.istat_collectors`). A plugin that cannot be loaded becomes one
-message for its author and stops nothing else. It knows nothing of schedules, options' values or the wire.
+All three go through one door (`loading`). What has not changed since it was found is not loaded again, and what is to
+be isolated is not loaded at all. A plugin that cannot be loaded becomes one message for its author and stops nothing
+else; where an earlier version of it was loaded, that one stays. It knows nothing of schedules, options' values or the
+wire.
 """
 
 from __future__ import annotations
@@ -9,22 +11,40 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from types import ModuleType
+
+import gevent
 
 from istat.access import dropin
 from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import Definition
-from istat_agent.collecting.loading import definitions_of, load_file
+from istat_agent.collecting import loading
+from istat_agent.collecting.glance import Glance, glance
+from istat_agent.collecting.threads import Late
 
 ENTRY_POINTS = "istat_agent.plugins"
 # In a checkout the built-in plugins lie in plugins/ beside this package; installed they have another name.
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILT_IN = ("plugins", "istat_plugins") if os.path.exists(f"{CHECKOUT}/setup.py") else ("istat_plugins",)
+LOADING_SECONDS = 10.0  # that a foreign plugin may take to be imported
+NOTHING = Glance((), frozenset())  # seen of a plugin without a source
+
+Call = Callable[[Callable[[], None], float], None]  # calls a function in a thread, with a deadline [s]; raises Late
+Mark = Callable[[str], AbstractContextManager[object]]  # (origin): says, as long as it lasts, that the plugin runs
+Wanted = Callable[[str], bool | None]  # (collector): whether settings say that it is isolated; None: they do not say
+Why = Callable[[str, str], str]  # (origin, stamp) -> why the plugin is to run in a child, or ""
+
+
+def directly(function: Callable[[], None], timeout: float) -> None:
+    """A Call that needs no thread and has no deadline."""
+    function()
 
 
 @dataclass(frozen=True)
@@ -53,61 +73,249 @@ class Collection:
 
     found: dict[str, Found] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)  # origin -> why the plugin's present version is not used
+    pending: bool = False  # some plugin is still being loaded
 
-    def add(self, origin: str, load: Callable[[], object]) -> None:
-        """Load one plugin and take its collectors, or the message that says why not."""
+    def refuse(self, origin: str, why: str) -> None:
+        """Note that a plugin cannot be used."""
+        self.problems.append(f"{origin}: {why}")
+        self.refused[origin] = why
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a plugin is."""
+
+    origin: str
+    own: bool = False
+    path: str | None = None
+    entry: str | None = None
+    load: Callable[[], object] | None = None  # of what is no drop-in file
+    mark: Hashable = None  # a drop-in file is looked at again when this is another one
+
+
+@dataclass
+class Loaded:
+    """What came of a plugin when it was looked at last."""
+
+    mark: Hashable
+    stamp: str = ""
+    isolated: str = ""
+    seen: Glance = NOTHING
+    found: list[Found] = field(default_factory=list)  # of the last version that could be loaded
+    why: str = ""  # the present one cannot be used
+    plugin: object = None  # where its hook is asked again at each reload
+    late: bool = False  # it is still being loaded, in a thread that nobody waits for
+
+
+class Finder:
+    """Keeps what was found, so that a look loads only what is new or has changed."""
+
+    def __init__(self, call: Call = directly, verdict: Why = lambda origin, stamp: "",
+                 wanted: Wanted = lambda name: None, mark: Mark = nullcontext) -> None:
+        """call: how foreign plugins are loaded. verdict: why a plugin is isolated though it does not say so itself.
+        wanted(name): what settings say of whether a collector is isolated; None: nothing. mark(origin): says that a
+        plugin runs meanwhile."""
+        self._call, self._verdict, self.wanted, self._mark = call, verdict, wanted, mark
+        self._entries: list[Source] | None = None
+        self._known: dict[str, Loaded] = {}  # by origin
+        self._loading: dict[str, gevent.Greenlet] = {}
+
+    def find(self, files: Mapping[str, Hashable], holding: Mapping[str, str] | None = None, again: bool = True,
+             patience: float = LOADING_SECONDS) -> Collection:
+        """Everything that can be found: built-in, installed, then the drop-in `files` (path -> what changes with the
+        file). Never raises for a plugin's sake.
+
+        holding: collector -> origin of the plugin that has the name already. again: also look for packages, try again
+        what could not be loaded, and ask hooks anew. patience: how long it waits for what is being loaded [s]; what is
+        not loaded then is as it was before, and found later.
+        """
+        sources = list(self._sources(files, again))
+        self._forget({source.origin for source in sources})
+        for source in sources:
+            self._begin(source, again)
+        gevent.joinall(list(self._loading.values()), timeout=patience)
+        found = _collected([(source.origin, self._known.get(source.origin)) for source in sources], holding or {})
+        found.pending = bool(self._loading)
+        return found
+
+    def _sources(self, files: Mapping[str, Hashable], again: bool) -> Iterator[Source]:
+        package = built_in_package()
+        if package is not None:
+            for module in pkgutil.iter_modules(package.__path__):
+                if module.ispkg:
+                    load = functools.partial(importlib.import_module, f"{package.__name__}.{module.name}.collector")
+                    yield Source(f"built-in {module.name}", own=True, load=load)
+        if again or self._entries is None:
+            importlib.invalidate_caches()  # a package may have been installed just now
+            entries = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda e: e.name)
+            self._entries = [Source(f"entry point {entry.name} ({entry.value})", entry=entry.value, load=entry.load)
+                             for entry in entries]
+        yield from self._entries
+        for path, mark in files.items():
+            yield Source(path, path=path, mark=mark)
+
+    def _forget(self, there: set[str]) -> None:
+        for origin in self._known.keys() - there:
+            del self._known[origin]
+            loading.forget_file(origin)
+        for origin in self._loading.keys() - there:
+            self._loading.pop(origin).kill(block=False)
+
+    def _begin(self, source: Source, again: bool) -> None:
+        """Load what is new, or has changed, unless that is being done already."""
+        known = self._known.get(source.origin)
+        same = (known is not None and known.mark == source.mark
+                and self._isolated(source.origin, known.stamp, known.seen) == known.isolated)
+        if same and known is not None and (known.late or not again or (source.own and not known.why)):
+            return
+        if source.own:
+            self._load(source)
+        elif source.origin not in self._loading:
+            one = gevent.Greenlet(self._load, source)
+            self._loading[source.origin] = one
+            one.link(lambda done: self._loaded(source.origin, done))
+            one.start()
+
+    def _loaded(self, origin: str, one: gevent.Greenlet) -> None:
+        if self._loading.get(origin) is one:
+            del self._loading[origin]
+
+    def _load(self, source: Source) -> None:
+        """Look at one plugin; what came of it stands in `_known` in the end."""
+        before = self._known.get(source.origin) or Loaded(None)
+        answer: list[Loaded] = []
+        now = replace(before, mark=source.mark, why="", late=False)
         try:
-            definitions = definitions_of(origin, load())
+            self._run(source, functools.partial(self._look, source, before, answer))
+            now = answer[0]
+        except Late as late:
+            late.interrupt()
+            now.why = f"it was not imported within {LOADING_SECONDS:g} s: let it wait for something in collect() only"
+            now.late = True
         except PluginError as error:
-            self.problems.append(f"{origin}: {error}")
-            return
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything
-            self.problems.append(f"{origin}: {missing.told(error)}")
-            return
-        for definition in definitions:
-            earlier = self.found.get(definition.name)
-            if earlier is not None:
-                self.problems.append(
-                    f"{origin}: collector {definition.name!r} is already defined by {earlier.origin};"
-                    " give it another name: @collector(name=...)"
-                )
-                continue
-            self.found[definition.name] = Found(definition, origin)
+            now.why = str(error)
+        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+            now.why = missing.told(error)
+        self._known[source.origin] = now
+
+    def _run(self, source: Source, look: Callable[[], None]) -> None:
+        """Our own are loaded here and now. What ends the program in a module's first lines does not end the agent."""
+        try:
+            if source.own:
+                look()
+                return
+            with self._mark(source.origin):
+                self._call(look, LOADING_SECONDS)
+        except SystemExit as error:
+            raise PluginError(missing.told(error)) from None
+
+    def _look(self, source: Source, before: Loaded, answer: list[Loaded]) -> None:
+        """In a thread. What it finds is the answer; whatever the plugin raises, and PluginError."""
+        text, path = _text(source)
+        stamp = importlib.util.source_hash(text).hex() if text is not None else source.origin
+        seen = NOTHING if text is None or source.own else glance(text, path, _default(source))
+        now = Loaded(source.mark, stamp, self._isolated(source.origin, stamp, seen), seen=seen)
+        same = stamp == before.stamp
+        if same and before.found and now.isolated == before.isolated and before.plugin is None:
+            now.found = before.found
+        elif now.isolated:
+            now.found = _unseen(source, now)
+        else:
+            plugin = before.plugin if same and before.plugin is not None else _plugin(source, text, bool(before.stamp))
+            now.plugin = plugin if loading.makes_its_own(plugin) else None
+            now.found = [_found(source, one, now) for one in loading.definitions_of(source.origin, plugin)]
+        answer.append(now)
+
+    def _isolated(self, origin: str, stamp: str, seen: Glance) -> str:
+        """Why a plugin is not imported here, or "". Its collectors share a file, and so that."""
+        for name in seen.names:
+            wanted = self.wanted(name) if name is not None else None
+            if wanted or (wanted is None and name in seen.isolated):
+                return "the settings say so" if wanted else "it says so itself"
+        return self._verdict(origin, stamp)
 
 
-def discover(plugin_dirs: Sequence[str]) -> Collection:
-    """Everything that can be found: built-in, installed, then dropped into `plugin_dirs`. Never raises."""
+def _text(source: Source) -> tuple[bytes | None, str]:
+    """(the source of a plugin, None where that cannot be found; its path). PluginError."""
+    if source.path is not None:
+        return loading.read(source.path), source.path
+    path = loading.entry_file(source.entry) if source.entry is not None else None
+    if path is None:
+        return None, ""
+    try:
+        with open(path, "rb") as file:
+            return file.read(), path
+    except OSError:
+        return None, ""     # its import says what is wrong
+
+
+def _default(source: Source) -> str:
+    """What a collector is called that has no name of its own."""
+    if source.path is not None:
+        return loading.stem(source.path)
+    parts = (source.entry or "").partition(":")[0].strip().split(".")
+    return parts[-2] if parts[-1] == "collector" and len(parts) > 1 else parts[-1]
+
+
+def _plugin(source: Source, text: bytes | None, changed: bool) -> object:
+    """Import it."""
+    if source.path is not None:
+        return loading.load_file(source.path, text)
+    if changed and source.entry is not None:
+        loading.forget_package(source.entry)
+    assert source.load is not None
+    return source.load()
+
+
+def _found(source: Source, definition: Definition, now: Loaded) -> Found:
+    # What a hook has made anew is another collector, though its source is the same.
+    stamp = now.stamp if now.plugin is None else f"{now.stamp} {id(definition)}"
+    return Found(definition, source.origin, source.own, source.path, source.entry, stamp)
+
+
+def _unseen(source: Source, now: Loaded) -> list[Found]:
+    """The collectors of a plugin that is not imported here. PluginError where their names cannot be seen."""
+    if not now.seen.names or None in now.seen.names:
+        raise PluginError(f"runs in a child ({now.isolated}), and what its collectors are called cannot be seen: write "
+                          '@collector(name="...") before each of them')
+    return [Found(None, source.origin, source.own, source.path, source.entry, now.stamp, now.isolated, name)
+            for name in now.seen.names if name is not None]
+
+
+def _collected(known: Iterable[tuple[str, Loaded | None]], holding: Mapping[str, str]) -> Collection:
+    """All that was found; of several collectors of one name that which has it already, or else the first."""
     collection = Collection()
-    for origin, load in _sources(plugin_dirs):
-        collection.add(origin, load)
+    plugins = [(origin, one) for origin, one in known if one is not None]
+    theirs = {(found.name, origin) for origin, one in plugins for found in one.found}
+    for origin, one in plugins:
+        if one.why:
+            collection.refuse(origin, one.why + ("; what was loaded before goes on" if one.found else ""))
+        for found in one.found:
+            name, earlier = found.name, collection.found.get(found.name)
+            holder = holding.get(name, origin)
+            if earlier is None and (holder == origin or (name, holder) not in theirs or found.own):
+                collection.found[name] = found
+                continue
+            by = earlier.origin if earlier is not None else holder
+            collection.refuse(origin, f"collector {name!r} is already defined by {by}; give it another name: "
+                                      "@collector(name=...)")
     return collection
 
 
-def _sources(plugin_dirs: Sequence[str]) -> Iterator[tuple[str, Callable[[], object]]]:
-    package = built_in_package()
-    if package is not None:
-        for module in pkgutil.iter_modules(package.__path__):
-            if module.ispkg:
-                name = f"{package.__name__}.{module.name}.collector"
-                yield f"built-in {module.name}", functools.partial(importlib.import_module, name)
-    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
-        yield f"entry point {entry.name} ({entry.value})", entry.load
+def discover(plugin_dirs: Sequence[str], call: Call = directly, wanted: Wanted = lambda name: None) -> Collection:
+    """Everything that can be found now, by a search from the beginning. Never raises."""
+    files: dict[str, Hashable] = {}
+    problems: dict[str, str] = {}
     for folder in plugin_dirs:
-        yield from _drop_ins(folder)
-
-
-def _drop_ins(folder: str) -> Iterator[tuple[str, Callable[[], object]]]:
-    try:
-        paths = dropin.python_files([folder])
-    except OSError as error:
-        yield folder, functools.partial(_refuse, f"cannot be read: {error.strerror}")
-        return
-    for path in paths:
-        yield path, functools.partial(load_file, path)
-
-
-def _refuse(reason: str) -> object:
-    raise PluginError(reason)
+        try:
+            files.update(dict.fromkeys(dropin.python_files([folder])))
+        except OSError as error:
+            problems[folder] = f"cannot be read: {error.strerror}"
+    collection = Finder(call, wanted=wanted).find(files)
+    for folder, why in problems.items():
+        collection.refuse(folder, why)
+    return collection
 
 
 def built_in_package() -> ModuleType | None:

@@ -1,4 +1,4 @@
-"""What is known of a collector while the agent runs: what `istat-agent plugins` tells. Knows not how that came about."""
+"""What is known of a collector while the agent runs: what `istat-agent plugins` tells. Knows not how it came to be."""
 
 from __future__ import annotations
 

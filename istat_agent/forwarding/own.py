@@ -31,6 +31,12 @@ class OwnLines:
         self._relay, self._identity, self._counters, self._news = relay, identity, counters, news
         self._metrics = metrics
 
+    def renew(self, identity: bytes) -> None:
+        """We are introduced by these lines from now on."""
+        if identity != self._identity:
+            self._identity = identity
+            self.tell()
+
     def offer(self, lines: Sequence[bytes]) -> None:
         """See Shipper.offer."""
         if lines:

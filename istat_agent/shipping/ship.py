@@ -95,6 +95,7 @@ class Shipper:
         self._news, self._untold = news, False
         self._metrics, self._declared, self._over = metrics, float("-inf"), -1
         self._counters, self._clock, self._server = counters, clock, server
+        self._renewal: tuple[Link, bytes, int, str] | None = None
         self._lines: list[bytes] = []
         self._queue: deque[bytes] = deque()
         self._wake = Event()
@@ -123,8 +124,16 @@ class Shipper:
         self._declared = float("-inf")
         self._wake.set()
 
+    def renew(self, link: Link, identity: bytes, max_datagram: int, server: str) -> None:
+        """Go another way from now on, with what waits. What is being sent just now still goes the old way."""
+        if self._renewal is not None:
+            self._renewal[0].close()
+        self._renewal = link, identity, max_datagram, server
+        self._wake.set()
+
     def flush(self) -> None:
         """Send everything that waits, until the server turns out to be away."""
+        self._take_renewal()
         self._enqueue()
         try:
             if self._away:
@@ -140,14 +149,29 @@ class Shipper:
         while True:
             self.flush()
             self._wake.clear()
+            if self._renewal is not None:   # it came while we were sending
+                continue
             if self._away:
                 gevent.sleep(RETRY)
             else:
                 self._wake.wait(IDENTITY)
                 gevent.sleep(LINGER)
 
+    def _take_renewal(self) -> None:
+        """What waits is packed anew, since the new way may take less at once."""
+        if self._renewal is None:
+            return
+        self._link.close()
+        (self._link, self._identity, self._limit, self._server), self._renewal = self._renewal, None
+        waiting = [line for datagram in self._queue for line in datagram.splitlines(keepends=True)]
+        self._queue.clear()
+        self._lines = waiting + self._lines
+        self._away, self._told_at = False, None
+        self._introduced = self._declared = self._quiet_until = float("-inf")
+
     def close(self) -> None:
         """End the link."""
+        self._take_renewal()
         self._link.close()
 
     def _send(self, datagram: bytes) -> None:

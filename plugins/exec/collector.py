@@ -41,6 +41,7 @@ class Script:
     command: tuple[str, ...]
     interval: int
     timeout: float
+    version: tuple[int, ...] = ()  # of its file: another one when that has changed
 
 
 @collector(
@@ -70,6 +71,8 @@ class Script:
 )
 class Exec:
     """Makes a job per script."""
+
+    follows = "folders"  # it is asked for its jobs whenever something changes in the drop-in folders, or these
 
     def setup(self, config: Config) -> None:
         """Find the scripts. One that must not be run is told and left out; one that cannot be started is told, and
@@ -118,6 +121,7 @@ class Exec:
                 functools.partial(collect, s, self._config.host),
                 s.interval,
                 s.timeout + GIVE_UP + 0.5,
+                (s, self._config.host),
             )
             for s in self._scripts.values()
         ]
@@ -208,7 +212,16 @@ def _script(command: tuple[str, ...], interval: int, problems: list[str]) -> Scr
         if fault:
             problems.append(f"{path} {NOT_STARTED}{fault}")
     label = re.sub(r"[^a-z0-9_-]", "_", os.path.splitext(os.path.basename(path))[0].lower())
-    return Script(label, command, interval, min(timeout, interval))
+    return Script(label, command, interval, min(timeout, interval), _version(command[0]) if os.sep in path else ())
+
+
+def _version(path: str) -> tuple[int, ...]:
+    """Another one when the file is another, or has changed."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()   # gone meanwhile
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _head(program: str) -> bytes | None:

@@ -12,8 +12,9 @@ from istat.clock import SystemClock
 from istat.plugin import Config, Emit, Setting, collector
 from istat.settings.declaration import Values
 from istat_agent import main
-from istat_agent.agent import Plan, make_plan, once, suffix
+from istat_agent.agent import once, suffix
 from istat_agent.collecting.finding import Collection, Found
+from istat_agent.collecting.plan import Plan, make_plan
 from istat_agent.counters import Counters
 from istat_agent.options import DECLARATION
 
@@ -114,7 +115,7 @@ def test_all_problems_at_once_and_the_rest_runs(tmp_path: Path) -> None:
         "tags: 'a b' has a blank, a caret or a star",
         "disable: there is no collector 'cpuu'; there are agent, extra, picky, queue",
         "collector queue does not run: plugins.queue.depht: no such setting (did you mean 'depth'?);"
-        " there are interval, timeout, depth\n"
+        " there are interval, timeout, isolated, max-samples, max-names, max-cpu, memory, depth\n"
         "plugins.queue.interval wants a whole number from 1 to 86400, not '0.5'",
     ]
 

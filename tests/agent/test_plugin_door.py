@@ -169,7 +169,8 @@ def test_wrong_options_are_all_told() -> None:
         "plugins.redis.port wants a whole number, not 'x'",
         "plugins.redis.tls wants true or false, not 1",
         "plugins.redis.keys wants text on one line, not 1",
-        "plugins.redis.prot: no such setting (did you mean 'port'?); there are interval, timeout, port, tls, keys",
+        "plugins.redis.prot: no such setting (did you mean 'port'?); there are interval, timeout, isolated, "
+        "max-samples, max-names, max-cpu, memory, port, tls, keys",
     ]
 
 
@@ -246,7 +247,10 @@ def test_types_say_more_than_pythons_own_and_are_checked() -> None:
 
     assert all(setting.reloadable for setting in collect.settings), "a SIGHUP begins collectors anew"
     found = dict(collect.configure({"pause": "250ms"}))
-    assert found == {"interval": None, "timeout": None, "port": 6379, "pause": 0.25, "by": "udp"}
+    assert found == {
+        "interval": None, "timeout": None, "isolated": False, "max-samples": 20_000, "max-names": None, "max-cpu": 20.0,
+        "memory": 256 * 2**20, "port": 6379, "pause": 0.25, "by": "udp",
+    }
     with pytest.raises(ValueError) as caught:
         collect.configure({"port": 0, "by": "sctp", "interval": 0, "timeout": 0})
     assert str(caught.value).splitlines() == [

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from istat.clock import FakeClock
 from istat.errors import PluginError
 from istat.plugin import Emit, Job
-from istat_agent.collecting.schedule import LONGEST_BACK_OFF, QUIET, Late, Runner, Task, Threads, next_due
+from istat_agent.collecting.runner import QUIET, Runner
+from istat_agent.collecting.schedule import LONGEST_BACK_OFF, Task, Timetable, next_due
+from istat_agent.collecting.threads import Late, Threads
 from istat_agent.counters import MOST_TOLD, Counters, Failing, self_collector
 
 
@@ -282,7 +284,7 @@ def test_forever_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(gevent, "sleep", sleep)
     with pytest.raises(Enough):
-        bench.runner.forever()
+        Timetable(bench.runner.task, bench.runner.run, bench.clock).forever()
     assert [emit.time for emit in bench.delivered] == [1000, 1010, 1020, 1030]
     assert [round(emit.monotonic, 1) for emit in bench.delivered] == [0.0, 6.6, 16.6, 26.6]
 
@@ -309,7 +311,7 @@ def test_clock_that_is_set_gives_no_reading_of_a_wrong_time(
 
     monkeypatch.setattr(gevent, "sleep", sleep)
     with pytest.raises(Enough):
-        bench.runner.forever()
+        Timetable(bench.runner.task, bench.runner.run, bench.clock).forever()
     assert [emit.time for emit in bench.delivered] == [10_000, 10_010, 10_020 + jump]
 
 

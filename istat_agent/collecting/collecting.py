@@ -1,0 +1,162 @@
+"""Collects: runs the tasks of a plan, and exchanges those that another plan has in their place.
+
+A task that both plans have goes on untouched. One that is not wanted any more ends its reading, which counts, and
+whatever comes in its place begins then. Knows neither where plans come from nor what becomes of readings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import gevent
+
+from istat.clock import Clock
+from istat.plugin import Emit
+from istat_agent.collecting import states
+from istat_agent.collecting.beginning import Planned
+from istat_agent.collecting.finding import Call, Mark
+from istat_agent.collecting.plan import Plan
+from istat_agent.collecting.runner import Runner
+from istat_agent.collecting.schedule import Task, Timetable, Turns
+from istat_agent.collecting.states import Changes, State
+from istat_agent.counters import Counters, Failing
+
+END_SECONDS = 1.0  # that readings are waited for in the end
+CLOSE_SECONDS = 10.0  # that a child may take to be ended
+
+Key = tuple[str, str, int]  # collector, job, the how many-th job of that name
+
+
+@dataclass
+class Run:
+    """A task that runs."""
+
+    task: Task
+    runner: Runner
+    timetable: Timetable
+    greenlet: gevent.Greenlet
+
+    def leave(self) -> None:
+        """Do no other reading; the present one is ended."""
+        self.timetable.leaving = True
+        self.runner.leave()
+        if not self.timetable.reading:
+            self.greenlet.kill(block=False)
+
+
+class Collecting:
+    """The tasks that run."""
+
+    def __init__(self, deliver: Callable[[Emit], None], counters: Counters, clock: Clock, own: Call, foreign: Call,
+                 failing: Failing, mark: Mark = nullcontext,
+                 isolate: Callable[[Task, str], None] = lambda task, why: None) -> None:
+        """deliver(emit): takes what a reading brought. own, foreign: call functions in threads with a deadline, so that
+        foreign collectors cannot use up ours. failing: hears what works and what does not. mark(origin): says that a
+        foreign plugin runs. isolate(task, why): is told of one that is stuck for good."""
+        self._deliver, self._counters, self._clock, self._failing = deliver, counters, clock, failing
+        self._own, self._foreign, self._mark, self._isolate = own, foreign, mark, isolate
+        self._turns = Turns()
+        self._plan = Plan({})
+        self._running: dict[Key, Run] = {}
+        self._leaving: list[gevent.Greenlet] = []
+
+    def apply(self, plan: Plan) -> Changes:
+        """Run what this plan says from now on. Never blocks."""
+        wanted = dict(_keyed(plan.tasks))
+        gone = {key: run for key, run in self._running.items() if key not in wanted}
+        added: list[Key] = []
+        changed: list[Key] = []
+        for key, task in wanted.items():
+            before = self._running.get(key)
+            if before is not None and before.task is task:
+                continue
+            (added if before is None else changed).append(key)
+            self._running[key] = self._begin(task, before)
+        for key, run in gone.items():
+            run.leave()
+            del self._running[key]
+            self._failing.works(run.task.job.name)
+            self._leaving.append(run.greenlet)
+        self._plan = plan
+        self._leaving = [one for one in self._leaving if not one.dead]
+        for planned in plan.dropped:
+            if planned.tasks:
+                gevent.spawn(self._close, planned, [*self._leaving])
+        return Changes(_names(added), _names(changed), _names(gone))
+
+    def states(self) -> list[State]:
+        """What is known of each collector, by name; of one that has several jobs, of each of these."""
+        found = [self._told_of(run) for run in self._running.values()]
+        runs = {run.task.collector for run in self._running.values()}
+        found += [self._not_running(name) for name in self._plan.found if name not in runs]
+        known = {one.origin for one in self._plan.found.values()}
+        found += [State(_stem(origin), origin, False, states.REFUSED, why=why)
+                  for origin, why in self._plan.refused.items() if origin not in known]
+        return sorted(found, key=lambda state: state.name)
+
+    def _told_of(self, run: Run) -> State:
+        """The state of what runs, with why that is not what is wanted now."""
+        planned, state = self._plan.collectors.get(run.task.collector), run.runner.state()
+        why = (planned.why if planned is not None else "") or self._plan.refused.get(state.origin, "")
+        return replace(state, why="; ".join(filter(None, (state.why, why)))) if why else state
+
+    def _not_running(self, name: str) -> State:
+        one, planned = self._plan.found[name], self._plan.collectors.get(name)
+        word, why = states.OFF, ""
+        if planned is not None:
+            word, why = (states.REFUSED, planned.why) if planned.why else (states.RUNS, "there is nothing to do for it")
+        elif name in self._plan.enabled:
+            word, why = states.WAITS, "it is being set up"
+        return State(name, one.origin, one.own, word, bool(one.isolated), why)
+
+    def stop(self) -> None:
+        """End. Collectors that still run are not waited for; children are ended."""
+        greenlets = [run.greenlet for run in self._running.values()] + self._leaving
+        gevent.killall(greenlets, timeout=END_SECONDS)
+        self._running, self._leaving = {}, []
+        closing = [gevent.spawn(self._close, planned, []) for planned in self._plan.collectors.values()]
+        gevent.joinall(closing, timeout=CLOSE_SECONDS)
+
+    def _begin(self, task: Task, before: Run | None) -> Run:
+        runner = Runner(task, self._own if task.own else self._foreign, self._deliver, self._counters, self._clock,
+                        self._failing, self._mark, self._isolate)
+        timetable = Timetable(task, runner.run, self._clock, self._turns)
+        waits_for = None
+        if before is not None:
+            before.leave()
+            self._leaving.append(before.greenlet)
+            waits_for = before.greenlet
+            self._failing.works(task.job.name)
+        return Run(task, runner, timetable, gevent.spawn(_after, waits_for, timetable))
+
+    def _close(self, planned: Planned, after: Sequence[gevent.Greenlet]) -> None:
+        """Close what is not used any more, once its readings have ended."""
+        gevent.joinall(after)
+        self._foreign(planned.close, CLOSE_SECONDS)
+
+
+def _after(before: gevent.Greenlet | None, timetable: Timetable) -> None:
+    """Begin when what was in its place has ended its reading."""
+    if before is not None:
+        before.join()
+    timetable.forever()
+
+
+def _keyed(tasks: Iterable[Task]) -> Iterable[tuple[Key, Task]]:
+    seen: dict[tuple[str, str], int] = {}
+    for task in tasks:
+        name = task.collector, task.job.name
+        seen[name] = seen.get(name, -1) + 1
+        yield (*name, seen[name]), task
+
+
+def _names(keys: Iterable[Key]) -> tuple[str, ...]:
+    return tuple(sorted({job for _, job, _ in keys}))
+
+
+def _stem(origin: str) -> str:
+    """What a plugin is called of which nothing is known but where it is."""
+    name = origin.rpartition("/")[2].removesuffix(".py")
+    return name.removeprefix("entry point ").partition(" ")[0]
