@@ -15,22 +15,34 @@ import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from istat import owners
 from istat.access import dropin, trust
 from istat.errors import PluginError
-from istat.plugin import Config, Emit, Job, Metric, Setting, collector
+from istat.plugin import Config, Emit, Job, Metric, Setting, Size, collector
+from istat.running.limits import Limits
 from istat.running.process import GIVE_UP, NOT_STARTED, Outcome, run
 
 from . import starting
 from .lines import report, told
 
-HEADER_BYTES = 1024  # of a script, within which it may say `# istat: interval=60 timeout=20`
+HEADER_BYTES = 1024  # of a script, within which it may say `# istat: interval=60 timeout=20 memory=512M`
 HEADER = re.compile(rb"^[#;/-]+\s*istat:\s*(.*)$", re.MULTILINE)
 DEFAULT_TIMEOUT = 10.0  # seconds; no script is given longer than its interval
+DEFAULT_MEMORY = Limits().memory  # bytes
+MEMORY = Size(16 * 2**20)  # what a script may ask for
 # What scripts get of the agent's environment; the rest (the service manager's sockets, secrets) is kept back.
 PASSED_ON = ("PATH", "HOME", "USER", "TZ", "LANG")
 SHOWN_ERROR = 200  # characters of a script's standard error that go into the log
+
+
+class Asked(NamedTuple):
+    """What a script gets: as it asks for, or as settings say."""
+
+    interval: int  # seconds
+    timeout: float  # seconds
+    memory: int  # bytes
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class Script:
     command: tuple[str, ...]
     interval: int
     timeout: float
+    memory: int = DEFAULT_MEMORY  # bytes, private
     version: tuple[int, ...] = ()  # of its file: another one when that has changed
 
 
@@ -81,7 +94,7 @@ class Exec:
         self._scripts: dict[str, Script] = {}
         for command in [*self._commands(), *((path,) for path in self._drop_ins())]:
             try:
-                script = _script(command, config.interval, config.problems)
+                script = _script(command, config)
             except (PluginError, OSError) as error:
                 config.problems.append(f"not run: {_sentence(command[0], error)}")
                 continue
@@ -138,7 +151,8 @@ def collect(script: Script, host: str, emit: Emit) -> None:
     except OSError as error:
         emit.event(f"{name}.failures")
         raise PluginError(f"{script.command[0]}: {NOT_STARTED}{error.strerror}") from None
-    outcome = run(script.command, script.timeout, environment(script, host, emit.time), program)
+    outcome = run(script.command, script.timeout, environment(script, host, emit.time), program,
+                  Limits(memory=script.memory))
     if not (outcome.failure or "").startswith(NOT_STARTED):
         emit.gauge(f"{name}.seconds", outcome.seconds)
     bad = report(outcome.output, emit)
@@ -193,9 +207,10 @@ def search_path() -> str:
     return os.environ.get("PATH", os.defpath)
 
 
-def _script(command: tuple[str, ...], interval: int, problems: list[str]) -> Script:
-    """What a command is, as far as it can be seen before a run; what it lacks to be started goes to `problems`."""
-    path, timeout = command[0], DEFAULT_TIMEOUT
+def _script(command: tuple[str, ...], config: Config) -> Script:
+    """What a command is, as far as it can be seen before a run; what it lacks to be started goes to the problems."""
+    path, problems = command[0], config.problems
+    asked = Asked(config.interval, DEFAULT_TIMEOUT, config.settings.get("memory") or DEFAULT_MEMORY)
     if os.sep in path:
         command = (os.path.abspath(path), *command[1:])
     try:
@@ -207,12 +222,13 @@ def _script(command: tuple[str, ...], interval: int, problems: list[str]) -> Scr
     else:
         head = _head(program)
         if os.sep in path:
-            interval, timeout = _header(path, head or b"", interval, timeout)
+            asked = _header(path, head or b"", asked)
         fault = None if head is None else starting.fault(program, head, search_path())
         if fault:
             problems.append(f"{path} {NOT_STARTED}{fault}")
     label = re.sub(r"[^a-z0-9_-]", "_", os.path.splitext(os.path.basename(path))[0].lower())
-    return Script(label, command, interval, min(timeout, interval), _version(command[0]) if os.sep in path else ())
+    version = _version(command[0]) if os.sep in path else ()
+    return Script(label, command, asked.interval, min(asked.timeout, asked.interval), asked.memory, version)
 
 
 def _version(path: str) -> tuple[int, ...]:
@@ -245,22 +261,28 @@ def _sentence(command: str, error: Exception) -> str:
     return f"{command}: {error.strerror if isinstance(error, OSError) else error}"
 
 
-def _header(path: str, head: bytes, interval: int, timeout: float) -> tuple[int, float]:
-    """Interval and timeout that a script asks for in a comment such as `# istat: interval=60 timeout=20`."""
+def _header(path: str, head: bytes, asked: Asked) -> Asked:
+    """What a script asks for in a comment such as `# istat: interval=60 timeout=20 memory=512M`."""
     match = HEADER.search(head)
     for word in match[1].decode("ascii", "replace").split() if match else ():
         key, _, text = word.partition("=")
         try:
+            if key == "memory":
+                asked = asked._replace(memory=MEMORY.parse(text))
+                continue
             value = float(text)
-        except ValueError:
+        except ValueError as error:
+            if key == "memory":
+                raise PluginError(f"{path}: `istat: {word}`: its memory {error}") from None
             value = 0.0
         if key == "interval" and value >= 1 and value.is_integer():
-            interval = int(value)
+            asked = asked._replace(interval=int(value))
         elif key == "timeout" and value > 0:
-            timeout = value
+            asked = asked._replace(timeout=value)
         else:
-            raise PluginError(f"{path}: `istat: {word}`: it can have interval=SECONDS and timeout=SECONDS")
-    return interval, timeout
+            raise PluginError(f"{path}: `istat: {word}`: it can have interval=SECONDS and timeout=SECONDS, and "
+                              "memory=SIZE")
+    return asked
 
 
 def _said(outcome: Outcome) -> str:

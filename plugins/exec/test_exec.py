@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Config, Emit, Job
 from istat.running import process
+from istat.running.limits import Limits
 from istat.running.process import GIVE_UP, MAX_ERRORS, MAX_OUTPUT, run
 
 from .collector import Exec, environment
@@ -515,3 +517,56 @@ def test_a_program_of_a_command_line_is_looked_at_too(tmp_path: Path, monkeypatc
     emit = Emit()
     found[0].collect(emit)
     assert emit.gauges()["b"] == 2
+
+
+def gauges_of(folder: Path, text: str, name: str = "it") -> dict[str, float]:
+    script(folder, name, text)
+    emit = Emit()
+    jobs(folder)[0].collect(emit)
+    return emit.gauges()
+
+
+def test_limits_hold_for_a_script_and_what_it_starts(tmp_path: Path) -> None:
+    found = gauges_of(tmp_path, "# istat: timeout=3 memory=64M\n"
+                      "sh -c 'for w in d n f c t; do echo $w $(ulimit -H -$w); done'\n"
+                      "echo oom $(cat /proc/self/oom_score_adj)")
+    assert (found["d"], found["f"], found["c"], found["t"]) == (64 * 1024, 1024 * 1024 * 2, 0, 4)  # kB, blocks, s
+    assert found["n"] <= 1024
+    assert found["oom"] >= int(Path("/proc/self/oom_score_adj").read_text())
+
+
+def failure_of(folder: Path, text: str) -> str:
+    with pytest.raises(PluginError) as error:
+        gauges_of(folder, text)
+    return str(error.value)
+
+
+def test_a_script_that_takes_too_much_memory_fails(tmp_path: Path) -> None:
+    told = failure_of(tmp_path, f"# istat: memory=32M\nexec {sys.executable} -c 'kept = bytearray(64 << 20)'")
+    assert "exit status 1" in told and "MemoryError" in told
+
+
+def test_a_script_that_writes_too_large_a_file_is_told_so(tmp_path: Path) -> None:
+    told = failure_of(tmp_path, f"exec truncate -s 1025M {tmp_path}/large")
+    assert "wrote a larger file than it may (ended by SIGXFSZ)" in told or "File too large" in told
+
+
+def test_a_script_that_takes_too_much_cpu_time_is_told_so() -> None:
+    spins = [sys.executable, "-c", "import threading\nwhile True: pass"]
+    outcome = run(spins, SOON, dict(os.environ), limits=Limits(cpu=1))
+    assert outcome.failure == "took more CPU time than it may (ended by SIGXCPU)"
+
+
+def test_one_that_starts_without_an_end_is_ended_with_all_of_them(tmp_path: Path) -> None:
+    numbers = tmp_path / "numbers"
+    bomb = ["/bin/sh", "-c", f"bomb() {{ echo $$ >> {numbers}; sh -c 'sleep 300' & sleep 0.01; bomb; }}; bomb"]
+    outcome = run(bomb, 3.0, dict(os.environ), limits=Limits(processes=20))
+    # Whoever is not root is held by the system: sh(1) ends then, as it cannot start more.
+    assert outcome.failure == "exit status 2" if os.geteuid() else "started more than 20 processes"
+    assert int(numbers.read_text().split()[0]) > 0
+
+
+def test_memory_that_cannot_be_is_told(tmp_path: Path) -> None:
+    script(tmp_path, "it", "# istat: memory=1k\necho a 1")
+    found, (told,) = made(tmp_path)
+    assert found == [] and "`istat: memory=1k`: its memory wants a number of bytes such as 4096" in told
