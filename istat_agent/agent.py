@@ -10,7 +10,7 @@ import functools
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
@@ -22,7 +22,7 @@ from istat.plugin import Emit
 from istat.settings.setting import Values
 from istat_agent import names, transport
 from istat_agent.collecting.collecting import Collecting
-from istat_agent.collecting.finding import Finder, Mark, Why
+from istat_agent.collecting.finding import Finder, Mark, unmarked
 from istat_agent.collecting.looking import Folders
 from istat_agent.collecting.plan import Plan, Planner, host_name, plugin_dirs, wanted_isolated
 from istat_agent.collecting.runner import Runner
@@ -33,6 +33,9 @@ from istat_agent.counters import Counters, Failing
 from istat_agent.declaring import Declaring
 from istat_agent.forwarding.own import OwnLines, Relaying
 from istat_agent.shipping import links, ship
+
+if TYPE_CHECKING:
+    from istat_agent.isolation.watching import Isolation
 
 log = logging.getLogger(__name__)
 
@@ -76,20 +79,19 @@ class Agent:
     def __init__(
         self, values: Values, counters: Counters, clock: Clock,
         watch: Callable[[Sequence[bytes]], None] | None = None, relay: Relaying | None = None,
-        mark: Mark = nullcontext, verdict: Why = lambda origin, stamp: "",
-        isolate: Callable[[str, str, str], None] = lambda origin, stamp, why: None,
+        isolation: Isolation | None = None,
     ) -> None:
         """`watch` is given all lines that are shipped; `relay` forwards them, in place of a way to the server.
-        `mark(origin)` says that a foreign plugin runs; `verdict(origin, stamp)` why one is isolated, if it is, and
-        `isolate(origin, stamp, why)` has it so from now on."""
+        `isolation` hears of foreign plugins that run, and says which are not to run in this process."""
         self._values, self._counters, self._clock, self._watch = values, counters, clock, watch
         self._suffix = suffix(values)
         self._failing, self._declaring = Failing(clock), Declaring()
-        self._condemn = isolate
+        self._isolation = isolation
+        mark: Mark = unmarked if isolation is None else isolation.running
         loaders = Threads(LOADERS)
         self._lookers = Threads(1)
         self._folders = Folders(clock)
-        self._finder = Finder(loaders.call, verdict, self._wanted, mark)
+        self._finder = Finder(loaders.call, self._verdict, self._wanted, mark)
         self._planner = Planner(counters, loaders.call, mark)
         self._plan = Plan({})
         self._collecting = Collecting(self._deliver, counters, clock, Threads().call, Threads().call, self._failing,
@@ -184,7 +186,7 @@ class Agent:
             woken = self._wake.is_set()
             self._wake.clear()
             with self._exchanging:
-                if self._look() or woken or self._plan.pending:
+                if self._look() or woken or self._plan.pending or self._finder.is_other():
                     changes = self._exchange(again=False)
                     if any((changes.added, changes.changed, changes.removed)):
                         log.info("drop-in folders: %s", changes)
@@ -205,8 +207,12 @@ class Agent:
         """A collector does not end: it lives in a child from now on."""
         found = self._plan.found.get(task.collector)
         if found is not None and found.origin == task.origin:
-            self._condemn(found.origin, found.stamp, why)
+            if self._isolation is not None:
+                self._isolation.verdicts.isolate(found.origin, why, found.stamp)
             self._wake.set()
+
+    def _verdict(self, origin: str, stamp: str) -> str:
+        return "" if self._isolation is None else self._isolation.verdicts.why(origin, stamp)
 
     def _deliver(self, emit: Emit) -> None:
         lines = names.lines(emit.readings, self._suffix, emit.time)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from istat.errors import PluginError
 from istat.plugin import MAX_NAMES, Config, Job, Metric, common_settings
 from istat_agent.collecting.budgets import Budget
-from istat_agent.collecting.finding import Found
+from istat_agent.collecting.finding import Found, Mark, unmarked
 from istat_agent.collecting.schedule import Task
 
 
@@ -64,10 +64,12 @@ class Planned:
 class Beginning:
     """One collector that is being begun."""
 
-    def __init__(self, found: Found, key: object, table: object, config: Config) -> None:
-        """table: its table of the settings file, unchecked; config: the agent's host, interval, drop-in folders."""
+    def __init__(self, found: Found, key: object, table: object, config: Config, mark: Mark = unmarked) -> None:
+        """table: its table of the settings file, unchecked; config: the agent's host, interval, drop-in folders;
+        mark(origin, stamp): says that a foreign plugin runs."""
         self.planned = Planned(found, key)
         self._found, self._table, self._config = found, table, config
+        self._mark = unmarked if found.own else mark
         self._lock = threading.Lock()
         self._abandoned = False
 
@@ -83,10 +85,11 @@ class Beginning:
             return
         interval, timeout = settings["interval"] or self._config.interval, settings["timeout"]
         config = replace(self._config, settings=settings, interval=interval, problems=[])
-        jobs = definition.start(config)
+        with self._mark(self._found.origin, self._found.stamp):
+            jobs = definition.start(config)
         self.planned.about, self.planned.problems = definition, config.problems
         self.planned.follows = _followed(self._found, settings)
-        self._tasks(jobs, settings, interval, timeout)
+        self._take(jobs, settings, interval, timeout)
 
     def abandon(self) -> None:
         """Nobody waits for it any more: what comes of it is closed."""
@@ -109,10 +112,11 @@ class Beginning:
             close()
         self.planned.about, self.planned.problems = about, config.problems
         interval, timeout = settings["interval"] or about.interval or config.interval, settings["timeout"]
-        self._tasks(jobs, settings, interval, timeout or about.timeout, isolated=True)
+        self._take(jobs, settings, interval, timeout or about.timeout, isolated=True)
 
-    def _tasks(self, jobs: Iterable[Job], settings: Mapping[str, Any], interval: int, timeout: float | None,
-               isolated: bool = False) -> None:
+    def _take(self, jobs: Iterable[Job], settings: Mapping[str, Any], interval: int, timeout: float | None,
+              isolated: bool = False) -> None:
+        """The jobs as tasks. Jobs that are files are programs of others, though it is our collector that runs them."""
         found, follows = self._found, self.planned.follows is not None
         names = None if found.own and not follows else MAX_NAMES
         budget = Budget.of(settings, names)
@@ -120,7 +124,7 @@ class Beginning:
             every = job.interval or interval
             deadline = job.timeout or min(timeout or every, every)
             self.planned.tasks.append(Task(found.name, job, every, float(deadline), found.origin, found.own, isolated,
-                                           not (follows or isolated), budget))
+                                           not (follows or isolated), budget, found.stamp))
 
 
 def told(error: BaseException) -> str:

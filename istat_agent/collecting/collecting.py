@@ -7,7 +7,6 @@ whatever comes in its place begins then. Knows neither where plans come from nor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import gevent
@@ -16,7 +15,7 @@ from istat.clock import Clock
 from istat.plugin import Emit
 from istat_agent.collecting import states
 from istat_agent.collecting.beginning import Planned
-from istat_agent.collecting.finding import Call, Mark
+from istat_agent.collecting.finding import Call, Mark, unmarked
 from istat_agent.collecting.plan import Plan
 from istat_agent.collecting.runner import Runner
 from istat_agent.collecting.schedule import Task, Timetable, Turns
@@ -50,11 +49,11 @@ class Collecting:
     """The tasks that run."""
 
     def __init__(self, deliver: Callable[[Emit], None], counters: Counters, clock: Clock, own: Call, foreign: Call,
-                 failing: Failing, mark: Mark = nullcontext,
+                 failing: Failing, mark: Mark = unmarked,
                  isolate: Callable[[Task, str], None] = lambda task, why: None) -> None:
         """deliver(emit): takes what a reading brought. own, foreign: call functions in threads with a deadline, so that
-        foreign collectors cannot use up ours. failing: hears what works and what does not. mark(origin): says that a
-        foreign plugin runs. isolate(task, why): is told of one that is stuck for good."""
+        foreign collectors cannot use up ours. failing: hears what works and what does not. mark(origin, stamp): says
+        that a foreign plugin runs. isolate(task, why): is told of one that is stuck for good."""
         self._deliver, self._counters, self._clock, self._failing = deliver, counters, clock, failing
         self._own, self._foreign, self._mark, self._isolate = own, foreign, mark, isolate
         self._turns = Turns()

@@ -37,9 +37,15 @@ LOADING_SECONDS = 10.0  # that a foreign plugin may take to be imported
 NOTHING = Glance((), frozenset())  # seen of a plugin without a source
 
 Call = Callable[[Callable[[], None], float], None]  # calls a function in a thread, with a deadline [s]; raises Late
-Mark = Callable[[str], AbstractContextManager[object]]  # (origin): says, as long as it lasts, that the plugin runs
+# (origin, stamp): says, as long as it lasts, that this thread runs code of a foreign plugin.
+Mark = Callable[[str, str], AbstractContextManager[object]]
 Wanted = Callable[[str], bool | None]  # (collector): whether settings say that it is isolated; None: they do not say
 Why = Callable[[str, str], str]  # (origin, stamp) -> why the plugin is to run in a child, or ""
+
+
+def unmarked(origin: str, stamp: str) -> AbstractContextManager[object]:
+    """A Mark that says nothing."""
+    return nullcontext()
 
 
 def directly(function: Callable[[], None], timeout: float) -> None:
@@ -60,6 +66,7 @@ class Found:
     stamp: str = ""  # another one when the plugin has changed
     isolated: str = ""  # why it is to run in a child, "" for one that need not; settings may say so besides
     called: str = ""  # its name, where there is no definition
+    made: bool = False  # by a hook, which is asked anew at each reload: the source does not tell whether it is another
 
     @property
     def name(self) -> str:
@@ -112,14 +119,19 @@ class Finder:
     """Keeps what was found, so that a look loads only what is new or has changed."""
 
     def __init__(self, call: Call = directly, verdict: Why = lambda origin, stamp: "",
-                 wanted: Wanted = lambda name: None, mark: Mark = nullcontext) -> None:
+                 wanted: Wanted = lambda name: None, mark: Mark = unmarked) -> None:
         """call: how foreign plugins are loaded. verdict: why a plugin is isolated though it does not say so itself.
-        wanted(name): what settings say of whether a collector is isolated; None: nothing. mark(origin): says that a
-        plugin runs meanwhile."""
+        wanted(name): what settings say of whether a collector is isolated; None: nothing. mark(origin, stamp): says
+        that a plugin runs meanwhile."""
         self._call, self._verdict, self.wanted, self._mark = call, verdict, wanted, mark
         self._entries: list[Source] | None = None
         self._known: dict[str, Loaded] = {}  # by origin
         self._loading: dict[str, gevent.Greenlet] = {}
+
+    def is_other(self) -> bool:
+        """Whether there is another verdict on some plugin than when it was found."""
+        return any(self._isolated(origin, known.stamp, known.seen) != known.isolated
+                   for origin, known in self._known.items() if known.stamp and not known.late)
 
     def find(self, files: Mapping[str, Hashable], holding: Mapping[str, str] | None = None, again: bool = True,
              patience: float = LOADING_SECONDS) -> Collection:
@@ -204,8 +216,7 @@ class Finder:
         try:
             if source.own:
                 look()
-                return
-            with self._mark(source.origin):
+            else:
                 self._call(look, LOADING_SECONDS)
         except SystemExit as error:
             raise PluginError(missing.told(error)) from None
@@ -222,9 +233,10 @@ class Finder:
         elif now.isolated:
             now.found = _unseen(source, now)
         else:
-            plugin = before.plugin if same and before.plugin is not None else _plugin(source, text, bool(before.stamp))
-            now.plugin = plugin if loading.makes_its_own(plugin) else None
-            now.found = [_found(source, one, now) for one in loading.definitions_of(source.origin, plugin)]
+            with nullcontext() if source.own else self._mark(source.origin, stamp):
+                plugin = before.plugin if same and before.plugin else _plugin(source, text, bool(before.stamp))
+                now.plugin = plugin if loading.makes_its_own(plugin) else None
+                now.found = [_found(source, one, now) for one in loading.definitions_of(source.origin, plugin)]
         answer.append(now)
 
     def _isolated(self, origin: str, stamp: str, seen: Glance) -> str:
@@ -269,9 +281,8 @@ def _plugin(source: Source, text: bytes | None, changed: bool) -> object:
 
 
 def _found(source: Source, definition: Definition, now: Loaded) -> Found:
-    # What a hook has made anew is another collector, though its source is the same.
-    stamp = now.stamp if now.plugin is None else f"{now.stamp} {id(definition)}"
-    return Found(definition, source.origin, source.own, source.path, source.entry, stamp)
+    return Found(definition, source.origin, source.own, source.path, source.entry, now.stamp,
+                 made=now.plugin is not None)
 
 
 def _unseen(source: Source, now: Loaded) -> list[Found]:

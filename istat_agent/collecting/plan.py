@@ -10,7 +10,6 @@ import functools
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import gevent
@@ -19,7 +18,7 @@ from istat.plugin import Config, Metric
 from istat.settings.setting import TABLES, Values, no_such_table
 from istat_agent import names
 from istat_agent.collecting.beginning import Beginning, Planned, follows, nothing, told
-from istat_agent.collecting.finding import Call, Collection, Found, Mark, directly, discover
+from istat_agent.collecting.finding import Call, Collection, Found, Mark, directly, discover, unmarked
 from istat_agent.collecting.schedule import Task
 from istat_agent.collecting.threads import Late
 from istat_agent.counters import Counters, self_collector
@@ -89,8 +88,8 @@ def wanted_isolated(values: Values, name: str) -> bool | None:
 class Planner:
     """Makes plans, one after the other."""
 
-    def __init__(self, counters: Counters, call: Call = directly, mark: Mark = nullcontext) -> None:
-        """`call(function, timeout)`: how collectors are set up; `mark(origin)`: says that a plugin runs meanwhile."""
+    def __init__(self, counters: Counters, call: Call = directly, mark: Mark = unmarked) -> None:
+        """`call(function, timeout)`: how collectors are set up; `mark(origin, stamp)`: says that a plugin runs."""
         own = self_collector(counters)
         self._agent = Found(own, "the agent itself", own=True, stamp="the agent itself")
         self._call, self._mark = call, mark
@@ -169,13 +168,9 @@ class Planner:
 
     def _start(self, found: Found, key: object, table: object, config: Config) -> None:
         """Begin it, in a greenlet; what came of it stands in `_begun` in the end."""
-        beginning = Beginning(found, key, table, config)
+        beginning = Beginning(found, key, table, config, self._mark)
         try:
-            if found.own:
-                self._call(beginning.run, SETUP_SECONDS)
-            else:
-                with self._mark(found.origin):
-                    self._call(beginning.run, SETUP_SECONDS)
+            self._call(beginning.run, SETUP_SECONDS)
         except Late as late:
             beginning.abandon()
             late.interrupt()
@@ -228,7 +223,7 @@ def _kept(before: Sequence[Task], now: Sequence[Task]) -> list[Task]:
 
 def _key(found: Found, table: object, config: Config) -> object:
     """What a collector is begun with."""
-    unknown = None if found.stamp else found.definition
+    unknown = None if found.stamp and not found.made else found.definition
     return found.origin, found.stamp, unknown, found.isolated, table, config.host, config.interval, config.plugin_dirs
 
 

@@ -16,7 +16,6 @@ import os
 import time as times
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 from istat.clock import Clock
 from istat.daemon import missing
@@ -25,7 +24,7 @@ from istat.errors import PluginError
 from istat.plugin import Emit
 from istat_agent.collecting import states
 from istat_agent.collecting.budgets import Spent
-from istat_agent.collecting.finding import Mark
+from istat_agent.collecting.finding import Mark, unmarked
 from istat_agent.collecting.schedule import Breaker, Task
 from istat_agent.collecting.states import State
 from istat_agent.collecting.threads import Late, Running
@@ -48,7 +47,7 @@ class Runner:
         counters: Counters,
         clock: Clock,
         failing: Failing | None = None,
-        mark: Mark = nullcontext,
+        mark: Mark = unmarked,
         isolate: Callable[[Task, str], None] = lambda task, why: None,
     ) -> None:
         """`call(function, timeout)` runs the collector; `deliver(emit)` takes what it reported; `failing` hears whether
@@ -56,7 +55,7 @@ class Runner:
         self.task = task
         self._failing = failing or Failing(clock)
         self._call, self._deliver, self._counters, self._clock = call, deliver, counters, clock
-        self._mark = mark if not (task.own or task.isolated) else nullcontext
+        self._mark = mark if not (task.own or task.isolated) else unmarked
         self._isolate = isolate
         self._stuck: Late | None = None
         self._missed = 0  # turns since it is stuck
@@ -189,7 +188,7 @@ def _read(task: Task, emit: Emit, spent: list[float], mark: Mark) -> None:
     reporting them is told so: nobody would look at them."""
     before = times.thread_time()
     try:
-        with mark(task.origin):
+        with mark(task.origin, task.stamp):
             found: object = task.job.collect(emit)      # type: ignore[func-returns-value]
     finally:
         spent.append(times.thread_time() - before)

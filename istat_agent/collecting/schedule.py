@@ -39,6 +39,7 @@ class Task:
     isolated: bool = False
     waits: bool = True  # where it is foreign: until our own have been read; what runs in a child does not
     budget: Budget = Budget()
+    stamp: str = ""  # of the plugin
 
 
 class Turns:
