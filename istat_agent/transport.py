@@ -29,17 +29,19 @@ LOCALHOST = "localhost"
 
 
 def is_here(server: HostPort | None) -> bool:
-    """Whether an address is this machine's own for sure: loopback, by its number or the name that all machines give
-    it. Other names are not looked up: what they stand for may change."""
+    """Whether an address is this machine's own for sure: loopback, by its number or by the name that all machines give
+    to it. Other names are not looked up: what they stand for may change."""
     if server is None or not server.host:
         return True
     host = server.host.lower().rstrip(".")
     if host == LOCALHOST or host.endswith(f".{LOCALHOST}"):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback or mapped.is_unspecified      # who connects to 0.0.0.0 reaches this machine
 
 
 def is_forwarded(values: Mapping[str, Any]) -> bool:

@@ -18,8 +18,8 @@ def said(*flags: str) -> Values:
     return transport.resolved(DECLARATION.load(flags, {}))
 
 
-@pytest.mark.parametrize("server", ["127.0.0.1:8111", "127.9.0.1", "[::1]:9", "localhost", "LocalHost.", "a.localhost",
-                                    ":8111"])
+@pytest.mark.parametrize("server", ["127.0.0.1:8111", "127.9.0.1", "[::1]:9", "localhost", "LocalHost.", "0.0.0.0",
+                                    "[::ffff:127.0.0.1]:9", "a.localhost", ":8111"])
 def test_to_this_machine_it_is_udp(server: str) -> None:
     values = said("--server", server)
     assert values["transport"] == "udp" and not values["forward"]
