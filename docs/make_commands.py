@@ -17,10 +17,11 @@ HEAD = """# Command line
 
 <!-- Written by `docs/make_commands.py` from the commands' own declarations: change those. -->
 
-All commands have `--help` and `--version`, and manual pages with the Debian packages. Every sub-command of `istat` has
-`--json`, which prints JSON in place of text for people. Those with `--server` ask a running server; its address may
-stand in the variable `ISTAT_URL`. Those that need the admin token take it from the variable `ISTAT_ADMIN_TOKEN`, or
-from `--token-file`. Other packages can bring sub-commands: [Development](development.md#sub-commands-of-istat).
+All commands have `--help` and `--version`, and manual pages with the Debian packages. Every sub-command of `istat` and
+of `istat-agent` has `--json`, which prints JSON in place of text for people. Those with `--server` ask a running
+server; its address may stand in the variable `ISTAT_URL`. Those that need the admin token take it from the variable
+`ISTAT_ADMIN_TOKEN`, or from `--token-file`. Other packages can bring sub-commands:
+[Development](development.md#sub-commands-of-istat).
 """
 ISTATD = """
 ## Programs of istatd
@@ -115,7 +116,9 @@ def alias(program: Program, statuses: dict[int, str]) -> str:
 
 def page() -> str:
     """docs/command-line.md."""
-    daemons = [daemon(programs.daemon(one), set(one.settings)) for one in programs.DAEMONS.values()]
+    daemons = [part for one in programs.DAEMONS.values()
+               for part in (daemon(programs.daemon(one), set(one.settings)),
+                            *map(sub_command, programs.commands_of(one.program)))]
     ours = "".join([*daemons, *map(sub_command, programs.tool()[1])])
     others = [alias(programs.of_alias(one), programs.alias_statuses(one)) for one in programs.aliases().values()]
     return HEAD + ours + ISTATD + "".join(others) + TAIL + exit_codes()

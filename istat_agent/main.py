@@ -26,14 +26,16 @@ from istat.cli import output
 from istat.clock import SystemClock
 from istat.daemon import background, descriptors, logs, service
 from istat.daemon.backoff import STEADY, BackOff
-from istat.errors import IstatError, PluginError, SettingsError, SpoolError
+from istat.errors import IstatError, PluginError, SettingsError, SpoolError, UsageError
 from istat.exporter.mapping import tag_names
 from istat.exporter.series import exporter_of
 from istat.settings.declaration import Renewal, Values
+from istat.settings.setting import suggestion
 from istat_agent import transport
 from istat_agent.agent import Agent, link_of, once
 from istat_agent.collecting.plan import Plan, host_name, make_plan
 from istat_agent.collecting.threads import Threads
+from istat_agent.control.answers import Control, Reload, outcome
 from istat_agent.counters import Counters
 from istat_agent.exporting.port import ExporterPort, open_listener
 from istat_agent.forwarding.folder import context_of, prepare_folder
@@ -60,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def start(arguments: Sequence[str]) -> int:
     """The same, but for what is printed and cannot be written."""
+    if arguments and not arguments[0].startswith("-"):
+        return command(arguments)
     faulthandler.enable(STANDARD_ERROR)     # where we were when the service manager's watchdog ended us
     actions = [action for action in ACTIONS if action in arguments]
     arguments = [argument for argument in arguments if argument not in ACTIONS]
@@ -85,6 +89,18 @@ def start(arguments: Sequence[str]) -> int:
     except IstatError as error:
         logs.last_words("istat-agent", str(error))
         return error.exit_code
+
+
+def command(words: Sequence[str]) -> int:
+    """Do what a first word without dashes asks for; UsageError's status when there is no such command."""
+    if words[0] not in DECLARATION.commands:
+        known = ", ".join(DECLARATION.commands)
+        hint = suggestion(words[0], list(DECLARATION.commands))
+        logs.last_words("istat-agent", f"there is no command {words[0]!r}{hint}; there are {known}, and --help")
+        return UsageError.exit_code
+    from istat_agent.control import commands  # only now: who serves needs none of them
+
+    return commands.main(words)
 
 
 def configure_log(values: Values, actions: Sequence[str] = ()) -> None:
@@ -239,7 +255,7 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
     if not service.wait_to_start(back_off):
         return 0
     counters, clock = Counters(), SystemClock()
-    commands: gevent.queue.Queue[str] = gevent.queue.Queue()
+    commands: gevent.queue.Queue[str | Reload] = gevent.queue.Queue()
     for number, command in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
         gevent.signal_handler(number, commands.put, command)
     watchdog = service.watchdog_interval()
@@ -252,22 +268,34 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
     except SpoolError as error:
         values, relay = spared(values, error), None
     tell_ports(exporter, openings.ports)
+    control = Control(values, clock, commands.put)
+    control.start()
     agent = launch(values, counters, clock, watch, relay)
+    control.about(values, status(values), agent.states, agent.problems)
     service.ready(status(values))
     if leave is not None:
         leave()
     gevent.spawn_later(STEADY, back_off.forget)
-    while commands.get() == "reload":
+    while (command := commands.get()) != "stop":
         service.reloading()
-        renewal = read_again(values, arguments)
-        if renewal is not None:
+        try:
+            renewal = read_again(values, arguments)
+        except (SettingsError, logs.LogFileError) as error:
+            log.error("settings not read again, going on with the old ones: %s", error)
+            if isinstance(command, Reload):
+                command.set_exception(error)
+        else:
             values = renewal.values
             changes = agent.reload(values)
+            control.about(values, status(values), agent.states, agent.problems)
             log.info("settings read again; changed: %s; collectors: %s", ", ".join(renewal.changed) or "nothing",
                      changes)
+            if isinstance(command, Reload):
+                command.set(outcome(changes, renewal.changed, renewal.waiting, agent.problems()))
         service.ready(status(values))
     service.stopping()
     back_off.forget()
+    control.stop()
     agent.stop()
     if relay is not None:
         relay.stop()
@@ -285,20 +313,16 @@ def tell_end(relay: Relay | None, counters: Counters) -> None:
         log.info("ended; %d samples collected, %d lines of programs taken", counters.samples, counters.local)
 
 
-def read_again(values: Values, arguments: Sequence[str]) -> Renewal | None:
-    """What the settings are now; None, and a line in the log, when they cannot be used."""
-    try:
-        new, waiting = transport.held(values, load(arguments))
-        renewal = DECLARATION.renew(values, new)
-        check_ways(renewal.values)      # certificates that do not fit are told while the old ones work
-        configure_log(renewal.values)
-    except (SettingsError, logs.LogFileError) as error:
-        log.error("settings not read again, going on with the old ones: %s", error)
-        return None
-    waiting += renewal.waiting
+def read_again(values: Values, arguments: Sequence[str]) -> Renewal:
+    """What the settings are now. SettingsError, LogFileError when they cannot be used."""
+    new, held = transport.held(values, load(arguments))
+    renewal = DECLARATION.renew(values, new)
+    check_ways(renewal.values)      # certificates that do not fit are told while the old ones work
+    configure_log(renewal.values)
+    waiting = [*held, *renewal.waiting]
     if waiting:
         log.warning("these settings change with a restart only: %s", ", ".join(waiting))
-    return renewal
+    return renewal._replace(waiting=waiting)
 
 
 def exporting(values: Values, listener: socket.socket | None, clock: SystemClock) -> ExporterPort | None:

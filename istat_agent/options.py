@@ -53,6 +53,12 @@ DECLARATION = Declaration(
         "once": "print what would be sent, once, and end",
         "list-collectors": "print which collectors there are and what keeps any from running, and end",
     },
+    commands={
+        "plugins": "Tell how the plugins of the running agent do: state, last run, cost, samples, errors.",
+        "reload": "Have the running agent read its settings and plugins again, and tell what was exchanged.",
+        "try": "Run a plugin twice without sending anything, and print what would be sent.",
+        "new": "Write a plugin to begin with, and its test.",
+    },
     examples=[
         ("istat-agent --once", "See what this machine would report"),
         ("istat-agent --server stats.example.net --tags class.web", "Send it to another machine, for a class too"),

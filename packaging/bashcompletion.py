@@ -70,8 +70,35 @@ def _alias(program: Program) -> str:
 
 def _daemon(program: Program) -> str:
     function = _function(program.name)
-    body = [*_values(function, program.options, "    "), f"    {function}_words {_quoted(_flags(program.options))}\n"]
+    commands = programs.commands_of(program.name)
+    body = [*_commands(function, commands), *_values(function, program.options, "    "),
+            *_first_words(function, [one.name.partition(" ")[2] for one in commands], program.options)]
     return "\n".join(_begin(program.name)) + "".join(body) + _end(program.name)
+
+
+def _first_words(function: str, commands: Sequence[str], options: Sequence[Option]) -> list[str]:
+    """What to offer at the beginning of a word: flags, and commands where that is the first one."""
+    offer = [f"    {function}_words {_quoted(_flags(options))}\n"]
+    if not commands:
+        return offer
+    first = _quoted([*commands, *_flags(options)])
+    return ["    if ((COMP_CWORD == 1)); then\n", f"        {function}_words {first}\n", "        return\n", "    fi\n",
+            *offer]
+
+
+def _commands(function: str, commands: Sequence[Program]) -> list[str]:
+    """What to offer behind a daemon's commands."""
+    if not commands:
+        return []
+    body = ["    if ((COMP_CWORD > 1)); then\n", "        case ${COMP_WORDS[1]} in\n"]
+    for one in commands:
+        body += [f"            {shlex.quote(one.name.partition(' ')[2])})\n", *_values(function, one.options, " " * 16)]
+        if any(option.files and not option.flags for option in one.options):
+            body += ["                if [[ $cur != -* ]]; then\n", f"                    {function}_files\n",
+                     "                    return\n", "                fi\n"]
+        body += [f"                {function}_words {_quoted(_flags(one.options))}\n", "                return\n",
+                 "                ;;\n"]
+    return [*body, "        esac\n", "    fi\n"]
 
 
 def _tool(program: Program, sub_commands: Sequence[Program]) -> str:

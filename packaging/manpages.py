@@ -31,7 +31,8 @@ def pages(date: str) -> dict[str, str]:
     """File name -> text of every page."""
     tool, sub_commands = programs.tool()
     daemons = [programs.daemon(declaration) for declaration in programs.DAEMONS.values()]
-    made = {f"{p.page}.{p.section}": _sub_command(p, date) for p in sub_commands}
+    commands = [one for name in programs.DAEMONS for one in programs.commands_of(name)]
+    made = {f"{p.page}.{p.section}": _sub_command(p, date) for p in [*sub_commands, *commands]}
     made |= {f"{name}.1": _alias(programs.of_alias(alias), programs.alias_statuses(alias), date)
              for name, alias in programs.aliases().items()}
     made["istat.1"] = _tool(tool, sub_commands, date)
@@ -83,13 +84,14 @@ def _sub_command(program: Program, date: str) -> str:
     _options(page, program)
     page.section("EXIT STATUS")
     page.paragraph("0 when it was done, 2 for a command line that cannot be understood.")
-    page.roff(f"All others are told in {reference('istat(1)')}.")
+    whole = "istat(1)" if program.section == 1 else f"{program.name.partition(' ')[0]}({program.section})"
+    page.roff(f"All others are told in {reference(whole)}.")
     used = [name for name in command.ENVIRONMENT if any(name in option.help for option in program.options)]
     if used:
         _environment(page, used)
     page.section("EXAMPLES")
     _examples(page, program.examples)
-    _see_also(page, "istat(1)", "istat-server(8)")
+    _see_also(page, whole, "istat-server(8)")
     return str(page)
 
 
@@ -123,8 +125,14 @@ def _daemon(program: Program, declaration: Declaration, date: str) -> str:
     page.roff(f"{bold(program.name)} [{bold('--config')} {italic('FILE')}] [{bold('--')}{italic('SETTING VALUE')} ...]")
     page.section("DESCRIPTION")
     page.paragraph(f"{program.help}. {program.more}".strip())
+    commands = programs.commands_of(program.name)
     page.paragraph("It stays in the foreground and logs to the standard error. Every setting can be given as a flag, "
                    "as an environment variable or in the settings file; the first of these that has it wins.")
+    if commands:
+        page.section("COMMANDS")
+        page.paragraph("With one of these as its first word it does that, and ends:")
+        for one in commands:
+            page.term(reference(f"{one.page}({one.section})"), f"{one.help}.")
     page.section("OPTIONS")
     _options(page, program)
     page.section("SIGNALS")
@@ -147,7 +155,8 @@ def _daemon(program: Program, declaration: Declaration, date: str) -> str:
     page.section("EXAMPLES")
     _examples(page, program.examples)
     other = "istat-agent(8)" if program.name == "istat-server" else "istat-server(8)"
-    _see_also(page, "istat(1)", other, f"{SETTINGS_PAGES[program.name]}(5)", "systemd.service(5)")
+    _see_also(page, *(f"{one.page}({one.section})" for one in commands), "istat(1)", other,
+              f"{SETTINGS_PAGES[program.name]}(5)", "systemd.service(5)")
     return str(page)
 
 

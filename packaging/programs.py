@@ -18,10 +18,12 @@ from istat.cli import command
 from istat.cli.istatd.alias import Alias, Flag
 from istat.daemon.listening.binding import CannotListen, PortInUse
 from istat.daemon.logs import LogFileError
-from istat.errors import IstatError, PluginError, SettingsError
+from istat.errors import IstatError, PluginError, SettingsError, UsageError
 from istat.settings.declaration import Choice, Declaration, FlagHelp, Many, Path
 from istat.settings.declaration import Flag as YesOrNo
 from istat.subcommands import SubCommand
+from istat_agent.control import commands as of_agent
+from istat_agent.control.asking import AgentUnreachable
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER
 from istat_server.tools import ALIASES, COMMANDS, brought
@@ -113,9 +115,19 @@ def _places(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argpa
     return next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
 
 
-def _sub_command(name: str, one: SubCommand, parser: argparse.ArgumentParser) -> Program:
+def _sub_command(name: str, one: SubCommand, parser: argparse.ArgumentParser, of: str = "istat",
+                 section: int = 1) -> Program:
     options = tuple(_of_action(action) for action in parser._actions)
-    return Program(f"istat {name}", 1, one.help.rstrip("."), one.more, options, one.examples)
+    return Program(f"{of} {name}", section, one.help.rstrip("."), one.more, options, one.examples)
+
+
+def commands_of(daemon: str) -> list[Program]:
+    """What a daemon does besides serving, where its first word says so."""
+    if daemon != AGENT.program:
+        return []
+    parser = of_agent.parser()
+    return [_sub_command(name, one, parser_of(parser, name), AGENT.program, 8)
+            for name, one in of_agent.COMMANDS.items()]
 
 
 def _of_action(action: argparse.Action) -> Option:
@@ -125,7 +137,8 @@ def _of_action(action: argparse.Action) -> Option:
     text = (action.help or "") % {**vars(action), "prog": "istat"}
     many = action.nargs in ("*", "+", argparse.REMAINDER)
     needed = action.required and action.nargs not in ("*", "?")
-    return Option(tuple(action.option_strings), value, text, words, action.type is pathlib.Path, needed, many)
+    files = action.type in (pathlib.Path, of_agent.file_or_name)
+    return Option(tuple(action.option_strings), value, text, words, files, needed, many)
 
 
 def aliases() -> dict[str, Alias]:
@@ -154,13 +167,14 @@ def alias_statuses(alias: Alias) -> dict[int, str]:
 def exit_statuses(program: str) -> dict[int, str]:
     """Exit status -> what it means, from the errors that the program ends by. `program`: a command's name."""
     if program == "istat-agent":
-        errors: set[type[IstatError]] = {IstatError, SettingsError, PortInUse, CannotListen, LogFileError}
+        errors: set[type[IstatError]] = {IstatError, UsageError, SettingsError, PluginError, AgentUnreachable,
+                                         PortInUse, CannotListen, LogFileError}
     elif program == "istat-server":
         errors = {e for e in _all_errors(_SERVER_ERRORS) if e.exit_code in (1, 78) or 86 <= e.exit_code <= 93}
     else:
         errors = {e for e in _all_errors(_TOOL_ERRORS) if e is not SettingsError}
     meanings: dict[int, str] = {0: DONE[program]}
-    if program == "istat":
+    if program in ("istat", "istat-agent"):
         meanings[cli.INTERRUPTED] = INTERRUPTED
     for error in errors:
         meanings.setdefault(error.exit_code, meaning(error))

@@ -18,8 +18,8 @@ def warn(arguments: argparse.Namespace, text: str) -> None:
     print(json.dumps({"warning": text}) if arguments.json else f"istat: {printable(text)}", file=sys.stderr)
 
 
-def fail(text: str, status: int, as_json: bool) -> int:
+def fail(text: str, status: int, as_json: bool, program: str = "istat") -> int:
     """Why the command ends with this status, which is given back."""
-    shown = "istat: " + "\n".join(map(printable, text.split("\n")))
+    shown = f"{program}: " + "\n".join(map(printable, text.split("\n")))
     print(json.dumps({"error": text, "status": status}) if as_json else shown, file=sys.stderr)
     return status

@@ -88,7 +88,8 @@ class Declaration:
     once `with_plugins` has named them. `actions` are flags
     without value that the program itself answers, with their help; they are not for `load`. `examples` are
     command lines, each with what it is for. `together` tells the problems of values that are right alone and do not
-    fit each other. `istatd`: what istatd's flags are here.
+    fit each other. `istatd`: what istatd's flags are here. `commands`: first words for which the program does something
+    else than serve, with their help; they are not for `load`.
     """
 
     def __init__(
@@ -103,10 +104,11 @@ class Declaration:
         examples: Sequence[tuple[str, str]] = (),
         together: Callable[[Values], Iterable[str]] = lambda values: (),
         istatd: Dialect | None = None,
+        commands: Mapping[str, str] | None = None,
     ) -> None:
         self.program, self.file, self.about, self.tables = program, file, about, tuple(tables)
         self.actions, self.examples = dict(actions or {}), tuple(examples)
-        self._together = together
+        self._together, self.commands = together, dict(commands or {})
         self.istatd = istatd or Dialect({}, lambda given, others: ())
         self.env_prefix = env_prefix.rstrip("_") + "_"
         self.settings = {setting.name: setting for setting in settings}
@@ -313,6 +315,9 @@ class Declaration:
         """The text of --help."""
         lines = [f"usage: {self.program} [--config FILE] [--NAME VALUE ...]", ""]
         lines += [*textwrap.wrap(self.about, WIDTH), ""] if self.about else []
+        for name, text in self.commands.items():
+            lines += _entry(f"{self.program} {name}", text)
+        lines += [""] if self.commands else []
         for flag in self.flags():
             lines += _entry(f"--{flag.name} {flag.word}", flag.help)
         lines += ["", "Each setting can also be given as an environment variable, such as"]

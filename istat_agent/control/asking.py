@@ -21,6 +21,11 @@ class AgentUnreachable(IstatError):
 
     exit_code = 120
 
+    def __init__(self, sentence: str, absent: bool = False) -> None:
+        """`absent`: there is none, or none that speaks with us, so that we may do without."""
+        super().__init__(sentence)
+        self.absent = absent
+
 
 class Refused(AgentUnreachable):
     """The agent has refused, in its own words, with an exit code of its own."""
@@ -41,7 +46,8 @@ def ask(path: str, question: dict[str, Any], seconds: float) -> dict[str, Any]:
             sock.sendall(json.dumps(question).encode() + b"\n")
             line = _line(sock)
     except OSError as error:
-        raise AgentUnreachable(_why(error, path, seconds)) from None
+        absent = isinstance(error, FileNotFoundError | ConnectionRefusedError | PermissionError)
+        raise AgentUnreachable(_why(error, path, seconds), absent) from None
     try:
         told = json.loads(line)
     except (ValueError, RecursionError):

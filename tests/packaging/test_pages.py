@@ -18,6 +18,7 @@ import pytest
 
 from istat.cli import command
 from istat.settings.declaration import Declaration
+from istat_agent.control import commands as of_agent
 from istat_agent.options import DECLARATION as AGENT
 from istat_server.options import DECLARATION as SERVER
 from istat_server.tools import ALIASES, COMMANDS, brought
@@ -94,6 +95,7 @@ def test_two_runs_write_the_same_whoever_makes_them(made: dict[str, str], tmp_pa
 def test_there_is_a_page_for_each_command_and_file(made: dict[str, str]) -> None:
     pages = {name.removeprefix("man/") for name in made if name.startswith("man/")}
     assert pages == {"istat.1", "istat-server.8", "istat-agent.8", "istatd-server.toml.5", "istatd-agent.toml.5",
+                     *(f"istat-agent-{name}.8" for name in of_agent.COMMANDS),
                      *(f"{page_of(name)}.1" for name in SUB_COMMANDS), *(f"{name}.1" for name in ALIASES)}
     assert COMMANDS.keys() < SUB_COMMANDS.keys()
     assert {name for name in made if not name.startswith("man/")} == {
@@ -231,3 +233,25 @@ def test_bash_completes_a_daemons_flags(declaration: Declaration, made: dict[str
     (tmp_path / "a.toml").touch()
     assert complete(script, declaration.program, "--config", f"{tmp_path}/") == [f"{tmp_path}/a.toml"]
     assert complete(script, declaration.program, "--user", "") == []
+
+
+@pytest.mark.parametrize("name", of_agent.COMMANDS)
+def test_a_command_of_the_agent_has_a_page_completion_and_examples_that_can_be_typed(
+        name: str, made: dict[str, str], tmp_path: Path) -> None:
+    parser, one = places(of_agent.parser())[name], of_agent.COMMANDS[name]
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    page, script = shown(made[f"man/istat-agent-{name}.8"]), made["completion/istat-agent"]
+    assert [flag for flag in flags if flag not in page] == []
+    assert f"istat-agent-{name}(8)" in shown(made["man/istat-agent.8"])
+    assert complete(script, "istat-agent", name[:2]) == [name]
+    assert complete(script, "istat-agent", name, "-") == sorted(flags)
+    assert complete(script, "istat-agent", "--server", name[:2]) == []
+    assert one.examples
+    for line, purpose in one.examples:
+        assert line in page and shown(purpose) in page
+        settings, words = of_agent.apart(shlex.split(line)[1:])
+        assert settings == [] and words[0] == name
+        of_agent.parser().parse_args(words)
+    if name == "try":
+        (tmp_path / "a.py").touch()
+        assert complete(script, "istat-agent", name, f"{tmp_path}/") == [f"{tmp_path}/a.py"]
