@@ -21,12 +21,11 @@ import gevent
 import gevent.queue
 
 from istat import owners
-from istat.access import trust
 from istat.cli import output
 from istat.clock import SystemClock
 from istat.daemon import background, descriptors, logs, service
 from istat.daemon.backoff import STEADY, BackOff
-from istat.errors import IstatError, PluginError, SettingsError, SpoolError, UsageError
+from istat.errors import IstatError, SettingsError, SpoolError, UsageError
 from istat.exporter.mapping import tag_names
 from istat.exporter.series import exporter_of
 from istat.settings.declaration import Renewal, Values
@@ -40,6 +39,7 @@ from istat_agent.counters import Counters
 from istat_agent.exporting.port import ExporterPort, open_listener
 from istat_agent.forwarding.folder import context_of, prepare_folder
 from istat_agent.options import DECLARATION
+from istat_agent.settings import load
 
 if TYPE_CHECKING:
     from istat_agent.forwarding.ports import Ports
@@ -123,20 +123,6 @@ def read_settings(arguments: Sequence[str], actions: Sequence[str]) -> Values:
         if values["user"]:
             service.drop_privileges(values["user"])
         raise SettingsError([*error.problems, *make_plan(values, Counters(), call=Threads().call).problems]) from error
-
-
-def load(arguments: Sequence[str]) -> Values:
-    """The settings. SettingsError also for a file that others could change: it says what is run."""
-    path = DECLARATION.file_named(arguments, os.environ)
-    if os.path.isfile(path):
-        try:
-            trust.check(path)
-        except PluginError as error:
-            raise SettingsError(f"the settings file says what is run, and {error}") from None
-        except OSError as error:
-            raise SettingsError(f"cannot see whether others could change the settings file {path}, which says what is "
-                                f"run: {error.strerror}") from error
-    return transport.resolved(DECLARATION.load(arguments, os.environ))
 
 
 def act(actions: Sequence[str], values: Values) -> int:

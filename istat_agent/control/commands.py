@@ -175,7 +175,7 @@ def _try(arguments: argparse.Namespace, clock: Clock) -> None:
     if answer is None:
         from istat.daemon import service
         from istat_agent.control.trial import trial
-        from istat_agent.main import load
+        from istat_agent.settings import load
 
         values = load(with_file(arguments.settings, os.environ))
         if values["user"]:
