@@ -18,8 +18,9 @@ from istat.plugin import Reading
 from istat.running.process import TOO_LATE, Outcome, run
 from istat.settings.setting import TABLES, Values
 from istat_agent import names
-from istat_agent.agent import host_name, suffix
+from istat_agent.agent import suffix
 from istat_agent.collecting.finding import CHECKOUT
+from istat_agent.collecting.plan import host_name
 from istat_agent.control.rehearsal import MOST_SECONDS, PAUSE, VARIABLE
 
 LOAD_SECONDS = 10.0  # that loading may take: an agent waits no longer either

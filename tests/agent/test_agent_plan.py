@@ -11,7 +11,7 @@ import pytest
 from istat.clock import SystemClock
 from istat.plugin import Config, Emit, Setting, collector
 from istat.settings.declaration import Values
-from istat_agent import main
+from istat_agent import main, settings
 from istat_agent.agent import once, suffix
 from istat_agent.collecting.finding import Collection, Found
 from istat_agent.collecting.plan import Plan, make_plan
@@ -268,7 +268,7 @@ def test_settings_that_cannot_be_looked_at_are_a_sentence(
     def check(path: str) -> None:
         raise OSError(5, "Input/output error", path)
 
-    monkeypatch.setattr(main.trust, "check", check)
+    monkeypatch.setattr(settings.trust, "check", check)
     (tmp_path / "agent.toml").write_text("")
     assert main.main(["--config", str(tmp_path / "agent.toml"), "--check-config"]) == 78
     assert "which says what is run: Input/output error" in capsys.readouterr().err

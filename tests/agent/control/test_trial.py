@@ -158,6 +158,7 @@ def test_what_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "before it was done: ended by SIGSEGV"),
     ("import time\n@collector(timeout=0.2)\ndef collect(emit):\n    emit.gauge('a', 1)\n    time.sleep(60)\n",
      "failed: it is not finished after 0.2 s"),
+    ("ISTAT_API = '7.0'\n@collector()\ndef collect(emit):\n    pass\n", "7.0"),
     ("@collector()\nclass C:\n    def setup(self, config):\n        raise ValueError('no access')\n"
      "    def collect(self, emit):\n        pass\n", "collector wrong does not begin: no access"),
 ])
