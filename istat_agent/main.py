@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import gevent.queue
@@ -35,9 +35,13 @@ from istat_agent.agent import Agent, link_of, once
 from istat_agent.collecting.plan import Plan, host_name, make_plan
 from istat_agent.collecting.threads import Threads
 from istat_agent.control.answers import Control, Reload, outcome
+from istat_agent.control.place import runtime_folder
 from istat_agent.counters import Counters
-from istat_agent.exporting.port import ExporterPort, open_listener
-from istat_agent.forwarding.folder import context_of, prepare_folder
+from istat_agent.exporting.port import ExporterPort
+from istat_agent.forwarding.folder import context_of
+from istat_agent.isolation.anew import Handed
+from istat_agent.isolation.watching import Isolation
+from istat_agent.openings import Openings, open_all, spared
 from istat_agent.options import DECLARATION
 from istat_agent.settings import load
 
@@ -67,25 +71,27 @@ def start(arguments: Sequence[str]) -> int:
     faulthandler.enable(STANDARD_ERROR)     # where we were when the service manager's watchdog ended us
     actions = [action for action in ACTIONS if action in arguments]
     arguments = [argument for argument in arguments if argument not in ACTIONS]
+    handed = Handed(os.environ)
     try:
         values = read_settings(arguments, actions)
         configure_log(values, actions)
         for text in values.warnings:
             log.warning("%s", text)
-        leave = background.go("istat-agent") if values["daemonize"] and not actions else None
+        away = handed.anew or actions
+        leave = background.go("istat-agent") if values["daemonize"] and not away else None
         # Written and bound before we give up the right to do so.
-        with background.hold(None if actions else values["pid-file"]):
+        with background.hold(None if actions else values["pid-file"], handed.take("pid-file")) as pid_file:
             openings = None
             if not actions:
-                values, ports = prepare_forwarding(values)
-                openings = Openings(open_listener(values), ports)
+                values, openings = open_all(values, handed, pid_file)
             if values["user"]:
                 service.drop_privileges(values["user"])
             return act(actions, values) if openings is None else serve(arguments, values, openings, leave)
     except SettingsError as error:
         for problem in error.problems:
             logs.last_words("istat-agent", problem)
-        return error.exit_code
+        # Settings were right, and can only not be read any more: the service manager is to start us as it did before.
+        return IstatError.exit_code if handed.anew else error.exit_code
     except IstatError as error:
         logs.last_words("istat-agent", str(error))
         return error.exit_code
@@ -195,37 +201,6 @@ def listing(plan: Plan) -> str:
     return "".join(f"{line}\n" for line in [*lines, *plan.problems])
 
 
-class Openings(NamedTuple):
-    """What was opened while we might: what prometheus-port listens on, and the local ports; None: there is none."""
-
-    prometheus: socket.socket | None
-    ports: Ports | None
-
-
-def prepare_forwarding(values: Values) -> tuple[Values, Ports | None]:
-    """Make the spool's folder and open the local ports, where something is forwarded. The settings are others where
-    the folder cannot be made and can be done without. SpoolError, PortInUse, CannotListen."""
-    if not values["forward"]:
-        return values, None
-    from istat_agent.forwarding.ports import open_ports  # only now: who sends to a server needs none of it
-
-    try:
-        prepare_folder(values["spool"], values["user"])
-    except SpoolError as error:
-        return spared(values, error), None
-    return values, open_ports(values)
-
-
-def spared(values: Values, error: SpoolError) -> Values:
-    """The settings without a spool, which cannot be used; the error where it is wanted."""
-    plain = transport.without_spool(values)
-    if plain is None:
-        raise error
-    log.warning("%s. Samples are sent by plain TCP: while %s is away only some minutes of them wait, in memory", error,
-                values["server"])
-    return plain
-
-
 def check_ways(values: Values) -> None:
     """SettingsError for files of certificates that cannot be used."""
     if values["forward"]:
@@ -238,7 +213,8 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
           leave: Callable[[], None] | None = None) -> int:
     """Run until SIGTERM or SIGINT. `leave`: leaves the terminal that it was started from, once all runs."""
     back_off = BackOff(os.environ)
-    if not service.wait_to_start(back_off):
+    isolation = Isolation(runtime_folder(os.environ), openings.handed)
+    if not (isolation.wait() if isolation.anew else service.wait_to_start(back_off)):
         return 0
     counters, clock = Counters(), SystemClock()
     commands: gevent.queue.Queue[str | Reload] = gevent.queue.Queue()
@@ -256,12 +232,14 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
     tell_ports(exporter, openings.ports)
     control = Control(values, clock, commands.put)
     control.start()
-    agent = launch(values, counters, clock, watch, relay)
+    if values["watchdog"]:
+        isolation.watch(values["watchdog"], openings.kept)
+    agent = launch(values, counters, clock, watch, relay, isolation)
     control.about(values, status(values), agent.states, agent.problems)
     service.ready(status(values))
     if leave is not None:
         leave()
-    gevent.spawn_later(STEADY, back_off.forget)
+    gevent.spawn_later(STEADY, steady, back_off, isolation)
     while (command := commands.get()) != "stop":
         service.reloading()
         try:
@@ -283,12 +261,19 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
     back_off.forget()
     control.stop()
     agent.stop()
+    isolation.stop()
     if relay is not None:
         relay.stop()
     if exporter is not None:
         exporter.stop()
     tell_end(relay, counters)
     return 0
+
+
+def steady(back_off: BackOff, isolation: Isolation) -> None:
+    """It has been up for a while."""
+    back_off.forget()
+    isolation.steady()
 
 
 def tell_end(relay: Relay | None, counters: Counters) -> None:
@@ -344,9 +329,10 @@ def tell_ports(exporter: ExporterPort | None, ports: Ports | None) -> None:
         log.warning("standard output cannot be written (%s)", error.strerror)
 
 
-def launch(values: Values, counters: Counters, clock: SystemClock, watch: Watch, relay: Relay | None) -> Agent:
+def launch(values: Values, counters: Counters, clock: SystemClock, watch: Watch, relay: Relay | None,
+           isolation: Isolation) -> Agent:
     """A running agent for these settings; problems of plugins go to the log."""
-    agent = Agent(values, counters, clock, watch, relay)
+    agent = Agent(values, counters, clock, watch, relay, isolation)
     agent.start()
     log.info("%s: %s", status(values), ", ".join(agent.running()) or "nothing")
     return agent

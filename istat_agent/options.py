@@ -17,6 +17,7 @@ from istat.settings.declaration import (
     Flag,
     Integer,
     Many,
+    Number,
     Path,
     Port,
     Setting,
@@ -170,6 +171,14 @@ DECLARATION = Declaration(
         ),
         Setting("enable", Many(Text()), "", "collectors to run; empty: all that are on by default", reloadable=True),
         Setting("disable", Many(Text()), "", "collectors not to run", reloadable=True),
+        Setting(
+            "watchdog",
+            Number(0, 3600),
+            5,
+            "how long the agent may stand still while foreign collectors run in its process: it is executed anew then,"
+            " and they run in children; 0: however long",
+            unit="seconds",
+        ),
         Setting(
             "max-datagram",
             Integer(200, 65000),

@@ -59,9 +59,9 @@ class Agent:
         path.chmod(0o755)
         return file
 
-    def start(self, *enable: str) -> subprocess.Popen[bytes]:
+    def start(self, *enable: str, watchdog: float = 5) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "istat_agent.main", "--server", f"127.0.0.1:{own_port()}", "--interval", "1",
-                   "--plugin-dir", str(self.drop_ins), "--enable", ",".join(enable)]
+                   "--plugin-dir", str(self.drop_ins), "--enable", ",".join(enable), "--watchdog", str(watchdog)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         return self.process
@@ -128,7 +128,7 @@ def test_they_end_with_their_run_and_the_agent_while_a_plugin_holds_the_interpre
     short, long = agent.script("short", timeout=4), agent.script("long")
     held = agent.folder / "held"
     (agent.drop_ins / "hold.py").write_text(HOLDING.format(files=[str(short), str(long)], held=held))
-    process = agent.start("exec", "hold")
+    process = agent.start("exec", "hold", watchdog=0)
     agent.until(held.exists, "the interpreter is held")
     shorts, longs = agent.children(short), agent.children(long)
     agent.until(lambda: not alive(shorts), "the run ends at its deadline")

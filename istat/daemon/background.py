@@ -31,17 +31,19 @@ ISTATD = re.compile(r"istatd(-server|-agent)?")
 
 
 @contextlib.contextmanager
-def hold(path: Path | None) -> Iterator[None]:
-    """Hold the pid-file, if there is to be one. IstatError when it cannot be written, or another process holds it."""
+def hold(path: Path | None, kept: int | None = None) -> Iterator[service.PidFile | None]:
+    """Hold the pid-file, if there is to be one. IstatError when it cannot be written, or another process holds it.
+    `kept`: as for PidFile."""
     with contextlib.ExitStack() as held:
+        file = None
         if path is not None:
             _refuse_istatds(path)
             try:
-                held.enter_context(service.PidFile(path))
+                file = held.enter_context(service.PidFile(path, kept))
             except OSError as error:
                 whose = owners.refused(path) if isinstance(error, PermissionError) else ""
                 raise IstatError(f"cannot write the pid-file {path}: {error.strerror}{whose}") from error
-        yield
+        yield file
 
 
 def _refuse_istatds(path: Path) -> None:

@@ -107,11 +107,17 @@ def wait_to_start(back_off: BackOff) -> bool:
         return True
     extend_timeout(pause + START_SECONDS)
     status(f"waiting {pause:.0f} s, as the last {back_off.failed} starts failed")
+    if wait_for(pause):
+        return True
+    back_off.forget()
+    return False
+
+
+def wait_for(pause: float) -> bool:
+    """Wait so long [s]; False when told to end meanwhile."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
     told = signal.sigtimedwait(END_SIGNALS, pause)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if told is not None:
-        back_off.forget()
     return told is None
 
 
@@ -259,15 +265,16 @@ class PidFile:
     process since does no harm. IstatError when another process holds it.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], kept: int | None = None) -> None:
+        """`kept`: the file, open and locked, where this process has it from its life before: see `descriptor`."""
+        self.path, self._kept = Path(path), kept
         self._place: guarded.Place | None = None
-        self._descriptor = -1
+        self.descriptor = -1
 
     def __enter__(self) -> PidFile:
         with contextlib.ExitStack() as opened:
             place = opened.enter_context(guarded.Place(self.path))
-            descriptor = self._locked(place)
+            descriptor = self._locked(place) if self._kept is None else self._kept
             opened.callback(os.close, descriptor)
             first = os.pread(descriptor, 32, 0).partition(b"\n")[0].strip()
             if first and not first.isdigit():
@@ -276,7 +283,7 @@ class PidFile:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             opened.pop_all()
-        self._place, self._descriptor = place, descriptor
+        self._place, self.descriptor = place, descriptor
         return self
 
     def _locked(self, place: guarded.Place) -> int:
@@ -308,7 +315,7 @@ class PidFile:
             pass                # somebody was quicker
         except PermissionError:
             # The folder belongs to root and we no longer do: the lock, not the file, is what counts.
-            os.ftruncate(self._descriptor, 0)
-        os.close(self._descriptor)
+            os.ftruncate(self.descriptor, 0)
+        os.close(self.descriptor)
         self._place.close()
-        self._place, self._descriptor = None, -1
+        self._place, self.descriptor = None, -1

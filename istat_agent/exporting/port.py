@@ -34,13 +34,13 @@ CLEANING_SECONDS = 30.0
 ADDRESS = "prometheus-listen-address"
 
 
-def open_listener(settings: Mapping[str, Any]) -> socket.socket | None:
-    """What prometheus-port listens on; None when it is off. PortInUse, CannotListen."""
+def open_listener(settings: Mapping[str, Any], handover: Handover | None = None) -> socket.socket | None:
+    """What prometheus-port listens on, handed over or new; None when it is off. PortInUse, CannotListen."""
     if settings["prometheus-port"] == OFF:
         return None
     where = addresses(settings[ADDRESS], ADDRESS)
     first = next((one for one in where if one[0] == socket.AF_INET), where[0])
-    return open_listeners([first], settings["prometheus-port"], BACKLOG, Handover())[0]
+    return open_listeners([first], settings["prometheus-port"], BACKLOG, handover or Handover())[0]
 
 
 class ExporterPort:

@@ -36,15 +36,15 @@ class Ports:
         return [*([f"stat-port={self.port}"] if self.port else []), *([f"stat-path={self.path}"] if self.path else [])]
 
 
-def open_ports(settings: Mapping[str, Any]) -> Ports:
-    """What the settings want. PortInUse, CannotListen."""
-    ports = Ports()
+def open_ports(settings: Mapping[str, Any], handover: Handover | None = None) -> Ports:
+    """What the settings want, handed over or new. PortInUse, CannotListen."""
+    ports, handover = Ports(), handover or Handover()
     with contextlib.ExitStack() as opened:
         if settings["stat-port"] != OFF:
-            _open_port(ports, settings["stat-port"], opened)
+            _open_port(ports, settings["stat-port"], handover, opened)
         if settings["stat-path"] is not None:
             ports.path = str(settings["stat-path"])
-            sock = opened.enter_context(bind_path(Handover(), socket.SOCK_STREAM, ports.path, ANYONE))
+            sock = opened.enter_context(bind_path(handover, socket.SOCK_STREAM, ports.path, ANYONE))
             ports.listeners.append(sock)
         for sock in ports.listeners:
             sock.listen(BACKLOG)
@@ -52,7 +52,7 @@ def open_ports(settings: Mapping[str, Any]) -> Ports:
     return ports
 
 
-def _open_port(ports: Ports, wanted: int, opened: contextlib.ExitStack) -> None:
+def _open_port(ports: Ports, wanted: int, handover: Handover, opened: contextlib.ExitStack) -> None:
     """TCP and UDP of one number on all addresses of loopback; 0: one that is free on all."""
     for attempt in range(FREE_PORT_ATTEMPTS):
         with contextlib.ExitStack() as tried:
@@ -60,7 +60,7 @@ def _open_port(ports: Ports, wanted: int, opened: contextlib.ExitStack) -> None:
             try:
                 for family, host in addresses(""):
                     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                        found.append(tried.enter_context(bind_port(Handover(), family, kind, host, port)))
+                        found.append(tried.enter_context(bind_port(handover, family, kind, host, port)))
                         port = found[-1].getsockname()[1]
             except PortInUse:
                 if wanted or attempt + 1 == FREE_PORT_ATTEMPTS:

@@ -15,11 +15,13 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import gevent
 
+from istat.daemon import service
 from istat.kernels import watchdog
 from istat_agent.isolation import anew, guard
 from istat_agent.isolation.marks import Marks, open_marks
@@ -41,6 +43,10 @@ class Isolation:
         self.anew = handed is not None and handed.anew
         self.marks: Marks = open_marks(folder, handed.take("marks") if handed is not None else None)
         self.verdicts = Verdicts(folder, handed.take("verdicts") if handed is not None else None)
+        if self.anew:
+            from istat.running import keeper  # only now: else whoever runs something brings it
+
+            _reap(keeper.children())
         self._watchdog: watchdog.Watchdog | None = None
         self._beating: gevent.Greenlet | None = None
         self._folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
@@ -54,10 +60,15 @@ class Isolation:
         others = [one for one in self.marks.left if one != origin]
         return f"; so did {', '.join(others)}, and who it was cannot be known" if others else ""
 
-    @property
-    def pause(self) -> float:
-        """How long this start is to wait, so that an agent that stands still again and again takes no processor [s]."""
-        return anew.pause(self.marks.anew) if self.stood_still else 0.0
+    def wait(self) -> bool:
+        """Wait, so that an agent that stands still again and again takes no processor. False when told to end
+        meanwhile. To be called before signals are heard."""
+        pause = anew.pause(self.marks.anew)
+        if not pause:
+            return True
+        service.watchdog()
+        log.warning("waiting %g s, as the agent stood still %d times in a row", pause, self.marks.anew)
+        return service.wait_for(pause)
 
     @contextmanager
     def running(self, origin: str, stamp: str) -> Iterator[None]:
@@ -100,3 +111,14 @@ class Isolation:
             self._watchdog.stop()
         self._watchdog = None
         self.marks.clear()
+
+
+def _reap(children: Sequence[int]) -> None:
+    """Wait, in a thread, for children of the life before: those end now, as their sockets are closed."""
+    def wait() -> None:
+        for child in children:
+            with suppress(ChildProcessError):
+                os.waitpid(child, 0)
+
+    if children:
+        threading.Thread(target=wait, name="reap", daemon=True).start()
