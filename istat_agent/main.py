@@ -214,8 +214,17 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
     """Run until SIGTERM or SIGINT. `leave`: leaves the terminal that it was started from, once all runs."""
     back_off = BackOff(os.environ)
     isolation = Isolation(runtime_folder(os.environ), openings.handed)
-    if not (isolation.wait() if isolation.anew else service.wait_to_start(back_off)):
-        return 0
+    try:
+        if isolation.wait() if isolation.anew else service.wait_to_start(back_off):
+            run(arguments, values, openings, leave, back_off, isolation)
+    finally:
+        isolation.stop()
+    return 0
+
+
+def run(arguments: Sequence[str], values: Values, openings: Openings, leave: Callable[[], None] | None,
+        back_off: BackOff, isolation: Isolation) -> None:
+    """All between the first reading and the last one."""
     counters, clock = Counters(), SystemClock()
     commands: gevent.queue.Queue[str | Reload] = gevent.queue.Queue()
     for number, command in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
@@ -241,33 +250,37 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings,
         leave()
     gevent.spawn_later(STEADY, steady, back_off, isolation)
     while (command := commands.get()) != "stop":
-        service.reloading()
-        try:
-            renewal = read_again(values, arguments)
-        except (SettingsError, logs.LogFileError) as error:
-            log.error("settings not read again, going on with the old ones: %s", error)
-            if isinstance(command, Reload):
-                command.set_exception(error)
-        else:
-            values = renewal.values
-            changes = agent.reload(values)
-            control.about(values, status(values), agent.states, agent.problems)
-            log.info("settings read again; changed: %s; collectors: %s", ", ".join(renewal.changed) or "nothing",
-                     changes)
-            if isinstance(command, Reload):
-                command.set(outcome(changes, renewal.changed, renewal.waiting, agent.problems()))
-        service.ready(status(values))
+        values = reload(command, values, arguments, agent, control)
     service.stopping()
     back_off.forget()
     control.stop()
     agent.stop()
-    isolation.stop()
     if relay is not None:
         relay.stop()
     if exporter is not None:
         exporter.stop()
     tell_end(relay, counters)
-    return 0
+
+
+def reload(command: str | Reload, values: Values, arguments: Sequence[str], agent: Agent, control: Control) -> Values:
+    """Take over settings and drop-in files as they are now; the settings that hold then. `command`: a Reload is
+    answered."""
+    service.reloading()
+    try:
+        renewal = read_again(values, arguments)
+    except (SettingsError, logs.LogFileError) as error:
+        log.error("settings not read again, going on with the old ones: %s", error)
+        if isinstance(command, Reload):
+            command.set_exception(error)
+    else:
+        values = renewal.values
+        changes = agent.reload(values)
+        control.about(values, status(values), agent.states, agent.problems)
+        log.info("settings read again; changed: %s; collectors: %s", ", ".join(renewal.changed) or "nothing", changes)
+        if isinstance(command, Reload):
+            command.set(outcome(changes, renewal.changed, renewal.waiting, agent.problems()))
+    service.ready(status(values))
+    return values
 
 
 def steady(back_off: BackOff, isolation: Isolation) -> None:
