@@ -27,16 +27,20 @@ _STATE = struct.Struct("<QQQQQ")    # next; frames and lines before it; first se
 _REST = struct.Struct(f"<Q{2 * len(REASONS)}Q")   # trusted; what was lost
 _SIZE = struct.Struct("<H")
 _ENTRY = struct.Struct("<QIqQ")     # sequence, lines, clock, where in its segment (NOWHERE: not known)
+_MERGED = struct.Struct("<QQ")      # sequence, frames of which it was made
+_MOST_LINES = (1 << 32) - 1
 NOWHERE = (1 << 64) - 1
 
 
 class Entry(NamedTuple):
-    """A frame that is in doubt, or was refused. `at`: where in its segment, negative: not known."""
+    """A frame that is in doubt, or was refused. `at`: where in its segment, negative: not known. `frames` and
+    `holds`: for how many frames and lines it stands, where it was merged."""
 
     sequence: int
     holds: int      # lines
     clock: int
     at: int
+    frames: int = 1
 
 
 @dataclass
@@ -68,12 +72,18 @@ def encode(name: str, state: State) -> bytes:
     for member, entries in state.members.items():
         if entries:
             parts += [_text(member), _packed(entries)]
-    return b"".join([*parts, _packed(state.again), _REST.pack(state.trusted, *state.lost.numbers)])
+    merged = [entry for entries in (*state.members.values(), state.again) for entry in entries if entry.frames != 1]
+    if merged:
+        merged_part = _SIZE.pack(len(merged)) + b"".join(_MERGED.pack(one.sequence, one.frames) for one in merged)
+    else:
+        merged_part = b""
+    return b"".join([*parts, _packed(state.again), _REST.pack(state.trusted, *state.lost.numbers), merged_part])
 
 
 def _packed(entries: list[Entry]) -> bytes:
     return _SIZE.pack(len(entries)) + b"".join(
-        _ENTRY.pack(one.sequence, one.holds, one.clock, NOWHERE if one.at < 0 else one.at) for one in entries)
+        _ENTRY.pack(one.sequence, min(one.holds, _MOST_LINES), one.clock, NOWHERE if one.at < 0 else one.at)
+        for one in entries)
 
 
 def _text(text: str) -> bytes:
@@ -94,9 +104,21 @@ def decode(data: bytes) -> tuple[str, State]:
         state.again, at = _entries_in(data, at)
         state.trusted, *lost = _REST.unpack_from(data, at)
         state.lost = Tally(lost)
+        _set_merged(state, data, at + _REST.size)
     except struct.error as error:
         raise ValueError(f"no cursor: {error}") from error
     return name, state
+
+
+def _set_merged(state: State, data: bytes, at: int) -> None:
+    """Have entries know for how many frames they stand, which is told at the end where that is not one each."""
+    if at >= len(data):
+        return
+    (count,) = _SIZE.unpack_from(data, at)
+    at += _SIZE.size
+    frames: dict[int, int] = dict(_MERGED.unpack_from(data, at + place * _MERGED.size) for place in range(count))
+    for entries in (*state.members.values(), state.again):
+        entries[:] = [entry._replace(frames=frames.get(entry.sequence, 1)) for entry in entries]
 
 
 def _entries_in(data: bytes, at: int) -> tuple[list[Entry], int]:

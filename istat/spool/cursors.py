@@ -7,7 +7,7 @@ For what is to go to another one all the same there is `give_up`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from istat.clock import Clock
 from istat.errors import SpoolError
@@ -23,9 +23,11 @@ from istat.spool.cursorfile import (
 )
 from istat.spool.frames import Frame
 from istat.spool.losses import Loss, Tally
-from istat.spool.segments import Found
+from istat.spool.segments import Found, Segment
 from istat.spool.shelf import Shelf, Walk
 
+#: Up to which sequence a group was sent, and which ones before that are not done.
+Places = tuple[int, frozenset[int]]
 REFUSED = ""        # in place of a member: what is to be sent again
 
 
@@ -45,8 +47,9 @@ class Cursor:
         self._filed: tuple[dict[str, list[Entry]], list[Entry], tuple[int, ...]] = ({}, [], ())     # see _misleads
         self._seen = 0          # clock of the last frame that was read: when about what is lost came
         segment = shelf.holding(state.next)
-        at = state.at if segment is not None and segment.first == state.segment else 0
-        self._walk = Walk(shelf, segment, at)
+        # A kill may have come between a segment that was written anew and the cursor that knows of it.
+        same = segment is not None and segment.first == state.segment and not segment.header.through
+        self._walk = Walk(shelf, segment, state.at if same else 0)
 
     @property
     def next(self) -> int:
@@ -88,8 +91,9 @@ class Cursor:
         found = self._ahead()
         if found is None or found.head.sequence != sequence:
             raise ValueError(f"{sequence} is not what is to be sent next")
+        entry = self._entry(found)
         self._go_past(found)
-        return _entry(found)
+        return entry
 
     # -- what became of it
 
@@ -142,7 +146,7 @@ class Cursor:
             if found is None or found.frame is None:
                 self._lose_entry(member, entry)
             elif len(self._state.again) < MOST_AGAIN and self._stand_again(member, entry, found.frame):
-                frames, lines = frames + 1, lines + entry.holds
+                frames, lines = frames + entry.frames, lines + entry.holds
             else:
                 break
         self.flush()
@@ -153,7 +157,7 @@ class Cursor:
         counts there or here, and is written only when it is there."""
         if self._shelf.stuck:
             return False
-        renewed = Entry(self._shelf.last + 1, entry.holds, entry.clock, -1)
+        renewed = Entry(self._shelf.last + 1, entry.holds, entry.clock, -1, entry.frames)
         self._take(member, entry)
         self._state.again.append(renewed)
         self._renew(frame, self._key)
@@ -172,7 +176,7 @@ class Cursor:
         with contextlib.suppress(OSError):      # it cannot be looked at for now, so how old it is is not told
             found = self._ahead()
         entries = [entry for some in [*self._state.members.values(), self._state.again] for entry in some]
-        frames = max(0, self._shelf.frames - self._state.frames) + len(entries)
+        frames = max(0, self._shelf.frames - self._state.frames) + sum(entry.frames for entry in entries)
         lines = max(0, self._shelf.lines - self._state.lines) + sum(entry.holds for entry in entries)
         clocks = [entry.clock for entry in entries] + ([found.head.clock] if found is not None else [])
         return frames, lines, max(0.0, self._clock.now() - min(clocks)) if clocks else 0.0
@@ -199,6 +203,19 @@ class Cursor:
         if self._walk.segment is not None and self._walk.segment.gone:
             with contextlib.suppress(OSError):      # the next read does it
                 self._ahead()
+
+    def places(self, first: int, below: int) -> Places:
+        """Where in these sequences the group is, and what of them is in doubt or refused: that must stay as it is, and
+        what was never sent must not be merged with what was."""
+        entries = [entry.sequence for some in self._state.members.values() for entry in some]
+        return min(max(first, self.next), below), frozenset(one for one in entries if first <= one < below)
+
+    def moved(self, gone: Sequence[Segment], into: Segment) -> None:
+        """The frames of these segments stand in another one from now on."""
+        if self._walk.segment in gone:
+            self._walk = Walk(self._shelf, into, 0)
+            self._state.segment, self._state.at = into.first, 0
+            self._dirty = True
 
     def flush(self) -> None:
         """Bring to the file what changed since it was last written."""
@@ -275,7 +292,8 @@ class Cursor:
         if head.only:
             state.again = [one for one in state.again if one.sequence != head.sequence]
         else:
-            state.frames, state.lines = head.frames + 1, head.lines + head.holds
+            frames, lines = found.stands
+            state.frames, state.lines = head.frames + frames, head.lines + lines
         self._seen = head.clock
         if found.at >= 0:
             self._walk.step()
@@ -296,11 +314,11 @@ class Cursor:
         state.frames, state.lines = frames, lines
         while state.again and state.again[0].sequence <= last:
             entry = state.again.pop(0)
-            self._note_loss(entry.sequence, entry.sequence, 1, entry.holds, entry.clock)
+            self._note_loss(entry.sequence, entry.sequence, entry.frames, entry.holds, entry.clock)
 
     def _lose_entry(self, member: str, entry: Entry) -> None:
         self._take(member, entry)
-        self._note_loss(entry.sequence, entry.sequence, 1, entry.holds, entry.clock,
+        self._note_loss(entry.sequence, entry.sequence, entry.frames, entry.holds, entry.clock,
                         "damaged" if entry.at >= 0 else "disk")
 
     def _note_loss(self, first: int, last: int, frames: int, lines: int, end: int, unless: str = "damaged") -> None:
@@ -312,6 +330,14 @@ class Cursor:
         self._dirty = True
 
     # -- entries
+
+    def _entry(self, found: Found) -> Entry:
+        head = found.head
+        frames, lines = found.stands
+        for one in self._state.again if head.only else ():
+            if one.sequence == head.sequence:
+                frames, lines = one.frames, one.holds       # as the first time, when it may have been a merged one
+        return Entry(head.sequence, lines, head.clock, found.at, frames)
 
     def _entries(self, member: str) -> list[Entry]:
         return list(self._state.members.get(member, ()))
@@ -344,5 +370,3 @@ class Cursor:
         self._file.write(self._state)
 
 
-def _entry(found: Found) -> Entry:
-    return Entry(found.head.sequence, found.head.holds, found.head.clock, found.at)

@@ -21,17 +21,20 @@ Marks = Mapping[tuple[bytes, int], int]
 MOST_SENDER = 255           # [bytes] as of a mark in the store's journal
 MAGIC = b"ISTATSPL"
 VERSION = 1
+COARSENED = 2           # version of a segment that was written anew
 
 _CRC = struct.Struct("<I")
 # salt; length of mark and text; sequence; clock; frames and lines before this one; the only group that it is for, 0:
-# all; lines; interval; length of the mark; 0; CRC of mark and text. Then the CRC of these bytes.
+# all; lines; interval; length of the mark; 1: merged; CRC of mark and text. Then the CRC of these bytes.
 _HEAD = struct.Struct("<IIQqQQQIIHHI")
 HEAD_BYTES = _HEAD.size + _CRC.size
 _MARK = struct.Struct("<QQ")
+_STANDS = struct.Struct("<QQ")         # in a mark's place of a merged frame: frames and lines that it stands for
 MOST_BODY = _MARK.size + MOST_SENDER + MOST_TEXT
-# magic; version; 0; salt; id of the spool; its epoch; first sequence; frames and lines before; when it was made; length
-# of the marks. Then the marks, and the CRC of all that.
+# magic; version; seconds of its buckets, 0: as it came; salt; id of the spool; its epoch; first sequence; frames and
+# lines before; when it was made; length of what follows: in version 2 _THROUGH, the marks. Then the CRC of all that.
 _HEADER = struct.Struct("<8sHHI16sQQQQqI")
+_THROUGH = struct.Struct("<Q")         # the last sequence that this segment takes the place of
 _NOTED = struct.Struct("<QQB")      # of a mark in a header: epoch, sequence, length of the sender, which follows
 MOST_NUMBER = 1 << 63               # epochs and sequences are below
 
@@ -39,7 +42,8 @@ MOST_NUMBER = 1 << 63               # epochs and sequences are below
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Lines that came at once. `sequence` from 1 on, growing, with gaps; `clock` [Unix s]: the time of lines without
-    one; `interval` [s]: what 7-token lines cover, 0: they are samples; `count`: how many lines `text` is."""
+    one; `interval` [s]: what 7-token lines cover, 0: they are samples; `count`: how many lines `text` is; `stands`:
+    frames and lines of which a merged one was made, None: it is as it came."""
 
     sequence: int
     clock: int
@@ -47,6 +51,7 @@ class Frame:
     count: int
     text: bytes
     mark: Mark | None = None
+    stands: tuple[int, int] | None = None
 
 
 class Head(NamedTuple):
@@ -62,7 +67,7 @@ class Head(NamedTuple):
     holds: int          # lines
     interval: int
     mark_length: int
-    zero: int
+    merged: int         # 1: in the mark's place stands what it was made of
     crc: int            # of mark and text
 
 
@@ -77,6 +82,8 @@ class Header(NamedTuple):
     lines: int          # in these
     made: int           # [Unix s]
     marks: Marks
+    coarse: int = 0     # seconds of the buckets to which its lines were merged, 0: they are as they came
+    through: int = 0    # the last sequence of the segments that it takes the place of, 0: of none
 
 
 def encode(salt: int, frame: Frame, frames: int, lines: int, only: int = 0) -> tuple[Head, bytes]:
@@ -84,13 +91,15 @@ def encode(salt: int, frame: Frame, frames: int, lines: int, only: int = 0) -> t
     if len(frame.text) > MOST_TEXT:
         raise ValueError(f"a frame has at most {MOST_TEXT} bytes of lines, not {len(frame.text)}")
     mark = b""
-    if frame.mark is not None:
+    if frame.stands is not None:
+        mark = _packed(_STANDS, *frame.stands)
+    elif frame.mark is not None:
         sender, epoch, sequence = frame.mark
         if not 0 < len(sender) <= MOST_SENDER:
             raise ValueError(f"a sender has 1 to {MOST_SENDER} bytes, not {len(sender)}")
         mark = _packed(_MARK, epoch, sequence) + sender
     head = Head(salt, len(mark) + len(frame.text), frame.sequence, frame.clock, frames, lines, only, frame.count,
-                frame.interval, len(mark), 0, zlib.crc32(frame.text, zlib.crc32(mark)))
+                frame.interval, len(mark), int(frame.stands is not None), zlib.crc32(frame.text, zlib.crc32(mark)))
     packed = _packed(_HEAD, *head)
     return head, b"".join((packed, _CRC.pack(zlib.crc32(packed)), mark, frame.text))
 
@@ -116,19 +125,24 @@ def frame_in(head: Head, body: bytes) -> Frame | None:
     """The frame of a head and of what follows it; None when that is damaged."""
     if len(body) != head.length or zlib.crc32(body) != head.crc:
         return None
-    mark = None
-    if head.mark_length > _MARK.size:
+    mark = stands = None
+    if head.merged:
+        if head.mark_length != _STANDS.size:
+            return None
+        stands = _STANDS.unpack_from(body)
+    elif head.mark_length > _MARK.size:
         epoch, sequence = _MARK.unpack_from(body)
         mark = body[_MARK.size:head.mark_length], epoch, sequence
-    return Frame(head.sequence, head.clock, head.interval, head.holds, body[head.mark_length:], mark)
+    return Frame(head.sequence, head.clock, head.interval, head.holds, body[head.mark_length:], mark, stands)
 
 
 def header_bytes(header: Header) -> bytes:
     """The first bytes of a segment."""
     marks = b"".join(_NOTED.pack(epoch, last, len(sender)) + sender
                      for (sender, epoch), last in header.marks.items())
-    head = _HEADER.pack(MAGIC, VERSION, 0, header.salt, header.id, header.epoch, header.first, header.frames,
-                        header.lines, header.made, len(marks)) + marks
+    version, rest = (COARSENED, _THROUGH.pack(header.through) + marks) if header.through else (VERSION, marks)
+    head = _HEADER.pack(MAGIC, version, header.coarse, header.salt, header.id, header.epoch, header.first,
+                        header.frames, header.lines, header.made, len(rest)) + rest
     return head + _CRC.pack(zlib.crc32(head))
 
 
@@ -144,14 +158,17 @@ def header_in(data: bytes) -> Header | None:
     end = header_length(data) - _CRC.size
     if end < 0 or end + _CRC.size != len(data) or _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         return None
-    _magic, version, _zero, salt, id, epoch, first, frames, lines, made, _length = _HEADER.unpack_from(data)
-    if version != VERSION:
-        raise SpoolError(f"a segment of the spool has version {version} and this istatd reads {VERSION}: start the "
+    _magic, version, coarse, salt, id, epoch, first, frames, lines, made, _length = _HEADER.unpack_from(data)
+    if version not in (VERSION, COARSENED):
+        raise SpoolError(f"a segment of the spool has version {version} and this istatd reads {COARSENED}: start the "
                          f"newer istatd that wrote it, or move the spool away")
     marks: dict[tuple[bytes, int], int] = {}
-    at = _HEADER.size
+    at, through = _HEADER.size, 0
+    if version == COARSENED and end - at >= _THROUGH.size:
+        (through,) = _THROUGH.unpack_from(data, at)
+        at += _THROUGH.size
     while at + _NOTED.size <= end:
         mark_epoch, last, length = _NOTED.unpack_from(data, at)
         at += _NOTED.size + length
         marks[data[at - length:at], mark_epoch] = last
-    return Header(salt, id, epoch, first, frames, lines, made, marks)
+    return Header(salt, id, epoch, first, frames, lines, made, marks, coarse, through)

@@ -18,7 +18,7 @@ from istat.pagecache import ownfiles
 from istat.pagecache.ownfiles import Use
 from istat.spool.frames import Header, Mark
 from istat.spool.losses import REASONS, Tally
-from istat.spool.segments import Found, Segment, firsts_in, path_of, read_header
+from istat.spool.segments import ASIDE, Found, Segment, firsts_in, path_of, read_header
 from istat.spool.shelf import Shelf
 from istat.spool.slots import Slots
 
@@ -106,6 +106,9 @@ def load(folder: Path, identity: Identity) -> Shelf:
     shelf.was_lost(identity.cut_first, identity.cut_below, "unknown")
     shelf.was_lost(identity.memory_first, identity.memory_below, "disk")
     before = Header(identity.salt, identity.id, identity.epoch, 1, 0, 0, 0, {})
+    through = 0         # up to which sequence the segments before have taken the place of others
+    for aside in folder.glob(f"*{ASIDE}"):
+        aside.unlink()
     for first in firsts_in(folder):
         path = path_of(folder, first)
         header, length = read_header(path)
@@ -117,6 +120,10 @@ def load(folder: Path, identity: Identity) -> Shelf:
         if header.id != identity.id:
             log.warning("%s is another spool's, and is left alone", path)
             continue
+        if first <= through:    # what a kill left of segments that were written anew
+            path.unlink()
+            continue
+        through = header.through
         segment = Segment(path, header, length, path.stat().st_size)
         if shelf.segments:
             shelf.segments[-1].ended = header.made
@@ -137,9 +144,8 @@ def measure(shelf: Shelf, identity: Identity) -> dict[tuple[bytes, int], int]:
         found = segment.find(segment.begin)
         while found is not None:
             head, end = found.head, found.next
-            shelf.last, shelf.frames, shelf.lines = head.sequence, head.frames, head.lines
-            if not head.only:
-                shelf.frames, shelf.lines = head.frames + 1, head.lines + head.holds
+            frames, lines = found.stands if not head.only else (0, 0)
+            shelf.last, shelf.frames, shelf.lines = head.sequence, head.frames + frames, head.lines + lines
             segment.ended = max(segment.ended, head.clock)
             if found.frame is not None and found.frame.mark is not None:
                 sender, epoch, sequence = found.frame.mark

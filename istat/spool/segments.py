@@ -19,6 +19,7 @@ from istat.spool.frames import HEAD_BYTES, Frame, Head, Header, frame_in, head_i
 log = logging.getLogger(__name__)
 
 SUFFIX = ".spool"
+ASIDE = ".new"          # behind the name of one that is not whole yet
 SEARCHED = 1 << 20      # [bytes] at once, for the next good frame after damage
 HEADER_READ = 4096      # [bytes] at first: a header without many marks
 MOST_FIRST = 1 << 62    # no spool comes so far; what has such a name would leave no sequences to be given
@@ -36,6 +37,12 @@ class Found(NamedTuple):
     at: int                 # where its head begins
     next: int               # where the next one does
 
+    @property
+    def stands(self) -> tuple[int, int]:
+        """How many frames and lines came in its place: 1 and its own, unless it is a merged one."""
+        merged = self.frame.stands if self.frame is not None else None
+        return merged or (1, self.head.holds)
+
 
 class Segment:
     """What is known of a segment. Frames of it are found whether or not its header can be read."""
@@ -46,6 +53,7 @@ class Segment:
         self.size = size                # [bytes] up to the end of its last frame
         self.ended = header.made        # when the last frame came [Unix s]
         self.gone = ""                  # why it was removed: a reason of losses, or "done"
+        self.coarse = header.coarse     # seconds of the buckets to which its lines were merged as far as they can be
         self.recent: dict[int, Found] = {}      # frames that are still in memory, by where they are
         self._handle: int | None = None
 
@@ -54,9 +62,9 @@ class Segment:
         """No frame in it has a lesser sequence."""
         return self.header.first
 
-    def find(self, at: int) -> Found | None:
+    def find(self, at: int, strict: bool = False) -> Found | None:
         """The frame there, or the next one behind damage; None: there is no more. OSError where the file cannot be
-        opened for now."""
+        opened for now, with `strict` where it cannot be read."""
         found = self.recent.get(at)
         if found is not None:
             return found
@@ -68,7 +76,7 @@ class Segment:
                     return Found(head, frame_in(head, self._read(at + HEAD_BYTES, head.length)), at, end)
                 at = self._search(at + 1)
         except OSError as error:
-            if error.errno in WANT:
+            if strict or error.errno in WANT:
                 raise
             log.warning("%s cannot be read from byte %d on: %s", self.path, at, error.strerror)
         return None
@@ -98,6 +106,10 @@ class Segment:
             self._handle = ownfiles.descriptor(self.path, os.O_RDONLY, Use.SMALL, ondisk.plain)
             ownfiles.read_ahead(self._handle, [(at, self.size - at)])
         return os.pread(self._handle, length, at)
+
+    def raw(self, found: Found) -> bytes:
+        """All bytes of a frame of this segment. OSError."""
+        return self._read(found.at, found.next - found.at)
 
     def close(self) -> None:
         """Let go of the file until it is read again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 import bisect
 import logging
 from collections import deque
+from collections.abc import Callable, Sequence
 
 from istat.spool.frames import Head
 from istat.spool.losses import Loss, Losses, Tally
@@ -27,6 +28,7 @@ class Shelf:
         self.last = 0                           # the last sequence that was given
         self.frames = self.lines = 0            # that ever came in, those before a frame are in its head
         self.came = 0                           # the last sequence that came before this start
+        self.removing: Callable[[], None] = lambda: None    # called before a segment is removed
         self.losses = Losses()
         self.lost = Tally()                     # what no group ever saw
         self._lost: deque[tuple[int, int, str]] = deque(maxlen=MOST_REMEMBERED)     # from, below, why
@@ -86,6 +88,7 @@ class Shelf:
 
     def remove_oldest(self, reason: str) -> None:
         """Let the oldest segment go, lost for this reason or "done"."""
+        self.removing()
         segment = self.segments.pop(0)
         after = self.segments[0].first if self.segments else self.last + 1
         if reason != "done":
@@ -94,6 +97,13 @@ class Shelf:
             segment.remove(reason)
         except OSError as error:
             log.warning("%s cannot be removed: %s", segment.path, error.strerror)
+
+    def exchange(self, run: Sequence[Segment], into: Segment) -> None:
+        """Another segment has the frames of these, which follow on each other. Walks through them know it already."""
+        place = self.segments.index(run[0])
+        self.segments[place:place + len(run)] = [into]
+        for segment in run:
+            segment.forget("merged")
 
     def why(self, sequence: int) -> str:
         """The reason for which a frame is not there any more; "": it should be."""

@@ -18,6 +18,7 @@ from istat.clock import Clock, ClockWatch
 from istat.errors import SpoolError
 from istat.spool import opening
 from istat.spool.appending import Appending
+from istat.spool.coarsening.beginning import Coarsening
 from istat.spool.cursorfile import MOST_NAME, SUFFIX, CursorFile, State, name_in
 from istat.spool.cursors import Cursor
 from istat.spool.frames import Frame, Mark
@@ -39,11 +40,14 @@ TIME_SECONDS = 1800.0
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much a spool keeps of what was not acknowledged: bytes on the disk, and for how long [s]. `wait` [s]: how
-    long frames that may wait do so in memory alone, where the spool is the journal."""
+    long frames that may wait do so in memory alone, where the spool is the journal. `coarsen`: when there is more, the
+    oldest lines are merged into ever longer buckets, and what is too old into hours; only what does not fit as hours
+    goes. For spools that are their program's journal, too."""
 
     bytes: int = 1 << 30
     age: int = 3 * 86_400
     wait: float = 0.0
+    coarsen: bool = False
 
 
 class Spool:
@@ -65,10 +69,13 @@ class Spool:
         segments = self._shelf.segments
         self.watch = ClockWatch(clock, max([self._identity.saved, *(one.header.made for one in segments[-1:])]))
         self._syncer = Syncer(folder)
+        self._segment_bytes = min(SEGMENT_BYTES, max(LEAST_SEGMENT, limits.bytes // PARTS))
         self._appending = Appending(
             folder, self._shelf, self._identity, None if known is not None else marks, self._syncer, clock, self.watch,
-            min(SEGMENT_BYTES, max(LEAST_SEGMENT, limits.bytes // PARTS)), self._low, self._flush)
+            self._segment_bytes, self._low, self._flush)
         self._cursors: dict[str, Cursor] = {}
+        self._coarsening = Coarsening(self._shelf, self._syncer, self._cursors.values, limits.bytes, limits.age,
+                                      self._segment_bytes, clock, self.watch) if limits.coarsen else None
         self._unread: set[Path] = set()         # files of cursors that cannot be read
         self._kept = False                      # all groups are known
         self._trouble = ""                      # why the identity cannot be written
@@ -257,6 +264,8 @@ class Spool:
             self._flush()       # first: else one would look for what is gone, after a kill
             while self._done(low):
                 self._shelf.remove_oldest("done")
+        if self._kept and self._coarsening is not None:
+            self._coarsening.look()
         self._bound()
         self._appending.forget(low)
         if self._syncer.failed:     # what the kernel could not write it may have dropped: only a new file is trusted
@@ -300,7 +309,7 @@ class Spool:
                     self._appending.begin_segment()
                 except OSError as error:
                     log.debug("no new segment of the spool: %s", error)
-        while len(segments) > 1 and now - segments[0].ended > self.limits.age:
+        while not self.limits.coarsen and len(segments) > 1 and now - segments[0].ended > self.limits.age:
             self._remove("age")
 
     def _remove(self, reason: str) -> None:
@@ -308,6 +317,16 @@ class Spool:
         self._shelf.remove_oldest(reason)
         for cursor in self._cursors.values():
             cursor.catch_up()
+
+    def coarsen(self) -> None:
+        """Go on with merging lines, if that is begun, for some milliseconds: to be called as often as there is time."""
+        if self._coarsening is not None:
+            self._coarsening.work()
+
+    @property
+    def coarsened(self) -> int:
+        """How many lines less there are by that, since the start."""
+        return self._coarsening.lines if self._coarsening is not None else 0
 
     def _sync(self, low: int) -> None:
         """Have synced what was written a second ago and is not acknowledged by all."""
@@ -372,6 +391,8 @@ class Spool:
         if self._shelf.pending:
             log.warning("%d frames are lost with the end, unless they were sent: the disk did not take them",
                         len(self._shelf.pending))
+        if self._coarsening is not None:
+            self._coarsening.close()
         handles, writer = self._cursor_handles(), self._appending.writer
         for cursor in self._cursors.values():
             cursor.close()

@@ -15,22 +15,33 @@ log = logging.getLogger(__name__)
 END_SECONDS = 20.0      # that an end waits for the disk: below what a service manager's watchdog waits
 
 
+class Ticket:
+    """What became of something that was handed over: `over`, and `failed` if it is not on the disk."""
+
+    __slots__ = ("failed", "over")
+
+    def __init__(self) -> None:
+        self.over = self.failed = False
+
+
 class Syncer:
     """Syncs descriptors that are handed over, and closes them. `failed`: that something could not be synced."""
 
     def __init__(self, folder: Path) -> None:
         self.failed = ""
         self._folder = folder
-        self._queue: queue.SimpleQueue[tuple[list[int], bool, bool] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[list[int], bool, bool, Ticket] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def hand_over(self, handles: list[int], finished: bool = False, folder: bool = False) -> None:
+    def hand_over(self, handles: list[int], finished: bool = False, folder: bool = False) -> Ticket:
         """Sync these soon, and close them. `finished`: nothing more is written to them, so their pages can go.
-        `folder`: what was made and removed in it is synced as well."""
+        `folder`: what was made and removed in it is synced as well. When that is done its ticket says so."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="spool-sync", daemon=True)
             self._thread.start()
-        self._queue.put((handles, finished, folder))
+        ticket = Ticket()
+        self._queue.put((handles, finished, folder, ticket))
+        return ticket
 
     @property
     def behind(self) -> bool:
@@ -47,29 +58,34 @@ class Syncer:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            handles, finished, folder = item
-            for handle in handles:
-                self._sync(handle, finished)
+            handles, finished, folder, ticket = item
+            done = [self._sync(handle, finished) for handle in handles]
             if folder:
-                self._sync_folder()
+                done.append(self._sync_folder())
+            ticket.failed = not all(done)
+            ticket.over = True
 
-    def _sync(self, handle: int, finished: bool) -> None:
+    def _sync(self, handle: int, finished: bool) -> bool:
         try:
             if finished:
                 ownfiles.put_away(handle)
             else:
                 os.fdatasync(handle)
             self.failed = ""
+            return True
         except OSError as error:
             self._tell(error)
+            return False
         finally:
             os.close(handle)
 
-    def _sync_folder(self) -> None:
+    def _sync_folder(self) -> bool:
         try:
             ondisk.sync_folder(self._folder)
+            return True
         except OSError as error:
             self._tell(error)
+            return False
 
     def _tell(self, error: OSError) -> None:
         if not self.failed:

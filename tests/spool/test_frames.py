@@ -26,13 +26,16 @@ SALT = 0x12345678
 NUMBERS = st.integers(0, (1 << 63) - 1)
 MARKS = st.none() | st.tuples(st.binary(min_size=1, max_size=255), NUMBERS, NUMBERS)
 FRAMES = st.builds(Frame, NUMBERS, st.integers(-(1 << 63), (1 << 63) - 1), st.integers(0, (1 << 31) - 1),
-                   st.integers(0, (1 << 32) - 1), st.binary(max_size=300), MARKS)
+                   st.integers(0, (1 << 32) - 1), st.binary(max_size=300), MARKS, st.none())
+MERGED = st.builds(Frame, NUMBERS, NUMBERS, st.integers(0, (1 << 31) - 1), st.integers(0, (1 << 32) - 1),
+                   st.binary(max_size=300), st.none(), st.tuples(NUMBERS, NUMBERS))
 HEADERS = st.builds(Header, st.integers(0, (1 << 32) - 1), st.binary(min_size=16, max_size=16), NUMBERS, NUMBERS,
                     NUMBERS, NUMBERS, st.integers(-(1 << 63), (1 << 63) - 1),
-                    st.dictionaries(st.tuples(st.binary(min_size=1, max_size=255), NUMBERS), NUMBERS, max_size=5))
+                    st.dictionaries(st.tuples(st.binary(min_size=1, max_size=255), NUMBERS), NUMBERS, max_size=5),
+                    st.integers(0, (1 << 16) - 1), NUMBERS)
 
 
-@given(FRAMES, NUMBERS, NUMBERS, NUMBERS)
+@given(FRAMES | MERGED, NUMBERS, NUMBERS, NUMBERS)
 def test_a_frame_comes_back(frame: Frame, frames: int, lines: int, only: int) -> None:
     head, data = encode(SALT, frame, frames, lines, only)
     assert head_in(data[:HEAD_BYTES], SALT) == head
@@ -42,7 +45,7 @@ def test_a_frame_comes_back(frame: Frame, frames: int, lines: int, only: int) ->
     assert head_in(data[:HEAD_BYTES], SALT + 1) is None
 
 
-@given(FRAMES, st.data())
+@given(FRAMES | MERGED, st.data())
 def test_a_flipped_bit_is_noticed(frame: Frame, data: st.DataObject) -> None:
     _head, whole = encode(SALT, frame, 0, 0)
     bit = data.draw(st.integers(0, 8 * len(whole) - 1))
@@ -70,7 +73,8 @@ def test_any_bytes_are_answered(data: bytes) -> None:
 @pytest.mark.parametrize("frame", [
     Frame(1, 0, 0, 1, b"x" * (MOST_TEXT + 1)), Frame(1 << 64, 0, 0, 1, b""), Frame(1, 1 << 63, 0, 1, b""),
     Frame(1, 0, 0, -1, b""), Frame(1, 0, 0, 1, b"", (b"", 1, 1)), Frame(1, 0, 0, 1, b"", (b"x" * 256, 1, 1)),
-    Frame(1, 0, 0, 1, b"", (b"x", -1, 1))])
+    Frame(1, 0, 0, 1, b"", (b"x", -1, 1)),
+    Frame(1, 0, 0, 1, b"", None, (-1, 1))])
 def test_what_does_not_fit_is_refused(frame: Frame) -> None:
     with pytest.raises(ValueError):
         encode(SALT, frame, 0, 0)
@@ -78,6 +82,6 @@ def test_what_does_not_fit_is_refused(frame: Frame) -> None:
 
 def test_a_newer_segment_is_told_as_such() -> None:
     data = bytearray(header_bytes(Header(SALT, bytes(16), 1, 1, 0, 0, 0, {}))[:-4])
-    struct.pack_into("<H", data, 8, 2)
-    with pytest.raises(SpoolError, match="version 2 and this istatd reads 1"):
+    struct.pack_into("<H", data, 8, 3)
+    with pytest.raises(SpoolError, match="version 3 and this istatd reads 2"):
         header_in(bytes(data) + struct.pack("<I", zlib.crc32(data)))

@@ -1,0 +1,68 @@
+"""Which segments of a spool are merged next, and into buckets of how many seconds. Knows no frames and no groups.
+
+What waits is finest at its end: of the bytes that a spool may have each step keeps a share, beyond which its oldest
+segments go on to the next one. So detail is kept for as long as there is room for it.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from istat.spool.segments import Segment
+
+#: Seconds of the buckets, in steps: 1 min, 5 min, 1 h.
+STEPS = (60, 300, 3600)
+HOURS = STEPS[-1]
+# In eighths of the spool's bytes: samples as they came, minutes, five minutes. What is left is for hours: a fortnight
+# of 300 counters in 20 MB.
+_SHARES = {0: 3, STEPS[0]: 2, STEPS[1]: 1}
+_EIGHTHS = 8
+
+
+class Choice(NamedTuple):
+    """Segments that follow on each other, to be merged into buckets of so many seconds."""
+
+    run: list[Segment]
+    seconds: int
+
+
+def due(size: int, most: int, segment_bytes: int) -> bool:
+    """Whether a spool of this size should be made smaller: time must be left for it before it is full [bytes]."""
+    return size > most - 2 * segment_bytes
+
+
+def choose(segments: Sequence[Segment], most: int, segment_bytes: int, old_before: float,
+           busy: Callable[[Segment], bool]) -> Choice | None:
+    """What is next; None: nothing. The last segment is the one that is written to.
+
+    most: bytes that the spool may have. old_before [Unix s]: what ended before is merged into hours. busy: whether a
+    group is at work in a segment, which is taken last.
+    """
+    closed = [segment for segment in segments[:-1] if segment.begin]    # a damaged header says not enough
+    old = [segment for segment in closed if segment.ended < old_before and segment.coarse < HOURS]
+    found = _run(segments, old, segment_bytes, busy)
+    if found:
+        return Choice(found, HOURS)
+    if not due(sum(segment.size for segment in segments), most, segment_bytes):
+        return None
+    for (coarse, share), seconds in zip(_SHARES.items(), STEPS, strict=True):
+        if sum(segment.size for segment in segments if segment.coarse == coarse) > most * share // _EIGHTHS:
+            found = _run(segments, [segment for segment in closed if segment.coarse == coarse], segment_bytes, busy)
+            if found:
+                return Choice(found, seconds)
+    return None
+
+
+def _run(segments: Sequence[Segment], wanted: Sequence[Segment], most: int,
+         busy: Callable[[Segment], bool]) -> list[Segment]:
+    """The oldest of these that follow on each other, about `most` bytes: fewer would leave more parts of buckets."""
+    found: list[Segment] = []
+    size, after = 0, -1
+    free = [segment for segment in wanted if not busy(segment)]
+    for segment in free or wanted:
+        place = segments.index(segment)
+        if size >= most or found and place != after:
+            break
+        found.append(segment)
+        size, after = size + segment.size, place + 1
+    return found
