@@ -74,7 +74,7 @@ DECLARATION = Declaration(
             "where samples are sent to, where nothing is said of forward",
             reloadable=True,
         ),
-        *forwarding.settings(SPOOL),
+        *forwarding.settings(SPOOL, journal=True),
         Setting(
             "stat-port",
             Port(),

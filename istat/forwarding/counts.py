@@ -19,6 +19,8 @@ METRICS = (
            "`damaged` (the spool), `disk` (it was full), `unknown` (to the store, at a start after a kill), `cut` (a "
            "connection to an original istatd), `too_long`",
            event=True),
+    Metric("forward.coarsened", "lines", "fewer to be sent since samples that wait in the spool of an agent were "
+           "merged: counts, sums, minima and maxima are as they were", event=True),
     Metric("forward.connects", "connections", "to targets that greeted us", event=True),
     Metric("forward.failures", "tries", "to reach a target that failed, and connections that ended by a fault",
            event=True),

@@ -56,7 +56,8 @@ class Forwarder:
         """
         self._clock = clock
         self._counts, self._origins, self._declared = Counts(), Origins(), Told()
-        self._spool = Spool.open(folder, Limits(values["spool-bytes"], int(values["spool-age"]), wait), clock, known)
+        self._spool = Spool.open(folder, Limits(values["spool-bytes"], int(values["spool-age"]), wait,
+                                               coarsen=known is None), clock, known)
         self._held = known is not None
         self._released = self._spool.last       # what is there after a start is in the journal
         hello = Hello(self._spool.id, self._spool.epoch, who.host, values["forward-token"])
@@ -190,6 +191,7 @@ class Forwarder:
             self._spool.tick()
             for group in self._groups:
                 group.tick()
+        self._spool.coarsen()
 
     def _write_lines(self) -> None:
         if self._parts:
@@ -229,6 +231,7 @@ class Forwarder:
         found.update({"forward.waiting": max((lines for _, lines, _ in behind), default=0),
                       "forward.lag": max((seconds for _, _, seconds in behind), default=0),
                       "forward.connected": sum(group.connected for group in self._groups),
+                      "forward.coarsened": self._spool.coarsened,
                       "forward.spool.bytes": float(str(spool["spool_bytes"]))})
         return found
 

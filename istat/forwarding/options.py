@@ -14,12 +14,15 @@ from istat.wire.batches import MOST_WORDS
 SPOOL_BYTES = "1G"
 # Less than the retention of the finest level as it is by default: what is older would be refused there [s].
 SPOOL_AGE = 7 * 86_400.0
+COARSER = ("When more would wait, the oldest samples are merged into buckets of a minute, then of 5 min, then of an "
+           "hour; counts, sums, minima and maxima stay exact. What does not fit even so goes, counted.")
 # In which a server that was restarted, or a network that was cut, is back as a rule [s].
 DOUBT_SECONDS = 3600.0
 
 
-def settings(spool: str, where: str = "") -> tuple[Setting, ...]:
-    """The settings; `spool`: the default of the folder, which is each daemon's own; `where`: a sentence about it."""
+def settings(spool: str, where: str = "", journal: bool = False) -> tuple[Setting, ...]:
+    """The settings; `spool`: the default of the folder, which is each daemon's own; `where`: a sentence about it;
+    `journal`: the spool is the daemon's journal, and is made coarser where that of another one loses."""
     return (
         Setting("forward", Many(TargetGroup()), "",
                 "Servers that all samples are forwarded to. Each entry gets everything; in an entry with several "
@@ -44,9 +47,11 @@ def settings(spool: str, where: str = "") -> tuple[Setting, ...]:
                 "server."),
         Setting("spool", Path(), spool, f"Folder of what waits to be forwarded; made when it is missing.{where}"),
         Setting("spool-bytes", Size(16 << 20), SPOOL_BYTES,
-                "How large the spool may be; the oldest samples go when more would wait, counted."),
+                "How large the spool may be. " + (
+                    COARSER if journal else "The oldest samples go when more would wait, counted.")),
         Setting("spool-age", Duration(60.0, 366 * 86_400.0), SPOOL_AGE,
-                "How old the samples may be that wait in the spool; older ones go, counted."),
+                "How old the samples may be that wait in the spool; older ones " + (
+                    "are merged into buckets of an hour." if journal else "go, counted.")),
     )
 
 

@@ -58,7 +58,7 @@ def finish(spool: Spool) -> None:
 class Source:
     """Samples that come, each few seconds, into a spool whose group is away."""
 
-    def __init__(self, folder: Path, seed: int = 1, counters: int = 200, limits: Limits = LIMITS,
+    def __init__(self, folder: Path, seed: int = 1, counters: int = 150, limits: Limits = LIMITS,
                  groups: tuple[str, ...] = (GROUP,)) -> None:
         self.rng, self.counters = random.Random(seed), counters
         self.folder, self.limits, self.groups = folder, limits, groups
