@@ -49,10 +49,11 @@ LOADERS = 8  # threads that load plugins and set collectors up
 WAY = ("server", "transport", "tls", "tls-ca", "tls-cert", "tls-key", "max-datagram", "host")
 
 
-def suffix(values: Values) -> str:
-    """What follows every name. Tags that cannot be used are left out: the plan has told of them."""
+def suffix(values: Values, more: Sequence[str] = ()) -> str:
+    """What follows every name. `more`: tags that plugins have for this machine. Tags that cannot be used are left out:
+    the plan has told of them."""
     tags = [tag for tag in values["tags"] if names.TAG.match(tag)]
-    return names.suffix(host_name(values), tags, values["aggregate"])
+    return names.suffix(host_name(values), list(dict.fromkeys([*tags, *more])), values["aggregate"])
 
 
 def link_of(values: Values, introduction: bytes, clock: Clock) -> links.Link:
@@ -91,7 +92,7 @@ class Agent:
         loaders = Threads(LOADERS)
         self._lookers = Threads(1)
         self._folders = Folders(clock)
-        self._finder = Finder(loaders.call, self._verdict, self._wanted, mark)
+        self._finder = Finder(loaders.call, self._verdict, self._wanted, mark, lambda: host_name(self._values))
         self._planner = Planner(counters, loaders.call, mark)
         self._plan = Plan({})
         self._collecting = Collecting(self._deliver, counters, clock, Threads().call, Threads().call, self._failing,
@@ -114,7 +115,6 @@ class Agent:
         goes on untouched, and lines that wait still wait."""
         with self._exchanging:
             before, self._values = self._values, values
-            self._suffix = suffix(values)
             if isinstance(self._shipper, OwnLines):
                 self._shipper.renew(introduction_of(values))
             elif values["tls"] or any(before[name] != values[name] for name in WAY):
@@ -135,6 +135,10 @@ class Agent:
     def states(self) -> list[State]:
         """What is known of each collector."""
         return self._collecting.states()
+
+    def tags(self) -> list[str]:
+        """Tags that plugins have for this machine, besides those of the settings."""
+        return self._plan.tags
 
     def problems(self) -> list[str]:
         """Sentences about what cannot run."""
@@ -173,6 +177,7 @@ class Agent:
         for folder, why in self._folders.problems.items():
             collection.refuse(folder, why)
         self._plan = self._planner.plan(self._values, collection, again, PATIENCE_SECONDS)
+        self._suffix = suffix(self._values, self._plan.tags)
         changes = self._collecting.apply(self._plan)
         self._declaring.plan(self._plan.metrics())
         for problem in self._failing.refused(self._plan.problems):
@@ -227,7 +232,7 @@ def once(values: Values, plan: Plan, clock: Clock, pause: float) -> list[str]:
     """The lines that would be sent: one reading of everything, `pause` seconds after a first one, without
     which there would be no rates. Of a collector that hangs in its first reading there is no second, and what it
     reported before counts. What fails goes to the log."""
-    every_name = suffix(values)
+    every_name = suffix(values, plan.tags)
     threads = Threads()
     found: dict[int, Emit] = {}
     runners = [

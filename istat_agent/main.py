@@ -244,7 +244,7 @@ def run(arguments: Sequence[str], values: Values, openings: Openings, leave: Cal
     if values["watchdog"]:
         isolation.watch(values["watchdog"], openings.kept)
     agent = launch(values, counters, clock, watch, relay, isolation)
-    control.about(values, status(values), agent.states, agent.problems)
+    control.about(values, status(values), agent)
     service.ready(status(values))
     if leave is not None:
         leave()
@@ -275,7 +275,7 @@ def reload(command: str | Reload, values: Values, arguments: Sequence[str], agen
     else:
         values = renewal.values
         changes = agent.reload(values)
-        control.about(values, status(values), agent.states, agent.problems)
+        control.about(values, status(values), agent)
         log.info("settings read again; changed: %s; collectors: %s", ", ".join(renewal.changed) or "nothing", changes)
         if isinstance(command, Reload):
             command.set(outcome(changes, renewal.changed, renewal.waiting, agent.problems()))

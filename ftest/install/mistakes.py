@@ -319,6 +319,45 @@ def unsafe_drop_in(place: Path) -> str:
         return said + wait("collector exec:queue: ")
 
 
+def failing_plugins(place: Path) -> str:
+    (place / "plugins").mkdir(mode=0o755)
+    head = "import time\nfrom istat.plugin import collector\n@collector(interval={}, timeout=0.2)\ndef collect(emit):\n"
+    # The one that hangs has its next turn in a minute: after two of them it would be in a child.
+    for name, every, text in (("db", 1, "    1 / 0\n"), ("mail", 60, "    time.sleep(600)\n"), ("web", 1, "    (\n")):
+        (place / f"plugins/{name}.py").write_text(head.format(every) + text)
+    control = place / "control"
+    words = ("--control-path", control, "--plugin-dir", place / "plugins", "--server", f"127.0.0.1:{own_port()}")
+    with running(AGENT, place / "log", *words) as wait:
+        wait("collector db: ZeroDivisionError")
+        wait("collector mail: not finished")
+        said = run(AGENT, "plugins", "--control-path", control, status=0)
+        return said + run(AGENT, "try", "db", "--control-path", control, status=86)
+
+
+def no_agent(place: Path) -> str:
+    control = place / "control"
+    said = run(AGENT, "plugins", "--control-path", control, status=120)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(os.fspath(control))
+    said += run(AGENT, "reload", "--control-path", control, status=120)
+    words = ("--enable", "load", "--server", f"127.0.0.1:{own_port()}")
+    runtime = ("env", f"RUNTIME_DIRECTORY={place}")
+    with running(AGENT, place / "log", *words, before=runtime) as wait:
+        wait("sending to")
+        assert "load" in run(AGENT, "plugins", "--control-path", control, status=0)
+        with running(AGENT, place / "other", *words, before=runtime) as wait_for_other:
+            said += wait_for_other("sending to")
+        before = as_nobody()
+        if before:
+            said += run(AGENT, "plugins", "--control-path", control, status=120, before=before)
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(os.fspath(place / "silent"))
+            silent.listen()
+            said += run("ftest.install.impatient", place / "silent", status=120)
+    assert not control.exists(), "it is gone with its agent"
+    return said
+
+
 def few_files(place: Path) -> str:
     before = ("sh", "-c", 'ulimit -n "$0"; exec "$@"')
     words = ("--stat-port", 0, "--http-port", 0, "--store")
@@ -346,5 +385,7 @@ MISTAKES: dict[str, Callable[[Path], str]] = {
     "The store is of a newer version": newer_store,
     "A plugin misses a module": missing_module,
     "A drop-in is not run": unsafe_drop_in,
+    "A plugin does not do what it should": failing_plugins,
+    "No agent answers": no_agent,
     "Too few open files": few_files,
 }

@@ -81,6 +81,7 @@ class Collection:
     found: dict[str, Found] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)  # origin -> why the plugin's present version is not used
+    tags: list[str] = field(default_factory=list)  # that plugins have for this machine
     pending: bool = False  # some plugin is still being loaded
 
     def refuse(self, origin: str, why: str) -> None:
@@ -111,7 +112,9 @@ class Loaded:
     seen: Glance = NOTHING
     found: list[Found] = field(default_factory=list)  # of the last version that could be loaded
     why: str = ""  # the present one cannot be used
-    plugin: object = None  # where its hook is asked again at each reload
+    tags: tuple[str, ...] = ()  # for this machine
+    trouble: str = ""  # with those; the collectors are fine
+    plugin: object = None  # where its hooks are asked again at each reload
     late: bool = False  # it is still being loaded, in a thread that nobody waits for
 
 
@@ -119,10 +122,12 @@ class Finder:
     """Keeps what was found, so that a look loads only what is new or has changed."""
 
     def __init__(self, call: Call = directly, verdict: Why = lambda origin, stamp: "",
-                 wanted: Wanted = lambda name: None, mark: Mark = unmarked) -> None:
+                 wanted: Wanted = lambda name: None, mark: Mark = unmarked,
+                 host: Callable[[], str] = lambda: "localhost") -> None:
         """call: how foreign plugins are loaded. verdict: why a plugin is isolated though it does not say so itself.
         wanted(name): what settings say of whether a collector is isolated; None: nothing. mark(origin, stamp): says
-        that a plugin runs meanwhile."""
+        that a plugin runs meanwhile. host(): this machine's name in counters."""
+        self._host = host
         self._call, self._verdict, self.wanted, self._mark = call, verdict, wanted, mark
         self._entries: list[Source] | None = None
         self._known: dict[str, Loaded] = {}  # by origin
@@ -235,9 +240,21 @@ class Finder:
         else:
             with nullcontext() if source.own else self._mark(source.origin, stamp):
                 plugin = before.plugin if same and before.plugin else _plugin(source, text, bool(before.stamp))
-                now.plugin = plugin if loading.makes_its_own(plugin) else None
+                now.plugin = plugin if loading.is_asked_anew(plugin) else None
                 now.found = [_found(source, one, now) for one in loading.definitions_of(source.origin, plugin)]
+                self._ask_for_tags(source.origin, now, before.tags)
         answer.append(now)
+
+    def _ask_for_tags(self, origin: str, now: Loaded, before: tuple[str, ...]) -> None:
+        """In a thread. Where a plugin cannot say now, its tags of before stay, and its collectors run."""
+        if now.plugin is None:
+            return
+        try:
+            now.tags = loading.tags_of(origin, now.plugin, self._host())
+        except PluginError as error:
+            now.tags, now.trouble = before, str(error)
+        except Exception as error:  # noqa: BLE001 - a stranger's hook may raise anything
+            now.tags, now.trouble = before, f"istat_tags(): {missing.told(error)}"
 
     def _isolated(self, origin: str, stamp: str, seen: Glance) -> str:
         """Why a plugin is not imported here, or "". Its collectors share a file, and so that."""
@@ -300,6 +317,9 @@ def _collected(known: Iterable[tuple[str, Loaded | None]], holding: Mapping[str,
     plugins = [(origin, one) for origin, one in known if one is not None]
     theirs = {(found.name, origin) for origin, one in plugins for found in one.found}
     for origin, one in plugins:
+        collection.tags += one.tags
+        if one.trouble:
+            collection.problems.append(f"{origin}: {one.trouble}; its tags stay as they were")
         if one.why:
             collection.refuse(origin, one.why + ("; what was loaded before goes on" if one.found else ""))
         for found in one.found:
@@ -314,7 +334,8 @@ def _collected(known: Iterable[tuple[str, Loaded | None]], holding: Mapping[str,
     return collection
 
 
-def discover(plugin_dirs: Sequence[str], call: Call = directly, wanted: Wanted = lambda name: None) -> Collection:
+def discover(plugin_dirs: Sequence[str], call: Call = directly, wanted: Wanted = lambda name: None,
+             host: str = "localhost") -> Collection:
     """Everything that can be found now, by a search from the beginning. Never raises."""
     files: dict[str, Hashable] = {}
     problems: dict[str, str] = {}
@@ -323,7 +344,7 @@ def discover(plugin_dirs: Sequence[str], call: Call = directly, wanted: Wanted =
             files.update(dict.fromkeys(dropin.python_files([folder])))
         except OSError as error:
             problems[folder] = f"cannot be read: {error.strerror}"
-    collection = Finder(call, wanted=wanted).find(files)
+    collection = Finder(call, wanted=wanted, host=lambda: host).find(files)
     for folder, why in problems.items():
         collection.refuse(folder, why)
     return collection

@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -21,10 +23,13 @@ from istat import owners
 from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import API_VERSION, Definition, source_of
-from istat_agent import hookspecs
+from istat_agent import hookspecs, names
 
 # Modules of drop-in files are named under this prefix, so that redis.py does not hide the library `redis`.
 DROP_IN_PREFIX = "istat_drop_in."
+HOOKS: dict[str, Callable[..., Any]] = {name: hook for name, hook in vars(hookspecs).items()
+                                        if name.startswith("istat_")}
+MOST_TAGS = 8  # of a plugin
 MOST_SOURCE = 1024 * 1024  # bytes of a drop-in file: who needs more has a package
 
 
@@ -137,6 +142,38 @@ def definitions_of(origin: str, plugin: object) -> list[Definition]:
     _check_version(plugin)
     if isinstance(plugin, Definition):  # an entry point may name the decorated function itself
         return [plugin]
+    manager = _manager(origin, plugin)
+    if manager.hook.istat_collectors.get_hookimpls():
+        answers = manager.hook.istat_collectors()
+    else:
+        answers = [[v for v in vars(plugin).values() if isinstance(v, Definition)]]
+    definitions = [definition for answer in answers for definition in _checked(answer)]
+    if not definitions and not manager.hook.istat_tags.get_hookimpls():
+        raise PluginError("holds no collector: put @collector() before a function collect(emit); if it is a script "
+                          "that prints values, give it a name without .py")
+    return definitions
+
+
+def tags_of(origin: str, plugin: object, host: str) -> tuple[str, ...]:
+    """The tags that a loaded plugin has for this machine. PluginError, and whatever its hook raises."""
+    if isinstance(plugin, Definition):
+        return ()
+    tags: list[str] = []
+    for answer in _manager(origin, plugin).hook.istat_tags(host=host):
+        if not isinstance(answer, (list, tuple)) or not all(isinstance(tag, str) for tag in answer):
+            raise PluginError(f"istat_tags() must return a list of texts such as 'zone.eu1', not {answer!r}")
+        tags += answer
+    wrong = next((tag for tag in tags if not names.TAG.match(tag)), None)
+    if wrong is not None:
+        raise PluginError(f"istat_tags(): {wrong!r} is no tag: it is empty, or has a blank, a caret or a star")
+    if len(tags) > MOST_TAGS:
+        raise PluginError(f"istat_tags() returned {len(tags)} tags; {MOST_TAGS} are taken, as each makes one more "
+                          "counter of every name")
+    return tuple(tags)
+
+
+def _manager(origin: str, plugin: object) -> pluggy.PluginManager:
+    """One for this plugin alone. PluginError."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
@@ -144,20 +181,12 @@ def definitions_of(origin: str, plugin: object) -> list[Definition]:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(_explain(plugin, error)) from error
-    if manager.hook.istat_collectors.get_hookimpls():
-        answers = manager.hook.istat_collectors()
-    else:
-        answers = [[v for v in vars(plugin).values() if isinstance(v, Definition)]]
-    definitions = [definition for answer in answers for definition in _checked(answer)]
-    if not definitions:
-        raise PluginError("holds no collector: put @collector() before a function collect(emit); if it is a script "
-                          "that prints values, give it a name without .py")
-    return definitions
+    return manager
 
 
-def makes_its_own(plugin: object) -> bool:
-    """Whether a plugin says by the hook what its collectors are, anew each time that it is asked."""
-    return any(name == "istat_collectors" and hasattr(member, f"{hookspecs.PROJECT}_impl")
+def is_asked_anew(plugin: object) -> bool:
+    """Whether a plugin implements a hook, whose answer may be another one each time that it is asked."""
+    return any(name in HOOKS and hasattr(member, f"{hookspecs.PROJECT}_impl")
                for name, member in getattr(plugin, "__dict__", {}).items())
 
 
@@ -187,11 +216,15 @@ def _checked(answer: object) -> list[Definition]:
     return list(answer)
 
 
+def _signature(hook: Callable[..., Any]) -> str:
+    return f"{hook.__name__}({', '.join(inspect.signature(hook).parameters)})"
+
+
 def _explain(plugin: object, error: Exception) -> str:
     """pluggy's refusal, with the plugin's own definition and the hook's below it."""
     lines = [str(error).replace("\n", "; ")]
     for name in dir(plugin):
         member = getattr(plugin, name)
         if name.startswith("istat_") and callable(member) and hasattr(member, f"{hookspecs.PROJECT}_impl"):
-            lines += [source_of(member), "the agent has these hooks: istat_collectors()"]
+            lines += [source_of(member), f"the agent has these hooks: {', '.join(map(_signature, HOOKS.values()))}"]
     return "\n".join(line for line in lines if line)

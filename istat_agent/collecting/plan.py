@@ -39,6 +39,7 @@ class Plan:
     refused: dict[str, str] = field(default_factory=dict)  # origin -> why a plugin is not used
     dropped: list[Planned] = field(default_factory=list)  # what the plan before had in their place: to be closed
     pending: bool = False  # some plugin is still being loaded, or a collector begun
+    tags: list[str] = field(default_factory=list)  # that plugins have for this machine
 
     def metrics(self) -> Iterable[Metric]:
         """What the collectors that run declare."""
@@ -69,7 +70,7 @@ def make_plan(values: Values, counters: Counters, collection: Collection | None 
     `collection`: what was found, for tests; default is to look for it. `call`: how that is done with a deadline.
     """
     if collection is None:
-        collection = discover(plugin_dirs(values), call, functools.partial(wanted_isolated, values))
+        collection = discover(plugin_dirs(values), call, functools.partial(wanted_isolated, values), host_name(values))
     return Planner(counters, call).plan(values, collection)
 
 
@@ -109,7 +110,8 @@ class Planner:
         it waits for collectors that are being begun [s]; the plan has those as they were, and is `pending`."""
         folders = plugin_dirs(values)
         found = {**collection.found, self._agent.name: self._agent}
-        plan = Plan(found, problems=[*_missing(values, folders), *collection.problems], refused=collection.refused)
+        plan = Plan(found, problems=[*_missing(values, folders), *collection.problems], refused=collection.refused,
+                    tags=collection.tags)
         tables = _tables(values, found, plan.problems)
         plan.problems += [
             f"tags: {tag!r} has a blank, a caret or a star" for tag in values["tags"] if not names.TAG.match(tag)

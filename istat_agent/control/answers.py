@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 from gevent.event import AsyncResult
@@ -31,6 +31,19 @@ class Reload(AsyncResult):  # type: ignore[misc]  # gevent's has no types
     """A reload that was asked for at the socket: `set` with what it came to, or `set_exception`."""
 
 
+class Running(Protocol):
+    """An agent, as far as it is asked here."""
+
+    def states(self) -> Sequence[State]:
+        """What is known of each collector."""
+
+    def problems(self) -> Sequence[str]:
+        """Sentences about what cannot run."""
+
+    def tags(self) -> Sequence[str]:
+        """Tags that plugins have for this machine."""
+
+
 class Control:
     """The socket, and what is known for its answers."""
 
@@ -42,6 +55,7 @@ class Control:
         self._values, self._status = values, ""
         self._states: Callable[[], Sequence[State]] = tuple
         self._problems: Callable[[], Sequence[str]] = tuple
+        self._tags: Callable[[], Sequence[str]] = tuple
         path = place.of_agent(values, os.environ)
         answers = {"plugins": self._told, "reload": self._reloaded, "try": self._tried}
         self.port = ControlPort(path, answers) if path else None
@@ -64,10 +78,10 @@ class Control:
         if self.port is not None:
             self.port.stop()
 
-    def about(self, values: Values, status: str, states: Callable[[], Sequence[State]],
-              problems: Callable[[], Sequence[str]]) -> None:
-        """What runs now: its settings, a line on it, and what tells how its collectors do and what cannot run."""
-        self._values, self._status, self._states, self._problems = values, status, states, problems
+    def about(self, values: Values, status: str, agent: Running) -> None:
+        """What runs now: its settings, a line on it, and who tells how its collectors do."""
+        self._values, self._status = values, status
+        self._states, self._problems, self._tags = agent.states, agent.problems, agent.tags
 
     def _told(self, question: Mapping[str, Any]) -> dict[str, Any]:
         agent = {"pid": os.getpid(), "version": __version__, "user": owners.name_of(os.geteuid()),
@@ -99,7 +113,8 @@ class Control:
 
             log.info("%s is tried for the control socket", what)
             by = f"the agent (process {os.getpid()})"
-            found: dict[str, Any] = gevent.get_hub().threadpool.apply(trial, (what, self._values, by))
+            asked = (what, self._values, by, list(self._tags()))
+            found: dict[str, Any] = gevent.get_hub().threadpool.apply(trial, asked)
             return found
         finally:
             self._trials.release()

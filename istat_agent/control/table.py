@@ -19,8 +19,8 @@ NOTHING = "-"
 # What helps beyond the agent's own sentence, by state.
 CURES = {
     states.FAILS: "See it fail: istat-agent try {name}",
-    states.STUCK: "Give its calls timeouts that are shorter than its own, or set isolated = true in "
-                  "[plugins.{collector}]: then its child is ended",
+    states.STUCK: "Give its calls timeouts that are shorter than its own; when it misses two turns it is moved to a "
+                  "child, as by isolated = true in [plugins.{collector}], which is ended in time",
     states.WAITS: "It is tried again by itself; see what it does now: istat-agent try {name}",
     states.REFUSED: "Once that is mended it is taken up by itself",
 }
@@ -30,7 +30,9 @@ def plugins(answer: Mapping[str, Any]) -> list[str]:
     """The table, and below it what is wrong and what to do."""
     found: Sequence[Plugin] = sorted(answer["plugins"], key=lambda one: (one["state"] == states.OFF, one["name"]))
     lines = [_agent(answer), "", *columns([HEAD, *(_row(one, answer["now"]) for one in found)])]
-    told = [*(sentence for one in found for sentence in _wrong(one)), *answer.get("problems", ())]
+    known = tuple(f"{one['origin']}: " for one in found if one["state"] == states.REFUSED)
+    others = (text for text in answer.get("problems", ()) if not text.startswith(known))
+    told = [*(sentence for one in found for sentence in _wrong(one)), *others]
     return [*lines, "", *told] if told else lines
 
 

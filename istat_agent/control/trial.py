@@ -31,8 +31,9 @@ MODULE = "istat_agent.control.rehearsal"
 KEPT_BACK = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 
-def trial(what: str, values: Values, by: str) -> dict[str, Any]:
-    """Try a plugin: a name, or the full path of a file. `by`: who runs it, in words. What `try --json` prints."""
+def trial(what: str, values: Values, by: str, tags: Sequence[str] = ()) -> dict[str, Any]:
+    """Try a plugin: a name, or the full path of a file. `by`: who runs it, in words; `tags`: what plugins have for
+    this machine. What `try --json` prints."""
     asked = {
         "what": what,
         "folders": [os.path.abspath(folder) for folder in values["plugin-dir"]],
@@ -49,7 +50,7 @@ def trial(what: str, values: Values, by: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"what": what, "by": by, "user": owners.name_of(os.geteuid()),
                               "host": host_name(values), "jobs": [], "problems": [], "unknown": False}
     told_back = _parsed(outcome)
-    _take(answer, told_back, suffix(values))
+    _take(answer, told_back, suffix(values, tags))
     answer["seconds"] = round(time.monotonic() - began, 3)
     answer["said"] = outcome.errors.decode("utf-8", "replace").strip()
     if not any("done" in one for one in told_back):

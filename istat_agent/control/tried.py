@@ -44,7 +44,11 @@ def _job(job: Mapping[str, Any]) -> Iterable[str]:
 
 def _cost(one: Mapping[str, Any]) -> str:
     took = f"{1000 * one['seconds']:.1f} ms, {one['cpu_ms']:.1f} ms of CPU"
-    return f"{took}, {number_text(one['samples'])} samples of {number_text(one['names'])} names"
+    return f"{took}, {_number(one['samples'], 'sample')} of {_number(one['names'], 'name')}"
+
+
+def _number(count: int, of: str) -> str:
+    return f"{number_text(count)} {of}{'' if count == 1 else 's'}"
 
 
 def _faults(one: Mapping[str, Any]) -> Iterable[str]:
