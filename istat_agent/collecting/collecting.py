@@ -36,13 +36,16 @@ class Run:
     runner: Runner
     timetable: Timetable
     greenlet: gevent.Greenlet
+    waits_for: gevent.Greenlet | None = None  # what was in its place, until that has ended its reading
 
-    def leave(self) -> None:
-        """Do no other reading; the present one is ended."""
-        self.timetable.leaving = True
+    def leave(self) -> gevent.Greenlet | None:
+        """Do no other reading; the present one is ended. Who is to be waited for until that is so."""
+        self.timetable.leave()
         self.runner.leave()
-        if not self.timetable.reading:
-            self.greenlet.kill(block=False)
+        if self.timetable.reading:
+            return self.greenlet
+        self.greenlet.kill(block=False)
+        return None if self.timetable.begun else self.waits_for
 
 
 class Collecting:
@@ -74,10 +77,8 @@ class Collecting:
             (added if before is None else changed).append(key)
             self._running[key] = self._begin(task, before)
         for key, run in gone.items():
-            run.leave()
+            self._end(run)
             del self._running[key]
-            self._failing.works(run.task.job.name)
-            self._leaving.append(run.greenlet)
         self._plan = plan
         self._leaving = [one for one in self._leaving if not one.dead]
         for planned in plan.dropped:
@@ -122,13 +123,16 @@ class Collecting:
         runner = Runner(task, self._own if task.own else self._foreign, self._deliver, self._counters, self._clock,
                         self._failing, self._mark, self._isolate)
         timetable = Timetable(task, runner.run, self._clock, self._turns)
-        waits_for = None
-        if before is not None:
-            before.leave()
-            self._leaving.append(before.greenlet)
-            waits_for = before.greenlet
-            self._failing.works(task.job.name)
-        return Run(task, runner, timetable, gevent.spawn(_after, waits_for, timetable))
+        waits_for = None if before is None else self._end(before)
+        return Run(task, runner, timetable, gevent.spawn(_after, waits_for, timetable), waits_for)
+
+    def _end(self, run: Run) -> gevent.Greenlet | None:
+        """See Run.leave. It does not fail any more."""
+        reading = run.leave()
+        if reading is not None:
+            self._leaving.append(reading)
+        self._failing.works(run.task.job.name)
+        return reading
 
     def _close(self, planned: Planned, after: Sequence[gevent.Greenlet]) -> None:
         """Close what is not used any more, once its readings have ended."""

@@ -2,9 +2,9 @@
 
 A collector runs in a thread of the system, because the agent cannot know whether it blocks (a dead network file
 system, `time.sleep`, a C library); its greenlet waits for it until the deadline. A collector that is stuck keeps its
-thread, is not started a second time, and is counted as late at every turn that it misses; a foreign one is interrupted
-then, and handed over to be isolated when that does not help. What it reports after the deadline is not taken. Knows
-nothing of the wire.
+thread, is not started a second time, and is counted as late at every turn that it misses; at the first one, a foreign
+one is interrupted, and handed over to be isolated. What it reports after the deadline is not taken. Knows nothing of the
+wire.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from istat_agent.counters import Counters, Failing
 log = logging.getLogger(__name__)
 
 QUIET = 600.0  # seconds in which one collector logs at most one failure
-TURNS_STUCK = 2  # that a foreign collector misses until it is isolated; at the first one it is interrupted
 
 
 class Runner:
@@ -58,7 +57,6 @@ class Runner:
         self._mark = mark if not (task.own or task.isolated) else unmarked
         self._isolate = isolate
         self._stuck: Late | None = None
-        self._missed = 0  # turns since it is stuck
         self._breaker = Breaker(task.interval)
         self._spent = Spent(task.budget, task.interval)
         self._wrong = 0  # readings in a row that failed as a whole or in part
@@ -74,7 +72,7 @@ class Runner:
         if self._stuck is not None and not _over(self._stuck.running):
             self._left_out()
             return
-        self._stuck, self._missed = None, 0
+        self._stuck = None
         if self._breaker.waits(time):
             return
         began = self._clock.monotonic()
@@ -137,14 +135,10 @@ class Runner:
 
     def _left_out(self) -> None:
         """It still runs at its next turn."""
-        self._missed += 1
         self._was_late("still has not finished; left out")
-        if self.task.own or self.task.isolated or self._stuck is None:
-            return
-        if self._missed >= TURNS_STUCK:
-            self._isolate(self.task, f"it did not finish within {self.task.timeout:g} s, and could not be interrupted")
-        else:
+        if not (self.task.own or self.task.isolated or self._stuck is None):
             self._stuck.interrupt()
+            self._isolate(self.task, f"it did not finish within {self.task.timeout:g} s, nor until its next turn")
 
     def _was_late(self, words: str) -> None:
         self.late += 1

@@ -73,19 +73,26 @@ class Timetable:
         self._task, self._run, self._clock = task, run, clock
         self._turns = turns or Turns()
         self._first = task.own and task.waits
-        self.reading = True  # a reading is going on, or waits for its turn, as the first does
-        self.leaving = False  # to be set: there is no reading after the present one
+        self.begun = False
+        self.reading = False  # a reading is going on, or waits for its turn
+        self._leaving = False
         if self._first:
             self._turns.announce(self, 0)
+
+    def leave(self) -> None:
+        """There is to be no reading after the present one, if there is one. Whoever runs `forever` may be killed where
+        there is none."""
+        self._leaving = True
+        if not self.reading:
+            self._turns.done(self)
 
     def forever(self) -> None:
         """Run at every multiple of the interval, and once at the start so that rates come soon."""
         try:
-            if self.leaving:
-                return
+            self.begun = True
             now = math.floor(self._clock.now())
             self._turn(now - now % min(self._task.interval, FIRST_ALIGNMENT))
-            while not self.leaving:
+            while not self._leaving:
                 due = next_due(self._clock.now(), self._task.interval)
                 if self._first:
                     self._turns.announce(self, due)
