@@ -3,8 +3,8 @@
 A collector runs in a thread of the system, because the agent cannot know whether it blocks (a dead network file
 system, `time.sleep`, a C library); its greenlet waits for it until the deadline. A collector that is stuck keeps its
 thread, is not started a second time, and is counted as late at every turn that it misses; at the first one, a foreign
-one is interrupted, and handed over to be isolated. What it reports after the deadline is not taken. Knows nothing of the
-wire.
+one is interrupted, and handed over to be isolated. What it reports after the deadline is not taken. Knows nothing of
+the wire.
 """
 
 from __future__ import annotations

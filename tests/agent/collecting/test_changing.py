@@ -308,7 +308,7 @@ def test_a_file_without_bound_is_not_read(bench: Bench) -> None:
 def test_thousands_of_versions_leave_nothing_behind(bench: Bench) -> None:
     def versions(count: int) -> None:
         for n in range(count):
-            text = GOOD.replace("3", str(n)) + "from dataclasses import dataclass\n@dataclass\nclass A:\n    a: int = 0\n"
+            text = f"import dataclasses\n{GOOD}\n@dataclasses.dataclass\nclass A:\n    a: int = {n}\n"
             bench.write("queue.py", "def (" if n % 5 == 4 else text)
             bench.find()
 
