@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from istat import owners
 
@@ -20,6 +20,7 @@ COPIES = (
 )  # fmt: skip
 HIDDEN = "._"  # first characters of what is nobody's collector: `.git`, `_helpers.py`
 LANGUAGES = (".sh", ".bash", ".pl", ".rb")  # names of what is a script, or is read by scripts
+TEST = "test_"  # how the name of a plugin's test begins
 ANYBODY = 0o111  # rights to execute
 
 
@@ -100,8 +101,16 @@ def _begins_as_script(path: str) -> bool:
 
 
 def candidates(folder: str) -> list[str]:
-    """Paths of all that is neither hidden nor a copy, by name. A folder that is not there is an empty one; OSError."""
-    return [os.path.join(folder, entry) for entry in _entries(folder) if not is_copy(entry)]
+    """Paths of all that is neither hidden, nor a copy, nor the test of what stands beside it, by name. A folder that is
+    not there is an empty one; OSError."""
+    entries = _entries(folder)
+    stems = {os.path.splitext(entry)[0] for entry in entries}
+    return [os.path.join(folder, entry) for entry in entries if not is_copy(entry) and not _is_test(entry, stems)]
+
+
+def _is_test(entry: str, stems: Container[str]) -> bool:
+    """Whether it is `test_NAME.py` where there is a NAME, too: its author keeps them together."""
+    return entry.startswith(TEST) and entry.endswith(".py") and entry[len(TEST):-len(".py")] in stems
 
 
 def _files(folders: Sequence[str]) -> list[str]:

@@ -158,7 +158,7 @@ def _new(arguments: argparse.Namespace, clock: Clock) -> None:
     dropped = os.path.realpath(arguments.folder) in folders
     if arguments.name in _built_in():
         raise UsageError(f"there is a built-in collector {arguments.name}: choose another name")
-    written = skeleton.write(arguments.name, arguments.folder, arguments.script, dropped)
+    written = skeleton.write(arguments.name, arguments.folder, arguments.script)
     _print(arguments, {"plugin": str(written.plugin), "test": str(written.test)},
            table.begun(written, folders[0] if folders else DROP_INS, dropped))
 

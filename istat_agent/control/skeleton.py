@@ -109,15 +109,14 @@ class Written:
     test: Path
 
 
-def write(name: str, folder: Path, script: bool, dropped: bool) -> Written:
+def write(name: str, folder: Path, script: bool) -> Written:
     """Write a plugin and its test into a folder. UsageError where there is such a file already, or the name is none;
-    IstatError where it cannot be written. `dropped`: the agent looks there, so that the test is to have a name that it
-    leaves out."""
+    IstatError where it cannot be written."""
     _check(name)
     # A file called as a module of Python's would hide that from whatever runs in its folder, such as pytest.
     stem = f"{name}_plugin" if name in sys.stdlib_module_names and not script else name
     plugin = folder.absolute() / (stem if script else f"{stem}.py")
-    test = folder.absolute() / f"{'_' if dropped else ''}test_{stem}.py"
+    test = folder.absolute() / f"test_{stem}.py"
     told = {"name": name, "plugin": plugin.name, "test": test.name, "api": API_VERSION}
     texts = (SCRIPT, SCRIPT_TEST) if script else (COLLECTOR, COLLECTOR_TEST)
     _write(plugin, texts[0].format_map(told), RUNS if script else READ)

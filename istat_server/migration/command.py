@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from istat import owners
-from istat.cli import asking, saying
-from istat.client import DEFAULT_URL
+from istat.cli import saying
+from istat.client import DEFAULT_URL, URL_VARIABLE
 from istat.clock import Clock
 from istat.errors import UsageError
 from istat.subcommands import SubCommand
@@ -127,7 +127,7 @@ def _next(before: Before, arguments: argparse.Namespace, written: list[Path]) ->
             lines.append(f"{program} --config {config}")
     if before.store is not None and before.server.get("http-port") != "off":
         url = f"http://{before.reached('http-listen-address', 'http-port', HTTP_PORT)}"
-        lines += [f"export {asking.URL_VARIABLE}={url}"] if url != DEFAULT_URL else []
+        lines += [f"export {URL_VARIABLE}={url}"] if url != DEFAULT_URL else []
         lines.append("istat status           # and when all is there, the old store may go")
     return lines
 

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from istat.cli import asking
+from istat.client import URL_VARIABLE
 from istat.clock import Clock
 from istat.errors import IstatError, ServerUnreachable, StoreLocked, UsageError
 from istat.names import munge, stored
@@ -70,7 +71,7 @@ def _asking(store: Path) -> argparse.Namespace:
 def _server_of(store: Path, arguments: argparse.Namespace) -> Place:
     arguments.server = arguments.url
     client = asking.client_of(arguments)
-    hint = f"{store} is in use by an istat-server: say where that one answers in {asking.URL_VARIABLE}"
+    hint = f"{store} is in use by an istat-server: say where that one answers in {URL_VARIABLE}"
     try:
         folder = str(client.status().get("store", {}).get("folder", ""))
     except ServerUnreachable as error:

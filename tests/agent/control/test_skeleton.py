@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from istat.access import dropin
 from istat.plugin import API_VERSION
 from istat_agent.control import commands
 
@@ -70,8 +71,9 @@ def test_in_a_drop_in_folder_the_test_is_no_plugin(tmp_path: Path, capsys: pytes
     folder.mkdir()
     assert commands.main(["new", "mails", "--folder", str(folder), "--plugin-dir", str(folder)]) == 0
     assert "it is in a drop-in folder" in capsys.readouterr().out
-    assert sorted(path.name for path in folder.iterdir()) == ["_test_mails.py", "mails.py"]
-    assert "2 passed" in passes(folder / "_test_mails.py")
+    assert sorted(path.name for path in folder.iterdir()) == ["mails.py", "test_mails.py"]
+    assert dropin.python_files([str(folder)]) == [str(folder / "mails.py")]
+    assert "2 passed" in passes(folder / "test_mails.py")
 
 
 def test_nothing_is_written_over_and_nothing_by_halves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,16 @@ def test_copies_are_neither_run_nor_loaded_nor_worth_a_word(tmp_path: Path) -> N
     assert left_out(tmp_path) == {}
 
 
+def test_the_test_of_a_plugin_beside_it_is_none(tmp_path: Path) -> None:
+    for name in ("queue.py", "test_queue.py", "check", "test_check.py", "disk.sh", "test_disk.py", "test_drive.py",
+                 "test_check", "test_.py"):
+        put(tmp_path, name)
+    assert dropin.python_files([str(tmp_path)]) == [f"{tmp_path}/{name}" for name in ("queue.py", "test_.py",
+                                                                                    "test_drive.py")]
+    assert dropin.scripts([str(tmp_path)]) == [f"{tmp_path}/{name}" for name in ("check", "disk.sh", "test_check")]
+    assert left_out(tmp_path) == {}
+
+
 @pytest.mark.parametrize("name", ["check.sh", "old", "bak.d", "tmp.check", "orig-files", "check.swan"])
 def test_names_that_only_look_like_those_of_copies_are_none(tmp_path: Path, name: str) -> None:
     put(tmp_path, name)
