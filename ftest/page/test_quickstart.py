@@ -5,22 +5,17 @@ ISTAT_SCREENSHOT=FILE.png keeps a picture of the page; docs/screenshot.png is ma
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from ftest.harness.browser import PIXELS, READY
-from tests.ports import own_port
+from ftest.harness.quickstart import ROOT, Quickstart, quickstart
 from tests.skips import need
 
-ROOT = Path(__file__).parents[2]
-BUILD_SECONDS = 600  # in a checkout where nothing was built yet it installs and compiles first
 SEEN_SECONDS = 30  # from quickstart.sh's word that it is ready until all charts have data
 SUBJECTS = ("cpu", "memory", "disk", "network")
 # {counter: its newest [time, value]} of all that is drawn and has data.
@@ -40,32 +35,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.seconds(25)]
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, float]]:
-    """quickstart.sh, running: the page's address, and when [monotonic s] it said that all runs. At the end it is
-    interrupted as by Ctrl-C, and has to end cleanly."""
-    folder = tmp_path_factory.mktemp("quickstart")
-    ports = {"ISTAT_STAT_PORT": str(own_port()), "ISTAT_HTTP_PORT": str(own_port())}
-    environment = {**os.environ, **ports, "ISTAT_DATA": str(folder / "data")}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["sh", "quickstart.sh"], cwd=ROOT, env=environment, stdout=log,
-                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        end = time.monotonic() + BUILD_SECONDS
-        while "istatd runs" not in (folder / "log").read_text():
-            assert process.poll() is None and time.monotonic() < end, (folder / "log").read_text()
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{ports['ISTAT_HTTP_PORT']}/", time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all three
-        assert process.wait(30) == 0, (folder / "log").read_text()
-        assert "Traceback" not in (folder / "log").read_text()
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quickstart]:
+    """quickstart.sh, running."""
+    with quickstart(tmp_path_factory.mktemp("quickstart")) as running:
+        yield running
 
 
-def test_page_shows_this_machine_live_within_30_seconds(ready: tuple[str, float], browser: Any) -> None:
-    address, since = ready
+def test_page_shows_this_machine_live_within_30_seconds(ready: Quickstart, browser: Any) -> None:
+    address, since = ready.address, ready.since
     need((ROOT / "istat_server/ui/vendor/uPlot.esm.js").exists(), "the page's chart library")
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     errors: list[str] = []
