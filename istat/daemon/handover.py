@@ -7,7 +7,6 @@ over them. Without a service manager nothing is handed over and nothing kept.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import socket
@@ -93,6 +92,12 @@ def _name(sock: socket.socket) -> str:
     family, kind, host, port = key
     if family == socket.AF_UNIX:
         name = f"{'unix' if kind == socket.SOCK_STREAM else 'unix-datagram'}-{quote(host)}"
-        return name if len(name) <= LONGEST_NAME else f"{name[:9]}-{hashlib.sha256(name.encode()).hexdigest()}"
+        return name if len(name) <= LONGEST_NAME else f"{name[:9]}-{_digest(name)}"
     transport = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}.get(socket.SocketKind(kind), "other")
     return f"{transport}-{host.replace(':', '_')}-{port}"
+
+
+def _digest(name: str) -> str:
+    import hashlib  # seldom needed; it brings OpenSSL, 3 MB of memory
+
+    return hashlib.sha256(name.encode()).hexdigest()

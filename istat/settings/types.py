@@ -364,6 +364,8 @@ class Many(Type):
 def _nameable(host: str) -> bool:
     """Whether a host can have this name: none that the system looks up has an empty part, or one of more than 63
     letters as they are in the name service."""
+    if host.isascii():      # as it is in the name service; the codec brings tables of Unicode, half a megabyte
+        return all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
     try:
         return bool(host.encode("idna"))
     except UnicodeError:

@@ -1,13 +1,17 @@
 """The file of a cursor: how far a group is and what of it is in doubt, as bytes. Format: docs/formats/spool.md."""
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+try:        # the same without OpenSSL, which hashlib brings: 3 MB of the agent's memory
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 from istat.spool.losses import REASONS, Tally
 from istat.spool.slots import Slots
@@ -62,7 +66,7 @@ class State:
 
 def group_key(name: str) -> int:
     """A group as a number, which heads of frames and names of files carry; never 0."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") or 1
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") or 1
 
 
 def encode(name: str, state: State) -> bytes:

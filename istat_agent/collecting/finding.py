@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import pkgutil
@@ -25,7 +24,7 @@ from istat.access import dropin
 from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import Definition
-from istat_agent.collecting import loading
+from istat_agent.collecting import installed, loading
 from istat_agent.collecting.glance import Glance, glance
 from istat_agent.collecting.threads import Late
 
@@ -165,7 +164,7 @@ class Finder:
                     yield Source(f"built-in {module.name}", own=True, load=load)
         if again or self._entries is None:
             importlib.invalidate_caches()  # a package may have been installed just now
-            entries = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda e: e.name)
+            entries = installed.entry_points(ENTRY_POINTS)
             self._entries = [Source(f"entry point {entry.name} ({entry.value})", entry=entry.value, load=entry.load)
                              for entry in entries]
         yield from self._entries

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import gevent
@@ -114,6 +115,10 @@ class UdpLink:
 
 
 def _getaddrinfo(host: str, port: int) -> Sequence[Any]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):     # an address needs neither a name server nor a thread that waits for it
+            socket.inet_pton(family, host)
+            return [(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP, "", (host, port))]
     # In gevent's thread pool: a name server that does not answer must not stop the hub.
     resolver = gevent.get_hub().resolver
     return list(resolver.getaddrinfo(host, port, 0, socket.SOCK_DGRAM))

@@ -1,6 +1,5 @@
 """Finding collectors: built-in, entry points, drop-in files; and what a wrong one is told."""
 
-import importlib.metadata
 import os
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -10,6 +9,7 @@ import pytest
 from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Definition, Emit, collector, hookimpl
+from istat_agent.collecting import installed
 from istat_agent.collecting.finding import discover
 from istat_agent.collecting.loading import definitions_of
 
@@ -136,7 +136,7 @@ def test_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
         SimpleNamespace(name="rack", value="rack:collect", load=lambda: collect),
         SimpleNamespace(name="broken", value="broken", load=broken),
     ]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    monkeypatch.setattr(installed, "entry_points", lambda group: points)
     collection = discover([])
     assert collection.found["rack"].origin == "entry point rack (rack:collect)"
     assert collection.problems[0].startswith("entry point broken (broken): ImportError: no such thing")
