@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from istat.cli import tokens
-from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, TO_VARIABLE, URL_VARIABLE, QueryClient
+from istat.client import DEFAULT_STAT_PORT, DEFAULT_URL, TO_VARIABLE, QueryClient
+from istat.client import URL_VARIABLE as URL_VARIABLE
 from istat.errors import UsageError
 
 CA_VARIABLE = "ISTAT_CA"

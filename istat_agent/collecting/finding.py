@@ -24,7 +24,8 @@ from istat.access import dropin
 from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import Definition
-from istat_agent.collecting import installed, loading
+from istat_agent import installed
+from istat_agent.collecting import loading
 from istat_agent.collecting.glance import Glance, glance
 from istat_agent.collecting.threads import Late
 

@@ -100,9 +100,9 @@ def _definitions(place: Mapping[str, str]) -> list[Definition]:
     if "file" in place:
         return definitions_of(place["file"], load_file(place["file"]))
     if "entry" in place:
-        import importlib.metadata  # only now: it brings libraries of 2 MB
+        from importlib.metadata import EntryPoint  # only now: it brings libraries of 2 MB
 
-        return definitions_of(place["entry"], importlib.metadata.EntryPoint("", place["entry"], "").load())
+        return definitions_of(place["entry"], EntryPoint("", place["entry"], "").load())
     return definitions_of(place["module"], importlib.import_module(place["module"]))
 
 

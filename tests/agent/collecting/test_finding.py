@@ -9,7 +9,7 @@ import pytest
 from istat.access import trust
 from istat.errors import PluginError
 from istat.plugin import Definition, Emit, collector, hookimpl
-from istat_agent.collecting import installed
+from istat_agent import installed
 from istat_agent.collecting.finding import discover
 from istat_agent.collecting.loading import definitions_of
 

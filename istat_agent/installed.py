@@ -1,7 +1,7 @@
 """Entry points of packages that pip or apt have installed. Knows no collectors.
 
-Python's own reader of them brings e-mail and zip libraries, 2 MB of memory, and few machines have any of our group: so it
-is asked only where some package's list of entry points has the group's name in it.
+Python's own reader of them brings e-mail and zip libraries, 2 MB of memory, and few machines have any of our group: so
+it is asked only where some package's list of entry points has the group's name in it.
 """
 from __future__ import annotations
 
