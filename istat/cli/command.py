@@ -14,7 +14,6 @@ import textwrap
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
-from operator import itemgetter
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -34,6 +33,7 @@ from istat.cli import (
 )
 from istat.cli.asking import ENVIRONMENT as ENVIRONMENT
 from istat.cli.asking import again, asking, asks, client_of
+from istat.cli.describing import describe, listing
 from istat.cli.figures import figure, seconds_text
 from istat.cli.pagecache import pagetrace
 from istat.cli.replicas import replica
@@ -44,7 +44,6 @@ from istat.settings.types import Duration
 from istat.subcommands import Action, Load, SubCommand, asked_of, installed, wanted, with_parts
 
 ABOUT = "Look at an istat-server, send a sample, and more."
-NAMES_AT_ONCE = 10_000      # what a server lists at once
 GROUPS = {"cube": cubes.GROUP, "pagetrace": pagetrace.GROUP, "settings": namespaces.GROUP}
 LAST_TIME = 1 << 62         # [s] later than any
 HELP_WIDTH = 100            # columns of a sub-command's description
@@ -170,13 +169,6 @@ def _query_arguments(command: argparse.ArgumentParser) -> None:
                          "Europe/Berlin (default UTC)")
 
 
-def _ls_arguments(command: argparse.ArgumentParser) -> None:
-    asks(command)
-    command.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="a name with * (default all)")
-    command.add_argument("--regex", action="store_true", help="the pattern is a regular expression, found anywhere")
-    command.add_argument("--limit", type=int, metavar="N", help="list so many at most (default all)")
-
-
 def _clock_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("what", choices=["confirm"], help="that the server's clock is right")
 
@@ -257,41 +249,6 @@ def _rows(answer: dict[str, Any], series: dict[str, Any], columns: Sequence[str]
             yield _when(begins[index], zone), "".join(f"{number:>15}" for number in numbers)
 
 
-def _names(client: QueryClient, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All names that fit, by name: a server lists them in pages, and in an order of its own."""
-    names: list[dict[str, Any]] = []
-    token = ""
-    while True:
-        # A server of before has no tokens.
-        where = {"token": token} if token else {"offset": len(names)} if names else {}
-        answer = client.names(limit=NAMES_AT_ONCE, **where, **asked)
-        names += answer["names"]
-        token = answer.get("token", "")
-        if not answer["truncated"] or not answer["names"]:
-            return sorted(names, key=itemgetter("name"))
-
-
-def _shown(counter: dict[str, Any]) -> str:
-    name: str = counter["name"]
-    return "*" + name if counter["kind"] == "event" and not name.startswith("*") else name
-
-
-def _ls(arguments: argparse.Namespace, clock: Clock) -> None:
-    asked = {"regex" if arguments.regex else "match": arguments.pattern}
-    found = _names(client_of(arguments), asked)
-    shown = found if arguments.limit is None else found[:max(0, arguments.limit)]
-    if arguments.json:
-        _print_json({"names": shown, "truncated": len(shown) < len(found)})
-    else:
-        sys.stdout.writelines(f"{_shown(counter)}\n" for counter in shown)
-    if not found and not arguments.json:
-        pattern = arguments.pattern
-        wider = "" if arguments.regex or "*" in pattern else f"; try '{pattern}*' or '*{pattern}*'"
-        saying.warn(arguments, f"no counter fits {pattern!r}{wider}")
-    if len(shown) < len(found):
-        saying.warn(arguments, f"{len(found) - len(shown):,} more fit; --limit is {arguments.limit}")
-
-
 def _status_arguments(command: argparse.ArgumentParser) -> None:
     asks(command)
     command.add_argument("--all", action="store_true", help="print every figure, a line each")
@@ -353,12 +310,8 @@ def _own() -> dict[str, SubCommand]:
             (("istat query cpu.user --last 6h", "The last six hours, in at most 60 points"),
              ("istat query shop.orders --last 7d --columns count,sum --json", "Counts of a week, for a script")),
         ),
-        "ls": SubCommand(
-            "List counters whose names match a pattern with *.", _ls_arguments, _ls,
-            "All of them, by name. Event counters are listed with a * before it.",
-            (("istat ls 'cpu.*'", "What is there of the CPU"),
-             ("istat ls --regex '[.]host[.]web[0-9]+$'", "All counters of web1, web2 and so on")),
-        ),
+        "ls": listing.COMMAND,
+        "describe": describe.COMMAND,
         "send": sending.COMMAND,
         "explain": explaining.COMMAND,
         "status": SubCommand(

@@ -44,6 +44,14 @@ def metric_lines(metrics: Iterable[Metric]) -> list[bytes]:
 
 def metric_line(metric: Metric) -> bytes:
     """The line for a metric, b"" where none can tell it. A help that is too long is cut."""
+    try:
+        return declared_line(metric)
+    except BadLine:
+        return b""
+
+
+def declared_line(metric: Metric) -> bytes:
+    """The same; BadLine says why none can."""
     help = plain(metric.help)
     told = {"unit": plain(metric.unit), "kind": metric.kind, "help": help, "link": metric.link}
     over = len(_text(metric.name, told)) - MOST_TEXT
@@ -51,10 +59,7 @@ def metric_line(metric: Metric) -> bytes:
         kept = len(help.encode()) - over - len(CUT)
         told["help"] = help.encode()[:max(0, kept)].decode("utf-8", "ignore") + CUT
     text = _text(metric.name, told)
-    try:
-        read(text)
-    except BadLine:
-        return b""
+    read(text)
     return BEGINS + text + b"\n"
 
 

@@ -9,7 +9,8 @@ import math
 import re
 from typing import NamedTuple
 
-from istat.errors import PluginError
+from istat.declared.lines import KEY, read
+from istat.errors import BadLine, PluginError
 from istat.metrics import seconds
 from istat.plugin import RESERVED, Emit
 
@@ -17,6 +18,7 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 BLANKS = re.compile(r"[ \t\v\f\r]+")
 MARK = "\ufeff"  # the byte-order mark with which some editors begin a file
+METRIC = KEY.decode()  # begins a line that declares a metric
 PRESENT = (10**9, 10**10)  # [Unix seconds] 2001 to 2286: what is meant as a time
 KINDS_SHOWN = 3  # of bad lines, in one sentence
 LINE_SHOWN = 80  # characters
@@ -32,16 +34,20 @@ class Bad(NamedTuple):
 def report(output: bytes, emit: Emit) -> list[Bad]:
     """Report every `name value` or `name time value` line; a `*` before the name makes an event.
 
-    Empty lines and those that start with `#` are skipped. Returns the lines that are neither.
+    A line `#metric NAME JSON` declares a metric; empty lines and others that start with `#` are skipped. Returns the
+    lines that are nothing of that.
     """
     bad = []
     for line in output.decode("utf-8", "replace").split("\n"):
         words = [word for word in BLANKS.split(line) if word]
-        if not words or words[0].startswith("#"):
+        if not words or (words[0].startswith("#") and words[0] != METRIC):
             continue
         try:
-            _report(words, emit)
-        except (ValueError, PluginError) as error:
+            if words[0] == METRIC:
+                emit.metric(read(line.strip()[len(METRIC):].strip().encode()))
+            else:
+                _report(words, emit)
+        except (ValueError, PluginError, BadLine) as error:
             bad.append(Bad(line.rstrip("\r"), str(error)))
     return bad
 

@@ -16,7 +16,7 @@ import pytest
 
 from istat.access import trust
 from istat.errors import PluginError
-from istat.plugin import Config, Emit, Job
+from istat.plugin import Config, Emit, Job, Metric
 from istat.running import process
 from istat.running.limits import Limits
 from istat.running.process import GIVE_UP, MAX_ERRORS, MAX_OUTPUT, run
@@ -148,6 +148,20 @@ def test_what_is_wrong_with_a_line(line: str, why: str) -> None:
     ((_, told),) = report(f"{line}\r\ngood 1\r\n".encode(), emit)
     assert told == why
     assert emit.gauges() == {"good": 1}
+
+
+def test_a_script_declares_what_its_values_are() -> None:
+    emit = Emit()
+    bad = report(b"""#metric files.open {"unit":"files","help":"open files"}
+# metric files.open {"unit":"no"}
+files.open 7
+#metric <all> {}
+\t#metric\tx.y\t{}
+#metrics
+""", emit)
+    assert emit.metrics == [Metric("files.open", "files", "open files")] and emit.gauges() == {"files.open": 7}
+    assert [line for line, _ in bad] == ["#metric <all> {}", "\t#metric\tx.y\t{}"]
+    assert "#metric NAME JSON" in bad[0].why
 
 
 def test_lines_end_at_line_feeds_only_and_fractions_of_seconds_are_cut() -> None:

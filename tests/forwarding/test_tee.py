@@ -123,6 +123,15 @@ def test_a_batch_goes_on_once_the_journal_has_it(make: Any, there: Receiver) -> 
     assert there.lines == [b"a 1", b"b inf"]
 
 
+def test_what_is_declared_goes_on_once_it_is_taken_whatever_it_came_by(make: Any, there: Receiver) -> None:
+    server = make()
+    server.feed(b'#metric a {"unit":"s"}\n#metric <all> {}\n#metric a {"unit":"s"}\n')
+    server.batches.tell(Meta("", b"#metric b {}\n#metric broken\n"), AGENT, server.sender)
+    until(lambda: any(b"#metric b" in meta.text for meta in there.told), server.tick)
+    assert b"".join(meta.text for meta in there.told) == b'#metric a {"unit":"s"}\n#metric b {}\n'
+    assert server.mistakes.counts["bad_metadata"] == 2 and server.sender.metadata == {}
+
+
 def test_origins_of_a_forwarder_are_told_by_their_names(make: Any, there: Receiver) -> None:
     server = make()
     server.batches.tell(Meta("", b"#agent web1\n"), AGENT, server.sender)

@@ -45,6 +45,41 @@ def test_values_that_the_server_would_refuse() -> None:
         sample_line("a", float("nan"))
 
 
+def test_metrics_are_declared_with_the_next_samples_and_each_hour(udp: socket.socket) -> None:
+    clock = FakeClock()
+    client = StatClient("127.0.0.1", udp.getsockname()[1], clock=clock)
+    line = b'#metric queue.<name>.length {"unit":"jobs","kind":"gauge","help":"jobs that wait"}\n'
+    for _ in range(2):
+        client.describe("queue.<name>.length", "jobs", "jobs that wait")
+        client.gauge("queue.a.length", 3, time=1000)
+        client.flush()
+    clock.advance(3600)
+    client.gauge("queue.a.length", 4, time=4600)
+    client.describe("hits", event=True, link="https://example.net")
+    client.close()
+    assert [udp.recv(2000) for _ in range(3)] == [
+        line + b"queue.a.length 1000 3\n", b"queue.a.length 1000 3\n",
+        line + b'#metric hits {"kind":"event","link":"https://example.net"}\nqueue.a.length 4600 4\n']
+    assert (client.sent, client.dropped) == (3, 0)
+    with pytest.raises(BadLine, match="no http:// or https://"):
+        client.describe("hits", link="javascript:1")
+
+
+def test_over_a_new_connection_metrics_are_declared_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        clock = FakeClock()
+        client = StatClient("127.0.0.1", server.getsockname()[1], "tcp", clock=clock)
+        client.describe("a", "s")
+        for number in range(2):
+            clock.advance(2)
+            client.gauge("a", number)
+            client.flush()
+            with server.accept()[0] as there:
+                assert there.recv(1000) == b'#metric a {"unit":"s","kind":"gauge"}\na %d\n' % number
+            client._disconnect()
+
+
 def test_udp_batches_stay_below_the_size(udp: socket.socket) -> None:
     with StatClient("127.0.0.1", udp.getsockname()[1], clock=FakeClock(), batch_bytes=30) as client:
         for value in range(5):

@@ -10,12 +10,14 @@ import gevent
 
 from istat.clock import StoppedClock
 from istat.daemon.tls import Certificate
+from istat_server.declared.declared import Declared
 from istat_server.http.app import make_app
 from istat_server.http.openapi import described
 from istat_server.http.rights import Rights
 from istat_server.http.routes import Access, Route
 from istat_server.http.server import HttpServer
 from istat_server.keyvalue.namespaces import Namespaces
+from istat_server.mistakes import Mistakes
 from istat_server.replica.master.handlers import Replicas
 from istat_server.replica.master.leases import Leases
 from istat_server.replica.source import PATHS, Master
@@ -28,6 +30,7 @@ from tests.store.harness import LADDER, NOW, send
 TOKEN = "copies"
 ROUTES = {"state": {"GET": "get_state"}, "lease": {"POST": "post_lease", "DELETE": "delete_lease"},
           "file": {"GET": "get_file"}, "journal": {"GET": "get_journal"}, "namespaces": {"GET": "get_namespaces"},
+          "declared": {"GET": "get_declared"},
           "fence": {"POST": "post_fence"}}
 
 
@@ -60,7 +63,8 @@ class Serving:
         self.store = StatStore.open(folder / "master", LADDER, self.clock, options=Options(key=1))
         self.leases = Leases(lambda: self.store, self.clock, 3600.0)
         self.namespaces = Namespaces(folder / "namespaces", self.clock)
-        handlers = Replicas(self.leases, self.namespaces, self.clock)
+        self.declared = Declared(self.clock, Mistakes(self.clock))
+        handlers = Replicas(self.leases, self.namespaces, self.clock, self.declared)
         routes = [Route(PATHS + name, {method: getattr(handlers, act) for method, act in methods.items()},
                         Access.REPLICA, name) for name, methods in ROUTES.items()]
         app = make_app(described([("istat_server.builtin", routes)]), Rights(tokens(replica=TOKEN)), origins())

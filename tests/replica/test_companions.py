@@ -4,9 +4,12 @@ from __future__ import annotations
 import pytest
 
 from istat.clock import FakeClock
+from istat.declared.pages import Kept, encode
 from istat.errors import BadQuery
+from istat_server.declared.declared import Declared
 from istat_server.keyvalue.namespaces import Namespaces
-from istat_server.replica.companions import NamespacePull, RosterPull
+from istat_server.mistakes import Mistakes
+from istat_server.replica.companions import DeclaredPull, NamespacePull, RosterPull
 from istat_server.replica.master.answers import Namespace
 from istat_server.roster import Roster
 
@@ -103,3 +106,42 @@ def test_who_is_not_there_any_more_at_the_master_is_not_here_either():
     rows = map(roster.row, roster.senders(None, lambda: None))
     assert [row["name"] for row in rows if row["online"] and row["via"]] == ["web19999"]
     assert roster.unlisted == 0
+
+
+class Declaring:
+    """A master that declares; what it was asked with."""
+
+    def __init__(self):
+        self.page, self.stamp = encode([]), "one"
+        self.known = []
+
+    def declared(self, known):
+        self.known.append(known)
+        return self.stamp, None if known == self.stamp else self.page
+
+
+def test_what_is_declared_is_pulled_when_it_changes(clock):
+    ours, master = Declared(clock, Mistakes(clock)), Declaring()
+    pull = DeclaredPull(ours)
+    master.page = encode([Kept("tcp 10.0.0.7", b'cpu.user {"unit":"%"}')])
+    pull.pull(master)
+    pull.pull(master)
+    assert [metric.name for metric in ours.all()] == ["cpu.user"] and master.known == ["", "one"]
+    master.page, master.stamp = encode([Kept("tcp 10.0.0.7", b"other {}")]), "two"
+    pull.pull(master)
+    assert [metric.name for metric in ours.all()] == ["other"]
+    pull.end()
+
+
+def test_what_was_damaged_on_its_way_is_pulled_again_and_an_older_master_has_none(clock, caplog):
+    ours, master = Declared(clock, Mistakes(clock)), Declaring()
+    pull = DeclaredPull(ours)
+    master.page = encode([Kept("tcp 10.0.0.7", b"a {}")])[:-20]
+    pull.pull(master)
+    assert list(ours.all()) == [] and "is not taken" in caplog.text
+    master.page = encode([Kept("tcp 10.0.0.7", b"a {}")])
+    pull.pull(master)
+    assert master.known == ["", ""] and len(ours.all()) == 1
+    master.declared = lambda known: ("", None)
+    pull.pull(master)
+    assert len(ours.all()) == 1

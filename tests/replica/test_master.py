@@ -12,12 +12,14 @@ import pytest
 
 from istat.clock import StoppedClock
 from istat.daemon.tls import Certificate
+from istat.declared.pages import decode
 from istat.errors import ServerUnreachable, SettingsError
 from istat_server.replica.master.answers import Piece
 from istat_server.replica.master.asking import ask_known
 from istat_server.replica.master.pouring import part_of
 from istat_server.replica.refusals import CopyNeeded, OtherStore, ReplicaError, Superseded
 from istat_server.replica.source import MOST_WORDS, PATHS, Master
+from istat_server.senders.sender import Sender
 from istat_server.store.files import journal
 from istat_server.store.positions import Deposed, Known, Position
 from tests.certificates import Authority
@@ -267,6 +269,17 @@ def test_namespaces_come_as_their_files_are(served: Serving) -> None:
     served.namespaces.set("boards", {"one": "red"})
     assert master.namespaces()["boards"] != stamp
     assert master.namespace("none") is None
+
+
+def test_what_is_declared_comes_with_a_stamp_and_once(served: Serving) -> None:
+    served.declared.take('cpu.user {"unit":"°C"}'.encode(), Sender("tcp", "10.0.0.7:99", 0.0))
+    master = served.master()
+    stamp, data = master.declared("")
+    assert data is not None and decode(data).kept == [("tcp_10.0.0.7", 'cpu.user {"unit":"°C"}'.encode())]
+    assert master.declared(stamp) == (stamp, None)
+    served.declared.take(b"other {}", Sender("tcp", "10.0.0.7:99", 0.0))
+    later, data = master.declared(stamp)
+    assert later != stamp and data is not None and len(decode(data).kept) == 2
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])

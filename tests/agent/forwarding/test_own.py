@@ -44,6 +44,14 @@ def test_own_lines_go_into_the_spool_and_are_counted() -> None:
     assert relay.told == [b"#agent web1\n#failing 0\n", b"#agent web1\n#failing 1\n"]
 
 
+def test_what_collectors_declare_is_told_at_the_start_and_when_it_changes() -> None:
+    relay, metrics = FakeRelay(), [b"#metric a {}\n", b"#metric b {}\n"]
+    own = OwnLines(relay, b"#agent web1\n", Counters(), list, lambda: metrics)
+    own.forever()
+    own.declare()
+    assert relay.told == [b"#agent web1\n", *2 * [b"#metric a {}\n#metric b {}\n"]]
+
+
 def test_the_agent_tells_what_was_forwarded() -> None:
     counters = Counters()
     definition = self_collector(counters)

@@ -104,6 +104,42 @@ def test_news_that_did_not_go_out_are_told_when_the_server_is_back() -> None:
     assert bench.link.sent == [IDENTITY, b"#failing 0\n", IDENTITY, b"#failing 0\n"]
 
 
+def declaring(bench: Bench, metrics: list[bytes]) -> ship.Shipper:
+    return ship.Shipper(bench.link, IDENTITY, 1400, bench.counters, bench.clock, "stats", metrics=lambda: metrics)
+
+
+def test_metrics_are_declared_once_each_hour_and_when_there_are_others() -> None:
+    bench, metrics = Bench(), [b"#metric a {}\n", b"#metric b {}\n"]
+    shipper = declaring(bench, metrics)
+    for _ in range(2 * 360):
+        shipper.flush()
+        bench.clock.advance(10)
+    told = [datagram for datagram in bench.link.sent if datagram != IDENTITY]
+    assert told == [b"#metric a {}\n#metric b {}\n"] * 2 and bench.link.sent[:2] == [IDENTITY, told[0]]
+    bench.link.sent.clear()
+    metrics[:] = [b"#metric c {}\n"]
+    shipper.declare()
+    shipper.flush()
+    assert bench.link.sent[-1] == b"#metric c {}\n" and bench.counters.datagrams == 0
+
+
+def test_metrics_are_declared_again_over_a_new_connection_and_where_they_did_not_go_out() -> None:
+    bench = Bench()
+    shipper = declaring(bench, [b"#metric a {}\n"])
+    shipper.flush()
+    shipper.flush()
+    assert bench.link.sent == [IDENTITY, b"#metric a {}\n"]
+    bench.link.opened += 1
+    shipper.flush()
+    assert bench.link.sent[2:] == [b"#metric a {}\n"]
+    bench.link.error = ConnectionRefusedError(111, "Connection refused")
+    shipper.declare()
+    shipper.flush()
+    bench.link.error = None
+    shipper.flush()
+    assert bench.link.sent[3:] == [IDENTITY, b"#metric a {}\n"]
+
+
 def test_lines_too_long_for_a_datagram_are_counted() -> None:
     bench = Bench(limit=20)
     bench.shipper.offer([b"a 1 1\n", b"x" * 30 + b" 1 1\n"])

@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 from istat.clock import SystemClock
-from istat.forwarding import group, options, retrying
+from istat.forwarding import group, member, options, retrying
 from istat.forwarding.forwarder import Forwarder, Introduction
 from istat.forwarding.targets import TargetGroup
 from istat.settings.types import Many
@@ -362,6 +362,41 @@ def test_origins_are_told_at_each_connection_and_when_they_change(receivers: Any
     there.cut()
     until(lambda: len(there.told) == 3)
     assert there.told[-1].text == b"#agent db1\n#version 2\n"
+
+
+def declared_at(there: Receiver) -> list[bytes]:
+    assert all(meta.origin == "" for meta in there.told)
+    return b"".join(meta.text for meta in there.told).splitlines()
+
+
+def test_metrics_are_declared_at_each_connection_and_when_they_change(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    forwarder.meta("web1", b"#metric a {}\n#metric b {}\n")
+    forwarder.meta("web2", b"#metric a {}\n")
+    until(lambda: declared_at(there) == [b"#metric a {}", b"#metric b {}"])
+    forwarder.meta("", b'#metric b {"unit":"s"}\n#metric a {}\n')
+    until(lambda: declared_at(there)[2:] == [b'#metric b {"unit":"s"}'])
+    there.told.clear()
+    there.cut()
+    until(lambda: declared_at(there) == [b"#metric a {}", b'#metric b {"unit":"s"}'])
+
+
+def test_many_long_declarations_fit_into_messages(receivers: Any, forwarders: Any) -> None:
+    there = receivers()
+    forwarder = forwarders(to(there))
+    lines = [b"#metric m%d " % number + b"x" * 480 for number in range(200)]
+    forwarder.meta("", b"\n".join(lines) + b"\n")
+    until(lambda: declared_at(there) == lines)
+
+
+def test_after_hours_all_are_declared_again(receivers: Any, forwarders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = receivers()
+    monkeypatch.setattr(member, "METRICS_AGAIN", 0.01)
+    forwarder = forwarders(to(there))
+    forwarder.meta("", b"#metric a {}\n")
+    until(lambda: len(declared_at(there)) > 1)
+    assert set(declared_at(there)) == {b"#metric a {}"}
 
 
 def test_many_origins_are_told_soon(receivers: Any, forwarders: Any) -> None:

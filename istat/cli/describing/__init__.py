@@ -1,0 +1,1 @@
+"""What counters are: `istat ls`, with what is declared of them, and `istat describe`."""
