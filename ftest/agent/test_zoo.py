@@ -182,6 +182,7 @@ def test_the_agent_goes_on_as_if_they_were_not_there(zoo: Zoo) -> None:
     for name in ("good.pid", "calm.pid", "fine.pid", "prints.printed", "forks.forked", "starts.started"):
         assert set(last) <= set(slots(zoo, name)), f"{name}\n{log[-5000:]}"
     assert "holds.py is isolated from now on: the agent stood still while it ran" in log
+    assert "Traceback" not in log
 
     running = zoo.processes()
     assert zoo.process.pid in running and len(running) > 5

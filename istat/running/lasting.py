@@ -81,7 +81,10 @@ class Lasting:
         except TimeoutError:
             self._fail(Late(f"{process.TOO_LATE} after {timeout:g} s"))
         except OSError:
-            self._fail(None)
+            told = self.end(at_once=False)
+            if told[:1] == [keeper.LATE]:  # the warden was quicker
+                raise Late(f"{process.TOO_LATE} after {timeout:g} s") from None
+            raise Ended(_how(told, self._limits)) from None
         return answer
 
     def _receive(self, until: float) -> bytes:
@@ -122,14 +125,13 @@ class Lasting:
             del self._errors[: -process.MAX_ERRORS]
         return True
 
-    def fail_of_itself(self) -> NoReturn:
-        """Ended, with words, for one of which `ended` is true."""
-        self._fail(None)
+    def how_it_ended(self) -> str:
+        """In words, of one of which `ended` is true."""
+        return _how(self.end(at_once=False), self._limits)
 
-    def _fail(self, why: Failed | None) -> NoReturn:
-        """End it. `why`: None where it has ended by itself: its warden says how."""
-        told = self.end(at_once=why is not None)
-        raise why or Ended(_how(told, self._limits))
+    def _fail(self, why: Failed) -> NoReturn:
+        self.end()
+        raise why
 
     def stop(self) -> None:
         """Have it ended, from any thread: whoever waits for its answer gets Ended, and nothing is closed under it."""

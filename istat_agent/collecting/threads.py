@@ -76,8 +76,8 @@ class Call:
             return PluginError(f"called sys.exit({error.code!r})")
         except Overdue:
             return PluginError("was interrupted, since its deadline was over")
-        except KeyboardInterrupt:
-            return PluginError("raised KeyboardInterrupt")
+        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt, and what a plugin derives from none of these
+            return PluginError(f"raised {type(error).__name__}: {error}")
         finally:
             self._let_go()
         return None

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 from istat.errors import PluginError
 from istat.metrics import Metric
 from istat.plugin import CHILD_MEMORY, Config, Emit, Job
-from istat.running.lasting import Ended, Failed, Lasting
+from istat.running.lasting import Failed, Lasting
 from istat.running.limits import Limits
 from istat.running.process import GIVE_UP
 from istat.settings.types import Size
@@ -135,19 +135,13 @@ class _Child:
             if self._process is None:
                 self.begin()
             elif self._process.ended():
-                self._tell_end(self._process, emit)
+                how = f"{self._process.how_it_ended()}{_said(self._process)}"
+                emit.problem(f"its child has ended since the last reading, and is begun anew: {how}")
                 self.begin()
             question = {"do": "read", "job": job, "time": emit.time, "monotonic": emit.monotonic}
             self._take(self._ask(question, deadline), emit)
         finally:
             self._turn.release()
-
-    def _tell_end(self, process: Lasting, emit: Emit) -> None:
-        """It has ended between two readings: that is told, and costs no more than what it remembered."""
-        try:
-            process.fail_of_itself()
-        except Ended as error:
-            emit.problem(f"its child has ended since the last reading, and is begun anew: {error}{_said(process)}")
 
     def _ask(self, question: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         """The answer. The child has been ended when there is none, or it says that it cannot go on. PluginError."""

@@ -11,6 +11,10 @@ from istat.errors import PluginError
 from istat_agent.collecting.threads import Call, Late, Threads
 
 
+class Own(BaseException):
+    """What no `except Exception` catches."""
+
+
 def late(threads: Threads, function: Callable[[], None]) -> Late:
     with pytest.raises(Late) as caught:
         threads.call(function, 0.05)
@@ -99,7 +103,8 @@ def test_what_has_not_begun_when_its_deadline_is_over_never_does() -> None:
 
 
 @pytest.mark.parametrize(("error", "told"), [(SystemExit(3), r"called sys.exit\(3\)"),
-                                             (KeyboardInterrupt(), "raised KeyboardInterrupt")])
+                                             (KeyboardInterrupt(), "raised KeyboardInterrupt"),
+                                             (Own("whatever"), "raised Own: whatever")])
 def test_what_would_end_the_agent_is_an_error(error: BaseException, told: str) -> None:
     def leave() -> None:
         raise error
