@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from ftest.harness.agentprocess import AgentProcess
 from ftest.harness.cutproxy import CutProxy
@@ -30,6 +31,7 @@ from tests.ports import own_port
 
 Daemon = ServerProcess | AgentProcess
 Trouble = Callable[[], None]
+StartedAgent = TypeVar("StartedAgent", bound=AgentProcess)
 
 
 class Site:
@@ -60,6 +62,10 @@ class Site:
         made = AgentProcess(self.folder / name, [_target(one) for one in forward], **options)
         made.command = command or made.command
         return self._stack.enter_context(made)
+
+    def start(self, agent: StartedAgent) -> StartedAgent:
+        """An agent of another kind, started."""
+        return self._stack.enter_context(agent)
 
     def network(self, target: Daemon | Original) -> CutProxy:
         """A network towards a daemon's stat port."""
