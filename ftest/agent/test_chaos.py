@@ -1,5 +1,6 @@
-"""Servers, networks and the agent are killed, cut and ended at random while a drop-in collector and a program deliver
-by the agent: in the end each server that gets everything has it once, with counts, sums, minima and maxima.
+"""Servers, networks and agents are killed, cut and ended at random while a drop-in collector and a program deliver by
+an agent, and the collector alone by another: in the end each server that gets everything has it once, with counts,
+sums, minima and maxima.
 
 A killed agent may lose the readings that it had in memory alone: at most those of the last few intervals before the
 kill, and whole ones. Which arrived is seen by a counter of which each reading has a bit of its own.
@@ -30,7 +31,6 @@ SECONDS = [120, pytest.param(3600, marks=pytest.mark.slow)]
 # being made, and one for a machine that has much else to do.
 MOST_MISSING = 4
 BITS = 40           # readings of which a bucket can be told apart: more than there are in it
-HOST = "web1"
 ARRIVE_SECONDS = 120.0
 
 # What it emits stands in a file before it is emitted, so that a kill in between is one that loses the reading.
@@ -78,13 +78,14 @@ class Read:
 class Emitting(AgentProcess):
     """An agent with that collector alone. `killed`: its processes that ended by SIGKILL."""
 
-    def __init__(self, folder: Path, forward: list[str]) -> None:
+    def __init__(self, folder: Path, host: str, forward: list[str]) -> None:
         drop_ins = folder / "plugins.d"
         drop_ins.mkdir(parents=True)
         self.emitted, self.ended = folder / "emitted", folder / "ended"
         (drop_ins / "chaos.py").write_text(COLLECTOR.format(file=str(self.emitted), ended=str(self.ended), bits=BITS))
         self.killed: set[int] = set()
-        super().__init__(folder, forward, host=HOST, enable="chaos", plugin_dir=drop_ins)
+        self.host = host
+        super().__init__(folder, forward, host=host, enable="chaos", plugin_dir=drop_ins)
 
     def kill9(self) -> None:
         assert self.process is not None
@@ -103,10 +104,10 @@ class Emitting(AgentProcess):
         return [Read(**json.loads(line)) for line in whole]
 
 
-def missing(server: ServerProcess, readings: list[Read]) -> list[Read]:
-    """Which of them a server has not. AssertionError where it has what is none of them, or one twice."""
+def missing(server: ServerProcess, host: str, readings: list[Read]) -> list[Read]:
+    """Which of a host's a server has not. AssertionError where it has what is none of them, or one twice."""
     times = [one.time for one in readings]
-    rows = ask(server, f"chaos.bits.host.{HOST}", min(times), max(times))
+    rows = ask(server, f"chaos.bits.host.{host}", min(times), max(times))
     bits = {at: int(row[1]) for at, row in rows.items()}
     arrived = [one for one in readings if bits.get(one.bit[0], 0) & one.bit[1]]
     of_bucket: dict[int, list[int]] = defaultdict(list)
@@ -130,7 +131,7 @@ def check(server: ServerProcess, agent: Emitting) -> None:
     gone: list[Read] = []
 
     def arrived() -> bool:
-        gone[:] = missing(server, readings)
+        gone[:] = missing(server, agent.host, readings)
         return all(one.bit in may_miss for one in gone)
 
     server.wait_until(arrived, "it has all that no kill took", ARRIVE_SECONDS)
@@ -140,9 +141,10 @@ def check(server: ServerProcess, agent: Emitting) -> None:
     for one in readings:
         if one.bit not in without:
             for name, value in one.values.items():
-                truth.add(Sample(f"{name}.host.{HOST}", one.time, (value,)), 0)
+                truth.add(Sample(f"{name}.host.{agent.host}", one.time, (value,)), 0)
     truth.check(server)
-    print(f"{server.folder.name}: {len(readings) - len(gone)} of {len(readings)} readings, {len(agent.killed)} kills")
+    print(f"{server.folder.name}, {agent.host}: {len(readings) - len(gone)} of {len(readings)} readings, "
+          f"{len(agent.killed)} kills")
 
 
 def ends(agent: Emitting, links: list[CutProxy], chance: random.Random) -> list[Trouble]:
@@ -168,23 +170,27 @@ def ends(agent: Emitting, links: list[CutProxy], chance: random.Random) -> list[
 
 @pytest.mark.parametrize("seconds", SECONDS)
 def test_whatever_is_killed_or_cut_each_server_has_all_once(tmp_path: Path, seconds: float) -> None:
-    """agent -> (one | two) -> center, and agent -> other."""
+    """Both agents -> (one | two) -> center, and -> other."""
     seed = 1 if seconds == SECONDS[0] else int(time.time())
     with Site(tmp_path, seed) as site:
         center, other = site.server("center"), site.server("other")
         one, two = (site.server(name, [f"127.0.0.1:{center.stat_port}"]) for name in ("one", "two"))
         links = [site.network(server) for server in (one, two, other)]
         first, second, third = (f"127.0.0.1:{link.port}" for link in links)
-        agent = site.start(Emitting(tmp_path / "agent", [f"{first} | {second}", third]))
-        center.wait_until(agent.emitted.exists, "the collector runs")
-        load = site.load("a", agent, rate=20.0)
-        site.trouble(load, seconds, [*site.kills(agent, one, two, other), *ends(agent, links, site.random),
-                                     *site.cuts(*links)])
+        agents = [site.start(Emitting(tmp_path / host, host, [f"{first} | {second}", third]))
+                  for host in ("web1", "web2")]
+        for agent in agents:
+            center.wait_until(agent.emitted.exists, "the collector runs")
+        load = site.load("a", agents[0], rate=20.0)
+        site.trouble(load, seconds, [*site.kills(*agents, one, two, other), *site.cuts(*links),
+                                     *(trouble for agent in agents for trouble in ends(agent, links, site.random))])
         site.settle()
         load.drain()
-        agent.ended.touch()
+        for agent in agents:
+            agent.ended.touch()
         for server in (center, other):
-            check(server, agent)
+            for agent in agents:
+                check(server, agent)
             load.truth.check(server, seconds=ARRIVE_SECONDS)
         print(f"seed {seed}, {len(site.done)} troubles, {load.truth.samples} samples of the program")
 
@@ -194,8 +200,8 @@ def test_a_reading_that_is_missing_or_twice_is_seen(tmp_path: Path) -> None:
     readings = [Read(1, 1_700_000_000 + n, {"chaos.bits": 1 << n, "chaos.gauge0": n}) for n in range(20)]
     with ServerProcess(tmp_path, retention="10s:10y", stat_port=own_port()) as server:
         for one in readings[:-3]:
-            server.send_tcp(f"chaos.bits.host.{HOST} {one.time} {one.values['chaos.bits']}\n".encode())
-        server.wait_until(lambda: missing(server, readings) == readings[-3:], "all others are there")
-        server.send_tcp(f"chaos.bits.host.{HOST} {readings[0].time} {readings[0].values['chaos.bits']}\n".encode())
+            server.send_tcp(f"chaos.bits.host.web1 {one.time} {one.values['chaos.bits']}\n".encode())
+        server.wait_until(lambda: missing(server, "web1", readings) == readings[-3:], "all others are there")
+        server.send_tcp(f"chaos.bits.host.web1 {readings[0].time} {readings[0].values['chaos.bits']}\n".encode())
         with pytest.raises(AssertionError, match="is there twice"):
-            server.wait_until(lambda: missing(server, readings) != readings[-3:], "it is there twice")
+            server.wait_until(lambda: missing(server, "web1", readings) != readings[-3:], "it is there twice")
