@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 TRIALS = 2  # at once: each has a child and a thread
 RELOAD_SECONDS = 80.0  # for which who asked for a reload waits: less than the command does
-MOST_WORDS = 4096  # characters of a path
+MOST_WORDS = 4096  # characters of a path, and of what a plugin's author had to say
 
 
 class Reload(AsyncResult):  # type: ignore[misc]  # gevent's has no types
@@ -86,8 +86,9 @@ class Control:
     def _told(self, question: Mapping[str, Any]) -> dict[str, Any]:
         agent = {"pid": os.getpid(), "version": __version__, "user": owners.name_of(os.geteuid()),
                  "since": int(self._since), "status": self._status}
-        return {"agent": agent, "now": int(self._clock.now()), "plugins": [asdict(one) for one in self._states()],
-                "problems": list(self._problems())}
+        plugins = [{**asdict(one), "why": one.why[:MOST_WORDS]} for one in self._states()]
+        return {"agent": agent, "now": int(self._clock.now()), "plugins": plugins,
+                "problems": [problem[:MOST_WORDS] for problem in self._problems()]}
 
     def _reloaded(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """IstatError, where the settings cannot be used."""

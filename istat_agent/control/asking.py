@@ -48,6 +48,8 @@ def ask(path: str, question: dict[str, Any], seconds: float) -> dict[str, Any]:
     except OSError as error:
         absent = isinstance(error, FileNotFoundError | ConnectionRefusedError | PermissionError)
         raise AgentUnreachable(_why(error, path, seconds), absent) from None
+    if not line:
+        raise AgentUnreachable(f"the agent at {path} has ended the connection without an answer: its log says more")
     try:
         told = json.loads(line)
     except (ValueError, RecursionError):
@@ -68,7 +70,7 @@ def _line(sock: socket.socket) -> bytes:
         if not more:
             return bytes(data)
         data += more
-    return b""
+    return bytes(data)  # too long for an answer
 
 
 def _why(error: OSError, path: str, seconds: float) -> str:
@@ -76,7 +78,8 @@ def _why(error: OSError, path: str, seconds: float) -> str:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         left = "" if isinstance(error, FileNotFoundError) else " (one that has ended left it)"
         return (f"no agent listens at {path}{left}: start it (systemctl start istat-agent), or name the control-path "
-                f"of the one that runs, by --control-path or by --config and its settings file")
+                f"of the one that runs, by --control-path or by --config and its settings file. What one would run is "
+                f"told by istat-agent --list-collectors")
     if isinstance(error, PermissionError):
         return (f"{path} is for root and for the user of the agent, and this is the user "
                 f"{owners.name_of(os.geteuid())}: run it as one of them (sudo istat-agent ...)")

@@ -29,6 +29,7 @@ from istat.plugin import MAX_NAMES, Config, Definition, Emit, Job
 from istat.settings.setting import Values
 from istat_agent.collecting.finding import ENTRY_POINTS, built_in_package
 from istat_agent.collecting.loading import definitions_of, load_file
+from istat_agent.counters import Counters, self_collector
 
 VARIABLE = "ISTAT_TRIAL"
 PAUSE = 1.0  # seconds between the two readings: rates need both
@@ -104,7 +105,7 @@ def meant(asked: Asked, teller: Teller) -> list[Meant]:
     what = asked.what
     if os.sep in what:
         return _loaded(what, functools.partial(of_file, what, asked), teller)
-    every = [*_built_in(), *_dropped(asked), *_entries()]
+    every = [(f"{BUILT_IN} agent", _agents_own), *_built_in(), *_dropped(asked), *_entries()]
     called = [one for one in every if what in _called(one[0])]
     # What is called otherwise may have a collector of that name: strangers are loaded only when it must be.
     for origin, load in [*called, *(one for one in every if one not in called and _may_hold(one[0]))]:
@@ -133,6 +134,10 @@ def _built_in() -> Iterator[tuple[str, Callable[[], list[Meant]]]]:
         if module.ispkg and package is not None:
             origin = f"{BUILT_IN} {module.name}"
             yield origin, functools.partial(_of_module, f"{package.__name__}.{module.name}.collector", origin)
+
+
+def _agents_own() -> list[Meant]:
+    return [Meant(self_collector(Counters()), "the agent itself")]
 
 
 def _dropped(asked: Asked) -> Iterator[tuple[str, Callable[[], list[Meant]]]]:

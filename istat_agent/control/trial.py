@@ -15,8 +15,10 @@ from istat import owners
 from istat.errors import IstatError
 from istat.names import CARETS_ROOM, WIRE_NAME_ROOM, expand
 from istat.plugin import Reading
+from istat.running.limits import Limits
 from istat.running.process import TOO_LATE, Outcome, run
 from istat.settings.setting import TABLES, Values
+from istat.settings.types import Size
 from istat_agent import names
 from istat_agent.agent import suffix
 from istat_agent.collecting.finding import CHECKOUT
@@ -46,7 +48,8 @@ def trial(what: str, values: Values, by: str, tags: Sequence[str] = ()) -> dict[
     except TypeError:  # a date, which TOML has and JSON has not
         told = json.dumps(asked, default=str)
     began = time.monotonic()
-    outcome = run([sys.executable, "-P", "-m", MODULE], WHOLE_SECONDS, {**_environment(), VARIABLE: told})
+    outcome = run([sys.executable, "-P", "-m", MODULE], WHOLE_SECONDS, {**_environment(), VARIABLE: told},
+                  limits=_limits(what, asked["tables"]))
     answer: dict[str, Any] = {"what": what, "by": by, "user": owners.name_of(os.geteuid()),
                               "host": host_name(values), "jobs": [], "problems": [], "unknown": False}
     told_back = _parsed(outcome)
@@ -57,6 +60,16 @@ def trial(what: str, values: Values, by: str, tags: Sequence[str] = ()) -> dict[
         answer["problems"].append(_ended(outcome, answer))
     answer["fine"] = not (answer["unknown"] or answer["problems"] or any(_wrong(job) for job in answer["jobs"]))
     return answer
+
+
+def _limits(what: str, tables: Mapping[str, Any]) -> Limits:
+    """Those of its child, with the memory that its table says, where it is called as its file is."""
+    stem = os.path.splitext(os.path.basename(what))[0]
+    table = tables.get(stem, {})
+    try:
+        return Limits(memory=Size().from_toml(table["memory"])) if "memory" in table else Limits()
+    except ValueError:  # told when it is begun
+        return Limits()
 
 
 def _environment() -> dict[str, str]:

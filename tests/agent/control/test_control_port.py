@@ -205,7 +205,11 @@ def test_what_answers_otherwise_is_no_agent(tmp_path: Path, pool: ThreadPool) ->
                 sock.recv(1 << 16)
                 sock.sendall(data)
 
-        for data in (b"", b"HTTP/1.1 200 OK\r\n", b"[1]", b'{"answer": 1}', b"[" * 100_000):
+        talk = pool.spawn(answer, b"")
+        with pytest.raises(AgentUnreachable, match="has ended the connection without an answer"):
+            asked(pool, path, {"ask": "plugins"})
+        talk.get()
+        for data in (b"HTTP/1.1 200 OK\r\n", b"[1]", b'{"answer": 1}', b"[" * 100_000):
             talk = pool.spawn(answer, data)
             with pytest.raises(AgentUnreachable, match="does not answer as an agent would"):
                 asked(pool, path, {"ask": "plugins"})

@@ -120,6 +120,25 @@ def two(emit, config):
     assert tried.status == 86 and "it called sys.exit('hostile')" in tried.out
 
 
+def test_the_agents_own_figures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tried = Tried(folder, capsys, "agent")
+    assert tried.status == 0 and "agent.rss_bytes^host.web1^class.web " in tried.out
+
+
+def test_memory_is_that_of_its_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    python(folder / "d" / "hungry.py", """
+@collector()
+def collect(emit):
+    emit.gauge("hungry", len(bytearray(400 << 20)))
+""")
+    tried = Tried(folder, capsys, "hungry")
+    assert tried.status == 86 and "MemoryError" in tried.out
+    (folder / "a.toml").write_text('[plugins.hungry]\nmemory = "800M"\n')
+    assert Tried(folder, capsys, "hungry", "--config", str(folder / "a.toml")).status == 0
+    (folder / "a.toml").write_text('[plugins.hungry]\nmemory = "lots"\n')
+    assert "plugins.hungry.memory wants" in Tried(folder, capsys, "hungry", "--config", str(folder / "a.toml")).out
+
+
 def test_an_entry_point(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     package = folder / "site"
     info = package / "istat_toys-1.0.dist-info"
