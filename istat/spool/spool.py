@@ -293,7 +293,8 @@ class Spool:
 
     def _bound(self) -> None:
         """Let the oldest segments go while there is too much."""
-        while len(self._shelf.segments) > 1 and self._shelf.size > self.limits.bytes:
+        most = self._coarsening.most if self._coarsening is not None else self.limits.bytes
+        while len(self._shelf.segments) > 1 and self._shelf.size > most:
             self._remove("bytes")
 
     def _age(self) -> None:

@@ -281,3 +281,20 @@ def test_a_full_disk_delays_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     source.come(100)
     assert source.spool.coarsened > 0
     source.spool.close()
+
+
+def test_less_room_than_before_costs_detail_only(tmp_path: Path) -> None:
+    source = Source(tmp_path, limits=Limits(bytes=4 * BUDGET, age=30 * 86_400, coarsen=True))
+    source.come(700)
+    source.spool.close()
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.spool")) > 3 << 20
+    source.limits = LIMITS
+    source.spool = source.open()
+    for _ in range(20):
+        source.clock.advance(1)
+        source.spool.tick()
+        finish(source.spool)
+    assert source.spool._shelf.size <= BUDGET
+    frames = take(source.spool, source.spool.group(GROUP))
+    assert ledger_of(frames).hours == source.ledger.hours and lost(source.spool) == {}
+    source.spool.close()

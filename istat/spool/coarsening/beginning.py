@@ -23,6 +23,7 @@ class Coarsening:
         self._shelf, self._syncer, self._cursors = shelf, syncer, cursors
         self._most, self._age, self._segment_bytes, self._clock, self._watch = most, age, segment_bytes, clock, watch
         self._coarsener: Coarsener | None = None
+        self._large = shelf.size    # as it was, and has become since
 
     @property
     def lines(self) -> int:
@@ -33,6 +34,13 @@ class Coarsening:
     def busy(self) -> bool:
         """Whether there is something to be done by `work`."""
         return self._coarsener is not None and self._coarsener.busy
+
+    @property
+    def most(self) -> int:
+        """How many bytes the spool may have now: more where it was larger at the start, as when it may have less than
+        before, until it has become smaller."""
+        self._large = max(self._most, min(self._large, self._shelf.size))
+        return self._large if self.busy else self._most
 
     def look(self) -> None:
         """Begin where there is too much, or what is too old; not for a clock that is in doubt."""
