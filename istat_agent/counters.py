@@ -21,6 +21,13 @@ TOLD_BYTES = 250  # of one of them: the server takes 256
 CUT = "..."  # ends what is longer
 NAME_ROOM = 100  # characters of a collector's name in it
 
+# What the agent tells of its collectors, besides what it counts.
+PLUGINS = (
+    Metric("agent.plugins", "", "collectors that run, each script as one"),
+    Metric("agent.plugins_failing", "", "collectors that fail, are stuck, left alone, or refused"),
+    Metric("agent.plugin.<name>.ms", "ms", "how long the last reading of each took, of 50 at most; scripts: exec_NAME"),
+)
+
 
 @dataclass
 class Counters:
@@ -37,10 +44,12 @@ class Counters:
     local_refused: int = 0  # what they sent besides: no samples, datagrams without an end, connections too many
     # What the forwarder has counted, by the names of its metrics; nothing where there is none.
     forwarding: Callable[[], Mapping[str, float]] = field(default=dict, compare=False)
+    # What is known of collectors: name of the gauge -> value.
+    plugins: Callable[[], Mapping[str, float]] = field(default=dict, compare=False)
 
     def totals(self) -> dict[str, int]:
         """Name -> total."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "forwarding"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
 
 
 def self_collector(counters: Counters) -> Definition:
@@ -62,6 +71,7 @@ def self_collector(counters: Counters) -> Definition:
             Metric("agent.local", "", "lines of this machine's programs, taken by stat-port and stat-path", event=True),
             Metric("agent.local_refused", "", "what they sent besides, and was refused", event=True),
             *(replace(metric, name=f"agent.{metric.name}") for metric in FORWARDING),
+            *PLUGINS,
             Metric("agent.cpu_ms", "ms", "CPU time of the agent, without scripts", event=True),
             Metric("agent.rss_bytes", "bytes", "resident memory of the agent"),
         ],
@@ -72,6 +82,8 @@ def self_collector(counters: Counters) -> Definition:
         forwarded = counters.forwarding()
         for name in gauges & forwarded.keys():
             emit.gauge(f"agent.{name}", forwarded[name])
+        for name, value in counters.plugins().items():
+            emit.gauge(name, value)
         now.update({name: total for name, total in forwarded.items() if name not in gauges})
         for name, total in now.items():
             emit.event(f"agent.{name}", total - before.get(name, 0))

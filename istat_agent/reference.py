@@ -64,7 +64,7 @@ def about(folder: str) -> str:
     """What the README of a plugin's folder tells its users: all but the title and the notes at its end."""
     paragraphs = (PLUGINS / folder / "README.md").read_text().strip().split("\n\n")
     notes = [paragraph.startswith(NOTES) for paragraph in paragraphs].index(True)
-    return "\n\n".join(paragraphs[1:notes])
+    return "\n\n".join(paragraphs[1:notes]).replace("](../../docs/", "](")  # the page lies there
 
 
 def _section(folder: str, definition: Definition) -> str:

@@ -7,6 +7,7 @@ change a file is for `istat.access.trust` to say, each time that it is loaded or
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 from collections.abc import Container, Iterator, Sequence
 
@@ -22,6 +23,7 @@ HIDDEN = "._"  # first characters of what is nobody's collector: `.git`, `_helpe
 LANGUAGES = (".sh", ".bash", ".pl", ".rb")  # names of what is a script, or is read by scripts
 TEST = "test_"  # how the name of a plugin's test begins
 ANYBODY = 0o111  # rights to execute
+MOST_NAMES = 1000  # of which it is remembered whether they are copies: folders are looked at every few seconds
 
 
 def python_files(folders: Sequence[str]) -> list[str]:
@@ -51,6 +53,7 @@ def left_out(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield path, why
 
 
+@functools.lru_cache(maxsize=MOST_NAMES)
 def is_copy(name: str) -> bool:
     """Whether a file's name says that it is an older or unfinished version of another."""
     return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in COPIES)

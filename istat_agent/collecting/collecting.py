@@ -6,6 +6,7 @@ whatever comes in its place begins then. Knows neither where plans come from nor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,8 @@ from istat_agent.collecting.states import Changes, State
 from istat_agent.counters import Counters, Failing
 
 END_SECONDS = 1.0  # that readings are waited for in the end
+MOST_TIMED = 50  # collectors of which it is told how long they take
+NO_COMPONENT = re.compile(r"[^a-z0-9_-]+")  # what a component of a counter's name does not have
 CLOSE_SECONDS = 10.0  # that a child may take to be ended
 
 Key = tuple[str, str, int]  # collector, job, the how many-th job of that name
@@ -63,6 +66,7 @@ class Collecting:
         self._plan = Plan({})
         self._running: dict[Key, Run] = {}
         self._leaving: list[gevent.Greenlet] = []
+        counters.plugins = self.gauges
 
     def apply(self, plan: Plan) -> Changes:
         """Run what this plan says from now on. Never blocks."""
@@ -110,6 +114,15 @@ class Collecting:
         elif name in self._plan.enabled:
             word, why = states.WAITS, "it is being set up"
         return State(name, one.origin, one.own, word, bool(one.isolated), why)
+
+    def gauges(self) -> dict[str, float]:
+        """What the agent tells of its collectors (counters.PLUGINS), name -> value. From any thread."""
+        found = [run.runner.state() for run in list(self._running.values())]
+        failing = sum(state.state != states.RUNS for state in found)
+        failing += sum(bool(one.why) and not one.tasks for one in list(self._plan.collectors.values()))
+        times = {f"agent.plugin.{NO_COMPONENT.sub('_', state.name)}.ms": 1000 * state.seconds
+                 for state in found[:MOST_TIMED] if state.last_run is not None}
+        return {"agent.plugins": len(found), "agent.plugins_failing": failing + len(self._plan.refused), **times}
 
     def stop(self) -> None:
         """End. Collectors that still run are not waited for; children are ended."""

@@ -171,8 +171,9 @@ class Planner:
     def _start(self, found: Found, key: object, table: object, config: Config) -> None:
         """Begin it, in a greenlet; what came of it stands in `_begun` in the end."""
         beginning = Beginning(found, key, table, config, self._mark)
+        call = directly if found.own and not follows(found) else self._call  # ours wait for nothing, but for folders
         try:
-            self._call(beginning.run, SETUP_SECONDS)
+            call(beginning.run, SETUP_SECONDS)
         except Late as late:
             beginning.abandon()
             late.interrupt()

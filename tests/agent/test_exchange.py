@@ -304,6 +304,17 @@ def test_the_agents_own_totals_are_told_once(bench: Bench) -> None:
     assert sum(bench.wait("*agent.unreachable", 2)) == 1000
 
 
+def test_the_agent_tells_of_its_collectors(bench: Bench) -> None:
+    bench.write("a.py", COUNTS)
+    bench.write("b.py", "def (")
+    bench.write("c-d", "#!/bin/sh\nexit 1\n", 0o755)
+    bench.start()
+    eventually(lambda: bench.wait("agent.plugins_failing")[-1] == 2)
+    assert bench.found("agent.plugins")[-1] == 3, "a, the script, and the agent itself"
+    assert 0 <= bench.wait("agent.plugin.a.ms")[-1] < 5000
+    assert bench.wait("agent.plugin.exec_c-d.ms")
+
+
 def test_what_waits_goes_to_another_server(bench: Bench) -> None:
     bench.write("a.py", COUNTS)
     agent = bench.start()

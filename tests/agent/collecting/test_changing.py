@@ -13,6 +13,7 @@ import pytest
 
 from istat.errors import PluginError
 from istat.plugin import API_VERSION, Emit
+from istat_agent import installed
 from istat_agent.collecting import finding, loading
 from istat_agent.collecting.finding import Collection, Finder
 from istat_agent.collecting.threads import Threads
@@ -270,10 +271,10 @@ def test_a_package_that_was_installed_anew_has_its_new_code_after_a_reload(
     monkeypatch.syspath_prepend(str(bench.folder))
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     entry = importlib.metadata.EntryPoint("queue", "istat_test_package.collector", "")
-    installed: list[importlib.metadata.EntryPoint] = []
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: installed)
+    there: list[importlib.metadata.EntryPoint] = []
+    monkeypatch.setattr(installed, "entry_points", lambda group: there)
     bench.find()
-    installed.append(entry)
+    there.append(entry)
     package(bench.folder, 3)
     assert "istat_test_package" not in bench.find().found
     found = bench.find(again=True).found["istat_test_package"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import gevent
 import pytest
+from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from istat.clock import FakeClock
 from istat.errors import PluginError
 from istat.plugin import Emit, Job
 from istat_agent.collecting.runner import QUIET, Runner
-from istat_agent.collecting.schedule import LONGEST_BACK_OFF, Task, Timetable, next_due
+from istat_agent.collecting.schedule import LONGEST_BACK_OFF, Task, Timetable, Turns, next_due
 from istat_agent.collecting.threads import Late, Threads
 from istat_agent.counters import MOST_TOLD, Counters, Failing, self_collector
 
@@ -330,3 +331,44 @@ def test_self_metrics_are_what_was_added() -> None:
     for emit in (first, second):
         for reading in emit.readings:
             assert [m for m in definition.metrics if m.event == reading.event and m.matches(reading.name)]
+
+
+def test_foreign_collectors_are_read_when_our_own_have_been(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, order, gate = Turns(), [], Event()
+
+    def reads(name: str, wait: bool = False) -> Callable[[int], None]:
+        def run(due: int) -> None:
+            if wait:
+                gate.wait()
+            order.append(name)
+        return run
+
+    def table(name: str, own: bool, waits: bool = True, slow: bool = False) -> Timetable:
+        task = Task(name, Job(name, lambda emit: None), 3600, 1.0, own=own, waits=waits)
+        return Timetable(task, reads(name, slow), FakeClock(7200.0), turns)
+
+    tables = [table("foreign", own=False), table("child", own=False, waits=False), table("slow", own=True, slow=True),
+              table("own", own=True)]
+    greenlets = [gevent.spawn(one.forever) for one in tables]
+    gevent.sleep(0.05)
+    assert order == ["child", "own"]
+    gate.set()
+    gevent.sleep(0.05)
+    assert order == ["child", "own", "slow", "foreign"]
+    gevent.killall(greenlets)
+
+
+def test_they_do_not_wait_for_ever_nor_for_what_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("istat_agent.collecting.schedule.OWN_FIRST", 0.05)
+    turns, order = Turns(), []
+    turns.announce("hangs", 0)
+    task = Task("it", Job("it", lambda emit: None), 3600, 1.0, own=False)
+    greenlet = gevent.spawn(Timetable(task, order.append, FakeClock(7200.0), turns).forever)
+    gevent.sleep(0.3)
+    assert order == [7200]
+    greenlet.kill()
+    monkeypatch.setattr("istat_agent.collecting.schedule.OWN_FIRST", 1000.0)
+    turns.done("hangs")
+    Timetable(Task("own", Job("own", lambda emit: None), 3600, 1.0), order.append, FakeClock(), turns).leave()
+    with gevent.Timeout(10):
+        turns.wait(7200)
