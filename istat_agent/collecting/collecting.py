@@ -16,7 +16,7 @@ from istat.clock import Clock
 from istat.plugin import Emit
 from istat_agent.collecting import states
 from istat_agent.collecting.beginning import Planned
-from istat_agent.collecting.finding import Call, Mark, unmarked
+from istat_agent.collecting.finding import BY_ITSELF, BY_SETTINGS, Call, Mark, unmarked
 from istat_agent.collecting.plan import Plan
 from istat_agent.collecting.runner import Runner
 from istat_agent.collecting.schedule import Task, Timetable, Turns
@@ -103,6 +103,8 @@ class Collecting:
     def _told_of(self, run: Run) -> State:
         """The state of what runs, with why that is not what is wanted now."""
         planned, state = self._plan.collectors.get(run.task.collector), run.runner.state()
+        if planned is not None and planned.found.isolated not in (BY_ITSELF, BY_SETTINGS):
+            state = replace(state, verdict=planned.found.isolated)
         why = (planned.why if planned is not None else "") or self._plan.refused.get(state.origin, "")
         return replace(state, why="; ".join(filter(None, (state.why, why)))) if why else state
 

@@ -34,6 +34,8 @@ ENTRY_POINTS = "istat_agent.plugins"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILT_IN = ("plugins", "istat_plugins") if os.path.exists(f"{CHECKOUT}/setup.py") else ("istat_plugins",)
 LOADING_SECONDS = 10.0  # that a foreign plugin may take to be imported
+# Why a plugin is isolated, where that is no verdict.
+BY_SETTINGS, BY_ITSELF = "the settings say so", "it says so itself"
 NOTHING = Glance((), frozenset())  # seen of a plugin without a source
 
 Call = Callable[[Callable[[], None], float], None]  # calls a function in a thread, with a deadline [s]; raises Late
@@ -261,7 +263,7 @@ class Finder:
         for name in seen.names:
             wanted = self.wanted(name) if name is not None else None
             if wanted or (wanted is None and name in seen.isolated):
-                return "the settings say so" if wanted else "it says so itself"
+                return BY_SETTINGS if wanted else BY_ITSELF
         return self._verdict(origin, stamp)
 
 

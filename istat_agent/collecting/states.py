@@ -31,6 +31,7 @@ class State:
     errors: int = 0  # readings that failed, as a whole or in part
     late: int = 0  # readings cut off, or left out, because of the deadline
     refused: int = 0  # values above a budget, or that came too late
+    verdict: str = ""  # why the agent has decided that it is isolated
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,10 @@ def _wrong(one: Plugin) -> Iterable[str]:
     if state in CURES:
         cure = CURES[state].format(name=shlex.quote(name), collector=name.partition(":")[0])
         yield f"{name} {_is(state)}{why}{cure}."
-    elif one["why"] and state != states.OFF:
+    elif one["why"] and state != states.OFF and not (one["own"] and one["last_run"] is None):
         yield f"{name}: {one['why']}"
+    if one.get("verdict"):
+        yield (f"{name} runs in a child because {one['verdict']}: until its file changes, or the machine restarts.")
     if one["refused"]:
         yield (f"{name}: {number_text(one['refused'])} of its values were not taken: above max-samples or max-names of "
                f"[plugins.{name.partition(':')[0]}], or later than its timeout.")

@@ -44,6 +44,8 @@ def test_what_is_wrong_is_a_sentence_with_what_to_do() -> None:
         State("exec:it's", "built-in exec", True, "fails", why="exit status 3", last_run=NOW),
         State("f", "f.py", False, "runs", why="it goes on as it was", last_run=NOW, refused=1200),
         State("g", "g.py", False, "off", why="settings say so"),
+        State("exec", "built-in exec", True, "runs", why="there is nothing to do for it"),
+        State("h", "h.py", False, "runs", isolated=True, last_run=NOW, verdict="the agent stood still while it ran"),
         problems=["/d/d.py: not loaded: everybody may write /d (chmod o-w /d)", "tags: 'a b' has a blank"],
     )
     assert lines[lines.index("") + 1].startswith("PLUGIN")
@@ -58,6 +60,7 @@ def test_what_is_wrong_is_a_sentence_with_what_to_do() -> None:
         "f: it goes on as it was",
         "f: 1,200 of its values were not taken: above max-samples or max-names of [plugins.f], or later than its "
         "timeout.",
+        "h runs in a child because the agent stood still while it ran: until its file changes, or the machine restarts.",
         "tags: 'a b' has a blank",
     ]
     row = next(line for line in lines if line.startswith("b "))
