@@ -60,7 +60,8 @@ def test_what_is_wrong_is_a_sentence_with_what_to_do() -> None:
         "f: it goes on as it was",
         "f: 1,200 of its values were not taken: above max-samples or max-names of [plugins.f], or later than its "
         "timeout.",
-        "h runs in a child because the agent stood still while it ran: until its file changes, or the machine restarts.",
+        "h runs in a child because the agent stood still while it ran: until its file changes, or the machine "
+        "restarts.",
         "tags: 'a b' has a blank",
     ]
     row = next(line for line in lines if line.startswith("b "))
