@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -148,6 +149,9 @@ def test_lines_names_alignment_and_identity(run: Start, sink: Sink, folder: Path
     for datagram in sink.datagrams[1:]:
         assert len(datagram) <= 1400
         for line in datagram.splitlines(keepends=True):
+            if line.startswith(b"#metric "):
+                assert json.loads(line.split(b" ", 2)[2])["kind"] in ("gauge", "event")
+                continue
             found = LINE.fullmatch(line)
             assert found, line
             assert found[3] == b"^host.web1_lan^class.web"
@@ -195,6 +199,39 @@ def test_reload_finds_new_collectors_and_keeps_going_when_settings_are_wrong(
     agent.wait_for_log("'intervall' is no setting")
     sink.wait(rb"^queue\.depth\^", since=len(sink.datagrams))
     assert agent.stop() == 0
+
+
+def test_files_that_come_change_and_go_take_effect_within_ten_seconds(run: Start, sink: Sink, folder: Path) -> None:
+    agent = run(sink.port, "--enable", "load,exec,queue,other")
+    sink.wait(rb"^load\.min1\^")
+
+    def put(name: str, text: str, mode: int = 0o644) -> int:
+        new = folder / name
+        new.write_text(text)
+        new.chmod(mode)
+        new.rename(folder / "d" / name)
+        return len(sink.datagrams)
+
+    put("queue.py", QUEUE)
+    put("mail", "#!/bin/sh\necho mail.queue 7\n", 0o755)
+    began = int(sink.wait(rb"^queue\.depth\^\S+ (\d+) 3$")[1])
+    sink.wait(rb"^mail\.queue\^\S+ \d+ 7$")
+    since = put("queue.py", QUEUE.replace("3", "4"))
+    put("mail", "#!/bin/sh\necho mail.queue 8\n", 0o755)
+    sink.wait(rb"^queue\.depth\^\S+ \d+ 4$", since)
+    sink.wait(rb"^mail\.queue\^\S+ \d+ 8$", since)
+    put("queue.py", "def (")
+    agent.wait_for_log("SyntaxError: invalid syntax (line 1 of")
+    sink.wait(rb"^queue\.depth\^\S+ \d+ 4$", len(sink.datagrams))
+    put("other.py", QUEUE.replace("queue.depth", "other.depth"))
+    (folder / "d/queue.py").unlink()
+    (folder / "d/mail").unlink()
+    agent.wait_for_log("drop-in folders: added other; removed exec:mail, queue")
+    ended = int(sink.wait(rb"^other\.depth\^\S+ (\d+) 3$")[1])
+    assert agent.stop() == 0
+    text = b"".join(sink.datagrams)
+    loads = sorted({int(time) for time in re.findall(rb"^load\.min1\^\S+ (\d+) ", text, re.MULTILINE)})
+    assert [time for time in range(began, ended) if time not in loads] == [], "who is the same misses no turn"
 
 
 def test_absent_server_gets_what_waited(run: Start, folder: Path) -> None:
