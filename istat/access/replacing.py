@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ def replacing(path: str | os.PathLike[str], kind: str) -> Iterator[IO[bytes]]:
     disk and renamed at its end; gone when that fails. `kind`: how its name ends until then. OSError, which names
     `path`."""
     place = Path(os.path.realpath(path))
-    aside = place.with_name(f".{secrets.token_hex(8)}.{kind}")
+    aside = place.with_name(f".{os.urandom(8).hex()}.{kind}")
     try:
         with aside.open("xb") as file:
             yield file
