@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from istat_agent.options import DECLARATION as OF_AGENT
 from istat_server.http import limits
 from istat_server.options import DECLARATION
 
@@ -43,7 +44,9 @@ def number(text: str) -> float:
 
 
 def actual(where: str) -> float:
-    """The value of `package.module.NAME` (and attributes), or the default of `setting NAME`."""
+    """The value of `package.module.NAME` (and attributes), or the default of `setting NAME`, `agent setting NAME`."""
+    if where.startswith("agent setting "):
+        return float(OF_AGENT.settings[where.removeprefix("agent setting ")].default)
     if where.startswith("setting "):
         return float(DECLARATION.settings[where.removeprefix("setting ")].default)
     names = where.split(".")

@@ -7,6 +7,7 @@ import http.server
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from ftest.harness.serverprocess import ROOT, START_SECONDS, ServerProcess
+from istat.kernels import native_missing
 from tests.ports import own_port
 
 SERVER, AGENT, ISTAT = "istat_server.main", "istat_agent.main", "istat_server.tools"
@@ -322,8 +324,8 @@ def unsafe_drop_in(place: Path) -> str:
 def failing_plugins(place: Path) -> str:
     (place / "plugins").mkdir(mode=0o755)
     head = "import time\nfrom istat.plugin import collector\n@collector(interval={}, timeout=0.2)\ndef collect(emit):\n"
-    # The one that hangs has its next turn in a minute: after two of them it would be in a child.
-    for name, every, text in (("db", 1, "    1 / 0\n"), ("mail", 60, "    time.sleep(600)\n"), ("web", 1, "    (\n")):
+    # Their next turn is in a minute: after two of them the one that hangs would be in a child, the other left alone.
+    for name, every, text in (("db", 60, "    1 / 0\n"), ("mail", 60, "    time.sleep(600)\n"), ("web", 1, "    (\n")):
         (place / f"plugins/{name}.py").write_text(head.format(every) + text)
     control = place / "control"
     words = ("--control-path", control, "--plugin-dir", place / "plugins", "--server", f"127.0.0.1:{own_port()}")
@@ -332,6 +334,26 @@ def failing_plugins(place: Path) -> str:
         wait("collector mail: not finished")
         said = run(AGENT, "plugins", "--control-path", control, status=0)
         return said + run(AGENT, "try", "db", "--control-path", control, status=86)
+
+
+def isolated_plugins(place: Path) -> str:
+    if native_missing():
+        pytest.skip("without native kernels an agent that stands still ends, and says another thing")
+    (place / "plugins").mkdir(mode=0o755)
+    head = ("import ctypes, subprocess, time\nfrom istat.plugin import collector\n"
+            "@collector(timeout=5)\ndef collect(emit):\n")
+    crash, runtime = place / "plugins" / "crash.py", ("env", f"RUNTIME_DIRECTORY={place}")
+    crash.write_text(f"{head}    ctypes.string_at(1)\n")
+    words = ("--plugin-dir", place / "plugins", "--server", f"127.0.0.1:{own_port()}", "--interval", 1, "--watchdog", 1)
+    run(AGENT, *words, status=-signal.SIGSEGV, before=runtime)
+    with running(AGENT, place / "log", *words, before=runtime) as wait:
+        said = wait("ended by a crash")
+    for name, text in (("starts", "subprocess.run(['true'])"), ("slow", "time.sleep(4)"),
+                       ("holds", "time.sleep(1); ctypes.PyDLL(None).sleep(60)")):
+        (place / "plugins" / f"{name}.py").write_text(f"{head}    {text}\n")
+    with running(AGENT, place / "other", *words, before=runtime) as wait:
+        wait("it starts processes")
+        return said + wait("the agent stood still")
 
 
 def no_agent(place: Path) -> str:
@@ -386,6 +408,7 @@ MISTAKES: dict[str, Callable[[Path], str]] = {
     "A plugin misses a module": missing_module,
     "A drop-in is not run": unsafe_drop_in,
     "A plugin does not do what it should": failing_plugins,
+    "A plugin is isolated": isolated_plugins,
     "No agent answers": no_agent,
     "Too few open files": few_files,
 }

@@ -9,6 +9,10 @@ import resource
 from dataclasses import dataclass
 
 MIB = 1024 * 1024
+MEMORY = 256 * MIB  # bytes: a program in Python takes 10 MB, one in Java 100 MB
+FILES = 1024  # what a user's programs have by default
+FILE_BYTES = 1024 * MIB  # more than what a check has to write, and less than what fills a disk
+PROCESSES = 128  # a pipeline has ten, a build on a large machine a hundred
 CPU = resource.RLIMIT_CPU
 
 
@@ -17,13 +21,13 @@ class Limits:
     """All of them are of each process for itself, but `processes`, which the system counts for the user."""
 
     # Private memory that can be written [bytes]: reserved address space does not count, as Go and Java need much of it.
-    memory: int = 256 * MIB
-    files: int = 1024  # open ones
-    file_bytes: int = 1024 * MIB  # of a file that is written
+    memory: int = MEMORY
+    files: int = FILES  # open ones
+    file_bytes: int = FILE_BYTES  # of a file that is written
     # CPU time [s]; of what lasts: of one reading. None: as much as the deadline has seconds.
     cpu: int | None = None
     # Processes and threads above what the user has when it begins. Root is not held by the system: the warden counts.
-    processes: int = 128
+    processes: int = PROCESSES
 
     def words(self, timeout: float | None = None) -> str:
         """As the keeper is told: RESOURCE=NUMBER, and `processes`. `timeout` [s]: the deadline, where there is one."""
