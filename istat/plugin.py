@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pluggy
 
+from istat.declared.lines import is_link
 from istat.errors import PluginError
 from istat.labels import Labels
 from istat.metrics import Metric, number, seconds
@@ -406,6 +407,11 @@ def _check_definition(definition: Definition) -> None:
         f"metrics: {m!r} is no Metric(name, unit, help)"
         for m in definition.metrics
         if not isinstance(m, Metric)
+    ]
+    problems += [
+        f"metrics: the link of {m.name} is no http:// or https:// address: {m.link!r}"
+        for m in definition.metrics
+        if isinstance(m, Metric) and m.link and not is_link(m.link)
     ]
     if problems:
         raise _wrong(definition.target, f"@collector of {_where(definition.target)}: " + "; ".join(problems))

@@ -71,7 +71,7 @@ class Answering:
         emit.closed = True
         return {"values": [[one.name, one.value, one.event, one.time] for one in emit.readings],
                 "refused": emit.refused, "problems": [str(problem) for problem in emit.problems], "error": wrong,
-                "cpu": _cpu() - began}
+                "metrics": [dataclasses.asdict(one) for one in emit.metrics], "cpu": _cpu() - began}
 
 
 def told(error: BaseException) -> str:

@@ -165,7 +165,7 @@ class _Child:
     def _take(self, answer: Mapping[str, Any], emit: Emit) -> None:
         try:
             problems, refused, cpu = _list(answer["problems"]), int(answer["refused"]), float(answer["cpu"])
-            wrong = answer["error"]
+            wrong, metrics = answer["error"], _metrics(answer["metrics"])
             for name, value, event, time in answer["values"]:
                 (emit.event if event else emit.gauge)(name, value, time)
         except (KeyError, TypeError, ValueError, OverflowError, PluginError):
@@ -174,6 +174,8 @@ class _Child:
         emit.cpu += cpu if math.isfinite(cpu) and cpu > 0 else 0.0
         for problem in problems:
             emit.problem(str(problem))
+        for metric in metrics:
+            emit.metric(metric)
         if wrong is not None:
             raise PluginError(str(wrong))
 
@@ -236,11 +238,13 @@ def _job(own: _Child, number: int, told: Mapping[str, Any], about: About) -> Job
 
 def _about(told: Mapping[str, Any]) -> About:
     interval, timeout = _seconds(told["interval"]), _seconds(told["timeout"])
-    metrics = (Metric(**{key: value for key, value in one.items() if key in METRIC_FIELDS})
-               for one in _list(told["metrics"]))
     settings = ((str(name), str(text)) for name, text in _list(told["settings"]))
     return About(str(told["name"]), str(told["help"]), None if interval is None else int(interval), timeout,
-                 told["default_on"] is True, tuple(metrics), tuple(settings))
+                 told["default_on"] is True, _metrics(told["metrics"]), tuple(settings))
+
+
+def _metrics(told: Any) -> tuple[Metric, ...]:
+    return tuple(Metric(**{key: value for key, value in one.items() if key in METRIC_FIELDS}) for one in _list(told))
 
 
 def _seconds(told: Any) -> float | None:

@@ -11,6 +11,7 @@
  * @typedef {{prefix: string, children: Child[], token: string}} Below  a part of what is below a prefix; a token: there is more
  * @typedef {{name: string, address: string, version: string, last_seen: number, online: boolean, transport: string, via?: string | null,
  *   blacklisted?: boolean}} Agent
+ * @typedef {{name: string, kind: "gauge" | "event", metric: string | null, unit: string, help: string, link: string}} Meaning
  */
 
 /** Longest wait for an answer [ms]; a year of 1,000 counters takes the server a few seconds. */
@@ -136,6 +137,12 @@ export class Api {
   async children(prefix, token) {
     const { children, token: next } = await this.request("children", { prefix, limit: CHILDREN_PER_REQUEST, ...(token ? { token } : {}) });
     return { prefix, children, token: next ?? "" };
+  }
+
+  /** What is declared of a counter. @param {string} name @returns {Promise<Meaning | null>} */
+  async describe(name) {
+    const { counters } = await this.request("describe", { name });
+    return counters[0] ?? null;
   }
 
   /** All senders that the server knows, page by page. @returns {Promise<Agent[]>} */

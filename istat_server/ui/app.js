@@ -15,6 +15,7 @@ import { Loader } from "./charts/loader.js";
 import { OverviewSource } from "./overview/source.js";
 import { Connection } from "./panels/connection.js";
 import { showHosts } from "./panels/hosts.js";
+import { Meanings } from "./panels/meaning.js";
 import { tellSpan } from "./panels/span.js";
 import { RangeControl } from "./panels/range.js";
 import { Search } from "./panels/search.js";
@@ -74,6 +75,7 @@ class App {
         onActive: (active) => { byId("search-pane").hidden = !active; byId("tree").hidden = active; },
         onError: failed,
       });
+    this.meanings = new Meanings((name) => this.api.describe(name));
     this.range = new RangeControl({ now: () => this.api.now(), change: (range) => this.change({ range }) });
     this.#bind();
   }

@@ -152,6 +152,8 @@ def test_other_mistakes_of_a_declaration() -> None:
     assert "the setting 'interval' is declared twice" in refused(
         lambda: collector(settings=[Setting("interval", int, 1, "")])(collect)
     )
+    script = Metric("a", "", "", link="javascript:1")
+    assert "the link of a is no http:// or https:// address" in refused(lambda: collector(metrics=[script])(collect))
     assert "is no Metric" in refused(lambda: collector(metrics=["a"])(collect))  # type: ignore[list-item]
 
 

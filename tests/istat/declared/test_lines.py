@@ -52,7 +52,7 @@ def test_any_metric_has_a_line_of_a_bounded_length_that_is_read_as_it_was_meant(
 def test_only_metrics_that_a_line_can_tell_are_told_each_name_once() -> None:
     lines = metric_lines([Metric("a", "", "one"), Metric("<name>", "", "whatever a script prints"),
                           Metric("a b", "", ""), Metric("a", "", "two"), Metric("b", "x" * 40, ""),
-                          Metric("c", "", "", link="javascript:1")])
+                          Metric("c", "", "", link="javascript:1"), Metric("d", 7, None)])  # type: ignore[arg-type]
     assert [read(text_of(line)).help for line in lines] == ["two"]
 
 
