@@ -5,11 +5,10 @@ a server a frame is sent only once `release` says that the journal has it. Belon
 """
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
@@ -23,6 +22,9 @@ from istat.kernels import lines as kernel
 from istat.spool.frames import Mark
 from istat.spool.spool import Limits, Spool
 from istat.wire.batches import MOST_LINES, MOST_TEXT, Hello
+
+if TYPE_CHECKING:
+    import ssl  # 5 MB of memory, which only who forwards by TLS needs
 
 # How often the spool and the groups look after themselves [s]; the spool's own bounds want no more.
 CHORES_SECONDS = 1.0

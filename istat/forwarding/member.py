@@ -6,10 +6,9 @@ target has, the rest is sent again, and only then what is new. A target is sent 
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 from gevent.event import Event
@@ -28,6 +27,9 @@ from istat.kernels import lines
 from istat.spool.cursors import Cursor
 from istat.spool.frames import Frame
 from istat.wire.batches import MOST_LINES, MOST_TEXT, Hello
+
+if TYPE_CHECKING:
+    import ssl  # 5 MB of memory, which only who forwards by TLS needs
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,11 @@ import errno
 import fcntl
 import functools
 import socket
-import ssl
 import sys
 import termios
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import gevent
 import gevent.socket
@@ -24,6 +23,9 @@ from istat.errors import BadBatch
 from istat.forwarding.targets import Target
 from istat.spool.frames import Frame
 from istat.wire.strangers import in_words
+
+if TYPE_CHECKING:
+    import ssl  # 5 MB of memory, which only who forwards by TLS needs
 
 CONNECT = 10.0      # [s] for looking a name up, for a connection to each of its addresses, and for the handshake
 LOOKUPS = 2         # names that are looked up at once
@@ -168,14 +170,17 @@ def advice(target: Target, error: Exception, greeted: bool = False) -> str:
         return ". Is that its stat-port, and is it an istatd that is no older than ours? An original is written " \
                "istatd:HOST:PORT."
     if isinstance(error, socket.gaierror):
-        return ". Is its name in the setting forward right?"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ". Is its certificate signed by one of those in our forward-ca, and for the name that forward has?"
-    if isinstance(error, ssl.SSLError):
+        return ". Is its name in the setting forward right, or in server?"
+    tls = sys.modules.get("ssl")        # there are no errors of it before somebody needs it
+    if tls is not None and isinstance(error, tls.SSLCertVerificationError):
+        return ". Is its certificate signed by one of those in our forward-ca (tls-ca beside server), and for the " \
+               "name that stands in our settings?"
+    if tls is not None and isinstance(error, tls.SSLError):
         return ". Does it speak TLS there (its tls-cert), and does it want a certificate of ours (its tls-client-ca)?"
     number = getattr(error, "errno", None)
     if number == errno.ECONNREFUSED:
         return ". Does a server run there, is that its stat-port, and does its listen-address let this machine in?"
     if number == errno.ECONNRESET and not target.original:
-        return ". Does it want TLS (its samples-tls, our forward-tls)? An original istatd is written istatd:HOST:PORT."
-    return ". Is the network up, and the setting forward right?"
+        return ". Does it want TLS (its samples-tls, our forward-tls or tls)? An original istatd is written " \
+               "istatd:HOST:PORT."
+    return ". Is the network up, and the setting forward or server right?"
