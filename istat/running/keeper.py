@@ -31,6 +31,7 @@ and nothing of ours: a warden is a fork of it, and takes about a millisecond and
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import math
 import os
@@ -52,12 +53,11 @@ DESCRIPTORS = 3  # that come with it: the run's socket, standard output, standar
 CHANNEL = 3  # the number that this has in the process which is run
 READING, REST = b"reading", b"rest"  # words to a warden: `reading DEADLINE CPU_SECONDS`, and that it is over
 WORD_BYTES = 64  # of one
-# How a run ended: what a warden tells.
-ENDED, LATE, STOPPED, FAILED, CROWD = "ended", "late", "stopped", "failed", "crowd"
+ENDED, LATE, STOPPED, FAILED, CROWD = "ended", "late", "stopped", "failed", "crowd"  # how a run ended
 COUNT_SECONDS = 60.0  # how long a count of the user's processes holds: it takes 10 ms where there are 500
 CROWD_SECONDS = 0.25  # between two looks at how many there are, where the system sets no limit: root
-# The system is to end what we run before the agent, when it has no memory left; as large a part of all memory [1/1000]
-# is what they seem to have more. Not the wardens, which are there to end them.
+# When the system has no memory left it is to end what we run, before the agent and the wardens: as if that had so large
+# a part of all memory [1/1000] besides.
 OOM_SCORE, OOM_FILE = b"500", "/proc/self/oom_score_adj"
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -122,10 +122,8 @@ def descendants(most: int) -> int:
     """How many processes there are below us; no more than `most` + 1 are counted."""
     found = waiting = children()
     while waiting and len(found) <= most:
-        below = []
-        for pid in waiting:
-            below += _below(pid)
-        found, waiting = found + below, below
+        waiting = [child for pid in waiting for child in _below(pid)]
+        found = found + waiting
     return len(found)
 
 
@@ -170,9 +168,8 @@ class Warden:
         self._agent, self._descriptors, self._deadline = agent, descriptors, float(deadline)
         pairs = [word.partition(b"=") for word in limits.split()]
         self._processes = next((int(most) for name, _, most in pairs if name == b"processes"), 0)
-        self._limits = [(int(name), int(most)) for name, _, most in pairs if name.isdigit()]
-        if threads:
-            self._limits.append((resource.RLIMIT_NPROC, threads + self._processes))
+        per_user = [(resource.RLIMIT_NPROC, threads + self._processes)] if threads else []
+        self._limits = [(int(name), int(most)) for name, _, most in pairs if name.isdigit()] + per_user
         self._command = words[: int(count)]
         self._environment = {name: value for name, _, value in (word.partition(b"=") for word in words[int(count):])}
 
@@ -252,18 +249,21 @@ def limit(number: int, most: int) -> None:
     hard = resource.getrlimit(number)[1]
     hard = hard if hard != resource.RLIM_INFINITY else sys.maxsize
     most = min(most, hard)
-    # Of CPU time the lesser one is told by a signal of its own, the greater one kills.
-    resource.setrlimit(number, (most, most + 1 if number == resource.RLIMIT_CPU and most < hard else most))
+    try:
+        # Of CPU time the lesser one is told by a signal of its own, the greater one kills.
+        resource.setrlimit(number, (most, most + 1 if number == resource.RLIMIT_CPU and most < hard else most))
+    except ValueError:  # what Python makes of EPERM, of which only a sandbox can be the cause
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM)) from None
 
 
 def _oom_score(score: bytes) -> bytes:
     """Set how gladly the system ends us, and what we start from now on, for want of memory; what it was."""
     try:
-        with open(OOM_FILE, "r+b", buffering=0) as file:
+        with open(OOM_FILE, "rb") as file:
             before = file.read().strip()
-            file.seek(0)
+        with open(OOM_FILE, "wb") as file:
             file.write(score)
-            return before
+        return before
     except OSError:  # whoever started the agent has forbidden to go back to less, or there is no such file
         return score
 

@@ -55,8 +55,16 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event in STARTS:
         _refuse(verdict, f"it starts processes ({event})")
-    if event == "signal.pthread_kill" or abs(int(arguments[0])) in (0, 1, os.getpid(), os.getpgid(0)):
+    elif _meets_us(event, int(arguments[0])):
         _refuse(verdict, f"it sends signals to the agent ({event})")
+
+
+def _meets_us(event: str, number: int) -> bool:
+    """Whether a signal to this process, group or thread reaches the agent."""
+    group = os.getpgid(0)
+    if event == "os.kill":
+        return number in (os.getpid(), 0, -1, -group)
+    return event == "signal.pthread_kill" or number in (0, group)
 
 
 def _end(status: int) -> NoReturn:

@@ -49,7 +49,7 @@ class Isolation:
             _reap(keeper.children())
         self._watchdog: watchdog.Watchdog | None = None
         self._beating: gevent.Greenlet | None = None
-        self._folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        self._folder = _folder()
         self.stood_still = self.marks.stood_still and self.anew
         for origin in self.marks.left:
             why = STOOD_STILL if self.stood_still else CRASHED
@@ -111,6 +111,15 @@ class Isolation:
             self._watchdog.stop()
         self._watchdog = None
         self.marks.clear()
+
+
+def _folder() -> int:
+    """The folder that relative names in our arguments are of; -1 where it is not ours to be in, since root was given
+    up."""
+    try:
+        return os.open(".", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def _reap(children: Sequence[int]) -> None:

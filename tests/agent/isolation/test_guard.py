@@ -44,7 +44,6 @@ def test_all_else_may_do_it_meanwhile() -> None:
         thread = threading.Thread(target=lambda: done.append(subprocess.run(["true"], check=False).returncode))
         thread.start()
         thread.join()
-        os.kill(os.getppid(), 0)  # to others
     assert done == [0]
     assert subprocess.run(["true"], check=False).returncode == 0
 
@@ -56,3 +55,10 @@ def test_a_fork_that_is_not_seen_does_not_come_back_as_a_second_agent() -> None:
                "print('back', flush=True)\nprint(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["back", "1"], done.stderr
+
+
+def test_signals_to_others_are_its_own_affair() -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        with guarded(lambda why: pytest.fail(why)):
+            os.kill(other.pid, 0)
+            os.killpg(other.pid, signal.SIGKILL)
