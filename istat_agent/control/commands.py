@@ -172,21 +172,30 @@ def _built_in() -> set[str]:
 def _try(arguments: argparse.Namespace, clock: Clock) -> None:
     what = _meant(arguments.what)
     answer = None if arguments.here else _tried_by_agent(arguments, what)
+    by = "this command"
+    if answer is not None and answer.get("unseen") and os.access(what, os.R_OK):
+        by = f"this command, since the agent's user, {answer['user']}, does not see the file,"
+        answer = None
     if answer is None:
-        from istat.daemon import service
-        from istat_agent.control.trial import trial
-        from istat_agent.settings import load
-
-        values = load(with_file(arguments.settings, os.environ))
-        if values["user"]:
-            service.drop_privileges(values["user"])
-        answer = trial(what, values, "this command")
+        answer = _tried_here(arguments, what, by)
     _print(arguments, answer, tried.lines(answer) if not arguments.json else ())
     if answer["unknown"]:
         raise UsageError(f"there is no plugin {what!r}: name a collector that istat-agent --list-collectors lists, or "
                          f"a file, as ./{what}")
     if not answer["fine"]:
         raise PluginError(f"something is wrong with {what}" + ("" if arguments.json else ": see above"))
+
+
+def _tried_here(arguments: argparse.Namespace, what: str, by: str) -> dict[str, Any]:
+    """The same by ourselves. `by`: words for that."""
+    from istat.daemon import service
+    from istat_agent.control.trial import trial
+    from istat_agent.settings import load
+
+    values = load(with_file(arguments.settings, os.environ))
+    if values["user"]:
+        service.drop_privileges(values["user"])
+    return trial(what, values, by)
 
 
 def _meant(what: str) -> str:

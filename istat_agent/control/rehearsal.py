@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from istat import owners
 from istat.access import dropin
 from istat.daemon import missing
 from istat.errors import PluginError
@@ -104,6 +105,10 @@ def meant(asked: Asked, teller: Teller) -> list[Meant]:
     """The collectors that were meant; none, and a problem told, where there are none."""
     what = asked.what
     if os.sep in what:
+        why = _unseen(what)
+        if why:
+            teller.tell(problem=f"{what}: {why}", unseen=True)
+            return []
         return _loaded(what, functools.partial(of_file, what, asked), teller)
     every = [(f"{BUILT_IN} agent", _agents_own), *_built_in(), *_dropped(asked), *_entries()]
     called = [one for one in every if what in _called(one[0])]
@@ -116,6 +121,17 @@ def meant(asked: Asked, teller: Teller) -> list[Meant]:
             return named or found
     teller.tell(unknown=what)
     return []
+
+
+def _unseen(path: str) -> str:
+    """Why the file is not there for us; "" when it is."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return "there is no such file"
+    except OSError as error:
+        return f"{error.strerror}{owners.refused(path)}"
+    return "" if os.access(path, os.R_OK) else f"it cannot be read{owners.refused(path)}"
 
 
 def _loaded(origin: str, load: Callable[[], list[Meant]], teller: Teller | None) -> list[Meant]:
@@ -173,8 +189,6 @@ def _may_hold(origin: str) -> bool:
 
 def of_file(path: str, asked: Asked) -> list[Meant]:
     """The collectors of a Python file, or the one that runs a script. PluginError, and whatever a module raises."""
-    if not os.path.exists(path):
-        raise PluginError("there is no such file")
     if path.endswith(".py"):
         return [Meant(one, path) for one in definitions_of(path, load_file(path))]
     if not os.path.isfile(path):

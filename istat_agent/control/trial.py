@@ -51,7 +51,7 @@ def trial(what: str, values: Values, by: str, tags: Sequence[str] = ()) -> dict[
     outcome = run([sys.executable, "-P", "-m", MODULE], WHOLE_SECONDS, {**_environment(), VARIABLE: told},
                   limits=_limits(what, asked["tables"]))
     answer: dict[str, Any] = {"what": what, "by": by, "user": owners.name_of(os.geteuid()),
-                              "host": host_name(values), "jobs": [], "problems": [], "unknown": False}
+                              "host": host_name(values), "jobs": [], "problems": [], "unknown": False, "unseen": False}
     told_back = _parsed(outcome)
     _take(answer, told_back, suffix(values, tags))
     answer["seconds"] = round(time.monotonic() - began, 3)
@@ -98,6 +98,7 @@ def _take(answer: dict[str, Any], told: Sequence[dict[str, Any]], every_name: st
     for one in told:
         if "problem" in one:
             answer["problems"].append(one["problem"])
+            answer["unseen"] = answer["unseen"] or one.get("unseen", False)
         elif "unknown" in one:
             answer["unknown"] = True
         elif "collector" in one:

@@ -164,6 +164,20 @@ def test_what_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "it is no plain file" in Tried(folder, capsys, str(folder / "d")).out
 
 
+def test_what_the_agent_does_not_see_is_tried_by_the_command(
+        folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = python(folder / "mine.py", "@collector()\ndef collect(emit):\n    emit.gauge('mine', 1)\n")
+    unseen = {"what": str(path), "user": "_istat-agent", "unseen": True, "unknown": False, "fine": False, "jobs": [],
+              "problems": [f"{path}: there is no such file"], "said": "", "by": "the agent", "seconds": 0.1}
+    monkeypatch.setattr(commands, "ask", lambda *asked: unseen)
+    tried = Tried(folder, capsys, str(path))
+    assert tried.status == 0 and "mine^host.web1" in tried.out
+    assert "Run by this command, since the agent's user, _istat-agent, does not see the file, as the user " in tried.out
+    path.unlink()
+    tried = Tried(folder, capsys, str(path))
+    assert tried.status == 86 and "there is no such file" in tried.out
+
+
 @pytest.mark.parametrize(("text", "words"), [
     ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
     ("def collect(emit):\n    pass\n", "holds no collector: put @collector()"),
