@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,14 @@ FILES = {"istat-server": 1_048_576, "istat-agent": 65_536}
 RESTART_SECONDS, UPGRADE_SECONDS = 5, 900
 UPGRADE_ISTATD = "sleep 1; apt-get -qq upgrade -y -o Dpkg::Options::=--force-confold; sleep 1"
 JOURNAL_SECONDS = 0.1      # within which what was read survives the end of the process
+# A library that ends the process as if all was done.
+EXITS = """import ctypes
+from istat.plugin import collector
+
+@collector(interval=1)
+def collect(emit):
+    ctypes.CDLL(None)._exit(0)
+"""
 # On a signal the main thread sleeps, and the event loop with it.
 HANG = """
 import signal, time
@@ -177,6 +186,23 @@ def test_a_collector_that_is_dropped_in_runs(machine: Machine) -> None:
     machine.run("printf '#!/bin/sh\\necho dropped.in 7\\n' > /etc/istatd/plugins.d/dropped; "
                 "chmod 755 /etc/istatd/plugins.d/dropped; systemctl reload istat-agent")
     assert wait_for(lambda: ask(machine, "/api/v1/names?match=dropped.*")["names"], 40)
+
+
+def test_a_plugin_that_ends_the_agent_runs_in_a_child_after_one_restart(machine: Machine) -> None:
+    def states() -> dict[str, dict[str, Any]]:
+        told = json.loads(machine.run("istat-agent plugins --json", check=False) or "{}")
+        return {row["name"]: row for row in told.get("plugins", [])}
+
+    before = int(machine.show("istat-agent", "NRestarts")["NRestarts"])
+    machine.run("cat > /etc/istatd/plugins.d/exits.py", stdin=EXITS)
+    assert wait_for(lambda: states().get("exits", {}).get("isolated"), 60)
+    assert running(machine, "istat-agent")
+    assert int(machine.show("istat-agent", "NRestarts")["NRestarts"]) == before + 1
+    assert states()["cpu"]["state"] == "runs"
+    machine.run("systemctl stop istat-agent; systemctl start istat-agent")
+    assert wait_for(lambda: states().get("exits", {}).get("isolated"), 20), "what is known of it outlives a stop"
+    machine.run("rm /etc/istatd/plugins.d/exits.py")
+    assert wait_for(lambda: "exits" not in states(), 30)
 
 
 def test_kill_9_is_made_good_in_seconds_and_costs_no_datagram_that_was_not_read(machine: Machine) -> None:
