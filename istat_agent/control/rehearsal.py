@@ -217,6 +217,11 @@ class Run:
     most: int  # values taken of a reading
     names: int  # different ones
 
+    @property
+    def patience(self) -> float:
+        """How long a reading is waited for here [s]."""
+        return min(self.timeout, MOST_SECONDS)
+
 
 def begun(one: Meant, asked: Asked, teller: Teller) -> list[Run]:
     """The collector's jobs, ready to run; none, and a problem told, where it cannot begin."""
@@ -237,7 +242,7 @@ def begun(one: Meant, asked: Asked, teller: Teller) -> list[Run]:
     runs = []
     for job in jobs:
         every = job.interval or interval
-        timeout = float(min(job.timeout or min(settings["timeout"] or every, every), MOST_SECONDS))
+        timeout = float(job.timeout or min(settings["timeout"] or every, every))
         teller.tell(collector=definition.name, job=job.name, origin=one.origin, interval=every, timeout=timeout,
                     help=definition.help)
         runs.append(Run(job, every, timeout, settings["max-samples"], settings["max-names"] or MAX_NAMES))
@@ -250,7 +255,7 @@ def read_all(runs: list[Run], number: int, teller: Teller) -> list[Run]:
     began = time.monotonic()
     for one in readings:
         one.thread.start()
-    return [one.run for one in readings if one.ends(began + one.run.timeout)]
+    return [one.run for one in readings if one.ends(began + one.run.patience)]
 
 
 class Reading:
@@ -277,8 +282,9 @@ class Reading:
         late = self.thread.is_alive()
         if late:
             self._emit.closed = True
-            self._error = f"it is not finished after {self.run.timeout:g} s"
-            self._seconds = self.run.timeout
+            self._seconds = self.run.patience
+            more = f"; an agent gives it {self.run.timeout:g} s" if self.run.timeout > self._seconds else ""
+            self._error = f"it is not finished after {self._seconds:g} s{more}"
         emit, names = self._emit, len({one.name for one in self._emit.readings})
         problems = list(emit.problems)
         if emit.refused:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from istat.plugin import Job
 from istat_agent.control import commands, rehearsal, trial
 
 HEAD = "from istat.plugin import collector, Setting\n"
@@ -207,6 +209,18 @@ def test_what_was_reported_before_it_hung_is_shown(folder: Path, capsys: pytest.
     (job,) = Tried(folder, capsys, str(path), "--json").answer["jobs"]
     assert [line.split()[0] for line in job["lines"]] == ["a^host.web1^class.web"]
     assert len(job["runs"]) == 1
+
+
+def test_who_has_much_time_is_not_waited_for_that_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "MOST_SECONDS", 0.1)
+    told: list[dict[str, Any]] = []
+    teller = rehearsal.Teller(-1)
+    monkeypatch.setattr(teller, "tell", lambda **what: told.append(what))
+    ends = threading.Event()
+    run = rehearsal.Run(Job("slow", lambda emit: ends.wait(60) and None), 60, 60.0, 10, 10)
+    assert rehearsal.read_all([run], 1, teller) == []
+    ends.set()
+    assert told[0]["error"] == "it is not finished after 0.1 s; an agent gives it 60 s"
 
 
 def test_what_never_comes_to_an_end_is_ended(
