@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from istat.clock import Clock
 from istat.daemon.logs import escaped
 from istat.daemon.ratelimit import LimitedLog
+from istat.declared.lines import why_not
 from istat.wire.explaining import Explained, explain
 from istat_server.roster import FORGET_SECONDS, Sender
 
@@ -238,7 +239,10 @@ class _Hint:
 
 def _explained(kind: str, line: bytes, now: float) -> Explained | None:
     """What was probably meant by a line that was refused as this kind; None for one that may have been cut."""
-    return explain(line, now) if kind in OF_LINES and 0 < len(line) < EXAMPLE_BYTES else None
+    if kind not in OF_LINES or not 0 < len(line) < EXAMPLE_BYTES:
+        return None
+    declared = why_not(line)
+    return Explained(kind, declared) if declared else explain(line, now)
 
 
 def _text(words: bytes | str) -> str:

@@ -11,6 +11,7 @@ from typing import IO
 from istat.cli.figures import number_text
 from istat.cli.report import printable
 from istat.clock import Clock
+from istat.declared.lines import why_not
 from istat.errors import BadLine
 from istat.subcommands import SubCommand
 from istat.wire.explaining import Explained, explain
@@ -75,7 +76,8 @@ def _read(file: IO[bytes]) -> Iterator[bytes]:
 def _explained(line: bytes, now: float) -> Explained | None:
     if len(line) > LONGEST:
         return TOO_LONG
-    found = explain(line, now)
+    declared = why_not(line)
+    found = Explained("bad_metadata", declared) if declared else explain(line, now)
     if line.endswith(b"\n"):
         return found
     return found or UNTERMINATED._replace(right=line.decode("utf-8", "surrogateescape").strip())

@@ -96,6 +96,18 @@ def read(text: bytes) -> Metric:
     return Metric(name, unit, help, kind == "event", link)
 
 
+def why_not(line: bytes) -> str:
+    """What is wrong with a line `#metric NAME JSON`, in a sentence; "" when nothing is, or it is another line."""
+    line = line.strip()
+    if not line.startswith(BEGINS) and line != KEY:
+        return ""
+    try:
+        read(line[len(BEGINS):])
+    except BadLine as error:
+        return str(error)
+    return ""
+
+
 def is_link(text: str) -> bool:
     """Whether a page may offer this as a link."""
     return len(text) <= MOST_LINK and LINK.fullmatch(text) is not None

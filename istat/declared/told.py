@@ -29,14 +29,15 @@ class Told:
         """The lines of these names."""
         return b"".join(self._lines.get(name, b"") for name in names)
 
-    def take(self, lines: Iterable[bytes]) -> list[bytes]:
-        """Remember lines `#metric NAME JSON`; the names of those that are new or say something else."""
+    def take(self, lines: Iterable[bytes], most: int = MOST_NAMES) -> list[bytes]:
+        """Remember lines `#metric NAME JSON`; the names of those that are new or say something else. `most`: names in
+        all beyond which those are refused that are new."""
         news = []
         for line in lines:
             text = line[len(BEGINS):].strip()
             name, blank, _ = text.partition(b" ")
             if not blank or len(text) > MOST_TEXT or len(name) > MOST_NAME or (
-                    name not in self._lines and len(self._lines) >= MOST_NAMES):
+                    name not in self._lines and len(self._lines) >= most):
                 self.refused += 1
                 continue
             whole = BEGINS + text + b"\n"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from istat.clock import Clock
-from istat.declared.told import Told, parted
+from istat.declared.told import MOST_NAMES, Told, parted
 from istat.forwarding.counts import Counts
 from istat.forwarding.group import Group
 from istat.forwarding.member import Means
@@ -161,7 +161,8 @@ class Forwarder:
         connection. Bounded; the longest silent is forgotten. What is declared of metrics among it (`#metric`) is
         nobody's in particular, and told once whoever declares it."""
         metrics, text = parted(text)
-        declared = self._declared.take(metrics)
+        # Others leave room for our own.
+        declared = self._declared.take(metrics, MOST_NAMES // 2 if origin else MOST_NAMES)
         for group in self._groups if declared else ():
             group.declared(declared)
         if text and self._origins.take(origin, text):

@@ -18,6 +18,15 @@ from istat_server.testing.memory import KINDS as OF_THE_MODEL
 ROOT = Path(__file__).parents[2]
 
 
+def test_what_is_wrong_with_a_declaration_is_told_beside_it() -> None:
+    clock = FakeClock(1_000_000)
+    mistakes = Mistakes(clock)
+    mistakes.note("bad_metadata", b'#metric a {"kind":"rate"}', Sender("tcp", "10.0.0.7:99", 0.0))
+    (complaint,) = mistakes.complaints(10)
+    assert complaint["example"] == '#metric a {"kind":"rate"}'
+    assert str(complaint["wrong"]).endswith("its kind is gauge or event")
+
+
 def test_all_are_counted_and_a_few_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     mistakes = Mistakes(clock)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istat.declared.lines import BEGINS, MOST_TEXT, is_link, metric_line, metric_lines, read
+from istat.declared.lines import BEGINS, MOST_TEXT, is_link, metric_line, metric_lines, read, why_not
 from istat.errors import BadLine
 from istat.metrics import Metric
 
@@ -71,6 +71,12 @@ def test_what_cannot_be_is_refused_in_a_sentence(text: bytes, why: str) -> None:
     with pytest.raises(BadLine, match=why) as caught:
         read(text)
     assert caught.value.kind == "bad_metadata"
+
+
+def test_what_is_wrong_with_a_line_is_told() -> None:
+    assert why_not(b"#metric a {\n").startswith("a metric is declared by `#metric NAME JSON`: JSON is an object")
+    assert "1 to 200 bytes" in why_not(b"#metric\n") or "JSON" in why_not(b"#metric\n")
+    assert why_not(b"#metric a {}\n") == why_not(b"#metrics a\n") == why_not(b"a 1\n") == ""
 
 
 def test_signs_that_would_do_something_are_blanks() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from istat.declared import told
 from istat.declared.told import Told, parted
 
 
@@ -17,13 +14,14 @@ def test_the_last_line_of_each_name_is_told_and_the_same_again_is_no_news() -> N
     assert made.text([b"b", b"a", b"c"]) == b'#metric b {}\n#metric a {"unit":"ms"}\n'
 
 
-def test_what_is_none_or_finds_no_room_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(told, "MOST_NAMES", 2)
+def test_what_is_none_or_finds_no_room_is_counted() -> None:
     made = Told()
     made.take([b"#metric a\n", b"#metric \n", b"#metric a " + b"x" * 600 + b"\n", b"#metric " + b"n" * 201 + b" {}\n"])
     assert made.refused == 4 and made.names() == []
-    assert made.take([b"#metric a {}\n", b"#metric b {}\n", b"#metric c {}\n", b"#metric a []\n"]) == [b"a", b"b", b"a"]
+    lines = [b"#metric a {}\n", b"#metric b {}\n", b"#metric c {}\n", b"#metric a []\n"]
+    assert made.take(lines, 2) == [b"a", b"b", b"a"]
     assert made.refused == 5 and made.names() == [b"a", b"b"]
+    assert made.take([b"#metric own {}\n"]) == [b"own"]
 
 
 def test_declarations_are_parted_from_what_a_sender_tells_of_itself() -> None:
