@@ -9,6 +9,7 @@ import pytest
 
 from istat.cli import command
 from istat.clock import FakeClock
+from istat.declared.pages import Kept, encode
 from istat.errors import StoreCorrupt
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.tools import brought
@@ -54,6 +55,20 @@ def test_a_backup_has_them_with_their_versions_and_brings_them_back(store: Path,
     assert found.names() == ["cit"] and found.get("cit") == {"dashboard.a": "three"}
     assert [version.value for version in found.versions("cit", "dashboard.a")] == ["three", "two", "one"]
     assert run("check", tmp_path / "back") == 0
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["in-the-store", "outside"])
+def test_a_backup_has_what_is_declared_of_metrics(store: Path, tmp_path: Path, outside: bool) -> None:
+    folder = tmp_path / "elsewhere" if outside else store / "settings"
+    folder.mkdir()
+    data = encode([Kept("tcp 10.0.0.7", b'cpu.user {"unit":"%"}')])
+    (folder / "metrics.declared").write_bytes(data)
+    assert run("check", store, *(["--settings", folder] if outside else [])) == 0
+    assert run("backup", "--store", store, *(["--settings", folder] if outside else []), tmp_path / "backup") == 0
+    assert run("restore", tmp_path / "backup", tmp_path / "back") == 0
+    assert (tmp_path / "back/settings/metrics.declared").read_bytes() == data
+    (tmp_path / "back/settings/metrics.declared").write_bytes(data.replace(b"%", b"$"))
+    assert run("check", tmp_path / "back") == StoreCorrupt.exit_code
 
 
 def test_a_store_without_any_is_backed_up(store: Path, tmp_path: Path) -> None:
