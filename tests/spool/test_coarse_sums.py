@@ -15,6 +15,8 @@ from tests.spool.harness import kill
 
 GROUPS = ("a | b", "c")
 LIMITS = Limits(bytes=2 << 20, age=6 * 3600, coarsen=True)
+# [bytes] From here on it has the time that it needs, as from 60 frames on there could be too much.
+NEARLY_FULL = LIMITS.bytes - (320 << 10)
 
 
 class Targets:
@@ -48,7 +50,8 @@ class Trial:
                          [10, 4, 2, 1, 1, 6])[0]()
 
     def come(self) -> None:
-        self.source.come(self.rng.randrange(1, 60), seconds=self.rng.choice([10, 10, 30]), whole=self.rng.random() < .7)
+        whole = self.rng.random() < 0.7 or self.source.spool._shelf.size > NEARLY_FULL
+        self.source.come(self.rng.randrange(1, 60), seconds=self.rng.choice([10, 10, 30]), whole=whole)
 
     def work(self) -> None:
         """A little of what makes it coarser."""

@@ -298,3 +298,13 @@ def test_less_room_than_before_costs_detail_only(tmp_path: Path) -> None:
     frames = take(source.spool, source.spool.group(GROUP))
     assert ledger_of(frames).hours == source.ledger.hours and lost(source.spool) == {}
     source.spool.close()
+
+
+def test_small_segments_are_joined(tmp_path: Path) -> None:
+    source = Source(tmp_path, counters=5, limits=Limits(bytes=BUDGET, age=60, coarsen=True))
+    source.come(300, seconds=60)        # each is soon old, and alone in its segment
+    assert len(list(tmp_path.glob("*.spool"))) < 50
+    frames = take(source.spool, source.spool.group(GROUP))
+    assert ledger_of(frames).hours == source.ledger.hours
+    assert stood_for(frames) == (source.frames, source.lines)
+    source.spool.close()

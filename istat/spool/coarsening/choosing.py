@@ -17,6 +17,9 @@ HOURS = STEPS[-1]
 # of 300 counters in 20 MB.
 _SHARES = {0: 3, STEPS[0]: 2, STEPS[1]: 1}
 _EIGHTHS = 8
+# So many small segments of one step in a row are joined, with the same buckets: each is a file.
+_MANY = 32
+_SMALL = 16             # such a part of a segment
 
 
 class Choice(NamedTuple):
@@ -33,7 +36,8 @@ def due(size: int, most: int, segment_bytes: int) -> bool:
 
 def choose(segments: Sequence[Segment], most: int, segment_bytes: int, old_before: float,
            busy: Callable[[Segment], bool]) -> Choice | None:
-    """What is next; None: nothing. The last segment is the one that is written to.
+    """What is next; None: nothing. The last segment is the one that is written to. With the seconds that its segments
+    have already it is only to be joined.
 
     most: bytes that the spool may have. old_before [Unix s]: what ended before is merged into hours. busy: whether a
     group is at work in a segment, which is taken last.
@@ -43,6 +47,9 @@ def choose(segments: Sequence[Segment], most: int, segment_bytes: int, old_befor
     found = _run(segments, old, segment_bytes, busy)
     if found:
         return Choice(found, HOURS)
+    found = _many(segments, closed, segment_bytes, busy)
+    if found:
+        return Choice(found, found[0].coarse)
     if not due(sum(segment.size for segment in segments), most, segment_bytes):
         return None
     for (coarse, share), seconds in zip(_SHARES.items(), STEPS, strict=True):
@@ -51,6 +58,18 @@ def choose(segments: Sequence[Segment], most: int, segment_bytes: int, old_befor
             if found:
                 return Choice(found, seconds)
     return None
+
+
+def _many(segments: Sequence[Segment], closed: Sequence[Segment], segment_bytes: int,
+          busy: Callable[[Segment], bool]) -> list[Segment]:
+    """Small ones to be joined, of one step; none where there are few."""
+    for seconds in STEPS:
+        small = [segment for segment in closed if segment.coarse == seconds and segment.size < segment_bytes // _SMALL]
+        if len(small) >= _MANY:
+            found = _run(segments, small, segment_bytes, busy)
+            if len(found) > 1:
+                return found
+    return []
 
 
 def _run(segments: Sequence[Segment], wanted: Sequence[Segment], most: int,

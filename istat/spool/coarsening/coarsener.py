@@ -110,7 +110,8 @@ class Coarsener:
         except OSError as error:
             self._fails(error)
             return
-        if rewriting.saved < WORTH * sum(segment.size for segment in rewriting.run):
+        joins = all(segment.coarse == rewriting.header.coarse for segment in rewriting.run)
+        if not joins and rewriting.saved < WORTH * sum(segment.size for segment in rewriting.run):
             self._leave_as_it_is(rewriting)
             return
         self._ticket = self._syncer.hand_over([rewriting.handle], finished=True)
