@@ -58,7 +58,6 @@ def test_a_fork_that_is_not_seen_does_not_come_back_as_a_second_agent() -> None:
 
 
 def test_signals_to_others_are_its_own_affair() -> None:
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
-        with guarded(lambda why: pytest.fail(why)):
-            os.kill(other.pid, 0)
-            os.killpg(other.pid, signal.SIGKILL)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other, guarded(lambda why: pytest.fail(why)):
+        os.kill(other.pid, 0)
+        os.killpg(other.pid, signal.SIGKILL)
