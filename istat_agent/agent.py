@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 LAST_FLUSH = 5.0  # seconds
 LOOK_SECONDS = 5.0  # between two looks at the drop-in folders
 SOON_SECONDS = 1.0  # the same while a file is not still, or a plugin is being loaded
-LATE_SECONDS = 30.0  # that a look at a folder may take which does not answer
+LATE_SECONDS = 5.0  # that a look at a folder may take: it may be on a disk that does not answer
 PATIENCE_SECONDS = 2.0  # that all others wait for plugins that are being loaded; as long again for their setup
 LOADERS = 8  # threads that load plugins and set collectors up
 # Settings that say how lines go to the server.

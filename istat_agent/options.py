@@ -159,7 +159,8 @@ DECLARATION = Declaration(
             "plugin-dir",
             Many(Path()),
             "/etc/istatd/plugins.d,/usr/lib/istatd/plugins.d",
-            "folders of drop-in collectors: *.py files, and executable files, which exec runs",
+            "folders of drop-in collectors: *.py files, and executable files, which exec runs; what changes there takes"
+            " effect within 10 s",
             reloadable=True,
         ),
         Setting(

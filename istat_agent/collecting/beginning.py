@@ -92,11 +92,9 @@ class Beginning:
         self._take(jobs, settings, interval, timeout)
 
     def abandon(self) -> None:
-        """Nobody waits for it any more: what comes of it is closed."""
+        """Nobody waits for it any more: a child that comes of it from now on is ended."""
         with self._lock:
             self._abandoned = True
-            close = self.planned.close
-        close()
 
     def _in_a_child(self) -> None:
         from istat_agent.isolation.parent import isolated_jobs  # only now: an agent without isolated ones needs none

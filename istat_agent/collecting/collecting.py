@@ -15,7 +15,7 @@ import gevent
 from istat.clock import Clock
 from istat.plugin import Emit
 from istat_agent.collecting import states
-from istat_agent.collecting.beginning import Planned
+from istat_agent.collecting.beginning import Planned, nothing
 from istat_agent.collecting.finding import BY_ITSELF, BY_SETTINGS, Call, Mark, unmarked
 from istat_agent.collecting.plan import Plan
 from istat_agent.collecting.runner import Runner
@@ -86,7 +86,7 @@ class Collecting:
         self._plan = plan
         self._leaving = [one for one in self._leaving if not one.dead]
         for planned in plan.dropped:
-            if planned.tasks:
+            if planned.close is not nothing:
                 gevent.spawn(self._close, planned, [*self._leaving])
         return Changes(_names(added), _names(changed), _names(gone))
 
@@ -131,7 +131,8 @@ class Collecting:
         greenlets = [run.greenlet for run in self._running.values()] + self._leaving
         gevent.killall(greenlets, timeout=END_SECONDS)
         self._running, self._leaving = {}, []
-        closing = [gevent.spawn(self._close, planned, []) for planned in self._plan.collectors.values()]
+        closing = [gevent.spawn(self._close, planned, []) for planned in self._plan.collectors.values()
+                   if planned.close is not nothing]
         gevent.joinall(closing, timeout=CLOSE_SECONDS)
 
     def _begin(self, task: Task, before: Run | None) -> Run:

@@ -162,7 +162,8 @@ class Planner:
         if before is not None and before.tasks and before.key == key and not follows(found):
             before.why = ""
             return
-        if (not again and self._tried.get(name) == key) or (beginning is not None and beginning[0] == key):
+        tried = not again and self._tried.get(name) == key and not follows(found)
+        if tried or (beginning is not None and beginning[0] == key):
             return
         one = gevent.Greenlet(self._start, found, key, table, config)
         self._beginning[name] = key, one
@@ -177,6 +178,7 @@ class Planner:
         except Late as late:
             beginning.abandon()
             late.interrupt()
+            self._dropped.append(beginning.planned)
             self._failed(found, key, f"{found.origin}: its setup() did not end within {SETUP_SECONDS:g} s: connect in "
                                      "collect(), which may wait")
         except ValueError as error:
