@@ -19,7 +19,7 @@ NOTHING = "-"
 # What helps beyond the agent's own sentence, by state.
 CURES = {
     states.FAILS: "See it fail: istat-agent try {name}",
-    states.STUCK: "Give its calls timeouts that are shorter than its own; when it misses two turns it is moved to a "
+    states.STUCK: "Give its calls timeouts that are shorter than its own; when it misses a turn it is moved to a "
                   "child, as by isolated = true in [plugins.{collector}], which is ended in time",
     states.WAITS: "It is tried again by itself; see what it does now: istat-agent try {name}",
     states.REFUSED: "Once that is mended it is taken up by itself",

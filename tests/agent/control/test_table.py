@@ -52,7 +52,7 @@ def test_what_is_wrong_is_a_sentence_with_what_to_do() -> None:
     assert lines[lines.index("", 2) + 1:] == [
         "a fails: KeyError: 'x' (a.py:3). See it fail: istat-agent try a.",
         "b is stuck: still has not finished; left out. Give its calls timeouts that are shorter than its own; when it "
-        "misses two turns it is moved to a child, as by isolated = true in [plugins.b], which is ended in time.",
+        "misses a turn it is moved to a child, as by isolated = true in [plugins.b], which is ended in time.",
         "c waits: it takes 80 % of a core. It is tried again by itself; see what it does now: istat-agent try c.",
         "d does not run: not loaded: everybody may write /d (chmod o-w /d). Once that is mended it is taken up by "
         "itself.",
