@@ -188,6 +188,21 @@ class CursorFile:
         self.path.unlink(missing_ok=True)
 
 
+def cursors_in(folder: Path) -> tuple[list[tuple[CursorFile, State]], set[Path]]:
+    """The cursors in a folder, and the files of those that cannot be read. SpoolError when a newer istatd wrote one,
+    OSError."""
+    found, unread = [], set()
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        name = name_in(path)
+        file = CursorFile(folder, name or "")
+        state = file.read() if name else None
+        if state is None or file.path != path:
+            unread.add(path)
+        else:
+            found.append((file, state))
+    return found, unread
+
+
 def name_in(path: Path) -> str | None:
     """Whose cursor a file is; None: it cannot be told. SpoolError when a newer istatd wrote it, OSError."""
     slots = Slots(path, MAGIC, ROOM)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,12 @@ class Tally:
     def numbers(self) -> tuple[int, ...]:
         """Frames and lines of each reason in turn."""
         return tuple(self._numbers)
+
+
+def by_reason(tallies: Iterable[Tally]) -> dict[str, dict[str, int]]:
+    """Frames and lines of all together, by reason."""
+    sums = [sum(numbers) for numbers in zip(*(tally.numbers for tally in tallies), strict=True)]
+    return {reason: {"frames": sums[2 * place], "lines": sums[2 * place + 1]} for place, reason in enumerate(REASONS)}
 
 
 class Losses:

@@ -114,6 +114,14 @@ class Shelf:
         self._lost.append((first, below, reason))
 
     @property
+    def begin(self) -> tuple[int, int, int]:
+        """The first sequence that there may be, and how many frames and lines were before it."""
+        if self.segments:
+            header = self.segments[0].header
+            return header.first, header.frames, header.lines
+        return self.last + 1, self.frames, self.lines
+
+    @property
     def size(self) -> int:
         """Bytes on the disk."""
         return sum(segment.size for segment in self.segments)

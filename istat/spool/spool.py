@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Self
 
@@ -19,10 +20,10 @@ from istat.errors import SpoolError
 from istat.spool import opening
 from istat.spool.appending import Appending
 from istat.spool.coarsening.beginning import Coarsening
-from istat.spool.cursorfile import MOST_NAME, SUFFIX, CursorFile, State, name_in
+from istat.spool.cursorfile import MOST_NAME, CursorFile, State, cursors_in
 from istat.spool.cursors import Cursor
 from istat.spool.frames import Frame, Mark
-from istat.spool.losses import REASONS, Loss
+from istat.spool.losses import Loss, by_reason
 from istat.spool.slots import Slots
 from istat.spool.syncing import Syncer
 
@@ -76,11 +77,11 @@ class Spool:
         self._cursors: dict[str, Cursor] = {}
         self._coarsening = Coarsening(self._shelf, self._syncer, self._cursors.values, limits.bytes, limits.age,
                                       self._segment_bytes, clock, self.watch) if limits.coarsen else None
-        self._unread: set[Path] = set()         # files of cursors that cannot be read
         self._kept = False                      # all groups are known
         self._trouble = ""                      # why the identity cannot be written
         self._batches: deque[tuple[int, int]] = deque()     # sequences and lines of those the journal may not have
-        self._load_cursors()
+        found, self._unread = cursors_in(folder)        # those that cannot be read
+        self._cursors.update((file.name, self._cursor(file, state)) for file, state in found)
         self._noted_at, self._synced = clock.monotonic(), 0     # when the identity was written, and the synced ceiling
         self._note_end()
         self._synced = self._identity.ceiling
@@ -197,7 +198,7 @@ class Spool:
         """Where a group begins whose cursor is not there."""
         others = [] if file.path in self._unread else list(self._cursors.values())
         if others:
-            least = min(others, key=_next)
+            least = min(others, key=attrgetter("next"))
             if self.last:
                 log.info("%s is new among those that are forwarded to: it begins with what %s has not had yet, "
                          "sequence %d", file.name, least.name, least.next)
@@ -205,10 +206,8 @@ class Spool:
         if file.path in self._unread:
             log.warning("the cursor of %s cannot be read: all that there is is sent again", file.name)
             self._unread.discard(file.path)
-        if self._shelf.segments:
-            header = self._shelf.segments[0].header
-            return State(header.first, header.frames, header.lines, trusted=self._shelf.last)
-        return State(self._shelf.last + 1, self._shelf.frames, self._shelf.lines)
+        first, frames, lines = self._shelf.begin
+        return State(first, frames, lines, trusted=self._shelf.last if self._shelf.segments else 0)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget the cursors of all other groups."""
@@ -218,26 +217,13 @@ class Spool:
             cursor = self._cursors.pop(name)
             frames, lines, _seconds = cursor.behind
             log.info("%s is forwarded to no more; it has not had %d frames, %d lines", name, frames, lines)
-            self._forget(cursor)
+            try:
+                cursor.remove()
+            except OSError as error:
+                log.warning("the cursor of %s cannot be removed: %s", name, error.strerror)
         for path in self._unread:
             path.unlink(missing_ok=True)
         self._unread.clear()
-
-    def _forget(self, cursor: Cursor) -> None:
-        try:
-            cursor.remove()
-        except OSError as error:
-            log.warning("the cursor of %s cannot be removed: %s", cursor.name, error.strerror)
-
-    def _load_cursors(self) -> None:
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            name = name_in(path)
-            file = CursorFile(self.folder, name or "")
-            state = file.read() if name else None
-            if state is None or file.path != path:
-                self._unread.add(path)
-                continue
-            self._cursors[file.name] = self._cursor(file, state)
 
     def _cursor(self, file: CursorFile, state: State) -> Cursor:
         return Cursor(self._shelf, file, state, self._clock, self._renew, self._write_waiting)
@@ -367,10 +353,7 @@ class Spool:
 
     def lost(self) -> dict[str, dict[str, int]]:
         """Frames and lines by reason that were lost since the spool was made, by all groups together."""
-        tallies = [self._shelf.lost.numbers, *(cursor.lost.numbers for cursor in self._cursors.values())]
-        sums = [sum(numbers) for numbers in zip(*tallies, strict=True)]
-        return {reason: {"frames": sums[2 * place], "lines": sums[2 * place + 1]}
-                for place, reason in enumerate(REASONS)}
+        return by_reason([self._shelf.lost, *(cursor.lost for cursor in self._cursors.values())])
 
     def status(self) -> dict[str, object]:
         """Bytes on the disk and how many they may be, segments, bytes in memory, what was lost by reason (lines since
@@ -413,7 +396,3 @@ class Spool:
             os.fdatasync(self._slots.handle)
         except OSError as error:
             log.warning("%s cannot be synced: %s", self._slots.path, error.strerror)
-
-
-def _next(cursor: Cursor) -> int:
-    return cursor.next
