@@ -67,14 +67,15 @@ class Lasting:
         """Whether it has ended since it was asked last."""
         return not self._open or bool(select.select([self._warden], [], [], 0)[0])
 
-    def ask(self, question: bytes, timeout: float) -> bytes:
-        """Its answer. Late, Ended, or Failed for an answer that is none: it has been ended then."""
-        until = time.monotonic() + timeout
+    def ask(self, question: bytes, timeout: float, grace: float = 0.0) -> bytes:
+        """Its answer. Late, Ended, or Failed for an answer that is none: it has been ended then. `grace`: seconds after
+        the deadline, for one that sees to that itself."""
+        until = time.monotonic() + timeout + grace
         if not self._open:
             raise Ended("it has ended")
         try:
             self._warden.send(b"%s %f %d" % (keeper.READING, until, self._limits.cpu_seconds(timeout)))
-            self._channel.settimeout(timeout)
+            self._channel.settimeout(timeout + grace)
             self._channel.sendall(LENGTH.pack(len(question)) + question)
             answer = self._receive(until)
             self._warden.send(keeper.REST)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import signal
 import time
 import traceback
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from istat.daemon import missing
 from istat.errors import PluginError
@@ -61,7 +63,8 @@ class Answering:
         emit = Emit(question["time"], question["monotonic"])
         began, wrong, job = _cpu(), None, self._jobs[question["job"]]
         try:
-            found: object = job.collect(emit)  # type: ignore[func-returns-value]
+            with deadline(question["seconds"]):
+                found: object = job.collect(emit)  # type: ignore[func-returns-value]
         except BaseException as error:  # noqa: BLE001 - a collector may raise anything
             wrong = told(error)
         else:
@@ -74,9 +77,28 @@ class Answering:
                 "metrics": [dataclasses.asdict(one) for one in emit.metrics], "cpu": _cpu() - began}
 
 
+class Overdue(BaseException):
+    """Raised in a reading at its deadline. No Exception, which a collector may catch and go on."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Overdue after so long, if what is done hears signals: the process with all that it knows lives on then, and what
+    was reported counts. Else the agent ends it a moment later."""
+    def overdue(number: int, frame: object) -> NoReturn:
+        raise Overdue(f"not finished after {seconds:g} s")
+
+    signal.signal(signal.SIGALRM, overdue)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def told(error: BaseException) -> str:
     """An error in a line, with the place in the plugin's file unless it speaks for itself."""
-    if isinstance(error, PluginError):
+    if isinstance(error, (PluginError, Overdue)):
         return str(error)
     if isinstance(error, SystemExit):
         return f"called sys.exit({error.code!r})"

@@ -31,6 +31,7 @@ from istat_agent.isolation import child
 log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 10.0  # that a child may take to begin, and to load and set up its plugin
+GRACE_SECONDS = 0.5  # after the deadline, in which the child interrupts the reading itself: it lives on then
 KEPT_BACK = ("ISTAT_AGENT_", "NOTIFY_", "WATCHDOG_", "LISTEN_")  # beginnings of variables that a child does not get
 FATAL = "Fatal Python error"  # with which faulthandler begins
 SHOWN = 200  # characters of what a child printed last that go into an error
@@ -138,17 +139,17 @@ class _Child:
                 how = f"{self._process.how_it_ended()}{_said(self._process)}"
                 emit.problem(f"its child has ended since the last reading, and is begun anew: {how}")
                 self.begin()
-            question = {"do": "read", "job": job, "time": emit.time, "monotonic": emit.monotonic}
-            self._take(self._ask(question, deadline), emit)
+            question = {"do": "read", "job": job, "time": emit.time, "monotonic": emit.monotonic, "seconds": deadline}
+            self._take(self._ask(question, deadline, GRACE_SECONDS), emit)
         finally:
             self._turn.release()
 
-    def _ask(self, question: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    def _ask(self, question: Mapping[str, Any], timeout: float, grace: float = 0.0) -> dict[str, Any]:
         """The answer. The child has been ended when there is none, or it says that it cannot go on. PluginError."""
         process = self._process
         assert process is not None
         try:
-            text = process.ask(json.dumps(question, default=str).encode(), timeout)
+            text = process.ask(json.dumps(question, default=str).encode(), timeout, grace)
             answer = json.loads(text)
             if not isinstance(answer, dict):
                 raise ValueError(answer)

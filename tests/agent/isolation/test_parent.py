@@ -18,7 +18,7 @@ from istat.plugin import Config, Emit
 from istat_agent.collecting.finding import Found
 from istat_agent.isolation.parent import Isolated, isolated_jobs, look
 
-HEAD = "import ctypes, os, sys, threading, time\nfrom istat.plugin import *\n"
+HEAD = "import ctypes, os, signal, sys, threading, time\nfrom istat.plugin import *\n"
 SOON = 20.0  # seconds that a busy machine may need for what a child does at once
 
 Make = Callable[..., Isolated]
@@ -165,9 +165,22 @@ def test_an_error_is_told_with_its_place_and_what_was_reported_before_counts(mak
     assert emit.gauges() == {"a": 1}
 
 
+def test_one_that_is_interrupted_at_its_deadline_lives_on_and_what_it_reported_counts(make: Make) -> None:
+    one = make("emit.gauge('pid', os.getpid())\nkept.append(1)\nif len(kept) == 2: time.sleep(60)\n"
+               "emit.gauge('times', len(kept))", decorator="kept = []\n@collector(timeout=0.5)")
+    pid = read(one).gauges()["pid"]
+    emit = Emit(1000, 0.0)
+    with pytest.raises(PluginError, match="^not finished after 0.5 s$"):
+        one.jobs[0].collect(emit)
+    assert emit.gauges() == {"pid": pid}
+    assert read(one).gauges() == {"pid": pid, "times": 3}
+
+
 @pytest.mark.parametrize(("body", "why"), [
-    ("time.sleep(60)", "not finished after 0.5 s"),
-    ("ctypes.PyDLL(None).sleep(60)", "not finished after 0.5 s"),
+    ("while True:\n    try: time.sleep(60)\n    except BaseException: pass", "not finished after 0.5 s"),
+    ("lib = ctypes.PyDLL(None)\nwhile True: lib.sleep(60)", "not finished after 0.5 s"),
+    ("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\nctypes.PyDLL(None).sleep(60)",
+     "not finished after 0.5 s"),
     ("sys.exit(3)", "called sys.exit(3)"),
     ("os._exit(3)", "exit status 3"),
     ("print('so that is it', file=sys.stderr, flush=True)\nos.kill(os.getpid(), 9)",
