@@ -44,6 +44,7 @@ LOOK_SECONDS = 5.0  # between two looks at the drop-in folders
 SOON_SECONDS = 1.0  # the same while a file is not still, or a plugin is being loaded
 LATE_SECONDS = 5.0  # that a look at a folder may take: it may be on a disk that does not answer
 PATIENCE_SECONDS = 2.0  # that all others wait for plugins that are being loaded; as long again for their setup
+RETRY_SECONDS = 300.0  # between two tries of what cannot be loaded or begun, though nothing of it has changed
 LOADERS = 8  # threads that load plugins and set collectors up
 # Settings that say how lines go to the server.
 WAY = ("server", "transport", "tls", "tls-ca", "tls-cert", "tls-key", "max-datagram", "host")
@@ -102,6 +103,7 @@ class Agent:
         self._declaring.changed = self._shipper.declare
         self._greenlets: list[gevent.Greenlet] = []
         self._exchanging = RLock()
+        self._retry_at = clock.monotonic() + RETRY_SECONDS
         self._wake = Event()  # look at once
 
     def start(self) -> None:
@@ -169,14 +171,15 @@ class Agent:
         except Late:
             log.error("the drop-in folders do not answer; what was there before goes on")
 
-    def _exchange(self, again: bool) -> Changes:
-        """Make a plan of what there is now, and run that. `again`: try again what could not be loaded or begun."""
+    def _exchange(self, again: bool, retry: bool = False) -> Changes:
+        """Make a plan of what there is now, and run that. `again`: look for packages, ask hooks, and try again what
+        could not be loaded or begun; `retry`: only the latter."""
         folders = plugin_dirs(self._values)
         collection = self._finder.find(self._folders.python_files(folders), self._planner.holding, again,
-                                       PATIENCE_SECONDS)
+                                       PATIENCE_SECONDS, retry)
         for folder, why in self._folders.problems.items():
             collection.refuse(folder, why)
-        self._plan = self._planner.plan(self._values, collection, again, PATIENCE_SECONDS)
+        self._plan = self._planner.plan(self._values, collection, again or retry, PATIENCE_SECONDS)
         self._suffix = suffix(self._values, self._plan.tags)
         changes = self._collecting.apply(self._plan)
         self._declaring.plan(self._plan.metrics())
@@ -191,10 +194,18 @@ class Agent:
             woken = self._wake.is_set()
             self._wake.clear()
             with self._exchanging:
-                if self._look() or woken or self._plan.pending or self._finder.is_other():
-                    changes = self._exchange(again=False)
+                retry = self._is_to_retry()
+                if self._look() or woken or retry or self._plan.pending or self._finder.is_other():
+                    changes = self._exchange(again=False, retry=retry)
                     if any((changes.added, changes.changed, changes.removed)):
                         log.info("drop-in folders: %s", changes)
+
+    def _is_to_retry(self) -> bool:
+        """Whether it is time to try again what does not run; what it lacks may have come."""
+        if not self._plan.lacks or self._clock.monotonic() < self._retry_at:
+            return False
+        self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+        return True
 
     def _is_unsettled(self) -> bool:
         return self._folders.unsettled or self._plan.pending

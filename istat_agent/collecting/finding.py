@@ -34,6 +34,7 @@ ENTRY_POINTS = "istat_agent.plugins"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILT_IN = ("plugins", "istat_plugins") if os.path.exists(f"{CHECKOUT}/setup.py") else ("istat_plugins",)
 LOADING_SECONDS = 10.0  # that a foreign plugin may take to be imported
+PATIENCE_SECONDS = LOADING_SECONDS + 5.0  # after which all of them have been, or are late
 # Why a plugin is isolated, where that is no verdict.
 BY_SETTINGS, BY_ITSELF = "the settings say so", "it says so itself"
 NOTHING = Glance((), frozenset())  # seen of a plugin without a source
@@ -141,18 +142,18 @@ class Finder:
                    for origin, known in self._known.items() if known.stamp and not known.late)
 
     def find(self, files: Mapping[str, Hashable], holding: Mapping[str, str] | None = None, again: bool = True,
-             patience: float = LOADING_SECONDS) -> Collection:
+             patience: float = PATIENCE_SECONDS, retry: bool = False) -> Collection:
         """Everything that can be found: built-in, installed, then the drop-in `files` (path -> what changes with the
         file). Never raises for a plugin's sake.
 
         holding: collector -> origin of the plugin that has the name already. again: also look for packages, try again
-        what could not be loaded, and ask hooks anew. patience: how long it waits for what is being loaded [s]; what is
-        not loaded then is as it was before, and found later.
+        what could not be loaded, and ask hooks anew; retry: only what could not be loaded. patience: how long it waits
+        for what is being loaded [s]; what is not loaded then is as it was before, and found later.
         """
         sources = list(self._sources(files, again))
         self._forget({source.origin for source in sources})
         for source in sources:
-            self._begin(source, again)
+            self._begin(source, again, retry)
         gevent.joinall(list(self._loading.values()), timeout=patience)
         found = _collected([(source.origin, self._known.get(source.origin)) for source in sources], holding or {})
         found.pending = bool(self._loading)
@@ -181,12 +182,13 @@ class Finder:
         for origin in self._loading.keys() - there:
             self._loading.pop(origin).kill(block=False)
 
-    def _begin(self, source: Source, again: bool) -> None:
+    def _begin(self, source: Source, again: bool, retry: bool) -> None:
         """Load what is new, or has changed, unless that is being done already."""
         known = self._known.get(source.origin)
         same = (known is not None and known.mark == source.mark
                 and self._isolated(source.origin, known.stamp, known.seen) == known.isolated)
-        if same and known is not None and (known.late or not again or (source.own and not known.why)):
+        wanted = known is None or (again and not source.own) or (bool(known.why) and (again or retry))
+        if same and known is not None and (known.late or not wanted):
             return
         if source.own:
             self._load(source)

@@ -24,6 +24,7 @@ from istat_agent.collecting.threads import Late
 from istat_agent.counters import Counters, self_collector
 
 SETUP_SECONDS = 15.0  # that a collector may take to be set up; a child has ten to begin, and says itself what was wrong
+PATIENCE_SECONDS = SETUP_SECONDS + 5.0  # after which all of them have been, or are late
 
 
 @dataclass
@@ -52,6 +53,11 @@ class Plan:
         planned = self.collectors.get(name)
         about = planned.about if planned is not None and planned.about is not None else self.found[name].definition
         return about.help if about is not None else ""
+
+    @property
+    def lacks(self) -> bool:
+        """Whether something does not run as it is wanted."""
+        return bool(self.refused) or any(one.why for one in self.collectors.values())
 
     @property
     def followed(self) -> tuple[str, ...]:
@@ -105,7 +111,7 @@ class Planner:
         return {name: one.found.origin for name, one in self._begun.items() if one.tasks}
 
     def plan(self, values: Values, collection: Collection, again: bool = True,
-             patience: float = SETUP_SECONDS) -> Plan:
+             patience: float = PATIENCE_SECONDS) -> Plan:
         """The plan for these settings and collectors. `again`: try again what could not be begun. `patience`: how long
         it waits for collectors that are being begun [s]; the plan has those as they were, and is `pending`."""
         folders = plugin_dirs(values)

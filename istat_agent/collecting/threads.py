@@ -118,6 +118,10 @@ class Threads:
                 # The function's error is its result: gevent would print a failed task's traceback.
                 running = self._pool.spawn(call.run)
                 error = running.get()
+            except gevent.GreenletExit:  # who waits is ended: nobody else knows of the call
+                call.abandoned = True
+                call.interrupt()
+                raise
             except gevent.Timeout as caught:
                 if caught is not deadline:
                     raise

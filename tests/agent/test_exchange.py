@@ -3,6 +3,7 @@
 import gc
 import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -274,6 +275,17 @@ def test_a_broken_file_is_told_and_the_earlier_one_goes_on(
     assert (bench.state("b").state, bench.state("b").origin) == ("refused", f"{bench.folder}/b.py")
     (bench.folder / "b.py").unlink()
     eventually(lambda: not any(one.name == "b" for one in agent_states(bench)))
+
+
+def test_what_could_not_be_loaded_is_tried_again_now_and_then(
+    bench: Bench, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "RETRY_SECONDS", 0.1)
+    bench.write("a.py", "import istat_no_such_module\n" + COUNTS)
+    bench.start()
+    assert bench.state("a").state == "refused"
+    monkeypatch.setitem(sys.modules, "istat_no_such_module", sys)
+    bench.wait("a.count")
 
 
 def test_one_that_is_isolated_lives_in_a_child_and_is_exchanged_like_any_other(bench: Bench) -> None:

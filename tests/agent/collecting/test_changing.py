@@ -256,6 +256,14 @@ def test_who_hangs_while_it_is_imported_keeps_nobody_waiting(tmp_path: Path, mon
             gevent.sleep(0.01)  # it was interrupted
 
 
+def test_a_search_from_the_beginning_tells_of_what_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "LOADING_SECONDS", 0.2)
+    tmp_path.chmod(0o700)
+    (tmp_path / "hangs.py").write_text("import time\nwhile True:\n    time.sleep(0.005)\n")
+    (told,) = finding.discover([str(tmp_path)], Threads(1).call).problems
+    assert "it was not imported within 0.2 s" in told
+
+
 def package(folder: Path, value: int) -> None:
     home = folder / "istat_test_package"
     home.mkdir(exist_ok=True)
