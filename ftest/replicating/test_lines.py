@@ -4,6 +4,7 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def odd_lines(rng: random.Random, now: int) -> list[bytes]:
     return lines
 
 
-def all_of(server: ServerProcess, names: list[str], now: int) -> object:
+def all_of(server: ServerProcess, names: list[str], now: int) -> list[dict[str, Any]]:
     """Every bucket of the last minutes, to the last bit."""
     answer = server.post("/api/v1/series", {"names": names, "from": now - 120, "to": now + 60, "columns": COLUMNS})
     return [{key: one[key] for key in ("name", "kind", *COLUMNS)} for one in answer["series"]]
@@ -50,12 +51,22 @@ def test_the_next_server_has_the_same(tmp_path: Path) -> None:
                 sock.sendall(line)
         edge.send_tcp(b"a 1\n" * 50_000)                    # more lines in 64 KiB than a batch may have
         edge.send_tcp(b"long" * 2000 + b" 5\n" + b"a 1\n")
-        names = names_of(edge)
-        edge.wait_until(lambda: sorted(names_of(center)) == sorted(names_of(edge)) and
-                        all_of(center, names, now) == all_of(edge, names, now) and names == names_of(edge),
-                        "both have the same", 30)
-        first = all_of(edge, ["a"], now)
-        assert isinstance(first, list) and max(count or 0 for count in first[0]["count"]) > 50_000
+        edge.wait_until(lambda: has_all(edge, now), "the last lines are in", 60)
+
+        def same() -> bool:
+            names = names_of(edge)
+            return sorted(names_of(center)) == sorted(names) and all_of(center, names, now) == all_of(edge, names, now)
+
+        edge.wait_until(same, "both have the same", 30)
+        assert has_all(edge, now)
+
+
+def has_all(server: ServerProcess, now: int) -> bool:
+    """Whether the 50,000 lines of `a` are there, which were sent last."""
+    if "a" not in names_of(server):
+        return False
+    (found,) = all_of(server, ["a"], now)
+    return max(count or 0 for count in found["count"]) > 50_000
 
 
 def test_metadata_of_senders_are_told_with_who_told_them(tmp_path: Path) -> None:

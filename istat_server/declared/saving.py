@@ -38,7 +38,7 @@ class Saving:
         """path: the folder of namespaces, which is made with the first write if the folder above it is there."""
         self._declared, self._folder, self._pool, self._clock = declared, Folder(path), pool, clock
         self._log = LimitedLog(log, clock)
-        self._written = -1              # Declared.number that is on the disk
+        self._written = 0               # Declared.number that is on the disk; -1: none is
         self._written_at = float("-inf")
         self._wake, self._over = Event(), Event()
         self._greenlet: gevent.Greenlet | None = None
@@ -59,8 +59,7 @@ class Saving:
             if refused:
                 log.warning("%s: %d declarations are not taken: they cannot be, or there is no room",
                             self._folder.place(NAME, DECLARED), refused)
-            if not page.problems and not refused:
-                self._written = self._declared.number
+            self._written = -1 if page.problems or refused else self._declared.number
 
     def start(self) -> None:
         """Write from now on."""

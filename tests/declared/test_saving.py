@@ -110,6 +110,13 @@ def test_a_store_in_memory_has_no_folder_and_none_is_made(tmp_path: Path) -> Non
     assert server.names == ["a"] and list(tmp_path.iterdir()) == []
 
 
+def test_where_nothing_is_declared_nothing_is_written(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.say("no declaration")
+    server.saving.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_disk_that_fails_is_told_and_written_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     server = Server(tmp_path)
     (tmp_path / "settings").write_text("no folder")
