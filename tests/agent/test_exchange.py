@@ -139,7 +139,7 @@ def test_what_is_the_same_keeps_its_state_over_a_reload(bench: Bench) -> None:
     assert bench.reload() == Changes(("d",), ("c",), ("b",))
     counts = bench.wait("a.count")
     assert counts == [*map(float, range(1, len(counts) + 1))]
-    assert bench.wait("c.count")[-1] < bench.found("a.count")[-1]
+    eventually(lambda: bench.found("c.count").count(1) == 2)    # it has begun anew
     assert bench.wait("d.count")[0] == 1
     assert bench.reload() == Changes()
     assert str(bench.reload()) == "nothing changed"
@@ -152,7 +152,7 @@ def test_other_settings_exchange_the_collector_that_has_them(bench: Bench) -> No
     bench.wait("a.count")
     bench.settings.write_text("[plugins.b]\nstep = 100\n")
     assert bench.reload() == Changes(changed=("b",))
-    assert 100 in bench.wait("b.count")
+    eventually(lambda: 100 in bench.found("b.count"))
     bench.settings.write_text("[plugins.b]\nstep = 100\ninterval = 2\n")
     assert bench.reload() == Changes(changed=("b",))
     assert bench.state("b").interval == 2
@@ -214,7 +214,7 @@ def test_scripts_are_exchanged_one_by_one(bench: Bench) -> None:
     bench.write("b", "#!/bin/sh\necho b.value 22\n", 0o755)
     bench.write("c", "#!/bin/sh\n# istat: interval=5\necho c.value 3\n", 0o755)
     assert bench.reload() == Changes(added=("exec:c",), changed=("exec:b",))
-    assert bench.wait("c.value") == [3]
+    assert set(bench.wait("c.value")) == {3}
     eventually(lambda: bench.found("b.value")[-1] == 22)
     assert bench.state("exec:a").samples >= a.samples > 0
     assert bench.state("exec:c").interval == 5

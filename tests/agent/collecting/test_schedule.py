@@ -334,6 +334,7 @@ def test_self_metrics_are_what_was_added() -> None:
 
 
 def test_foreign_collectors_are_read_when_our_own_have_been(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("istat_agent.collecting.schedule.OWN_FIRST", 1000.0)
     turns, order, gate = Turns(), [], Event()
 
     def reads(name: str, wait: bool = False) -> Callable[[int], None]:
