@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from istat.clock import FakeClock
 from istat.spool.spool import Limits, Spool
+from istat.wire.lines import Sample, parse_line
 from tests.spool.harness import GROUP, NOW, drain, kill, lost, number_of, open_spool
 from tests.spool.test_sums import Targets
 
@@ -263,7 +265,7 @@ class Trial:
     def __init__(self, folder: Path, seed: int, disk: Disk, most_bytes: int) -> None:
         self.folder, self.rng, self.disk, self.most_bytes = folder, random.Random(seed), disk, most_bytes
         self.clock = FakeClock(NOW)
-        self.there = {group: Targets(group) for group in self.groups}
+        self.there: Mapping[str, Targets] = {group: Targets(group) for group in self.groups}
         self.came: set[int] = set()
         self.may_miss: set[int] = set()         # they were in memory alone at a kill, or never quite came
         self.waiting: dict[int, int] = {}       # sequence -> number
@@ -271,7 +273,11 @@ class Trial:
         self.spool = self._open()
 
     def _open(self) -> Spool:
-        return open_spool(self.folder, self.clock, Limits(self.most_bytes, wait=WAIT), groups=self.groups)
+        return open_spool(self.folder, self.clock, self.limits, groups=self.groups)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.most_bytes, wait=WAIT)
 
     def step(self) -> None:
         try:
@@ -288,12 +294,16 @@ class Trial:
             self.number += 1
             self.came.add(self.number)
             self.may_miss.add(self.number)          # until it is known what became of it
-            text = b"a %d " % self.number + b"x" * self.rng.choice([0, 0, 9_000, 60_000]) + b"\n"
+            text = self.text()
             waits = self.rng.random() < 0.7
-            sequence = self.spool.append(text, NOW, 1, waits=waits)
+            sequence = self.spool.append(text, int(self.clock.now()), text.count(b"\n"), waits=waits)
             self.waiting[sequence] = self.number
             if self.spool.written >= sequence:
                 self.written()
+
+    def text(self) -> bytes:
+        """Lines that tell the number."""
+        return b"a %d " % self.number + b"x" * self.rng.choice([0, 0, 9_000, 60_000]) + b"\n"
 
     def written(self) -> None:
         """What is in the file outlives a kill."""
@@ -374,6 +384,72 @@ class Trial:
         assert len(missing - self.may_miss) <= self.spool.lost()["bytes"]["frames"]
         assert len(missing - self.may_miss) <= cursor.lost.frames <= len(missing)
         assert self.spool._shelf.lost.frames == 0
+
+
+class CoarserTargets(Targets):
+    """`arrived`: how many samples of each frame."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(group)
+        self.arrived: Counter[int] = Counter()
+
+    def take(self, member: str, sequence: int, text: bytes) -> None:
+        if sequence > self.last[member]:
+            self.last[member] = sequence
+            for line in text.splitlines():
+                sample = parse_line(line)
+                assert isinstance(sample, Sample)
+                self.arrived[int(sample.name[1:])] += sample.count
+
+
+class CoarserTrial(Trial):
+    """Its oldest lines are merged meanwhile: each frame has samples of a counter of its own."""
+
+    def __init__(self, folder: Path, seed: int, disk: Disk, most_bytes: int) -> None:
+        self.counts: dict[int, int] = {}
+        super().__init__(folder, seed, disk, most_bytes)
+        self.there = self.targets = {group: CoarserTargets(group) for group in self.groups}
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.most_bytes, wait=WAIT, coarsen=True)
+
+    def text(self) -> bytes:
+        self.counts[self.number] = count = self.rng.choice([1, 300, 5_000])
+        return b"n%d 1\n" % self.number * count
+
+    def tick(self) -> None:
+        super().tick()
+        for _ in range(self.rng.randrange(20)):
+            self.spool.coarsen()
+
+    def finish(self, group: str) -> None:
+        """See Trial.finish. What arrived did so whole, however it was merged."""
+        cursor, there = self.spool.group(group), self.targets[group]
+        for member in cursor.members():
+            cursor.done(member, there.last[member])
+            cursor.give_up(member)
+        there.last[there.members[0]] = 0
+        while (frame := cursor.read(self.spool.last)) is not None:
+            cursor.sending(there.members[0], frame.sequence)
+            there.take(there.members[0], frame.sequence, frame.text)
+            cursor.done(there.members[0], frame.sequence)
+        assert {number: self.counts[number] for number in there.arrived} == dict(there.arrived)
+        missing = self.came - set(there.arrived)
+        lines = sum(self.counts[number] for number in missing - self.may_miss)
+        assert lines <= self.spool.lost()["bytes"]["lines"], "what there was no time for to merge is counted"
+        assert lines <= cursor.lost.lines <= sum(self.counts[number] for number in missing)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_arrives_twice_of_a_spool_that_becomes_coarser(tmp_path: Path, disk: Disk, seed: int) -> None:
+    trial = CoarserTrial(tmp_path, seed, disk, 1 << 20)
+    for _ in range(150):
+        trial.step()
+    disk.left = None
+    for group in trial.groups:
+        trial.finish(group)
+    trial.spool.close()
 
 
 @pytest.mark.parametrize("most_bytes", [1 << 30, 700 << 10])
