@@ -7,7 +7,6 @@ sockets calls `Session.feed` with whole frames and `Receiving.settle` while some
 
 from __future__ import annotations
 
-import hmac
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -135,7 +134,7 @@ class Receiving:
 
     def why_not(self, hello: Hello, who: Any) -> Refusal | None:
         """Why a sender is not let in; None where it is."""
-        if self.token and not hmac.compare_digest(self.token.encode(), hello.token.encode()):
+        if self.token and not _same(self.token, hello.token):
             self.keeper.mistake("batch_token", hello.host.encode(), who)
             told = "another token than" if hello.token else "no token, and wants"
             return Refusal(TOKEN, f"the sender shows {told} the receiver's samples-token: set its forward-token")
@@ -287,3 +286,9 @@ class Session:
         totals["later"] += 1
         self._out += encode(Later(batch.sequence, self._later))
         return None
+
+
+def _same(token: str, said: str) -> bool:
+    import hmac  # only where there is a token; it brings OpenSSL, 3 MB of the agent's memory
+
+    return hmac.compare_digest(token.encode(), said.encode())

@@ -11,7 +11,6 @@ import functools
 import os
 import re
 import shlex
-import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -178,7 +177,7 @@ def _failure(outcome: Outcome, program: str) -> str:
 
 def find(command: str) -> str:
     """The file that a command is now. PluginError when others could change it, OSError when there is none."""
-    found = command if os.sep in command else shutil.which(command, path=search_path())
+    found = command if os.sep in command else starting.which(command, search_path())
     if found is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     program = os.path.join(os.sep, found)  # scripts run there

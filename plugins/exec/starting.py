@@ -7,7 +7,6 @@ It looks at the first bytes, and at what is there; whether others could change i
 from __future__ import annotations
 
 import os
-import shutil
 
 MARK = b"\xef\xbb\xbf"  # the byte-order mark with which some editors begin a file
 PROGRAM = b"\x7fELF"
@@ -59,11 +58,18 @@ def _env_fault(arguments: str, search_path: str) -> str | None:
     """env(1) takes one argument from a first line, or several behind -S. Its other options are left to itself."""
     words = arguments.removeprefix("-S").split()
     wanted = next((word for word in words if "=" not in word), "")
-    if not wanted or wanted.startswith("-") or shutil.which(wanted, path=search_path):
+    if not wanted or wanted.startswith("-") or which(wanted, search_path):
         return None
     return f"its first line asks for {wanted}, which is not in {search_path}; install it, or write where it is"
 
 
 def _perhaps(interpreter: str, search_path: str) -> str:
-    found = shutil.which(os.path.basename(interpreter), path=search_path)
+    found = which(os.path.basename(interpreter), search_path)
     return f"; write #!{found}" if found else "; install it, or write another"
+
+
+def which(name: str, search_path: str) -> str | None:
+    """Where the shell would find a program."""
+    import shutil  # only when it is asked for: it brings libraries of compression
+
+    return shutil.which(name, path=search_path)
