@@ -110,7 +110,7 @@ class Emit:
     def problem(self, sentence: str) -> None:
         """Tell that a part of this reading failed, and what to do, while the rest is good: it is logged, and counts as
         a failure, but the collector goes on at its interval."""
-        self.problems.append(sentence)
+        self.problems.append(str(sentence))
 
     def metric(self, metric: Metric) -> None:
         """Tell what a metric is that is known at a reading only, as a script tells it. What a collector knows before

@@ -18,6 +18,7 @@ from gevent.lock import RLock
 
 from istat import __version__
 from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
 from istat.plugin import Emit
 from istat.settings.setting import Values
 from istat_agent import names, transport
@@ -26,7 +27,7 @@ from istat_agent.collecting.finding import Finder, Mark, unmarked
 from istat_agent.collecting.looking import Folders
 from istat_agent.collecting.plan import Plan, Planner, host_name, plugin_dirs, wanted_isolated
 from istat_agent.collecting.runner import Runner
-from istat_agent.collecting.schedule import Task, next_due
+from istat_agent.collecting.schedule import FAULTS_PER_SECOND, Task, next_due
 from istat_agent.collecting.states import Changes, State
 from istat_agent.collecting.threads import Late, Threads
 from istat_agent.counters import Counters, Failing
@@ -104,6 +105,7 @@ class Agent:
         self._greenlets: list[gevent.Greenlet] = []
         self._exchanging = RLock()
         self._retry_at = clock.monotonic() + RETRY_SECONDS
+        self._log = LimitedLog(log, clock, FAULTS_PER_SECOND)
         self._wake = Event()  # look at once
 
     def start(self) -> None:
@@ -193,12 +195,18 @@ class Agent:
             self._wake.wait(SOON_SECONDS if self._is_unsettled() else LOOK_SECONDS)
             woken = self._wake.is_set()
             self._wake.clear()
-            with self._exchanging:
-                retry = self._is_to_retry()
-                if self._look() or woken or retry or self._plan.pending or self._finder.is_other():
-                    changes = self._exchange(again=False, retry=retry)
-                    if any((changes.added, changes.changed, changes.removed)):
-                        log.info("drop-in folders: %s", changes)
+            try:
+                self._look_and_exchange(woken)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not end this for good
+                self._log.error("look", "drop-in folders: a fault of our own", exc_info=error)
+
+    def _look_and_exchange(self, woken: bool) -> None:
+        with self._exchanging:
+            retry = self._is_to_retry()
+            if self._look() or woken or retry or self._plan.pending or self._finder.is_other():
+                changes = self._exchange(again=False, retry=retry)
+                if any((changes.added, changes.changed, changes.removed)):
+                    log.info("drop-in folders: %s", changes)
 
     def _is_to_retry(self) -> bool:
         """Whether it is time to try again what does not run; what it lacks may have come."""

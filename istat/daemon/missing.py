@@ -15,8 +15,16 @@ def told(error: BaseException) -> str:
         return f"SyntaxError: {error.msg} (line {error.lineno} of {error.filename})"
     frames = traceback.extract_tb(error.__traceback__)
     place = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
-    words = " ".join(str(error).split())
+    words = " ".join(text_of(error).split())
     return f"{type(error).__name__}: {words}{place}{cure(error)}"
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says; its own code may fail at that, too."""
+    try:
+        return str(error)
+    except Exception as other:  # noqa: BLE001 - a stranger's class
+        return f"(its text cannot be had: {type(other).__name__})"
 
 
 def cure(error: BaseException) -> str:

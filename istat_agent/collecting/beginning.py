@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from istat.daemon import missing
 from istat.errors import PluginError
 from istat.plugin import MAX_NAMES, Config, Job, Metric, common_settings
 from istat_agent.collecting.budgets import Budget
@@ -119,15 +120,27 @@ class Beginning:
         names = None if found.own and not follows else MAX_NAMES
         budget = Budget.of(settings, names)
         for job in jobs:
+            _check(job)
             every = job.interval or interval
             deadline = job.timeout or min(timeout or every, every)
             self.planned.tasks.append(Task(found.name, job, every, float(deadline), found.origin, found.own, isolated,
                                            not (follows or isolated), budget, found.stamp))
 
 
+def _check(job: object) -> None:
+    """PluginError for what is no job, or none that can be run."""
+    if not isinstance(job, Job) or not isinstance(job.name, str) or not callable(job.collect):
+        raise PluginError(f"jobs(self) must return Job(name, collect, interval, timeout) objects, not {job!r:.100}")
+    if job.interval is not None and (type(job.interval) is not int or job.interval < 1):
+        raise PluginError(f"the job {job.name!r} has interval={job.interval!r}: whole seconds, at least 1")
+    if job.timeout is not None and not (isinstance(job.timeout, (int, float)) and job.timeout > 0):
+        raise PluginError(f"the job {job.name!r} has timeout={job.timeout!r}: seconds, more than 0")
+
+
 def told(error: BaseException) -> str:
     """Why a collector could not be begun, for its author."""
-    return str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+    text = missing.text_of(error)
+    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
 
 
 def follows(found: Found) -> bool:

@@ -215,7 +215,7 @@ class Finder:
             now.why = f"it was not imported within {LOADING_SECONDS:g} s: let it wait for something in collect() only"
             now.late = True
         except PluginError as error:
-            now.why = str(error)
+            now.why = missing.text_of(error)
         except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
             now.why = missing.told(error)
         self._known[source.origin] = now

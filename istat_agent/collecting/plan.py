@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import gevent
 
+from istat.daemon import missing
 from istat.plugin import Config, Metric
 from istat.settings.setting import TABLES, Values, no_such_table
 from istat_agent import names
@@ -188,7 +189,7 @@ class Planner:
             self._failed(found, key, f"{found.origin}: its setup() did not end within {SETUP_SECONDS:g} s: connect in "
                                      "collect(), which may wait")
         except ValueError as error:
-            self._failed(found, key, str(error))
+            self._failed(found, key, missing.text_of(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a collector's set-up may raise anything
             self._failed(found, key, f"{found.origin}: {told(error)}")
         else:

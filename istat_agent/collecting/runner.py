@@ -194,7 +194,7 @@ def _read(task: Task, emit: Emit, spent: list[float], mark: Mark) -> None:
 def _told(error: Exception) -> str:
     """An error in a line, with the place in the plugin's file unless it speaks for itself."""
     if isinstance(error, PluginError):
-        return str(error)
+        return missing.text_of(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}{missing.cure(error)}"
+    return f"{type(error).__name__}: {missing.text_of(error)}{place}{missing.cure(error)}"

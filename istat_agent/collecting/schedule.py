@@ -3,6 +3,7 @@ Knows not what is done then."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import gevent
 from gevent.event import Event
 
 from istat.clock import Clock
+from istat.daemon.ratelimit import LimitedLog
 from istat.plugin import Job
 from istat_agent.collecting.budgets import Budget
 
@@ -19,6 +21,9 @@ LONGEST_NAP = 30.0  # seconds: how soon a changed wall clock is noticed
 OWN_FIRST = 1.0  # seconds that foreign collectors wait for our own: those may wait for something, too
 FAILURES_BEFORE_BACK_OFF = 3  # a single failure says nothing
 LONGEST_BACK_OFF = 300  # seconds between two tries of a collector that always fails
+FAULTS_PER_SECOND = 1 / 600  # that are logged of one collector
+
+log = logging.getLogger(__name__)
 
 
 def next_due(now: float, interval: int) -> int:
@@ -76,6 +81,7 @@ class Timetable:
         self.begun = False
         self.reading = False  # a reading is going on, or waits for its turn
         self._leaving = False
+        self._log = LimitedLog(log, clock, FAULTS_PER_SECOND, 1.0)
         if self._first:
             self._turns.announce(self, 0)
 
@@ -107,6 +113,9 @@ class Timetable:
             if self._task.waits and not self._task.own:
                 self._turns.wait(due)
             self._run(due)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, or of what is shipped by, ends no collector
+            self._log.error(self._task.job.name, "collector %s: a fault of our own", self._task.job.name,
+                            exc_info=error)
         finally:
             self.reading = False
             self._turns.done(self)

@@ -346,6 +346,32 @@ def test_what_waits_goes_to_another_server(bench: Bench) -> None:
     assert seen.startswith(b"#hostname ")
 
 
+def test_whatever_a_plugin_brings_ends_nothing_but_itself(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    jobs = "from istat.plugin import Job, collector\n@collector()\nclass A:\n    def jobs(self):\n        return [{}]\n"
+    bad = "class E(Exception):\n    def __str__(self):\n        1 / 0\n"
+    bench.write("none.py", jobs.format("3"))
+    bench.write("number.py", jobs.format("Job(3, print)"))
+    bench.write("minus.py", jobs.format("Job('minus', print, -1)"))
+    bench.write("late.py", jobs.format("Job('late', print, timeout='x')"))
+    bench.write("mute.py", COUNTS.replace("self.count += self.step", "raise E").replace("COUNTS", "") + bad)
+    bench.write("dumb.py", bad + "raise E\n")
+    bench.write("spoils.py", COUNTS.replace("self.count += self.step", "emit.readings = None; return"))
+    bench.write("told.py", COUNTS.replace("self.count += self.step", "self.count += 1; emit.problem(3)"))
+    bench.write("good.py", COUNTS)
+    bench.start()
+    bench.wait("good.count", 3)
+    bench.wait("told.count", 2)
+    eventually(lambda: bench.state("mute").errors)
+    assert "E: (its text cannot be had: ZeroDivisionError)" in bench.state("mute").why
+    assert "E: (its text cannot be had: ZeroDivisionError)" in bench.state("dumb").why
+    assert "jobs(self) must return Job(name, collect, interval, timeout) objects, not 3" in bench.state("none").why
+    assert "objects, not Job(name=3" in bench.state("number").why
+    assert "the job 'minus' has interval=-1: whole seconds, at least 1" in bench.state("minus").why
+    assert "the job 'late' has timeout='x': seconds, more than 0" in bench.state("late").why
+    assert caplog.text.count("collector spoils: a fault of our own") == 1
+    assert bench.reload() == Changes()
+
+
 def test_failures_of_what_has_gone_are_forgotten(bench: Bench) -> None:
     bench.write("a.py", COUNTS.replace("self.count += self.step", "raise ValueError(3)"))
     agent = bench.start()

@@ -52,6 +52,14 @@ def test_what_collectors_declare_is_told_at_the_start_and_when_it_changes() -> N
     assert relay.told == [b"#agent web1\n", *2 * [b"#metric a {}\n#metric b {}\n"]]
 
 
+def test_another_introduction_is_told_once() -> None:
+    relay = FakeRelay()
+    own = OwnLines(relay, b"#agent web1\n", Counters(), list)
+    for _ in range(2):
+        own.renew(b"#agent web2\n")
+    assert relay.told == [b"#agent web2\n"]
+
+
 def test_the_agent_tells_what_was_forwarded() -> None:
     counters = Counters()
     definition = self_collector(counters)
