@@ -105,6 +105,11 @@ class Forwarder:
             group.stop()
         self._spool.close(whole)
 
+    @property
+    def coarsens(self) -> bool:
+        """Whether `tick` has lines to merge that wait in the spool: a little at a time."""
+        return self._spool.coarsens
+
     def settle(self, seconds: float) -> None:
         """Wait until those targets that can be reached have what was taken by now, so long at most."""
         self._write_lines()

@@ -76,7 +76,7 @@ class Spool:
             self._segment_bytes, self._low, self._flush)
         self._cursors: dict[str, Cursor] = {}
         self._coarsening = Coarsening(self._shelf, self._syncer, self._cursors.values, limits.bytes, limits.age,
-                                      self._segment_bytes, clock, self.watch) if limits.coarsen else None
+                                      self._segment_bytes, clock, self.watch)
         self._kept = False                      # all groups are known
         self._trouble = ""                      # why the identity cannot be written
         self._batches: deque[tuple[int, int]] = deque()     # sequences and lines of those the journal may not have
@@ -250,7 +250,7 @@ class Spool:
             self._flush()       # first: else one would look for what is gone, after a kill
             while self._done(low):
                 self._shelf.remove_oldest("done")
-        if self._kept and self._coarsening is not None:
+        if self._kept and self.limits.coarsen:
             self._coarsening.look()
         self._bound()
         self._appending.forget(low)
@@ -279,8 +279,7 @@ class Spool:
 
     def _bound(self) -> None:
         """Let the oldest segments go while there is too much."""
-        most = self._coarsening.most if self._coarsening is not None else self.limits.bytes
-        while len(self._shelf.segments) > 1 and self._shelf.size > most:
+        while len(self._shelf.segments) > 1 and self._shelf.size > self._coarsening.most:
             self._remove("bytes")
 
     def _age(self) -> None:
@@ -307,13 +306,17 @@ class Spool:
 
     def coarsen(self) -> None:
         """Go on with merging lines, if that is begun, for some milliseconds: to be called as often as there is time."""
-        if self._coarsening is not None:
-            self._coarsening.work()
+        self._coarsening.work()
+
+    @property
+    def coarsens(self) -> bool:
+        """Whether that has something to do."""
+        return self._coarsening.busy
 
     @property
     def coarsened(self) -> int:
         """How many lines less there are by that, since the start."""
-        return self._coarsening.lines if self._coarsening is not None else 0
+        return self._coarsening.lines
 
     def _sync(self, low: int) -> None:
         """Have synced what was written a second ago and is not acknowledged by all."""
@@ -375,8 +378,7 @@ class Spool:
         if self._shelf.pending:
             log.warning("%d frames are lost with the end, unless they were sent: the disk did not take them",
                         len(self._shelf.pending))
-        if self._coarsening is not None:
-            self._coarsening.close()
+        self._coarsening.close()
         handles, writer = self._cursor_handles(), self._appending.writer
         for cursor in self._cursors.values():
             cursor.close()

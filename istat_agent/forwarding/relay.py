@@ -101,7 +101,7 @@ class Relay:
 
     def _tick(self) -> None:
         while True:
-            self._wake.wait(IDLE_SECONDS)
+            self._wake.wait(0 if self.forwarder.coarsens else IDLE_SECONDS)
             self._wake.clear()
             gevent.sleep(TICK_SECONDS)
             self._tick_once()

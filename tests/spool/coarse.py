@@ -48,9 +48,7 @@ def samples(rng: random.Random, counters: int, clock: int) -> bytes:
 
 def finish(spool: Spool) -> None:
     """Have what is begun of making it coarser done."""
-    coarsening = spool._coarsening
-    assert coarsening is not None
-    while coarsening.busy:
+    while spool.coarsens:
         spool.coarsen()
         time.sleep(0.0005)      # the spool's thread syncs
 

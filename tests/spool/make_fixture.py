@@ -59,9 +59,7 @@ def make_coarser(folder: Path) -> None:
     spool.append(b"foo.bar 6\n", int(clock.now()), 1)       # in another segment
     clock.advance(AGE)
     spool.tick()
-    coarsening = spool._coarsening
-    assert coarsening is not None
-    while coarsening.busy:
+    while spool.coarsens:
         spool.coarsen()
         time.sleep(0.001)       # it is synced by a thread
     send(spool)

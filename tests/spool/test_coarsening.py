@@ -258,7 +258,11 @@ def test_what_is_too_old_is_merged_into_hours(tmp_path: Path) -> None:
 
 def test_a_spool_of_a_server_becomes_no_coarser(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, limits=Limits(bytes=BUDGET), known=lambda _mark: True)
-    assert spool._coarsening is None and spool.coarsened == 0
+    for number in range(100, 160):
+        assert spool.append(b"a %d\n" % number * 10_000, 1325395000, 10_000)
+        spool.tick()
+    assert spool.group(GROUP).read(spool.last) is not None
+    assert not spool.coarsens and spool.coarsened == 0 and lost(spool)["bytes"] > 0
     spool.close()
 
 

@@ -11,6 +11,7 @@ class FakeForwarder:
     """See istat_agent.forwarding.intake.Way."""
 
     id = b"own spool of us!"
+    coarsens = False
 
     def __init__(self) -> None:
         self.refusing = ""
