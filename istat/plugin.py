@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -28,6 +28,7 @@ from istat.labels import Labels
 from istat.metrics import Metric, number, seconds
 from istat.settings.setting import NAME, PluginSettings, Setting, Values
 from istat.settings.types import Address, Choice, Duration, Flag, Integer, Many, Number, Path, Size, Text
+from istat.signatures import check_target, source_of, where, wrong
 
 __all__ = [
     "API_VERSION", "Address", "Choice", "Config", "Definition", "Duration", "Emit", "Flag", "Integer", "Job", "Labels",
@@ -40,7 +41,6 @@ hookimpl = pluggy.HookimplMarker("istat_agent")  # marks a function that impleme
 # Of what this module and the agent's hooks promise: MAJOR.MINOR; minor: something came, major: something went. A plugin
 # may say what it was written for: ISTAT_API = "1.0".
 API_VERSION = "1.0"
-OFFERED = ("emit", "config")  # what a collector function may ask for
 MAX_METRICS = 1000  # told by one reading
 MAX_SAMPLES = 20_000  # samples of one reading: a runaway loop must not fill the memory; 1.2 MB of lines
 RESERVED = frozenset("*#@$%&;:")  # a sample line that starts with one of these means something else
@@ -289,7 +289,7 @@ def collector(
     """
 
     def declare(target: T) -> Definition:
-        _check_target(target)
+        check_target(target)
         definition = Definition(
             name=_default_name(target) if name is None else name,
             target=target,
@@ -305,89 +305,14 @@ def collector(
         return definition
 
     if callable(name):
-        raise PluginError(f"{_where(name)}: write @collector() with brackets")
+        raise PluginError(f"{where(name)}: write @collector() with brackets")
     return declare
-
-
-def source_of(target: object) -> str:
-    """The first lines of a definition, numbered as in its file, for messages to its author; "" if unknown."""
-    try:
-        lines, first = inspect.getsourcelines(target)  # type: ignore[arg-type]
-    except (OSError, TypeError):
-        return ""
-    ends = [i for i, line in enumerate(lines) if line.lstrip().startswith(("def ", "class ", "async def "))]
-    shown = lines[: ends[0] + 1] if ends else lines[:1]
-    return "\n".join(f"    {first + i} | {line.rstrip()}" for i, line in enumerate(shown))
 
 
 def _default_name(target: Callable[..., Any]) -> str:
     """`redis` for redis.py, `cpu` for istat_plugins/cpu/collector.py and for cpu/__init__.py."""
     parts = target.__module__.split(".")
     return parts[-2] if parts[-1] == "collector" and len(parts) > 1 else parts[-1]
-
-
-def _where(target: object) -> str:
-    return str(getattr(target, "__qualname__", target))
-
-
-def _wrong(target: object, sentence: str) -> PluginError:
-    shown = source_of(target)
-    return PluginError(f"{sentence}\n{shown}" if shown else sentence)
-
-
-def _check_target(target: Callable[..., Any]) -> None:
-    if not callable(target):
-        raise PluginError(f"@collector goes before a function or a class, not {target!r}")
-    if inspect.isclass(target):
-        _check_class(target)
-    else:
-        _check_plain(target, target)
-        _check_arguments(target, OFFERED, ("emit",), target)
-
-
-def _check_plain(function: Callable[..., Any], shown: object) -> None:
-    """Calling an async function, or one with a yield, does nothing at all."""
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise _wrong(
-            shown, f"{_where(function)} is async; a collector is a plain function: it has a thread of its own"
-        )
-    if inspect.isgeneratorfunction(function):
-        raise _wrong(shown, f"{_where(function)} has a `yield`; it tells values by emit.gauge(name, value)")
-
-
-def _check_class(target: type[Any]) -> None:
-    if _required(inspect.signature(target).parameters.values()):
-        raise _wrong(
-            target,
-            f"{_where(target)}() needs arguments; the agent gives none, settings come to setup(self, config)",
-        )
-    for method, offered in (("collect", ("emit",)), ("setup", ("config",)), ("jobs", ())):
-        if hasattr(target, method):
-            _check_arguments(getattr(target, method), ("self", *offered), ("self", *offered), target)
-    if hasattr(target, "collect"):
-        _check_plain(target.collect, target)
-    if not hasattr(target, "collect") and not hasattr(target, "jobs"):
-        raise _wrong(target, f"{_where(target)} has neither collect(self, emit) nor jobs(self)")
-
-
-def _required(parameters: Iterable[inspect.Parameter]) -> list[str]:
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in variadic]
-
-
-def _check_arguments(
-    function: Callable[..., Any], offered: Sequence[str], needed: Sequence[str], shown: object
-) -> None:
-    parameters = list(inspect.signature(function).parameters.values())
-    names = [p.name for p in parameters]
-    extra = [name for name in _required(parameters) if name not in offered]
-    missing = [name for name in needed if name not in names]
-    definition = f"{_where(function)}({', '.join(names)})"
-    may = f"it can have ({', '.join(offered)})"
-    if extra:
-        raise _wrong(shown, f"{definition} asks for {', '.join(map(repr, extra))}; {may}")
-    if missing:
-        raise _wrong(shown, f"{definition} does not take {', '.join(map(repr, missing))}; {may}")
 
 
 def _check_definition(definition: Definition) -> None:
@@ -414,7 +339,7 @@ def _check_definition(definition: Definition) -> None:
         if isinstance(m, Metric) and m.link and not is_link(m.link)
     ]
     if problems:
-        raise _wrong(definition.target, f"@collector of {_where(definition.target)}: " + "; ".join(problems))
+        raise wrong(definition.target, f"@collector of {where(definition.target)}: " + "; ".join(problems))
 
 
 if not TYPE_CHECKING:  # for which every name would exist then
