@@ -29,7 +29,7 @@ from istat_agent.isolation.verdicts import Verdicts
 
 log = logging.getLogger(__name__)
 
-BEATS = 5  # of the hub in the time that it may stand still
+BEATS = 3  # of the hub in the time that it may stand still
 TOLD = signal.SIGRTMIN + 7  # which says where all threads are; a number that libraries do not take
 STOOD_STILL = "the agent stood still while it ran"
 CRASHED = "the agent ended by a crash while it ran"
@@ -49,6 +49,10 @@ class Isolation:
             _reap(keeper.children())
         self._watchdog: watchdog.Watchdog | None = None
         self._beating: gevent.Greenlet | None = None
+        self._seconds = 0.0  # that the hub may stand still
+        self._hub = gevent.get_hub()
+        self._beginning = threading.Lock()
+        self._watches = False
         self._folder = _folder()
         self.stood_still = self.marks.stood_still and self.anew
         for origin in self.marks.left:
@@ -74,13 +78,27 @@ class Isolation:
     def running(self, origin: str, stamp: str) -> Iterator[None]:
         """In the `with`, this thread runs code of a foreign plugin. A PluginError says what it may not do here."""
         with self.marks.running(origin), guard.guarded(lambda why: self.verdicts.isolate(origin, why, stamp)):
-            if self._watchdog is not None:
-                self._watchdog.marked()
+            watched = self._watchdog
+            if watched is not None:
+                self._begin(watched)
+                watched.marked()
             yield
 
+    def _begin(self, watched: watchdog.Watchdog) -> None:
+        """Watch, with the first foreign plugin: without any nothing can hold the hub up, and beats cost a little."""
+        with self._beginning:
+            if not self._watches:
+                self._watches = True
+                watched.start()
+                self._hub.loop.run_callback_threadsafe(self._spawn, watched)
+
+    def _spawn(self, watched: watchdog.Watchdog) -> None:
+        if self._watchdog is watched:  # else it ends already
+            self._beating = gevent.spawn(self._beat, watched, self._seconds / BEATS)
+
     def watch(self, seconds: float, keep: Callable[[], Sequence[tuple[str, int]]] = tuple) -> None:
-        """Watch from now on: `seconds` are what the hub may stand still. `keep`: descriptors to hand on, by name. To be
-        called when all that hears signals does."""
+        """Watch when foreign plugins run: `seconds` are what the hub may stand still. `keep`: descriptors to hand on,
+        by name. To be called when all that hears signals does."""
         descriptors = [("marks", self.marks.descriptor), *keep()]
         if self.verdicts.descriptor is not None:
             descriptors.append(("verdicts", self.verdicts.descriptor))
@@ -90,8 +108,7 @@ class Isolation:
             self.marks.memory, os.fsencode(sys.executable), [os.fsencode(word) for word in sys.orig_argv],
             [os.fsencode(f"{name}={value}") for name, value in environment.items()],
             [number for _, number in descriptors], self._folder, seconds, TOLD)
-        self._watchdog.start()
-        self._beating = gevent.spawn(self._beat, self._watchdog, seconds / BEATS)
+        self._seconds = seconds
 
     @staticmethod
     def _beat(watched: watchdog.Watchdog, pause: float) -> None:
@@ -105,11 +122,13 @@ class Isolation:
 
     def stop(self) -> None:
         """The agent ends as it should: what still runs is no crash."""
+        with self._beginning:
+            self._watches = True  # whoever begins just now finds it so
+            watched, self._watchdog = self._watchdog, None
         if self._beating is not None:
             self._beating.kill()
-        if self._watchdog is not None:
-            self._watchdog.stop()
-        self._watchdog = None
+        if watched is not None:
+            watched.stop()
         self.marks.clear()
 
 

@@ -25,7 +25,7 @@ cdef extern from *:
     #define WD_SLOT 256
     #define WD_ANEW 16
     #define WD_STILL 20
-    #define WD_TICKS 10             /* looks in the time that the loop may stand still */
+    #define WD_TICKS 5              /* looks in the time that the loop may stand still */
     #define WD_STACK (256 * 1024)   /* bytes: the handler that tells where all threads are runs here */
 
     typedef struct {
