@@ -52,6 +52,10 @@ class Matching(Generic[T]):
         self._by_shape: dict[Shape, dict[str, T]] = {}
         self._order: list[Shape] = []       # longest first, then those in which least varies
 
+    def has_shape(self, name: str) -> bool:
+        """Whether a name of this shape is there."""
+        return _taken_apart(name)[0] in self._by_shape
+
     def get(self, name: str) -> T | None:
         """What was put under this name, or one that differs between < and > only."""
         shape, text = _taken_apart(name)

@@ -32,11 +32,16 @@ class Page:
     problems: list[str] = field(default_factory=list)
 
 
+def word(by: str) -> str:
+    """Who has told a declaration, without blanks."""
+    return "_".join(by.split()) or "-"
+
+
 def encode(kept: Iterable[Kept]) -> bytes:
     """The whole file."""
     lines = [HEADER]
     for by, text in kept:
-        words = b"%s %s" % ("_".join(by.split()).encode() or b"-", text)
+        words = b"%s %s" % (word(by).encode(), text)
         lines.append(b"%08x %s" % (zlib.crc32(words), words))
     lines.append(b"# end %d" % (len(lines) - 1))
     return b"\n".join(lines) + b"\n"

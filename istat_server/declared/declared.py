@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from istat.clock import Clock
 from istat.daemon.ratelimit import LimitedLog
-from istat.declared.lines import BEGINS, MOST_TEXT, read
-from istat.declared.matching import Matching
-from istat.declared.pages import Kept
+from istat.declared.lines import BEGINS, read
+from istat.declared.matching import MOST_SHAPES, Matching
+from istat.declared.pages import Kept, word
 from istat.errors import BadLine
 from istat.metrics import Metric
 from istat_server.mistakes import Mistakes
@@ -27,13 +28,18 @@ MOST_NAMES = 10_000             # of all senders: some 10 MB of memory
 MOST_BYTES = 4 << 20            # of `NAME JSON`, of all senders
 MOST_OF_ONE = 2_000             # names of one sender's host: it may forward what a thousand machines declare
 MOST_UDP = MOST_NAMES // 2      # names of all that came by UDP, whose addresses can be forged
+MOST_SHAPES_OF_ONE = MOST_SHAPES // 4   # shapes of names that one sender's host brings, of all senders'
+MOST_SHAPES_UDP = MOST_SHAPES // 2      # and all that came by UDP
 UDP = "udp"
 # How often a name may change its meaning: so many times at once, and then once in so many seconds. Two versions of a
 # collector that are at work at the same time change it with each hour.
 CHANGES, CHANGE_SECONDS = 5.0, 600.0
-LOADED_AT_ONCE = 200            # some 4 ms
-SWEEP_SECONDS = 60.0            # between two looks for what nobody tells any more
+AT_ONCE = 200                   # declarations that are taken, or dropped: some 4 ms
+SWEEP_SECONDS = 60.0            # between two looks for what nobody tells any more, when the last found it all
+SWEPT_AT_ONCE = 1000            # some 4 ms
 BAD = "bad_metadata"
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -45,6 +51,7 @@ class Entry:
     words: bytes        # JSON
     by: str
     told: float         # monotonic
+    shape: bool         # whether it brought its name's shape
     changes: float = CHANGES
     changed: float = 0.0
 
@@ -74,6 +81,8 @@ class Declared:
         self._as_told: dict[bytes, Entry] = {}      # by NAME as it was told
         self._of: dict[str, int] = {}               # names, by who declared them first
         self._by_udp = 0                            # of these, those that came by UDP
+        self._shapes_of: dict[str, int] = {}        # shapes, by who brought them
+        self._shapes_by_udp = 0
         self._bytes = 0
         self._sweep_at = float("-inf")
         self._counts = {"changed": 0, "refused": 0}
@@ -99,7 +108,7 @@ class Declared:
             metric = read(text)
         except BadLine:
             self._counts["refused"] += 1
-            self._mistakes.note(BAD, BEGINS + text[:MOST_TEXT], sender)
+            self._mistakes.note(BAD, BEGINS + text, sender)
             return
         if self._prefix and metric.name.startswith(self._prefix):
             if self._own.get(metric.name) != metric:
@@ -116,16 +125,15 @@ class Declared:
         if known is not None:
             known.told = now
             return known.metric != metric and self._change(known, metric, text, now)
-        if not self._has_room(by, len(text), now):
+        shape = not self._names.has_shape(metric.name)
+        if not self._has_room(by, len(text), shape, now):
             return False
         named, _, words = text.partition(b" ")
-        entry = Entry(metric, named, words, by, now, changed=now)
+        entry = Entry(metric, named, words, by, now, shape, changed=now)
         if not self._names.put(metric.name, entry):
             return self._refuse(by)
         self._as_told[named] = entry
-        self._of[by] = self._of.get(by, 0) + 1
-        self._by_udp += by.startswith(UDP)
-        self._bytes += len(text)
+        self._count(entry, 1)
         self._count_change()
         return True
 
@@ -153,34 +161,46 @@ class Declared:
 
     # -- room
 
-    def _has_room(self, by: str, size: int, now: float) -> bool:
-        if self._fits(by, size):
+    def _has_room(self, by: str, size: int, shape: bool, now: float) -> bool:
+        if self._fits(by, size, shape):
             return True
         if now - self._sweep_at >= SWEEP_SECONDS:
-            self._sweep_at = now
-            for entry in [one for one in self._as_told.values() if now - one.told > FORGET_SECONDS]:
+            old = [one for one in self._as_told.values() if now - one.told > FORGET_SECONDS]
+            if len(old) <= SWEPT_AT_ONCE:
+                self._sweep_at = now
+            for entry in old[:SWEPT_AT_ONCE]:
                 self._drop(entry)
-        return self._fits(by, size) or self._refuse(by)
+        return self._fits(by, size, shape) or self._refuse(by)
 
-    def _fits(self, by: str, size: int) -> bool:
+    def _fits(self, by: str, size: int, shape: bool) -> bool:
+        udp = by.startswith(UDP)
         return (self._of.get(by, 0) < MOST_OF_ONE and len(self._as_told) < MOST_NAMES
-                and (self._by_udp < MOST_UDP or not by.startswith(UDP)) and self._bytes + size <= MOST_BYTES)
+                and (self._by_udp < MOST_UDP or not udp) and self._bytes + size <= MOST_BYTES
+                and not (shape and (self._shapes_of.get(by, 0) >= MOST_SHAPES_OF_ONE
+                                    or (udp and self._shapes_by_udp >= MOST_SHAPES_UDP))))
 
     def _refuse(self, by: str) -> bool:
         self._counts["refused"] += 1
         self._log.warning("room", "there is no room for what %s declares of metrics: %d names of %d are kept, %d of "
-                          "its own, of %d; what nobody tells for a day makes room", by, len(self._as_told), MOST_NAMES,
-                          self._of.get(by, 0), MOST_OF_ONE)
+                          "its own, of %d, with %d shapes of names, of %d; what nobody tells for a day makes room",
+                          by.replace("_", " "), len(self._as_told), MOST_NAMES, self._of.get(by, 0), MOST_OF_ONE,
+                          self._shapes_of.get(by, 0), MOST_SHAPES_OF_ONE)
         return False
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        """That it is there (1), or no more (-1)."""
+        udp = entry.by.startswith(UDP)
+        self._bytes += sign * len(entry.text)
+        self._by_udp += sign * udp
+        _add(self._of, entry.by, sign)
+        if entry.shape:
+            self._shapes_by_udp += sign * udp
+            _add(self._shapes_of, entry.by, sign)
 
     def _drop(self, entry: Entry) -> None:
         self._as_told.pop(entry.named, None)
         self._names.drop(entry.metric.name)
-        self._bytes -= len(entry.text)
-        self._by_udp -= entry.by.startswith(UDP)
-        self._of[entry.by] -= 1
-        if not self._of[entry.by]:
-            del self._of[entry.by]
+        self._count(entry, -1)
 
     # -- what is asked
 
@@ -219,17 +239,26 @@ class Declared:
     def replace(self, kept: Iterable[Kept], between: Callable[[], None] = lambda: None) -> None:
         """Have these in place of all there are. `between` is called between portions of some milliseconds' work."""
         wanted = {one.text: one for one in kept}
-        for entry in list(self._as_told.values()):
-            if wanted.pop(entry.text, None) is None:
-                self._drop(entry)
-                self.number += 1
-        for count, one in enumerate(wanted.values(), 1):
-            self._load(one)
-            if count % LOADED_AT_ONCE == 0:
-                between()
+        gone = [entry for entry in self._as_told.values() if wanted.pop(entry.text, None) is None]
+        self._in_portions(self._drop, gone, between)
+        self.number += len(gone)
+        self._in_portions(self._load, wanted.values(), between)
         self.changed()
+
+    @staticmethod
+    def _in_portions(act: Callable[[T], object], all_of_them: Iterable[T], between: Callable[[], None]) -> None:
+        for count, one in enumerate(all_of_them, 1):
+            act(one)
+            if count % AT_ONCE == 0:
+                between()
 
 
 def who(sender: Sender) -> str:
-    """Whose declarations are one sender's: its host's, by one transport."""
-    return f"{sender.transport} {sender.who}"
+    """Whose declarations are one sender's: its host's, by one transport. A word, as in the file that is kept."""
+    return word(f"{sender.transport} {sender.who}")
+
+
+def _add(counts: dict[str, int], key: str, more: int) -> None:
+    counts[key] = counts.get(key, 0) + more
+    if not counts[key]:
+        del counts[key]

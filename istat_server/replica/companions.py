@@ -66,6 +66,7 @@ class DeclaredPull:
         stamp, data = master.declared(self._stamp)
         if data is None:
             return
+        gevent.sleep(0)         # that was read, and what follows takes as long: 4 MB at most
         page = decode(data)
         if page.problems:
             log.warning("what the master has declared of metrics is not taken: %s", "; ".join(page.problems))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from istat.clock import FakeClock
-from istat.declared.pages import Kept
+from istat.declared.pages import Kept, decode, encode
 from istat.metrics import Metric
 from istat_server.declared import declared as bounds
 from istat_server.declared.declared import Declared
@@ -140,6 +140,44 @@ def test_forged_addresses_take_half_of_the_room(small: Bench) -> None:
     assert small.count("metrics") == 40 and small.declared.find("real19") and not small.declared.find("real20")
 
 
+def test_what_one_sender_kept_before_a_restart_counts_as_its_own_after_it(small: Bench) -> None:
+    for number in range(10):
+        small.say(f"before{number} {{}}")
+    after = Declared(small.clock, small.mistakes, OWN, "istatd.")
+    assert after.load(decode(encode(small.declared.kept())).kept) == 0
+    after.take(b"more {}", small.sender)
+    assert after.find("more") is None and after.totals()["declared.refused"] == 1
+    after.take(b"more {}", small.tcp(8))
+    assert after.find("more") is not None
+
+
+def test_one_sender_and_forged_ones_leave_shapes_of_names_for_others(bench: Bench) -> None:
+    for number in range(300):
+        bench.say(f"mine.p{number}<n> {{}}")
+        bench.say(f"forged.q{number}<n> {{}}", bench.udp(number))
+    assert bench.count("metrics") == bounds.MOST_SHAPES_OF_ONE + bounds.MOST_SHAPES_UDP
+    bench.say("forged.plain {}", bench.udp(1))
+    bench.say("forged.q0<same> {\"unit\":\"s\"}", bench.udp(1))
+    assert bench.count("changed") == 151
+    bench.say("mine.p0<number>.deeper {}", bench.tcp(8))
+    assert not bench.declared.find("forged.plain") and bench.declared.find("mine.p05.deeper")
+    bench.clock.advance(FORGET_SECONDS + 1)
+    bench.say("mine.q<n> {}")
+    assert bench.count("metrics") == 1 and bench.declared.find("mine.q7")
+
+
+def test_thousands_that_nobody_tells_any_more_go_by_portions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SWEPT_AT_ONCE", 100)
+    for number in range(250):
+        bench.say(f"old{number} {{}}")
+    bench.clock.advance(FORGET_SECONDS + 1)
+    monkeypatch.setattr(bounds, "MOST_NAMES", 10)
+    for number, left in enumerate((150, 50, 1, 2, 3)):
+        bench.say(f"new{number} {{}}")
+        assert bench.count("metrics") == left
+    assert {metric.name for metric in bench.declared.all()} >= {"new2", "new3", "new4"}
+
+
 def test_all_together_have_so_many_bytes_changes_included(small: Bench) -> None:
     for number in range(20):
         small.say(f'big{number} {{"help":"{"h" * 380}"}}', small.tcp(number))
@@ -176,6 +214,8 @@ def test_a_replica_takes_what_its_master_has_and_nothing_of_senders(bench: Bench
     number = bench.declared.number
     bench.declared.replace(bench.declared.kept())
     assert bench.declared.number == number
+    bench.declared.replace([], lambda: turns.append(1))
+    assert bench.count("metrics") == 0 and len(turns) == 4 and bench.declared.number == number + 501
 
 
 def test_ten_thousand_agents_that_declare_the_same_change_nothing(bench: Bench) -> None:

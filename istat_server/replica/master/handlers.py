@@ -20,6 +20,7 @@ from istat.clock import Clock
 from istat.declared.pages import encode
 from istat.errors import BadQuery
 from istat_server.declared.declared import Declared
+from istat_server.http.exchange.turns import turn
 from istat_server.http.reply import JSON, parameter, read_object, send_json, whole_number
 from istat_server.keyvalue.namespaces import Namespaces
 from istat_server.replica.master.leases import Leases, check_name
@@ -176,6 +177,7 @@ class Replicas:
             send_json(req, resp, {"stamp": stamp})
             return
         page = encode(self._declared.kept() if self._declared is not None else ())
+        turn()
         send_json(req, resp, {"stamp": stamp, "declared": page.decode("latin-1")})
 
     @refusing
