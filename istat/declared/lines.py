@@ -54,6 +54,8 @@ def declared_line(metric: Metric) -> bytes:
     """The same; BadLine says why none can."""
     if not all(isinstance(text, str) for text in (metric.name, metric.unit, metric.help, metric.link)):
         raise _bad("name, unit, help and link are texts")
+    if metric.name.split() != [metric.name]:
+        raise _bad("NAME has no blanks, and ends no line")
     help = plain(metric.help)
     told = {"unit": plain(metric.unit), "kind": metric.kind, "help": help, "link": metric.link}
     over = len(_text(metric.name, told)) - MOST_TEXT

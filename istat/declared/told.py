@@ -51,6 +51,6 @@ def parted(text: bytes) -> tuple[list[bytes], bytes]:
     """(the declarations among lines `#key value`, the other lines)."""
     if BEGINS not in text:
         return [], text
-    lines = text.splitlines(keepends=True)
+    lines = [line + b"\n" for line in text.removesuffix(b"\n").split(b"\n")]     # a line may have a CR in it
     return ([line for line in lines if line.startswith(BEGINS)],
             b"".join(line for line in lines if not line.startswith(BEGINS)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istat.declared.lines import BEGINS, MOST_TEXT, is_link, metric_line, metric_lines, read, why_not
+from istat.declared.lines import BEGINS, MOST_TEXT, declared_line, is_link, metric_line, metric_lines, read, why_not
 from istat.errors import BadLine
 from istat.metrics import Metric
 
@@ -71,6 +71,13 @@ def test_what_cannot_be_is_refused_in_a_sentence(text: bytes, why: str) -> None:
     with pytest.raises(BadLine, match=why) as caught:
         read(text)
     assert caught.value.kind == "bad_metadata"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\nb", "a\n", " a", "x\u2028y"])
+def test_a_name_with_a_blank_or_a_line_feed_makes_no_line(name: str) -> None:
+    with pytest.raises(BadLine, match="NAME has no blanks"):
+        declared_line(Metric(name, "s", "help"))
+    assert metric_line(Metric(name, "s", "help")) == b""
 
 
 def test_what_is_wrong_with_a_line_is_told() -> None:

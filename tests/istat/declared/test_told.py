@@ -27,3 +27,4 @@ def test_what_is_none_or_finds_no_room_is_counted() -> None:
 def test_declarations_are_parted_from_what_a_sender_tells_of_itself() -> None:
     assert parted(b"#agent web1\n") == ([], b"#agent web1\n")
     assert parted(b"#agent web1\n#metric a {}\n#metrics 7\n") == ([b"#metric a {}\n"], b"#agent web1\n#metrics 7\n")
+    assert parted(b'#metric a {\r"unit":"s"}\r\n#b\rc d\n') == ([b'#metric a {\r"unit":"s"}\r\n'], b"#b\rc d\n")
