@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from istat.clock import Clock
 from istat.daemon.logs import escaped
 from istat.daemon.ratelimit import LimitedLog
-from istat.declared.lines import why_not
+from istat.declared.lines import BEGINS, why_not
 from istat.wire.explaining import Explained, explain
 from istat_server.roster import FORGET_SECONDS, Sender
 
@@ -233,6 +233,8 @@ class _Hint:
     def __str__(self) -> str:
         if self._kind.startswith(BATCHES):
             return f" ({KINDS[self._kind].cure})"
+        if self._kind == "bad_metadata" and self._line.startswith(BEGINS):      # nobody could guess what is wrong
+            return f" ({_text(why_not(self._line))})"
         found = _explained(self._kind, self._line, self._clock.now())
         return f" ({found.wrong}; write: {_text(found.right)})" if found is not None and found.right else ""
 

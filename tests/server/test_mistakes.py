@@ -10,6 +10,7 @@ import pytest
 from istat.clock import FakeClock
 from istat.daemon.ratelimit import LINES_AT_ONCE
 from istat.kernels import lines
+from istat_server.declared.declared import Declared
 from istat_server.mistakes import EXAMPLE_BYTES, KINDS, MOST_COMPLAINTS, OTHERS, QUIET_SECONDS, Mistakes
 from istat_server.roster import FORGET_SECONDS, Sender
 from istat_server.store.accepting import TALLIED, UNNAMED
@@ -53,6 +54,18 @@ def test_of_senders_of_batches_the_log_says_what_helps(caplog: pytest.LogCapture
         Mistakes(FakeClock()).note("batch_token", b"web1", Sender("tls", "10.0.0.7:99", 0))
     assert caplog.messages == ["batch_token from tls 10.0.0.7:99: 'web1' (give the sender's forward-token the value of "
                                "samples-token)"]
+
+
+def test_of_a_declaration_the_log_says_why_not_however_long_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock(1_000_000)
+    declared = Declared(clock, Mistakes(clock))
+    with caplog.at_level(logging.WARNING):
+        declared.take(b'a {"kind":"rate"}', Sender("tcp", "10.0.0.7:99", 0.0))
+        declared.take(b'a {"help":"' + b"h" * 600 + b'"}', Sender("tcp", "10.0.0.7:99", 0.0))
+    assert caplog.messages[0].endswith(
+        """: '#metric a {"kind":"rate"}' (a metric is declared by `#metric NAME JSON`: its kind is gauge or event)""")
+    assert caplog.messages[1].endswith("(621 bytes) (a metric is declared by `#metric NAME JSON`: it has 613 bytes, "
+                                       "and 512 is the most: shorten the help)")
 
 
 def test_every_kind_is_explained_with_what_to_do() -> None:
