@@ -84,6 +84,7 @@ class Saving:
             self._written = number
         except (IstatError, OSError) as error:
             self._log.warning("write", "what is declared of metrics cannot be kept: %s", error)
+            self._wake.set()        # it is tried again, as after a change
 
     def _write(self, kept: list[Kept]) -> None:
         self._folder.write(NAME, encode(kept), DECLARED)

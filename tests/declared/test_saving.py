@@ -12,6 +12,7 @@ import pytest
 from gevent.threadpool import ThreadPool
 
 from istat.clock import FakeClock
+from istat.errors import StoreFull
 from istat_server.declared import saving
 from istat_server.declared.declared import Declared
 from istat_server.declared.saving import Saving
@@ -127,6 +128,30 @@ def test_a_disk_that_fails_is_told_and_written_later(tmp_path: Path, caplog: pyt
     (tmp_path / "settings").unlink()
     server.saving.save()
     assert Server(tmp_path).names == ["a"]
+
+
+def test_what_could_not_be_written_is_tried_again_without_another_change(
+        tmp_path: Path, pool: Delivering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(saving, "BETWEEN_SECONDS", 0.01)
+    server = Server(tmp_path, pool)
+    tries: list[int] = []
+    real = server.saving._folder.write
+
+    def write(*told: Any) -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreFull("the disk is full")
+        return real(*told)
+
+    monkeypatch.setattr(server.saving._folder, "write", write)
+    server.saving.start()
+    server.say("a {}")
+    with gevent.Timeout(DEADLINE):
+        while not file_of(tmp_path).exists():
+            gevent.sleep(0.01)
+    server.saving.stop()
+    assert len(tries) == 3 and Server(tmp_path).names == ["a"]
 
 
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
