@@ -29,7 +29,7 @@ from istat_agent.collecting.plan import Plan, Planner, host_name, plugin_dirs, w
 from istat_agent.collecting.runner import Runner
 from istat_agent.collecting.schedule import FAULTS_PER_SECOND, Task, next_due
 from istat_agent.collecting.states import Changes, State
-from istat_agent.collecting.threads import Late, Threads
+from istat_agent.collecting.threads import MAX_THREADS, Late, Threads
 from istat_agent.counters import Counters, Failing
 from istat_agent.declaring import Declaring
 from istat_agent.forwarding.own import OwnLines, Relaying
@@ -91,14 +91,13 @@ class Agent:
         self._failing, self._declaring = Failing(clock), Declaring()
         self._isolation = isolation
         mark: Mark = unmarked if isolation is None else isolation.running
-        loaders = Threads(LOADERS)
+        loaders = Threads(LOADERS, spare=MAX_THREADS)
         self._lookers = Threads(1)
         self._folders = Folders(clock)
         self._finder = Finder(loaders.call, self._verdict, self._wanted, mark, lambda: host_name(self._values))
         self._planner = Planner(counters, loaders.call, mark)
         self._plan = Plan({})
-        self._collecting = Collecting(self._deliver, counters, clock, Threads().call, Threads().call, self._failing,
-                                      mark, self._stuck)
+        self._collecting = Collecting(self._deliver, counters, clock, self._failing, mark, self._stuck)
         self._shipper = self._way(relay)
         self._failing.changed = self._shipper.tell
         self._declaring.changed = self._shipper.declare

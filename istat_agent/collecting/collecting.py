@@ -6,6 +6,7 @@ whatever comes in its place begins then. Knows neither where plans come from nor
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +22,16 @@ from istat_agent.collecting.plan import Plan
 from istat_agent.collecting.runner import Runner
 from istat_agent.collecting.schedule import Task, Timetable, Turns
 from istat_agent.collecting.states import Changes, State
+from istat_agent.collecting.threads import OF_CHILD, OF_ONE, Late, Threads
 from istat_agent.counters import Counters, Failing
+
+log = logging.getLogger(__name__)
 
 END_SECONDS = 1.0  # that readings are waited for in the end
 MOST_TIMED = 50  # collectors of which it is told how long they take
 NO_COMPONENT = re.compile(r"[^a-z0-9_-]+")  # what a component of a counter's name does not have
 CLOSE_SECONDS = 10.0  # that a child may take to be ended
+CLOSERS = 8  # children that are being ended at once
 
 Key = tuple[str, str, int]  # collector, job, the how many-th job of that name
 
@@ -54,14 +59,17 @@ class Run:
 class Collecting:
     """The tasks that run."""
 
-    def __init__(self, deliver: Callable[[Emit], None], counters: Counters, clock: Clock, own: Call, foreign: Call,
+    def __init__(self, deliver: Callable[[Emit], None], counters: Counters, clock: Clock,
                  failing: Failing, mark: Mark = unmarked,
                  isolate: Callable[[Task, str], None] = lambda task, why: None) -> None:
-        """deliver(emit): takes what a reading brought. own, foreign: call functions in threads with a deadline, so that
-        foreign collectors cannot use up ours. failing: hears what works and what does not. mark(origin, stamp): says
-        that a foreign plugin runs. isolate(task, why): is told of one that is stuck for good."""
+        """deliver(emit): takes what a reading brought. failing: hears what works and what does not. mark(origin,
+        stamp): says that a foreign plugin runs. isolate(task, why): is told of one that is stuck for good."""
         self._deliver, self._counters, self._clock, self._failing = deliver, counters, clock, failing
-        self._own, self._foreign, self._mark, self._isolate = own, foreign, mark, isolate
+        self._mark, self._isolate = mark, isolate
+        # Threads apart: scripts and children, which end in time, and foreign code, which may not, take none of ours.
+        self._own, self._foreign, self._programs, self._closers = Threads(), Threads(), Threads(), Threads(CLOSERS)
+        # Of foreign plugins, by origin and whether isolated: how they are called.
+        self._shares: dict[tuple[str, bool], Call] = {}
         self._turns = Turns()
         self._plan = Plan({})
         self._running: dict[Key, Run] = {}
@@ -85,6 +93,8 @@ class Collecting:
             del self._running[key]
         self._plan = plan
         self._leaving = [one for one in self._leaving if not one.dead]
+        there = {(task.origin, task.isolated) for task in plan.tasks}
+        self._shares = {whose: call for whose, call in self._shares.items() if whose in there}
         for planned in plan.dropped:
             if planned.close is not nothing:
                 gevent.spawn(self._close, planned, [*self._leaving])
@@ -136,11 +146,18 @@ class Collecting:
         gevent.joinall(closing, timeout=CLOSE_SECONDS)
 
     def _begin(self, task: Task, before: Run | None) -> Run:
-        runner = Runner(task, self._own if task.own else self._foreign, self._deliver, self._counters, self._clock,
+        runner = Runner(task, self._call_of(task), self._deliver, self._counters, self._clock,
                         self._failing, self._mark, self._isolate)
         timetable = Timetable(task, runner.run, self._clock, self._turns)
         waits_for = None if before is None else self._end(before)
         return Run(task, runner, timetable, gevent.spawn(_after, waits_for, timetable), waits_for)
+
+    def _call_of(self, task: Task) -> Call:
+        """How a task is called in a thread."""
+        if task.own:
+            return self._own.call if task.waits else self._programs.call
+        threads, most = (self._programs, OF_CHILD) if task.isolated else (self._foreign, OF_ONE)
+        return self._shares.setdefault((task.origin, task.isolated), threads.of_one(most))
 
     def _end(self, run: Run) -> gevent.Greenlet | None:
         """See Run.leave. It does not fail any more."""
@@ -153,7 +170,10 @@ class Collecting:
     def _close(self, planned: Planned, after: Sequence[gevent.Greenlet]) -> None:
         """Close what is not used any more, once its readings have ended."""
         gevent.joinall(after)
-        self._foreign(planned.close, CLOSE_SECONDS)
+        try:
+            self._closers.call(planned.close, CLOSE_SECONDS)
+        except Late:
+            log.warning("the child of the collector %s does not end; it does with the agent", planned.found.name)
 
 
 def _after(before: gevent.Greenlet | None, timetable: Timetable) -> None:

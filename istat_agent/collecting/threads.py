@@ -7,16 +7,21 @@ that returns. Knows nothing of collectors.
 from __future__ import annotations
 
 import ctypes
+import functools
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
 import gevent
+from gevent.event import AsyncResult
+from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
 from istat.errors import PluginError
 
 MAX_THREADS = 64  # a thread costs about 100 kB; more jobs than that wait for each other
+OF_ONE = 16  # of them that one plugin may have: it may be stuck in all of its own
+OF_CHILD = 2  # one that waits for the child's answer, and one that waits for its turn
 
 _raise = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -106,17 +111,22 @@ def _nothing() -> None:
 class Threads:
     """A pool of threads."""
 
-    def __init__(self, size: int = MAX_THREADS) -> None:
-        """At most `size` threads at once; each is started when first needed, and kept."""
+    def __init__(self, size: int = MAX_THREADS, spare: int = 0) -> None:
+        """At most `size` threads at once; each is started when first needed, and kept. `spare`: as many more may take
+        the place of those that do not come to an end."""
         self._pool = ThreadPool(size)
+        self._spare = spare
 
-    def call(self, function: Callable[[], None], timeout: float) -> None:
-        """Wait for `function()` for `timeout` seconds. Raises what it raises, or Late."""
+    def of_one(self, most: int) -> Callable[[Callable[[], None], float], None]:
+        """`call` for one that may have `most` of the threads at once; those in which it is stuck count."""
+        return functools.partial(self.call, room=Semaphore(most))
+
+    def call(self, function: Callable[[], None], timeout: float, room: Semaphore | None = None) -> None:
+        """Wait for `function()` for `timeout` seconds. Raises what it raises, or Late. `room`: see `of_one`."""
         running, call = None, Call(function)
         with gevent.Timeout(timeout) as deadline:
             try:
-                # The function's error is its result: gevent would print a failed task's traceback.
-                running = self._pool.spawn(call.run)
+                running = self._begun(call, room)
                 error = running.get()
             except gevent.GreenletExit:  # who waits is ended: nobody else knows of the call
                 call.abandoned = True
@@ -126,6 +136,34 @@ class Threads:
                 if caught is not deadline:
                     raise
                 call.abandoned = True
+                self._replace(running)
                 raise Late(running, call.interrupt) from None
         if error is not None:
             raise error
+
+    def _begun(self, call: Call, room: Semaphore | None) -> AsyncResult:
+        """The call in some thread, as soon as there is one for it."""
+        if room is not None:
+            room.acquire()
+        try:
+            # The function's error is its result: gevent would print a failed task's traceback.
+            running = self._pool.spawn(call.run)
+        except BaseException:
+            if room is not None:
+                room.release()
+            raise
+        if room is not None:
+            running.rawlink(lambda done: room.release())
+        return running
+
+    def _replace(self, running: AsyncResult | None) -> None:
+        """Have another thread, as long as this one does not come to an end."""
+        if running is None or running.ready() or not self._spare:
+            return
+        self._spare -= 1
+        self._pool.maxsize += 1
+        running.rawlink(self._ended)
+
+    def _ended(self, running: AsyncResult) -> None:
+        self._spare += 1
+        self._pool.maxsize -= 1

@@ -111,3 +111,36 @@ def test_what_would_end_the_agent_is_an_error(error: BaseException, told: str) -
 
     with pytest.raises(PluginError, match=told):
         Threads(1).call(leave, 5.0)
+
+
+def test_one_that_is_stuck_in_all_of_its_threads_leaves_the_others_alone() -> None:
+    threads, released, done = Threads(3), threading.Event(), []
+    stuck = threads.of_one(2)
+    running = []
+    for _ in range(4):
+        with pytest.raises(Late) as caught:
+            stuck(lambda: released.wait(10) and None, 0.05)
+        running.append(caught.value)
+    assert [one.running is not None for one in running] == [True, True, False, False]
+    threads.of_one(2)(lambda: done.append("another"), 5.0)
+    released.set()
+    over(running[0])
+    stuck(lambda: done.append("it again"), 5.0)
+    assert done == ["another", "it again"]
+
+
+def test_threads_that_are_stuck_are_replaced_as_long_as_they_are() -> None:
+    threads, released, done = Threads(1, spare=2), threading.Event(), []
+    first = late(threads, lambda: released.wait(10) and None)
+    second = late(threads, lambda: released.wait(10) and None)
+    threads.call(lambda: done.append("goes on"), 5.0)
+    third = late(threads, lambda: released.wait(10) and None)
+    late(threads, lambda: done.append("more of them than was said"))
+    released.set()
+    for one in (first, second, third):
+        over(one)
+    gevent.sleep(0.01)
+    first = late(threads, lambda: time.sleep(0.2))
+    threads.call(lambda: done.append("goes on"), 5.0)
+    over(first)
+    assert done == ["goes on"] * 2
