@@ -41,7 +41,7 @@ from istat_agent.exporting.port import ExporterPort
 from istat_agent.forwarding.folder import context_of
 from istat_agent.isolation.anew import Handed
 from istat_agent.isolation.watching import Isolation
-from istat_agent.openings import Openings, open_all, spared
+from istat_agent.openings import Openings, leaving, open_all, spared
 from istat_agent.options import DECLARATION
 from istat_agent.settings import load
 
@@ -78,15 +78,15 @@ def start(arguments: Sequence[str]) -> int:
         for text in values.warnings:
             log.warning("%s", text)
         away = handed.anew or actions
-        leave = background.go("istat-agent") if values["daemonize"] and not away else None
+        leave = background.go("istat-agent") if values["daemonize"] and not away else leaving(handed)
         # Written and bound before we give up the right to do so.
         with background.hold(None if actions else values["pid-file"], handed.take("pid-file")) as pid_file:
             openings = None
             if not actions:
-                values, openings = open_all(values, handed, pid_file)
+                values, openings = open_all(values, handed, pid_file, leave)
             if values["user"]:
                 service.drop_privileges(values["user"])
-            return act(actions, values) if openings is None else serve(arguments, values, openings, leave)
+            return act(actions, values) if openings is None else serve(arguments, values, openings)
     except SettingsError as error:
         for problem in error.problems:
             logs.last_words("istat-agent", problem)
@@ -209,21 +209,20 @@ def check_ways(values: Values) -> None:
         link_of(values, b"", SystemClock())
 
 
-def serve(arguments: Sequence[str], values: Values, openings: Openings,
-          leave: Callable[[], None] | None = None) -> int:
-    """Run until SIGTERM or SIGINT. `leave`: leaves the terminal that it was started from, once all runs."""
+def serve(arguments: Sequence[str], values: Values, openings: Openings) -> int:
+    """Run until SIGTERM or SIGINT."""
     back_off = BackOff(os.environ)
     isolation = Isolation(runtime_folder(os.environ), openings.handed)
     try:
         if isolation.wait() if isolation.anew else service.wait_to_start(back_off):
-            run(arguments, values, openings, leave, back_off, isolation)
+            run(arguments, values, openings, back_off, isolation)
     finally:
         isolation.stop()
     return 0
 
 
-def run(arguments: Sequence[str], values: Values, openings: Openings, leave: Callable[[], None] | None,
-        back_off: BackOff, isolation: Isolation) -> None:
+def run(arguments: Sequence[str], values: Values, openings: Openings, back_off: BackOff,
+        isolation: Isolation) -> None:
     """All between the first reading and the last one."""
     counters, clock = Counters(), SystemClock()
     commands: gevent.queue.Queue[str | Reload] = gevent.queue.Queue()
@@ -246,8 +245,8 @@ def run(arguments: Sequence[str], values: Values, openings: Openings, leave: Cal
     agent = launch(values, counters, clock, watch, relay, isolation)
     control.about(values, status(values), agent)
     service.ready(status(values))
-    if leave is not None:
-        leave()
+    if openings.leave is not None:
+        openings.leave()
     gevent.spawn_later(STEADY, steady, back_off, isolation)
     while (command := commands.get()) != "stop":
         values = reload(command, values, arguments, agent, control)

@@ -8,7 +8,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from istat.daemon import service
+from istat.daemon import background, service
 from istat.daemon.handover import Handover
 from istat.errors import SpoolError
 from istat.settings.declaration import Values
@@ -24,12 +24,13 @@ log = logging.getLogger(__name__)
 
 
 class Openings(NamedTuple):
-    """What was opened while we might: what prometheus-port listens on, and the local ports; None: there is none. And
-    what else came with this start, where it is one anew."""
+    """What was opened while we might: what prometheus-port listens on, and the local ports; None: there is none. The
+    way from the terminal, and what else came with this start, where it is one anew."""
 
     prometheus: socket.socket | None
     ports: Ports | None
     pid_file: service.PidFile | None
+    leave: background.Leaving | None
     handed: Handed
 
     def kept(self) -> list[tuple[str, int]]:
@@ -38,14 +39,22 @@ class Openings(NamedTuple):
         if self.ports is not None:
             listening += [*self.ports.listeners, *self.ports.datagrams]
         held = [("pid-file", self.pid_file.descriptor)] if self.pid_file is not None else []
+        held += [("terminal", self.leave.descriptor)] if self.leave is not None else []
         return [*held, *(("listening", sock.fileno()) for sock in listening)]
 
 
-def open_all(values: Values, handed: Handed, pid_file: service.PidFile | None) -> tuple[Values, Openings]:
+def leaving(handed: Handed) -> background.Leaving | None:
+    """The way from the terminal that a life before had: it may not have come so far."""
+    descriptor = handed.take("terminal")
+    return None if descriptor is None else background.Leaving(descriptor)
+
+
+def open_all(values: Values, handed: Handed, pid_file: service.PidFile | None,
+             leave: background.Leaving | None) -> tuple[Values, Openings]:
     """Open what needs rights that may be given up next. As for prepare_forwarding."""
     handover = Handover(("listening", descriptor) for descriptor in handed.take_all("listening"))
     values, ports = prepare_forwarding(values, handover)
-    openings = Openings(open_listener(values, handover), ports, pid_file, handed)
+    openings = Openings(open_listener(values, handover), ports, pid_file, leave, handed)
     handover.close()
     return values, openings
 

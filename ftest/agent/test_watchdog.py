@@ -168,6 +168,22 @@ def test_a_daemon_goes_on_in_the_background_with_its_log(agent: Agent) -> None:
 
 
 @native
+def test_who_starts_a_daemon_hears_of_it_though_it_stood_still_before_it_was_ready(agent: Agent) -> None:
+    agent.plugin.write_text("import ctypes\nctypes.PyDLL(None).sleep(600)\n" + GOOD)
+    pid_file, log = agent.folder / "pid", agent.folder / "daemon.log"
+    process = agent.start("--daemonize", "--pid-file", str(pid_file), "--log-file", str(log))
+    assert process.wait(SOON) == 0
+    pid = int(pid_file.read_text())
+    try:
+        assert "isolated from now on" in log.read_text()
+        assert [os.readlink(f"/proc/{pid}/fd/{stream}") for stream in range(3)] == ["/dev/null"] * 3
+        agent.goes_on("it collects")
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    agent.until(lambda: not pid_file.exists(), "it ends")
+
+
+@native
 def test_a_word_to_end_that_comes_meanwhile_holds(agent: Agent) -> None:
     agent.plugin.write_text(HOLDS.format(held=agent.held))
     process = agent.start(watchdog=2)

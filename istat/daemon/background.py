@@ -12,7 +12,7 @@ import re
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from istat import owners
@@ -68,7 +68,26 @@ def _first_word(path: Path) -> str:
         os.close(handle)
 
 
-def go(program: str) -> Callable[[], None]:
+class Leaving:
+    """The way from the terminal of whoever started us, who waits: to be called once all runs. `descriptor` leads to
+    them; a program that is executed in our place makes another one of it, and goes on."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self.descriptor = descriptor
+
+    def __call__(self) -> None:
+        """Tell them that all runs. The descriptor's number stays ours: it may have been told to whoever executes us."""
+        sys.stdout.flush()
+        with open(os.devnull, "r+b", buffering=0) as nothing:
+            for stream in STREAMS:
+                os.dup2(nothing.fileno(), stream)
+            with contextlib.suppress(BrokenPipeError):      # nobody waits any more
+                os.write(self.descriptor, READY)
+            os.dup2(nothing.fileno(), self.descriptor, inheritable=False)
+
+
+def go(program: str) -> Leaving:
     """Fork. The child goes on, in a session of its own, and calls what this returns once it is ready: that takes the
     terminal from it. The parent ends by SystemExit: 0 when the child is ready, else with the child's exit code. To be
     called before any thread and any event loop."""
@@ -85,17 +104,7 @@ def go(program: str) -> Callable[[], None]:
     os.close(hears)
     os.setsid()
     os.umask(UMASK)
-
-    def ready() -> None:
-        sys.stdout.flush()
-        with open(os.devnull, "r+b", buffering=0) as nothing:
-            for stream in STREAMS:
-                os.dup2(nothing.fileno(), stream)
-        with contextlib.suppress(BrokenPipeError):      # nobody waits any more
-            os.write(says, READY)
-        os.close(says)
-
-    return ready
+    return Leaving(says)
 
 
 def _wait_for(child: int, hears: int, program: str, mask: Iterable[int]) -> int:
