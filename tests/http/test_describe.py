@@ -49,6 +49,11 @@ def test_counters_are_described_by_get_and_post(client: TestClient) -> None:
         assert answer.json == {"counters": rows, "missing": ["nothing"]}
 
 
+def test_events_may_be_named_with_their_star(client: TestClient) -> None:
+    (row,) = client.simulate_get("/api/v1/describe", params={"name": "*disk.sda.reads"}).json["counters"]
+    assert (row["name"], row["kind"]) == ("disk.sda.reads", "event")
+
+
 def test_all_that_is_declared_is_listed_in_pages(client: TestClient) -> None:
     found: list[str] = []
     token = ""

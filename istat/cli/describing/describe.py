@@ -23,19 +23,24 @@ SHOWN = (("unit", "unit"), ("help", "meaning"), ("metric", "declared as"), ("lin
 
 def _arguments(command: argparse.ArgumentParser) -> None:
     asks(command)
-    command.add_argument("names", nargs="*", metavar="NAME", help="counters' names; or one pattern with * for names of "
-                         "metrics as they are declared (default: all)")
+    command.add_argument("names", nargs="*", metavar="NAME", help="counters' names, events also as `istat ls` lists "
+                         "them (*NAME); or one pattern with * for names of metrics as they are declared (default: all)")
 
 
 def _describe(arguments: argparse.Namespace, clock: Clock) -> None:
     client, asked = client_of(arguments), arguments.names
-    patterns = [name for name in asked if any(sign in name for sign in WILD)]
+    patterns = [name for name in asked if any(sign in name[1:] for sign in WILD) or name[:1] == "?" or name == "*"]
     if patterns and len(asked) > 1:
         raise UsageError(f"{patterns[0]} is a pattern: ask for it alone, or name counters")
-    if patterns or not asked:
-        _list(arguments, client, patterns[0] if patterns else "*")
+    if patterns or not asked or (len(asked) == 1 and asked[0].startswith("*") and not _is_event(client, asked[0])):
+        _list(arguments, client, asked[0] if asked else "*")
     else:
         _tell(arguments, client, asked)
+
+
+def _is_event(client: QueryClient, name: str) -> bool:
+    """Whether `*NAME` is a counter of events, as `istat ls` lists it; else it is a pattern."""
+    return any(counter["kind"] == "event" for counter in client.describe([name])["counters"])
 
 
 def _list(arguments: argparse.Namespace, client: QueryClient, pattern: str) -> None:

@@ -119,6 +119,20 @@ def test_describe_tells_what_counters_are(capsys: pytest.CaptureFixture[str]) ->
     assert json.loads(capsys.readouterr().out)["counters"][0]["unit"] == "°C\x1b"
 
 
+def test_a_counter_of_events_is_named_as_ls_lists_it(
+        server: type[Server], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ls", "old") == 0
+    assert "*old" in capsys.readouterr().out.splitlines()
+    server.counters["*old"] = server.counters["old"]    # a real server knows it by both
+    assert run("describe", "*old") == 0
+    assert capsys.readouterr().out.startswith("*old (event)")
+    assert run("describe", "*old", "cpu.user.host.web1") == 0
+    capsys.readouterr()
+    assert run("describe", "*.reads") == 0
+    assert "disk.<device>.reads  -     event" in capsys.readouterr().out.splitlines()
+    assert server.asked[-2:] == [("*.reads", 10_000), ("*.reads", 10_000)]
+
+
 def test_what_is_no_counter_is_told_after_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("describe", "old", "no.such") == UnknownCounter.exit_code
     told = capsys.readouterr()
