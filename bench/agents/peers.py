@@ -4,6 +4,8 @@ Each reads this machine every interval, as its package has it where nothing is s
 """
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,10 +56,15 @@ NETDATA = """[global]
 
 
 def fetch(root: Path) -> None:
-    """Have the packages unpacked below `root`, from the machine's own sources. BenchError."""
+    """Have the packages unpacked below `root`, from the machine's own sources. BenchError, also for a folder of
+    another user, whose programs would be run."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    there = root.lstat()
+    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.geteuid() or there.st_mode & 0o022:
+        raise BenchError(f"{root} is not a folder of yours alone, and what is in it would be run: name another by "
+                         "--peers FOLDER")
     if (root / "unpacked").exists():
         return
-    root.mkdir(parents=True, exist_ok=True)
     try:
         subprocess.run(["apt-get", "-qq", "download", *PACKAGES], cwd=root, check=True, timeout=FETCH_SECONDS)
         for package in sorted(root.glob("*.deb")):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from bench import agent
-from bench.agents import costs
+from bench.agents import costs, peers
 from bench.agents.subject import of_lines, of_packet
+from bench.servers.process import BenchError
 
 
 def part(kind: int, body: bytes) -> bytes:
@@ -43,3 +47,17 @@ def test_the_table_has_a_row_for_each_and_the_goals_below() -> None:
     lines = agent.table({"ours": figures, "another": figures}).splitlines()
     assert len(lines) == 5 and lines[2].startswith("| ours | 1 | 1.000 | 1.0 |")
     assert lines[-1] == "| goal for ours | - | < 0.15 | < 35 | - | - | < 1 | < 1 |"
+
+
+def test_programs_of_a_folder_that_others_can_change_are_not_run(tmp_path: Path) -> None:
+    folder = tmp_path / "peers"
+    folder.mkdir()
+    (folder / "unpacked").touch()
+    folder.chmod(0o777)
+    with pytest.raises(BenchError, match="not a folder of yours alone"):
+        peers.fetch(folder)
+    folder.chmod(0o755)
+    peers.fetch(folder)
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(BenchError, match="--peers FOLDER"):
+        peers.fetch(tmp_path / "link")
