@@ -333,6 +333,12 @@ def test_self_metrics_are_what_was_added() -> None:
             assert [m for m in definition.metrics if m.event == reading.event and m.matches(reading.name)]
 
 
+def until(condition: Callable[[], object]) -> None:
+    with gevent.Timeout(10):
+        while not condition():
+            gevent.sleep(0.005)
+
+
 def test_foreign_collectors_are_read_when_our_own_have_been(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("istat_agent.collecting.schedule.OWN_FIRST", 1000.0)
     turns, order, gate = Turns(), [], Event()
@@ -351,10 +357,11 @@ def test_foreign_collectors_are_read_when_our_own_have_been(monkeypatch: pytest.
     tables = [table("foreign", own=False), table("child", own=False, waits=False), table("slow", own=True, slow=True),
               table("own", own=True)]
     greenlets = [gevent.spawn(one.forever) for one in tables]
-    gevent.sleep(0.05)
+    until(lambda: len(order) == 2)
+    gevent.sleep(0.05)      # as long as nobody comes who should not
     assert order == ["child", "own"]
     gate.set()
-    gevent.sleep(0.05)
+    until(lambda: len(order) == 4)
     assert order == ["child", "own", "slow", "foreign"]
     gevent.killall(greenlets)
 
@@ -365,7 +372,7 @@ def test_they_do_not_wait_for_ever_nor_for_what_has_gone(monkeypatch: pytest.Mon
     turns.announce("hangs", 0)
     task = Task("it", Job("it", lambda emit: None), 3600, 1.0, own=False)
     greenlet = gevent.spawn(Timetable(task, order.append, FakeClock(7200.0), turns).forever)
-    gevent.sleep(0.3)
+    until(lambda: order)
     assert order == [7200]
     greenlet.kill()
     monkeypatch.setattr("istat_agent.collecting.schedule.OWN_FIRST", 1000.0)
