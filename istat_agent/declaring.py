@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from istat.declared.lines import metric_lines
+from istat.declared.lines import metric_line, metric_lines
 from istat.metrics import Metric
 
 __all__ = ["Declaring", "metric_lines"]
@@ -23,7 +23,7 @@ class Declaring:
         """metrics: those that collectors declare."""
         self.changed: Callable[[], None] = lambda: None
         self._own = metric_lines(metrics)
-        self._found: dict[str, Metric] = {}     # of readings, by name
+        self._found: dict[str, tuple[Metric, bytes]] = {}     # of readings, by name, with their lines
 
     def plan(self, metrics: Iterable[Metric]) -> None:
         """Collectors declare these now, and no others."""
@@ -36,14 +36,14 @@ class Declaring:
         """A reading has told these. What was told before of the same names is told no more."""
         news = False
         for metric in metrics:
-            if self._found.get(metric.name) == metric or (
-                    metric.name not in self._found and len(self._found) >= MOST_FOUND):
+            known = self._found.get(metric.name)
+            if (known is None and len(self._found) >= MOST_FOUND) or (known is not None and known[0] == metric):
                 continue
-            self._found[metric.name] = metric
+            self._found[metric.name] = metric, metric_line(metric)
             news = True
         if news:
             self.changed()
 
     def lines(self) -> list[bytes]:
         """All of them; what a reading has told comes last, and so is what holds."""
-        return [*self._own, *metric_lines(self._found.values())] if self._found else self._own
+        return [*self._own, *(line for _, line in self._found.values() if line)] if self._found else self._own
