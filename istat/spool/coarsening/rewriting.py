@@ -18,13 +18,15 @@ from istat.spool.frames import HEAD_BYTES, Frame, Header, encode, header_bytes
 from istat.spool.segments import ASIDE, Found, Segment
 from istat.wire.buckets import Buckets, Piece, mergeable
 
-LINES_AT_ONCE = 2048        # between two turns of others: some 5 ms
+LINES_AT_ONCE = 2048        # between two turns of others: some 5 ms,
+# where a frame costs as much as so many lines, and more by its size: there may be one line in each.
+FRAME_COSTS = 8
+_COPIED_AS_A_LINE = 1024    # [bytes]
 # A portion is merged at once, and ends where a bucket does once it has this [bytes],
 PORTION = 1 << 20
 # and at the latest when it has this, or would leave so many lines: memory is bounded by both.
 MOST_PORTION = 4 << 20
 MOST_ROWS = 1 << 16
-_COPIED_AT_ONCE = 64        # frames
 
 
 class Rewriting:
@@ -75,7 +77,7 @@ class Rewriting:
         if self.handle >= 0:
             os.close(self.handle)
             self.handle = -1
-            self.aside.unlink(missing_ok=True)
+        self.aside.unlink(missing_ok=True)      # also where somebody else syncs it
         for segment in self.run:
             segment.close()
 
@@ -84,16 +86,22 @@ class Rewriting:
     def _take(self, segment: Segment, found: Found) -> Iterator[None]:
         frame = found.frame
         if frame is None:       # damaged: it is missing between those before and behind it, and is counted so
+            yield from self._turn(found)
             return
         if not self._merges(found, frame):
             yield from self._end_portion()
             self._write(segment.raw(found))
+            yield from self._turn(found)
             return
         if self._portion and self._ends_before(found):
             yield from self._end_portion()
         self._portion.append((segment, found))
         self._bytes += found.next - found.at
-        self._worked += self._buckets.add(frame.text, frame.clock)
+        yield from self._turn(found, self._buckets.add(frame.text, frame.clock))
+
+    def _turn(self, found: Found, lines: int = 0) -> Iterator[None]:
+        """Give others their turn when enough was done: a frame more, of which so many lines were merged."""
+        self._worked += FRAME_COSTS + (found.next - found.at) // _COPIED_AS_A_LINE + lines
         if self._worked >= LINES_AT_ONCE:
             self._worked = 0
             yield
@@ -124,10 +132,9 @@ class Rewriting:
         if len(pieces) <= len(portion) and sum(len(one.text) + HEAD_BYTES for one in pieces) < size:
             self._write_merged(portion, pieces)
             return
-        for number, (segment, found) in enumerate(portion, 1):
+        for segment, found in portion:
             self._write(segment.raw(found))
-            if number % _COPIED_AT_ONCE == 0:
-                yield
+            yield from self._turn(found)
 
     def _write_merged(self, portion: Sequence[tuple[Segment, Found]], pieces: Sequence[Piece]) -> None:
         """Frames in place of those of a portion, of which they take the last sequences."""
