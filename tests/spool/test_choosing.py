@@ -40,7 +40,11 @@ def test_nothing_while_there_is_room() -> None:
     ([(700, 60)] * 5 + [(1000, 0)] * 3, ([0, 1], 300)),
     ([(300, 300)] * 4 + [(650, 60)] * 3 + [(1000, 0)] * 3 + [(1, 0)], ([7], 60)),
     ([(300, 300)] * 7 + [(650, 60)] * 3 + [(900, 0)] * 3, ([0, 1, 2, 3], 3600)),
-    ([(4500, 3600), (900, 300), (1900, 60), (900, 0)], None),                       # then the oldest go
+    ([(3000, 3600), (900, 300), (1900, 60), (900, 0), (1, 0)], None),               # detail stays as there is room,
+    ([(4500, 3600), (900, 300), (1900, 60), (900, 0)], ([1], 3600)),                # and goes before hours do
+    ([(5500, 3600), (1900, 60), (900, 0)], ([1], 300)),
+    ([(7500, 3600), (400, 0), (900, 0)], ([1], 60)),
+    ([(9000, 3600), (900, 0)], None),                                               # then the oldest go
 ])
 def test_what_has_more_than_its_share_goes_on(told: list[tuple[int, int]], expected: object) -> None:
     assert next_of(spool(*told)) == expected
@@ -61,6 +65,8 @@ def test_what_is_old_goes_into_hours_at_once() -> None:
 def test_many_small_ones_are_joined() -> None:
     assert next_of(spool(*[(10, 60)] * 31, (10, 0))) is None
     assert next_of(spool(*[(10, 60)] * 40, (10, 0))) == (list(range(40)), 60)
+    assert next_of(spool((10, 60), (900, 60), *[(10, 60)] * 40, (10, 0))) == (list(range(2, 42)), 60)
+    assert next_of(spool(*[(10, 60), (90, 60)] * 40, (10, 0))) is None
 
 
 def test_neither_the_last_nor_one_with_a_damaged_header() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from istat.spool.frames import Mark
-from istat.spool.segments import read_header
+from istat.spool.segments import Found, Segment, read_header
 from istat.spool.spool import Limits
 from tests.spool.coarse import BUDGET, LIMITS, Source, finish, ledger_of, stood_for, take
 from tests.spool.harness import GROUP, kill, lost, open_spool
@@ -302,6 +302,96 @@ def test_less_room_than_before_costs_detail_only(tmp_path: Path) -> None:
     frames = take(source.spool, source.spool.group(GROUP))
     assert ledger_of(frames).hours == source.ledger.hours and lost(source.spool) == {}
     source.spool.close()
+
+
+def test_less_room_costs_nothing_while_more_comes(tmp_path: Path) -> None:
+    """Before the first look, between two runs, and while a group goes on among what is merged."""
+    source = Source(tmp_path, limits=Limits(bytes=4 * BUDGET, age=30 * 86_400, coarsen=True))
+    source.come(1100)
+    kill(source.spool)
+    source.limits = LIMITS
+    source.spool = source.open()
+    source.spool.append(b"first 1\n", int(source.clock.now()), 1)
+    cursor, got = source.spool.group(GROUP), []
+    for number in range(4000):
+        if number % 50 == 0:
+            frame = cursor.read(source.spool.last)
+            assert frame is not None
+            cursor.sending("a", frame.sequence)
+            got.append(frame)
+            cursor.done("a", frame.sequence)
+            source.come(1, whole=False)
+        source.clock.advance(1)
+        source.spool.tick()
+        source.spool.coarsen()
+        if number % 40 == 30:
+            finish(source.spool)
+        if source.spool._shelf.size <= BUDGET:
+            break
+    finish(source.spool)
+    assert source.spool._shelf.size <= BUDGET and lost(source.spool) == {}
+    got += take(source.spool, cursor, last=got[-1].sequence)
+    assert stood_for(got) == (source.frames + 1, source.lines + 1) and lost(source.spool) == {}
+    source.spool.close()
+
+
+def test_only_what_does_not_fit_as_hours_goes(tmp_path: Path) -> None:
+    """Three weeks, a sample each ten minutes."""
+    source = Source(tmp_path, counters=60)
+    source.come(2900, seconds=600)
+    assert sum(one.size for one in source.spool._shelf.segments if one.coarse == 3600) > 3 * BUDGET // 4
+    frames = take(source.spool, source.spool.group(GROUP))
+    assert ledger_of(frames).hours == source.ledger.hours and lost(source.spool) == {}
+    source.spool.close()
+
+
+def test_what_was_begun_for_nothing_leaves_no_file(tmp_path: Path) -> None:
+    source = Source(tmp_path, counters=60)
+    source.come(900, whole=False)
+    coarsening = source.spool._coarsening
+    assert coarsening is not None
+    while coarsening._coarsener is None or coarsening._coarsener._ticket is None:
+        source.clock.advance(1)
+        source.spool.tick()
+        source.spool.coarsen()
+    assert list(tmp_path.glob("*.new"))
+    cursor = source.spool.group(GROUP)
+    frame = cursor.read(source.spool.last)
+    assert frame is not None
+    cursor.sending("a", frame.sequence)     # what is merged is in doubt by now
+    finish(source.spool)
+    assert source.spool.coarsened == 0 and not list(tmp_path.glob("*.new"))
+    source.spool.close()
+
+
+@pytest.mark.parametrize("interval", [0, 7200])
+def test_frames_of_a_line_are_merged_in_small_steps_too(tmp_path: Path, interval: int) -> None:
+    """As those of batches that have one each; and those that cannot be merged."""
+    spool = open_spool(tmp_path, limits=LIMITS)
+    frames = 0
+    while len(spool._shelf.segments) < 9:
+        frames += 1
+        spool.append(b"a %d\n" % frames, 1325395000 + frames // 10, 1, interval)
+    spool.tick()
+    coarsening = spool._coarsening
+    assert coarsening is not None and coarsening._coarsener is not None and coarsening.busy
+    run = coarsening._coarsener._rewriting.run      # type: ignore[union-attr]
+    there = sum(1 for segment in run for _ in frames_of(segment))
+    steps = 0
+    while coarsening._coarsener._ticket is None and coarsening.busy:
+        spool.coarsen()
+        steps += 1
+    assert there > 2000 and steps > there * 8 // 2048
+    finish(spool)
+    spool.close()
+
+
+def frames_of(segment: Segment) -> Iterator[Found]:
+    """All of them."""
+    found = segment.find(segment.begin)
+    while found is not None:
+        yield found
+        found = segment.find(found.next)
 
 
 def test_small_segments_are_joined(tmp_path: Path) -> None:

@@ -38,9 +38,11 @@ class Coarsening:
     @property
     def most(self) -> int:
         """How many bytes the spool may have now: more where it was larger at the start, as when it may have less than
-        before, until it has become smaller."""
+        before, and some for what comes meanwhile, until it has become smaller or cannot."""
         self._large = max(self._most, min(self._large, self._shelf.size))
-        return self._large if self.busy else self._most
+        if self._large == self._most or self._coarsener is not None and not self._coarsener.hopes:
+            return self._most
+        return self._large + 2 * self._segment_bytes
 
     def look(self) -> None:
         """Begin where there is too much, or what is too old; not for a clock that is in doubt."""

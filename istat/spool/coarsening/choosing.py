@@ -1,7 +1,8 @@
 """Which segments of a spool are merged next, and into buckets of how many seconds. Knows no frames and no groups.
 
 What waits is finest at its end: of the bytes that a spool may have each step keeps a share, beyond which its oldest
-segments go on to the next one. So detail is kept for as long as there is room for it.
+segments go on to the next one. So detail is kept for as long as there is room for it; where hours have more than what
+the shares leave, all else goes on, as what does not fit even so is lost.
 """
 from __future__ import annotations
 
@@ -50,13 +51,20 @@ def choose(segments: Sequence[Segment], most: int, segment_bytes: int, old_befor
     found = _many(segments, closed, segment_bytes, busy)
     if found:
         return Choice(found, found[0].coarse)
-    if not due(sum(segment.size for segment in segments), most, segment_bytes):
+    size = sum(segment.size for segment in segments)
+    if not due(size, most, segment_bytes):
         return None
     for (coarse, share), seconds in zip(_SHARES.items(), STEPS, strict=True):
         if sum(segment.size for segment in segments if segment.coarse == coarse) > most * share // _EIGHTHS:
             found = _run(segments, [segment for segment in closed if segment.coarse == coarse], segment_bytes, busy)
             if found:
                 return Choice(found, seconds)
+    if size <= most - segment_bytes:
+        return None
+    for coarse, seconds in reversed([*zip(_SHARES, STEPS, strict=True)]):
+        found = _run(segments, [segment for segment in closed if segment.coarse == coarse], segment_bytes, busy)
+        if found:
+            return Choice(found, seconds)
     return None
 
 
@@ -65,10 +73,11 @@ def _many(segments: Sequence[Segment], closed: Sequence[Segment], segment_bytes:
     """Small ones to be joined, of one step; none where there are few."""
     for seconds in STEPS:
         small = [segment for segment in closed if segment.coarse == seconds and segment.size < segment_bytes // _SMALL]
-        if len(small) >= _MANY:
+        while len(small) >= _MANY:
             found = _run(segments, small, segment_bytes, busy)
             if len(found) > 1:
                 return found
+            small = [segment for segment in small if segment not in found]      # it stands alone
     return []
 
 

@@ -36,6 +36,7 @@ class Coarsener:
                  segment_bytes: int, clock: Clock) -> None:
         """most: bytes that the spool may have. cursors: of all groups."""
         self.lines = 0              # fewer than before, since the start
+        self.hopes = True           # that more can be merged: false once it is known that nothing can, or fails
         self._shelf, self._syncer, self._cursors = shelf, syncer, cursors
         self._most, self._segment_bytes, self._clock = most, segment_bytes, clock
         self._rewriting: Rewriting | None = None
@@ -58,6 +59,7 @@ class Coarsener:
         if self.busy or self._clock.monotonic() < self._pause_until:
             return
         choice = choose(self._shelf.segments, self._most, self._segment_bytes, old_before, self._at_work)
+        self.hopes = choice is not None
         if choice is None:
             return
         first, last = choice.run[0], choice.run[-1]
@@ -154,7 +156,7 @@ class Coarsener:
         if not self._failed:
             log.warning("samples that wait in the spool cannot be merged: %s; tried again every minute",
                         error.strerror or error)
-        self._failed = True
+        self._failed, self.hopes = True, False
         self._give_up(LATER)
 
     def _give_up(self, pause: float) -> None:
