@@ -200,7 +200,7 @@ class Cursor:
 
     def catch_up(self) -> None:
         """Go past what was removed, and count it."""
-        if self._walk.segment is not None and self._walk.segment.gone:
+        if self._walk.segment is None or self._walk.segment.gone:
             with contextlib.suppress(OSError):      # the next read does it
                 self._ahead()
 
@@ -355,11 +355,19 @@ class Cursor:
             self._state.members.pop(member, None)
         self._dirty = True
 
+    def _in_doubt(self) -> int:
+        """How many entries there are; a merged frame's takes the room of two."""
+        members = self._state.members.values()
+        count = sum(map(len, members))
+        if 2 * count < MOST_ENTRIES:
+            return count
+        return count + sum(entry.frames != 1 for entries in members for entry in entries)
+
     def _check_room(self, member: str) -> None:
         members = self._state.members
         if not member or len(member.encode()) > MOST_MEMBER:
             raise ValueError(f"a member's name has 1 to {MOST_MEMBER} bytes")
-        if sum(map(len, members.values())) >= MOST_ENTRIES or (member not in members
+        if self._in_doubt() >= MOST_ENTRIES or (member not in members
                                                                 and len(members) >= MOST_MEMBERS - 1):
             raise SpoolError(f"so much is in doubt at the targets of {self.name} that no more can be sent to others: "
                              f"those that are away have to come back, or be given up")

@@ -7,7 +7,7 @@ import pytest
 
 from istat.clock import FakeClock
 from istat.errors import SpoolError
-from istat.spool.cursorfile import MOST_ENTRIES, ROOM, State, decode, encode
+from istat.spool.cursorfile import MOST_AGAIN, MOST_ENTRIES, ROOM, Entry, State, decode, encode
 from tests.spool.harness import GROUP, NOW, drain, kill, lost, number_of, open_spool, put
 
 
@@ -131,6 +131,28 @@ def test_many_members_with_long_names_have_room(tmp_path: Path) -> None:
     assert [len(path.read_bytes()) for path in tmp_path.glob("*.cursor")] == [2 * ROOM]
     again = open_spool(tmp_path, groups=(name,))
     assert len(again.group(name).members()) == 15
+    again.close()
+
+
+def test_many_merged_frames_have_room(tmp_path: Path) -> None:
+    """Each takes more of the file than another one."""
+    name = "g" * 1024
+    spool = open_spool(tmp_path, groups=(name,))
+    cursor = spool.group(name)
+    cursor._state.again = [Entry(1000 + number, 4096, NOW, -1, 9) for number in range(MOST_AGAIN)]
+    put(spool, *range(1, MOST_ENTRIES + 1))
+    taken = 0
+    with pytest.raises(SpoolError):
+        for sequence in range(1, MOST_ENTRIES + 1):
+            cursor.sending(f"{sequence % 15:0255d}", sequence)
+            taken += 1
+            for entries in cursor._state.members.values():
+                entries[:] = [entry._replace(frames=60) for entry in entries]
+    assert taken >= MOST_ENTRIES // 2
+    cursor._dirty = True
+    spool.close()
+    again = open_spool(tmp_path, groups=(name,))
+    assert again.group(name)._state == cursor._state
     again.close()
 
 
