@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 MEMORY = 1 << 20        # [bytes] of frames kept while the disk is full
 MOST_WAITING = MEMORY // 2      # [bytes] of frames that wait although the disk would take them
-REMEMBERED = 8 << 20    # [bytes] of frames that need not be read again: what a server takes until its journal has it
+REMEMBERED = 8 << 20    # [bytes] of frames that need not be read again: what a server takes until its journal has it,
+REMEMBERED_SENT = 1 << 20       # where the spool is the journal, what is sent at once
 MOST_MARKS = 4096       # senders and epochs of which the last batch is known; the longest silent is forgotten
 
 
@@ -151,7 +152,7 @@ class Appending:
         segment.recent[found.at] = found
         self._remembered.append((segment, found.at, found.next - found.at))
         self._remembered_bytes += found.next - found.at
-        while self._remembered_bytes > REMEMBERED:
+        while self._remembered_bytes > (REMEMBERED if self.marks is None else REMEMBERED_SENT):
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:

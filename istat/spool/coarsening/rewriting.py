@@ -24,8 +24,9 @@ FRAME_COSTS = 8
 _COPIED_AS_A_LINE = 1024    # [bytes]
 # A portion is merged at once, and ends where a bucket does once it has this [bytes],
 PORTION = 1 << 20
-# and at the latest when it has this, or would leave so many lines: memory is bounded by both.
+# and at the latest when it has this, so many frames, or would leave so many lines: memory is bounded by all of them.
 MOST_PORTION = 4 << 20
+MOST_FRAMES = 4096
 MOST_ROWS = 1 << 16
 
 
@@ -119,7 +120,8 @@ class Rewriting:
         if any(before.head.sequence < one <= head.sequence for one in self._nexts):
             return True
         other = before.head.clock // self.header.coarse != head.clock // self.header.coarse
-        return other and self._bytes >= PORTION or self._bytes >= MOST_PORTION or self._buckets.rows >= MOST_ROWS
+        return (other and self._bytes >= PORTION or self._bytes >= MOST_PORTION or len(self._portion) >= MOST_FRAMES
+                or self._buckets.rows >= MOST_ROWS)
 
     def _end_portion(self) -> Iterator[None]:
         """Write what the portion was merged to, or as it was where that is not less."""
