@@ -338,5 +338,6 @@ def test_thousands_of_versions_leave_nothing_behind(bench: Bench) -> None:
     versions(400)
     gc.collect()
     after = len(gc.get_objects()), len(sys.modules), threading.active_count(), len(os.listdir("/proc/self/fd"))
-    assert after[1:] == before[1:]
+    assert after[1] == before[1]
+    assert after[2] <= before[2] and after[3] <= before[3]      # what tests before have left may end meanwhile
     assert after[0] - before[0] < 200, "half an object for each version"
