@@ -29,6 +29,10 @@ class Told:
         """The lines of these names."""
         return b"".join(self._lines.get(name, b"") for name in names)
 
+    def drop(self, name: bytes) -> None:
+        """Nobody declares it any more."""
+        self._lines.pop(name, None)
+
     def take(self, lines: Iterable[bytes], most: int = MOST_NAMES) -> list[bytes]:
         """Remember lines `#metric NAME JSON`; the names of those that are new or say something else. `most`: names in
         all beyond which those are refused that are new."""

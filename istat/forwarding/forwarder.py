@@ -174,6 +174,10 @@ class Forwarder:
             for group in self._groups:
                 group.news(origin)
 
+    def undeclare(self, name: bytes) -> None:
+        """Nobody declares this metric any more (NAME as it was told): others have its room."""
+        self._declared.drop(name)
+
     # -- what goes
 
     @property

@@ -283,7 +283,9 @@ class Member:
             names = list(self._undeclared)[:METRICS_AT_ONCE]
             for name in names:
                 del self._undeclared[name]
-            way.meta(OURSELVES, self._means.declared.text(names))
+            text = self._means.declared.text(names)
+            if text:        # else they are declared no more
+                way.meta(OURSELVES, text)
 
     def _acknowledged(self, sent: Sent, refused: int) -> None:
         self._cursor.done(self.name, sent.sequence)

@@ -62,12 +62,14 @@ class Entry:
 
 
 class Declared:
-    """All declarations. `news(line)` is told of each that is new or another one now."""
+    """All declarations. `news(line)` is told of each that is new or another one now, `gone(NAME)` of each that is no
+    more."""
 
     def __init__(self, clock: Clock, mistakes: Mistakes, own: Iterable[Metric] = (), prefix: str = "") -> None:
         """own: the server's metrics, which nobody else declares; `prefix`: what their counters' names begin with, and
         nobody else's declarations."""
         self.news: Callable[[bytes], None] = lambda line: None
+        self.gone: Callable[[bytes], None] = lambda named: None     # told of each NAME that nobody tells any more
         self.changed: Callable[[], None] = lambda: None     # something is to be kept
         self.read_only: Callable[[], str] = str     # why senders declare nothing here: a replica has its master's
         self.number = 0         # of changes so far
@@ -146,6 +148,8 @@ class Declared:
             return False
         named, _, words = text.partition(b" ")
         self._as_told.pop(known.named, None)
+        if known.named != named:
+            self.gone(known.named)
         self._names.drop(known.metric.name)     # another word may stand between < and >
         known.metric, known.named, known.words = metric, named, words
         known.changes, known.changed = allowed - 1, now
@@ -201,6 +205,7 @@ class Declared:
         self._as_told.pop(entry.named, None)
         self._names.drop(entry.metric.name)
         self._count(entry, -1)
+        self.gone(entry.named)
 
     # -- what is asked
 

@@ -55,6 +55,7 @@ class Tee:
         """Be given what these take, and what is declared of metrics by now."""
         intake.tee = batches.tee = self
         declared.news = lambda line: self.meta("", line)
+        declared.gone = self.forwarder.undeclare
         self.meta("", declared.lines())
         batches.receiving.own.add(self.forwarder.id)    # batches that come with it came back to us
         metrics.source("forward", self.forwarder.totals)

@@ -76,7 +76,10 @@ def test_the_same_again_is_no_news_whoever_says_it_and_however(bench: Bench) -> 
 
 def test_the_latest_of_two_that_differ_holds(bench: Bench) -> None:
     bench.say('disk.<device>.used {"unit":"bytes"}')
+    gone: list[bytes] = []
+    bench.declared.gone = gone.append
     bench.say('disk.<disk>.used {"unit":"MB"}', bench.tcp(8))
+    assert gone == [b"disk.<device>.used"]
     found = bench.declared.find("disk.sda.used")
     assert found == Metric("disk.<disk>.used", "MB", "") and bench.count("metrics") == 1
     assert bench.declared.lines() == b'#metric disk.<disk>.used {"unit":"MB"}\n'
@@ -194,7 +197,10 @@ def test_what_nobody_tells_for_a_day_makes_room_and_what_is_told_does_not(small:
     small.clock.advance(FORGET_SECONDS / 2)
     small.say("old3 {}")
     small.clock.advance(FORGET_SECONDS / 2 + 1)
+    gone: list[bytes] = []
+    small.declared.gone = gone.append
     small.say("new {}")
+    assert sorted(gone) == [b"old%d" % number for number in range(10) if number != 3]
     assert {metric.name for metric in small.declared.all()} == {"new", "old3", *(metric.name for metric in OWN)}
     assert small.count("metrics") == 2 and small.count("bytes") == len("new {}old3 {}")
 

@@ -9,6 +9,7 @@ import gevent
 import pytest
 
 from istat.clock import SystemClock
+from istat.declared.pages import Kept
 from istat.forwarding import options, retrying
 from istat.forwarding.forwarder import Forwarder, Introduction
 from istat.forwarding.targets import TargetGroup
@@ -130,6 +131,17 @@ def test_what_is_declared_goes_on_once_it_is_taken_whatever_it_came_by(make: Any
     until(lambda: any(b"#metric b" in meta.text for meta in there.told), server.tick)
     assert b"".join(meta.text for meta in there.told) == b'#metric a {"unit":"s"}\n#metric b {}\n'
     assert server.mistakes.counts["bad_metadata"] == 2 and server.sender.metadata == {}
+
+
+def test_what_nobody_declares_any_more_is_told_no_more(make: Any, there: Receiver) -> None:
+    server = make()
+    server.feed(b"#metric a {}\n#metric b {}\n")
+    until(lambda: sum(meta.text.count(b"#metric") for meta in there.told) == 2, server.tick)
+    server.declared.replace([Kept("tcp_10.0.0.7", b"b {}")])
+    there.told.clear()
+    there.cut()
+    until(lambda: there.told, server.tick)
+    assert b"".join(meta.text for meta in there.told) == b"#metric b {}\n"
 
 
 def test_origins_of_a_forwarder_are_told_by_their_names(make: Any, there: Receiver) -> None:

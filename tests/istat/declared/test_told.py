@@ -22,6 +22,9 @@ def test_what_is_none_or_finds_no_room_is_counted() -> None:
     assert made.take(lines, 2) == [b"a", b"b", b"a"]
     assert made.refused == 5 and made.names() == [b"a", b"b"]
     assert made.take([b"#metric own {}\n"]) == [b"own"]
+    made.drop(b"b")
+    made.drop(b"never")
+    assert made.take([b"#metric c {}\n"], 3) == [b"c"] and made.names() == [b"a", b"own", b"c"]
 
 
 def test_declarations_are_parted_from_what_a_sender_tells_of_itself() -> None:
