@@ -29,7 +29,7 @@ from istat_agent.collecting.plan import Plan, Planner, host_name, plugin_dirs, w
 from istat_agent.collecting.runner import Runner
 from istat_agent.collecting.schedule import FAULTS_PER_SECOND, Task, next_due
 from istat_agent.collecting.states import Changes, State
-from istat_agent.collecting.threads import MAX_THREADS, Late, Threads
+from istat_agent.collecting.threads import MAX_THREADS, Threads
 from istat_agent.counters import Counters, Failing
 from istat_agent.declaring import Declaring
 from istat_agent.forwarding.own import OwnLines, Relaying
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 LAST_FLUSH = 5.0  # seconds
 LOOK_SECONDS = 5.0  # between two looks at the drop-in folders
 SOON_SECONDS = 1.0  # the same while a file is not still, or a plugin is being loaded
-LATE_SECONDS = 5.0  # that a look at a folder may take: it may be on a disk that does not answer
 PATIENCE_SECONDS = 2.0  # that all others wait for plugins that are being loaded; as long again for their setup
 RETRY_SECONDS = 300.0  # between two tries of what cannot be loaded or begun, though nothing of it has changed
 LOADERS = 8  # threads that load plugins and set collectors up
@@ -92,8 +91,7 @@ class Agent:
         self._isolation = isolation
         mark: Mark = unmarked if isolation is None else isolation.running
         loaders = Threads(LOADERS, spare=MAX_THREADS)
-        self._lookers = Threads(1)
-        self._folders = Folders(clock)
+        self._folders = Folders(clock, Threads(1, spare=LOADERS).call)
         self._finder = Finder(loaders.call, self._verdict, self._wanted, mark, lambda: host_name(self._values))
         self._planner = Planner(counters, loaders.call, mark)
         self._plan = Plan({})
@@ -109,7 +107,7 @@ class Agent:
 
     def start(self) -> None:
         """Begin to collect and to ship. What cannot run goes to the log."""
-        self._take_all()
+        self._folders.take_all(self._watched())
         self._exchange(again=True)
         self._greenlets = [gevent.spawn(self._shipper.forever), gevent.spawn(self._follow)]
 
@@ -124,7 +122,7 @@ class Agent:
                 introduction = introduction_of(values)
                 self._shipper.renew(link_of(values, introduction, self._clock), introduction, values["max-datagram"],
                                     str(values["server"]))
-            self._take_all()
+            self._folders.take_all(self._watched())
             return self._exchange(again=True)
 
     def stop(self) -> None:
@@ -165,13 +163,6 @@ class Agent:
     def _watched(self) -> list[str]:
         return [*plugin_dirs(self._values), *self._plan.followed]
 
-    def _take_all(self) -> None:
-        """Look at the folders, and take what is there as it is now."""
-        try:
-            self._lookers.call(functools.partial(self._folders.take_all, self._watched()), LATE_SECONDS)
-        except Late:
-            log.error("the drop-in folders do not answer; what was there before goes on")
-
     def _exchange(self, again: bool, retry: bool = False) -> Changes:
         """Make a plan of what there is now, and run that. `again`: look for packages, ask hooks, and try again what
         could not be loaded or begun; `retry`: only the latter."""
@@ -202,7 +193,7 @@ class Agent:
     def _look_and_exchange(self, woken: bool) -> None:
         with self._exchanging:
             retry = self._is_to_retry()
-            if self._look() or woken or retry or self._plan.pending or self._finder.is_other():
+            if self._folders.look(self._watched()) or woken or retry or self._plan.pending or self._finder.is_other():
                 changes = self._exchange(again=False, retry=retry)
                 if any((changes.added, changes.changed, changes.removed)):
                     log.info("drop-in folders: %s", changes)
@@ -216,15 +207,6 @@ class Agent:
 
     def _is_unsettled(self) -> bool:
         return self._folders.unsettled or self._plan.pending
-
-    def _look(self) -> bool:
-        """Whether something has changed."""
-        answer: list[bool] = []
-        try:
-            self._lookers.call(lambda: answer.append(self._folders.look(self._watched())), LATE_SECONDS)
-        except Late:
-            return False  # told by what cannot be run there; the next look waits for this one's thread
-        return answer[0]
 
     def _stuck(self, task: Task, why: str) -> None:
         """A collector does not end: it lives in a child from now on."""

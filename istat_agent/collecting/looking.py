@@ -1,8 +1,8 @@
 """Looks at drop-in folders: which files are there, and which have come, changed or gone since they were taken.
 
 A file is taken when it has been still for a second: it may be written just now. It looks at names, inodes, sizes, times
-and rights; what is in a file is others' business. Whoever looks is in a thread: a folder may be on a disk that does not
-answer.
+and rights; what is in a file is others' business. A folder that does not answer, as on a disk that has gone, keeps none
+of the others waiting but once, for LATE_SECONDS.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from istat.access import dropin
 from istat.clock import Clock
+from istat_agent.collecting.finding import Call, directly
+from istat_agent.collecting.threads import Late
 
+LATE_SECONDS = 5.0  # that a look at a folder may take
 STILL_SECONDS = 1.0  # that a file is to be the same before it is taken
 EXECUTABLE = 0o111
 
@@ -23,8 +26,10 @@ Mark = tuple[int, ...]
 class Folders:
     """The files of some folders, as they were taken last."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, call: Call = directly) -> None:
+        """call: how a folder is read, in a thread with a deadline."""
+        self._clock, self._call = clock, call
+        self._late: dict[str, Late] = {}  # folder -> who still waits for it
         self.taken: dict[str, Mark] = {}  # path -> what changes with it, by folder and name
         self.problems: dict[str, str] = {}  # folder -> why it cannot be read; what was taken of it stays
         self._seen: dict[str, tuple[Mark | None, float]] = {}  # other than taken -> what it is now, since when
@@ -40,10 +45,11 @@ class Folders:
         self._seen.clear()
 
     def look(self, folders: Sequence[str]) -> bool:
-        """Take what has changed and is still; whether there was anything."""
+        """Take what has changed and is still; whether there was anything, or a folder cannot be read, or can again."""
+        before_all = self.problems
         found, now = self._found(folders), self._clock.monotonic()
         seen: dict[str, tuple[Mark | None, float]] = {}
-        changed = False
+        changed = self.problems != before_all
         for path in found.keys() | self.taken.keys():
             mark = found.get(path)
             if mark == self.taken.get(path):
@@ -71,13 +77,32 @@ class Folders:
     def _found(self, folders: Sequence[str]) -> dict[str, Mark]:
         found: dict[str, Mark] = {}
         self.problems = {}
+        self._late = {folder: late for folder, late in self._late.items() if folder in folders}
         for folder in folders:
             try:
-                found.update(_marks(folder))
+                marks = self._read(folder)
+                why = "does not answer; what was there before goes on"
             except OSError as error:
-                self.problems[folder] = f"cannot be read: {error.strerror}"
-                found.update({path: mark for path, mark in self.taken.items() if _is_in(path, folder)})
+                marks, why = None, f"cannot be read: {error.strerror}"
+            if marks is None:
+                self.problems[folder] = why
+                marks = {path: mark for path, mark in self.taken.items() if _is_in(path, folder)}
+            found.update(marks)
         return found
+
+    def _read(self, folder: str) -> dict[str, Mark] | None:
+        """What is in a folder; None when it does not answer. OSError when it cannot be read."""
+        late = self._late.get(folder)
+        if late is not None and late.running is not None and not late.running.ready():
+            return None
+        answer: list[dict[str, Mark]] = []
+        try:
+            self._call(lambda: answer.append(dict(_marks(folder))), LATE_SECONDS)
+        except Late as late:
+            self._late[folder] = late
+            return None
+        self._late.pop(folder, None)
+        return answer[0]
 
 
 def _is_in(path: str, folder: str) -> bool:

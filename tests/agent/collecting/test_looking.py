@@ -1,13 +1,18 @@
 """Which files of drop-in folders are taken, and when."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 
+from istat.access import dropin
 from istat.clock import FakeClock
+from istat_agent.collecting import looking
 from istat_agent.collecting.looking import STILL_SECONDS, Folders
+from istat_agent.collecting.threads import Threads
 
 
 class Bench:
@@ -179,3 +184,40 @@ def test_python_files_are_those_of_the_drop_in_folders_in_their_order(tmp_path: 
     drop_ins = [f"{tmp_path}/b", f"{tmp_path}/a/"]
     folders.take_all([*drop_ins, f"{tmp_path}/scripts"])
     assert [os.path.basename(path) for path in folders.python_files(drop_ins)] == ["z.py", "x.py", "y.py"]
+
+
+def test_a_folder_that_does_not_answer_keeps_no_other_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, there = tmp_path / "gone", tmp_path / "there"
+    for folder in (gone, there):
+        folder.mkdir()
+        (folder / "before.py").write_text("1")
+    where, clock, answers = [str(gone), str(there)], FakeClock(1000.0), threading.Event()
+    answers.set()
+    monkeypatch.setattr(looking, "LATE_SECONDS", 0.05)
+    candidates = dropin.candidates
+
+    def waits(folder: str) -> Iterable[str]:
+        if folder == str(gone):
+            answers.wait(30)
+        return candidates(folder)
+
+    monkeypatch.setattr(dropin, "candidates", waits)
+    folders = Folders(clock, Threads(1, spare=1).call)
+    folders.take_all(where)
+    answers.clear()
+    (there / "new.py").write_text("2")
+    try:
+        assert folders.look(where), "that it does not answer is told"
+        assert "does not answer" in folders.problems[str(gone)]
+        for _ in range(5):  # it takes one thread, and no more
+            clock.advance(STILL_SECONDS)
+            folders.look(where)
+        assert sorted(folders.taken) == [str(gone / "before.py"), str(there / "before.py"), str(there / "new.py")]
+        assert not folders.look(where)
+    finally:
+        answers.set()
+    with gevent.Timeout(20):
+        while folders.problems:
+            gevent.sleep(0.01)
+            told = folders.look(where)
+    assert told, "and that it does again"
