@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -25,6 +27,14 @@ TRIES: dict[str, Callable[[], object]] = {
     "os.exec": lambda: os.execv("/bin/true", ["true"]),
     "os._exit(7)": lambda: os._exit(7),
     "os.kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "os.abort()": lambda: os.abort(),  # noqa: PLW0108 - as it is then
+    "os.closerange(3, 4096)": lambda: os.closerange(3, 4096),
+    "signal.raise_signal": lambda: signal.raise_signal(signal.SIGTERM),
+    "signal.alarm(1)": lambda: signal.alarm(1),
+    "signal.setitimer": lambda: signal.setitimer(signal.ITIMER_REAL, 0.1),
+    "_thread.interrupt_main()": lambda: _thread.interrupt_main(),  # noqa: PLW0108
+    "resource.setrlimit": lambda: resource.setrlimit(resource.RLIMIT_CORE, resource.getrlimit(resource.RLIMIT_CORE)),
+    "resource.prlimit": lambda: resource.prlimit(0, resource.RLIMIT_CORE, resource.getrlimit(resource.RLIMIT_CORE)),
     "os.killpg": lambda: os.killpg(os.getpgid(0), signal.SIGKILL),
 }
 
@@ -55,6 +65,11 @@ def test_a_fork_that_is_not_seen_does_not_come_back_as_a_second_agent() -> None:
                "print('back', flush=True)\nprint(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["back", "1"], done.stderr
+
+
+def test_limits_may_be_asked_for() -> None:
+    with guarded(lambda why: pytest.fail(why)):
+        assert resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE) == resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def test_signals_to_others_are_its_own_affair() -> None:
