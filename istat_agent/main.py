@@ -55,6 +55,7 @@ Watch = Callable[[Sequence[bytes]], None] | None
 ACTIONS = ("--check-config", *(f"--{name}" for name in DECLARATION.actions))
 STANDARD_ERROR = 2
 PAUSE = 1.0  # seconds between the two readings of --once
+EXIT_SECONDS = 10.0  # that all may take that is done when the program ends, of plugins and their libraries as well
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -218,6 +219,7 @@ def serve(arguments: Sequence[str], values: Values, openings: Openings) -> int:
             run(arguments, values, openings, back_off, isolation)
     finally:
         isolation.stop()
+        faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True, file=STANDARD_ERROR)
     return 0
 
 

@@ -223,3 +223,12 @@ def test_without_a_runtime_folder_it_knows_as_well(agent: Agent) -> None:
     agent.until(lambda: "isolated from now on" in agent.log.read_text(), "it was executed anew")
     agent.goes_on("it collects again")
     assert process.poll() is None
+
+
+def test_what_a_plugin_leaves_for_the_end_does_not_keep_the_agent(agent: Agent) -> None:
+    agent.plugin.write_text(f"import atexit, time\natexit.register(time.sleep, {10 * SOON})\n{GOOD}")
+    process = agent.start()
+    agent.until(lambda: agent.sink.take("it.pid"), "it collects")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SOON) == 1
+    assert "Timeout" in agent.log.read_text(), "it is told where it was"
