@@ -266,7 +266,7 @@ def test_binary_output_is_no_catastrophe() -> None:
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):     # gone, or while it was read
         return False
 
 
