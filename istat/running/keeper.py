@@ -128,12 +128,13 @@ def descendants(most: int) -> int:
 
 
 def _below(pid: int) -> list[int]:
-    """Children of a process; of its first thread, since only what forks in others has any there."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return [int(word) for word in file.read().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    """Children of a process, whichever of its threads has started them."""
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    return found
 
 
 def threads_of(user: int) -> int:
@@ -152,10 +153,8 @@ def threads_of(user: int) -> int:
 def kill(pids: Sequence[int]) -> None:
     """SIGKILL to children of ours."""
     for pid in pids:
-        try:
+        with suppress(PermissionError, ProcessLookupError):  # another user by now, or reaped; what stays is told of
             os.kill(pid, signal.SIGKILL)
-        except (PermissionError, ProcessLookupError):
-            continue  # it has become another user, or was reaped; what stays is told of
 
 
 class Warden:

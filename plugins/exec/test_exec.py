@@ -584,3 +584,16 @@ def test_memory_that_cannot_be_is_told(tmp_path: Path) -> None:
     script(tmp_path, "it", "# istat: memory=1k\necho a 1")
     found, (told,) = made(tmp_path)
     assert found == [] and "`istat: memory=1k`: its memory wants a number of bytes such as 4096" in told
+
+
+def test_processes_that_other_threads_have_started_are_counted() -> None:
+    below = process.keeper._below
+    body = ("import subprocess, threading\n"
+            "def start(): own.extend(subprocess.Popen(['sleep', '60']) for _ in range(3))\n"
+            "own = []\nthread = threading.Thread(target=lambda: (start(), print('up', flush=True), gate.wait()))\n"
+            "gate = threading.Event()\nthread.start()\ninput()\n[one.kill() for one in own]\ngate.set()\n")
+    with subprocess.Popen([sys.executable, "-c", body], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdin is not None and program.stdout is not None
+        assert program.stdout.readline() == b"up\n"
+        assert len(below(program.pid)) == 3
+        program.stdin.write(b"\n")
