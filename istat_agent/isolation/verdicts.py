@@ -43,9 +43,11 @@ class Verdicts:
         """A plugin is to be isolated. `stamp`: as it is now; "": as it will be found next. `why` reads after `it is
         isolated, as`."""
         with self._lock:
-            if len(self._known) < MOST or key(origin) in self._known:
-                self._known[key(origin)] = (stamp, why)
-                self._write()
+            self._known.pop(key(origin), None)
+            while len(self._known) >= MOST:  # the oldest is of a plugin that has long gone, most likely
+                del self._known[next(iter(self._known))]
+            self._known[key(origin)] = (stamp, why)
+            self._write()
 
     def why(self, origin: str, stamp: str) -> str:
         """Why a plugin with this stamp is isolated; "" when it need not be, or has changed since."""
@@ -75,7 +77,7 @@ class Verdicts:
             return {str(origin): (str(stamp), str(why)) for origin, stamp, why in json.loads(body)[:MOST]}
         except FileNotFoundError:
             return {}
-        except (OSError, TypeError, ValueError) as error:
+        except (OSError, TypeError, ValueError, LookupError, RecursionError) as error:
             log.warning("verdicts of before are not known: %s", error)
             return {}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from istat_agent.isolation import anew
+from istat_agent.isolation import anew, verdicts
 from istat_agent.isolation.marks import BYTES, NAME_BYTES, SLOTS, Marks, open_marks
 from istat_agent.isolation.verdicts import Verdicts
 
@@ -127,6 +127,14 @@ def test_verdicts_that_are_damaged_are_none(tmp_path: Path, caplog: pytest.LogCa
     made = Verdicts(str(tmp_path))
     made.isolate("a", "why", "1")
     assert Verdicts(str(tmp_path)).why("a", "1") == "why"
+
+
+def test_of_more_verdicts_than_fit_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "MOST", 2)
+    known = Verdicts(str(tmp_path))
+    for name in ("a", "b", "a", "c"):
+        known.isolate(name, f"why {name}", "1")
+    assert [Verdicts(str(tmp_path)).why(name, "1") for name in "abc"] == ["why a", "", "why c"]
 
 
 def test_without_a_folder_they_go_on_by_their_descriptors() -> None:
