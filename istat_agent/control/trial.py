@@ -24,13 +24,12 @@ from istat_agent.agent import suffix
 from istat_agent.collecting.finding import CHECKOUT
 from istat_agent.collecting.plan import host_name
 from istat_agent.control.rehearsal import MOST_SECONDS, PAUSE, VARIABLE
+from istat_agent.isolation.parent import environment
 
 LOAD_SECONDS = 10.0  # that loading may take: an agent waits no longer either
 # For all of it: two readings, of which each ends in time, and what a busy machine needs besides.
 WHOLE_SECONDS = LOAD_SECONDS + 2 * MOST_SECONDS + PAUSE + 5.0
 MODULE = "istat_agent.control.rehearsal"
-# What is the service manager's and the agent's business.
-KEPT_BACK = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 
 def trial(what: str, values: Values, by: str, tags: Sequence[str] = ()) -> dict[str, Any]:
@@ -73,8 +72,8 @@ def _limits(what: str, tables: Mapping[str, Any]) -> Limits:
 
 
 def _environment() -> dict[str, str]:
-    """Of the child: ours, as a collector in the agent has it."""
-    found = {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
+    """Of the child: as that of an isolated collector."""
+    found = environment()
     if os.path.exists(os.path.join(CHECKOUT, "setup.py")):
         found["PYTHONPATH"] = os.pathsep.join(filter(None, (CHECKOUT, found.get("PYTHONPATH"))))
     return found

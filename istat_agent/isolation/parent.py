@@ -119,7 +119,7 @@ class _Child:
         """Begin the process, and ask the first question."""
         command = [sys.executable, "-I", child.__file__]
         try:
-            self._process = Lasting(command, _environment(), self._limits)
+            self._process = Lasting(command, environment(), self._limits)
         except OSError as error:
             raise PluginError(f"its child cannot be started: {error.strerror}") from None
         if self._closed:  # meanwhile
@@ -214,7 +214,8 @@ def _place(found: Found) -> dict[str, str]:
     return {"module": found.definition.target.__module__}
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What a child has of ours."""
     return {name: value for name, value in os.environ.items() if not name.startswith(KEPT_BACK)}
 
 

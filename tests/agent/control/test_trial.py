@@ -277,8 +277,9 @@ def test_a_child_that_tells_nonsense_is_no_traceback() -> None:
 
 def test_what_the_service_manager_gave_the_agent_is_kept_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
+    monkeypatch.setenv("ISTAT_AGENT_TOKEN", "secret")
     monkeypatch.setenv("MINE", "1")
     found = trial._environment()
-    assert "NOTIFY_SOCKET" not in found and found["MINE"] == "1"
+    assert "NOTIFY_SOCKET" not in found and "ISTAT_AGENT_TOKEN" not in found and found["MINE"] == "1"
     assert rehearsal.VARIABLE not in found
     assert sys.executable
