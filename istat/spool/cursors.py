@@ -7,7 +7,7 @@ For what is to go to another one all the same there is `give_up`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from istat.clock import Clock
 from istat.errors import SpoolError
@@ -210,8 +210,12 @@ class Cursor:
         entries = [entry.sequence for some in self._state.members.values() for entry in some]
         return min(max(first, self.next), below), frozenset(one for one in entries if first <= one < below)
 
-    def moved(self, gone: Sequence[Segment], into: Segment) -> None:
-        """The frames of these segments stand in another one from now on."""
+    def moved(self, gone: Sequence[Segment], into: Segment, places: Mapping[int, int]) -> None:
+        """The frames of these segments stand in another one from now on; `places`: at which byte, by sequence, those
+        that are in doubt or refused."""
+        for member in list(self._state.members):
+            self._set(member, [entry._replace(at=places.get(entry.sequence, entry.at))
+                               for entry in self._entries(member)])
         if self._walk.segment in gone:
             self._walk = Walk(self._shelf, into, 0)
             self._state.segment, self._state.at = into.first, 0

@@ -138,6 +138,25 @@ def test_what_a_group_has_begun_with_stays(tmp_path: Path) -> None:
     source.spool.close()
 
 
+def test_what_is_in_doubt_is_found_where_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a search for each."""
+    source = Source(tmp_path, limits=Limits(bytes=16 << 20, age=3600, coarsen=True), groups=("a | b",))
+    source.come(100)
+    cursor = source.spool.group("a | b")
+    for number in range(60):
+        frame = cursor.read(source.spool.last)
+        assert frame is not None
+        cursor.sending("b" if number % 3 else "a", frame.sequence)
+        cursor.done("b", frame.sequence)
+    doubts = cursor.doubts("a")
+    source.come(800)
+    assert steps_of(source)[0] == 3600 and cursor.doubts("a") == doubts
+    monkeypatch.setattr(Segment, "scan", lambda self, sequence: pytest.fail(f"{sequence} is looked for"))
+    again = [frame.sequence for first, last in doubts for frame in cursor.again(first, last)]
+    assert len(again) > 10 and doubts == [(sequence, sequence) for sequence in again]
+    source.spool.close()
+
+
 def test_a_group_that_goes_on_meanwhile_gets_all(tmp_path: Path) -> None:
     source = Source(tmp_path)
     source.come(1000)

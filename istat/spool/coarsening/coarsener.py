@@ -143,7 +143,7 @@ class Coarsener:
             self._fails(error)
             return
         for cursor in self._cursors():
-            cursor.moved(run, segment)
+            cursor.moved(run, segment, rewriting.places)
         self._shelf.exchange(run, segment)
         self._swallowed = [one.path for one in run[1:]]
         self._renamed = self._syncer.hand_over([], folder=True)

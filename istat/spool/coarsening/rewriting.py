@@ -40,6 +40,7 @@ class Rewriting:
         self.aside = run[0].path.with_name(run[0].path.name + ASIDE)
         self.handle = -1            # of `aside`; whoever takes it sets this
         self.merged = 0             # lines fewer than before
+        self.places: dict[int, int] = {}        # of those that stay alone: where they are in the new file
         self._nexts, self._alone = sorted(nexts), frozenset(alone)
         self._buckets = Buckets(header.coarse)
         self._portion: list[tuple[Segment, Found]] = []
@@ -91,6 +92,8 @@ class Rewriting:
             return
         if not self._merges(found, frame):
             yield from self._end_portion()
+            if frame.sequence in self._alone:
+                self.places[frame.sequence] = self._size
             self._write(segment.raw(found))
             yield from self._turn(found)
             return
