@@ -132,8 +132,12 @@ def load(folder: Path, identity: Identity) -> Shelf:
     return shelf
 
 
-def measure(shelf: Shelf, identity: Identity) -> dict[tuple[bytes, int], int]:
-    """Where the spool ends: the shelf's totals, and the marks. Reads the newest segment."""
+def measure(shelf: Shelf, identity: Identity, following: int) -> dict[tuple[bytes, int], int]:
+    """Where the spool ends: the shelf's totals, and the marks. Reads the newest segment. `following`: the first
+    sequence that some group was never sent, as its file says, which may know more than a damaged identity: a spool
+    whose targets are well has no segment that does."""
+    if following > identity.ceiling:
+        identity.closed, identity.ceiling = 0, following + 2 * RESERVED
     marks: dict[tuple[bytes, int], int] = {}
     begin = next((place for place in reversed(range(len(shelf.segments))) if shelf.segments[place].begin), 0)
     for segment in shelf.segments[begin:]:

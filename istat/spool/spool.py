@@ -64,7 +64,8 @@ class Spool:
         self._shelf = opening.load(folder, self._identity)
         if known is not None and not self._identity.closed:
             self._identity = opening.cut_unknown(self._shelf, self._identity, known, slots)
-        marks = opening.measure(self._shelf, self._identity)
+        found, self._unread = cursors_in(folder)        # those that cannot be read
+        marks = opening.measure(self._shelf, self._identity, max([state.next for _file, state in found], default=1))
         self._identity.journaled = self._shelf.last     # what is there now is not cut any more
         self._identity.again_frames = self._identity.again_lines = 0
         segments = self._shelf.segments
@@ -80,7 +81,6 @@ class Spool:
         self._kept = False                      # all groups are known
         self._trouble = ""                      # why the identity cannot be written
         self._batches: deque[tuple[int, int]] = deque()     # sequences and lines of those the journal may not have
-        found, self._unread = cursors_in(folder)        # those that cannot be read
         self._cursors.update((file.name, self._cursor(file, state)) for file, state in found)
         self._noted_at, self._synced = clock.monotonic(), 0     # when the identity was written, and the synced ceiling
         self._note_end()

@@ -13,7 +13,7 @@ import pytest
 from istat.clock import FakeClock
 from istat.spool.spool import Limits, Spool
 from istat.wire.lines import Sample, parse_line
-from tests.spool.harness import GROUP, NOW, drain, kill, lost, number_of, open_spool
+from tests.spool.harness import GROUP, NOW, drain, kill, lost, number_of, open_spool, put
 from tests.spool.test_sums import Targets
 
 WAIT = 10.0
@@ -463,3 +463,24 @@ def test_nothing_arrives_twice_and_only_what_was_in_memory_alone_is_missing(tmp_
     for group in trial.groups:
         trial.finish(group)
     trial.spool.close()
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_damaged_identity_costs_nothing_where_all_was_sent_out_of_memory(tmp_path: Path, written: bool) -> None:
+    """Only the cursor knows how many sequences were given; what comes next must be behind them."""
+    spool = open_spool(tmp_path, limits=Limits(wait=10.0))
+    cursor = spool.group(GROUP)
+    if written:
+        put(spool, 1)
+        assert drain(spool, cursor) == [1]
+    spool._shelf.last = 5_000_000       # some years later
+    assert spool.append(b"a 2\n", NOW, 1, waits=True) and drain(spool, cursor) == [2]
+    spool.close()
+    (tmp_path / "identity").write_bytes(bytes(1024))
+    spool = open_spool(tmp_path, limits=Limits(wait=10.0))
+    (sequence,) = put(spool, 3)
+    assert sequence > 5_000_001 and drain(spool, spool.group(GROUP)) == [3] and lost(spool) == {}
+    spool.close()
+    again = open_spool(tmp_path, limits=Limits(wait=10.0))
+    assert again.last == sequence and again.group(GROUP).behind == (0, 0, 0.0)
+    again.close()
