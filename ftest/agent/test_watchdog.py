@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from istat.plugin import collector
 def collect(emit):
     emit.gauge('it.pid', os.getpid())
 """
+LEAKS = GOOD + "    os.kept = [*getattr(os, 'kept', ()), *(os.open('/', os.O_PATH) for _ in range(40))]\n"
 HOLDS = GOOD + "    pathlib.Path('{held}').touch()\n    ctypes.PyDLL(None).sleep(600)\n"
 CRASHES = GOOD + "    time.sleep(0.2)\n    ctypes.string_at(1)\n"
 
@@ -232,3 +234,18 @@ def test_what_a_plugin_leaves_for_the_end_does_not_keep_the_agent(agent: Agent) 
     process.send_signal(signal.SIGTERM)
     assert process.wait(SOON) == 1
     assert "Timeout" in agent.log.read_text(), "it is told where it was"
+
+
+def test_a_plugin_that_leaks_descriptors_is_moved_before_there_are_none_left(agent: Agent) -> None:
+    agent.plugin.write_text(LEAKS)
+    process = agent.start()
+    began = stamp_of(process.pid)
+    agent.until(lambda: agent.sink.take("it.pid"), "it runs")
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (600, 600))
+    agent.until(lambda: re.search(r"it.py is isolated from now on: the agent had \d+ of 600 descriptors open",
+                                  agent.log.read_text()), "that was seen")
+    agent.until(lambda: any(pid != process.pid for pid in agent.sink.take("it.pid")), "it runs in a child")
+    agent.goes_on("the agent's own go on")
+    assert process.poll() is None and stamp_of(process.pid) == began
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SOON) == 0

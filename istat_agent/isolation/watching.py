@@ -5,7 +5,8 @@
     isolation.watch(seconds, keep)                    # the watchdog; a greenlet beats
 
 When the hub has stood still, the agent is executed anew in its own process, with the same arguments and environment;
-those that ran are isolated then: who it was cannot be known. Knows no collector, and no socket.
+those that ran are isolated then: who it was cannot be known. The same is done with all foreign plugins in the process
+when that has grown beyond all measure. Knows no collector, and no socket.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import gevent
 
 from istat.daemon import service
 from istat.kernels import watchdog
-from istat_agent.isolation import anew, guard
+from istat_agent.isolation import anew, growth, guard
 from istat_agent.isolation.marks import Marks, open_marks
 from istat_agent.isolation.verdicts import Verdicts
 
@@ -48,7 +49,9 @@ class Isolation:
 
             _reap(keeper.children())
         self._watchdog: watchdog.Watchdog | None = None
-        self._beating: gevent.Greenlet | None = None
+        self._greenlets: list[gevent.Greenlet] = []
+        self._here: dict[str, str] = {}  # foreign plugins that have run in this process, and their stamps
+        self._handed_on: list[tuple[str, int]] = []
         self._seconds = 0.0  # that the hub may stand still
         self._hub = gevent.get_hub()
         self._beginning = threading.Lock()
@@ -80,6 +83,7 @@ class Isolation:
         with self.marks.running(origin), guard.guarded(lambda why: self.verdicts.isolate(origin, why, stamp)):
             watched = self._watchdog
             if watched is not None:
+                self._here[origin] = stamp
                 self._begin(watched)
                 watched.marked()
             yield
@@ -94,7 +98,7 @@ class Isolation:
 
     def _spawn(self, watched: watchdog.Watchdog) -> None:
         if self._watchdog is watched:  # else it ends already
-            self._beating = gevent.spawn(self._beat, watched, self._seconds / BEATS)
+            self._greenlets = [gevent.spawn(self._beat, watched, self._seconds / BEATS), gevent.spawn(self._measure)]
 
     def watch(self, seconds: float, keep: Callable[[], Sequence[tuple[str, int]]] = tuple) -> None:
         """Watch when foreign plugins run: `seconds` are what the hub may stand still. `keep`: descriptors to hand on,
@@ -102,6 +106,7 @@ class Isolation:
         descriptors = [("marks", self.marks.descriptor), *keep()]
         if self.verdicts.descriptor is not None:
             descriptors.append(("verdicts", self.verdicts.descriptor))
+        self._handed_on = descriptors
         environment = {**os.environ, anew.VARIABLE: anew.told(descriptors)}
         faulthandler.register(TOLD, all_threads=True, file=sys.__stderr__ or sys.stderr)
         self._watchdog = watchdog.Watchdog(
@@ -116,6 +121,29 @@ class Isolation:
             watched.beat()
             gevent.sleep(pause)
 
+    def _measure(self) -> None:
+        while True:
+            gevent.sleep(growth.LOOK_SECONDS)
+            much = growth.grown() if self._here else ""
+            if much:
+                self._begin_anew(much)
+
+    def _begin_anew(self, much: str) -> None:
+        """Execute the agent anew, with all foreign plugins in children: whose it is cannot be known, and it may well
+        be that of one that is no more."""
+        why = f"the agent had {much}, and this is one of {len(self._here)} that may have done it"
+        for origin, stamp in self._here.items():
+            self.verdicts.isolate(origin, why, stamp)
+            log.error("%s is isolated from now on: %s", origin, why)
+        log.error("the agent begins anew in its own process, as it has %s", much)
+        self.marks.clear()
+        for _, number in self._handed_on:
+            os.set_inheritable(number, True)
+        if self._folder >= 0:
+            os.fchdir(self._folder)
+        environment = {**os.environ, anew.VARIABLE: anew.told(self._handed_on)}
+        os.execve(sys.executable, sys.orig_argv, environment)
+
     def steady(self) -> None:
         """The agent has been up for a while: standing still would be the first time."""
         self.marks.steady()
@@ -125,8 +153,7 @@ class Isolation:
         with self._beginning:
             self._watches = True  # whoever begins just now finds it so
             watched, self._watchdog = self._watchdog, None
-        if self._beating is not None:
-            self._beating.kill()
+        gevent.killall(self._greenlets)
         if watched is not None:
             watched.stop()
         self.marks.clear()
