@@ -105,6 +105,7 @@ class Member:
         self._declared_at = means.clock.monotonic()     # when all of them were
         self._told_at: float | None = None      # since when it is away, if that was told
         self._greeted = False                   # in the last try
+        self._had = 0                           # our last sequence that the target had when we came
         self._refuses = False                   # the last batch that it answered
         self._quiet_until = float("-inf")
 
@@ -142,7 +143,7 @@ class Member:
         self.state, self._greeted = "connecting", False
         way = self._open()
         try:
-            last = way.greet()
+            last = self._had = way.greet()
             self._check_last(last)
             self._reached()
             self._settle(way, last)
@@ -249,7 +250,7 @@ class Member:
         size = count = 0
         while len(found) < MOST_JOINED:
             frame = cursor.read(limit)
-            if frame is None or found and frame.interval != found[0].interval:
+            if frame is None or found and not self._joins(found[0], frame):
                 break
             if found and frame.clock != found[0].clock:
                 frame = timed(frame)
@@ -264,6 +265,11 @@ class Member:
                 raise
             found.append(frame)
         return found
+
+    def _joins(self, first: Frame, frame: Frame) -> bool:
+        """Whether a frame may be of the batch that begins with another one. Not where the target has that one and not
+        this: the batch would be new to it."""
+        return frame.interval == first.interval and not first.sequence <= self._had < frame.sequence
 
     def _send(self, way: Way, frame: Frame, sequences: Sequence[int]) -> None:
         while not way.room:

@@ -527,3 +527,21 @@ def test_what_waits_is_in_the_spool_at_the_end(receivers: Any, forwarders: Any) 
     forwarder = forwarders(to(there), wait=600.0)
     until(lambda: all_done(forwarder))
     assert there.lines == [b"a 1"]
+
+
+def test_what_the_target_has_is_not_joined_with_what_is_new(receivers: Any, forwarders: Any, tmp_path: Path) -> None:
+    """Where the cursor cannot be read all is sent again: what it has is known by its sequences, if these are its own."""
+    there = receivers()
+    forwarder = forwarders(to(there))
+    sent = give(forwarder, 1, 3)
+    until(lambda: all_done(forwarder))
+    forwarder.stop()
+    there.stop()
+    cursors = list((tmp_path / "spool").glob("*.cursor"))
+    assert len(cursors) == 1
+    cursors[0].write_bytes(bytes(cursors[0].stat().st_size))
+    forwarder = forwarders(to(there))
+    sent += give(forwarder, 4, 5)
+    there.start()
+    until(lambda: all_done(forwarder))
+    assert there.lines == sent
