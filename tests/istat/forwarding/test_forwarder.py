@@ -530,7 +530,7 @@ def test_what_waits_is_in_the_spool_at_the_end(receivers: Any, forwarders: Any) 
 
 
 def test_what_the_target_has_is_not_joined_with_what_is_new(receivers: Any, forwarders: Any, tmp_path: Path) -> None:
-    """Where the cursor cannot be read all is sent again: what it has is known by its sequences, if these are its own."""
+    """Where the cursor cannot be read all is sent again: what it has is known by its sequences, if they are its own."""
     there = receivers()
     forwarder = forwarders(to(there))
     sent = give(forwarder, 1, 3)
