@@ -18,7 +18,7 @@ import inspect
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeVar
 
 import pluggy
 
@@ -277,6 +277,7 @@ def collector(
     help: str | None = None,
     default_on: bool = True,
     isolated: bool = False,
+    **others: Never,
 ) -> Callable[[T], Definition]:
     """Declare a collector: a function `collect(emit)` or `collect(emit, config)`, or a class that needs no
     arguments, with `collect(self, emit)` and, if it likes, `setup(self, config)`.
@@ -304,6 +305,9 @@ def collector(
         _check_definition(definition)
         return definition
 
+    if others:
+        offered = ", ".join(list(inspect.signature(collector).parameters)[:-1])
+        raise PluginError(f"@collector has no {', '.join(others)}: it takes {offered}")
     if callable(name):
         raise PluginError(f"{where(name)}: write @collector() with brackets")
     return declare

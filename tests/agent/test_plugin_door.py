@@ -146,6 +146,8 @@ def test_other_mistakes_of_a_declaration() -> None:
         pass
 
     assert "write @collector() with brackets" in refused(lambda: collector(collect))  # type: ignore[arg-type]
+    assert "@collector has no intervall: it takes name, interval, timeout, settings, metrics, help, default_on, " \
+        "isolated" in refused(lambda: collector(intervall=10)(collect))  # type: ignore[arg-type]
     assert "is async" in refused(lambda: collector()(waits))
     assert "interval=0: whole seconds" in refused(lambda: collector(interval=0)(collect))
     assert "name='Bad Name'" in refused(lambda: collector(name="Bad Name")(collect))
