@@ -194,9 +194,12 @@ class Agent:
         with self._exchanging:
             retry = self._is_to_retry()
             if self._folders.look(self._watched()) or woken or retry or self._plan.pending or self._finder.is_other():
+                before = self._plan.tags
                 changes = self._exchange(again=False, retry=retry)
                 if any((changes.added, changes.changed, changes.removed)):
                     log.info("drop-in folders: %s", changes)
+                if self._plan.tags != before:
+                    log.info("drop-in folders: tags of plugins are now %s", ", ".join(self._plan.tags) or "none")
 
     def _is_to_retry(self) -> bool:
         """Whether it is time to try again what does not run; what it lacks may have come."""

@@ -26,7 +26,7 @@ def istat_collectors() -> list[Definition]:  # type: ignore[empty-body]
 def istat_tags(host: str) -> list[str]:  # type: ignore[empty-body]
     """More tags for all that this agent sends, such as `["zone.eu1"]`, besides those of the setting `tags`.
 
-    For what a machine knows of itself, as a cloud's zone. `host`: its name in counters. Called at the start and at each
-    reload, within the time that loading may take (10 s): it may ask a service of its network. What fails is told, and
-    the tags of before stay. Not called of a plugin that is isolated.
+    For what a machine knows of itself, as a cloud's zone. `host`: its name in counters. Called when the plugin is
+    loaded, and at each reload, within the time that loading may take (10 s): it may ask a service of its network. What
+    fails is told, and the tags of before stay. Not called of a plugin that is isolated.
     """

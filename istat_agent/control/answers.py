@@ -85,7 +85,7 @@ class Control:
 
     def _told(self, question: Mapping[str, Any]) -> dict[str, Any]:
         agent = {"pid": os.getpid(), "version": __version__, "user": owners.name_of(os.geteuid()),
-                 "since": int(self._since), "status": self._status}
+                 "since": int(self._since), "status": self._status, "tags": list(self._tags())}
         plugins = [{**asdict(one), "why": one.why[:MOST_WORDS]} for one in self._states()]
         return {"agent": agent, "now": int(self._clock.now()), "plugins": plugins,
                 "problems": [problem[:MOST_WORDS] for problem in self._problems()]}
