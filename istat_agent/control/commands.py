@@ -29,6 +29,7 @@ ANSWER_SECONDS = 10.0  # for what the agent knows already
 RELOAD_SECONDS = 90.0  # each foreign plugin may take 10 s to load, or fail to
 TRY_SECONDS = 100.0  # more than a trial takes (trial.py)
 DROP_INS = "/etc/istatd/plugins.d"
+CONTINUED = "\n    "  # before further lines of a message, which so are none of the table
 
 
 class Parser(argparse.ArgumentParser):
@@ -221,7 +222,9 @@ def _print(arguments: argparse.Namespace, answer: dict[str, Any], lines: Sequenc
         json.dump(answer, sys.stdout)
         sys.stdout.write("\n")
     else:
-        sys.stdout.writelines(f"{report.printable(line)}\n" for line in lines)
+        # A message may have several lines, such as one with a hook's definition.
+        parts = (part for line in lines for part in line.replace("\n", CONTINUED).split("\n"))
+        sys.stdout.writelines(f"{report.printable(part)}\n" for part in parts)
 
 
 COMMANDS = {

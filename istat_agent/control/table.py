@@ -16,6 +16,7 @@ Plugin = Mapping[str, Any]
 HEAD = ("PLUGIN", "STATE", "LAST RUN", "COST", "SAMPLES", "NAMES", "ERRORS", "FROM")
 TO_THE_LEFT = (0, 1, 7)  # columns of words; numbers stand to the right
 NOTHING = "-"
+IDLE = "nothing to do"  # built-in ones that run where there is something for them, such as a script
 # What helps beyond the agent's own sentence, by state.
 CURES = {
     states.FAILS: "See it fail: istat-agent try {name}",
@@ -31,7 +32,8 @@ def plugins(answer: Mapping[str, Any]) -> list[str]:
     found: Sequence[Plugin] = sorted(answer["plugins"], key=lambda one: (one["state"] == states.OFF, one["name"]))
     lines = [_agent(answer), "", *columns([HEAD, *(_row(one, answer["now"]) for one in found)])]
     known = tuple(f"{one['origin']}: " for one in found if one["state"] == states.REFUSED)
-    others = (text for text in answer.get("problems", ()) if not text.startswith(known))
+    said = {f"{one['origin']}: {one['why']}" for one in found}
+    others = (text for text in answer.get("problems", ()) if not text.startswith(known) and text not in said)
     told = [*(sentence for one in found for sentence in _wrong(one)), *others]
     return [*lines, "", *told] if told else lines
 
@@ -39,13 +41,16 @@ def plugins(answer: Mapping[str, Any]) -> list[str]:
 def _agent(answer: Mapping[str, Any]) -> str:
     agent = answer["agent"]
     since = seconds_text(max(0, round(answer["now"] - agent["since"])))
+    tags = f"; tags of plugins: {', '.join(agent['tags'])}" if agent.get("tags") else ""
     return (f"istat-agent {agent['version']}, process {agent['pid']}, user {agent['user']}, up {since}; "
-            f"{agent['status']}")
+            f"{agent['status']}{tags}")
 
 
 def _row(one: Plugin, now: float) -> tuple[str, ...]:
     ran = one["last_run"] is not None
     state = one["state"] + (", isolated" if one["isolated"] and one["state"] != states.OFF else "")
+    if one["state"] == states.RUNS and one["own"] and not ran and one["why"]:
+        state = IDLE
     return (
         one["name"],
         state,
@@ -76,7 +81,8 @@ def _wrong(one: Plugin) -> Iterable[str]:
         yield (f"{name} runs in a child because {one['verdict']}: until its file changes, or the machine restarts.")
     if one["refused"]:
         yield (f"{name}: {number_text(one['refused'])} of its values were not taken: above max-samples or max-names of "
-               f"[plugins.{name.partition(':')[0]}], or later than its timeout.")
+               f"[plugins.{name.partition(':')[0]}], or later than its timeout. Have it report less, or raise them "
+               "there and say istat-agent reload.")
 
 
 def _is(state: str) -> str:
@@ -100,14 +106,15 @@ def reloaded(answer: Mapping[str, Any]) -> list[str]:
 
 
 def begun(written: Written, drop_ins: str, dropped: bool) -> list[str]:
-    """What `new` has written, and what to do next."""
+    """What `new` has written, and what to do next: as root only where this user may not write to the drop-in folder."""
     plugin, test = (os.path.relpath(path) for path in (written.plugin, written.test))
     rows = [(plugin, "the plugin: it works as it is; let it measure what you want"),
             (test, f"its test: python3 -m pytest {shlex.quote(test)}")]
     tried = plugin if os.sep in plugin else f".{os.sep}{plugin}"
     mode = "755" if not plugin.endswith(".py") else "644"
+    as_root = "" if os.access(drop_ins, os.W_OK) else "sudo "
     there = "it is in a drop-in folder: a running agent has it within 10 s" if dropped else (
-        f"sudo install -m {mode} {shlex.quote(plugin)} {drop_ins}/    # a running agent has it within 10 s")
+        f"{as_root}install -m {mode} {shlex.quote(plugin)} {drop_ins}/    # a running agent has it within 10 s")
     return [*columns(rows, ()), "", "Next:", f"  istat-agent try {shlex.quote(tried)}", f"  {there}",
             "  istat-agent plugins"]
 

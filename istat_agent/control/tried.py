@@ -30,8 +30,8 @@ def lines(answer: Mapping[str, Any]) -> list[str]:
 
 def _job(job: Mapping[str, Any]) -> Iterable[str]:
     whose = "" if job["job"].partition(":")[0] == job["collector"] else f" of {job['collector']}"
-    yield (f"{job['job']}{whose}, from {job['origin']}: every {job['interval']} s, and each run may take "
-           f"{job['timeout']:g} s.")
+    yield (f"{job['job']}{whose}, from {job['origin']}: every {job['interval']} s; a run is given up "
+           f"after {job['timeout']:g} s.")
     for number, one in enumerate(job["runs"], 1):
         yield f"Run {number}: {_cost(one)}"
         yield from (INDENT + text for text in _faults(one))

@@ -87,3 +87,12 @@ def test_where_an_agent_listens(tmp_path: Path) -> None:
     assert listens(RUNTIME_DIRECTORY="/run/a:/run/b") == "/run/a/control"
     assert listens("--control-path", "/x/c", RUNTIME_DIRECTORY="/run/a") == "/x/c"
     assert listens("--control-path", "c").endswith("/c") and listens("--control-path", "c").startswith("/")
+
+
+def test_a_message_of_several_lines_is_printed_as_such_and_is_none_of_the_table(
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands._print(argparse.Namespace(json=False), {},
+                    ["a does not run: unknown hook\n1 | def \x1b[2J()\nthere are b", "c"])
+    assert capsys.readouterr().out.splitlines() == [
+        "a does not run: unknown hook", "    1 | def \\x1b[2J()", "    there are b", "c"]

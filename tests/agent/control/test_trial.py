@@ -63,7 +63,7 @@ def collect(emit):
 """)
     tried = Tried(folder, capsys, str(path))
     assert (tried.status, tried.err) == (0, "")
-    for words in (f"queue, from {path}: every 30 s, and each run may take 30 s.", "2 samples of 2 names",
+    for words in (f"queue, from {path}: every 30 s; a run is given up after 30 s.", "2 samples of 2 names",
                   " 2\n  *jobs.done^queue.mail^host.web1^class.web 1700000000 5\n", "  queue.depth.host.web1\n",
                   "  *jobs.done.queue.mail\n", "  *jobs.done.class.web\n", "It printed, which an agent does not send:",
                   "  debugging\n", "nothing was sent"):
