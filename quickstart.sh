@@ -100,7 +100,8 @@ agent=$!
 
 say "istatd runs. The page: http://127.0.0.1:$HTTP_PORT/"
 say "Samples go to port $STAT_PORT (UDP and TCP); data are in $DATA. Ctrl-C stops both."
-say "The agent runs what is put into $ISTAT_AGENT_PLUGIN_DIR. For the commands, in another terminal: . $DATA/env"
+say "The agent runs what is put into $ISTAT_AGENT_PLUGIN_DIR."
+say "For the commands, in another terminal: . $(cd "$DATA" && pwd)/env"
 while alive $server && alive $agent; do
     sleep 1 &
     wait $! || :
