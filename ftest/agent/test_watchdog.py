@@ -29,7 +29,7 @@ from istat.plugin import collector
 def collect(emit):
     emit.gauge('it.pid', os.getpid())
 """
-LEAKS = GOOD + "    os.kept = [*getattr(os, 'kept', ()), *(os.open('/', os.O_PATH) for _ in range(40))]\n"
+LEAKS = GOOD + "    os.kept = [*getattr(os, 'kept', ()), *(os.open('/', os.O_PATH) for _ in range({at_once}))]\n"
 HOLDS = GOOD + "    pathlib.Path('{held}').touch()\n    ctypes.PyDLL(None).sleep(600)\n"
 CRASHES = GOOD + "    time.sleep(0.2)\n    ctypes.string_at(1)\n"
 
@@ -236,13 +236,15 @@ def test_what_a_plugin_leaves_for_the_end_does_not_keep_the_agent(agent: Agent) 
     assert "Timeout" in agent.log.read_text(), "it is told where it was"
 
 
-def test_a_plugin_that_leaks_descriptors_is_moved_before_there_are_none_left(agent: Agent) -> None:
-    agent.plugin.write_text(LEAKS)
+@pytest.mark.parametrize(("at_once", "told"), [(40, r"\d+ of 600"), (700, "all of its 600")])
+def test_a_plugin_that_leaks_descriptors_is_moved_to_a_child(agent: Agent, at_once: int, told: str) -> None:
+    """Before there are none left for the agent's own, or when there are none."""
+    agent.plugin.write_text(LEAKS.format(at_once=at_once))
     process = agent.start()
     began = stamp_of(process.pid)
     agent.until(lambda: agent.sink.take("it.pid"), "it runs")
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (600, 600))
-    agent.until(lambda: re.search(r"it.py is isolated from now on: the agent had \d+ of 600 descriptors open",
+    agent.until(lambda: re.search(rf"it.py is isolated from now on: the agent had {told} descriptors open",
                                   agent.log.read_text()), "that was seen")
     agent.until(lambda: any(pid != process.pid for pid in agent.sink.take("it.pid")), "it runs in a child")
     agent.goes_on("the agent's own go on")

@@ -101,7 +101,9 @@ class Relay:
 
     def _tick(self) -> None:
         while True:
-            self._wake.wait(0 if self.forwarder.coarsens else IDLE_SECONDS)
+            coarsens = self.forwarder.coarsens
+            came = self._wake.wait(0 if coarsens else IDLE_SECONDS)
             self._wake.clear()
-            gevent.sleep(TICK_SECONDS)
+            if came or coarsens:        # else a turn of the hub would go by for nothing
+                gevent.sleep(TICK_SECONDS)
             self._tick_once()

@@ -5,6 +5,7 @@ Looks into /proc/self; what follows from it is `watching`'s to do.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 
@@ -19,12 +20,21 @@ PAGE = resource.getpagesize()
 
 def grown(most_memory: int = MOST_MEMORY) -> str:
     """What there is too much of, as `it had ...`; "": all is well."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    try:
+        return _grown(most_memory, most)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        return f"all of its {most} descriptors open"
+
+
+def _grown(most_memory: int, most: int) -> str:
     with open("/proc/self/statm", encoding="ascii") as file:
         resident, shared = map(int, file.read().split()[1:3])
     private = (resident - shared) * PAGE
     if private > most_memory:
         return f"{private >> 20} MB of memory of its own"
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if most == resource.RLIM_INFINITY:
         return ""
     descriptors = len(os.listdir("/proc/self/fd"))

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 BEATS = 3  # of the hub in the time that it may stand still
 TOLD = signal.SIGRTMIN + 7  # which says where all threads are; a number that libraries do not take
+SPARE = 4  # descriptors that writing verdicts takes, with one or two to spare, when plugins have all others
 STOOD_STILL = "the agent stood still while it ran"
 CRASHED = "the agent ended by a crash while it ran"
 
@@ -52,6 +53,7 @@ class Isolation:
         self._greenlets: list[gevent.Greenlet] = []
         self._here: dict[str, str] = {}  # foreign plugins that have run in this process, and their stamps
         self._handed_on: list[tuple[str, int]] = []
+        self._spare: list[int] = []
         self._seconds = 0.0  # that the hub may stand still
         self._hub = gevent.get_hub()
         self._beginning = threading.Lock()
@@ -93,6 +95,7 @@ class Isolation:
         with self._beginning:
             if not self._watches:
                 self._watches = True
+                self._spare = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(SPARE)]
                 watched.start()
                 self._hub.loop.run_callback_threadsafe(self._spawn, watched)
 
@@ -131,18 +134,30 @@ class Isolation:
     def _begin_anew(self, much: str) -> None:
         """Execute the agent anew, with all foreign plugins in children: whose it is cannot be known, and it may well
         be that of one that is no more."""
-        why = f"the agent had {much}, and this is one of {len(self._here)} that may have done it"
-        for origin, stamp in self._here.items():
+        here = list(self._here.items())     # threads add to it meanwhile
+        self._here.clear()
+        self._free_spare()
+        why = f"the agent had {much}, and this is one of {len(here)} that may have done it"
+        for origin, stamp in here:
             self.verdicts.isolate(origin, why, stamp)
             log.error("%s is isolated from now on: %s", origin, why)
         log.error("the agent begins anew in its own process, as it has %s", much)
         self.marks.clear()
         for _, number in self._handed_on:
             os.set_inheritable(number, True)
-        if self._folder >= 0:
+        with suppress(OSError):     # without the folder, what is named in full is found all the same
             os.fchdir(self._folder)
         environment = {**os.environ, anew.VARIABLE: anew.told(self._handed_on)}
-        os.execve(sys.executable, sys.orig_argv, environment)
+        try:
+            os.execve(sys.executable, sys.orig_argv, environment)
+        except OSError as error:    # an upgrade has taken it away
+            log.error("%s cannot be executed: %s; the agent goes on as it is, without them", sys.executable,
+                      error.strerror)
+
+    def _free_spare(self) -> None:
+        spare, self._spare = self._spare, []
+        for number in spare:
+            os.close(number)
 
     def steady(self) -> None:
         """The agent has been up for a while: standing still would be the first time."""
@@ -154,6 +169,7 @@ class Isolation:
             self._watches = True  # whoever begins just now finds it so
             watched, self._watchdog = self._watchdog, None
         gevent.killall(self._greenlets)
+        self._free_spare()
         if watched is not None:
             watched.stop()
         self.marks.clear()
