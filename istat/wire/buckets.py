@@ -84,7 +84,7 @@ class Buckets:
         parse, seconds = kernel.parse, self._seconds
         lines = text.split(b"\n")
         lines.pop()
-        start, bucket, kept = -1, {}, len(self._kept)
+        start, bucket, kept = -seconds, {}, len(self._kept)     # no time is in that one
         for line in lines:
             parsed = parse(line, True)      # NaN is a mistake to some servers, and 0 to others
             if parsed[0] != _SAMPLE:

@@ -174,6 +174,9 @@ class Declared:
                 self._sweep_at = now
             for entry in old[:SWEPT_AT_ONCE]:
                 self._drop(entry)
+            if old:
+                self.number += 1
+                self.changed()
         return self._fits(by, size, shape) or self._refuse(by)
 
     def _fits(self, by: str, size: int, shape: bool) -> bool:

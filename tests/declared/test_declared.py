@@ -199,7 +199,9 @@ def test_what_nobody_tells_for_a_day_makes_room_and_what_is_told_does_not(small:
     small.clock.advance(FORGET_SECONDS / 2 + 1)
     gone: list[bytes] = []
     small.declared.gone = gone.append
+    number = small.declared.number
     small.say("new {}")
+    assert small.declared.number == number + 2, "what went is written down as gone, even if nothing came in its place"
     assert sorted(gone) == [b"old%d" % number for number in range(10) if number != 3]
     assert {metric.name for metric in small.declared.all()} == {"new", "old3", *(metric.name for metric in OWN)}
     assert small.count("metrics") == 2 and small.count("bytes") == len("new {}old3 {}")

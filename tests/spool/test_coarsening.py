@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from istat.spool.coarsening.rewriting import Rewriting
 from istat.spool.frames import Mark
 from istat.spool.segments import Found, Segment, read_header
 from istat.spool.spool import Limits
@@ -303,6 +304,25 @@ def test_a_full_disk_delays_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert caplog.text.count("cannot be merged: No space left on device") == 1
     source.come(100)
     assert source.spool.coarsened > 0
+    source.spool.close()
+
+
+def test_a_fault_of_ours_never_makes_half_of_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(tmp_path)
+    source.come(250)
+
+    def wrong(*_arguments: Any) -> None:
+        raise ValueError("a fault")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Rewriting, "_write_merged", wrong)
+        with pytest.raises(ValueError, match="a fault"):
+            source.come(250)
+        for _ in range(100):
+            source.spool.coarsen()
+    assert source.spool.coarsened == 0 and not list(tmp_path.glob("*.new"))
+    frames = take(source.spool, source.spool.group(GROUP))
+    assert ledger_of(frames).hours == source.ledger.hours and stood_for(frames) == (source.frames, source.lines)
     source.spool.close()
 
 

@@ -112,6 +112,9 @@ class Coarsener:
         except OSError as error:
             self._fails(error)
             return
+        except BaseException:       # a fault of ours: half of it must not be taken for all
+            self._give_up(LATER)
+            raise
         joins = all(segment.coarse == rewriting.header.coarse for segment in rewriting.run)
         if not joins and rewriting.saved < WORTH * sum(segment.size for segment in rewriting.run):
             self._leave_as_it_is(rewriting)
@@ -149,8 +152,9 @@ class Coarsener:
         self._renamed = self._syncer.hand_over([], folder=True)
         self._rewriting, self._ticket, self._failed = None, None, False
         self.lines += rewriting.merged
-        log.info("the spool is short of room: %d lines of %d segments were merged into buckets of %d s; %d KiB are "
-                 "less by that", rewriting.merged, len(run), segment.coarse, rewriting.saved >> 10)
+        log.info("%d lines of %d segments of the spool were merged into buckets of %d s, since it is short of room or "
+                 "they are old; %d KiB are less by that",
+                 rewriting.merged, len(run), segment.coarse, rewriting.saved >> 10)
 
     def _fails(self, error: OSError) -> None:
         if not self._failed:

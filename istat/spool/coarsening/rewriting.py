@@ -134,7 +134,7 @@ class Rewriting:
             pieces.append(piece)
             yield
         self._portion, self._bytes = [], 0
-        if len(pieces) <= len(portion) and sum(len(one.text) + HEAD_BYTES for one in pieces) < size:
+        if 0 < len(pieces) <= len(portion) and sum(len(one.text) + HEAD_BYTES for one in pieces) < size:
             self._write_merged(portion, pieces)
             return
         for segment, found in portion:

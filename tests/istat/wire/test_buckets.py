@@ -126,6 +126,14 @@ def test_the_oldest_bucket_is_first() -> None:
     assert piece.text == b"a 120 14 98 7 7 2\na 1200 6\na 1320 5\n"
 
 
+@pytest.mark.parametrize("seconds", [60, 300, 3600])
+@pytest.mark.parametrize("time", [0, 1, 58, 59, 60, 3599, 3600])
+def test_the_first_buckets_of_all_times_are_buckets_like_others(seconds: int, time: int) -> None:
+    """A machine without a clock begins at 0."""
+    (piece,) = merged(seconds, (b"a %d 5\na %d 7\n" % (time, time), 1_700_000_000))
+    assert piece.text == b"a %d 12 74 5 7 2\n" % (time - time % seconds)
+
+
 def test_what_was_merged_merges_again() -> None:
     minutes = merged(60, *((b"a %d\n" % value, 7200 + 10 * value) for value in range(60)))
     assert minutes[0].lines == 10
